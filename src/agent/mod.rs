@@ -1,0 +1,3 @@
+//! The bounded loop: a model, its tools, and budgets that always hold.
+
+pub mod tools;

@@ -1,0 +1,210 @@
+//! The words every room speaks: an alert, the group it arrives in, and the Kubernetes object it is about.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Labels or annotations: sorted, so that the same set always reads and hashes the same.
+pub type Labels = BTreeMap<String, String>;
+
+/// Whether an alert, or a group of them, still needs somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertStatus {
+    /// The condition holds.
+    Firing,
+    /// The condition is gone.
+    Resolved,
+}
+
+/// One alert as its sender described it, with the sender's quirks (zero times, null maps) already removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Firing or resolved.
+    pub status: AlertStatus,
+    /// Identity of the alert; `alertname`, `severity`, `namespace` and so on.
+    pub labels: Labels,
+    /// Text for people: `summary`, `description`, `runbook_url`.
+    pub annotations: Labels,
+    /// When the condition began.
+    pub starts_at: Timestamp,
+    /// When it ended; never set while it fires (Alertmanager sends year 1 then).
+    pub ends_at: Option<Timestamp>,
+    /// Link to the graph or rule that produced the alert.
+    pub generator_url: Option<String>,
+    /// The sender's hash of the labels, or ours when it sends none.
+    pub fingerprint: String,
+}
+
+impl Alert {
+    /// The `alertname` label, or a placeholder people recognise as missing.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.label("alertname").unwrap_or("(no alertname)")
+    }
+
+    /// A label's value when it is present and not empty.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels.get(key).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The sentence its author wrote for people: `summary`, else `description`, else `message`.
+    #[must_use]
+    pub fn summary(&self) -> Option<&str> {
+        ["summary", "description", "message"]
+            .iter()
+            .find_map(|key| self.annotations.get(*key))
+            .map(String::as_str)
+            .filter(|text| !text.trim().is_empty())
+    }
+}
+
+/// What kind of sender a group came from; part of an incident's identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Prometheus Alertmanager, webhook version 4.
+    Alertmanager,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Alertmanager => f.write_str("alertmanager"),
+        }
+    }
+}
+
+/// One delivery: the alerts a sender groups together, and what it says about the group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertGroup {
+    /// Who sent it.
+    pub source: Source,
+    /// The sender's receiver name, unescaped.
+    pub receiver: String,
+    /// The sender's identity for the group: route and group labels.
+    pub group_key: String,
+    /// Firing when at least one alert of the group fires.
+    pub status: AlertStatus,
+    /// Labels the group is grouped by.
+    pub group_labels: Labels,
+    /// Labels all alerts of the group share.
+    pub common_labels: Labels,
+    /// Annotations all alerts of the group share.
+    pub common_annotations: Labels,
+    /// The sender's own page; shown, never fetched.
+    pub external_url: Option<String>,
+    /// How many alerts the sender left out (`max_alerts`).
+    pub truncated_alerts: u64,
+    /// Why the sender notifies now, for example `repeat interval elapsed` (Alertmanager 0.32 and newer).
+    pub notification_reason: Option<String>,
+    /// The alerts, never empty.
+    pub alerts: Vec<Alert>,
+}
+
+impl AlertGroup {
+    /// The alerts that fire.
+    pub fn firing(&self) -> impl Iterator<Item = &Alert> {
+        self.alerts.iter().filter(|alert| alert.status == AlertStatus::Firing)
+    }
+
+    /// The alert that stands for the group in a title: the gravest firing one, the first among equals.
+    #[must_use]
+    pub fn leading(&self) -> Option<&Alert> {
+        self.firing().min_by_key(|alert| severity_rank(alert.label("severity"))).or_else(|| self.alerts.first())
+    }
+
+    /// When the oldest alert of the group began.
+    #[must_use]
+    pub fn started_at(&self) -> Option<Timestamp> {
+        self.alerts.iter().map(|alert| alert.starts_at).min()
+    }
+}
+
+/// Orders the severities people use, gravest first; what is unknown ranks between `warning` and `info`.
+#[must_use]
+pub fn severity_rank(severity: Option<&str>) -> u8 {
+    match severity.map(str::to_ascii_lowercase).as_deref() {
+        Some("critical" | "page" | "emergency" | "fatal" | "disaster" | "p0") => 0,
+        Some("error" | "high" | "major" | "p1") => 1,
+        Some("warning" | "warn" | "medium" | "p2") => 2,
+        Some("info" | "notice" | "none" | "low" | "p3" | "p4") => 4,
+        _ => 3,
+    }
+}
+
+/// A Kubernetes object by kind, namespace (empty for cluster-scoped kinds) and name.
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    Default,
+    schemars::JsonSchema,
+    utoipa::ToSchema,
+)]
+pub struct ObjectRef {
+    /// CamelCase kind, for example `Deployment`.
+    pub kind: String,
+    /// Namespace, empty for cluster-scoped kinds.
+    #[serde(default)]
+    pub namespace: String,
+    /// Object name.
+    pub name: String,
+}
+
+impl ObjectRef {
+    /// Names an object; pass an empty namespace for cluster-scoped kinds.
+    pub fn new(kind: impl Into<String>, namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { kind: kind.into(), namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            write!(f, "{}/{}", self.kind, self.name)
+        } else {
+            write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+        }
+    }
+}
+
+/// The language people read: of prompts, cards, mails and pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
+pub enum Lang {
+    /// Simplified Chinese.
+    #[default]
+    #[serde(rename = "zh-CN", alias = "zh")]
+    #[value(name = "zh-CN", alias = "zh", alias = "zh-cn")]
+    Zh,
+    /// English.
+    #[serde(rename = "en", alias = "en-US")]
+    #[value(name = "en")]
+    En,
+}
+
+impl Lang {
+    /// The one of two texts that is in this language.
+    #[must_use]
+    pub fn pick<T>(self, zh: T, en: T) -> T {
+        match self {
+            Self::Zh => zh,
+            Self::En => en,
+        }
+    }
+
+    /// The tag used in configuration, folder names and HTML.
+    #[must_use]
+    pub fn tag(self) -> &'static str {
+        self.pick("zh-CN", "en")
+    }
+}

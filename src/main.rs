@@ -1,0 +1,3 @@
+//! Arguments to calls, and nothing else.
+
+fn main() {}

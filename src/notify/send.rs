@@ -1,0 +1,70 @@
+//! The outcome of one attempt to send, decided in the same words for every channel.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why a message was not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The destination was not reached or did not answer in time.
+    Network,
+    /// The destination asks to slow down.
+    RateLimited,
+    /// The destination failed on its side.
+    Server,
+    /// The destination refuses our credentials, address or signature.
+    Auth,
+    /// The destination refuses the message itself, in its plainest form.
+    Rejected,
+}
+
+impl Reason {
+    /// A fixed word for metrics and logs.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::RateLimited => "rate_limited",
+            Self::Server => "server",
+            Self::Auth => "auth",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    /// Whether the same message can succeed later without anybody changing anything.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Network | Self::RateLimited | Self::Server)
+    }
+}
+
+/// A failed attempt. Its text never holds a secret: addresses are cut to scheme and host.
+#[derive(Debug, Clone, Error)]
+#[error("{} ({})", detail, reason.label())]
+pub struct SendError {
+    /// What kind of failure it is.
+    pub reason: Reason,
+    /// What the destination said, and what to do about it.
+    pub detail: String,
+    /// How long the destination asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl SendError {
+    /// A failure without a wish to wait.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), retry_after: None }
+    }
+}
+
+/// The form in which a message was at last accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As designed.
+    Full,
+    /// Shortened to fit.
+    Compact,
+    /// Plain text, after the richer forms were refused.
+    Plain,
+}
