@@ -5,4 +5,5 @@ pub mod alert;
 pub mod notify;
 pub mod playbook;
 pub mod report;
+pub mod store;
 pub mod toolbox;
