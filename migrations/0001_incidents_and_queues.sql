@@ -53,7 +53,7 @@ CREATE TABLE investigation (
     created_at  BIGINT NOT NULL,
     ended_at    BIGINT
 );
-CREATE INDEX investigation_live ON investigation (due_at) WHERE state IN ('ready', 'running');
+CREATE INDEX investigation_live ON investigation (due_at, incident_id) WHERE state IN ('ready', 'running');
 CREATE INDEX investigation_by_state ON investigation (state);
 
 -- The recorded tool results of an investigation. full_text: before it was cut to size, when it was.
@@ -69,11 +69,14 @@ CREATE TABLE evidence (
     PRIMARY KEY (incident_id, ordinal)
 );
 
--- Messages on their way to people. seq orders those of one incident on one channel; due_at as above.
+-- Messages on their way to people; due_at as above. Those of one incident on one channel form a lane, in which seq
+-- orders them and only the first unsent one may go. The lane is a column of its own, because PostgreSQL, while it has
+-- no statistics, looks for the others of an incident and channel by the index on the channel: all that wait, each time.
 CREATE TABLE outbox (
     id          TEXT   NOT NULL PRIMARY KEY,
     incident_id TEXT   NOT NULL REFERENCES incident (id) ON DELETE CASCADE,
     channel     TEXT   NOT NULL,
+    lane        TEXT   NOT NULL,
     seq         BIGINT NOT NULL,
     role        TEXT   NOT NULL CHECK (role IN ('first', 'joined', 'second', 'resolved')),
     notice      TEXT   NOT NULL,
@@ -86,7 +89,9 @@ CREATE TABLE outbox (
     form        TEXT,
     created_at  BIGINT NOT NULL,
     sent_at     BIGINT,
-    UNIQUE (incident_id, channel, seq)
+    UNIQUE (lane, seq)
 );
-CREATE INDEX outbox_live ON outbox (channel, due_at) WHERE state IN ('ready', 'sending');
+CREATE INDEX outbox_live ON outbox (channel, due_at, id) WHERE state IN ('ready', 'sending');
+CREATE INDEX outbox_unsent ON outbox (lane, seq) WHERE state IN ('ready', 'sending');
+CREATE INDEX outbox_by_incident ON outbox (incident_id);
 CREATE INDEX outbox_by_state ON outbox (state, channel);

@@ -80,13 +80,14 @@ impl Tx<'_> {
         let id = Uuid::now_v7();
         let query = self
             .query(
-                "INSERT INTO outbox (id, incident_id, channel, seq, role, notice, state, due_at, attempt, created_at)
-                 SELECT $1, $2, $3, COALESCE(MAX(seq), 0) + 1, $4, $5, 'ready', $6, 0, $7
-                 FROM outbox WHERE incident_id = $2 AND channel = $3",
+                "INSERT INTO outbox (id, incident_id, channel, lane, seq, role, notice, state, due_at, attempt, created_at)
+                 SELECT $1, $2, $3, $4, COALESCE(MAX(seq), 0) + 1, $5, $6, 'ready', $7, 0, $8
+                 FROM outbox WHERE lane = $4",
             )
             .bind(id.to_string())
             .bind(new.incident.to_string())
             .bind(new.channel)
+            .bind(format!("{} {}", new.incident, new.channel))
             .bind(new.role.word())
             .bind(to_json("the notice", new.notice)?)
             .bind(new.due.as_millisecond())
@@ -192,6 +193,8 @@ impl Store {
         Ok(None)
     }
 
+    // Asking for the smallest seq reads one index entry per candidate. The same question as NOT EXISTS makes PostgreSQL,
+    // while it has no statistics, join the whole table with itself: 100 ms a claim with 2,000 messages waiting.
     async fn claim_row(&self, channel: &str, worker: &str, lease: Duration) -> Result<Option<AnyRow>, StoreError> {
         let query = self
             .query(
@@ -199,10 +202,9 @@ impl Store {
                  WHERE id = (SELECT waiting.id FROM outbox waiting
                              WHERE waiting.channel = $3 AND waiting.state IN ('ready', 'sending')
                                AND waiting.due_at <= $4
-                               AND NOT EXISTS (SELECT 1 FROM outbox earlier
-                                               WHERE earlier.incident_id = waiting.incident_id
-                                                 AND earlier.channel = waiting.channel AND earlier.seq < waiting.seq
-                                                 AND earlier.state IN ('ready', 'sending'))
+                               AND waiting.seq = (SELECT MIN(unsent.seq) FROM outbox unsent
+                                                  WHERE unsent.lane = waiting.lane
+                                                    AND unsent.state IN ('ready', 'sending'))
                              ORDER BY waiting.due_at, waiting.id LIMIT 1 {unclaimed})
                  RETURNING id, incident_id, role, notice, attempt",
             )
@@ -286,12 +288,12 @@ impl Store {
     pub async fn next_due(&self, channel: &str) -> Result<Option<Timestamp>, StoreError> {
         let query = self
             .query(
-                "SELECT MIN(waiting.due_at) AS due_at FROM outbox waiting
+                "SELECT waiting.due_at FROM outbox waiting
                  WHERE waiting.channel = $1 AND waiting.state IN ('ready', 'sending')
-                   AND NOT EXISTS (SELECT 1 FROM outbox earlier
-                                   WHERE earlier.incident_id = waiting.incident_id
-                                     AND earlier.channel = waiting.channel AND earlier.seq < waiting.seq
-                                     AND earlier.state IN ('ready', 'sending'))",
+                   AND waiting.seq = (SELECT MIN(unsent.seq) FROM outbox unsent
+                                      WHERE unsent.lane = waiting.lane
+                                        AND unsent.state IN ('ready', 'sending'))
+                 ORDER BY waiting.due_at, waiting.id LIMIT 1",
             )
             .bind(channel);
         let row = self.row("look for the next message", query).await?;
