@@ -7,3 +7,4 @@ pub mod notify;
 pub mod playbook;
 pub mod report;
 pub mod toolbox;
+pub mod triage;

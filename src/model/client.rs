@@ -81,7 +81,8 @@ impl Client {
     }
 
     fn read(&self, completion: Value) -> Result<Reply, ModelError> {
-        let reply = Reply::read(completion, self.config.max_tokens).map_err(|fault| fault_error(&self.config, fault))?;
+        let reply =
+            Reply::read(completion, self.config.max_tokens).map_err(|fault| fault_error(&self.config, fault))?;
         if reply.filtered {
             let detail = "the provider's content filter stopped the answer";
             return Err(ModelError::new(&self.config.name, Class::ContentFilter, detail));
@@ -137,7 +138,8 @@ async fn ask(config: &ModelConfig, http: &reqwest::Client, request: reqwest::Req
         .map_err(|error| connection_error(config, error))?;
     let status = response.status();
     if !status.is_success() {
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| retry::wait_asked_for(value.to_str().ok()?));
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| retry::wait_asked_for(value.to_str().ok()?));
         let body = error_body(response, idle).await;
         return Err(scrubbed(config, ModelError::refused(&config.name, status.as_u16(), retry_after, &body)));
     }

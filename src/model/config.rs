@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_is_an_error_that_names_it() {
-        let error = yaml_serde::from_str::<ModelConfig>("{ name: a, base_url: b, model: c, max_token: 5 }").unwrap_err();
+        let error =
+            yaml_serde::from_str::<ModelConfig>("{ name: a, base_url: b, model: c, max_token: 5 }").unwrap_err();
         assert!(error.to_string().contains("max_token"), "{error}");
     }
 }

@@ -76,17 +76,17 @@ impl Class {
                 "检查 base_url、DNS、出口网络和代理设置（HTTPS_PROXY、NO_PROXY）",
                 "check base_url, DNS, egress and the proxy settings (HTTPS_PROXY, NO_PROXY)",
             ),
-            Self::Timeout => (
-                "换更快的模型，或调大该模型的 timeout",
-                "use a faster model, or raise this model's timeout",
-            ),
+            Self::Timeout => {
+                ("换更快的模型，或调大该模型的 timeout", "use a faster model, or raise this model's timeout")
+            }
             Self::RateLimited => (
                 "降低 triage.concurrency，或向服务商申请更高的限额",
                 "lower triage.concurrency, or ask the provider for a higher limit",
             ),
-            Self::Server => {
-                ("查看服务商的状态页，或在 models 里再配一个备用模型", "see the provider's status page, or configure a second model")
-            }
+            Self::Server => (
+                "查看服务商的状态页，或在 models 里再配一个备用模型",
+                "see the provider's status page, or configure a second model",
+            ),
             Self::BadAnswer => (
                 "确认 base_url 指向 OpenAI 兼容接口（通常以 /v1 结尾），而不是网页或网关",
                 "make sure base_url is an OpenAI-compatible interface (usually ending in /v1), not a web page or a gateway",
@@ -99,9 +99,10 @@ impl Class {
             Self::ToolsUnsupported => {
                 ("换用支持 function calling 的模型", "use a model that supports function calling")
             }
-            Self::ContextLength => {
-                ("调小 context_tokens，或换上下文更大的模型", "lower context_tokens, or use a model with a larger window")
-            }
+            Self::ContextLength => (
+                "调小 context_tokens，或换上下文更大的模型",
+                "lower context_tokens, or use a model with a larger window",
+            ),
             Self::ContentFilter => (
                 "服务商的内容审查拒绝了这段日志或回答；换一家服务商作为备用",
                 "the provider's content filter refuses these logs or this answer; configure another provider as second model",
@@ -177,7 +178,15 @@ const PHRASES: &[(Class, &[&str])] = &[
     ),
     (
         Class::Quota,
-        &["insufficient_quota", "insufficient balance", "balance is insufficient", "exceeded your current quota", "arrearage", "欠费", "余额不足"],
+        &[
+            "insufficient_quota",
+            "insufficient balance",
+            "balance is insufficient",
+            "exceeded your current quota",
+            "arrearage",
+            "欠费",
+            "余额不足",
+        ],
     ),
     (
         Class::ContextLength,
@@ -274,18 +283,54 @@ mod tests {
     #[test]
     fn words_decide_before_the_status() {
         let cases = [
-            (400, r#"{"error":{"message":"deepseek-reasoner does not support Function Calling"}}"#, Class::ToolsUnsupported),
-            (400, r#"{"code":20015,"message":"Function call is not supported for this model.","data":null}"#, Class::ToolsUnsupported),
-            (400, r#"{"error":{"code":"InvalidParameter","message":"the requested model does not support function calling"}}"#, Class::ToolsUnsupported),
+            (
+                400,
+                r#"{"error":{"message":"deepseek-reasoner does not support Function Calling"}}"#,
+                Class::ToolsUnsupported,
+            ),
+            (
+                400,
+                r#"{"code":20015,"message":"Function call is not supported for this model.","data":null}"#,
+                Class::ToolsUnsupported,
+            ),
+            (
+                400,
+                r#"{"error":{"code":"InvalidParameter","message":"the requested model does not support function calling"}}"#,
+                Class::ToolsUnsupported,
+            ),
             (400, r#"{"error":"registry.ollama.ai/library/gemma:2b does not support tools"}"#, Class::ToolsUnsupported),
-            (400, r#"{"object":"error","message":"This model's maximum context length is 8192 tokens.","code":400}"#, Class::ContextLength),
-            (400, r#"{"error":{"message":"Content Exists Risk","type":"invalid_request_error"}}"#, Class::ContentFilter),
-            (400, r#"{"code":"data_inspection_failed","message":"Input data may contain inappropriate content."}"#, Class::ContentFilter),
-            (400, r#"{"code":20015,"message":"The parameter is invalid. Please check again.","data":null}"#, Class::Server),
+            (
+                400,
+                r#"{"object":"error","message":"This model's maximum context length is 8192 tokens.","code":400}"#,
+                Class::ContextLength,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Content Exists Risk","type":"invalid_request_error"}}"#,
+                Class::ContentFilter,
+            ),
+            (
+                400,
+                r#"{"code":"data_inspection_failed","message":"Input data may contain inappropriate content."}"#,
+                Class::ContentFilter,
+            ),
+            (
+                400,
+                r#"{"code":20015,"message":"The parameter is invalid. Please check again.","data":null}"#,
+                Class::Server,
+            ),
             (400, r#"{"code":20015,"message":"does not support parameter enable_thinking"}"#, Class::Rejected),
             (403, r#"{"code":30001,"message":"Sorry, your account balance is insufficient"}"#, Class::Quota),
-            (429, r#"{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}"#, Class::Quota),
-            (429, r#"{"message":"Request was rejected due to rate limiting. Details: TPM limit reached."}"#, Class::RateLimited),
+            (
+                429,
+                r#"{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}"#,
+                Class::Quota,
+            ),
+            (
+                429,
+                r#"{"message":"Request was rejected due to rate limiting. Details: TPM limit reached."}"#,
+                Class::RateLimited,
+            ),
             (429, "{}", Class::RateLimited),
             (401, r#""Invalid token""#, Class::Auth),
             (402, r#"{"error":{"message":"Insufficient Balance"}}"#, Class::Quota),
@@ -305,7 +350,8 @@ mod tests {
         assert!(!page.to_string().contains("secret page"));
         let long = ModelError::refused("m", 400, None, &"好".repeat(5_000));
         assert_eq!(long.detail.chars().count(), DETAIL_CHARS + 1);
-        let echoed = ModelError::refused("m", 401, None, r#"{"error":{"message":"Incorrect API key provided: sk-abc"}}"#);
+        let echoed =
+            ModelError::refused("m", 401, None, r#"{"error":{"message":"Incorrect API key provided: sk-abc"}}"#);
         assert!(!echoed.without("sk-abc").to_string().contains("sk-abc"));
     }
 }

@@ -22,11 +22,8 @@ pub(super) async fn persist<T, F>(deadline: Instant, call: impl FnMut() -> F) ->
 where
     F: Future<Output = Result<T, ModelError>>,
 {
-    let pauses = ExponentialBuilder::new()
-        .with_min_delay(FIRST_PAUSE)
-        .with_factor(3.0)
-        .with_max_times(RETRIES)
-        .with_jitter();
+    let pauses =
+        ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_factor(3.0).with_max_times(RETRIES).with_jitter();
     call.retry(pauses)
         .when(|error| error.class.is_retryable())
         .adjust(|error, pause| {

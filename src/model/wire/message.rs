@@ -1,7 +1,7 @@
 //! Messages of a conversation, kept so that sending them back never breaks it.
 
-use serde::ser::{SerializeMap, Serializer};
 use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
 /// The longest function name providers accept.

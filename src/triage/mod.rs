@@ -1,0 +1,3 @@
+//! Triage: from an incident to a diagnosis.
+
+pub mod prompt;
