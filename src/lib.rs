@@ -6,5 +6,6 @@ pub mod model;
 pub mod notify;
 pub mod playbook;
 pub mod report;
+pub mod store;
 pub mod toolbox;
 pub mod triage;

@@ -18,6 +18,8 @@ pub struct Evidence {
     pub arguments: Value,
     /// What it returned.
     pub text: String,
+    /// The same before it was cut to size; equal to `text` when nothing was cut.
+    pub full: String,
     /// When.
     pub taken_at: Timestamp,
 }
@@ -54,6 +56,7 @@ impl EvidenceLog {
             reference: format!("E{}", log.len() + 1),
             tool: tool.to_owned(),
             arguments: arguments.clone(),
+            full: text.clone(),
             text,
             taken_at,
         };
