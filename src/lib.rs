@@ -2,7 +2,9 @@
 
 pub mod agent;
 pub mod alert;
+pub mod intake;
 pub mod notify;
 pub mod playbook;
+pub mod redact;
 pub mod report;
 pub mod toolbox;
