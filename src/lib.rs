@@ -3,8 +3,10 @@
 pub mod agent;
 pub mod alert;
 pub mod model;
+pub mod intake;
 pub mod notify;
 pub mod playbook;
+pub mod redact;
 pub mod report;
 pub mod store;
 pub mod toolbox;
