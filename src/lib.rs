@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod alert;
+pub mod kube;
 pub mod notify;
 pub mod playbook;
 pub mod report;
