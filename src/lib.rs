@@ -2,8 +2,13 @@
 
 pub mod agent;
 pub mod alert;
-pub mod model;
+pub mod cli;
+pub mod http;
+pub mod incident;
 pub mod intake;
+pub mod kube;
+pub mod markdown;
+pub mod model;
 pub mod notify;
 pub mod playbook;
 pub mod redact;
