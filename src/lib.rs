@@ -2,8 +2,17 @@
 
 pub mod agent;
 pub mod alert;
+pub mod cli;
+pub mod http;
+pub mod incident;
+pub mod intake;
+pub mod kube;
+pub mod markdown;
+pub mod model;
 pub mod notify;
 pub mod playbook;
+pub mod redact;
 pub mod report;
 pub mod store;
 pub mod toolbox;
+pub mod triage;

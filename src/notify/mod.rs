@@ -1,4 +1,20 @@
 //! Notify: from a notice to a message people read, one folder per channel.
+//!
+//! A [`notice::Notice`] becomes a [`story::Story`] — words in order — and each channel gives the story its own shape.
 
+pub mod channel;
+pub mod email;
+pub mod feishu;
+#[cfg(test)]
+mod fixtures;
+pub mod ladder;
 pub mod notice;
+pub mod plain;
+pub mod post;
 pub mod send;
+#[cfg(test)]
+mod snapshots;
+pub mod story;
+mod template;
+pub mod text;
+pub mod wecom;

@@ -1,0 +1,60 @@
+//! The senders' doors: read, decide, commit, and only then answer.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::App;
+use super::error::ApiError;
+use crate::intake;
+
+/// What a sender is told.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Accepted {
+    /// The incident the alerts belong to; null when there is none (resolved without having fired).
+    incident: Option<Uuid>,
+    /// What was decided: opened, merged, joined, resolved, suppressed.
+    decision: &'static str,
+}
+
+/// Takes Alertmanager's webhook, version 4.
+#[utoipa::path(
+    post,
+    path = "/webhooks/alertmanager",
+    responses(
+        (status = 202, description = "Stored durably; investigated afterwards", body = Accepted),
+        (status = 400, description = "Not Alertmanager's webhook; the answer says what is wrong"),
+        (status = 401, description = "Credentials are missing or wrong"),
+        (status = 413, description = "Too large"),
+        (status = 503, description = "Not stored; send it again"),
+    )
+)]
+pub async fn alertmanager(
+    State(app): State<Arc<App>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<Accepted>), ApiError> {
+    let body = body.map_err(|rejection| too_large_or_broken(&rejection))?;
+    let group = intake::alertmanager::parse(&body, &app.limits)?;
+    let receipt = app.desk.receive(&group).await?;
+    tracing::info!(
+        incident.id = receipt.incident.map(tracing::field::display),
+        alerts = group.alerts.len(),
+        decision = receipt.decision.word(),
+        "delivery accepted"
+    );
+    Ok((StatusCode::ACCEPTED, Json(Accepted { incident: receipt.incident, decision: receipt.decision.word() })))
+}
+
+fn too_large_or_broken(rejection: &BytesRejection) -> ApiError {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return intake::IntakeError::BodyTooLarge { limit: super::BODY_LIMIT }.into();
+    }
+    ApiError::bad_request("the request body could not be read to its end")
+}

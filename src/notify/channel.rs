@@ -1,0 +1,147 @@
+//! Any channel: what the outbox sends through without knowing which it is.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::email::{BadMailSettings, Email, EmailSettings};
+use super::feishu::{FeishuBot, FeishuBotSettings};
+use super::notice::Notice;
+use super::post::BadAddress;
+use super::send::{Form, SendError};
+use super::wecom::{WecomBot, WecomBotSettings};
+
+/// Settings of one channel, by `type`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "type")]
+pub enum ChannelSettings {
+    /// A Feishu (Lark) group bot.
+    #[serde(rename = "feishu-bot")]
+    FeishuBot(FeishuBotSettings),
+    /// A WeCom group bot.
+    #[serde(rename = "wecom-bot")]
+    WecomBot(WecomBotSettings),
+    /// Mail.
+    #[serde(rename = "email")]
+    Email(EmailSettings),
+}
+
+/// Settings no channel can be built from.
+#[derive(Debug, Error)]
+pub enum BadChannel {
+    /// A webhook's address is wrong.
+    #[error("channel `{0}`: {1}")]
+    Address(String, #[source] BadAddress),
+    /// A mail setting is wrong.
+    #[error("channel `{0}`: {1}")]
+    Mail(String, #[source] BadMailSettings),
+}
+
+impl ChannelSettings {
+    /// The configured name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::FeishuBot(settings) => &settings.name,
+            Self::WecomBot(settings) => &settings.name,
+            Self::Email(settings) => &settings.name,
+        }
+    }
+
+    /// Builds the channel; nothing is sent and nothing is connected yet. `client` is [`super::post::client`]'s.
+    ///
+    /// # Errors
+    /// When a setting cannot work; the text names the channel and never a secret.
+    pub fn build(self, client: &reqwest::Client) -> Result<Channel, BadChannel> {
+        let name = self.name().to_owned();
+        Ok(match self {
+            Self::FeishuBot(settings) => Channel::FeishuBot(
+                FeishuBot::new(settings, client.clone()).map_err(|error| BadChannel::Address(name, error))?,
+            ),
+            Self::WecomBot(settings) => Channel::WecomBot(
+                WecomBot::new(settings, client.clone()).map_err(|error| BadChannel::Address(name, error))?,
+            ),
+            Self::Email(settings) => {
+                Channel::Email(Email::new(settings).map_err(|error| BadChannel::Mail(name, error))?)
+            }
+        })
+    }
+}
+
+/// A channel, ready to send.
+#[derive(Debug)]
+pub enum Channel {
+    /// A Feishu (Lark) group bot.
+    FeishuBot(FeishuBot),
+    /// A WeCom group bot.
+    WecomBot(WecomBot),
+    /// Mail.
+    Email(Email),
+}
+
+impl Channel {
+    /// The configured name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::FeishuBot(channel) => channel.name(),
+            Self::WecomBot(channel) => channel.name(),
+            Self::Email(channel) => channel.name(),
+        }
+    }
+
+    /// The word for its kind, as `type` has it; for metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::FeishuBot(_) => "feishu-bot",
+            Self::WecomBot(_) => "wecom-bot",
+            Self::Email(_) => "email",
+        }
+    }
+
+    /// One attempt to deliver a notice, in the richest form the destination accepts.
+    ///
+    /// # Errors
+    /// When it is not delivered; [`super::send::Reason::is_retryable`] says whether to come again.
+    pub async fn send(&self, notice: &Notice) -> Result<Form, SendError> {
+        match self {
+            Self::FeishuBot(channel) => channel.send(notice).await,
+            Self::WecomBot(channel) => channel.send(notice).await,
+            Self::Email(channel) => channel.send(notice).await,
+        }
+    }
+
+    /// How fast this destination may be sent to.
+    #[must_use]
+    pub fn pace(&self) -> &'static [Quota] {
+        match self {
+            Self::FeishuBot(_) => &FEISHU_PACE,
+            Self::WecomBot(_) => &WECOM_PACE,
+            Self::Email(_) => &MAIL_PACE,
+        }
+    }
+}
+
+/// Documented for custom bots: 5 a second and 100 a minute.
+const FEISHU_PACE: [Quota; 2] = [Quota::per(5, 1), Quota::per(100, 60)];
+/// Documented for group bots: 20 a minute.
+const WECOM_PACE: [Quota; 1] = [Quota::per(20, 60)];
+/// Servers differ; this keeps a storm from looking like spam.
+const MAIL_PACE: [Quota; 2] = [Quota::per(2, 1), Quota::per(30, 60)];
+
+/// So many messages in so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Messages.
+    pub messages: u32,
+    /// The span they are counted over.
+    pub per: Duration,
+}
+
+impl Quota {
+    const fn per(messages: u32, seconds: u64) -> Self {
+        Self { messages, per: Duration::from_secs(seconds) }
+    }
+}

@@ -1,0 +1,19 @@
+//! Settings of a mail channel.
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// A list of mailboxes, reached through one SMTP server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmailSettings {
+    /// Name by which routes, logs and metrics call this channel.
+    pub name: String,
+    /// `smtps://user:pass@host[:465]` for implicit TLS, `smtp://user:pass@host:587?tls=required` for STARTTLS,
+    /// `smtp://host:25` without TLS for a trusted relay.
+    pub smtp: SecretString,
+    /// Sender, for example `Firstlook <firstlook@example.com>`.
+    pub from: String,
+    /// Recipients. Each gets the mail in a transaction of its own.
+    pub to: Vec<String>,
+}

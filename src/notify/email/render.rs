@@ -1,0 +1,66 @@
+//! From a notice to a mail: subject, text and HTML; pure.
+
+use jiff::Timestamp;
+use minijinja::context;
+use minijinja::value::Serde;
+
+use crate::notify::notice::Notice;
+use crate::notify::send::Form;
+use crate::notify::story::{Caps, Story, tell};
+use crate::notify::{plain, template, text};
+
+/// Bytes of HTML: Gmail hides what is past about 102 kB.
+const HTML_BUDGET: usize = 90_000;
+/// Bytes of the text part.
+const TEXT_BUDGET: usize = 60_000;
+
+/// A mail's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// The same for every mail about an incident: some readers thread by it.
+    pub subject: String,
+    /// The text part.
+    pub text: String,
+    /// The HTML part; none in the plainest form.
+    pub html: Option<String>,
+}
+
+/// The mail in one form; `None` when it does not fit in that form.
+#[must_use]
+pub fn mail(notice: &Notice, now: Timestamp, form: Form) -> Option<Mail> {
+    let story = tell(notice, now, Caps::page(form));
+    let subject = subject(notice);
+    let html = (form != Form::Plain).then(|| html(&story, &subject));
+    if html.as_ref().is_some_and(|html| html.len() > HTML_BUDGET) {
+        return None;
+    }
+    Some(Mail { text: plain::text(&story, TEXT_BUDGET), subject, html })
+}
+
+/// The richest mail that fits, as it would be sent first.
+#[must_use]
+pub fn richest(notice: &Notice, now: Timestamp) -> Mail {
+    let fits = [Form::Full, Form::Compact, Form::Plain].into_iter().find_map(|form| mail(notice, now, form));
+    fits.unwrap_or_else(|| Mail { subject: subject(notice), text: String::new(), html: None })
+}
+
+/// What groups the alerts, and the incident: neither changes while the incident lasts.
+fn subject(notice: &Notice) -> String {
+    let labels = &notice.group.group_labels;
+    let name = labels.get("alertname");
+    let rest = labels.iter().filter(|(key, _)| *key != "alertname").map(|(_, value)| value);
+    let about = name.into_iter().chain(rest).take(4).map(|value| text::line(value, 60)).collect::<Vec<_>>().join(" ");
+    let receiver = text::line(&notice.group.receiver, 60);
+    let about = if about.trim().is_empty() { receiver } else { about };
+    let incident = notice.lang.pick("事件", "incident");
+    text::line(&format!("[Firstlook] {about} ({incident} {})", notice.short_id()), 200)
+}
+
+fn html(story: &Story, subject: &str) -> String {
+    let context = context! { story => Serde(story), subject };
+    template::render("mail.html.j2", include_str!("mail.html.j2"), context).unwrap_or_else(|error| {
+        tracing::error!(%error, "the mail template failed");
+        let text = plain::text(story, TEXT_BUDGET);
+        format!("<!doctype html><pre>{}</pre>", minijinja::HtmlEscape(&text))
+    })
+}

@@ -1,0 +1,58 @@
+//! The mail as it travels: headers that thread and silence auto-replies, around the rendered parts.
+
+use lettre::Message;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::render::Mail;
+use crate::notify::notice::Notice;
+
+/// A mail that cannot be put together; with checked settings this does not happen.
+#[derive(Debug, Error)]
+#[error("the mail cannot be put together: {0}")]
+pub struct Unwritable(#[from] lettre::error::Error);
+
+/// The identity of the mail about a notice: the same when it is sent again, so that a reader shows it once.
+#[must_use]
+pub fn message_id(notice: &Notice, domain: &str) -> String {
+    let content = serde_json::to_vec(notice).unwrap_or_default();
+    let digest: String = Sha256::digest(&content).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("<{}.{digest}@{domain}>", notice.incident.simple())
+}
+
+/// The root of an incident's thread. No mail has it: every mail answers it, so the order they arrive in does not matter.
+#[must_use]
+pub fn thread_id(notice: &Notice, domain: &str) -> String {
+    format!("<inc-{}@{domain}>", notice.incident.simple())
+}
+
+/// Writes the mail.
+///
+/// # Errors
+/// When a header or an address is not acceptable to mail.
+pub fn write(notice: &Notice, mail: Mail, from: &Mailbox, to: &[Mailbox]) -> Result<Vec<u8>, Unwritable> {
+    let domain = from.email.domain();
+    let root = thread_id(notice, domain);
+    let mut message = Message::builder()
+        .from(from.clone())
+        .subject(mail.subject)
+        .message_id(Some(message_id(notice, domain)))
+        .in_reply_to(root.clone())
+        .references(root)
+        .raw_header(fixed("Auto-Submitted", "auto-generated"))
+        .raw_header(fixed("X-Auto-Response-Suppress", "All"));
+    for mailbox in to {
+        message = message.to(mailbox.clone());
+    }
+    let message = match mail.html {
+        Some(html) => message.multipart(MultiPart::alternative_plain_html(mail.text, html))?,
+        None => message.body(mail.text)?,
+    };
+    Ok(message.formatted())
+}
+
+fn fixed(name: &'static str, value: &str) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+}

@@ -1,0 +1,146 @@
+//! From a notice to the card Feishu shows; pure.
+
+use jiff::Timestamp;
+
+use super::markup;
+use super::wire::{
+    Body, Border, Card, CardConfig, Column, Content, Element, Header, Icon, OpenUrl, PanelHeader, PlainText, Summary,
+    TextContent, TextTag,
+};
+use crate::notify::notice::Notice;
+use crate::notify::plain;
+use crate::notify::send::Form;
+use crate::notify::story::{Caps, Link, Role, Section, Story, tell};
+
+/// Bytes of the serialised content. Feishu documents 20 kB for the request; signature and doubt take the rest.
+pub const BUDGET: usize = 17_800;
+
+/// The content of a message in one form; `None` when it does not fit in that form.
+#[must_use]
+pub fn content(notice: &Notice, now: Timestamp, form: Form, keyword: Option<&str>) -> Option<Content> {
+    let mut story = tell(notice, now, Caps::page(form));
+    match form {
+        Form::Full => Some(interactive(&story, keyword)).filter(fits),
+        Form::Compact => loop {
+            let card = interactive(&story, keyword);
+            if fits(&card) {
+                return Some(card);
+            }
+            if !story.give_up_a_fold() {
+                return None;
+            }
+        },
+        Form::Plain => Some(text(&story, keyword)),
+    }
+}
+
+/// The richest content that fits, as it would be sent first.
+#[must_use]
+pub fn richest(notice: &Notice, now: Timestamp, keyword: Option<&str>) -> Content {
+    [Form::Full, Form::Compact]
+        .into_iter()
+        .find_map(|form| content(notice, now, form, keyword))
+        .unwrap_or_else(|| text(&tell(notice, now, Caps::page(Form::Plain)), keyword))
+}
+
+fn fits(content: &Content) -> bool {
+    serde_json::to_vec(content).is_ok_and(|bytes| bytes.len() <= BUDGET)
+}
+
+fn text(story: &Story, keyword: Option<&str>) -> Content {
+    // JSON escapes at most double a character that survives cleaning.
+    let mut text = plain::text(story, BUDGET / 2 - 200).replace('<', "＜");
+    if let Some(keyword) = keyword.filter(|keyword| !text.contains(*keyword)) {
+        text.push_str(&format!("\n{keyword}"));
+    }
+    Content::Text { content: TextContent { text } }
+}
+
+fn interactive(story: &Story, keyword: Option<&str>) -> Content {
+    let mut elements: Vec<Element> = story.lead.iter().map(|section| lead(story, section)).collect();
+    elements.extend(story.folds.iter().map(fold));
+    if !story.links.is_empty() {
+        elements.push(buttons(&story.links));
+    }
+    let footer: Vec<&str> = story.footer.iter().chain(&story.shortened).map(String::as_str).collect();
+    let footer = markup::escape(&footer.join(" · "));
+    elements.push(markdown(format!("<font color='grey'>{footer}</font>"), Some("notation")));
+    let config =
+        CardConfig { update_multi: true, width_mode: "fill", summary: Summary { content: story.summary.clone() } };
+    let body = Body { direction: "vertical", vertical_spacing: "10px", elements };
+    Content::Interactive { card: Box::new(Card { schema: "2.0", config, header: header(story, keyword), body }) }
+}
+
+fn header(story: &Story, keyword: Option<&str>) -> Header {
+    let said = [&story.title, &story.subtitle].map(String::as_str).join(" ");
+    // The keyword check reads plain text; entities in markdown would hide the word from it.
+    let keyword = keyword.filter(|keyword| !said.contains(*keyword)).map(str::to_owned);
+    let subtitle: Vec<String> =
+        Some(story.subtitle.clone()).filter(|text| !text.is_empty()).into_iter().chain(keyword).collect();
+    let tags = story.badges.iter().take(3);
+    Header {
+        template: markup::header_colour(story.tone),
+        title: plain_text(&story.title),
+        subtitle: (!subtitle.is_empty()).then(|| plain_text(&subtitle.join(" · "))),
+        text_tag_list: tags
+            .map(|badge| TextTag { text: plain_text(&badge.text), color: markup::tag_colour(badge.tone) })
+            .collect(),
+    }
+}
+
+fn lead(story: &Story, section: &Section) -> Element {
+    let heading = format!("<font color='grey'>{}</font>", markup::escape(&section.title));
+    let text = markdown(format!("{heading}<br>{}", markup::blocks(&section.blocks)), None);
+    if section.role != Role::Diagnosis {
+        return text;
+    }
+    let column = Column {
+        width: "weighted",
+        weight: Some(1),
+        background_style: Some(markup::ground(story.tone)),
+        padding: Some("10px 12px 10px 12px"),
+        elements: vec![text],
+    };
+    Element::ColumnSet { flex_mode: "none", horizontal_spacing: "8px", columns: vec![column] }
+}
+
+fn fold(section: &Section) -> Element {
+    Element::CollapsiblePanel {
+        expanded: false,
+        header: PanelHeader {
+            title: plain_text(&section.title),
+            vertical_align: "center",
+            padding: "4px 8px 4px 8px",
+            icon: Icon { token: "down-small-ccm_outlined", size: "16px 16px" },
+            icon_position: "right",
+            icon_expanded_angle: -180,
+        },
+        border: Border { color: "grey", corner_radius: "6px" },
+        vertical_spacing: "8px",
+        padding: "8px 8px 8px 8px",
+        elements: vec![markdown(markup::blocks(&section.blocks), None)],
+    }
+}
+
+fn buttons(links: &[Link]) -> Element {
+    let column = |link: &Link| Column {
+        width: "auto",
+        weight: None,
+        background_style: None,
+        padding: None,
+        elements: vec![Element::Button {
+            r#type: if link.primary { "primary" } else { "default" },
+            text: plain_text(&link.label),
+            behaviors: vec![OpenUrl { default_url: link.url.clone() }],
+        }],
+    };
+    Element::ColumnSet { flex_mode: "flow", horizontal_spacing: "8px", columns: links.iter().map(column).collect() }
+}
+
+fn markdown(content: String, text_size: Option<&'static str>) -> Element {
+    Element::Markdown { content, text_size }
+}
+
+fn plain_text(text: &str) -> PlainText {
+    PlainText { content: text.to_owned() }
+}

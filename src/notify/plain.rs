@@ -1,0 +1,31 @@
+//! A story as plain text: the text part of a mail, and the last form of every chat message.
+
+use minijinja::context;
+use minijinja::value::Serde;
+
+use super::story::Story;
+use super::template;
+use super::text::clip_bytes;
+
+/// Lays a story out as text of at most `bytes` bytes: everything when it fits, else the lead, cut where it must be.
+#[must_use]
+pub fn text(story: &Story, bytes: usize) -> String {
+    let mut story = story.clone();
+    loop {
+        let text = laid_out(&story);
+        if text.len() <= bytes {
+            return text;
+        }
+        if !story.give_up_a_fold() {
+            return clip_bytes(&text, bytes);
+        }
+    }
+}
+
+fn laid_out(story: &Story) -> String {
+    let said = template::render("plain.txt.j2", include_str!("plain.txt.j2"), context! { story => Serde(story) });
+    said.unwrap_or_else(|error| {
+        tracing::error!(%error, "the plain text template failed");
+        format!("{}\n{}\n", story.summary, story.footer.join(" · "))
+    })
+}

@@ -1,0 +1,119 @@
+//! One POST of JSON to a chat product: bounded in time and size, and silent about the address, which is the credential.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use url::Url;
+
+use super::send::{Reason, SendError};
+
+/// Chat products answer within a second; ten leave room for a slow proxy.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// A reply is a few hundred bytes; what is longer is not one.
+const LONGEST_REPLY: usize = 64 * 1024;
+
+/// What the destination answered.
+#[derive(Debug)]
+pub struct Reply {
+    /// HTTP status; says little, the body decides.
+    pub status: StatusCode,
+    /// Body, at most 64 KiB.
+    pub body: Vec<u8>,
+    /// Seconds to wait, from `x-ogw-ratelimit-reset` or `retry-after`.
+    pub wait: Option<Duration>,
+}
+
+/// The HTTP client all channels share. Redirects are refused: a webhook that moves is an answer, not a hop.
+///
+/// # Errors
+/// When the platform's certificates cannot be loaded.
+pub fn client() -> Result<reqwest::Client, reqwest::Error> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // A second thread may have been faster; either way one is installed now.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    reqwest::Client::builder()
+        .timeout(TIMEOUT)
+        .connect_timeout(Duration::from_secs(5))
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("firstlook/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+/// A webhook's address: parsed once, secret for good.
+#[derive(Debug, Clone)]
+pub struct Address {
+    url: SecretString,
+    /// Scheme and host, the part that may be said.
+    host: String,
+}
+
+/// An address that cannot be a webhook's.
+#[derive(Debug, thiserror::Error)]
+#[error("`url` is not an http or https address with a host")]
+pub struct BadAddress;
+
+impl Address {
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// When it is not an absolute http or https address.
+    pub fn parse(url: &SecretString) -> Result<Self, BadAddress> {
+        let parsed = Url::parse(url.expose_secret()).map_err(|_| BadAddress)?;
+        let host = parsed.host_str().ok_or(BadAddress)?;
+        if !matches!(parsed.scheme(), "http" | "https") {
+            return Err(BadAddress);
+        }
+        let host = format!("{}://{host}", parsed.scheme());
+        Ok(Self { url: url.clone(), host })
+    }
+
+    /// Posts a body and reads the answer, whatever its status.
+    ///
+    /// # Errors
+    /// When the destination is not reached or does not answer in time.
+    pub async fn post(&self, client: &reqwest::Client, body: &impl Serialize) -> Result<Reply, SendError> {
+        let answer = client.post(self.url.expose_secret()).json(body).send().await;
+        let mut answer = answer.map_err(|error| self.network(error))?;
+        let header = |name: &str| answer.headers().get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+        let seconds = header("x-ogw-ratelimit-reset").or_else(|| header("retry-after"));
+        let wait = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.min(600.0)).ok());
+        let status = answer.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.network(error))? {
+            body.extend_from_slice(&chunk);
+            if body.len() > LONGEST_REPLY {
+                break;
+            }
+        }
+        Ok(Reply { status, body, wait })
+    }
+
+    /// What a destination said, without the address' secret parts should it echo them.
+    pub fn silence(&self, said: &str) -> String {
+        let parsed = Url::parse(self.url.expose_secret()).ok();
+        let segments = parsed.iter().flat_map(|url| url.path_segments()).flatten().map(str::to_owned);
+        let values = parsed.iter().flat_map(Url::query_pairs).map(|(_, value)| value.into_owned());
+        let mut said = said.to_owned();
+        for secret in segments.chain(values).filter(|part| part.len() >= 8) {
+            said = said.replace(&secret, "…");
+        }
+        super::text::line(&said, 240)
+    }
+
+    fn network(&self, error: reqwest::Error) -> SendError {
+        let what = if error.is_timeout() { "did not answer in time" } else { "is not reached" };
+        let cause = root_cause(&error.without_url());
+        SendError::new(Reason::Network, format!("{} {what}: {}", self.host, self.silence(&cause)))
+    }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}

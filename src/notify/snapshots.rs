@@ -1,0 +1,31 @@
+//! What people see, on record: every fixture on every channel, in both languages.
+#![allow(clippy::expect_used)]
+
+use super::fixtures::{ALL, notice, now};
+use super::{email, feishu, wecom};
+
+#[test]
+fn feishu_cards() {
+    for (name, _) in ALL {
+        let content = feishu::render::richest(&notice(name), now(), None);
+        insta::assert_json_snapshot!(format!("feishu-{name}"), content);
+    }
+}
+
+#[test]
+fn wecom_messages() {
+    for (name, _) in ALL {
+        let message = serde_json::to_value(wecom::render::richest(&notice(name), now())).expect("JSON");
+        assert_eq!(message["msgtype"], "markdown_v2");
+        insta::assert_snapshot!(format!("wecom-{name}"), message["markdown_v2"]["content"].as_str().expect("text"));
+    }
+}
+
+#[test]
+fn mails() {
+    for (name, _) in ALL {
+        let mail = email::render::richest(&notice(name), now());
+        insta::assert_snapshot!(format!("mail-{name}.txt"), format!("Subject: {}\n\n{}", mail.subject, mail.text));
+        insta::assert_snapshot!(format!("mail-{name}.html"), mail.html.expect("the HTML part"));
+    }
+}

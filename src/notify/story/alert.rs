@@ -1,0 +1,138 @@
+//! The alert's part of a story: overview, first look, resolution, labels, and the other alerts of the group.
+
+use jiff::Timestamp;
+
+use super::tell::{Teller, labelled_object};
+use super::{Badge, Block, Role, Section, Span, Tone, words};
+use crate::alert::{Alert, AlertStatus, Labels};
+use crate::notify::text;
+
+impl Teller<'_> {
+    /// 告警概览: what the alert says of itself, since when, how many.
+    pub(super) fn overview(&self) -> Section {
+        let mut blocks = Vec::new();
+        let of_report = self.notice.report().map(|report| report.overview.summary.as_str()).unwrap_or_default();
+        let summary = self.leading().and_then(Alert::summary).unwrap_or(of_report);
+        if !summary.trim().is_empty() {
+            blocks.push(Block::Line(self.prose(summary)));
+        }
+        blocks.push(Block::Line(vec![Span::Aside(self.since_when())]));
+        self.section(Role::Alert, self.lang.pick("告警概览", "Alert"), blocks)
+    }
+
+    /// The diagnosis section of a first message that has no diagnosis yet: what goes on, and what is missing.
+    pub(super) fn first_look(&self, missing: &[String], investigating: bool) -> Section {
+        let mut blocks = Vec::new();
+        if investigating {
+            blocks.push(self.investigating());
+        } else {
+            let words = self
+                .lang
+                .pick("本次没有自动诊断，请人工排查。", "No automatic diagnosis this time; please look into it.");
+            blocks.push(Block::Line(vec![Span::Text(words.to_owned())]));
+        }
+        blocks.extend(missing.iter().take(self.caps.items).map(|gap| Block::Item(self.prose(gap))));
+        self.section(Role::Diagnosis, self.lang.pick("诊断分析", "Diagnosis"), blocks)
+    }
+
+    /// Says that the model is still at work, so that people know a second message may come.
+    pub(super) fn investigating(&self) -> Block {
+        let words = self.lang.pick("结论更明确时会再发一条消息。", "A second message follows when it finds more.");
+        let badge = Badge { text: self.lang.pick("调查中…", "investigating…").to_owned(), tone: Tone::Blue };
+        Block::Line(vec![Span::Badge(badge), Span::Aside(words.to_owned())])
+    }
+
+    /// The whole of a message that an incident is over.
+    pub(super) fn resolved(&self, resolved_at: Timestamp) -> Section {
+        let lasted = words::duration(self.lang, resolved_at.as_second() - self.started().as_second());
+        let at = words::moment(resolved_at, &self.notice.timezone).unwrap_or_default();
+        let said =
+            self.lang.pick(format!("告警已恢复，共持续 {lasted}。"), format!("The alert is gone after {lasted}."));
+        let mut blocks = vec![Block::Line(vec![Span::Strong(said)])];
+        if let Some(summary) = self.leading().and_then(Alert::summary) {
+            blocks.push(Block::Line(self.prose(summary)));
+        }
+        let start = words::moment(self.started(), &self.notice.timezone).unwrap_or_default();
+        let mut facts = vec![self.lang.pick(format!("{start} 开始"), format!("from {start}"))];
+        facts.push(self.lang.pick(format!("{at} 恢复"), format!("to {at}")));
+        let alerts = self.notice.group.alerts.len();
+        if alerts > 1 {
+            facts.push(self.lang.pick(format!("共 {alerts} 条告警"), format!("{alerts} alerts")));
+        }
+        blocks.push(Block::Line(vec![Span::Aside(facts.join(" · "))]));
+        self.section(Role::Alert, self.lang.pick("告警概览", "Alert"), blocks)
+    }
+
+    /// Labels and annotations of the leading alert.
+    pub(super) fn facts(&self) -> Section {
+        let mut blocks = Vec::new();
+        if let Some(alert) = self.leading() {
+            let total = alert.labels.len() + alert.annotations.len();
+            blocks.extend(self.pairs(&alert.labels).chain(self.pairs(&alert.annotations)).take(self.caps.facts));
+            blocks.extend(self.rest(total, self.caps.facts));
+        }
+        self.section(Role::Facts, self.lang.pick("告警标签与注解", "Labels and annotations"), blocks)
+    }
+
+    /// The other alerts of the group.
+    pub(super) fn others(&self) -> Section {
+        let group = &self.notice.group;
+        let leading = self.leading();
+        let others = || group.alerts.iter().filter(|alert| !leading.is_some_and(|lead| std::ptr::eq(lead, *alert)));
+        let sent_out = usize::try_from(group.truncated_alerts).unwrap_or(usize::MAX);
+        let total = others().count().saturating_add(sent_out);
+        let shown = self.caps.alerts.min(others().count());
+        let mut blocks: Vec<Block> = others().take(shown).map(|alert| Block::Item(self.other(alert))).collect();
+        blocks.extend(self.rest(total, shown));
+        let title = self.lang.pick(format!("同组其他告警（{total}）"), format!("Other alerts of the group ({total})"));
+        self.section(Role::Others, &title, blocks)
+    }
+
+    fn other(&self, alert: &Alert) -> Vec<Span> {
+        let mut spans = vec![Span::Strong(text::line(alert.name(), 80))];
+        spans.extend(labelled_object(alert).map(|object| Span::Code(self.name(&object))));
+        if alert.status == AlertStatus::Resolved {
+            let text = self.lang.pick("已恢复", "resolved").to_owned();
+            spans.push(Span::Badge(Badge { text, tone: Tone::Green }));
+        }
+        spans
+    }
+
+    fn since_when(&self) -> String {
+        let started = self.started();
+        let lasted = words::duration(self.lang, self.now.as_second() - started.as_second());
+        let at = words::moment(started, &self.notice.timezone).unwrap_or_default();
+        let mut said = vec![
+            self.lang.pick(format!("{at} 开始"), format!("since {at}")),
+            self.lang.pick(format!("已持续 {lasted}"), format!("for {lasted}")),
+        ];
+        let firing = self.notice.group.firing().count();
+        if firing > 1 || self.notice.group.truncated_alerts > 0 {
+            let all = firing as u64 + self.notice.group.truncated_alerts;
+            said.push(self.lang.pick(format!("{all} 条告警触发中"), format!("{all} alerts firing")));
+        }
+        said.join(" · ")
+    }
+
+    /// When the condition began; senders that put a zero there began when they told us.
+    fn started(&self) -> Timestamp {
+        let begun = |alert: &Alert| (alert.starts_at.as_second() > 0).then_some(alert.starts_at);
+        self.notice.group.alerts.iter().filter_map(begun).min().unwrap_or(self.notice.opened_at)
+    }
+
+    fn pairs<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = Block> + 'a {
+        labels.iter().map(|(key, value)| {
+            Block::Item(vec![Span::Strong(text::line(key, 60)), Span::Code(text::line(value, self.caps.line))])
+        })
+    }
+
+    /// Says how many of a list were left out.
+    pub(super) fn rest(&self, total: usize, shown: usize) -> Option<Block> {
+        let left = total.saturating_sub(shown);
+        (left > 0).then(|| Block::Line(vec![Span::Aside(words::more(self.lang, left))]))
+    }
+
+    pub(super) fn section(&self, role: Role, title: &str, blocks: Vec<Block>) -> Section {
+        Section { role, title: title.to_owned(), blocks }
+    }
+}

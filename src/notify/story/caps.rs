@@ -1,0 +1,44 @@
+//! How much of everything a message may hold, by the form it takes.
+
+use crate::notify::send::Form;
+
+/// Upper limits for one message. Lengths are in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    /// A sentence.
+    pub line: usize,
+    /// A quotation.
+    pub quote: usize,
+    /// A command; a longer one is left out whole, because half a command is dangerous.
+    pub command: usize,
+    /// Findings, quotations, causes and objects per list.
+    pub items: usize,
+    /// Steps, the first included.
+    pub steps: usize,
+    /// Labels and annotations.
+    pub facts: usize,
+    /// Other alerts of the group.
+    pub alerts: usize,
+}
+
+impl Caps {
+    /// For channels with room for a page (Feishu 18 kB, mail): a report of usual size fits unshortened.
+    #[must_use]
+    pub fn page(form: Form) -> Self {
+        match form {
+            Form::Full => Self { line: 360, quote: 360, command: 600, items: 6, steps: 6, facts: 24, alerts: 12 },
+            Form::Compact => Self { line: 160, quote: 140, command: 300, items: 3, steps: 3, facts: 8, alerts: 4 },
+            Form::Plain => Self { line: 140, quote: 100, command: 200, items: 2, steps: 2, facts: 4, alerts: 2 },
+        }
+    }
+
+    /// For channels with room for a note (WeCom, 4 096 bytes): a Chinese character takes three of them.
+    #[must_use]
+    pub fn note(form: Form) -> Self {
+        match form {
+            Form::Full => Self { line: 160, quote: 140, command: 240, items: 3, steps: 4, facts: 8, alerts: 4 },
+            Form::Compact => Self { line: 90, quote: 80, command: 160, items: 2, steps: 2, facts: 4, alerts: 2 },
+            Form::Plain => Self { line: 80, quote: 60, command: 120, items: 1, steps: 1, facts: 3, alerts: 1 },
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! From a notice to its story: what is said, in which order, for each kind of notice.
+
+use jiff::Timestamp;
+
+use super::{Badge, Caps, Section, Span, Story, Tone, links, prose, words};
+use crate::alert::{Alert, Lang, ObjectRef};
+use crate::notify::notice::{Notice, NoticeBody};
+use crate::notify::text;
+use crate::report::{AnsweredBy, Report, Usage, Verdict};
+
+/// Tells a notice. `now` is when it is sent: durations are counted up to it.
+#[must_use]
+pub fn tell(notice: &Notice, now: Timestamp, caps: Caps) -> Story {
+    let teller = Teller { notice, now, caps, lang: notice.lang };
+    let (lead, folds) = teller.sections();
+    Story {
+        lang: teller.lang,
+        tone: teller.tone(),
+        badges: teller.badges(),
+        title: teller.title(),
+        subtitle: teller.subtitle(),
+        summary: teller.summary(),
+        lead,
+        folds: folds.into_iter().filter(|fold| !fold.blocks.is_empty()).collect(),
+        links: links::all(notice),
+        footer: teller.footer(),
+        shortened: None,
+    }
+}
+
+/// What every part of a story is told from.
+pub(super) struct Teller<'a> {
+    pub(super) notice: &'a Notice,
+    pub(super) now: Timestamp,
+    pub(super) caps: Caps,
+    pub(super) lang: Lang,
+}
+
+impl Teller<'_> {
+    fn sections(&self) -> (Vec<Section>, Vec<Section>) {
+        match &self.notice.body {
+            NoticeBody::Resolved { resolved_at } => (vec![self.resolved(*resolved_at)], Vec::new()),
+            NoticeBody::Diagnosis { report } => self.with_report(report, &[], false),
+            NoticeBody::Alert { report: Some(report), investigating, missing } => {
+                self.with_report(report, missing, *investigating)
+            }
+            NoticeBody::Alert { report: None, investigating, missing } => {
+                let lead = vec![self.overview(), self.first_look(missing, *investigating)];
+                (lead, vec![self.facts(), self.others()])
+            }
+        }
+    }
+
+    fn with_report(&self, report: &Report, missing: &[String], investigating: bool) -> (Vec<Section>, Vec<Section>) {
+        let mut lead = vec![self.overview(), self.diagnosis(report, investigating)];
+        lead.extend(self.first_step(report));
+        let folds = vec![
+            self.more_steps(report),
+            self.evidence(report),
+            self.primary(report),
+            self.related(report),
+            self.more_causes(report),
+            self.ruled_out(report),
+            self.unknown(report, missing),
+            self.facts(),
+            self.others(),
+        ];
+        (lead, folds)
+    }
+
+    fn tone(&self) -> Tone {
+        match &self.notice.body {
+            NoticeBody::Resolved { .. } => Tone::Green,
+            _ if self.verdict() == Some(Verdict::NoFault) => Tone::Turquoise,
+            _ => words::severity_tone(self.severity()),
+        }
+    }
+
+    fn badges(&self) -> Vec<Badge> {
+        let (kind, tone) = self.kind();
+        let mut badges = vec![Badge { text: kind.to_owned(), tone }];
+        badges.push(Badge {
+            text: words::severity(self.lang, &text::line(self.severity(), 24)),
+            tone: words::severity_tone(self.severity()),
+        });
+        let verdict = match self.verdict() {
+            Some(Verdict::NoFault) => Some((self.lang.pick("未发现故障", "no fault found"), Tone::Turquoise)),
+            Some(Verdict::Inconclusive) => Some((self.lang.pick("尚无定论", "inconclusive"), Tone::Grey)),
+            Some(Verdict::Fault) | None => None,
+        };
+        badges.extend(verdict.map(|(text, tone)| Badge { text: text.to_owned(), tone }));
+        badges
+    }
+
+    fn kind(&self) -> (&'static str, Tone) {
+        match &self.notice.body {
+            NoticeBody::Alert { .. } => (self.lang.pick("告警", "Alert"), Tone::Grey),
+            NoticeBody::Diagnosis { .. } => (self.lang.pick("诊断", "Diagnosis"), Tone::Blue),
+            NoticeBody::Resolved { .. } => (self.lang.pick("已恢复", "Resolved"), Tone::Green),
+        }
+    }
+
+    fn title(&self) -> String {
+        let fallback = self.notice.report().map(|report| report.overview.alertname.as_str()).unwrap_or_default();
+        text::line(self.leading().map_or(fallback, Alert::name), 80)
+    }
+
+    fn subtitle(&self) -> String {
+        let object = self.object().map(|object| text::line(&object.to_string(), 120));
+        let cluster = self.leading().and_then(|alert| alert.label("cluster"));
+        let cluster = cluster.map(|name| format!("{} {}", self.lang.pick("集群", "cluster"), text::line(name, 40)));
+        object.into_iter().chain(cluster).collect::<Vec<_>>().join(" · ")
+    }
+
+    fn summary(&self) -> String {
+        let severity = words::severity(self.lang, &text::line(self.severity(), 24));
+        let (kind, _) = self.kind();
+        let object = self.object().map(|object| format!(" · {object}")).unwrap_or_default();
+        let headline = match &self.notice.body {
+            NoticeBody::Resolved { .. } => None,
+            _ => self.notice.report().map(|report| report.headline.as_str()),
+        };
+        let headline = headline.or_else(|| self.leading().and_then(Alert::summary)).unwrap_or_default();
+        let colon = self.lang.pick("：", ": ");
+        let said = if headline.is_empty() { String::new() } else { format!("{colon}{}", text::line(headline, 120)) };
+        text::line(&format!("[{kind} {severity}] {}{object}{said}", self.title()), 240)
+    }
+
+    fn footer(&self) -> Vec<String> {
+        let mut footer = vec![format!("{} {}", self.lang.pick("事件", "Incident"), self.notice.short_id())];
+        if let Some(report) = self.notice.report() {
+            footer.extend(self.usage(&report.usage));
+        }
+        footer
+    }
+
+    fn usage(&self, usage: &Usage) -> Vec<String> {
+        let model = text::line(usage.model.as_deref().unwrap_or_default(), 60);
+        let playbook = self.lang.pick("规则库", "playbook");
+        let who = match (usage.source, model.is_empty()) {
+            (AnsweredBy::Model, _) => self.lang.pick(format!("模型 {model} 作答"), format!("answered by {model}")),
+            (AnsweredBy::Playbook, true) => {
+                self.lang.pick(format!("{playbook}作答"), format!("answered by the {playbook}"))
+            }
+            (AnsweredBy::Playbook, false) => self.lang.pick(
+                format!("{playbook}作答（模型 {model} 未给出结论）"),
+                format!("answered by the {playbook} ({model} gave no conclusion)"),
+            ),
+        };
+        let calls = usage.tool_calls;
+        let mut said =
+            vec![who, self.lang.pick(format!("用时 {:.1} 秒", usage.seconds), format!("{:.1} s", usage.seconds))];
+        if calls > 0 {
+            said.push(self.lang.pick(format!("{calls} 次工具调用"), format!("{calls} tool calls")));
+        }
+        let tokens = usage.prompt_tokens + usage.completion_tokens;
+        if tokens > 0 {
+            said.push(format!("{} tokens", words::tokens(tokens)));
+        }
+        said
+    }
+
+    fn verdict(&self) -> Option<Verdict> {
+        self.notice.report().map(|report| report.verdict)
+    }
+
+    pub(super) fn leading(&self) -> Option<&Alert> {
+        self.notice.group.leading()
+    }
+
+    pub(super) fn severity(&self) -> &str {
+        let of_report = self.notice.report().map(|report| report.overview.severity.as_str()).unwrap_or_default();
+        self.leading().and_then(|alert| alert.label("severity")).unwrap_or(of_report)
+    }
+
+    /// The object the message is about: the report knows it best, the labels name it otherwise.
+    pub(super) fn object(&self) -> Option<ObjectRef> {
+        let of_report = self.notice.report().map(|report| &report.overview.resource);
+        match of_report.filter(|object| !object.name.is_empty()) {
+            Some(object) => Some(object.clone()),
+            None => self.leading().and_then(labelled_object),
+        }
+    }
+
+    pub(super) fn line(&self, said: &str) -> String {
+        text::line(said, self.caps.line)
+    }
+
+    pub(super) fn prose(&self, said: &str) -> Vec<Span> {
+        prose(&self.line(said))
+    }
+
+    pub(super) fn name(&self, object: &ObjectRef) -> String {
+        text::line(&object.to_string(), 120)
+    }
+}
+
+/// The object an alert's labels name. Workloads come before `pod`, which on kube-state-metrics' alerts can be the exporter's own.
+pub(super) fn labelled_object(alert: &Alert) -> Option<ObjectRef> {
+    const KINDS: [(&str, &str, bool); 10] = [
+        ("persistentvolumeclaim", "PersistentVolumeClaim", true),
+        ("deployment", "Deployment", true),
+        ("statefulset", "StatefulSet", true),
+        ("daemonset", "DaemonSet", true),
+        ("job_name", "Job", true),
+        ("cronjob", "CronJob", true),
+        ("horizontalpodautoscaler", "HorizontalPodAutoscaler", true),
+        ("pod", "Pod", true),
+        ("node", "Node", false),
+        ("namespace", "Namespace", false),
+    ];
+    KINDS.iter().find_map(|(label, kind, namespaced)| {
+        let name = alert.label(label)?;
+        let namespace = if *namespaced { alert.label("namespace").unwrap_or_default() } else { "" };
+        Some(ObjectRef::new(*kind, text::line(namespace, 63), text::line(name, 253)))
+    })
+}

@@ -1,0 +1,87 @@
+//! From a notice to the message WeCom shows; pure.
+
+use jiff::Timestamp;
+
+use super::markup::{blocks, disc, escape};
+use super::wire::{Message, Text};
+use crate::notify::notice::Notice;
+use crate::notify::plain;
+use crate::notify::send::Form;
+use crate::notify::story::{Caps, Link, Section, Story, tell};
+
+/// Bytes of markdown. WeCom refuses more than 4 096.
+pub const MARKDOWN_BUDGET: usize = 3_800;
+/// Bytes of plain text. WeCom refuses more than 2 048.
+pub const TEXT_BUDGET: usize = 1_900;
+
+/// A message in one form and at most so many bytes of markdown; `None` when it does not fit.
+#[must_use]
+pub fn message(notice: &Notice, now: Timestamp, form: Form, budget: usize) -> Option<Message> {
+    match form {
+        Form::Full => Some(markdown(&tell(notice, now, Caps::note(Form::Full)))).filter(|text| text.len() <= budget),
+        Form::Compact => [Form::Full, Form::Compact, Form::Plain]
+            .into_iter()
+            .find_map(|caps| without_folds(tell(notice, now, Caps::note(caps)), budget)),
+        Form::Plain => return Some(text(notice, now)),
+    }
+    .map(|content| Message::MarkdownV2 { markdown_v2: Text { content } })
+}
+
+/// The richest message that fits, as it would be sent first.
+#[must_use]
+pub fn richest(notice: &Notice, now: Timestamp) -> Message {
+    [Form::Full, Form::Compact]
+        .into_iter()
+        .find_map(|form| message(notice, now, form, MARKDOWN_BUDGET))
+        .unwrap_or_else(|| text(notice, now))
+}
+
+/// Gives up long addresses (a silence names every label), then folds, least needed first, until the rest fits.
+fn without_folds(mut story: Story, budget: usize) -> Option<String> {
+    const LONG_ADDRESS: usize = 160;
+    story.links.retain(|link| link.primary || link.url.len() <= LONG_ADDRESS);
+    loop {
+        let text = markdown(&story);
+        if text.len() <= budget {
+            return Some(text);
+        }
+        if !story.give_up_a_fold() {
+            return None;
+        }
+    }
+}
+
+fn text(notice: &Notice, now: Timestamp) -> Message {
+    let story = tell(notice, now, Caps::note(Form::Plain));
+    // A full-width bracket takes three bytes for one, so the cut comes last.
+    let said = plain::text(&story, TEXT_BUDGET).replace('<', "＜");
+    let said = said.replace("@all", "＠all").replace("@所有人", "＠所有人");
+    Message::Text { text: Text { content: crate::notify::text::clip_bytes(&said, TEXT_BUDGET) } }
+}
+
+fn markdown(story: &Story) -> String {
+    let badges: Vec<String> = story.badges.iter().map(|badge| escape(&badge.text)).collect();
+    let mut out = format!("### {} {} · {}\n", disc(story.tone), badges.join(" · "), escape(&story.title));
+    if !story.subtitle.is_empty() {
+        out.push_str(&format!("{}\n", escape(&story.subtitle)));
+    }
+    for part in story.lead.iter().chain(&story.folds) {
+        out.push_str(&section(story, part));
+    }
+    out.push_str("\n---\n");
+    let links: Vec<String> = story.links.iter().map(link).collect();
+    if !links.is_empty() {
+        out.push_str(&format!("{}\n", links.join(" · ")));
+    }
+    let footer: Vec<String> = story.footer.iter().chain(&story.shortened).map(|part| escape(part)).collect();
+    out.push_str(&footer.join(" · "));
+    out
+}
+
+fn section(story: &Story, part: &Section) -> String {
+    format!("\n**{}**\n{}", escape(&part.title), blocks(&part.blocks, story.lang))
+}
+
+fn link(link: &Link) -> String {
+    format!("[{}]({})", escape(&link.label), link.url)
+}
