@@ -2,6 +2,7 @@
 
 mod demo;
 mod eval;
+mod scenario;
 mod score;
 mod serve;
 mod service;

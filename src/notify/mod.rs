@@ -9,8 +9,11 @@ pub mod feishu;
 mod fixtures;
 pub mod ladder;
 pub mod notice;
+pub mod outbox;
+mod pace;
 pub mod plain;
 pub mod post;
+pub mod retry;
 pub mod send;
 #[cfg(test)]
 mod snapshots;

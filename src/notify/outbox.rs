@@ -5,18 +5,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, RateLimiter};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::channel::Channel;
+use super::pace::Pace;
 use super::retry;
 use super::send::SendError;
 use crate::store::{Outgoing, Store, StoreError};
 use crate::telemetry::Metrics;
 
-/// Longer than waiting for the pace and one attempt take together, so that nobody else sends the same message meanwhile.
+/// Longer than one attempt may take, so that nobody else sends the same message meanwhile.
 const LEASE: Duration = Duration::from_secs(15);
 /// One attempt, all forms of the message included.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(12);
@@ -28,7 +28,7 @@ pub struct OutboxWorker {
     name: String,
     store: Store,
     channel: Channel,
-    paces: Vec<DefaultDirectRateLimiter>,
+    pace: Pace,
     metrics: Arc<Metrics>,
 }
 
@@ -36,13 +36,18 @@ impl OutboxWorker {
     /// A worker; `name` tells replicas apart in the store.
     #[must_use]
     pub fn new(name: String, store: Store, channel: Channel, metrics: Arc<Metrics>) -> Self {
-        let paces = channel.pace().iter().map(|quota| RateLimiter::direct(*quota)).collect();
-        Self { name, store, channel, paces, metrics }
+        let pace = Pace::new(channel.pace());
+        Self { name, store, channel, pace, metrics }
     }
 
     /// Works until it is told to stop. A message under way is finished first.
-    pub async fn run(self, mut wake: watch::Receiver<()>, stop: CancellationToken) {
+    pub async fn run(mut self, mut wake: watch::Receiver<()>, stop: CancellationToken) {
         while !stop.is_cancelled() {
+            // The pace is waited for before a message is taken: what waits in the store cannot be lost.
+            tokio::select! {
+                () = tokio::time::sleep(self.pace.wait()) => {}
+                () = stop.cancelled() => return,
+            }
             wake.mark_unchanged();
             match self.store.claim_notice(self.channel.name(), &self.name, LEASE).await {
                 Ok(Some(outgoing)) => {
@@ -67,11 +72,8 @@ impl OutboxWorker {
         Duration::try_from(wait).unwrap_or(Duration::ZERO).clamp(Duration::from_millis(20), POLL)
     }
 
-    async fn send(&self, outgoing: Outgoing) {
-        // One message at a time: the wait is at most one refill (3 s at WeCom's 20 a minute), well within the lease.
-        for pace in &self.paces {
-            pace.until_ready().await;
-        }
+    async fn send(&mut self, outgoing: Outgoing) {
+        self.pace.note();
         let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(&outgoing.notice)).await;
         let outcome = attempt.unwrap_or_else(|_| {
             let seconds = ATTEMPT_LIMIT.as_secs();
