@@ -4,7 +4,7 @@
 //! investigated through MCP and sent by the same outbox. Only the chat services are stand-ins on loopback.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::service::Service;
-use super::{CliError, ReportFormat, eval, language, scenario};
+use super::{CliError, ReportFormat, language, scenario};
 use crate::alert::Lang;
 use crate::config::{self, Config};
 use crate::markdown;

@@ -92,7 +92,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
 }
 
 /// The scenario directories among the arguments and directly below them, in order of name.
-pub(super) fn scenarios(dirs: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
+fn scenarios(dirs: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     let mut found = Vec::new();
     for dir in dirs {
         if is_scenario(dir) {
@@ -116,7 +116,7 @@ fn is_scenario(dir: &Path) -> bool {
 }
 
 /// A scenario's name: its directory's.
-pub(super) fn name_of(dir: &Path) -> String {
+fn name_of(dir: &Path) -> String {
     dir.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 

@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 
 use crate::alert::Lang;
-use crate::telemetry;
+use crate::telemetry::{self, LogFormat};
 
 /// A true first look at every alert, before it reaches the group chat.
 #[derive(Debug, Parser)]
@@ -85,7 +85,11 @@ pub async fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    telemetry::init(arguments.log_json);
+    let format = if arguments.log_json { LogFormat::Json } else { LogFormat::Text };
+    if let Err(error) = telemetry::init_logging(format) {
+        eprintln!("firstlook: {error}");
+        return ExitCode::from(2);
+    }
     let outcome = match arguments.command {
         Command::Serve { config } => serve::run(&config).await.map(|()| ExitCode::SUCCESS),
         Command::Demo(arguments) => demo::run(arguments).await,

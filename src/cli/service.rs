@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,12 +14,12 @@ use crate::config::Config;
 use crate::http::{self, App, Auth};
 use crate::incident::desk::Wake;
 use crate::incident::{Desk, DeskSettings, Worker};
-use crate::intake::Limits;
 use crate::notify::channel::Channel;
 use crate::notify::outbox::OutboxWorker;
+use crate::notify::post;
 use crate::store::Store;
 use crate::telemetry::Metrics;
-use crate::triage::Triage;
+use crate::triage::{Triage, TriageConfig};
 
 /// All parts of a running Firstlook.
 pub(super) struct Service {
@@ -32,15 +33,10 @@ pub(super) struct Service {
 impl Service {
     /// Builds the parts. Only the store is dialled: the service starts while models, MCP servers and channels are away.
     pub(super) async fn build(config: Config) -> Result<Self, CliError> {
-        let triage = Arc::new(Triage::from_config(&config).map_err(CliError::usage)?);
-        let channels: Vec<Channel> = config
-            .channels
-            .iter()
-            .map(Channel::from_settings)
-            .collect::<Result<_, _>>()
-            .map_err(CliError::usage)?;
-        let store = Store::open(&config.store).await.map_err(CliError::usage)?;
         let metrics = Arc::new(Metrics::new());
+        let triage = Arc::new(triage(&config, metrics.clone())?);
+        let channels = channels(&config)?;
+        let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
         let wake = Wake::default();
         let desk = Desk::new(store.clone(), desk_settings(&config, &triage, &channels), wake.clone(), metrics.clone());
         // Tells replicas apart in the store; a restarted process is a new one.
@@ -54,7 +50,7 @@ impl Service {
             tokens: config.server.tokens.clone(),
             basic: config.server.basic_auth.iter().map(|one| (one.username.clone(), one.password.clone())).collect(),
         };
-        let app = Arc::new(App { desk, store, triage, metrics, auth, limits: Limits::default() });
+        let app = Arc::new(App { desk, store, triage, metrics, auth, limits: config.server.limits.intake(), body_limit: config.server.limits.max_body_bytes });
         Ok(Self { app, worker, concurrency: config.triage.concurrency, outboxes, wake })
     }
 
@@ -78,6 +74,23 @@ impl Service {
         store.close().await;
         Ok(())
     }
+}
+
+fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, CliError> {
+    Triage::new(&TriageConfig {
+        models: &config.models,
+        mcp: &config.mcp,
+        budget: config.triage.budget(),
+        lang: config.language,
+        prompts: config.prompts.as_deref(),
+        metrics,
+    })
+    .map_err(CliError::usage)
+}
+
+fn channels(config: &Config) -> Result<Vec<Channel>, CliError> {
+    let client = post::client().map_err(CliError::failed)?;
+    config.channels.iter().cloned().map(|settings| settings.build(&client).map_err(CliError::usage)).collect()
 }
 
 fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel]) -> DeskSettings {

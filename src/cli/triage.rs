@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -12,6 +13,7 @@ use crate::config;
 use crate::intake::{self, Limits};
 use crate::markdown;
 use crate::model::ModelConfig;
+use crate::telemetry::Metrics;
 use crate::toolbox::config::{McpSettings, Transport};
 use crate::triage::{Triage, TriageConfig};
 
@@ -94,7 +96,7 @@ impl Setup {
 
     /// Triage over these models and servers.
     pub(super) fn triage(&self, models: &[ModelConfig], mcp: &[McpSettings]) -> Result<Triage, CliError> {
-        let config = TriageConfig { models, mcp, budget: self.budget.clone(), lang: self.lang, prompts: self.prompts.as_deref() };
+        let config = TriageConfig { models, mcp, budget: self.budget.clone(), lang: self.lang, prompts: self.prompts.as_deref(), metrics: Arc::new(Metrics::new()) };
         Triage::new(&config).map_err(CliError::usage)
     }
 }

@@ -28,6 +28,12 @@ impl ApiError {
         Self { status: StatusCode::UNAUTHORIZED, message: message.to_owned() }
     }
 
+    /// A defect of ours. What exactly failed is for the log.
+    pub fn internal(error: &dyn std::error::Error) -> Self {
+        tracing::error!(%error, "a request failed");
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: "this failed on our side; the log says why".to_owned() }
+    }
+
     /// There is nothing here.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self { status: StatusCode::NOT_FOUND, message: message.into() }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::App;
+use super::error::ApiError;
+use crate::telemetry;
 
 /// Says that the process answers.
 #[utoipa::path(get, path = "/healthz", responses((status = 200, description = "The process answers")))]
@@ -36,20 +37,14 @@ pub async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
 }
 
 /// Prometheus' view, in OpenMetrics.
-pub async fn metrics(State(app): State<Arc<App>>) -> Response {
-    match app.store.counts().await {
-        Ok(counts) => app.metrics.set_counts(&counts),
-        Err(error) => tracing::warn!(%error, "queue lengths are missing from /metrics"),
-    }
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, content_type)], app.metrics.encode()).into_response()
-}
-
-/// Counts every request by its route's pattern, never by its path: paths are the sender's to choose.
-pub async fn count(State(app): State<Arc<App>>, path: Option<MatchedPath>, request: Request, next: Next) -> Response {
-    let route = path.map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
-    let started = std::time::Instant::now();
-    let response = next.run(request).await;
-    app.metrics.request(&route, response.status().as_u16(), started.elapsed());
-    response
+pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let counts = app.store.counts().await?;
+    let length = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    app.metrics.queue_length("investigations", length(counts.investigations_pending + counts.investigations_running));
+    app.metrics.queue_length("investigations_dead", length(counts.investigations_dead));
+    app.metrics.queue_length("outbox", length(counts.outbox.values().map(|channel| channel.pending).sum()));
+    app.metrics.queue_length("outbox_dead", length(counts.outbox.values().map(|channel| channel.dead).sum()));
+    app.metrics.queue_length("incidents_open", length(counts.incidents_open));
+    let text = app.metrics.encode().map_err(|error| ApiError::internal(&error))?;
+    Ok(([(CONTENT_TYPE, telemetry::CONTENT_TYPE)], text).into_response())
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,15 +15,15 @@ use super::error::ApiError;
 use crate::store::IncidentState;
 
 /// Incidents on one page when the caller does not say.
-const PAGE: u32 = 50;
+const PAGE: usize = 50;
 /// Most incidents on one page.
-const LARGEST_PAGE: u32 = 500;
+const LARGEST_PAGE: usize = 500;
 
 /// Which incidents to list.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct Filter {
     /// How many, at most 500; default 50.
-    limit: Option<u32>,
+    limit: Option<usize>,
     /// `open` or `resolved`; both when left out.
     state: Option<String>,
     /// `next` of the page before.
@@ -43,7 +42,7 @@ pub async fn list(State(app): State<Arc<App>>, Query(filter): Query<Filter>) -> 
     let before = filter.before.as_deref().map(cursor).transpose()?;
     let limit = filter.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let incidents = app.store.incidents(limit, before, state).await?;
-    let full = incidents.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+    let full = incidents.len() == limit;
     let next = incidents.last().filter(|_| full).map(|last| format!("{}_{}", last.opened_at, last.id));
     Ok(Json(json!({"incidents": incidents, "next": next})))
 }
@@ -56,9 +55,14 @@ fn cursor(text: &str) -> Result<(Timestamp, Uuid), ApiError> {
 
 /// One incident: its alerts, report, messages, deliveries and evidence.
 #[utoipa::path(get, path = "/api/v1/incidents/{id}", responses((status = 200, description = "The incident"), (status = 404, description = "No such incident")))]
-pub async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<(StatusCode, Json<Value>), ApiError> {
+pub async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     let detail = app.store.incident(parse_id(&id)?).await?.ok_or_else(|| unknown(&id))?;
-    Ok((StatusCode::OK, Json(json!(detail))))
+    let mut incident = json!(detail.incident);
+    incident["investigation"] = json!(detail.investigation);
+    incident["notices"] = json!(detail.notices);
+    incident["evidence"] = json!(detail.evidence);
+    incident["delivery_log"] = json!(detail.deliveries);
+    Ok(Json(incident))
 }
 
 pub(super) fn parse_id(id: &str) -> Result<Uuid, ApiError> {

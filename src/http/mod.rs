@@ -27,8 +27,6 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::triage::Triage;
 
-/// Largest body read, in bytes. Alertmanager's own groups stay below 1 MB; 5 000 alerts are about 5 MB.
-pub const BODY_LIMIT: usize = 8 << 20;
 /// A sender that has not finished its request by then is cut off.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
@@ -46,6 +44,8 @@ pub struct App {
     pub auth: Auth,
     /// How much a delivery may hold.
     pub limits: Limits,
+    /// Largest body read, in bytes.
+    pub body_limit: usize,
 }
 
 /// Documentation of the API, served at `/api/openapi.json`.
@@ -73,8 +73,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(health::readyz))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(middleware::from_fn_with_state(app.clone(), health::count))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(DefaultBodyLimit::max(app.body_limit))
         .layer(tower_http::timeout::TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, REQUEST_LIMIT))
         .layer(CatchPanicLayer::new())
         .with_state(app)

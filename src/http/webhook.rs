@@ -1,12 +1,14 @@
 //! The senders' doors: read, decide, commit, and only then answer.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -39,8 +41,15 @@ pub struct Accepted {
 pub async fn alertmanager(
     State(app): State<Arc<App>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Accepted>), ApiError> {
-    let body = body.map_err(|rejection| too_large_or_broken(&rejection))?;
+) -> Response {
+    let started = Instant::now();
+    let response = accept(&app, body).await.into_response();
+    app.metrics.webhook("alertmanager", response.status().as_u16(), started.elapsed());
+    response
+}
+
+async fn accept(app: &App, body: Result<Bytes, BytesRejection>) -> Result<(StatusCode, Json<Accepted>), ApiError> {
+    let body = body.map_err(|rejection| too_large_or_broken(&rejection, app.body_limit))?;
     let group = intake::alertmanager::parse(&body, &app.limits)?;
     let receipt = app.desk.receive(&group).await?;
     tracing::info!(
@@ -52,9 +61,9 @@ pub async fn alertmanager(
     Ok((StatusCode::ACCEPTED, Json(Accepted { incident: receipt.incident, decision: receipt.decision.word() })))
 }
 
-fn too_large_or_broken(rejection: &BytesRejection) -> ApiError {
+fn too_large_or_broken(rejection: &BytesRejection, limit: usize) -> ApiError {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return intake::IntakeError::BodyTooLarge { limit: super::BODY_LIMIT }.into();
+        return intake::IntakeError::BodyTooLarge { limit }.into();
     }
     ApiError::bad_request("the request body could not be read to its end")
 }

@@ -93,7 +93,8 @@ impl Desk {
                 outcome => break outcome?,
             }
         };
-        self.metrics.accepted(group.alerts.len(), receipt.decision.word());
+        self.metrics.alerts_accepted(group.alerts.len());
+        self.metrics.delivery(receipt.decision.word());
         self.wake.outbox.send_replace(());
         self.wake.investigations.notify_one();
         Ok(receipt)

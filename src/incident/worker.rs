@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::desk::{Desk, Wake};
 use crate::notify::notice::{Notice, NoticeBody};
-use crate::report::Report;
+use crate::report::{AnsweredBy, Report};
 use crate::store::{Claim, IncidentState, NewNotice, NoticeRole, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::triage::{Look, Triage, adds};
@@ -119,7 +119,7 @@ impl Worker {
         let look = self.triage.look(&incident.group).await;
         let enriched = self.release(claim, &look).await?;
         let report = self.triage.reason(&look).await;
-        self.metrics.investigated(&report);
+        self.count(&report);
         let notices = self.second_notices(claim, &look, &report, &enriched).await?;
         let outgoing: Vec<NewNotice<'_>> = notices
             .iter()
@@ -136,6 +136,18 @@ impl Worker {
         }
         self.wake.outbox.send_replace(());
         Ok(())
+    }
+
+    fn count(&self, report: &Report) {
+        let usage = &report.usage;
+        let source = match usage.source {
+            AnsweredBy::Model => "model",
+            AnsweredBy::Playbook => "playbook",
+        };
+        self.metrics.investigation(&usage.stopped_by, source, Duration::from_secs_f64(usage.seconds.max(0.0)));
+        if let Some(model) = &usage.model {
+            self.metrics.model_tokens(model, usage.prompt_tokens, usage.completion_tokens);
+        }
     }
 
     /// Adds the playbook's report to first messages that still wait and lets them go. Returns the channels that got it.

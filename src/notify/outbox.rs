@@ -13,7 +13,7 @@ use super::channel::Channel;
 use super::pace::Pace;
 use super::retry;
 use super::send::SendError;
-use crate::store::{Outgoing, Store, StoreError};
+use crate::store::{NoticeRole, Outgoing, Store, StoreError};
 use crate::telemetry::Metrics;
 
 /// Longer than one attempt may take, so that nobody else sends the same message meanwhile.
@@ -81,7 +81,8 @@ impl OutboxWorker {
         });
         match outcome {
             Ok(form) => {
-                self.metrics.notice(self.channel.name(), "sent");
+                self.metrics.notice_sent(self.channel.name());
+                self.note_first(&outgoing);
                 tracing::info!(channel = self.channel.name(), incident.id = %outgoing.incident, role = outgoing.role.word(), form = form.label(), "message sent");
                 self.keep(&outgoing, self.store.mark_sent(&outgoing, form.label()).await);
             }
@@ -89,8 +90,16 @@ impl OutboxWorker {
         }
     }
 
+    /// The promise is measured: from the accepted alert to the first message in people's hands.
+    fn note_first(&self, outgoing: &Outgoing) {
+        if outgoing.role == NoticeRole::First {
+            let delay = Timestamp::now().duration_since(outgoing.notice.opened_at);
+            self.metrics.first_message(self.channel.name(), Duration::try_from(delay).unwrap_or_default());
+        }
+    }
+
     async fn failed(&self, outgoing: &Outgoing, error: &SendError) {
-        self.metrics.notice(self.channel.name(), error.reason.label());
+        self.metrics.notice_failed(self.channel.name(), error.reason.label());
         let kept = match retry::wait(outgoing.attempt, error) {
             Some(wait) => {
                 tracing::warn!(channel = self.channel.name(), incident.id = %outgoing.incident, attempt = outgoing.attempt, %error, wait_ms = wait.as_millis(), "message not delivered, will try again");

@@ -30,12 +30,14 @@ use config::McpSettings;
 use server::{Server, ServerError};
 
 use crate::agent::tools::ToolSpec;
+use crate::telemetry::Metrics;
 
 /// The configured MCP servers.
 pub struct Toolbox {
     servers: Vec<Arc<Server>>,
     /// A snapshot's clock stands still; everything else lives in the present.
     frozen: Option<Timestamp>,
+    metrics: Arc<Metrics>,
 }
 
 /// Which server answers which tool, as found when a run began.
@@ -51,10 +53,10 @@ impl Toolbox {
     ///
     /// # Errors
     /// Settings that cannot work, or a snapshot that cannot be read.
-    pub fn new(settings: &[McpSettings]) -> Result<Self, ServerError> {
+    pub fn new(settings: &[McpSettings], metrics: Arc<Metrics>) -> Result<Self, ServerError> {
         let servers = settings.iter().map(|one| Server::new(one).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
         let frozen = servers.iter().find_map(|server| server.frozen_clock());
-        Ok(Self { servers, frozen })
+        Ok(Self { servers, frozen, metrics })
     }
 
     /// The present, as the cluster sees it.
@@ -75,8 +77,13 @@ impl Toolbox {
         &self.servers
     }
 
+    /// A run over what the servers offer now.
+    pub async fn run(&self, limits: Limits) -> Run {
+        Run::new(self.offer().await, limits, self.now(), self.metrics.clone())
+    }
+
     /// Asks all servers at once what they offer. A tool that two servers offer belongs to the first one configured.
-    pub async fn offer(&self) -> Offer {
+    async fn offer(&self) -> Offer {
         let answers = futures::future::join_all(self.servers.iter().map(|server| server.tool_names())).await;
         let mut offer = Offer::default();
         for (server, answer) in self.servers.iter().zip(answers) {

@@ -1,17 +1,20 @@
 //! One run: the calls of one investigation, their cache, their evidence and their limits.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
 use super::evidence::{Evidence, EvidenceLog};
+use super::server::ServerError;
 use super::{Offer, page, policy, reduce, schema};
 use crate::agent::tools::{ToolAnswer, ToolSpec, Tools};
 use crate::redact::Redactor;
+use crate::telemetry::Metrics;
 
 /// What one tool call may cost.
 #[derive(Debug, Clone, Copy)]
@@ -54,13 +57,14 @@ pub struct Run {
     log: EvidenceLog,
     redactor: Redactor,
     cache: Mutex<HashMap<String, Cached>>,
-    calls: std::sync::atomic::AtomicU32,
+    calls: AtomicU32,
+    metrics: Arc<Metrics>,
 }
 
 impl Run {
     /// A run over what the servers offer now.
     #[must_use]
-    pub fn new(offer: Offer, limits: Limits, now: Timestamp) -> Self {
+    pub(super) fn new(offer: Offer, limits: Limits, now: Timestamp, metrics: Arc<Metrics>) -> Self {
         Self {
             offer,
             limits,
@@ -68,7 +72,8 @@ impl Run {
             log: EvidenceLog::default(),
             redactor: Redactor::default(),
             cache: Mutex::default(),
-            calls: std::sync::atomic::AtomicU32::new(0),
+            calls: AtomicU32::new(0),
+            metrics,
         }
     }
 
@@ -87,7 +92,7 @@ impl Run {
     /// How many calls went out to a server.
     #[must_use]
     pub fn calls(&self) -> u32 {
-        self.calls.load(std::sync::atomic::Ordering::Relaxed)
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// Whether a tool is offered.
@@ -124,13 +129,19 @@ impl Run {
 
     async fn fetch(&self, tool: &str, arguments: Value) -> Result<Arc<Recorded>, String> {
         let Some((_, server)) = self.offer.tools.get(tool) else { return Err(format!("there is no tool `{tool}`")) };
-        self.calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.calls.fetch_add(1, Ordering::Relaxed);
         let slot = self.log.reserve();
         let empty = Map::new();
-        let answer = server
-            .call(tool, arguments.as_object().unwrap_or(&empty), self.limits.call)
-            .await
-            .map_err(|error| self.redact(&error.to_string()))?;
+        let started = Instant::now();
+        let answer = server.call(tool, arguments.as_object().unwrap_or(&empty), self.limits.call).await;
+        let outcome = match &answer {
+            Ok(answer) if answer.is_error => "error",
+            Ok(_) => "ok",
+            Err(ServerError::TimedOut { .. }) => "timeout",
+            Err(_) => "unreachable",
+        };
+        self.metrics.tool_call(tool, outcome, started.elapsed());
+        let answer = answer.map_err(|error| self.redact(&error.to_string()))?;
         let full = reduce::reduce(tool, &self.redact(&answer.text));
         let full = super::fit::fit(&full, self.limits.kept, "…");
         let structured = answer.structured.map(|mut value| {

@@ -70,7 +70,7 @@ pub struct Answer {
 enum Recipe {
     Http(Box<StreamableHttpClientTransportConfig>),
     Builtin(ClusterSource),
-    Snapshot(Box<Snapshot>),
+    Snapshot(Arc<Snapshot>),
 }
 
 /// A live connection and the tools it offered when it was made.
@@ -192,7 +192,7 @@ impl Server {
         ().serve(toolset.spawn()).await.map_err(|error| self.unreachable(&error))
     }
 
-    async fn serve_snapshot(&self, snapshot: &Snapshot) -> Result<(SocketAddr, DropGuard), ServerError> {
+    async fn serve_snapshot(&self, snapshot: &Arc<Snapshot>) -> Result<(SocketAddr, DropGuard), ServerError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| self.unreachable(&error))?;
         let address = listener.local_addr().map_err(|error| self.unreachable(&error))?;
         let stop = CancellationToken::new();
@@ -234,7 +234,7 @@ fn builtin(settings: &McpSettings) -> Result<Recipe, ServerError> {
     if let Some(dir) = &settings.snapshot {
         let snapshot = Snapshot::load(dir)
             .map_err(|error| ServerError::Settings { name: settings.name.clone(), problem: error.to_string() })?;
-        return Ok(Recipe::Snapshot(Box::new(snapshot)));
+        return Ok(Recipe::Snapshot(Arc::new(snapshot)));
     }
     // Kubernetes sets this in every pod.
     let in_cluster = settings.kubeconfig.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();

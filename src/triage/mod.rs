@@ -29,6 +29,7 @@ use crate::model::{Client, Fallback, Model, ModelConfig, ModelError};
 use crate::playbook::facts::Facts;
 use crate::playbook::{self, Question};
 use crate::report::{AnsweredBy, Diagnosis, Overview, Report, Usage};
+use crate::telemetry::Metrics;
 use crate::toolbox::config::McpSettings;
 use crate::toolbox::evidence::Evidence;
 use crate::toolbox::server::ServerError;
@@ -68,6 +69,8 @@ pub struct TriageConfig<'a> {
     pub lang: Lang,
     /// A directory whose prompts replace the built-in ones.
     pub prompts: Option<&'a Path>,
+    /// Counts tool calls.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Everything that investigates.
@@ -99,7 +102,7 @@ impl Triage {
     /// Settings that cannot work, with what to write instead.
     pub fn new(config: &TriageConfig<'_>) -> Result<Self, TriageError> {
         Ok(Self {
-            toolbox: Toolbox::new(config.mcp)?,
+            toolbox: Toolbox::new(config.mcp, config.metrics.clone())?,
             models: config.models.iter().cloned().map(Client::new).collect::<Result<Vec<_>, _>>()?.into(),
             prompts: Prompts::load(config.lang, config.prompts)?,
             answer: AnswerTool::new("submit_diagnosis", "Submits the diagnosis. Call it once, as soon as the evidence suffices.")?,
@@ -144,7 +147,7 @@ impl Triage {
         let started = Instant::now();
         let question = question::question(group);
         let now = self.toolbox.now();
-        let run = Run::new(self.toolbox.offer().await, Limits::for_window(self.context_tokens()), now);
+        let run = self.toolbox.run(Limits::for_window(self.context_tokens())).await;
         let gathered = gather::gather(&run, &question, now).await;
         let mut diagnosis = playbook::diagnose(&gathered.facts, &question, self.lang);
         diagnosis.data_gaps.extend(gathered.gaps);
@@ -195,7 +198,7 @@ impl Triage {
             answer_tool: &self.answer.function().name,
             budget: &self.budget,
         })?;
-        let findings = playbook::lines(&look.facts, &look.question, self.lang);
+        let findings = finding_lines(&look.facts, &look.question, self.lang);
         let evidence = shown_evidence(&look.report, look.run.log().all());
         let prompt = self.prompts.alert(&AlertInput {
             envelope: &envelope,
@@ -261,6 +264,12 @@ fn overview(group: &AlertGroup, question: &Question) -> Overview {
         summary: alert.summary().unwrap_or_default().to_owned(),
         resource: ObjectRef { namespace: resource.namespace.clone(), ..resource.clone() },
     }
+}
+
+/// The playbook's findings as numbered lines, the likeliest cause first.
+fn finding_lines(facts: &Facts, question: &Question, lang: Lang) -> Vec<String> {
+    let findings = playbook::findings(facts, question, lang);
+    findings.iter().enumerate().map(|(index, finding)| finding.line(index + 1)).collect()
 }
 
 /// The part of a report that was diagnosed.
