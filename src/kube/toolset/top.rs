@@ -7,7 +7,7 @@ use super::answer::{Answer, Success};
 use super::arguments::Arguments;
 use super::cluster::{Query, ReadError};
 use super::kinds::{object_name, path_segment};
-use super::quantity::{thousandths, units};
+use super::quantity::{amount, round_up};
 use super::text_table::{Line, align};
 
 const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
@@ -98,19 +98,15 @@ fn print_nodes(metrics: &[Value], nodes: &[Value]) -> String {
 
 fn node_line(name: &str, usage: &Value, node: &Value) -> Line {
     let mut cells = vec![name.to_owned()];
-    for (resource, show) in [("cpu", cores as fn(&Value) -> String), ("memory", mebibytes)] {
-        cells.push(show(&usage[resource]));
-        let used = usage[resource].as_str().and_then(thousandths);
-        let available = node["status"]["allocatable"][resource].as_str().and_then(thousandths);
-        if let (Some(used), Some(available @ 1..)) = (used, available) {
-            cells.push(format!("{}%", (used as f64 / available as f64 * 100.0) as i64));
-        }
+    let allocatable = &node["status"]["allocatable"];
+    for (resource, show) in [("cpu", cores as fn(f64) -> String), ("memory", mebibytes)] {
+        let used = used(usage, resource);
+        cells.push(show(used));
+        cells.extend(allocatable[resource].as_str().and_then(amount).and_then(|all| percent(used, all)));
     }
-    cells.push(mebibytes(&usage["swap"]));
-    let swap = node["status"]["nodeInfo"]["swap"]["capacity"].as_i64();
-    if let (Some(used), Some(capacity @ 1..)) = (usage["swap"].as_str().and_then(units), swap) {
-        cells.push(format!("{}%", (used as f64 / capacity as f64 * 100.0) as i64));
-    }
+    let swap = used(usage, "swap");
+    cells.push(mebibytes(swap));
+    cells.extend(node["status"]["nodeInfo"]["swap"]["capacity"].as_f64().and_then(|all| percent(swap, all)));
     Line { cells, open: false }
 }
 
@@ -121,36 +117,43 @@ fn print_pods(metrics: &[Value]) -> String {
     let mut lines = vec![line(["NAMESPACE", "POD", "NAME", "CPU(cores)", "MEMORY(bytes)", "SWAP(bytes)"])];
     let mut pods: Vec<&Value> = metrics.iter().collect();
     pods.sort_by_key(|pod| (text(pod, "/metadata/namespace"), text(pod, "/metadata/name")));
-    let (mut cpu, mut memory, mut swap) = (0, 0, 0);
+    let mut total = [0.0; 3];
     for pod in pods {
         let mut containers: Vec<&Value> = pod["containers"].as_array().into_iter().flatten().collect();
         containers.sort_by_key(|container| text(container, "/name"));
         for container in containers {
-            let usage = &container["usage"];
-            cpu += usage["cpu"].as_str().and_then(thousandths).unwrap_or(0);
-            memory += usage["memory"].as_str().and_then(units).unwrap_or(0);
-            swap += usage["swap"].as_str().and_then(units).unwrap_or(0);
-            lines.push(line([
-                text(pod, "/metadata/namespace"),
-                text(pod, "/metadata/name"),
-                text(container, "/name"),
-                &cores(&usage["cpu"]),
-                &mebibytes(&usage["memory"]),
-                &mebibytes(&usage["swap"]),
-            ]));
+            let used = ["cpu", "memory", "swap"].map(|resource| used(&container["usage"], resource));
+            total.iter_mut().zip(used).for_each(|(sum, used)| *sum += used);
+            let [cpu, memory, swap] = shown(used);
+            let (namespace, pod) = (text(pod, "/metadata/namespace"), text(pod, "/metadata/name"));
+            lines.push(line([namespace, pod, text(container, "/name"), &cpu, &memory, &swap]));
         }
     }
     // kubectl sets the totals one column too far to the right; the text must be the same on both servers.
     lines.push(line(["", "", "", "", "________", "________"]));
-    let totals = [format!("{cpu}m"), format!("{}Mi", memory / MEBIBYTE), format!("{}Mi", swap / MEBIBYTE)];
-    lines.push(line(["", "", "", "", &totals[0], &totals[1], &totals[2]]));
+    let [cpu, memory, swap] = shown(total);
+    lines.push(line(["", "", "", "", &cpu, &memory, &swap]));
     align(&lines)
 }
 
-fn cores(quantity: &Value) -> String {
-    format!("{}m", quantity.as_str().and_then(thousandths).unwrap_or(0))
+fn used(usage: &Value, resource: &str) -> f64 {
+    usage[resource].as_str().and_then(amount).unwrap_or(0.0)
 }
 
-fn mebibytes(quantity: &Value) -> String {
-    format!("{}Mi", quantity.as_str().and_then(units).unwrap_or(0) / MEBIBYTE)
+/// Of two quantities in their rounded thousandths, as kubectl compares them.
+fn percent(used: f64, all: f64) -> Option<String> {
+    let thousandths = |units: f64| round_up(units * 1000.0) as f64;
+    (all > 0.0).then(|| format!("{}%", (thousandths(used) / thousandths(all) * 100.0) as i64))
+}
+
+fn shown([cpu, memory, swap]: [f64; 3]) -> [String; 3] {
+    [cores(cpu), mebibytes(memory), mebibytes(swap)]
+}
+
+fn cores(units: f64) -> String {
+    format!("{}m", round_up(units * 1000.0))
+}
+
+fn mebibytes(bytes: f64) -> String {
+    format!("{}Mi", round_up(bytes) / MEBIBYTE)
 }

@@ -9,31 +9,29 @@ use super::{Column, Printer, column, number, wide};
 const NONE: &str = "<none>";
 
 pub(super) fn core(kind: &str) -> Option<Printer> {
-    let (columns, cells): (&'static [Column], fn(&Value, Timestamp) -> Vec<Value>) = match kind {
-        "Node" => (NODE, node),
-        "Namespace" => (NAMESPACE, namespace),
-        "Event" => (EVENT, event),
-        "ResourceQuota" => (QUOTA, quota),
-        "ConfigMap" => (CONFIG_MAP, config_map),
-        "ServiceAccount" => (SERVICE_ACCOUNT, service_account),
-        "LimitRange" => (CREATED, created),
+    Some(match kind {
+        "Node" => Printer::new(NODE, node),
+        "Namespace" => Printer::new(NAMESPACE, namespace),
+        "Event" => Printer::new(EVENT, event),
+        "ResourceQuota" => Printer::new(QUOTA, quota),
+        "ConfigMap" => Printer::new(CONFIG_MAP, config_map),
+        "ServiceAccount" => Printer::new(SERVICE_ACCOUNT, service_account),
+        "LimitRange" => Printer::new(CREATED, created),
         _ => return None,
-    };
-    Some(Printer { columns, cells })
+    })
 }
 
 pub(super) fn printer(kind: &str) -> Option<Printer> {
-    let (columns, cells): (&'static [Column], fn(&Value, Timestamp) -> Vec<Value>) = match kind {
-        "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" => (WEBHOOK, webhook),
-        "PriorityClass" => (PRIORITY, priority),
-        "Lease" => (LEASE, lease),
-        "RuntimeClass" => (RUNTIME, runtime),
-        "RoleBinding" | "ClusterRoleBinding" => (BINDING, binding),
-        "Role" | "ClusterRole" | "CustomResourceDefinition" => (CREATED, created),
-        "APIService" => (API_SERVICE, api_service),
+    Some(match kind {
+        "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" => Printer::new(WEBHOOK, webhook),
+        "PriorityClass" => Printer::new(PRIORITY, priority),
+        "Lease" => Printer::new(LEASE, lease),
+        "RuntimeClass" => Printer::new(RUNTIME, runtime),
+        "RoleBinding" | "ClusterRoleBinding" => Printer::new(BINDING, binding),
+        "Role" | "ClusterRole" | "CustomResourceDefinition" => Printer::new(CREATED, created),
+        "APIService" => Printer::new(API_SERVICE, api_service),
         _ => return None,
-    };
-    Some(Printer { columns, cells })
+    })
 }
 
 const NODE: &[Column] = &[

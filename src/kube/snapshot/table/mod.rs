@@ -38,7 +38,15 @@ const fn wide(name: &'static str) -> Column {
 /// How a kind is printed: its columns, and an object's cells at a given moment.
 pub(super) struct Printer {
     columns: &'static [Column],
-    cells: fn(&Value, Timestamp) -> Vec<Value>,
+    cells: Cells,
+}
+
+type Cells = fn(&Value, Timestamp) -> Vec<Value>;
+
+impl Printer {
+    const fn new(columns: &'static [Column], cells: Cells) -> Self {
+        Self { columns, cells }
+    }
 }
 
 /// Whether an `Accept` header prefers a table. The first media type decides, as clients put it first.
@@ -93,7 +101,7 @@ fn printer(kind: &Kind) -> Printer {
         "storage.k8s.io" => storage::printer(&kind.kind),
         _ => cluster::printer(&kind.kind),
     };
-    special.unwrap_or(Printer { columns: ANY, cells: |object, now| vec![name(object), age(object, now)] })
+    special.unwrap_or(Printer::new(ANY, |object, now| vec![name(object), age(object, now)]))
 }
 
 #[cfg(test)]

@@ -9,23 +9,21 @@ use super::{Column, Printer, column, wide};
 const NONE: &str = "<none>";
 
 pub(super) fn core(kind: &str) -> Option<Printer> {
-    let (columns, cells): (&'static [Column], fn(&Value, Timestamp) -> Vec<Value>) = match kind {
-        "Service" => (SERVICE, service),
-        "Endpoints" => (ENDPOINTS, endpoints),
+    Some(match kind {
+        "Service" => Printer::new(SERVICE, service),
+        "Endpoints" => Printer::new(ENDPOINTS, endpoints),
         _ => return None,
-    };
-    Some(Printer { columns, cells })
+    })
 }
 
 pub(super) fn printer(kind: &str) -> Option<Printer> {
-    let (columns, cells): (&'static [Column], fn(&Value, Timestamp) -> Vec<Value>) = match kind {
-        "Ingress" => (INGRESS, ingress),
-        "IngressClass" => (INGRESS_CLASS, ingress_class),
-        "NetworkPolicy" => (NETWORK_POLICY, network_policy),
-        "EndpointSlice" => (ENDPOINT_SLICE, endpoint_slice),
+    Some(match kind {
+        "Ingress" => Printer::new(INGRESS, ingress),
+        "IngressClass" => Printer::new(INGRESS_CLASS, ingress_class),
+        "NetworkPolicy" => Printer::new(NETWORK_POLICY, network_policy),
+        "EndpointSlice" => Printer::new(ENDPOINT_SLICE, endpoint_slice),
         _ => return None,
-    };
-    Some(Printer { columns, cells })
+    })
 }
 
 const SERVICE: &[Column] = &[

@@ -19,7 +19,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 pub(super) fn core(kind: &str) -> Option<Printer> {
-    (kind == "Pod").then_some(Printer { columns: COLUMNS, cells })
+    (kind == "Pod").then_some(Printer::new(COLUMNS, cells))
 }
 
 fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {

@@ -9,22 +9,20 @@ use super::{Column, Printer, column, number, wide};
 const UNSET: &str = "<unset>";
 
 pub(super) fn core(kind: &str) -> Option<Printer> {
-    let (columns, cells): (&'static [Column], fn(&Value, Timestamp) -> Vec<Value>) = match kind {
-        "PersistentVolume" => (VOLUME, volume),
-        "PersistentVolumeClaim" => (CLAIM, claim),
+    Some(match kind {
+        "PersistentVolume" => Printer::new(VOLUME, volume),
+        "PersistentVolumeClaim" => Printer::new(CLAIM, claim),
         _ => return None,
-    };
-    Some(Printer { columns, cells })
+    })
 }
 
 pub(super) fn printer(kind: &str) -> Option<Printer> {
-    let (columns, cells): (&'static [Column], fn(&Value, Timestamp) -> Vec<Value>) = match kind {
-        "StorageClass" => (CLASS, class),
-        "VolumeAttachment" => (ATTACHMENT, attachment),
-        "CSINode" => (CSI_NODE, csi_node),
+    Some(match kind {
+        "StorageClass" => Printer::new(CLASS, class),
+        "VolumeAttachment" => Printer::new(ATTACHMENT, attachment),
+        "CSINode" => Printer::new(CSI_NODE, csi_node),
         _ => return None,
-    };
-    Some(Printer { columns, cells })
+    })
 }
 
 const CLAIM: &[Column] = &[

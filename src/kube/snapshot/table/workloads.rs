@@ -18,19 +18,18 @@ const REPLICA_COLUMNS: &[Column] = &[
 ];
 
 pub(super) fn printer(kind: &str) -> Option<Printer> {
-    let (columns, cells): (&'static [Column], fn(&Value, Timestamp) -> Vec<Value>) = match kind {
-        "Deployment" => (DEPLOYMENT, deployment),
-        "ReplicaSet" => (REPLICA_COLUMNS, replica_set),
-        "StatefulSet" => (STATEFUL_SET, stateful_set),
-        "DaemonSet" => (DAEMON_SET, daemon_set),
-        "ControllerRevision" => (CONTROLLER_REVISION, controller_revision),
-        "Job" => (JOB, job),
-        "CronJob" => (CRON_JOB, cron_job),
-        "HorizontalPodAutoscaler" => (AUTOSCALER, autoscaler),
-        "PodDisruptionBudget" => (BUDGET, budget),
+    Some(match kind {
+        "Deployment" => Printer::new(DEPLOYMENT, deployment),
+        "ReplicaSet" => Printer::new(REPLICA_COLUMNS, replica_set),
+        "StatefulSet" => Printer::new(STATEFUL_SET, stateful_set),
+        "DaemonSet" => Printer::new(DAEMON_SET, daemon_set),
+        "ControllerRevision" => Printer::new(CONTROLLER_REVISION, controller_revision),
+        "Job" => Printer::new(JOB, job),
+        "CronJob" => Printer::new(CRON_JOB, cron_job),
+        "HorizontalPodAutoscaler" => Printer::new(AUTOSCALER, autoscaler),
+        "PodDisruptionBudget" => Printer::new(BUDGET, budget),
         _ => return None,
-    };
-    Some(Printer { columns, cells })
+    })
 }
 
 /// The wide cells every workload ends with.

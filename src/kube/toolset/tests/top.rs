@@ -44,7 +44,9 @@ fn measured() -> tempfile::TempDir {
             "usage": usage(cpu, memory),
         }));
     }
-    for (pod, cpu, memory) in [("hqpjg", "97m", "48Mi"), ("flptw", "96400u", "40Mi"), ("mllfn", "99m", "56320Ki")] {
+    for (pod, cpu, memory) in
+        [("hqpjg", "96800u", "50000Ki"), ("flptw", "96400000n", "41900Ki"), ("mllfn", "98600u", "56900Ki")]
+    {
         let metadata = json!({"name": format!("quote-engine-d7cb49b6b-{pod}"), "namespace": "pricing"});
         items.push(json!({
             "apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics", "metadata": metadata,
