@@ -11,6 +11,7 @@ pub mod ladder;
 pub mod notice;
 pub mod plain;
 pub mod post;
+pub mod preview;
 pub mod send;
 #[cfg(test)]
 mod snapshots;
