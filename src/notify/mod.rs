@@ -14,6 +14,7 @@ mod pace;
 pub mod plain;
 pub mod post;
 pub mod retry;
+pub mod preview;
 pub mod send;
 #[cfg(test)]
 mod snapshots;

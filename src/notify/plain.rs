@@ -25,6 +25,7 @@ pub fn text(story: &Story, bytes: usize) -> String {
 fn laid_out(story: &Story) -> String {
     let said = template::render("plain.txt.j2", include_str!("plain.txt.j2"), context! { story => Serde(story) });
     said.unwrap_or_else(|error| {
+        debug_assert!(false, "the plain text template failed: {error}");
         tracing::error!(%error, "the plain text template failed");
         format!("{}\n{}\n", story.summary, story.footer.join(" · "))
     })

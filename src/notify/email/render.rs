@@ -59,6 +59,7 @@ fn subject(notice: &Notice) -> String {
 fn html(story: &Story, subject: &str) -> String {
     let context = context! { story => Serde(story), subject };
     template::render("mail.html.j2", include_str!("mail.html.j2"), context).unwrap_or_else(|error| {
+        debug_assert!(false, "the mail template failed: {error}");
         tracing::error!(%error, "the mail template failed");
         let text = plain::text(story, TEXT_BUDGET);
         format!("<!doctype html><pre>{}</pre>", minijinja::HtmlEscape(&text))

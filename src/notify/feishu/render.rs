@@ -10,7 +10,7 @@ use super::wire::{
 use crate::notify::notice::Notice;
 use crate::notify::plain;
 use crate::notify::send::Form;
-use crate::notify::story::{Caps, Link, Role, Section, Story, tell};
+use crate::notify::story::{Block, Caps, Link, Role, Section, Span, Story, tell};
 
 /// Bytes of the serialised content. Feishu documents 20 kB for the request; signature and doubt take the rest.
 pub const BUDGET: usize = 17_800;
@@ -89,8 +89,9 @@ fn header(story: &Story, keyword: Option<&str>) -> Header {
 }
 
 fn lead(story: &Story, section: &Section) -> Element {
-    let heading = format!("<font color='grey'>{}</font>", markup::escape(&section.title));
-    let text = markdown(format!("{heading}<br>{}", markup::blocks(&section.blocks)), None);
+    let heading = Block::Line(vec![Span::Aside(section.title.clone())]);
+    let blocks: Vec<Block> = std::iter::once(heading).chain(section.blocks.iter().cloned()).collect();
+    let text = markdown(markup::blocks(&blocks), None);
     if section.role != Role::Diagnosis {
         return text;
     }

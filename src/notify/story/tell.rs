@@ -45,8 +45,9 @@ impl Teller<'_> {
                 self.with_report(report, missing, *investigating)
             }
             NoticeBody::Alert { report: None, investigating, missing } => {
-                let lead = vec![self.overview(), self.first_look(missing, *investigating)];
-                (lead, vec![self.facts(), self.others()])
+                // With no diagnosis to read, the labels are what there is: nobody should have to click for them.
+                let lead = [self.overview(), self.first_look(missing, *investigating), self.facts()];
+                (lead.into_iter().filter(|part| !part.blocks.is_empty()).collect(), vec![self.others()])
             }
         }
     }
@@ -122,7 +123,11 @@ impl Teller<'_> {
         };
         let headline = headline.or_else(|| self.leading().and_then(Alert::summary)).unwrap_or_default();
         let colon = self.lang.pick("：", ": ");
-        let said = if headline.is_empty() { String::new() } else { format!("{colon}{}", text::line(headline, 120)) };
+        let said = if headline.is_empty() {
+            String::new()
+        } else {
+            format!("{colon}{}", text::line(headline, 120).replace('`', ""))
+        };
         text::line(&format!("[{kind} {severity}] {}{object}{said}", self.title()), 240)
     }
 

@@ -11,8 +11,10 @@ use crate::notify::text::defang;
 pub fn blocks(blocks: &[Block], lang: Lang) -> String {
     let mut out = String::new();
     for (at, block) in blocks.iter().enumerate() {
-        let after_list = at > 0 && matches!(blocks[at - 1], Block::Item(_)) && !matches!(block, Block::Item(_));
-        out.push_str(if after_list { "\n" } else { "" });
+        // A line right after a list or a quotation would be read as its continuation.
+        let open = at > 0 && matches!(blocks[at - 1], Block::Item(_) | Block::Quote(_));
+        let goes_on = at > 0 && std::mem::discriminant(&blocks[at - 1]) == std::mem::discriminant(block);
+        out.push_str(if open && !goes_on { "\n" } else { "" });
         out.push_str(&written(block, lang));
         out.push('\n');
     }

@@ -1,0 +1,199 @@
+//! The demo page: every message as its recipients see it, beside the evidence it rests on, in one file without the network.
+
+mod card;
+mod markdown;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use minijinja::value::Serde;
+use minijinja::{Value, context};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use self::markdown::{Dialect, escaped, html};
+use super::notice::{Notice, NoticeBody};
+use super::{email, feishu, template, wecom};
+use crate::alert::Lang;
+use crate::report::{Citation, Report};
+use crate::toolbox::evidence::Evidence;
+
+const SCRIPT: &str = include_str!("page.js");
+const STYLE: &str = include_str!("page.css");
+
+/// The policy to serve the page with: nothing is loaded, the one script is known by its hash. Mails style inline.
+#[must_use]
+pub fn content_security_policy() -> String {
+    let hash = STANDARD.encode(Sha256::digest(SCRIPT));
+    format!(
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'"
+    )
+}
+
+/// The page. Messages are rendered from the JSON and the MIME parts that are really sent, as of `now`.
+#[must_use]
+pub fn page(notices: &[Notice], evidence: &[Evidence], report: &Report, lang: Lang, now: Timestamp) -> String {
+    let messages: Vec<Message> = notices.iter().map(|notice| message(notice, now, lang)).collect();
+    let sources: Vec<Source> = evidence.iter().map(|one| source(one, report)).collect();
+    let context = context! {
+        zh => lang == Lang::Zh,
+        lang => lang.tag(),
+        style => Value::from_safe_string(STYLE.to_owned()),
+        script => Value::from_safe_string(SCRIPT.to_owned()),
+        messages => Serde(messages),
+        sources => Serde(sources),
+        report => Serde(report),
+    };
+    template::render("page.html.j2", include_str!("page.html.j2"), context).unwrap_or_else(|error| {
+        debug_assert!(false, "the preview template failed: {error}");
+        tracing::error!(%error, "the preview template failed");
+        String::from("<!doctype html><title>Firstlook</title>")
+    })
+}
+
+/// One notice on every channel.
+#[derive(Debug, Serialize)]
+struct Message {
+    kind: &'static str,
+    title: &'static str,
+    time: String,
+    feishu: String,
+    feishu_bytes: usize,
+    wecom: String,
+    wecom_bytes: usize,
+    subject: String,
+    mail: String,
+    mail_bytes: usize,
+}
+
+fn message(notice: &Notice, now: Timestamp, lang: Lang) -> Message {
+    let (kind, title) = match &notice.body {
+        NoticeBody::Alert { .. } => ("alert", lang.pick("首条消息", "First message")),
+        NoticeBody::Diagnosis { .. } => ("diagnosis", lang.pick("诊断结论", "Diagnosis")),
+        NoticeBody::Resolved { .. } => ("resolved", lang.pick("恢复通知", "Resolved")),
+    };
+    let card = serde_json::to_value(feishu::render::richest(notice, now, None)).unwrap_or_default();
+    let chat = serde_json::to_value(wecom::render::richest(notice, now)).unwrap_or_default();
+    let mail = email::render::richest(notice, now);
+    let body = mail.html.unwrap_or_else(|| format!("<pre>{}</pre>", escaped(&mail.text)));
+    let zone = TimeZone::get(&notice.timezone).unwrap_or(TimeZone::UTC);
+    Message {
+        kind,
+        title,
+        time: now.to_zoned(zone).strftime("%H:%M").to_string(),
+        feishu_bytes: card.to_string().len(),
+        feishu: card::feishu(&card),
+        wecom_bytes: chat.pointer("/markdown_v2/content").and_then(|text| text.as_str()).map_or(0, str::len),
+        wecom: wecom_html(&chat),
+        subject: mail.subject,
+        mail_bytes: body.len(),
+        mail: body,
+    }
+}
+
+fn wecom_html(message: &serde_json::Value) -> String {
+    let text = |pointer: &str| message.pointer(pointer).and_then(|text| text.as_str());
+    match text("/markdown_v2/content") {
+        Some(content) => html(content, Dialect::Wecom),
+        None => format!("<pre class=\"plain\">{}</pre>", escaped(text("/text/content").unwrap_or_default())),
+    }
+}
+
+/// One tool call with what it returned.
+#[derive(Debug, Serialize)]
+struct Source {
+    reference: String,
+    tool: String,
+    arguments: String,
+    time: String,
+    bytes: usize,
+    /// Escaped, with the cited words marked.
+    text: String,
+    cited: bool,
+}
+
+fn source(evidence: &Evidence, report: &Report) -> Source {
+    let citations: Vec<&Citation> = report
+        .causes
+        .iter()
+        .flat_map(|cause| &cause.evidence)
+        .filter(|citation| citation.reference == evidence.reference)
+        .collect();
+    Source {
+        reference: evidence.reference.clone(),
+        tool: evidence.tool.clone(),
+        arguments: serde_json::to_string(&evidence.arguments).unwrap_or_default(),
+        time: evidence.taken_at.strftime("%H:%M:%SZ").to_string(),
+        bytes: evidence.text.len(),
+        cited: !citations.is_empty(),
+        text: marked(&evidence.text, &citations),
+    }
+}
+
+/// Marks every citation that stands in the text word for word, white space aside.
+fn marked(text: &str, citations: &[&Citation]) -> String {
+    let mut spans: Vec<(usize, usize)> = citations.iter().filter_map(|citation| find(text, &citation.quote)).collect();
+    spans.sort_unstable();
+    let mut out = String::new();
+    let mut done = 0;
+    for (start, end) in spans.into_iter().filter(|(start, end)| end > start) {
+        if start < done {
+            continue;
+        }
+        out.push_str(&escaped(&text[done..start]));
+        out.push_str(&format!("<mark>{}</mark>", escaped(&text[start..end])));
+        done = end;
+    }
+    out + &escaped(&text[done..])
+}
+
+/// Where a quotation stands in a text when runs of white space count as one.
+fn find(text: &str, quote: &str) -> Option<(usize, usize)> {
+    let words: Vec<&str> = quote.split_whitespace().collect();
+    let first = words.first()?;
+    text.match_indices(first).find_map(|(start, _)| {
+        let mut end = start + first.len();
+        for word in &words[1..] {
+            let rest = &text[end..];
+            let gap = rest.len() - rest.trim_start().len();
+            let found = gap > 0 && rest[gap..].starts_with(word);
+            end = if found { end + gap + word.len() } else { return None };
+        }
+        Some((start, end))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::fixtures::{ALL, notice, now};
+
+    #[test]
+    fn a_quotation_is_marked_across_folded_lines() {
+        let citation = Citation { reference: "E1".into(), quote: "created either by".into() };
+        assert_eq!(marked("be <created\n   either by x", &[&citation]), "be &lt;<mark>created\n   either by</mark> x");
+        assert_eq!(marked("createdeither by", &[&citation]), "createdeither by");
+    }
+
+    #[test]
+    fn the_page_is_one_file_and_loads_nothing() {
+        for (name, _) in ALL {
+            let notice = notice(name);
+            let report = notice.report().cloned().unwrap_or_default();
+            let evidence = Evidence {
+                reference: "E4".into(),
+                tool: "resources_get".into(),
+                arguments: serde_json::json!({"name": "<script>alert(1)</script>"}),
+                text: "</pre><script>alert(1)</script>".into(),
+                taken_at: now(),
+            };
+            let page = page(&[notice], &[evidence], &report, Lang::Zh, now());
+            assert_eq!(page.matches("<script").count(), 1, "only our own script runs on {name}");
+            for loading in ["<img", "<link", "src=\"http", "@import", "url(http"] {
+                assert!(!page.contains(loading), "{name} loads something: {loading}");
+            }
+            assert!(page.contains("id=\"E4\""), "evidence has its anchor");
+        }
+    }
+}
