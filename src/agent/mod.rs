@@ -8,6 +8,8 @@ pub mod envelope;
 mod notes;
 mod run;
 mod schema;
+#[cfg(test)]
+mod tests;
 pub mod tools;
 
 use std::fmt;

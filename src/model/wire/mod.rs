@@ -3,6 +3,8 @@
 mod message;
 mod reply;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 use serde_json::{Value, json};
