@@ -3,9 +3,9 @@
 pub mod agent;
 pub mod alert;
 pub mod cli;
+pub mod config;
 pub mod http;
 pub mod incident;
-pub mod config;
 pub mod intake;
 pub mod kube;
 pub mod markdown;

@@ -80,7 +80,8 @@ impl Page {
             let title = self.lang.pick("关联资源", "Related resource");
             self.findings(title, &related.resource, &related.why, &related.findings);
         }
-        let ruled_out: Vec<String> = report.ruled_out.iter().map(|one| format!("{} — {}", one.hypothesis, one.because)).collect();
+        let ruled_out: Vec<String> =
+            report.ruled_out.iter().map(|one| format!("{} — {}", one.hypothesis, one.because)).collect();
         self.list("已排除", "Ruled out", &ruled_out);
         self.list("有待人工确认", "A person must answer", &report.unresolved);
         self.list("未能检查", "Not checked", &report.data_gaps);
@@ -117,7 +118,9 @@ impl Page {
         for (number, step) in report.steps.iter().enumerate() {
             let mark = match step.effect {
                 Effect::Reads => "",
-                Effect::Changes => self.lang.pick(" [会改动集群，需人工确认]", " [changes the cluster: a person decides]"),
+                Effect::Changes => {
+                    self.lang.pick(" [会改动集群，需人工确认]", " [changes the cluster: a person decides]")
+                }
             };
             self.line(format!("{}. **{}**{mark}", number + 1, step.title));
             if !step.detail.is_empty() {

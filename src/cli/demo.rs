@@ -61,7 +61,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         return Ok(ExitCode::SUCCESS);
     }
     if !arguments.listen.ip().is_loopback() {
-        return Err(CliError::Usage(format!("the demo has no login, so it only listens on loopback, not on {}", arguments.listen)));
+        return Err(CliError::Usage(format!(
+            "the demo has no login, so it only listens on loopback, not on {}",
+            arguments.listen
+        )));
     }
     let lang = language(arguments.lang);
     let home = tempfile::tempdir().map_err(CliError::failed)?;
@@ -79,7 +82,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     let report = detail.incident.report.clone().ok_or_else(|| CliError::Failed(undiagnosed(&detail)))?;
     print_report(&report, lang, arguments.output)?;
     if !arguments.once {
-        eprintln!("\n{} http://{address}/incidents/{incident}", lang.pick("群消息、邮件与证据见页面（Ctrl-C 结束）：", "The messages beside their evidence (Ctrl-C ends):"));
+        eprintln!(
+            "\n{} http://{address}/incidents/{incident}",
+            lang.pick("群消息、邮件与证据见页面（Ctrl-C 结束）：", "The messages beside their evidence (Ctrl-C ends):")
+        );
         tokio::signal::ctrl_c().await.map_err(CliError::failed)?;
     }
     stop.cancel();
@@ -107,7 +113,13 @@ fn env_model() -> Option<String> {
 }
 
 /// The demo's configuration, through the same loader as everybody's.
-fn configuration(home: &Path, scenario: &Path, inbox: SocketAddr, address: SocketAddr, lang: Lang) -> Result<Config, CliError> {
+fn configuration(
+    home: &Path,
+    scenario: &Path,
+    inbox: SocketAddr,
+    address: SocketAddr,
+    lang: Lang,
+) -> Result<Config, CliError> {
     let models = if env_model().is_some() {
         json!([{"name": "env", "base_url": "${OPENAI_BASE_URL}", "api_key": "${OPENAI_API_KEY:-}", "model": "${OPENAI_MODEL}"}])
     } else {
@@ -145,7 +157,10 @@ async fn inbox(stop: CancellationToken) -> Result<SocketAddr, CliError> {
 async fn send_alert(address: SocketAddr, scenario: &Path) -> Result<Uuid, CliError> {
     let body = std::fs::read(scenario.join("alert.json")).map_err(CliError::failed)?;
     let client = reqwest::Client::builder().no_proxy().build().map_err(CliError::failed)?;
-    let request = client.post(format!("http://{address}/webhooks/alertmanager")).header("content-type", "application/json").body(body);
+    let request = client
+        .post(format!("http://{address}/webhooks/alertmanager"))
+        .header("content-type", "application/json")
+        .body(body);
     let answer: Value = request.send().await.map_err(CliError::failed)?.json().await.map_err(CliError::failed)?;
     answer
         .get("incident")
@@ -171,10 +186,9 @@ async fn wait_for(store: &Store, incident: Uuid) -> Result<IncidentDetail, CliEr
 }
 
 fn is_over(detail: &IncidentDetail) -> bool {
-    let investigated = detail
-        .investigation
-        .as_ref()
-        .is_none_or(|one| matches!(one.state, InvestigationState::Done | InvestigationState::Dead | InvestigationState::Cancelled));
+    let investigated = detail.investigation.as_ref().is_none_or(|one| {
+        matches!(one.state, InvestigationState::Done | InvestigationState::Dead | InvestigationState::Cancelled)
+    });
     investigated && detail.notices.iter().all(|notice| matches!(notice.state, NoticeState::Sent | NoticeState::Dead))
 }
 

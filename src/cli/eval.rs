@@ -72,8 +72,11 @@ struct Total {
 pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
     let setup = Setup::load(arguments.config.as_deref(), arguments.lang)?;
     let scenarios = scenarios(&arguments.dirs)?;
-    let contestants: Vec<Vec<ModelConfig>> =
-        if setup.models.is_empty() { vec![Vec::new()] } else { setup.models.iter().map(|model| vec![model.clone()]).collect() };
+    let contestants: Vec<Vec<ModelConfig>> = if setup.models.is_empty() {
+        vec![Vec::new()]
+    } else {
+        setup.models.iter().map(|model| vec![model.clone()]).collect()
+    };
     let mut rows = Vec::new();
     for models in &contestants {
         for dir in &scenarios {
@@ -100,7 +103,8 @@ fn scenarios(dirs: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
             continue;
         }
         let entries = std::fs::read_dir(dir).map_err(|error| CliError::Usage(format!("{}: {error}", dir.display())))?;
-        let mut below: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_scenario(path)).collect();
+        let mut below: Vec<PathBuf> =
+            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_scenario(path)).collect();
         if below.is_empty() {
             let problem = "holds no scenario; one is a directory with objects.json, alert.json and truth.json";
             return Err(CliError::Usage(format!("{} {problem}", dir.display())));
@@ -168,18 +172,36 @@ fn totals(rows: &[Row]) -> Vec<Total> {
 }
 
 fn table(rows: &[Row], totals: &[Total]) -> String {
-    let mut out = format!("{:<12} {:<32} {:<18} {:>5} {:>5} {:>8} {:>8}\n", "MODEL", "SCENARIO", "SCORE", "CALLS", "TURNS", "TOKENS", "SECONDS");
+    let mut out = format!(
+        "{:<12} {:<32} {:<18} {:>5} {:>5} {:>8} {:>8}\n",
+        "MODEL", "SCENARIO", "SCORE", "CALLS", "TURNS", "TOKENS", "SECONDS"
+    );
     for row in rows {
         let Row { model, scenario, score, tool_calls, turns, tokens, seconds, .. } = row;
-        out += &format!("{model:<12} {scenario:<32} {:<18} {tool_calls:>5} {turns:>5} {tokens:>8} {seconds:>8.2}\n", score.label());
+        out += &format!(
+            "{model:<12} {scenario:<32} {:<18} {tool_calls:>5} {turns:>5} {tokens:>8} {seconds:>8.2}\n",
+            score.label()
+        );
         for reason in &row.reasons {
             out += &format!("{:<13}- {reason}\n", "");
         }
     }
     for total in totals {
-        let Total { model, scenarios, right, wrong, confidently_wrong, false_alarm, tool_calls, turns, tokens, seconds } = total;
+        let Total {
+            model,
+            scenarios,
+            right,
+            wrong,
+            confidently_wrong,
+            false_alarm,
+            tool_calls,
+            turns,
+            tokens,
+            seconds,
+        } = total;
         let score = format!("{right}/{scenarios} right");
-        out += &format!("{model:<12} {:<32} {score:<18} {tool_calls:>5} {turns:>5} {tokens:>8} {seconds:>8.2}\n", "TOTAL");
+        out +=
+            &format!("{model:<12} {:<32} {score:<18} {tool_calls:>5} {turns:>5} {tokens:>8} {seconds:>8.2}\n", "TOTAL");
         out += &format!("{:<13}{wrong} wrong, {confidently_wrong} confidently wrong, {false_alarm} false alarms\n", "");
     }
     out

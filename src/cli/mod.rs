@@ -108,6 +108,8 @@ pub async fn main() -> ExitCode {
 /// The language of a command without a configuration: the one asked for, else English where the locale says so, else
 /// Chinese, the default of the configuration.
 fn language(asked: Option<Lang>) -> Lang {
-    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
     asked.unwrap_or_else(|| if locale.is_some_and(|value| value.starts_with("en")) { Lang::En } else { Lang::Zh })
 }

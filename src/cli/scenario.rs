@@ -27,7 +27,9 @@ pub(super) fn all() -> Vec<Scenario> {
     SCENARIOS
         .dirs()
         .map(|dir| {
-            let alert = dir.get_file(dir.path().join("alert.json")).and_then(|file| serde_json::from_slice(file.contents()).ok());
+            let alert = dir
+                .get_file(dir.path().join("alert.json"))
+                .and_then(|file| serde_json::from_slice(file.contents()).ok());
             Scenario { name: name_of(dir), alert: alert.unwrap_or_default() }
         })
         .collect()

@@ -85,11 +85,13 @@ pub(super) fn score(truth: &Truth, report: &Report, objects: &[Value]) -> (Score
         }
     }
     let claimed = plain(&claims(report));
-    reasons.extend(truth.must_not.iter().filter(|one| claimed.contains(&plain(one))).map(|one| format!("says `{one}`")));
+    reasons
+        .extend(truth.must_not.iter().filter(|one| claimed.contains(&plain(one))).map(|one| format!("says `{one}`")));
     if reasons.is_empty() {
         return (Score::Right, reasons);
     }
-    let sure = report.verdict == Verdict::Fault && report.causes.first().is_some_and(|cause| cause.confidence == Confidence::High);
+    let sure = report.verdict == Verdict::Fault
+        && report.causes.first().is_some_and(|cause| cause.confidence == Confidence::High);
     (if sure { Score::ConfidentlyWrong } else { Score::Wrong }, reasons)
 }
 
@@ -97,8 +99,10 @@ pub(super) fn score(truth: &Truth, report: &Report, objects: &[Value]) -> (Score
 fn names_the_cause(truth: &Truth, report: &Report, objects: &[Value]) -> bool {
     let Some(cause) = report.causes.first() else { return false };
     let named = &cause.resource;
-    let right = ObjectRef::new(truth.root_cause_kind.as_str(), truth.namespace.as_str(), truth.root_cause_name.as_str());
-    let matches = |object: &ObjectRef| same(named, object) || owns(named, object, objects) || owns(object, named, objects);
+    let right =
+        ObjectRef::new(truth.root_cause_kind.as_str(), truth.namespace.as_str(), truth.root_cause_name.as_str());
+    let matches =
+        |object: &ObjectRef| same(named, object) || owns(named, object, objects) || owns(object, named, objects);
     matches(&right)
         || truth.also_accept.iter().any(|accepted| {
             let object = match accepted {
@@ -148,7 +152,10 @@ fn owns(owner: &ObjectRef, object: &ObjectRef, objects: &[Value]) -> bool {
 /// What a report asserts: headline, causes and steps.
 fn claims(report: &Report) -> String {
     let causes = report.causes.iter().map(|cause| format!("{} {:?} {}", cause.summary, cause.code, cause.resource));
-    let steps = report.steps.iter().map(|step| format!("{} {} {}", step.title, step.detail, step.command.as_deref().unwrap_or_default()));
+    let steps = report
+        .steps
+        .iter()
+        .map(|step| format!("{} {} {}", step.title, step.detail, step.command.as_deref().unwrap_or_default()));
     [report.headline.clone()].into_iter().chain(causes).chain(steps).collect::<Vec<_>>().join("\n")
 }
 
@@ -171,10 +178,14 @@ fn plain(text: &str) -> String {
 pub(super) fn load(dir: &Path) -> Result<(Truth, Vec<Value>), String> {
     let read = |name: &str| {
         let path = dir.join(name);
-        std::fs::read(&path).map_err(|error| format!("{}: {error}; a scenario directory holds objects.json, alert.json and truth.json", path.display()))
+        std::fs::read(&path).map_err(|error| {
+            format!("{}: {error}; a scenario directory holds objects.json, alert.json and truth.json", path.display())
+        })
     };
-    let truth = serde_json::from_slice(&read("truth.json")?).map_err(|error| format!("{}: {error}", dir.join("truth.json").display()))?;
-    let list: Value = serde_json::from_slice(&read("objects.json")?).map_err(|error| format!("{}: {error}", dir.join("objects.json").display()))?;
+    let truth = serde_json::from_slice(&read("truth.json")?)
+        .map_err(|error| format!("{}: {error}", dir.join("truth.json").display()))?;
+    let list: Value = serde_json::from_slice(&read("objects.json")?)
+        .map_err(|error| format!("{}: {error}", dir.join("objects.json").display()))?;
     Ok((truth, list.get("items").and_then(Value::as_array).cloned().unwrap_or_default()))
 }
 
@@ -189,8 +200,14 @@ mod tests {
     }
 
     fn blaming(kind: &str, name: &str) -> Report {
-        let cause = Cause { resource: ObjectRef::new(kind, "a", name), confidence: Confidence::High, ..Cause::default() };
-        Report { verdict: Verdict::Fault, headline: "OOM-Killed at 256Mi".into(), causes: vec![cause], ..Report::default() }
+        let cause =
+            Cause { resource: ObjectRef::new(kind, "a", name), confidence: Confidence::High, ..Cause::default() };
+        Report {
+            verdict: Verdict::Fault,
+            headline: "OOM-Killed at 256Mi".into(),
+            causes: vec![cause],
+            ..Report::default()
+        }
     }
 
     fn owned() -> Vec<Value> {
@@ -198,12 +215,18 @@ mod tests {
             let owners: Vec<Value> = owner.iter().map(|(kind, name)| json!({"kind": kind, "name": name})).collect();
             json!({"kind": kind, "metadata": {"name": name, "namespace": "a", "ownerReferences": owners}})
         };
-        vec![object("Pod", "web-1-x", Some(("ReplicaSet", "web-1"))), object("ReplicaSet", "web-1", Some(("Deployment", "web"))), object("Deployment", "web", None)]
+        vec![
+            object("Pod", "web-1-x", Some(("ReplicaSet", "web-1"))),
+            object("ReplicaSet", "web-1", Some(("Deployment", "web"))),
+            object("Deployment", "web", None),
+        ]
     }
 
     #[test]
     fn owners_and_owned_count_as_the_object() {
-        let truth = truth(json!({"root_cause_kind": "Deployment", "root_cause_name": "web", "namespace": "a", "must_mention": ["oomkilled", "x|256Mi"]}));
+        let truth = truth(
+            json!({"root_cause_kind": "Deployment", "root_cause_name": "web", "namespace": "a", "must_mention": ["oomkilled", "x|256Mi"]}),
+        );
         assert_eq!(score(&truth, &blaming("Pod", "web-1-x"), &owned()).0, Score::Right);
         assert_eq!(score(&truth, &blaming("Deployment", "web"), &owned()).0, Score::Right);
         assert_eq!(score(&truth, &blaming("Deployment", "other"), &owned()).0, Score::ConfidentlyWrong);

@@ -15,7 +15,9 @@ pub(super) async fn run(path: &Path) -> Result<(), CliError> {
     let listen = config.server.listen;
     let service = Service::build(config).await?;
     let listener = TcpListener::bind(listen).await.map_err(|error| {
-        CliError::Failed(format!("cannot listen on {listen}: {error}; choose another server.listen or stop what uses it"))
+        CliError::Failed(format!(
+            "cannot listen on {listen}: {error}; choose another server.listen or stop what uses it"
+        ))
     })?;
     let stop = CancellationToken::new();
     tokio::spawn(signals(stop.clone()));

@@ -50,7 +50,15 @@ impl Service {
             tokens: config.server.tokens.clone(),
             basic: config.server.basic_auth.iter().map(|one| (one.username.clone(), one.password.clone())).collect(),
         };
-        let app = Arc::new(App { desk, store, triage, metrics, auth, limits: config.server.limits.intake(), body_limit: config.server.limits.max_body_bytes });
+        let app = Arc::new(App {
+            desk,
+            store,
+            triage,
+            metrics,
+            auth,
+            limits: config.server.limits.intake(),
+            body_limit: config.server.limits.max_body_bytes,
+        });
         Ok(Self { app, worker, concurrency: config.triage.concurrency, outboxes, wake })
     }
 

@@ -62,7 +62,8 @@ fn read_alert(path: &Path) -> Result<AlertGroup, CliError> {
         std::fs::read(path)
     };
     let body = body.map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))?;
-    intake::alertmanager::parse(&body, &Limits::default()).map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))
+    intake::alertmanager::parse(&body, &Limits::default())
+        .map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))
 }
 
 /// What the commands without a service take from a configuration, or from defaults.
@@ -82,7 +83,13 @@ impl Setup {
     /// Reads the configuration, when there is one. A language asked for on the command line comes first.
     pub(super) fn load(path: Option<&Path>, lang: Option<Lang>) -> Result<Self, CliError> {
         let Some(path) = path else {
-            return Ok(Self { models: Vec::new(), mcp: Vec::new(), budget: Budget::default(), lang: super::language(lang), prompts: None });
+            return Ok(Self {
+                models: Vec::new(),
+                mcp: Vec::new(),
+                budget: Budget::default(),
+                lang: super::language(lang),
+                prompts: None,
+            });
         };
         let config = config::load(path).map_err(CliError::usage)?;
         Ok(Self {
@@ -96,7 +103,14 @@ impl Setup {
 
     /// Triage over these models and servers.
     pub(super) fn triage(&self, models: &[ModelConfig], mcp: &[McpSettings]) -> Result<Triage, CliError> {
-        let config = TriageConfig { models, mcp, budget: self.budget.clone(), lang: self.lang, prompts: self.prompts.as_deref(), metrics: Arc::new(Metrics::new()) };
+        let config = TriageConfig {
+            models,
+            mcp,
+            budget: self.budget.clone(),
+            lang: self.lang,
+            prompts: self.prompts.as_deref(),
+            metrics: Arc::new(Metrics::new()),
+        };
         Triage::new(&config).map_err(CliError::usage)
     }
 }

@@ -6,7 +6,8 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::problem::{nearest, not_one_of};
-use super::{ChannelSettings, Config, Server};
+use super::{Config, Server};
+use crate::notify::channel::ChannelSettings;
 
 /// A path and what is wrong there.
 type Complaint = (String, String);
@@ -128,7 +129,7 @@ fn models(config: &Config, found: &mut Vec<Complaint>) {
                 "the key is empty; give it a value or remove it".to_owned(),
             ));
         }
-        if model.timeout.is_some_and(|timeout| !timeout.is_positive()) {
+        if !model.timeout.is_positive() {
             found.push((format!("models[{index}].timeout"), "must be longer than 0s".to_owned()));
         }
     }

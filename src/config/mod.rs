@@ -2,15 +2,11 @@
 //!
 //! The rooms own the settings they use; this room only assembles and checks them against each other.
 
-mod channels;
 mod check;
 mod expand;
-mod mcp;
-mod models;
 mod node;
 mod problem;
 mod reader;
-mod routes;
 mod server;
 mod triage;
 
@@ -18,15 +14,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use channels::{ChannelSettings, EmailSettings, FeishuBotSettings, WecomBotSettings};
-pub use mcp::{McpSettings, Transport};
-pub use models::ModelSettings;
 pub use problem::{ConfigError, Problem};
-pub use routes::Route;
 pub use server::{BasicAuth, Server, ServerLimits};
 pub use triage::TriageSettings;
 
-use crate::alert::{Labels, Lang};
+use crate::alert::Lang;
+use crate::incident::routes::Route;
+use crate::model::ModelConfig;
+use crate::notify::channel::ChannelSettings;
+use crate::toolbox::config::McpSettings;
 use expand::Sources;
 use node::Node;
 use reader::{Found, Reader};
@@ -58,7 +54,7 @@ pub struct Config {
     /// IANA name of the zone in which people read times.
     pub timezone: String,
     /// Models, tried in order; none at all leaves the playbook alone.
-    pub models: Vec<ModelSettings>,
+    pub models: Vec<ModelConfig>,
     /// Ways to the cluster.
     pub mcp: Vec<McpSettings>,
     /// Bounds of an investigation.
@@ -138,18 +134,6 @@ fn read(top: &Reader<'_>) -> Config {
 /// The machine's zone, which containers set by `TZ`; UTC when it has none.
 fn system_timezone() -> String {
     jiff::tz::TimeZone::system().iana_name().unwrap_or("UTC").to_owned()
-}
-
-impl Config {
-    /// The channels to tell of an alert with these labels: those of the first route that takes it. What no route takes
-    /// goes to every channel, because silence must be asked for.
-    #[must_use]
-    pub fn channels_for(&self, labels: &Labels) -> Vec<&str> {
-        match self.routes.iter().find(|route| route.takes(labels)) {
-            Some(route) => route.channels.iter().map(String::as_str).collect(),
-            None => self.channels.iter().map(ChannelSettings::name).collect(),
-        }
-    }
 }
 
 #[cfg(test)]

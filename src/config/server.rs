@@ -40,7 +40,7 @@ pub struct BasicAuth {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerLimits {
-    /// Length of a body in bytes. 5 000 alerts of a usual length are about 8 MB.
+    /// Length of a body in bytes. Groups of real clusters stay below 1 MB.
     pub max_body_bytes: usize,
     /// Alerts in one delivery.
     pub max_alerts: usize,
@@ -61,7 +61,7 @@ impl Default for Server {
 
 impl Default for ServerLimits {
     fn default() -> Self {
-        Self { max_body_bytes: 16 * 1024 * 1024, max_alerts: intake::Limits::default().max_alerts }
+        Self { max_body_bytes: 8 * 1024 * 1024, max_alerts: intake::Limits::default().max_alerts }
     }
 }
 

@@ -3,6 +3,8 @@
 use jiff::SignedDuration;
 use serde::Deserialize;
 
+use crate::agent::Budget;
+
 /// The bounds of every investigation. All of them always hold.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -32,6 +34,17 @@ impl Default for TriageSettings {
 }
 
 impl TriageSettings {
+    /// What one investigation may spend.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        Budget {
+            deadline: self.deadline,
+            max_turns: self.max_turns,
+            max_tool_calls: self.max_tool_calls,
+            max_parallel: self.max_parallel,
+        }
+    }
+
     /// The keys with values outside of what makes sense, and what does.
     pub(super) fn out_of_range(&self) -> Vec<(&'static str, String)> {
         let mut wrong = Vec::new();

@@ -39,7 +39,9 @@ impl Auth {
         let mut given = headers.get_all(AUTHORIZATION).iter();
         // Two credentials are one too many: which of them a proxy checked is anybody's guess.
         let (Some(value), None) = (given.next(), given.next()) else { return false };
-        let Some((scheme, credentials)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else { return false };
+        let Some((scheme, credentials)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else {
+            return false;
+        };
         match scheme.to_ascii_lowercase().as_str() {
             "bearer" => self.knows_token(credentials.trim()),
             "basic" => self.knows_pair(credentials.trim()),
@@ -52,11 +54,14 @@ impl Auth {
     }
 
     fn knows_pair(&self, encoded: &str) -> bool {
-        let Some(decoded) = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok()) else { return false };
+        let Some(decoded) = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok()) else {
+            return false;
+        };
         let Some((user, password)) = decoded.split_once(':') else { return false };
-        let pair = self.basic.iter().fold(false, |known, (name, secret)| {
-            (same(name, user) & same(secret.expose_secret(), password)) | known
-        });
+        let pair = self
+            .basic
+            .iter()
+            .fold(false, |known, (name, secret)| (same(name, user) & same(secret.expose_secret(), password)) | known);
         pair | self.knows_token(password)
     }
 }
@@ -96,12 +101,22 @@ mod tests {
     fn the_right_credentials_pass() {
         assert!(admitted(&["Bearer t0ken"]));
         assert!(admitted(&[&format!("Basic {}", STANDARD.encode("am:pass"))]));
-        assert!(admitted(&[&format!("Basic {}", STANDARD.encode("anyone:t0ken"))]), "browsers send a token as a password");
+        assert!(
+            admitted(&[&format!("Basic {}", STANDARD.encode("anyone:t0ken"))]),
+            "browsers send a token as a password"
+        );
     }
 
     #[test]
     fn everything_else_does_not() {
-        for values in [&[][..], &["Bearer wrong"], &["Bearer"], &["Basic !"], &["Digest t0ken"], &["Bearer t0ken", "Bearer t0ken"]] {
+        for values in [
+            &[][..],
+            &["Bearer wrong"],
+            &["Bearer"],
+            &["Basic !"],
+            &["Digest t0ken"],
+            &["Bearer t0ken", "Bearer t0ken"],
+        ] {
             assert!(!admitted(values), "{values:?}");
         }
         assert!(!admitted(&[&format!("Basic {}", STANDARD.encode("am:wrong"))]));

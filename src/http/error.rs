@@ -31,7 +31,10 @@ impl ApiError {
     /// A defect of ours. What exactly failed is for the log.
     pub fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "a request failed");
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: "this failed on our side; the log says why".to_owned() }
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            message: "this failed on our side; the log says why".to_owned(),
+        }
     }
 
     /// There is nothing here.
@@ -42,7 +45,10 @@ impl ApiError {
 
 impl From<IntakeError> for ApiError {
     fn from(error: IntakeError) -> Self {
-        Self { status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST), message: error.to_string() }
+        Self {
+            status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
+            message: error.to_string(),
+        }
     }
 }
 

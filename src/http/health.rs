@@ -28,7 +28,10 @@ pub async fn healthz() -> &'static str {
 )]
 pub async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
     match app.store.ping().await {
-        Ok(()) => (StatusCode::OK, Json(json!({"ready": true, "models": app.triage.model_names(), "mcp": app.triage.server_names()}))),
+        Ok(()) => (
+            StatusCode::OK,
+            Json(json!({"ready": true, "models": app.triage.model_names(), "mcp": app.triage.server_names()})),
+        ),
         Err(error) => {
             tracing::error!(%error, "not ready");
             (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"ready": false, "error": "the store does not answer"})))

@@ -38,10 +38,7 @@ pub struct Accepted {
         (status = 503, description = "Not stored; send it again"),
     )
 )]
-pub async fn alertmanager(
-    State(app): State<Arc<App>>,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
+pub async fn alertmanager(State(app): State<Arc<App>>, body: Result<Bytes, BytesRejection>) -> Response {
     let started = Instant::now();
     let response = accept(&app, body).await.into_response();
     app.metrics.webhook("alertmanager", response.status().as_u16(), started.elapsed());

@@ -40,7 +40,8 @@ pub fn decide(open: Option<&AlertGroup>, delivery: &AlertGroup) -> Decision {
 #[must_use]
 pub fn merge(open: &AlertGroup, delivery: &AlertGroup) -> AlertGroup {
     let mut merged = delivery.clone();
-    let kept = open.alerts.iter().filter(|alert| !delivery.alerts.iter().any(|other| other.fingerprint == alert.fingerprint));
+    let kept =
+        open.alerts.iter().filter(|alert| !delivery.alerts.iter().any(|other| other.fingerprint == alert.fingerprint));
     merged.alerts.extend(kept.cloned());
     merged
 }

@@ -89,7 +89,9 @@ impl Desk {
         let receipt = loop {
             tries += 1;
             match self.receive_once(group, Timestamp::now()).await {
-                Err(StoreError::Conflict) if tries < CONFLICT_TRIES => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(StoreError::Conflict) if tries < CONFLICT_TRIES => {
+                    tokio::time::sleep(Duration::from_millis(5)).await
+                }
                 outcome => break outcome?,
             }
         };
@@ -142,8 +144,15 @@ impl Desk {
     async fn open(&self, tx: &mut Tx<'_>, group: &AlertGroup, key: &str, now: Timestamp) -> Result<Uuid, StoreError> {
         let id = Uuid::now_v7();
         let generation = tx.last_generation(group.source, key).await? + 1;
-        tx.insert_incident(&NewIncident { id, source: group.source, group_key_hash: key, generation, opened_at: now, group })
-            .await?;
+        tx.insert_incident(&NewIncident {
+            id,
+            source: group.source,
+            group_key_hash: key,
+            generation,
+            opened_at: now,
+            group,
+        })
+        .await?;
         let body = NoticeBody::Alert {
             report: None,
             investigating: self.settings.investigates,
@@ -177,7 +186,13 @@ impl Desk {
         self.tell(tx, &self.notice(open.id, open.opened_at, joined, body), NoticeRole::Joined, now).await
     }
 
-    async fn resolve(&self, tx: &mut Tx<'_>, open: &Incident, group: &AlertGroup, now: Timestamp) -> Result<(), StoreError> {
+    async fn resolve(
+        &self,
+        tx: &mut Tx<'_>,
+        open: &Incident,
+        group: &AlertGroup,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let merged = decide::merge(&open.group, group);
         tx.resolve_incident(open.id, &merged, now).await?;
         tx.cancel_investigation(open.id).await?;

@@ -19,9 +19,12 @@ pub struct Route {
 /// that nobody hears of is the one outcome nobody wants.
 #[must_use]
 pub fn channels_for(routes: &[Route], all: &[String], group: &AlertGroup) -> Vec<String> {
-    let alerts: Vec<_> = if group.firing().next().is_some() { group.firing().collect() } else { group.alerts.iter().collect() };
+    let alerts: Vec<_> =
+        if group.firing().next().is_some() { group.firing().collect() } else { group.alerts.iter().collect() };
     let matches = |route: &&Route| {
-        alerts.iter().any(|alert| route.matches.iter().all(|(key, value)| alert.label(key).unwrap_or_default() == value))
+        alerts
+            .iter()
+            .any(|alert| route.matches.iter().all(|(key, value)| alert.label(key).unwrap_or_default() == value))
     };
     routes.iter().find(matches).map_or_else(|| all.to_vec(), |route| route.channels.clone())
 }

@@ -13,8 +13,8 @@ pub mod outbox;
 mod pace;
 pub mod plain;
 pub mod post;
-pub mod retry;
 pub mod preview;
+pub mod retry;
 pub mod send;
 #[cfg(test)]
 mod snapshots;

@@ -117,8 +117,12 @@ impl OutboxWorker {
     fn keep(&self, outgoing: &Outgoing, kept: Result<bool, StoreError>) {
         match kept {
             Ok(true) => {}
-            Ok(false) => tracing::warn!(channel = self.channel.name(), incident.id = %outgoing.incident, "the message was taken over by another process"),
-            Err(error) => tracing::error!(channel = self.channel.name(), incident.id = %outgoing.incident, %error, "could not keep what became of a message"),
+            Ok(false) => {
+                tracing::warn!(channel = self.channel.name(), incident.id = %outgoing.incident, "the message was taken over by another process")
+            }
+            Err(error) => {
+                tracing::error!(channel = self.channel.name(), incident.id = %outgoing.incident, %error, "could not keep what became of a message")
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::columns::{Columns, signed};
 use super::incidents::{delivery_of, incident_of};
 use super::{Delivery, Incident, IncidentState, NoticeRole, Store, StoreError};
+use crate::notify::notice::Notice;
 use crate::report::{EvidenceEntry, Verdict};
 
 /// The newest deliveries an incident is shown with; the count of all is in the incident.
@@ -168,6 +169,26 @@ impl Store {
             notices: self.notices_of(id).await?,
             evidence: self.evidence_entries_of(id).await?,
         }))
+    }
+
+    /// What people were told about an incident, or will be: one notice of each role, in the order they were written.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn told(&self, id: Uuid) -> Result<Vec<Notice>, StoreError> {
+        let query = self
+            .query("SELECT role, notice FROM outbox WHERE incident_id = $1 ORDER BY created_at, id")
+            .bind(id.to_string());
+        let mut roles = Vec::new();
+        let mut told = Vec::new();
+        for row in self.rows("read messages", query).await? {
+            let role = Columns(&row).text("role")?;
+            if !roles.contains(&role) {
+                told.push(Columns(&row).json("notice")?);
+                roles.push(role);
+            }
+        }
+        Ok(told)
     }
 
     pub(super) async fn incident_row(&self, id: Uuid) -> Result<Option<Incident>, StoreError> {

@@ -51,7 +51,7 @@ struct Decision {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Investigation {
-    stopped_by: &'static str,
+    stopped_by: String,
     source: &'static str,
 }
 
@@ -119,7 +119,7 @@ pub struct Metrics {
     tool_seconds: Durations<Tool>,
     tokens: Family<Tokens, Counter>,
     notices: Family<Notice, Counter>,
-    notice_seconds: Durations<Channel>,
+    first_message_seconds: Durations<Channel>,
     queues: Family<Queue, Gauge>,
     names: Names,
 }
@@ -146,7 +146,7 @@ impl Metrics {
             tool_seconds: Family::new_with_constructor(Buckets(CALL)),
             tokens: Family::default(),
             notices: Family::default(),
-            notice_seconds: Family::new_with_constructor(Buckets(CALL)),
+            first_message_seconds: Family::new_with_constructor(Buckets(CALL)),
             queues: Family::default(),
             names: Names::default(),
         };
@@ -179,8 +179,8 @@ impl Metrics {
         registry.register_with_unit("tool_call_duration", help, Unit::Seconds, self.tool_seconds.clone());
         registry.register("model_tokens", "Tokens that models read and wrote", self.tokens.clone());
         registry.register("notices", "Attempts to send a notice by outcome", self.notices.clone());
-        let help = "Time from when a notice was due until its channel accepted it";
-        registry.register_with_unit("notice_delay", help, Unit::Seconds, self.notice_seconds.clone());
+        let help = "Time from an accepted alert until its first message was accepted by a channel";
+        registry.register_with_unit("first_message_delay", help, Unit::Seconds, self.first_message_seconds.clone());
     }
 
     /// A webhook request was answered.
@@ -200,7 +200,8 @@ impl Metrics {
     }
 
     /// An investigation ended; `source` is `model` or `playbook`.
-    pub fn investigation(&self, stopped_by: &'static str, source: &'static str, took: Duration) {
+    pub fn investigation(&self, stopped_by: &str, source: &'static str, took: Duration) {
+        let stopped_by = self.names.keep("stopped_by", stopped_by);
         self.investigations.get_or_create(&Investigation { stopped_by, source }).inc();
         self.investigation_seconds.get_or_create(&Source { source }).observe(took.as_secs_f64());
     }
@@ -219,11 +220,16 @@ impl Metrics {
         self.tokens.get_or_create(&Tokens { model, kind: "completion" }).inc_by(completion);
     }
 
-    /// A notice was accepted by its channel, so long after it was due.
-    pub fn notice_sent(&self, channel: &str, delay: Duration) {
+    /// A notice was accepted by its channel.
+    pub fn notice_sent(&self, channel: &str) {
         let channel = self.names.keep("channel", channel);
-        self.notices.get_or_create(&Notice { channel: channel.clone(), outcome: "sent" }).inc();
-        self.notice_seconds.get_or_create(&Channel { channel }).observe(delay.as_secs_f64());
+        self.notices.get_or_create(&Notice { channel, outcome: "sent" }).inc();
+    }
+
+    /// The first message of an incident was accepted by a channel, so long after its alert was.
+    pub fn first_message(&self, channel: &str, delay: Duration) {
+        let channel = self.names.keep("channel", channel);
+        self.first_message_seconds.get_or_create(&Channel { channel }).observe(delay.as_secs_f64());
     }
 
     /// A notice was not accepted; `reason` is a fixed word such as `rate_limited`, or `dead` when it was given up.

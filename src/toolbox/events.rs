@@ -60,7 +60,9 @@ pub fn grouped(text: &str) -> Option<String> {
     let mut groups: Vec<PrintedEvent> = Vec::new();
     for event in parse(text)? {
         let same = |group: &&mut PrintedEvent| {
-            group.involved_object == event.involved_object && group.reason == event.reason && group.message == event.message
+            group.involved_object == event.involved_object
+                && group.reason == event.reason
+                && group.message == event.message
         };
         match groups.iter_mut().find(same) {
             Some(group) => {
@@ -89,7 +91,10 @@ mod tests {
     fn repeats_are_counted_and_time_orders_them() {
         let text = grouped(TWO).unwrap();
         let events = parse(&text).unwrap();
-        assert_eq!(events.iter().map(|event| (event.reason.as_str(), event.count)).collect::<Vec<_>>(), [("FailedScheduling", 2), ("Late", 1)]);
+        assert_eq!(
+            events.iter().map(|event| (event.reason.as_str(), event.count)).collect::<Vec<_>>(),
+            [("FailedScheduling", 2), ("Late", 1)]
+        );
         assert_eq!(events[0].message, "no nodes");
     }
 

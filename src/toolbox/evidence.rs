@@ -67,7 +67,15 @@ impl EvidenceLog {
     }
 
     /// Records a result under its reference; `limit` is what a model is shown of it, in bytes.
-    pub fn record(&self, slot: Slot, tool: &str, arguments: &Value, full: String, limit: usize, at: Timestamp) -> Evidence {
+    pub fn record(
+        &self,
+        slot: Slot,
+        tool: &str,
+        arguments: &Value,
+        full: String,
+        limit: usize,
+        at: Timestamp,
+    ) -> Evidence {
         let reference = format!("E{}", slot.0);
         let text = fit(&full, limit, &reference);
         let evidence =

@@ -13,7 +13,8 @@ pub const NAME: &str = "evidence_read";
 pub fn spec() -> ToolSpec {
     ToolSpec {
         name: NAME.to_owned(),
-        description: "Reads more of an earlier result that was cut: lines from a position, or only lines with a word.".to_owned(),
+        description: "Reads more of an earlier result that was cut: lines from a position, or only lines with a word."
+            .to_owned(),
         parameters: json!({
             "type": "object",
             "properties": {
@@ -43,7 +44,8 @@ pub fn read(log: &EvidenceLog, arguments: &Value, limit: usize) -> Result<String
     let grep = arguments.get("grep").and_then(Value::as_str).unwrap_or_default().to_lowercase();
     let total = evidence.full.lines().count();
     let mut out = format!("{} has {total} lines\n", evidence.reference);
-    let wanted = evidence.full.lines().enumerate().skip(from - 1).filter(|(_, line)| line.to_lowercase().contains(&grep));
+    let wanted =
+        evidence.full.lines().enumerate().skip(from - 1).filter(|(_, line)| line.to_lowercase().contains(&grep));
     for (index, line) in wanted.take(lines) {
         if out.len() + line.len() > limit {
             out.push_str(&format!("[the size limit ends this page; go on with from={}]\n", index + 1));
@@ -61,14 +63,18 @@ mod tests {
 
     fn log() -> EvidenceLog {
         let log = EvidenceLog::default();
-        let text: Vec<String> = (1..=500).map(|n| if n == 300 { "Boom".to_owned() } else { format!("line {n}") }).collect();
+        let text: Vec<String> =
+            (1..=500).map(|n| if n == 300 { "Boom".to_owned() } else { format!("line {n}") }).collect();
         log.record(log.reserve(), "pods_log", &Value::Null, text.join("\n"), 200, Timestamp::UNIX_EPOCH);
         log
     }
 
     #[test]
     fn pages_and_greps() {
-        assert_eq!(read(&log(), &json!({"ref": "E1", "from": 499}), 999).unwrap(), "E1 has 500 lines\n499: line 499\n500: line 500\n");
+        assert_eq!(
+            read(&log(), &json!({"ref": "E1", "from": 499}), 999).unwrap(),
+            "E1 has 500 lines\n499: line 499\n500: line 500\n"
+        );
         assert_eq!(read(&log(), &json!({"ref": "E1", "grep": "boom"}), 999).unwrap(), "E1 has 500 lines\n300: Boom\n");
     }
 

@@ -40,7 +40,11 @@ const KNOWN: &[Known] = &[
         arguments: &[may("namespace", "namespace; required unless a fieldSelector is given"), FIELDS],
     },
     Known { name: "namespaces_list", about: "All namespaces.", arguments: &[] },
-    Known { name: "nodes_top", about: "CPU and memory use of nodes.", arguments: &[may("name", "one node"), may("label_selector", "")] },
+    Known {
+        name: "nodes_top",
+        about: "CPU and memory use of nodes.",
+        arguments: &[may("name", "one node"), may("label_selector", "")],
+    },
     Known {
         name: "pods_get",
         about: "One pod, whole, as YAML.",
@@ -104,7 +108,8 @@ pub fn spec(name: &str) -> Option<ToolSpec> {
         .iter()
         .map(|argument| (argument.name.to_owned(), json!({"type": argument.kind, "description": argument.about})))
         .collect();
-    let required: Vec<&str> = known.arguments.iter().filter(|argument| argument.required).map(|argument| argument.name).collect();
+    let required: Vec<&str> =
+        known.arguments.iter().filter(|argument| argument.required).map(|argument| argument.name).collect();
     Some(ToolSpec {
         name: known.name.to_owned(),
         description: known.about.to_owned(),
@@ -135,7 +140,15 @@ mod tests {
 
     #[test]
     fn tools_that_change_or_reveal_are_not_known() {
-        for name in ["pods_exec", "pods_run", "pods_delete", "resources_delete", "resources_create_or_update", "configuration_view", "nodes_log"] {
+        for name in [
+            "pods_exec",
+            "pods_run",
+            "pods_delete",
+            "resources_delete",
+            "resources_create_or_update",
+            "configuration_view",
+            "nodes_log",
+        ] {
             assert!(spec(name).is_none(), "{name}");
         }
     }
@@ -143,7 +156,10 @@ mod tests {
     #[test]
     fn secrets_are_refused_however_they_are_spelt() {
         for kind in ["Secret", "secret", "Secrets", "SECRET"] {
-            assert!(refusal("resources_get", &json!({"apiVersion": "v1", "kind": kind, "name": "x"})).is_some(), "{kind}");
+            assert!(
+                refusal("resources_get", &json!({"apiVersion": "v1", "kind": kind, "name": "x"})).is_some(),
+                "{kind}"
+            );
             assert!(refusal("resources_list", &json!({"apiVersion": "v1", "kind": kind})).is_some(), "{kind}");
         }
         assert!(refusal("resources_get", &json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "x"})).is_none());

@@ -125,7 +125,10 @@ mod tests {
     fn a_pod_loses_its_bookkeeping_and_keeps_its_meaning() {
         let pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  annotations:\n    kubectl.kubernetes.io/last-applied-configuration: |\n      {}\n  name: web-0\n  uid: x\nspec:\n  containers:\n  - image: noimage\n    name: web\n    terminationMessagePath: /dev/termination-log\n    volumeMounts:\n    - mountPath: /var/run/secrets\n      name: kube-api-access-f7hlc\n  tolerations:\n  - key: node.kubernetes.io/not-ready\n    operator: Exists\n    tolerationSeconds: 300\n  volumes:\n  - name: kube-api-access-f7hlc\nstatus:\n  phase: Pending\n";
         let text = reduce("pods_get", pod);
-        assert_eq!(text, "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web-0\nspec:\n  containers:\n  - image: noimage\n    name: web\nstatus:\n  phase: Pending\n");
+        assert_eq!(
+            text,
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web-0\nspec:\n  containers:\n  - image: noimage\n    name: web\nstatus:\n  phase: Pending\n"
+        );
     }
 
     #[test]
@@ -135,7 +138,10 @@ mod tests {
 
     #[test]
     fn colours_and_terminal_links_go() {
-        assert_eq!(reduce("pods_log", "\u{1b}[31mERROR\u{1b}[0m \u{1b}]8;;http://x\u{7}link\u{1b}]8;;\u{7}\r\nok"), "ERROR link\nok");
+        assert_eq!(
+            reduce("pods_log", "\u{1b}[31mERROR\u{1b}[0m \u{1b}]8;;http://x\u{7}link\u{1b}]8;;\u{7}\r\nok"),
+            "ERROR link\nok"
+        );
     }
 
     #[test]

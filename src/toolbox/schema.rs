@@ -10,7 +10,11 @@ const TEXT_LIMIT: usize = 1_024;
 /// Says in one sentence what is wrong with the arguments; `None` when they fit.
 #[must_use]
 pub fn complaint(spec: &ToolSpec, arguments: &Value) -> Option<String> {
-    let too_long = arguments.as_object().into_iter().flatten().find(|(_, value)| value.as_str().is_some_and(|text| text.len() > TEXT_LIMIT));
+    let too_long = arguments
+        .as_object()
+        .into_iter()
+        .flatten()
+        .find(|(_, value)| value.as_str().is_some_and(|text| text.len() > TEXT_LIMIT));
     if let Some((key, _)) = too_long {
         return Some(format!("argument `{key}` is longer than {TEXT_LIMIT} bytes"));
     }

@@ -98,7 +98,9 @@ impl Server {
         let wrong = |problem: &str| ServerError::Settings { name: name.clone(), problem: problem.to_owned() };
         let recipe = match (settings.transport, &settings.url) {
             (Transport::Http, None) => return Err(wrong("`transport: http` needs a `url`")),
-            (Transport::Builtin, Some(_)) => return Err(wrong("`transport: builtin` takes no `url`; remove one of them")),
+            (Transport::Builtin, Some(_)) => {
+                return Err(wrong("`transport: builtin` takes no `url`; remove one of them"));
+            }
             (Transport::Http | Transport::Auto, Some(url)) => Recipe::Http(Box::new(http_config(settings, url)?)),
             (Transport::Builtin | Transport::Auto, None) => builtin(settings)?,
         };
@@ -142,7 +144,9 @@ impl Server {
         let session = self.session().await?;
         match call_once(&session, tool, arguments).await {
             Ok(answer) => return Ok(answer),
-            Err(error) => tracing::warn!(mcp.server = %self.name, mcp.tool = tool, %error, "mcp call failed, dialling again"),
+            Err(error) => {
+                tracing::warn!(mcp.server = %self.name, mcp.tool = tool, %error, "mcp call failed, dialling again")
+            }
         }
         self.forget(&session).await;
         let session = self.session().await?;

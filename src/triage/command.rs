@@ -3,9 +3,37 @@
 use crate::report::Effect;
 
 /// Verbs that only look.
-const READS: &[&str] = &["get", "describe", "logs", "log", "top", "events", "explain", "api-resources", "api-versions", "version", "cluster-info", "auth"];
+const READS: &[&str] = &[
+    "get",
+    "describe",
+    "logs",
+    "log",
+    "top",
+    "events",
+    "explain",
+    "api-resources",
+    "api-versions",
+    "version",
+    "cluster-info",
+    "auth",
+];
 /// Verbs that change something and are shown as such.
-const CHANGES: &[&str] = &["apply", "create", "edit", "patch", "set", "scale", "autoscale", "label", "annotate", "taint", "cordon", "uncordon", "drain", "expose"];
+const CHANGES: &[&str] = &[
+    "apply",
+    "create",
+    "edit",
+    "patch",
+    "set",
+    "scale",
+    "autoscale",
+    "label",
+    "annotate",
+    "taint",
+    "cordon",
+    "uncordon",
+    "drain",
+    "expose",
+];
 /// Kinds that may be deleted on advice: their controllers make them anew, or they are done.
 const DELETABLE: &[&str] = &["pod", "pods", "po", "job", "jobs"];
 
@@ -48,12 +76,18 @@ fn positional<'a>(words: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
 
 /// Credentials on the command line, manifests from the network, everything at once, and contents of Secrets.
 fn reveals_or_fetches(words: &[&str]) -> bool {
-    let secret = words.iter().any(|word| word.split('/').next().is_some_and(|kind| matches!(kind, "secret" | "secrets")));
-    let shows = words.iter().any(|word| word.starts_with("-o") || word.starts_with("--output") || word.starts_with("--template"));
-    let everything = words.contains(&"delete") && words.iter().any(|word| matches!(*word, "--all" | "-A" | "--all-namespaces"));
+    let secret =
+        words.iter().any(|word| word.split('/').next().is_some_and(|kind| matches!(kind, "secret" | "secrets")));
+    let shows = words
+        .iter()
+        .any(|word| word.starts_with("-o") || word.starts_with("--output") || word.starts_with("--template"));
+    let everything =
+        words.contains(&"delete") && words.iter().any(|word| matches!(*word, "--all" | "-A" | "--all-namespaces"));
     (secret && shows)
         || everything
-        || words.iter().any(|word| word.starts_with("--token") || word.starts_with("--password") || word.contains("://") || *word == "--raw")
+        || words.iter().any(|word| {
+            word.starts_with("--token") || word.starts_with("--password") || word.contains("://") || *word == "--raw"
+        })
 }
 
 #[cfg(test)]
@@ -62,10 +96,21 @@ mod tests {
 
     #[test]
     fn looking_and_changing_are_told_apart() {
-        for command in ["kubectl get pvc test-data -n aiops", "kubectl -n a describe pod web-0", "kubectl rollout status deploy/web", "kubectl logs web-0 --previous", "kubectl get secret edge-tls -n a"] {
+        for command in [
+            "kubectl get pvc test-data -n aiops",
+            "kubectl -n a describe pod web-0",
+            "kubectl rollout status deploy/web",
+            "kubectl logs web-0 --previous",
+            "kubectl get secret edge-tls -n a",
+        ] {
             assert_eq!(effect(command), Some(Effect::Reads), "{command}");
         }
-        for command in ["kubectl -n a rollout undo deployment/web", "kubectl delete pod web-0 -n a", "kubectl set image deploy/web web=web:2", "kubectl uncordon worker-1"] {
+        for command in [
+            "kubectl -n a rollout undo deployment/web",
+            "kubectl delete pod web-0 -n a",
+            "kubectl set image deploy/web web=web:2",
+            "kubectl uncordon worker-1",
+        ] {
             assert_eq!(effect(command), Some(Effect::Changes), "{command}");
         }
     }

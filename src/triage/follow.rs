@@ -35,12 +35,16 @@ fn from_object(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
     wants.extend(match object.kind.as_str() {
         "Pod" => from_pod(object, value),
         "Deployment" => from_deployment(seen, object, value),
-        "StatefulSet" | "DaemonSet" | "ReplicaSet" => pods(seen, &object.namespace, &selector(value, "/spec/selector/matchLabels")),
+        "StatefulSet" | "DaemonSet" | "ReplicaSet" => {
+            pods(seen, &object.namespace, &selector(value, "/spec/selector/matchLabels"))
+        }
         "Job" => pods(seen, &object.namespace, &[("job-name".to_owned(), object.name.clone())]),
         "CronJob" => from_cron_job(seen, object),
         "PersistentVolumeClaim" => from_claim(value),
         "Service" => from_service(seen, object, value),
-        "HorizontalPodAutoscaler" => named(value, "/spec/scaleTargetRef/kind", "/spec/scaleTargetRef/name", &object.namespace),
+        "HorizontalPodAutoscaler" => {
+            named(value, "/spec/scaleTargetRef/kind", "/spec/scaleTargetRef/name", &object.namespace)
+        }
         "Ingress" => from_ingress(object, value),
         "Node" => vec![Want::EventsAbout { name: object.name.clone() }],
         "Namespace" => from_namespace(seen, object),
@@ -63,7 +67,9 @@ fn from_pod(object: &ObjectRef, value: &Value) -> Vec<Want> {
     if let Some(node) = value.pointer("/spec/nodeName").and_then(Value::as_str) {
         wants.push(Want::Object(ObjectRef::new("Node", "", node)));
     }
-    for claim in array(value, "/spec/volumes").filter_map(|volume| volume.pointer("/persistentVolumeClaim/claimName")?.as_str()) {
+    for claim in
+        array(value, "/spec/volumes").filter_map(|volume| volume.pointer("/persistentVolumeClaim/claimName")?.as_str())
+    {
         wants.push(Want::Object(ObjectRef::new("PersistentVolumeClaim", namespace, claim)));
     }
     for list in ["/status/initContainerStatuses", "/status/containerStatuses"] {
@@ -78,8 +84,14 @@ fn from_pod(object: &ObjectRef, value: &Value) -> Vec<Want> {
 fn logs(pod: &ObjectRef, status: &Value) -> Vec<Want> {
     let container = text(status, "/name").to_owned();
     let restarts = status.get("restartCount").and_then(Value::as_i64).unwrap_or(0);
-    let has_run = restarts > 0 || status.pointer("/state/running").is_some() || status.pointer("/state/terminated").is_some();
-    let log = |previous| Want::Log { namespace: pod.namespace.clone(), pod: pod.name.clone(), container: container.clone(), previous };
+    let has_run =
+        restarts > 0 || status.pointer("/state/running").is_some() || status.pointer("/state/terminated").is_some();
+    let log = |previous| Want::Log {
+        namespace: pod.namespace.clone(),
+        pod: pod.name.clone(),
+        container: container.clone(),
+        previous,
+    };
     let mut wants = Vec::new();
     if has_run && !container.is_empty() {
         wants.push(log(false));
@@ -94,7 +106,10 @@ fn from_deployment(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> 
     let labels = selector(value, "/spec/selector/matchLabels");
     let mut wants: Vec<Want> = Want::list("ReplicaSet", &object.namespace).into_iter().collect();
     let replica_sets = seen.rows.iter().filter(|(row, cells)| {
-        row.kind == "ReplicaSet" && row.namespace == object.namespace && has_labels(cells, &labels) && cell(cells, "DESIRED") != "0"
+        row.kind == "ReplicaSet"
+            && row.namespace == object.namespace
+            && has_labels(cells, &labels)
+            && cell(cells, "DESIRED") != "0"
     });
     wants.extend(replica_sets.take(PODS_PER_SELECTOR).map(|(row, _)| Want::Object(row.clone())));
     wants.extend(pods(seen, &object.namespace, &labels));
@@ -104,16 +119,19 @@ fn from_deployment(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> 
 fn from_cron_job(seen: &Seen, object: &ObjectRef) -> Vec<Want> {
     let mut wants: Vec<Want> = Want::list("Job", &object.namespace).into_iter().collect();
     let prefix = format!("{}-", object.name);
-    let jobs = seen.rows.keys().rev().filter(|row| {
-        row.kind == "Job" && row.namespace == object.namespace && row.name.starts_with(&prefix)
-    });
+    let jobs = seen
+        .rows
+        .keys()
+        .rev()
+        .filter(|row| row.kind == "Job" && row.namespace == object.namespace && row.name.starts_with(&prefix));
     wants.extend(jobs.take(2).map(|row| Want::Object(row.clone())));
     wants
 }
 
 fn from_claim(value: &Value) -> Vec<Want> {
     let mut wants = Vec::new();
-    if let Some(class) = value.pointer("/spec/storageClassName").and_then(Value::as_str).filter(|name| !name.is_empty()) {
+    if let Some(class) = value.pointer("/spec/storageClassName").and_then(Value::as_str).filter(|name| !name.is_empty())
+    {
         wants.push(Want::Object(ObjectRef::new("StorageClass", "", class)));
     }
     if let Some(volume) = value.pointer("/spec/volumeName").and_then(Value::as_str).filter(|name| !name.is_empty()) {
@@ -143,9 +161,16 @@ fn from_service(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
 
 fn from_ingress(object: &ObjectRef, value: &Value) -> Vec<Want> {
     let backends = array(value, "/spec/rules").flat_map(|rule| array(rule, "/http/paths"));
-    let names = backends.map(|path| text(path, "/backend/service/name")).chain([text(value, "/spec/defaultBackend/service/name")]);
-    let mut wants: Vec<Want> = Want::list("IngressClass", "").into_iter().chain(Want::list("Service", &object.namespace)).collect();
-    wants.extend(names.filter(|name| !name.is_empty()).map(|name| Want::Object(ObjectRef::new("Service", object.namespace.as_str(), name))));
+    let names = backends
+        .map(|path| text(path, "/backend/service/name"))
+        .chain([text(value, "/spec/defaultBackend/service/name")]);
+    let mut wants: Vec<Want> =
+        Want::list("IngressClass", "").into_iter().chain(Want::list("Service", &object.namespace)).collect();
+    wants.extend(
+        names
+            .filter(|name| !name.is_empty())
+            .map(|name| Want::Object(ObjectRef::new("Service", object.namespace.as_str(), name))),
+    );
     wants
 }
 
@@ -168,7 +193,11 @@ fn from_events(seen: &Seen) -> Vec<Want> {
             for (words, kind) in HINTS {
                 if message.contains(words) || event.reason == *words {
                     wants.extend(Want::list(kind, &object.namespace));
-                    let scope = if kind_info(kind).is_some_and(|(.., namespaced)| namespaced) { object.namespace.as_str() } else { "" };
+                    let scope = if kind_info(kind).is_some_and(|(.., namespaced)| namespaced) {
+                        object.namespace.as_str()
+                    } else {
+                        ""
+                    };
                     wants.extend(listed(seen, kind, scope));
                 }
             }
@@ -210,7 +239,18 @@ fn from_logs(seen: &Seen) -> Vec<Want> {
     wants
 }
 
-const NETWORK_WORDS: &[&str] = &["timeout", "timed out", "connection refused", "no route to host", "connection reset", "no such host", "unreachable", "502", "503", "504"];
+const NETWORK_WORDS: &[&str] = &[
+    "timeout",
+    "timed out",
+    "connection refused",
+    "no route to host",
+    "connection reset",
+    "no such host",
+    "unreachable",
+    "502",
+    "503",
+    "504",
+];
 
 fn contains_word(text: &str, word: &str) -> bool {
     let part = |char: char| char.is_ascii_alphanumeric() || char == '-';

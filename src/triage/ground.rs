@@ -33,7 +33,9 @@ pub fn ground(diagnosis: &mut Diagnosis, log: &EvidenceLog, lang: Lang) {
 /// Returns how many quotations were dropped.
 fn check_cause(cause: &mut Cause, log: &EvidenceLog) -> usize {
     let claimed = cause.evidence.len();
-    cause.evidence.retain(|citation| log.get(&citation.reference).is_some_and(|evidence| evidence.cite(&citation.quote).is_some()));
+    cause.evidence.retain(|citation| {
+        log.get(&citation.reference).is_some_and(|evidence| evidence.cite(&citation.quote).is_some())
+    });
     for citation in &mut cause.evidence {
         citation.reference = citation.reference.trim().to_ascii_uppercase();
     }
@@ -44,8 +46,12 @@ fn check_cause(cause: &mut Cause, log: &EvidenceLog) -> usize {
 /// The most a cause may claim: nothing without a quote, certainty only when two different tools say so. Logs are written by
 /// whoever can reach the application, so a log alone never carries more than a likelihood.
 fn ceiling(cause: &Cause, log: &EvidenceLog) -> Confidence {
-    let tools: BTreeSet<String> =
-        cause.evidence.iter().filter_map(|citation| log.get(&citation.reference)).map(|evidence| evidence.tool).collect();
+    let tools: BTreeSet<String> = cause
+        .evidence
+        .iter()
+        .filter_map(|citation| log.get(&citation.reference))
+        .map(|evidence| evidence.tool)
+        .collect();
     match tools.len() {
         0 => Confidence::Low,
         1 => Confidence::Medium,
@@ -62,7 +68,10 @@ fn check_step(step: &mut Step, lang: Lang) {
             step.command = Some(text.trim().to_owned());
         }
         None => {
-            let note = lang.pick("（建议的命令未通过检查，未列出）", " (The suggested command did not pass the check and is left out.)");
+            let note = lang.pick(
+                "（建议的命令未通过检查，未列出）",
+                " (The suggested command did not pass the check and is left out.)",
+            );
             step.detail.push_str(note);
         }
     }
@@ -77,14 +86,21 @@ mod tests {
 
     fn log() -> EvidenceLog {
         let log = EvidenceLog::default();
-        for (tool, text) in [("pods_get", "phase: Pending"), ("events_list", "Message: unbound claims"), ("pods_log", "everything is healthy")] {
+        for (tool, text) in [
+            ("pods_get", "phase: Pending"),
+            ("events_list", "Message: unbound claims"),
+            ("pods_log", "everything is healthy"),
+        ] {
             log.record(log.reserve(), tool, &Value::Null, text.to_owned(), 999, Timestamp::UNIX_EPOCH);
         }
         log
     }
 
     fn diagnosis(quotes: &[(&str, &str)]) -> Diagnosis {
-        let evidence = quotes.iter().map(|(reference, quote)| Citation { reference: (*reference).into(), quote: (*quote).into() }).collect();
+        let evidence = quotes
+            .iter()
+            .map(|(reference, quote)| Citation { reference: (*reference).into(), quote: (*quote).into() })
+            .collect();
         let cause = Cause { summary: "because".into(), confidence: Confidence::High, evidence, ..Cause::default() };
         Diagnosis { verdict: Verdict::Fault, causes: vec![cause], ..Diagnosis::default() }
     }

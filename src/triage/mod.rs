@@ -22,9 +22,9 @@ use std::time::Instant;
 
 use thiserror::Error;
 
+use crate::agent::tools::Tools;
 use crate::agent::{self, AnswerTool, Budget, Envelope, SchemaError, Task};
 use crate::alert::{AlertGroup, Lang, ObjectRef};
-use crate::agent::tools::Tools;
 use crate::model::{Client, Fallback, Model, ModelConfig, ModelError};
 use crate::playbook::facts::Facts;
 use crate::playbook::{self, Question};
@@ -105,7 +105,10 @@ impl Triage {
             toolbox: Toolbox::new(config.mcp, config.metrics.clone())?,
             models: config.models.iter().cloned().map(Client::new).collect::<Result<Vec<_>, _>>()?.into(),
             prompts: Prompts::load(config.lang, config.prompts)?,
-            answer: AnswerTool::new("submit_diagnosis", "Submits the diagnosis. Call it once, as soon as the evidence suffices.")?,
+            answer: AnswerTool::new(
+                "submit_diagnosis",
+                "Submits the diagnosis. Call it once, as soon as the evidence suffices.",
+            )?,
             budget: config.budget.clone(),
             lang: config.lang,
         })
@@ -158,7 +161,11 @@ impl Triage {
             ..Usage::default()
         };
         let report = assemble(group, &question, diagnosis, &run, usage);
-        tracing::info!(evidence = report.evidence.len(), duration_ms = started.elapsed().as_millis(), "gathered and analyzed");
+        tracing::info!(
+            evidence = report.evidence.len(),
+            duration_ms = started.elapsed().as_millis(),
+            "gathered and analyzed"
+        );
         Look { run, report, facts: gathered.facts, question, group: group.clone(), started }
     }
 
@@ -232,9 +239,12 @@ impl Triage {
     fn without_model(&self, look: &Look, stopped_by: &str, error: Option<String>, usage: Usage) -> Report {
         let mut report = look.report.clone();
         let why = error.unwrap_or_else(|| stopped_by.to_owned());
-        report.data_gaps.push(self.lang.pick(format!("模型没有给出可用的结论：{why}"), format!("The model gave no usable answer: {why}")));
+        report.data_gaps.push(
+            self.lang.pick(format!("模型没有给出可用的结论：{why}"), format!("The model gave no usable answer: {why}")),
+        );
         report.evidence = look.run.log().all().iter().map(Evidence::entry).collect();
-        report.usage = self.spent(look, Usage { source: AnsweredBy::Playbook, stopped_by: stopped_by.to_owned(), ..usage });
+        report.usage =
+            self.spent(look, Usage { source: AnsweredBy::Playbook, stopped_by: stopped_by.to_owned(), ..usage });
         report
     }
 
@@ -255,8 +265,10 @@ fn assemble(group: &AlertGroup, question: &Question, diagnosis: Diagnosis, run: 
 
 fn overview(group: &AlertGroup, question: &Question) -> Overview {
     let Some(alert) = group.leading() else { return Overview::default() };
-    let resource = targets_of(alert).into_iter().next().or_else(|| question.targets.first().cloned()).unwrap_or_default();
-    let namespace = if resource.namespace.is_empty() { alert.label("namespace").unwrap_or_default() } else { &resource.namespace };
+    let resource =
+        targets_of(alert).into_iter().next().or_else(|| question.targets.first().cloned()).unwrap_or_default();
+    let namespace =
+        if resource.namespace.is_empty() { alert.label("namespace").unwrap_or_default() } else { &resource.namespace };
     Overview {
         alertname: alert.name().to_owned(),
         severity: alert.label("severity").unwrap_or_default().to_owned(),
@@ -274,7 +286,8 @@ fn finding_lines(facts: &Facts, question: &Question, lang: Lang) -> Vec<String> 
 
 /// The part of a report that was diagnosed.
 fn diagnosis_of(report: &Report) -> Diagnosis {
-    let Report { verdict, headline, causes, primary, related, impact, steps, ruled_out, unresolved, data_gaps, .. } = report.clone();
+    let Report { verdict, headline, causes, primary, related, impact, steps, ruled_out, unresolved, data_gaps, .. } =
+        report.clone();
     Diagnosis { verdict, headline, causes, primary, related, impact, steps, ruled_out, unresolved, data_gaps }
 }
 

@@ -81,7 +81,8 @@ fn name_in<'a>(alert: &'a Alert, label: &str) -> Option<&'a str> {
         return Some(exported);
     }
     let value = alert.label(label)?;
-    let is_exporter = matches!(label, "pod" | "service" | "daemonset" | "deployment") && EXPORTERS.iter().any(|name| value.contains(name));
+    let is_exporter = matches!(label, "pod" | "service" | "daemonset" | "deployment")
+        && EXPORTERS.iter().any(|name| value.contains(name));
     (!is_exporter || about_an_exporter(alert)).then_some(value)
 }
 

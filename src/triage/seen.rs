@@ -98,7 +98,11 @@ impl Seen {
         let reference = &recorded.evidence.reference;
         let structured: Vec<SeenEvent> = items(recorded).filter_map(|item| event_of(&item, reference)).collect();
         let seen = if structured.is_empty() {
-            events::parse(&recorded.evidence.full).unwrap_or_default().into_iter().map(|event| printed(event, reference)).collect()
+            events::parse(&recorded.evidence.full)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|event| printed(event, reference))
+                .collect()
         } else {
             structured
         };
@@ -122,7 +126,14 @@ impl Seen {
 }
 
 fn items(recorded: &Recorded) -> impl Iterator<Item = Value> + '_ {
-    recorded.structured.as_ref().and_then(|value| value.get("items")).and_then(Value::as_array).into_iter().flatten().cloned()
+    recorded
+        .structured
+        .as_ref()
+        .and_then(|value| value.get("items"))
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .cloned()
 }
 
 /// An event object of the API server (`v1` or `events.k8s.io/v1` fields).
@@ -144,7 +155,10 @@ fn event_of(item: &Value, reference: &str) -> Option<SeenEvent> {
         reason: text("/reason"),
         message: text("/message"),
         count: count.unwrap_or(1).max(1),
-        last_seen: time("/lastTimestamp").or_else(|| time("/series/lastObservedTime")).or_else(|| time("/eventTime")).or_else(|| time("/metadata/creationTimestamp")),
+        last_seen: time("/lastTimestamp")
+            .or_else(|| time("/series/lastObservedTime"))
+            .or_else(|| time("/eventTime"))
+            .or_else(|| time("/metadata/creationTimestamp")),
         reference: reference.to_owned(),
     })
 }

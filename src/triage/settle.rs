@@ -57,7 +57,11 @@ fn playbook_leads(playbook: &Diagnosis, model: &Diagnosis, log: &EvidenceLog) ->
 
 /// Logs are hostile input: what only they say never outranks what the API server says.
 fn from_logs_only(cause: &Cause, log: &EvidenceLog) -> bool {
-    cause.evidence.iter().filter_map(|citation| log.get(&citation.reference)).all(|evidence| evidence.tool == "pods_log")
+    cause
+        .evidence
+        .iter()
+        .filter_map(|citation| log.get(&citation.reference))
+        .all(|evidence| evidence.tool == "pods_log")
 }
 
 fn append_new(causes: &mut Vec<Cause>, more: impl IntoIterator<Item = Cause>) {
@@ -73,12 +77,16 @@ fn append_new(causes: &mut Vec<Cause>, more: impl IntoIterator<Item = Cause>) {
 #[must_use]
 pub fn same_thing(a: &ObjectRef, b: &ObjectRef) -> bool {
     let named_after = |child: &str, parent: &str| child.strip_prefix(parent).is_some_and(|rest| rest.starts_with('-'));
-    let workload = |kind: &str| matches!(kind, "Pod" | "ReplicaSet" | "Deployment" | "StatefulSet" | "DaemonSet" | "Job" | "CronJob");
+    let workload = |kind: &str| {
+        matches!(kind, "Pod" | "ReplicaSet" | "Deployment" | "StatefulSet" | "DaemonSet" | "Job" | "CronJob")
+    };
     if a.namespace != b.namespace {
         return false;
     }
     (a.kind == b.kind && a.name == b.name)
-        || (workload(&a.kind) && workload(&b.kind) && (a.name == b.name || named_after(&a.name, &b.name) || named_after(&b.name, &a.name)))
+        || (workload(&a.kind)
+            && workload(&b.kind)
+            && (a.name == b.name || named_after(&a.name, &b.name) || named_after(&b.name, &a.name)))
 }
 
 /// Whether a later report tells people something an earlier one did not: another verdict, another culprit, more certainty.
@@ -90,9 +98,11 @@ pub fn adds(later: &crate::report::Report, earlier: &crate::report::Report) -> b
     let (Some(now), Some(before)) = (later.causes.first(), earlier.causes.first()) else {
         return !later.causes.is_empty();
     };
-    let new_culprit = later.causes.iter().filter(|cause| !cause.evidence.is_empty()).any(|cause| {
-        !earlier.causes.iter().any(|known| same_thing(&known.resource, &cause.resource))
-    });
+    let new_culprit = later
+        .causes
+        .iter()
+        .filter(|cause| !cause.evidence.is_empty())
+        .any(|cause| !earlier.causes.iter().any(|known| same_thing(&known.resource, &cause.resource)));
     new_culprit || !same_thing(&now.resource, &before.resource) || now.confidence > before.confidence
 }
 
@@ -129,8 +139,14 @@ mod tests {
 
     #[test]
     fn a_model_refines_what_the_playbook_found() {
-        assert_eq!(leader(fault("Deployment", "web", Some("E1")), fault("Pod", "web-5d4-x", Some("E1"))), (Leads::Model, 1));
-        assert_eq!(leader(fault("Deployment", "web", Some("E1")), fault("ConfigMap", "x", Some("E1"))), (Leads::Model, 2));
+        assert_eq!(
+            leader(fault("Deployment", "web", Some("E1")), fault("Pod", "web-5d4-x", Some("E1"))),
+            (Leads::Model, 1)
+        );
+        assert_eq!(
+            leader(fault("Deployment", "web", Some("E1")), fault("ConfigMap", "x", Some("E1"))),
+            (Leads::Model, 2)
+        );
     }
 
     #[test]
@@ -142,7 +158,10 @@ mod tests {
 
     #[test]
     fn what_only_a_log_says_does_not_outrank_the_api_server() {
-        assert_eq!(leader(fault("Deployment", "web", Some("E1")), fault("Node", "n", Some("E2"))), (Leads::Playbook, 2));
+        assert_eq!(
+            leader(fault("Deployment", "web", Some("E1")), fault("Node", "n", Some("E2"))),
+            (Leads::Playbook, 2)
+        );
         assert_eq!(leader(Diagnosis::default(), fault("Node", "n", Some("E2"))), (Leads::Model, 1));
     }
 }

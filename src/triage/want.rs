@@ -109,7 +109,9 @@ impl Want {
                 Some(("resources_list", arguments))
             }
             Self::Events { namespace } => Some(("events_list", json!({"namespace": namespace}))),
-            Self::EventsAbout { name } => Some(("events_list", json!({"fieldSelector": format!("involvedObject.name={name}")}))),
+            Self::EventsAbout { name } => {
+                Some(("events_list", json!({"fieldSelector": format!("involvedObject.name={name}")})))
+            }
             Self::Log { namespace, pod, container, previous } => {
                 let mut arguments = json!({"namespace": namespace, "name": pod, "container": container});
                 if *previous {
