@@ -73,7 +73,9 @@ async fn open_sqlite(path: &str) -> Result<Store, StoreError> {
 
     // An SQLite connection never goes stale, so none is replaced or tried before use.
     let lasting = |pool: AnyPoolOptions| pool.idle_timeout(None).max_lifetime(None).test_before_acquire(false);
-    let writer = lasting(settings(1, SQLITE_SETTINGS)).connect_lazy_with(options.clone());
+    let writer = lasting(settings(1, SQLITE_SETTINGS))
+        .after_release(|connection, _| Box::pin(is_usable(connection)))
+        .connect_lazy_with(options.clone());
     let reader = lasting(settings(SQLITE_READERS, SQLITE_READER_SETTINGS)).connect_lazy_with(options);
     Ok(Store(Arc::new(Inner { writer, reader, engine: Engine::Sqlite, _guard: Some(guard) })))
 }
@@ -82,6 +84,14 @@ fn settings(connections: u32, statements: &'static str) -> AnyPoolOptions {
     AnyPoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE).after_connect(move |connection, _| {
         Box::pin(async move { sqlx::raw_sql(statements).execute(connection).await.map(drop) })
     })
+}
+
+/// A full disk makes SQLite end the transaction by itself. The driver then believes for ever that it goes on, and refuses
+/// to begin another one: such a connection is replaced, or no alert could be taken even after there is space again.
+async fn is_usable(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    // The rollback of a dropped transaction may be on its way; the answer to a ping comes after it.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// The file's real path, whatever route leads to it: two routes to one file must meet at one lock.

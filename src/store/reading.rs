@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use super::columns::{Columns, signed};
+use super::columns::Columns;
 use super::incidents::{delivery_of, incident_of};
 use super::{Delivery, Incident, IncidentState, NoticeRole, Store, StoreError};
 use crate::notify::notice::Notice;
@@ -136,7 +136,7 @@ impl Store {
     /// When the database fails.
     pub async fn incidents(
         &self,
-        limit: usize,
+        limit: u32,
         before: Option<(Timestamp, Uuid)>,
         state: Option<IncidentState>,
     ) -> Result<Vec<IncidentSummary>, StoreError> {
@@ -152,7 +152,7 @@ impl Store {
             .bind(time)
             .bind(id)
             .bind(state.map_or("any", IncidentState::word))
-            .bind(signed(limit));
+            .bind(i64::from(limit));
         self.rows("list incidents", query).await?.iter().map(summary_of).collect()
     }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::alert::{Alert, AlertGroup, AlertStatus, Labels, Lang, Source};
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::report::Report;
-use crate::store::{NewIncident, NewNotice, NoticeRole, Store};
+use crate::store::{NewIncident, NewNotice, NoticeRole, Store, Tx};
 use crate::toolbox::evidence::Evidence;
 
 pub const LEASE: Duration = Duration::from_secs(15);
@@ -27,7 +27,8 @@ pub async fn on_every_engine(test: impl AsyncFn(Store)) {
     let schema = format!("firstlook_{}", Uuid::now_v7().simple());
     let mut admin = PgConnection::connect(&server).await.unwrap();
     run(&mut admin, format!("CREATE SCHEMA {schema}")).await;
-    let store = Store::open(&format!("{server}?options=-csearch_path%3D{schema}")).await.unwrap();
+    let store =
+        Store::open(&format!("{server}?options=-csearch_path%3D{schema}&application_name={schema}")).await.unwrap();
     test(store.clone()).await;
     store.close().await;
     run(&mut admin, format!("DROP SCHEMA {schema} CASCADE")).await;
@@ -115,20 +116,17 @@ pub fn evidence() -> Vec<Evidence> {
 /// Opens an incident of its own group and returns its id.
 pub async fn opened(store: &Store, group_key_hash: &str) -> Uuid {
     let mut tx = store.begin().await.unwrap();
-    let id = Uuid::now_v7();
-    let generation = tx.last_generation(Source::Alertmanager, group_key_hash).await.unwrap() + 1;
-    let group = group(&["api-1"]);
-    tx.insert_incident(&NewIncident {
-        id,
-        source: Source::Alertmanager,
-        group_key_hash,
-        generation,
-        opened_at: at(0),
-        group: &group,
-    })
-    .await
-    .unwrap();
+    let id = insert(&mut tx, group_key_hash).await;
     tx.commit().await.unwrap();
+    id
+}
+
+/// Opens an incident in a transaction that goes on.
+pub async fn insert(tx: &mut Tx<'_>, group_key_hash: &str) -> Uuid {
+    let (id, source, group) = (Uuid::now_v7(), Source::Alertmanager, group(&["api-1"]));
+    let generation = tx.last_generation(source, group_key_hash).await.unwrap() + 1;
+    let new = NewIncident { id, source, group_key_hash, generation, opened_at: at(0), group: &group };
+    tx.insert_incident(&new).await.unwrap();
     id
 }
 

@@ -1,5 +1,7 @@
 //! The life of an incident, and what racing deliveries cannot do to it.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::fixtures::*;
@@ -167,6 +169,29 @@ async fn a_transaction_that_is_dropped_leaves_nothing() {
         assert_eq!(detail.incident.group, group(&["api-1"]));
         assert!(detail.investigation.is_none() && detail.notices.is_empty());
         assert!(store.counts().await.unwrap().deliveries.is_empty());
+    })
+    .await;
+}
+
+async fn open_and_record(store: Store, key: String) {
+    let mut tx = store.begin().await.unwrap();
+    let id = insert(&mut tx, &key).await;
+    tx.record_delivery(&delivery(Some(id), 0, Decision::Opened)).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// A sender that hangs up, or a time limit, drops the call wherever it stands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_that_go_away_in_the_middle_leave_whole_incidents_and_a_store_that_works() {
+    on_every_engine(async |store| {
+        for round in 0..300_u64 {
+            let task = tokio::spawn(open_and_record(store.clone(), round.to_string()));
+            tokio::time::sleep(Duration::from_micros(round * 10)).await;
+            task.abort();
+        }
+        open_and_record(store.clone(), "last".into()).await;
+        let (incidents, decisions) = (store.incidents(1000, None, None).await.unwrap(), store.counts().await.unwrap());
+        assert_eq!(decisions.deliveries[&Decision::Opened], u64::try_from(incidents.len()).unwrap());
     })
     .await;
 }

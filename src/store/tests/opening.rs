@@ -4,9 +4,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+use uuid::Uuid;
 
 use super::fixtures::*;
-use crate::store::{Store, StoreError};
+use crate::alert::Source;
+use crate::store::columns::Columns;
+use crate::store::{Engine, NewIncident, Store, StoreError};
 
 fn url(file: &Path) -> String {
     format!("sqlite:{}", file.display())
@@ -60,7 +63,7 @@ async fn every_commit_is_synced_to_disk() {
         let statement = format!("SELECT CAST({pragma} AS TEXT) AS value FROM pragma_{pragma}");
         let mut tx = store.begin().await.unwrap();
         let row = sqlx::query(AssertSqlSafe(statement)).fetch_one(&mut *tx.inner).await.unwrap();
-        assert_eq!(super::super::columns::Columns(&row).text("value").unwrap(), expected, "{pragma}");
+        assert_eq!(Columns(&row).text("value").unwrap(), expected, "{pragma}");
     }
 }
 
@@ -148,4 +151,60 @@ async fn a_database_locked_from_outside_is_busy_after_five_seconds_and_works_aga
     assert!((4.5..9.0).contains(&started.elapsed().as_secs_f64()), "{:?}", started.elapsed());
     lock.rollback().await.unwrap();
     store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_new_alerts_and_keeps_the_old_until_there_is_space_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&url(&directory.path().join("a.db"))).await.unwrap();
+    let limit = |pages: u32| {
+        let statement = AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::raw_sql(statement).execute(&store.0.writer)
+    };
+    limit(1).await.unwrap();
+    let mut kept = Vec::new();
+    let error = loop {
+        let mut tx = store.begin().await.unwrap();
+        let id = Uuid::now_v7();
+        let group = group(&["api-1"; 50]);
+        let key = id.to_string();
+        let (source, opened_at) = (Source::Alertmanager, at(0));
+        let new = NewIncident { id, source, group_key_hash: &key, generation: 1, opened_at, group: &group };
+        match tx.insert_incident(&new).await {
+            Ok(()) => tx.commit().await.unwrap(),
+            Err(error) => break error,
+        }
+        kept.push(id);
+        assert!(kept.len() < 1000, "the file must not grow");
+    };
+    assert!(error.to_string().contains("full") && !error.is_busy(), "{error}");
+    assert_eq!(store.incidents(1000, None, None).await.unwrap().len(), kept.len());
+    limit(1_000_000).await.unwrap();
+    opened(&store, "k").await;
+}
+
+#[tokio::test]
+async fn a_server_that_drops_every_connection_is_used_again_by_the_next_call() {
+    on_every_engine(async |store| {
+        if store.0.engine == Engine::Sqlite {
+            return;
+        }
+        let mut others = Vec::new();
+        for _ in 0..4 {
+            others.push(store.begin().await.unwrap());
+        }
+        let mut last = store.begin().await.unwrap();
+        drop(others);
+        let query = last.query(
+            "SELECT CAST(COUNT(pg_terminate_backend(pid)) AS BIGINT) AS n FROM pg_stat_activity
+             WHERE application_name = current_setting('application_name') AND pid <> pg_backend_pid()",
+        );
+        let row = last.row("drop connections", query).await.unwrap().unwrap();
+        assert!(Columns(&row).count("n").unwrap() >= 4);
+        drop(last);
+        for key in 0..8 {
+            opened(&store, &key.to_string()).await;
+        }
+    })
+    .await;
 }
