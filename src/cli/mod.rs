@@ -85,6 +85,8 @@ pub async fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    // One TLS provider for every client. A second installation only happens in tests of this process and changes nothing.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let format = if arguments.log_json { LogFormat::Json } else { LogFormat::Text };
     if let Err(error) = telemetry::init_logging(format) {
         eprintln!("firstlook: {error}");

@@ -129,5 +129,6 @@ fn in_cluster() -> McpSettings {
         kubeconfig: None,
         context: None,
         snapshot: None,
+        command: Vec::new(),
     }
 }

@@ -22,6 +22,11 @@ impl ApiError {
         Self { status: StatusCode::BAD_REQUEST, message: message.into() }
     }
 
+    /// The request holds more than is taken.
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::PAYLOAD_TOO_LARGE, message: message.into() }
+    }
+
     /// The credentials are missing or wrong.
     pub fn unauthorized() -> Self {
         let message = "send one of the tokens of server.tokens as `Authorization: Bearer …`, or basic credentials";

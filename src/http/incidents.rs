@@ -15,15 +15,15 @@ use super::error::ApiError;
 use crate::store::IncidentState;
 
 /// Incidents on one page when the caller does not say.
-const PAGE: usize = 50;
+const PAGE: u32 = 50;
 /// Most incidents on one page.
-const LARGEST_PAGE: usize = 500;
+const LARGEST_PAGE: u32 = 500;
 
 /// Which incidents to list.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct Filter {
     /// How many, at most 500; default 50.
-    limit: Option<usize>,
+    limit: Option<u32>,
     /// `open` or `resolved`; both when left out.
     state: Option<String>,
     /// `next` of the page before.
@@ -42,7 +42,7 @@ pub async fn list(State(app): State<Arc<App>>, Query(filter): Query<Filter>) -> 
     let before = filter.before.as_deref().map(cursor).transpose()?;
     let limit = filter.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let incidents = app.store.incidents(limit, before, state).await?;
-    let full = incidents.len() == limit;
+    let full = u32::try_from(incidents.len()) == Ok(limit);
     let next = incidents.last().filter(|_| full).map(|last| format!("{}_{}", last.opened_at, last.id));
     Ok(Json(json!({"incidents": incidents, "next": next})))
 }

@@ -21,6 +21,7 @@ use crate::intake;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Accepted {
     /// The incident the alerts belong to; null when there is none (resolved without having fired).
+    #[schema(value_type = Option<String>)]
     incident: Option<Uuid>,
     /// What was decided: opened, merged, joined, resolved, suppressed.
     decision: &'static str,
@@ -30,6 +31,7 @@ pub struct Accepted {
 #[utoipa::path(
     post,
     path = "/webhooks/alertmanager",
+    request_body(content_type = "application/json", description = "Alertmanager's webhook body, version 4"),
     responses(
         (status = 202, description = "Stored durably; investigated afterwards", body = Accepted),
         (status = 400, description = "Not Alertmanager's webhook; the answer says what is wrong"),
@@ -60,7 +62,10 @@ async fn accept(app: &App, body: Result<Bytes, BytesRejection>) -> Result<(Statu
 
 fn too_large_or_broken(rejection: &BytesRejection, limit: usize) -> ApiError {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return intake::IntakeError::BodyTooLarge { limit }.into();
+        return ApiError::too_large(format!(
+            "the body is larger than {limit} bytes; set max_alerts in Alertmanager's webhook_config, or raise \
+             server.limits.max_body_bytes"
+        ));
     }
     ApiError::bad_request("the request body could not be read to its end")
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::columns::{Columns, lease_end, now, storable, to_json};
-use super::{Incident, NewNotice, Store, StoreError, Tx};
+use super::{Incident, IncidentState, NewNotice, Store, StoreError, Tx};
 use crate::report::{Report, Verdict};
 use crate::toolbox::evidence::Evidence;
 
@@ -78,9 +78,11 @@ impl Tx<'_> {
         Ok(self.write("finish an investigation", query).await? == 1)
     }
 
-    async fn lock_incident(&mut self, incident: Uuid) -> Result<(), StoreError> {
-        let query = self.query("SELECT id FROM incident WHERE id = $1 {locked}").bind(incident.to_string());
-        self.row("lock an incident", query).await.map(drop)
+    /// Locks an incident and says whether it is still open.
+    async fn lock_incident(&mut self, incident: Uuid) -> Result<bool, StoreError> {
+        let query = self.query("SELECT state FROM incident WHERE id = $1 {locked}").bind(incident.to_string());
+        let row = self.row("lock an incident", query).await?;
+        row.map_or(Ok(false), |row| Ok(Columns(&row).text("state")? == IncidentState::Open.word()))
     }
 
     async fn set_report(&mut self, incident: Uuid, report: &Report) -> Result<(), StoreError> {
@@ -177,13 +179,14 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let incident = claim.incident.id;
         let mut tx = self.begin().await?;
-        tx.lock_incident(incident).await?;
+        let open = tx.lock_incident(incident).await?;
         if !tx.end_investigation(claim).await? {
             return Ok(false);
         }
         tx.set_report(incident, report).await?;
         tx.keep_evidence(incident, evidence).await?;
-        for notice in notices {
+        // People already heard that a resolved incident is over; a late diagnosis stays on its page.
+        for notice in notices.iter().filter(|_| open) {
             tx.enqueue_notice(notice).await?;
         }
         tx.commit().await?;

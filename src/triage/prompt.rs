@@ -191,6 +191,7 @@ impl Prompts {
             tool: "pods_get".into(),
             arguments: serde_json::Value::Null,
             text: "status: Pending".into(),
+            full: "status: Pending".into(),
             taken_at: jiff::Timestamp::UNIX_EPOCH,
         }];
         let findings = ["Pod is Pending (E1)".to_owned()];
