@@ -21,8 +21,10 @@ pub fn next(seen: &Seen) -> Vec<Want> {
             wants.push(Want::Events { namespace: object.namespace.clone() });
             wants.extend(Want::list("Pod", &object.namespace));
         }
-        if let Some((value, _)) = seen.facts.raw(object) {
-            wants.extend(from_object(seen, object, value));
+        match seen.facts.raw(object) {
+            Some((value, _)) => wants.extend(from_object(seen, object, value)),
+            None if seen.facts.absent(object).is_some() => wants.extend(named_after(seen, object)),
+            None => {}
         }
     }
     wants.extend(from_events(seen));
@@ -51,6 +53,14 @@ fn from_object(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
         _ => Vec::new(),
     });
     wants
+}
+
+/// A `service` label is often just what an application calls itself: where no object has the name, the pods that are named
+/// after it are meant.
+fn named_after(seen: &Seen, object: &ObjectRef) -> Vec<Want> {
+    let prefix = format!("{}-", object.name);
+    let pods = seen.rows.keys().filter(|row| row.kind == "Pod" && row.namespace == object.namespace && row.name.starts_with(&prefix));
+    pods.take(PODS_PER_SELECTOR).map(|row| Want::Object(row.clone())).collect()
 }
 
 /// The objects that own one, of kinds gather knows.
