@@ -140,6 +140,14 @@ fn system_timezone() -> String {
     jiff::tz::TimeZone::system().iana_name().unwrap_or("UTC").to_owned()
 }
 
+impl Default for Config {
+    /// What an empty file says.
+    fn default() -> Self {
+        let nothing = Node { line: 1, value: node::Value::Null };
+        read(&Reader::top(&nothing, KEYS, &Found::default()))
+    }
+}
+
 impl Config {
     /// The channels to tell of an alert with these labels: those of the first route that takes it. What no route takes
     /// goes to every channel, because silence must be asked for.
