@@ -136,5 +136,13 @@ fn system_timezone() -> String {
     jiff::tz::TimeZone::system().iana_name().unwrap_or("UTC").to_owned()
 }
 
+impl Default for Config {
+    /// What an empty file says.
+    fn default() -> Self {
+        let nothing = Node { line: 1, value: node::Value::Null };
+        read(&Reader::top(&nothing, KEYS, &Found::default()))
+    }
+}
+
 #[cfg(test)]
 mod tests;

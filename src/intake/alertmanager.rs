@@ -16,11 +16,17 @@ const MAX_KEY_BYTES: usize = 1024;
 const MAX_FINGERPRINT_BYTES: usize = 128;
 
 /// Reads a webhook body received now.
+///
+/// # Errors
+/// When the body is not Alertmanager's or is too large; see [`IntakeError::status`].
 pub fn parse(body: &[u8], limits: &Limits) -> Result<AlertGroup, IntakeError> {
     parse_at(body, limits, Timestamp::now())
 }
 
 /// Reads a webhook body received at a given time, which stands in for the times a sender leaves out.
+///
+/// # Errors
+/// As [`parse`].
 pub fn parse_at(body: &[u8], limits: &Limits, received_at: Timestamp) -> Result<AlertGroup, IntakeError> {
     let text = std::str::from_utf8(body).map_err(|error| IntakeError::NotUtf8 { offset: error.valid_up_to() })?;
     let body = read(text)?;

@@ -13,9 +13,12 @@ type Step = for<'a> fn(&Redactor, Cow<'a, str>) -> Cow<'a, str>;
 pub(super) const STEPS: &[Step] = &[environment_entries, quoted, lines, plain, flags];
 
 /// What a secret's name ends in. `…Name`, `…File`, `…Ref` and counters such as `max_tokens` therefore never match.
-const NAME: &str = r"(?P<k>[A-Za-z0-9_.-]*(?:passw(?:or)?d|passwd|passphrase|_pass|-pass|userpass|rootpass|pwd|secret|token|api[_-]?key|apikey|access[_-]?key(?:[_-]?secret)?|secret[_-]?key(?:[_-]?base)?|account[_-]?key|private[_-]?key|signing[_-]?key|encryption[_-]?key|encrypt[_-]?key|master[_-]?key|encoding[_-]?aes[_-]?key|client-key-data|id-token|credentials?|密码|口令|密钥))";
+pub(super) const WORD: &str = r"(?i)(?:passw(?:or)?d|passwd|passphrase|_pass|-pass|userpass|rootpass|pwd|secret|token|api[_-]?key|apikey|access[_-]?key(?:[_-]?secret)?|secret[_-]?key(?:[_-]?base)?|account[_-]?key|private[_-]?key|signing[_-]?key|encryption[_-]?key|encrypt[_-]?key|master[_-]?key|encoding[_-]?aes[_-]?key|client-key-data|id-token|credentials?|密码|口令|密钥)";
 
-static SECRET_NAME: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!("(?i)^{NAME}$")).ok());
+/// A whole name that ends in such a word.
+static NAME: LazyLock<String> = LazyLock::new(|| format!("(?P<k>[A-Za-z0-9_.-]*{WORD})"));
+
+static SECRET_NAME: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&format!("(?i)^{}$", *NAME)).ok());
 
 /// Whether `value` is a secret because of what it is called.
 pub(super) fn is_secret(name: &str, value: &str) -> bool {
@@ -98,8 +101,9 @@ fn is_object_name(value: &str) -> bool {
 /// `- name: DB_PASSWORD` and, on the next line or after a comma, `value: …`; as YAML and as JSON, escaped or not.
 fn environment_entries<'a>(redactor: &Redactor, text: Cow<'a, str>) -> Cow<'a, str> {
     static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let name = NAME.as_str();
         Regex::new(&format!(
-            r#"(?i)(?-u:\b)name\\{{0,3}}"?[ \t]*:[ \t]*\\{{0,3}}["']?{NAME}\\{{0,3}}["']?[ \t]*(?:,[ \t]*\r?\n?|\r?\n)[ \t]*\\{{0,3}}["']?value\\{{0,3}}["']?[ \t]*:[ \t]*(?:\\{{0,3}}"(?P<s>(?:[^"\\\r\n]|\\[^"])+)|(?P<t>[^\s"\\][^\r\n]*))"#
+            r#"(?i)(?-u:\b)name\\{{0,3}}"?[ \t]*:[ \t]*\\{{0,3}}["']?{name}\\{{0,3}}["']?[ \t]*(?:,[ \t]*\r?\n?|\r?\n)[ \t]*\\{{0,3}}["']?value\\{{0,3}}["']?[ \t]*:[ \t]*(?:\\{{0,3}}"(?P<s>(?:[^"\\\r\n]|\\[^"])+)|(?P<t>[^\s"\\][^\r\n]*))"#
         ))
         .ok()
     });
@@ -109,8 +113,9 @@ fn environment_entries<'a>(redactor: &Redactor, text: Cow<'a, str>) -> Cow<'a, s
 /// `"password": "…"`, `password="…"`, `'token': '…'`, `\"secret\":\"…\"`.
 fn quoted<'a>(redactor: &Redactor, text: Cow<'a, str>) -> Cow<'a, str> {
     static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let name = NAME.as_str();
         Regex::new(&format!(
-            r#"(?i){NAME}\\{{0,3}}["']?[ \t]*(?::|=>|:?=)[ \t]*(?:\\{{0,3}}"(?P<s>(?:[^"\\\r\n]|\\[^"])+)|'(?P<t>[^'\r\n]+)')"#
+            r#"(?i){name}\\{{0,3}}["']?[ \t]*(?::|=>|:?=)[ \t]*(?:\\{{0,3}}"(?P<s>(?:[^"\\\r\n]|\\[^"])+)|'(?P<t>[^'\r\n]+)')"#
         ))
         .ok()
     });
@@ -120,8 +125,9 @@ fn quoted<'a>(redactor: &Redactor, text: Cow<'a, str>) -> Cow<'a, str> {
 /// A line of YAML or of `kubectl describe` that holds a name and one word, or a password of several.
 fn lines<'a>(redactor: &Redactor, text: Cow<'a, str>) -> Cow<'a, str> {
     static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let name = NAME.as_str();
         let start = r#"(?im)^[ \t]*(?:-[ \t]+)?["']?"#;
-        Regex::new(&format!(r#"{start}{NAME}["']?[ \t]*:[ \t]+(?P<s>[^\s"'|>&*!{{\[][^\r\n]*?)[ \t]*\r?$"#)).ok()
+        Regex::new(&format!(r#"{start}{name}["']?[ \t]*:[ \t]+(?P<s>[^\s"'|>&*!{{\[][^\r\n]*?)[ \t]*\r?$"#)).ok()
     });
     replace(redactor, text, &PATTERN, |name, value| {
         let several = value.contains([' ', '\t']);
@@ -133,8 +139,9 @@ fn lines<'a>(redactor: &Redactor, text: Cow<'a, str>) -> Cow<'a, str> {
 /// `PASSWORD=hunter2`, `token:abc123`, and `token: abc123` inside a sentence when the value is no part of it.
 fn plain<'a>(redactor: &Redactor, text: Cow<'a, str>) -> Cow<'a, str> {
     static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let name = NAME.as_str();
         let operator = r#"["']?(?P<o>[ \t]*:?=[ \t]*|:[ \t]{0,4}|：[ \t]*)"#;
-        Regex::new(&format!(r#"(?i){NAME}{operator}(?P<s>[^\s"'\\,;&<>(){{}}\[\]|=:][^\s"'\\,;&<>(){{}}\[\]|]*)"#)).ok()
+        Regex::new(&format!(r#"(?i){name}{operator}(?P<s>[^\s"'\\,;&<>(){{}}\[\]|=:][^\s"'\\,;&<>(){{}}\[\]|]*)"#)).ok()
     });
     replace_with(redactor, text, &PATTERN, |captures, name, value| {
         let assigned = captures.name("o").is_some_and(|operator| operator.as_str().contains('='));
@@ -153,8 +160,9 @@ fn is_prose(value: &str) -> bool {
 /// `--password hunter2`, also as two entries of a list in YAML or JSON.
 fn flags<'a>(redactor: &Redactor, text: Cow<'a, str>) -> Cow<'a, str> {
     static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let name = NAME.as_str();
         Regex::new(&format!(
-            r#"(?i)--?{NAME}(?:\\{{0,3}}["'][ \t]*,\s{{0,80}}\\{{0,3}}["']|["']?[ \t]*\r?\n[ \t]*-[ \t]+["']?|[ \t]+["']?)(?P<s>[^\s"'\\,;<>(){{}}\[\]|-][^\s"'\\,;<>(){{}}\[\]|]*)"#
+            r#"(?i)--?{name}(?:\\{{0,3}}["'][ \t]*,\s{{0,80}}\\{{0,3}}["']|["']?[ \t]*\r?\n[ \t]*-[ \t]+["']?|[ \t]+["']?)(?P<s>[^\s"'\\,;<>(){{}}\[\]|-][^\s"'\\,;<>(){{}}\[\]|]*)"#
         ))
         .ok()
     });

@@ -3,7 +3,8 @@
 //! A secret becomes a placeholder such as `[REDACTED:jwt:1]`: the same value reads the same everywhere in one run, so
 //! that a reader can still see that two places hold the same one, and nothing leads back to it. Time is linear in the
 //! length of the text. What it cannot see, by design: a secret of no known shape under a harmless name, one encoded
-//! outside a Kubernetes Secret (base64, hex), and the rest of a secret that was cut in two before it came here.
+//! outside a Kubernetes Secret (base64, hex), one that begins on the line after its name, and the rest of a secret that
+//! was cut in two before it came here. Numbers of two runs have nothing to do with each other.
 
 mod assignment;
 mod rules;
@@ -42,11 +43,14 @@ impl Redactor {
     #[must_use]
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut text = secret_objects::redact(self, text);
-        for rule in rules::all() {
+        let present = rules::present(&text);
+        for rule in present.shapes() {
             text = rule.apply(self, text);
         }
-        for step in assignment::STEPS {
-            text = step(self, text);
+        if present.has_secret_names() {
+            for step in assignment::STEPS {
+                text = step(self, text);
+            }
         }
         text
     }
@@ -79,9 +83,25 @@ impl Redactor {
     }
 }
 
-/// Whether a text already is a placeholder, so that redacting twice changes nothing.
+/// How every placeholder begins.
+const OPEN: &str = "[REDACTED:";
+
+/// Whether a text begins with a placeholder, so that redacting twice changes nothing.
 fn is_placeholder(text: &str) -> bool {
-    text.trim_start_matches(['"', '\'', '\\']).starts_with("[REDACTED:")
+    let inner = text.trim_start_matches(['"', '\'', '\\']).strip_prefix(OPEN).and_then(|rest| rest.split_once(']'));
+    inner.is_some_and(|(inner, _)| inner.bytes().all(is_placeholder_byte))
+}
+
+/// Whether a position lies inside a placeholder: its kind and number look like a name and a value to some patterns.
+fn is_in_placeholder(text: &str, position: usize) -> bool {
+    /// Longer than any placeholder.
+    const REACH: usize = 64;
+    let before = &text[text.floor_char_boundary(position.saturating_sub(REACH))..position];
+    before.rfind(OPEN).is_some_and(|at| before[at + OPEN.len()..].bytes().all(is_placeholder_byte))
+}
+
+fn is_placeholder_byte(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b':')
 }
 
 /// Replaces the group `s` (or `t`, for a second way to quote it) of every match that `accept` agrees to, leaving what
@@ -97,7 +117,8 @@ fn replace_secrets<'a>(
     let mut copied = 0;
     for captures in pattern.captures_iter(&text) {
         let Some(secret) = captures.name("s").or_else(|| captures.name("t")) else { continue };
-        if is_placeholder(secret.as_str()) || !accept(&captures, secret.as_str()) {
+        let known = is_placeholder(secret.as_str()) || is_in_placeholder(&text, secret.start());
+        if known || !accept(&captures, secret.as_str()) {
             continue;
         }
         replaced.push_str(&text[copied..secret.start()]);

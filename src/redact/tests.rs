@@ -129,6 +129,7 @@ fn secrets_are_taken_out() {
         let clean = redact(text);
         assert!(!clean.contains(secret), "{secret:?} stayed in {clean:?}");
         assert!(clean.contains("[REDACTED:"), "nothing stands in for {secret:?} in {clean:?}");
+        assert_eq!(redact(&clean), clean, "redacting twice changes nothing");
     }
 }
 
@@ -186,6 +187,8 @@ fn documented_limits() {
     let halves = ["eyJhbGciOiJSUzI1NiIsImtpZCI6", "IiJ9.bm8gYmVnaW5uaW5nIGhlcmU.c2ln"];
     assert!(redact(halves[0]).starts_with("[REDACTED:jwt"));
     assert_eq!(redact(halves[1]), halves[1]);
+    // A value on the lines below its name is known only inside a Secret.
+    assert_eq!(redact("password: |\n  hunter2\n"), "password: |\n  hunter2\n");
     // Base64 outside a Secret, and hex, are not decoded.
     assert_eq!(redact("blob: cGFzc3dvcmQ9aHVudGVyMg=="), "blob: cGFzc3dvcmQ9aHVudGVyMg==");
 }
@@ -193,6 +196,32 @@ fn documented_limits() {
 #[test]
 fn every_pattern_compiles() {
     assert_eq!(rules::all().len(), rules::SHAPES.len());
+    assert_eq!(rules::present("nothing").shapes().count(), 0, "the set compiles, else every rule would be applied");
+}
+
+/// Objects and logs of real clusters hold no secret here: whatever is taken out of them is a false alarm.
+#[test]
+fn real_objects_and_logs_pass_unchanged() {
+    let mut read = 0;
+    for scenario in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios")).unwrap() {
+        let folder = scenario.unwrap().path();
+        let mut files = vec![folder.join("objects.json")];
+        files.extend(std::fs::read_dir(folder.join("logs")).into_iter().flatten().map(|entry| entry.unwrap().path()));
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for (before, after) in text.lines().zip(redact(&text).lines()) {
+                assert_eq!(before, after, "in {}", file.display());
+            }
+            if file.ends_with("objects.json") {
+                let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let mut clean = value.clone();
+                redact_value(&mut clean);
+                assert_eq!(clean, value, "{}", file.display());
+            }
+            read += 1;
+        }
+    }
+    assert!(read > 0);
 }
 
 #[test]
@@ -209,10 +238,10 @@ fn time_is_linear_in_the_length() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn redacting_twice_changes_nothing(parts in prop::collection::vec(prop_oneof![
+    fn redacting_any_mixture_twice_changes_nothing(parts in prop::collection::vec(prop_oneof![
         "\\PC{0,20}".prop_map(String::from),
         prop::sample::select(SECRETS).prop_map(|(text, _)| text.to_owned()),
         prop::sample::select(HARMLESS).prop_map(str::to_owned),
