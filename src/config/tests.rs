@@ -110,17 +110,6 @@ fn beyond_loopback_a_token_a_user_or_an_explicit_word_is_needed() {
 }
 
 #[test]
-fn the_first_route_that_takes_an_alert_decides() {
-    let config = parse_file(&fixtures("good").iter().find(|(name, _)| name == "full").unwrap().1).unwrap();
-    let labels = |severity: &str| Labels::from([("severity".to_owned(), severity.to_owned())]);
-    assert_eq!(config.channels_for(&labels("critical")), ["oncall", "ops", "mail"]);
-    assert_eq!(config.channels_for(&labels("warning")), ["oncall"]);
-    assert!(config.channels_for(&labels("none")).is_empty(), "an empty list mutes");
-    let no_default = Config { routes: config.routes[..1].to_vec(), ..config };
-    assert_eq!(no_default.channels_for(&labels("warning")), ["oncall", "ops", "mail"], "silence must be asked for");
-}
-
-#[test]
 fn depth_and_repetition_are_bounded() {
     assert!(parse_text(&format!("models: {}", "[".repeat(100_000))).is_err());
     let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();

@@ -47,12 +47,12 @@ pub fn merge(open: &AlertGroup, delivery: &AlertGroup) -> AlertGroup {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::alert::Source;
     use jiff::Timestamp;
 
-    fn group(alerts: &[(&str, AlertStatus)]) -> AlertGroup {
+    pub(in crate::incident) fn group(alerts: &[(&str, AlertStatus)]) -> AlertGroup {
         let alerts: Vec<Alert> = alerts
             .iter()
             .map(|(fingerprint, status)| Alert {

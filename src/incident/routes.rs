@@ -28,3 +28,30 @@ pub fn channels_for(routes: &[Route], all: &[String], group: &AlertGroup) -> Vec
     };
     routes.iter().find(matches).map_or_else(|| all.to_vec(), |route| route.channels.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::AlertStatus::Firing;
+    use crate::incident::decide::tests::group;
+
+    fn told(severity: &str, routes: &[Route]) -> Vec<String> {
+        let mut group = group(&[("a", Firing)]);
+        group.alerts[0].labels.insert("severity".into(), severity.into());
+        channels_for(routes, &["oncall".into(), "mail".into()], &group)
+    }
+
+    fn route(severity: Option<&str>, channels: &[&str]) -> Route {
+        let matches = severity.map(|value| ("severity".to_owned(), value.to_owned())).into_iter().collect();
+        Route { matches, channels: channels.iter().map(|name| (*name).to_owned()).collect() }
+    }
+
+    #[test]
+    fn the_first_route_that_matches_decides() {
+        let routes = [route(Some("critical"), &["oncall", "mail"]), route(Some("none"), &[]), route(None, &["mail"])];
+        assert_eq!(told("critical", &routes), ["oncall", "mail"]);
+        assert_eq!(told("none", &routes), Vec::<String>::new(), "an empty list mutes");
+        assert_eq!(told("warning", &routes), ["mail"]);
+        assert_eq!(told("warning", &routes[..1]), ["oncall", "mail"], "silence must be asked for");
+    }
+}

@@ -103,7 +103,9 @@ impl Server {
             }
             (Transport::Http | Transport::Auto, Some(url)) => Recipe::Http(Box::new(http_config(settings, url)?)),
             (Transport::Builtin | Transport::Auto, None) => builtin(settings)?,
-            (Transport::Sse | Transport::Stdio, _) => return Err(wrong("this version speaks `http` and `builtin` only")),
+            (Transport::Sse | Transport::Stdio, _) => {
+                return Err(wrong("this version speaks `http` and `builtin` only"));
+            }
         };
         Ok(Self { name: settings.name.clone(), recipe, session: Mutex::new(None) })
     }

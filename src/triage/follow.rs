@@ -59,7 +59,10 @@ fn from_object(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
 /// after it are meant.
 fn named_after(seen: &Seen, object: &ObjectRef) -> Vec<Want> {
     let prefix = format!("{}-", object.name);
-    let pods = seen.rows.keys().filter(|row| row.kind == "Pod" && row.namespace == object.namespace && row.name.starts_with(&prefix));
+    let pods = seen
+        .rows
+        .keys()
+        .filter(|row| row.kind == "Pod" && row.namespace == object.namespace && row.name.starts_with(&prefix));
     pods.take(PODS_PER_SELECTOR).map(|row| Want::Object(row.clone())).collect()
 }
 
