@@ -207,6 +207,12 @@ impl Facts {
         self.logs.iter().filter(move |log| log.namespace == namespace && log.pod == pod)
     }
 
+    /// All logs, in the order they were read.
+    #[must_use]
+    pub fn logs(&self) -> &[SeenLog] {
+        &self.logs
+    }
+
     /// Cites evidence when the words really stand in it (white space aside).
     #[must_use]
     pub fn cite(&self, reference: &str, quote: &str) -> Option<Citation> {
