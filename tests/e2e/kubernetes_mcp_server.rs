@@ -156,3 +156,150 @@ async fn both_select_and_refuse_alike() {
         pair.same(tool, arguments).await;
     }
 }
+
+/// Texts that try a YAML writer: everything that means something to YAML, in every place.
+fn odd_texts() -> Vec<String> {
+    const PIECES: &[&str] = &[
+        "a",
+        "word",
+        " ",
+        "  ",
+        "\n",
+        "\n\n",
+        "\t",
+        ":",
+        ": ",
+        "-",
+        "- ",
+        "#",
+        " #",
+        "'",
+        "\"",
+        "\\",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        "&",
+        "*",
+        "!",
+        "|",
+        ">",
+        "%",
+        "@",
+        "`",
+        "?",
+        "? ",
+        "=",
+        "~",
+        "null",
+        "true",
+        "no",
+        "1",
+        "0",
+        "12",
+        ":30",
+        ".5",
+        "e+3",
+        "_",
+        "0x1f",
+        "0o7",
+        "0b1",
+        "2026-11-23",
+        "T02:27:23Z",
+        " 02:27:23",
+        "用户",
+        "é",
+        "😀",
+        "\u{a0}",
+        "\r",
+        "...",
+        "---",
+        "<<",
+        "+",
+        ".inf",
+        "/",
+        "a long run of words that goes on until it has to be folded because it is past eighty columns",
+    ];
+    let mut state = 20_261_123_u64;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut texts: Vec<String> = PIECES.iter().map(|piece| (*piece).to_owned()).collect();
+    texts.extend((0..3000).map(|_| (0..1 + next(6)).map(|_| PIECES[next(PIECES.len())]).collect()));
+    texts
+}
+
+#[tokio::test]
+async fn both_write_odd_texts_alike() {
+    let metadata = |name: &str| json!({"name": name, "namespace": "odd", "creationTimestamp": "2026-11-23T00:00:00Z"});
+    let map = |name: &str, data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(name), "data": data});
+    let texts = odd_texts();
+    let by_number: serde_json::Map<String, Value> =
+        texts.iter().enumerate().map(|(number, text)| (format!("k{number}"), json!(text))).collect();
+    // The characters Kubernetes allows in keys of data, labels and annotations.
+    let allowed = |text: &&String| text.chars().all(|c| c.is_ascii_alphanumeric() || "-._/+".contains(c));
+    let keys: Vec<&String> = texts.iter().filter(allowed).collect();
+    assert!(keys.len() > 50);
+    // In pairs: Go's order of more keys can have circles.
+    let pairs = keys.windows(2).map(|pair| json!({pair[0].clone(): 1, pair[1].clone(): 1}));
+    let by_text = json!({"pairs": pairs.collect::<Vec<_>>()});
+    let nested =
+        json!({"list": texts.iter().take(200).collect::<Vec<_>>(), "lists": [[1, [2, {"a": [], "b": {}}]], []]});
+    let list = json!({"items": [map("values", by_number.into()), map("keys", by_text), map("nested", nested)]});
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("objects.json"), list.to_string()).unwrap();
+    let pair = Pair::before(directory.path()).await;
+    for name in ["values", "keys", "nested"] {
+        let get = json!({"apiVersion": "v1", "kind": "ConfigMap", "namespace": "odd", "name": name});
+        let theirs = call(&pair.original.client, "resources_get", &get).await.text;
+        let ours = call(&pair.built_in, "resources_get", &get).await.text;
+        for (our_line, their_line) in ours.lines().zip(theirs.lines()) {
+            assert_eq!(our_line, their_line, "{name}");
+        }
+        assert_eq!(ours.len(), theirs.len(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn both_show_usage_alike() {
+    let scenario = scenarios().into_iter().find(|path| path.ends_with("20-hpa-at-max")).unwrap();
+    let mut items = objects(&scenario);
+    let usage = |cpu: &str, memory: &str| json!({"cpu": cpu, "memory": memory, "swap": "3Mi"});
+    for (node, cpu) in [("worker-1", "430123456n"), ("worker-2", "1"), ("worker-5", "0")] {
+        let metadata = json!({"name": node, "labels": {"pool": "a"}});
+        items.push(json!({
+            "apiVersion": "metrics.k8s.io/v1beta1", "kind": "NodeMetrics", "metadata": metadata,
+            "timestamp": "2026-11-23T02:42:00Z", "window": "10s", "usage": usage(cpu, "3123456Ki"),
+        }));
+    }
+    for (pod, memory) in [("b", "48Mi"), ("a", "123456789")] {
+        items.push(json!({
+            "apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics",
+            "metadata": {"name": pod, "namespace": "pricing"}, "timestamp": "2026-11-23T02:42:00Z", "window": "10s",
+            "containers": [{"name": "z", "usage": usage("96600u", memory)}, {"name": "c", "usage": usage("5n", memory)}],
+        }));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("objects.json"), json!({"items": items}).to_string()).unwrap();
+    let pair = Pair::before(directory.path()).await;
+    for (tool, arguments) in [
+        ("nodes_top", json!({"name": "worker-9"})),
+        ("pods_top", json!({})),
+        ("pods_top", json!({"namespace": "pricing"})),
+        ("pods_top", json!({"namespace": "pricing", "name": "a"})),
+        ("pods_top", json!({"namespace": "nowhere"})),
+        ("pods_top", json!({"all_namespaces": false})),
+        ("pods_top", json!({"all_namespaces": "x"})),
+    ] {
+        pair.same(tool, arguments).await;
+    }
+    // Nodes without metrics come in random order from the original.
+    for arguments in [json!({}), json!({"name": "worker-2"}), json!({"label_selector": "pool=a"})] {
+        let sorted = |said: Said| said.text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+        let theirs = sorted(call(&pair.original.client, "nodes_top", &arguments).await);
+        assert_eq!(sorted(call(&pair.built_in, "nodes_top", &arguments).await), theirs, "{arguments}");
+    }
+}
