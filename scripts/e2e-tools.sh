@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-tools=target/e2e
-mkdir -p "$tools"
+tools=${CARGO_TARGET_DIR:-target}/e2e
+mkdir -p "$tools/bin"
 
 missing() { printf 'not installed, its tests are skipped: %s\n' "$*" >&2; }
 
@@ -40,11 +40,12 @@ case "$(uname -s)-$(uname -m)" in
   Darwin-x86_64) platform=darwin-amd64 ;;
   *) platform="" ;;
 esac
-if [ ! -x "$tools/kubernetes-mcp-server-$mcp_version" ]; then
+mcp="$tools/bin/kubernetes-mcp-server"
+if [ "$("$mcp" --version 2>/dev/null || true)" != "v$mcp_version" ]; then
   if [ -n "$platform" ] && command -v npm >/dev/null; then
-    npm install --silent --no-audit --no-fund --prefix "$tools/npm" "kubernetes-mcp-server-$platform@$mcp_version"
-    binary=$(find "$tools/npm/node_modules/kubernetes-mcp-server-$platform" -type f -name 'kubernetes-mcp-server*' -perm -u+x | head -n 1)
-    cp "$binary" "$tools/kubernetes-mcp-server-$mcp_version"
+    package=kubernetes-mcp-server-$platform
+    npm install --no-audit --no-fund --ignore-scripts --loglevel=error --prefix "$tools/npm" "$package@$mcp_version"
+    install -m 755 "$tools/npm/node_modules/$package/bin/$package" "$mcp"
   else
     missing "kubernetes-mcp-server $mcp_version (needs npm)"
   fi

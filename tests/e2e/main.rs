@@ -2,4 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod model;
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod kubernetes_mcp_server;
 mod support;

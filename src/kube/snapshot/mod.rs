@@ -4,6 +4,7 @@ mod discovery;
 mod kinds;
 mod logs;
 mod request;
+mod review;
 mod selector;
 mod serve;
 mod status;

@@ -17,7 +17,7 @@ use super::kinds::Kind;
 use super::request::{ObjectPath, Query, Target, target};
 use super::selector::Selector;
 use super::status::Refusal;
-use super::{Snapshot, table};
+use super::{Snapshot, review, table};
 
 #[derive(Clone)]
 struct Server {
@@ -127,7 +127,7 @@ fn silence(shutdown: CancellationToken) -> Response {
 fn write(snapshot: &Snapshot, path: ObjectPath, method: &Method, body: &[u8]) -> Result<Response, Refusal> {
     let kind = resolve(snapshot, path)?;
     if kind.review && method == Method::POST {
-        return review(kind, body);
+        return review::answer(kind, body);
     }
     let verb = match *method {
         Method::POST => "create",
@@ -137,27 +137,6 @@ fn write(snapshot: &Snapshot, path: ObjectPath, method: &Method, body: &[u8]) ->
         _ => return Err(Refusal::method_not_allowed()),
     };
     Err(Refusal::forbidden(verb, kind, path.namespace, path.name))
-}
-
-/// Answers what the identity may do: read everything but Secrets.
-fn review(kind: &Kind, body: &[u8]) -> Result<Response, Refusal> {
-    let mut review: Value = serde_json::from_slice(body)
-        .map_err(|error| Refusal::bad_request(format!("the object provided is unrecognized: {error}")))?;
-    review["status"] = match &*kind.kind {
-        "SelfSubjectRulesReview" => json!({
-            "incomplete": false, "nonResourceRules": [],
-            "resourceRules": [{"verbs": ["get", "list", "watch"], "apiGroups": ["*"], "resources": ["*"]}],
-        }),
-        "SelfSubjectReview" => json!({"userInfo": {"username": "snapshot-viewer"}}),
-        "TokenReview" => json!({"authenticated": false}),
-        _ => json!({"allowed": may(&review["spec"]["resourceAttributes"])}),
-    };
-    Ok((StatusCode::CREATED, Json(review)).into_response())
-}
-
-fn may(asked: &Value) -> bool {
-    let reads = matches!(asked["verb"].as_str(), Some("get" | "list" | "watch"));
-    reads && asked["resource"] != "secrets"
 }
 
 impl Snapshot {

@@ -18,7 +18,7 @@ impl Toolset {
         let failed = |why: String| format!("failed to get nodes top: {why}");
         let name = arguments.text("name").map_err(failed)?;
         let labels = arguments.text("label_selector").map_err(failed)?;
-        let metrics = self.node_metrics(name, labels).await.map_err(|error| failed(error.to_string()))?;
+        let metrics = self.node_metrics(name, labels).await.map_err(failed)?;
         let query = Query { labels, ..Query::default() };
         let nodes = self.cluster.list("/api/v1/nodes", &query).await;
         let nodes = nodes.map_err(|error| format!("failed to list nodes: {error}"))?;
@@ -34,36 +34,44 @@ impl Toolset {
         // One Pod lives in one namespace, so a name alone means the default one.
         let namespace =
             if everywhere && name.is_empty() { namespace } else { self.cluster.namespace_or_default(namespace) };
-        let metrics = self.pod_metrics(namespace, name, labels).await.map_err(|error| failed(error.to_string()))?;
+        let metrics = self.pod_metrics(namespace, name, labels).await.map_err(failed)?;
         Ok(Success::items(print_pods(&metrics), metrics))
     }
 
-    async fn node_metrics(&self, name: &str, labels: &str) -> Result<Vec<Value>, ReadError> {
+    async fn node_metrics(&self, name: &str, labels: &str) -> Result<Vec<Value>, String> {
         self.require_metrics().await?;
+        let collection = format!("{METRICS}/nodes");
         if name.is_empty() {
-            return self.cluster.list(&format!("{METRICS}/nodes"), &Query { labels, ..Query::default() }).await;
+            let listed = self.cluster.list(&collection, &Query { labels, ..Query::default() }).await;
+            return listed.map_err(|error| format!("failed to list node metrics: {error}"));
         }
-        Ok(vec![self.cluster.document(&format!("{METRICS}/nodes/{}", object_name(name)?)).await?])
+        let measured = self.measured(&collection, name).await;
+        measured.map_err(|error| format!("failed to get metrics for node {name}: {error}"))
     }
 
-    async fn pod_metrics(&self, namespace: &str, name: &str, labels: &str) -> Result<Vec<Value>, ReadError> {
+    async fn pod_metrics(&self, namespace: &str, name: &str, labels: &str) -> Result<Vec<Value>, String> {
         self.require_metrics().await?;
-        let place = match path_segment(namespace)? {
+        let collection = match path_segment(namespace).map_err(|error| error.to_string())? {
             "" => format!("{METRICS}/pods"),
             namespace => format!("{METRICS}/namespaces/{namespace}/pods"),
         };
         if name.is_empty() {
-            return self.cluster.list(&place, &Query { labels, ..Query::default() }).await;
+            let listed = self.cluster.list(&collection, &Query { labels, ..Query::default() }).await;
+            return listed.map_err(|error| format!("failed to list pod metrics in namespace {namespace}: {error}"));
         }
-        Ok(vec![self.cluster.document(&format!("{place}/{}", object_name(name)?)).await?])
+        let measured = self.measured(&collection, name).await;
+        measured.map_err(|error| format!("failed to get metrics for pod {namespace}/{name}: {error}"))
     }
 
-    async fn require_metrics(&self) -> Result<(), ReadError> {
+    async fn measured(&self, collection: &str, name: &str) -> Result<Vec<Value>, ReadError> {
+        Ok(vec![self.cluster.document(&format!("{collection}/{}", object_name(name)?)).await?])
+    }
+
+    async fn require_metrics(&self) -> Result<(), String> {
         match self.cluster.document(METRICS).await {
-            Err(ReadError::Refused { code: 404 | 503, .. }) => {
-                Err(ReadError::NotAsked("metrics API is not available".to_owned()))
-            }
-            answer => answer.map(|_| ()),
+            Ok(_) => Ok(()),
+            Err(ReadError::Refused { code: 404 | 503, .. }) => Err("metrics API is not available".to_owned()),
+            Err(error) => Err(error.to_string()),
         }
     }
 }

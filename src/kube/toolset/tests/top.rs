@@ -77,5 +77,8 @@ async fn one_node_is_shown_alone() {
     let said = session.call("nodes_top", json!({"name": "worker-5"})).await.text;
     assert!(said.contains("worker-5   378m"), "{said}");
     let refused = session.refusal("nodes_top", json!({"name": "worker-9"})).await;
-    assert_eq!(refused, "failed to get nodes top: nodes.metrics.k8s.io \"worker-9\" not found");
+    assert_eq!(
+        refused,
+        "failed to get nodes top: failed to get metrics for node worker-9: nodes.metrics.k8s.io \"worker-9\" not found"
+    );
 }

@@ -3,9 +3,13 @@
 //! Objects keep their JSON values; only the text is made here: keys in Go's natural order, lists not indented inside
 //! maps, long words folded past 80 columns, and quotes exactly where YAML 1.1 would read another type.
 
-use std::cmp::Ordering;
+mod order;
+mod style;
 
 use serde_json::{Map, Value};
+
+use self::order::sorted_keys;
+use self::style::{Style, printable};
 
 /// Past this column a space becomes a line break.
 const WIDTH: usize = 80;
@@ -47,9 +51,7 @@ impl Writer {
 
     /// `inline`: the first entry goes on the line that is already begun.
     fn map(&mut self, map: &Map<String, Value>, indent: usize, inline: bool) {
-        let mut keys: Vec<&String> = map.keys().collect();
-        keys.sort_by(|a, b| natural_order(a, b));
-        for (index, key) in keys.into_iter().enumerate() {
+        for (index, key) in sorted_keys(map).into_iter().enumerate() {
             if index > 0 || !inline {
                 self.line(indent);
             }
@@ -168,7 +170,6 @@ impl Writer {
             '\x1b' => 'e',
             '"' | '\\' => c,
             '\u{85}' => 'N',
-            '\u{a0}' => '_',
             '\u{2028}' => 'L',
             '\u{2029}' => 'P',
             _ if printable(c) => return self.put(c),
@@ -202,179 +203,6 @@ impl Writer {
             self.write(line);
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Style {
-    Plain,
-    Single,
-    Double,
-    Literal,
-}
-
-impl Style {
-    fn of(text: &str) -> Self {
-        let shape = Shape::of(text);
-        if text.contains('\n') {
-            return if shape.literal { Self::Literal } else { Self::Double };
-        }
-        if reads_as_another_type(text) {
-            return Self::Double;
-        }
-        match shape {
-            Shape { plain: true, .. } => Self::Plain,
-            Shape { single: true, .. } => Self::Single,
-            _ => Self::Double,
-        }
-    }
-}
-
-/// Which styles a text's characters allow.
-struct Shape {
-    plain: bool,
-    single: bool,
-    literal: bool,
-}
-
-impl Shape {
-    fn of(text: &str) -> Self {
-        let mut shape =
-            Self { plain: !text.starts_with("---") && !text.starts_with("..."), single: true, literal: true };
-        let mut before: Option<char> = None;
-        let mut rest = text.chars().peekable();
-        while let Some(c) = rest.next() {
-            let next_blank = rest.peek().is_none_or(|next| matches!(next, ' ' | '\t'));
-            shape.plain &= !indicates(c, before, next_blank) && c != '\n';
-            if !printable(c) && c != '\n' || (before == Some(' ') && c == '\n') {
-                (shape.plain, shape.single, shape.literal) = (false, false, false);
-            }
-            if before == Some('\n') && c == ' ' {
-                (shape.plain, shape.single) = (false, false);
-            }
-            before = Some(c);
-        }
-        shape.plain &= !text.starts_with(' ') && !text.ends_with(' ');
-        shape.literal &= !text.ends_with(' ');
-        shape
-    }
-}
-
-/// Whether a character means something to YAML where it stands.
-fn indicates(c: char, before: Option<char>, next_blank: bool) -> bool {
-    match before {
-        None => match c {
-            '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' => true,
-            '?' | ':' | '-' => next_blank,
-            _ => false,
-        },
-        Some(before) => match c {
-            ':' => next_blank,
-            '#' => matches!(before, ' ' | '\t' | '\n'),
-            _ => false,
-        },
-    }
-}
-
-fn printable(c: char) -> bool {
-    matches!(c, ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}') && c != '\u{feff}'
-}
-
-/// Whether a plain scalar would be read as something else than text.
-fn reads_as_another_type(text: &str) -> bool {
-    const WORDS: &[&str] = &[
-        "", "~", "null", "Null", "NULL", "y", "Y", "yes", "Yes", "YES", "n", "N", "no", "No", "NO", "true", "True",
-        "TRUE", "false", "False", "FALSE", "on", "On", "ON", "off", "Off", "OFF", ".nan", ".NaN", ".NAN", ".inf",
-        ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF", "<<",
-    ];
-    if WORDS.contains(&text) {
-        return true;
-    }
-    if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
-        return false;
-    }
-    reads_as_number(&text.replace('_', "")) || reads_as_time(text) || reads_as_base_60(text)
-}
-
-fn reads_as_number(text: &str) -> bool {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let based = [("0x", 16), ("0X", 16), ("0b", 2), ("0B", 2), ("0o", 8), ("0O", 8)]
-        .iter()
-        .find_map(|(prefix, base)| digits.strip_prefix(prefix).map(|rest| (rest, *base)));
-    if let Some((rest, base)) = based {
-        return u64::from_str_radix(rest, base).is_ok();
-    }
-    let ends_in_digit = digits.ends_with(|c: char| c.is_ascii_digit());
-    let (mantissa, exponent) = digits.split_once(['e', 'E']).map_or((digits, None), |(m, e)| (m, Some(e)));
-    let all_digits = |part: &str| part.chars().all(|c| c.is_ascii_digit());
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let signed =
-        |exponent: &str| exponent.strip_prefix(['+', '-']).is_some_and(|rest| !rest.is_empty() && all_digits(rest));
-    ends_in_digit
-        && all_digits(whole)
-        && all_digits(fraction)
-        && !(whole.is_empty() && fraction.is_empty())
-        && exponent.is_none_or(signed)
-}
-
-/// `2026-11-23`, alone or followed by a time of day in one of the forms Go's decoder takes.
-fn reads_as_time(text: &str) -> bool {
-    let date_ends = text.find(['T', 't', ' ']).unwrap_or(text.len());
-    let (date, rest) = text.split_at(date_ends);
-    let parts: Vec<&str> = date.split('-').collect();
-    let number =
-        |part: &str, most: usize| !part.is_empty() && part.len() <= most && part.chars().all(|c| c.is_ascii_digit());
-    let is_date = matches!(parts[..], [year, month, day] if year.len() == 4 && number(year, 4) && number(month, 2) && number(day, 2));
-    if !is_date || rest.is_empty() {
-        return is_date;
-    }
-    let clock = &rest[1..];
-    let zoned = clock.ends_with('Z') || clock.get(1..).is_some_and(|tail| tail.contains(['+', '-']));
-    let time = clock.split(['Z', '+', '-']).next().unwrap_or_default();
-    let is_clock = time.split(':').count() == 3 && time.chars().all(|c| c.is_ascii_digit() || matches!(c, ':' | '.'));
-    is_clock && if rest.starts_with(' ') { !zoned && time == clock } else { zoned }
-}
-
-/// `1:30`: sixty to the minute, which YAML 1.1 reads as a number.
-fn reads_as_base_60(text: &str) -> bool {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let mut parts = whole.split(':');
-    let head = parts.next().unwrap_or_default();
-    let number = |part: &str| part.chars().all(|c| c.is_ascii_digit() || c == '_');
-    let sixty = |part: &str| matches!(part.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9']);
-    let mut tail = parts.peekable();
-    head.starts_with(|c: char| c.is_ascii_digit())
-        && number(head)
-        && number(fraction)
-        && tail.peek().is_some()
-        && tail.all(sixty)
-}
-
-/// Go's order of keys: letters after everything else, runs of digits by their value.
-fn natural_order(a: &str, b: &str) -> Ordering {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let Some(at) = a.iter().zip(&b).position(|(one, other)| one != other) else {
-        return a.len().cmp(&b.len());
-    };
-    let (left, right) = (a[at], b[at]);
-    match (left.is_alphabetic(), right.is_alphabetic()) {
-        (true, true) => left.cmp(&right),
-        (false, false) => digits_from(&a, at).cmp(&digits_from(&b, at)).then(left.cmp(&right)),
-        (left_is_letter, _) => {
-            let inside_number = at > 0 && a[at - 1].is_ascii_digit();
-            if left_is_letter == inside_number { Ordering::Less } else { Ordering::Greater }
-        }
-    }
-}
-
-/// Length and value of the run of digits at a place; a longer number is larger once leading zeros are gone.
-fn digits_from(text: &[char], at: usize) -> (u64, usize) {
-    let run: Vec<char> = text[at..].iter().copied().take_while(char::is_ascii_digit).collect();
-    let value = run
-        .iter()
-        .filter_map(|c| c.to_digit(10))
-        .fold(0_u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit)));
-    (value, run.len())
 }
 
 #[cfg(test)]
