@@ -2,12 +2,16 @@
 //!
 //! A [`notice::Notice`] becomes a [`story::Story`] — words in order — and each channel gives the story its own shape.
 
+#[cfg(test)]
+mod attacks;
 pub mod channel;
 pub mod email;
 pub mod feishu;
 #[cfg(test)]
 mod fixtures;
 pub mod ladder;
+#[cfg(test)]
+mod limits;
 pub mod notice;
 pub mod outbox;
 mod pace;

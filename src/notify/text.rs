@@ -14,6 +14,12 @@ pub fn line(text: &str, chars: usize) -> String {
     clip(line, chars, cut)
 }
 
+/// One line of prose: as [`line`], and no address in it becomes a link.
+#[must_use]
+pub fn said(text: &str, chars: usize) -> String {
+    defang(&line(text, chars))
+}
+
 /// Several lines of at most `chars` characters in all, indentation kept; for code.
 #[must_use]
 pub fn block(text: &str, chars: usize) -> String {
@@ -38,9 +44,7 @@ pub fn clip_bytes(text: &str, bytes: usize) -> String {
 #[must_use]
 pub fn defang(text: &str) -> String {
     let mut out = text.replace("://", "[:]//");
-    for (scheme, broken) in
-        [("www.", "www[.]"), ("mailto:", "mailto[:]"), ("javascript:", "javascript[:]"), ("data:", "data[:]")]
-    {
+    for (scheme, broken) in [("www.", "www[.]"), ("mailto:", "mailto[:]"), ("javascript:", "javascript[:]")] {
         out = replace_ignoring_case(&out, scheme, broken);
     }
     out

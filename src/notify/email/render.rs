@@ -49,11 +49,11 @@ fn subject(notice: &Notice) -> String {
     let labels = &notice.group.group_labels;
     let name = labels.get("alertname");
     let rest = labels.iter().filter(|(key, _)| *key != "alertname").map(|(_, value)| value);
-    let about = name.into_iter().chain(rest).take(4).map(|value| text::line(value, 60)).collect::<Vec<_>>().join(" ");
-    let receiver = text::line(&notice.group.receiver, 60);
+    let about = name.into_iter().chain(rest).take(4).map(|value| text::said(value, 60)).collect::<Vec<_>>().join(" ");
+    let receiver = text::said(&notice.group.receiver, 60);
     let about = if about.trim().is_empty() { receiver } else { about };
     let incident = notice.lang.pick("事件", "incident");
-    text::line(&format!("[Firstlook] {about} ({incident} {})", notice.short_id()), 200)
+    text::said(&format!("[Firstlook] {about} ({incident} {})", notice.short_id()), 200)
 }
 
 fn html(story: &Story, subject: &str) -> String {

@@ -1,7 +1,6 @@
 //! Feishu's markdown: how a block is written so that no character of it is read as markup.
 
 use crate::notify::story::{Block, Span, Tone, join};
-use crate::notify::text::defang;
 
 /// Tags Feishu reads inside markdown, with or without a closing one.
 const TAGS: [&str; 15] = [
@@ -58,10 +57,10 @@ fn written(block: &Block) -> String {
 
 fn span(span: &Span) -> String {
     match span {
-        Span::Text(text) => opening(&defang(text)),
-        Span::Strong(text) => format!("**{}**", escape(&defang(text))),
+        Span::Text(text) => opening(text),
+        Span::Strong(text) => format!("**{}**", escape(text)),
         Span::Code(text) => code(text),
-        Span::Aside(text) => format!("<font color='grey'>{}</font>", escape(&defang(text))),
+        Span::Aside(text) => format!("<font color='grey'>{}</font>", escape(text)),
         Span::Ref(text) => format!("<text_tag color='neutral'>{}</text_tag>", escape(text)),
         Span::Badge(badge) => {
             format!("<text_tag color='{}'>{}</text_tag>", tag_colour(badge.tone), escape(&badge.text))

@@ -89,7 +89,7 @@ impl Teller<'_> {
     }
 
     fn other(&self, alert: &Alert) -> Vec<Span> {
-        let mut spans = vec![Span::Strong(text::line(alert.name(), 80))];
+        let mut spans = vec![Span::Strong(text::said(alert.name(), 80))];
         spans.extend(labelled_object(alert).map(|object| Span::Code(self.name(&object))));
         if alert.status == AlertStatus::Resolved {
             let text = self.lang.pick("已恢复", "resolved").to_owned();
@@ -122,7 +122,7 @@ impl Teller<'_> {
 
     fn pairs<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = Block> + 'a {
         labels.iter().map(|(key, value)| {
-            Block::Item(vec![Span::Strong(text::line(key, 60)), Span::Code(text::line(value, self.caps.line))])
+            Block::Item(vec![Span::Strong(text::said(key, 60)), Span::Code(text::line(value, self.caps.line))])
         })
     }
 

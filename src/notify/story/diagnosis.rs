@@ -147,7 +147,7 @@ impl Teller<'_> {
         for citation in cause.evidence.iter().take(self.caps.items) {
             if !seen.contains(&citation.reference.as_str()) {
                 seen.push(&citation.reference);
-                spans.push(Span::Ref(text::line(&citation.reference, 8)));
+                spans.push(Span::Ref(text::said(&citation.reference, 8)));
             }
         }
         if cause.evidence.is_empty() {
@@ -188,14 +188,14 @@ impl Teller<'_> {
     fn quote(&self, report: &Report, citation: &Citation) -> Block {
         let entry = report.evidence.iter().find(|entry| entry.reference == citation.reference);
         Block::Quote(Quote {
-            reference: text::line(&citation.reference, 8),
-            tool: text::line(entry.map(|entry| entry.tool.as_str()).unwrap_or_default(), 48),
+            reference: text::said(&citation.reference, 8),
+            tool: text::said(entry.map(|entry| entry.tool.as_str()).unwrap_or_default(), 48),
             text: text::line(&citation.quote, self.caps.quote),
         })
     }
 
     fn labelled(&self, label: &str, said: &str) -> Block {
-        let mut spans = vec![Span::Strong(label.to_owned())];
+        let mut spans = vec![Span::Strong(self.lang.pick(format!("{label}："), format!("{label}:")))];
         spans.extend(self.prose(said));
         Block::Line(spans)
     }

@@ -36,7 +36,8 @@ pub enum Tone {
     Grey,
 }
 
-/// A piece of a line. Its text is clean and short, but not escaped: that is the channel's.
+/// A piece of a line. Its text is clean and short, but not escaped: that is the channel's. Addresses are broken up in
+/// prose; code keeps them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", content = "value", rename_all = "snake_case")]
 pub enum Span {

@@ -81,7 +81,7 @@ impl Teller<'_> {
         let (kind, tone) = self.kind();
         let mut badges = vec![Badge { text: kind.to_owned(), tone }];
         badges.push(Badge {
-            text: words::severity(self.lang, &text::line(self.severity(), 24)),
+            text: words::severity(self.lang, &text::said(self.severity(), 24)),
             tone: words::severity_tone(self.severity()),
         });
         let verdict = match self.verdict() {
@@ -103,18 +103,18 @@ impl Teller<'_> {
 
     fn title(&self) -> String {
         let fallback = self.notice.report().map(|report| report.overview.alertname.as_str()).unwrap_or_default();
-        text::line(self.leading().map_or(fallback, Alert::name), 80)
+        text::said(self.leading().map_or(fallback, Alert::name), 80)
     }
 
     fn subtitle(&self) -> String {
-        let object = self.object().map(|object| text::line(&object.to_string(), 120));
+        let object = self.object().map(|object| text::said(&object.to_string(), 120));
         let cluster = self.leading().and_then(|alert| alert.label("cluster"));
-        let cluster = cluster.map(|name| format!("{} {}", self.lang.pick("集群", "cluster"), text::line(name, 40)));
+        let cluster = cluster.map(|name| format!("{} {}", self.lang.pick("集群", "cluster"), text::said(name, 40)));
         object.into_iter().chain(cluster).collect::<Vec<_>>().join(" · ")
     }
 
     fn summary(&self) -> String {
-        let severity = words::severity(self.lang, &text::line(self.severity(), 24));
+        let severity = words::severity(self.lang, &text::said(self.severity(), 24));
         let (kind, _) = self.kind();
         let object = self.object().map(|object| format!(" · {object}")).unwrap_or_default();
         let headline = match &self.notice.body {
@@ -126,9 +126,9 @@ impl Teller<'_> {
         let said = if headline.is_empty() {
             String::new()
         } else {
-            format!("{colon}{}", text::line(headline, 120).replace('`', ""))
+            format!("{colon}{}", text::said(headline, 120).replace('`', ""))
         };
-        text::line(&format!("[{kind} {severity}] {}{object}{said}", self.title()), 240)
+        text::said(&format!("[{kind} {severity}] {}{object}{said}", self.title()), 240)
     }
 
     fn footer(&self) -> Vec<String> {
@@ -140,7 +140,7 @@ impl Teller<'_> {
     }
 
     fn usage(&self, usage: &Usage) -> Vec<String> {
-        let model = text::line(usage.model.as_deref().unwrap_or_default(), 60);
+        let model = text::said(usage.model.as_deref().unwrap_or_default(), 60);
         let playbook = self.lang.pick("规则库", "playbook");
         let who = match (usage.source, model.is_empty()) {
             (AnsweredBy::Model, _) => self.lang.pick(format!("模型 {model} 作答"), format!("answered by {model}")),
@@ -188,7 +188,7 @@ impl Teller<'_> {
     }
 
     pub(super) fn line(&self, said: &str) -> String {
-        text::line(said, self.caps.line)
+        text::said(said, self.caps.line)
     }
 
     pub(super) fn prose(&self, said: &str) -> Vec<Span> {
@@ -196,7 +196,7 @@ impl Teller<'_> {
     }
 
     pub(super) fn name(&self, object: &ObjectRef) -> String {
-        text::line(&object.to_string(), 120)
+        text::said(&object.to_string(), 120)
     }
 }
 
@@ -217,6 +217,6 @@ pub(super) fn labelled_object(alert: &Alert) -> Option<ObjectRef> {
     KINDS.iter().find_map(|(label, kind, namespaced)| {
         let name = alert.label(label)?;
         let namespace = if *namespaced { alert.label("namespace").unwrap_or_default() } else { "" };
-        Some(ObjectRef::new(*kind, text::line(namespace, 63), text::line(name, 253)))
+        Some(ObjectRef::new(*kind, text::said(namespace, 63), text::said(name, 253)))
     })
 }

@@ -98,6 +98,7 @@ pub fn more(lang: Lang, count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
     use super::*;
 
     #[test]

@@ -5,7 +5,6 @@
 
 use crate::alert::Lang;
 use crate::notify::story::{Block, Span, Tone, join};
-use crate::notify::text::defang;
 
 /// Writes blocks as lines of markdown.
 pub fn blocks(blocks: &[Block], lang: Lang) -> String {
@@ -35,8 +34,8 @@ fn written(block: &Block, lang: Lang) -> String {
 
 fn span(span: &Span, lang: Lang) -> String {
     match span {
-        Span::Text(text) | Span::Aside(text) => opening(&defang(text)),
-        Span::Strong(text) => format!("**{}**", escape(&defang(text))),
+        Span::Text(text) | Span::Aside(text) => opening(text),
+        Span::Strong(text) => format!("**{}**", escape(text)),
         Span::Code(text) => code(text),
         Span::Ref(text) => format!("({})", escape(text)),
         Span::Badge(badge) => match lang {

@@ -7,7 +7,7 @@ use super::wire::{Message, Text};
 use crate::notify::notice::Notice;
 use crate::notify::plain;
 use crate::notify::send::Form;
-use crate::notify::story::{Caps, Link, Section, Story, tell};
+use crate::notify::story::{Caps, Link, Role, Section, Story, tell};
 
 /// Bytes of markdown. WeCom refuses more than 4 096.
 pub const MARKDOWN_BUDGET: usize = 3_800;
@@ -18,10 +18,10 @@ pub const TEXT_BUDGET: usize = 1_900;
 #[must_use]
 pub fn message(notice: &Notice, now: Timestamp, form: Form, budget: usize) -> Option<Message> {
     match form {
-        Form::Full => Some(markdown(&tell(notice, now, Caps::note(Form::Full)))).filter(|text| text.len() <= budget),
+        Form::Full => Some(markdown(&note(notice, now, Form::Full))).filter(|text| text.len() <= budget),
         Form::Compact => [Form::Full, Form::Compact, Form::Plain]
             .into_iter()
-            .find_map(|caps| without_folds(tell(notice, now, Caps::note(caps)), budget)),
+            .find_map(|caps| without_folds(note(notice, now, caps), budget)),
         Form::Plain => return Some(text(notice, now)),
     }
     .map(|content| Message::MarkdownV2 { markdown_v2: Text { content } })
@@ -34,6 +34,17 @@ pub fn richest(notice: &Notice, now: Timestamp) -> Message {
         .into_iter()
         .find_map(|form| message(notice, now, form, MARKDOWN_BUDGET))
         .unwrap_or_else(|| text(notice, now))
+}
+
+/// The story for a chat that folds nothing away: what only rounds it off is left to our page when there is one.
+fn note(notice: &Notice, now: Timestamp, caps: Form) -> Story {
+    let mut story = tell(notice, now, Caps::note(caps));
+    let on_page = story.links.iter().any(|link| link.primary);
+    if on_page && story.folds.iter().any(|fold| fold.role >= Role::Facts) {
+        story.folds.retain(|fold| fold.role < Role::Facts);
+        story.say_shortened();
+    }
+    story
 }
 
 /// Gives up long addresses (a silence names every label), then folds, least needed first, until the rest fits.

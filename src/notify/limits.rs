@@ -1,0 +1,130 @@
+//! Every message fits, whatever an incident holds: sizes the products refuse are never sent, and nothing takes long.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::fixtures::{ALL, notice, now};
+use super::notice::{Notice, NoticeBody};
+use super::send::Form;
+use super::{email, feishu, plain, wecom};
+use crate::alert::{Alert, Labels};
+use crate::notify::story::{Caps, tell};
+use crate::report::{Cause, Citation, Confidence, Related, Step};
+
+const FORMS: [Form; 3] = [Form::Full, Form::Compact, Form::Plain];
+
+fn assert_fits(notice: &Notice) {
+    for form in FORMS {
+        let content = feishu::render::content(notice, now(), form, Some("告警"));
+        assert!(content.is_some() || form != Form::Plain, "the last form always fits");
+        if let Some(content) = content {
+            let json = serde_json::to_vec(&content).expect("JSON");
+            assert!(json.len() <= 18_000, "{form:?} takes {} bytes at Feishu", json.len());
+            serde_json::from_slice::<Value>(&json).expect("valid JSON");
+        }
+        let message = wecom::render::message(notice, now(), form, wecom::render::MARKDOWN_BUDGET);
+        let message = message.map(|message| serde_json::to_value(message).expect("JSON"));
+        if let Some(text) = message.as_ref().and_then(|message| message.pointer("/text/content")?.as_str()) {
+            assert!(text.len() <= 2048 && !text.is_empty(), "plain text takes {} bytes at WeCom", text.len());
+        }
+        if let Some(text) = message.as_ref().and_then(|message| message.pointer("/markdown_v2/content")?.as_str()) {
+            assert!(text.len() <= 4096 && !text.is_empty(), "{form:?} takes {} bytes at WeCom", text.len());
+        }
+        assert!(message.is_some() || form != Form::Plain, "the last form always fits");
+        assert!(plain::text(&tell(notice, now(), Caps::page(form)), 4000).len() <= 4000);
+    }
+    let mail = email::render::richest(notice, now());
+    assert!(mail.html.as_ref().map_or(0, String::len) <= 90_000 && mail.text.len() <= 60_000 && !mail.text.is_empty());
+}
+
+#[test]
+fn the_fixtures_are_sent_as_designed() {
+    for (name, _) in ALL {
+        let notice = notice(name);
+        assert_fits(&notice);
+        assert!(feishu::render::content(&notice, now(), Form::Full, None).is_some(), "{name} is shortened at Feishu");
+    }
+}
+
+fn notice_alert() -> Alert {
+    notice("diagnosis-pvc.en").group.alerts.remove(1)
+}
+
+#[test]
+fn an_incident_of_absurd_size_is_told_in_time_and_in_size() {
+    let mut notice = notice("diagnosis-pvc.zh");
+    let megabyte = "存储类 `cbs` \"<at id=all>\" \\ & ".repeat(30_000);
+    let mut alert: Alert = notice.group.alerts[0].clone();
+    alert.annotations.insert("description".into(), megabyte.clone());
+    alert.annotations.insert("summary".into(), megabyte.clone());
+    for number in 0..5_000 {
+        alert.labels.insert(format!("label{number}"), "value".into());
+    }
+    notice.group.alerts = vec![alert; 3];
+    let small = Alert { labels: Labels::from([("alertname".into(), "Storm".into())]), ..notice_alert() };
+    notice.group.alerts.extend(vec![small; 10_000]);
+    let NoticeBody::Diagnosis { report } = &mut notice.body else { unreachable!("the fixture is a diagnosis") };
+    report.headline = megabyte.clone();
+    report.impact = megabyte.clone();
+    report.steps = vec![Step { title: megabyte.clone(), detail: megabyte.clone(), ..Step::default() }; 50];
+    report.related =
+        vec![Related { why: megabyte.clone(), findings: vec![megabyte.clone(); 2], ..Related::default() }; 9];
+    report.unresolved = vec![megabyte.clone(); 20];
+    report.causes[0].summary = megabyte;
+    let begun = Instant::now();
+    assert_fits(&notice);
+    // Nine renderings of 60 MB of text in a debug build on a busy machine; one takes milliseconds in a release build.
+    assert!(begun.elapsed() < Duration::from_secs(20), "took {:?}", begun.elapsed());
+}
+
+prop_compose! {
+    fn text()(parts in prop::collection::vec(prop_oneof![
+        any::<String>(),
+        "[\\PC]{0,400}",
+        Just("<at id=all></at>".to_owned()),
+        Just("`".to_owned()),
+        Just("\"\\\u{7f}&<>*".repeat(40)),
+        Just("字".repeat(300)),
+    ], 0..4)) -> String { parts.concat() }
+}
+
+fn causes() -> impl Strategy<Value = Vec<Cause>> {
+    let cause =
+        (text(), prop::collection::vec(text(), 0..8), any::<bool>()).prop_map(|(summary, quotes, high)| Cause {
+            summary,
+            confidence: if high { Confidence::High } else { Confidence::Low },
+            evidence: quotes.into_iter().map(|quote| Citation { reference: "E1".into(), quote }).collect(),
+            ..Cause::default()
+        });
+    prop::collection::vec(cause, 0..6)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_notice_fits(
+        causes in causes(),
+        headline in text(),
+        findings in prop::collection::vec(text(), 0..20),
+        labels in prop::collection::btree_map(text(), text(), 0..30),
+        steps in prop::collection::vec((text(), text(), prop::option::of(text())), 0..10),
+        english in any::<bool>(),
+    ) {
+        let mut notice = notice(if english { "diagnosis-pvc.en" } else { "diagnosis-pvc.zh" });
+        notice.group.alerts[0].labels.extend(labels.clone());
+        notice.group.group_labels = labels;
+        let NoticeBody::Diagnosis { report } = &mut notice.body else { unreachable!("the fixture is a diagnosis") };
+        report.causes = causes;
+        report.headline = headline;
+        report.primary.findings = findings;
+        report.steps = steps
+            .into_iter()
+            .map(|(title, detail, command)| Step { title, detail, command, ..Step::default() })
+            .collect();
+        assert_fits(&notice);
+    }
+}
