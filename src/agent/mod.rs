@@ -23,7 +23,7 @@ pub use envelope::Envelope;
 pub use run::run;
 
 /// What a model is asked to do, and within which bounds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Task<'a, T> {
     /// What it is told about itself.
     pub system: &'a str,
