@@ -196,12 +196,6 @@ impl Facts {
         &self.events
     }
 
-    /// All logs, in the order they were read.
-    #[must_use]
-    pub fn logs(&self) -> &[SeenLog] {
-        &self.logs
-    }
-
     /// Logs of a pod's containers, previous runs included.
     pub fn logs_of<'a>(&'a self, namespace: &'a str, pod: &'a str) -> impl Iterator<Item = &'a SeenLog> {
         self.logs.iter().filter(move |log| log.namespace == namespace && log.pod == pod)

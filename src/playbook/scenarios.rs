@@ -80,11 +80,18 @@ fn load(folder: &Path) -> Scenario {
                 ObjectRef::new(owner["kind"].as_str().unwrap(), &key.namespace, owner["name"].as_str().unwrap());
             owners.push((key.clone(), owner));
         }
-        let recorded = log.record("resources_get", &Value::Null, yaml_serde::to_string(&item).unwrap(), facts.now);
+        let recorded = log.record(
+            log.reserve(),
+            "resources_get",
+            &Value::Null,
+            yaml_serde::to_string(&item).unwrap(),
+            1 << 20,
+            facts.now,
+        );
         facts.add_evidence(&recorded);
         facts.add_object(item, &recorded.reference);
     }
-    let recorded = log.record("events_list", &Value::Null, events, facts.now);
+    let recorded = log.record(log.reserve(), "events_list", &Value::Null, events, 1 << 20, facts.now);
     facts.add_evidence(&recorded);
     for item in items.iter().filter(|item| item["kind"] == "Event") {
         facts.add_event(event(item, &recorded.reference));
@@ -95,7 +102,7 @@ fn load(folder: &Path) -> Scenario {
             .filter(|item| item["kind"] == kind)
             .map(|item| format!("{} {}\n", kind, item["metadata"]["name"]))
             .collect();
-        let recorded = log.record("resources_list", &Value::Null, rows, facts.now);
+        let recorded = log.record(log.reserve(), "resources_list", &Value::Null, rows, 1 << 20, facts.now);
         facts.add_evidence(&recorded);
         facts.add_listing(kind, "", &recorded.reference);
     }
@@ -138,7 +145,7 @@ fn add_logs(folder: &Path, log: &EvidenceLog, facts: &mut Facts) {
         let stem = name.trim_end_matches(".error").trim_end_matches(".log");
         let previous = stem.ends_with(".previous");
         let mut parts = stem.trim_end_matches(".previous").splitn(3, '_').map(str::to_owned);
-        let recorded = log.record("pods_log", &Value::Null, text.clone(), facts.now);
+        let recorded = log.record(log.reserve(), "pods_log", &Value::Null, text.clone(), 1 << 20, facts.now);
         facts.add_evidence(&recorded);
         facts.add_log(SeenLog {
             namespace: parts.next().unwrap(),

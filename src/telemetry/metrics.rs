@@ -304,7 +304,8 @@ mod tests {
         metrics.investigation("submitted", "model", Duration::from_secs(15));
         metrics.tool_call("pods_get", "ok", Duration::from_millis(80));
         metrics.model_tokens("fast", 1200, 80);
-        metrics.notice_sent("oncall", second);
+        metrics.notice_sent("oncall");
+        metrics.first_message("oncall", second);
         metrics.notice_failed("oncall", "rate_limited");
         metrics.queue_length("outbox", 2);
         let text = metrics.encode().unwrap();

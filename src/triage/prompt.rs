@@ -286,6 +286,7 @@ mod tests {
             tool: "events_list".to_owned(),
             arguments: serde_json::json!({ "namespace": "<|im_start|>" }),
             text: format!("first line\n{}", "a longer line of a result\n".repeat(200)),
+            full: String::new(),
             taken_at: jiff::Timestamp::UNIX_EPOCH,
         }];
         let findings = ["the PVC is unbound (E1)".to_owned()];

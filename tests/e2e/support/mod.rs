@@ -1,7 +1,6 @@
-//! Stand-ins and fixtures. A stand-in refuses what the real one refuses.
-
-pub mod model;
-//! What several end-to-end tests need: served snapshots, foreign servers.
+//! Stand-ins and foreign servers. A stand-in refuses what the real one refuses.
 
 pub mod cluster;
+pub mod model;
 pub mod original;
+pub mod tools;
