@@ -74,7 +74,8 @@ impl ChannelSettings {
                 WecomBot::new(settings, client.clone()).map_err(|error| BadChannel::Address(name, error))?,
             ),
             Self::Email(settings) => {
-                Channel::Email(Email::new(settings).map_err(|error| BadChannel::Mail(name, error))?)
+                let channel = Email::new(settings).map_err(|error| BadChannel::Mail(name, error))?;
+                Channel::Email(Box::new(channel))
             }
         })
     }
@@ -88,7 +89,7 @@ pub enum Channel {
     /// A WeCom group bot.
     WecomBot(WecomBot),
     /// Mail.
-    Email(Email),
+    Email(Box<Email>),
 }
 
 impl Channel {

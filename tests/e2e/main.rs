@@ -3,4 +3,5 @@
 
 mod kubernetes_mcp_server;
 mod model;
+mod channels;
 mod support;

@@ -1,0 +1,343 @@
+//! Every channel sends what its product accepts, reads what it answers, and says what to do when it fails.
+
+use std::time::Duration;
+
+use firstlook::notify::channel::{Channel, ChannelSettings};
+use firstlook::notify::notice::Notice;
+use firstlook::notify::post;
+use firstlook::notify::send::{Form, Reason, SendError};
+use serde_json::{Value, json};
+
+use crate::support::feishu::Feishu;
+use crate::support::smtp::{SmtpServer, self_signed};
+use crate::support::wecom::Wecom;
+use crate::support::{Fault, card, notice, notices};
+
+fn channel(settings: Value) -> Channel {
+    let settings: ChannelSettings = serde_json::from_value(settings).expect("settings");
+    settings.build(&post::client().expect("a client")).expect("a channel")
+}
+
+fn feishu(bot: &Feishu) -> Channel {
+    channel(json!({"type": "feishu-bot", "name": "oncall", "url": bot.url()}))
+}
+
+fn wecom(bot: &Wecom) -> Channel {
+    channel(json!({"type": "wecom-bot", "name": "ops", "url": bot.url()}))
+}
+
+fn mail(smtp: &str, to: &[&str]) -> Channel {
+    channel(json!({"type": "email", "name": "mail", "smtp": smtp, "from": "Firstlook <fl@example.com>", "to": to}))
+}
+
+async fn refusal(channel: &Channel, notice: &Notice) -> SendError {
+    channel.send(notice).await.expect_err("the message is refused")
+}
+
+#[tokio::test]
+async fn feishu_accepts_every_notice_in_full() {
+    let bot = Feishu::with(Some("demo"), None).await.without_rate_limit();
+    let channel = channel(json!({"type": "feishu-bot", "name": "oncall", "url": bot.url(), "secret": "demo"}));
+    for (name, notice) in notices() {
+        assert_eq!(channel.send(&notice).await.unwrap_or_else(|error| panic!("{name}: {error}")), Form::Full, "{name}");
+    }
+    assert_eq!(bot.accepted().len(), notices().len());
+    assert!(bot.refused().is_empty(), "{:?}", bot.refused());
+    assert_eq!(bot.accepted()[0]["msg_type"], "interactive");
+}
+
+#[tokio::test]
+async fn feishu_says_what_to_do_about_a_wrong_signature() {
+    let bot = Feishu::with(Some("right"), None).await;
+    let channel = channel(json!({"type": "feishu-bot", "name": "oncall", "url": bot.url(), "secret": "wrong-secret"}));
+    let error = refusal(&channel, &notice("diagnosis-pvc.zh")).await;
+    assert_eq!(error.reason, Reason::Auth);
+    assert!(error.detail.contains("19021") && error.detail.contains("`secret`"), "{error}");
+    assert_eq!(bot.refused().len(), 1, "a plainer card would not be signed any better");
+}
+
+#[tokio::test]
+async fn feishu_gets_its_keyword() {
+    let bot = Feishu::with(None, Some("生产:告警")).await;
+    let without = refusal(&feishu(&bot), &notice("resolved.en")).await;
+    assert_eq!(without.reason, Reason::Rejected);
+    assert!(without.detail.contains("`keyword`"), "{without}");
+    let settings = json!({"type": "feishu-bot", "name": "oncall", "url": bot.url(), "keyword": "生产:告警"});
+    assert_eq!(channel(settings).send(&notice("resolved.en")).await.expect("accepted"), Form::Full);
+}
+
+#[tokio::test]
+async fn feishu_gets_a_plainer_form_of_what_it_refuses() {
+    let bot = Feishu::start().await;
+    bot.fail([Fault::Code(11246, "card content invalid")]);
+    assert_eq!(feishu(&bot).send(&notice("diagnosis-pvc.en")).await.expect("accepted"), Form::Compact);
+    bot.fail([Fault::Code(19036, "too large"), Fault::Code(230_099, "ErrCode: 11310")]);
+    assert_eq!(feishu(&bot).send(&notice("diagnosis-pvc.en")).await.expect("accepted"), Form::Plain);
+    let text = bot.accepted()[1]["content"]["text"].as_str().expect("text").to_owned();
+    assert!(text.contains("test-data") && text.contains("3f9a12bc"), "{text}");
+    bot.fail(vec![Fault::Code(9499, "Bad Request"); 3]);
+    assert_eq!(refusal(&feishu(&bot), &notice("diagnosis-pvc.en")).await.reason, Reason::Rejected);
+}
+
+#[tokio::test]
+async fn feishu_is_given_time_when_it_asks_for_it() {
+    let bot = Feishu::start().await;
+    let channel = feishu(&bot);
+    for _ in 0..5 {
+        channel.send(&notice("resolved.en")).await.expect("within the rate");
+    }
+    let error = refusal(&channel, &notice("resolved.en")).await;
+    assert_eq!(error.reason, Reason::RateLimited, "the sixth in a second: {error}");
+    assert!(error.retry_after >= Some(Duration::from_secs(1)));
+    assert!(channel.pace().iter().any(|quota| quota.messages == 5 && quota.per == Duration::from_secs(1)));
+}
+
+#[tokio::test]
+async fn the_stand_in_refuses_the_cards_feishu_refuses() {
+    let bot = Feishu::start().await.without_rate_limit();
+    feishu(&bot).send(&notice("diagnosis-pvc.en")).await.expect("accepted");
+    let card = bot.accepted()[0]["card"].clone();
+    assert_eq!(card::check(&card), Ok(()));
+    let broken = |change: &dyn Fn(&mut Value)| {
+        let mut card = card.clone();
+        change(&mut card);
+        card::check(&card).expect_err("Feishu refuses this card")
+    };
+    broken(&|card| card["config"]["wide_screen_mode"] = json!(true));
+    broken(&|card| card["body"]["elements"][0]["href"] = json!({}));
+    broken(&|card| card["body"]["elements"][0]["tag"] = json!("note"));
+    broken(&|card| card["header"]["template"] = json!("#ff0000"));
+    broken(&|card| card["body"]["elements"][0]["content"] = json!("![x](https://evil.example)"));
+    broken(&|card| card["body"]["elements"][3]["header"]["padding"] = json!("4px 8px"));
+    broken(&|card| card["body"]["elements"] = json!(vec![json!({"tag": "hr"}); 201]));
+    let client = post::client().expect("a client");
+    let large = json!({"msg_type": "text", "content": {"text": "x".repeat(21_000)}});
+    let answer: Value = client.post(bot.url()).json(&large).send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["code"], 19036);
+}
+
+#[tokio::test]
+async fn wecom_accepts_every_notice_without_a_mention() {
+    let bot = Wecom::start().await.without_rate_limit();
+    for (name, notice) in notices() {
+        wecom(&bot).send(&notice).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    assert_eq!(bot.accepted().len(), notices().len());
+    assert!(bot.refused().is_empty(), "{:?}", bot.refused());
+    assert!(bot.accepted().iter().all(|message| message["msgtype"] == "markdown_v2"));
+}
+
+#[tokio::test]
+async fn wecom_gets_a_shorter_form_of_what_it_refuses() {
+    let bot = Wecom::start().await;
+    bot.fail([Fault::Code(40058, "markdown_v2.content exceed max length 4096")]);
+    assert_eq!(wecom(&bot).send(&notice("diagnosis-pvc.zh")).await.expect("accepted"), Form::Compact);
+    let content = bot.accepted()[0]["markdown_v2"]["content"].as_str().expect("markdown").to_owned();
+    assert!(content.len() <= 1_900 && content.contains("根本原因"), "half the size: {} bytes", content.len());
+    bot.fail([Fault::Code(40008, "invalid message type"), Fault::Code(45002, "content size out of limit")]);
+    assert_eq!(wecom(&bot).send(&notice("diagnosis-pvc.zh")).await.expect("accepted"), Form::Plain);
+    assert_eq!(bot.accepted()[1]["msgtype"], "text");
+}
+
+#[tokio::test]
+async fn wecom_is_given_a_minute_after_twenty_messages() {
+    let bot = Wecom::start().await;
+    let channel = wecom(&bot);
+    for _ in 0..20 {
+        channel.send(&notice("resolved.zh")).await.expect("within the rate");
+    }
+    let error = refusal(&channel, &notice("resolved.zh")).await;
+    assert_eq!(error.reason, Reason::RateLimited, "{error}");
+    assert!(error.retry_after >= Some(Duration::from_secs(60)));
+}
+
+#[tokio::test]
+async fn wecom_says_what_to_do_about_a_wrong_key() {
+    let bot = Wecom::start().await;
+    let url = bot.url().replace("0ec2sifa5aaa", "0ec2sifa5aab");
+    let error =
+        refusal(&channel(json!({"type": "wecom-bot", "name": "ops", "url": url})), &notice("resolved.zh")).await;
+    assert_eq!(error.reason, Reason::Auth);
+    assert!(error.detail.contains("`url`"), "{error}");
+}
+
+#[tokio::test]
+async fn failures_on_the_way_are_retryable() {
+    let (feishu_bot, wecom_bot) = (Feishu::start().await, Wecom::start().await);
+    feishu_bot.fail([Fault::Status(502)]);
+    wecom_bot.fail([Fault::Status(503)]);
+    let nobody = json!({"type": "feishu-bot", "name": "oncall", "url": "http://127.0.0.1:9/open-apis/bot/v2/hook/x"});
+    for (channel, reason) in
+        [(feishu(&feishu_bot), Reason::Server), (wecom(&wecom_bot), Reason::Server), (channel(nobody), Reason::Network)]
+    {
+        let error = refusal(&channel, &notice("resolved.en")).await;
+        assert_eq!(error.reason, reason, "{error}");
+        assert!(error.reason.is_retryable());
+    }
+}
+
+#[tokio::test]
+async fn no_failure_ever_tells_a_secret() {
+    const SECRETS: [&str; 5] = ["f00dcafe-1234", "0ec2sifa5aaa", "signing-secret", "mail-p@ssword", "mail-p%40ssword"];
+    let (feishu_bot, wecom_bot) = (Feishu::start().await, Wecom::start().await);
+    feishu_bot.fail([Fault::Echo(19001), Fault::Echo(19021), Fault::Echo(9499), Fault::Echo(9499), Fault::Echo(9499)]);
+    wecom_bot.fail([Fault::Echo(93000), Fault::Echo(45009), Fault::Echo(-1)]);
+    let signed = json!({"type": "feishu-bot", "name": "oncall", "url": feishu_bot.url(), "secret": "signing-secret"});
+    let server = SmtpServer::start(&["--login", "someone:else"]);
+    let login = mail(&format!("smtp://user:mail-p%40ssword@{}", server.address()), &["a@example.com"]);
+    let gone_feishu =
+        channel(json!({"type": "feishu-bot", "name": "x", "url": "http://127.0.0.1:9/hook/f00dcafe-1234"}));
+    let gone_wecom = channel(json!({"type": "wecom-bot", "name": "x", "url": "http://127.0.0.1:9/?key=0ec2sifa5aaa"}));
+    let gone_mail = mail("smtp://user:mail-p%40ssword@127.0.0.1:9", &["a@example.com"]);
+    let signed = channel(signed);
+    let wecom_bot = wecom(&wecom_bot);
+    let mut told = Vec::new();
+    for channel in
+        [&signed, &signed, &signed, &wecom_bot, &wecom_bot, &wecom_bot, &login, &gone_feishu, &gone_wecom, &gone_mail]
+    {
+        let error = refusal(channel, &notice("resolved.en")).await;
+        told.push(format!("{error} {error:?} {channel:?}"));
+    }
+    for bad in [
+        json!({"type": "feishu-bot", "name": "x", "url": "f00dcafe-1234"}),
+        json!({"type": "email", "name": "x", "smtp": "imap://user:mail-p%40ssword@host", "from": "a@b.c", "to": ["a@b.c"]}),
+        json!({"type": "email", "name": "x", "smtp": "smtp://user:mail-p%40ssword@host?tls=maybe", "from": "a@b.c", "to": ["a@b.c"]}),
+    ] {
+        let settings: ChannelSettings = serde_json::from_value(bad).expect("settings");
+        told.push(format!("{settings:?}"));
+        let error = settings.build(&post::client().expect("a client")).expect_err("these settings cannot work");
+        told.push(format!("{error} {error:?}"));
+    }
+    for text in told {
+        for secret in SECRETS {
+            assert!(!text.contains(secret), "{secret} is told in: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mail_threads_with_its_incident_and_stops_auto_replies() {
+    let server = SmtpServer::start(&[]);
+    let channel = mail(&format!("smtp://{}", server.address()), &["a@example.com"]);
+    for name in ["diagnosis-pvc.zh", "resolved.zh"] {
+        assert_eq!(channel.send(&notice(name)).await.expect("accepted"), Form::Full);
+    }
+    let mails = server.received(2);
+    assert_eq!(mails.len(), 2);
+    let root = "<inc-0193a5b27c1e7d3a9f005d2e3f9a12bc@example.com>";
+    for mail in &mails {
+        assert_eq!(mail.header("In-Reply-To"), root);
+        assert_eq!(mail.header("References"), root);
+        assert_eq!(mail.header("Auto-Submitted"), "auto-generated");
+        assert_eq!(mail.header("X-Auto-Response-Suppress"), "All");
+        assert_eq!(mail.header("Subject"), mails[0].header("Subject"), "one subject for the whole incident");
+        assert_eq!(mail.parts, ["multipart/alternative", "text/plain", "text/html"]);
+    }
+    assert_ne!(mails[0].header("Message-ID"), mails[1].header("Message-ID"));
+    assert_eq!(mails[0].header("Subject"), "[Firstlook] aiops (事件 3f9a12bc)");
+    assert!(mails[0].text.as_ref().is_some_and(|text| text.contains("根本原因")));
+    assert!(mails[0].html.as_ref().is_some_and(|html| html.contains("根本原因")));
+}
+
+#[tokio::test]
+async fn one_bad_recipient_does_not_keep_the_mail_from_the_others() {
+    let server = SmtpServer::start(&[]);
+    let channel =
+        mail(&format!("smtp://{}", server.address()), &["unknown@example.com", "a@example.com", "b@example.com"]);
+    assert_eq!(channel.send(&notice("resolved.en")).await.expect("two of three"), Form::Full);
+    let served: Vec<_> = server.received(2).into_iter().flat_map(|mail| mail.to).collect();
+    assert_eq!(served, ["a@example.com", "b@example.com"]);
+    let only = mail(&format!("smtp://{}", server.address()), &["unknown@example.com"]);
+    assert_eq!(refusal(&only, &notice("resolved.en")).await.reason, Reason::Rejected);
+}
+
+#[tokio::test]
+async fn a_mail_sent_again_goes_only_to_those_without_it() {
+    let server = SmtpServer::start(&[]);
+    let channel =
+        mail(&format!("smtp://{}", server.address()), &["a@example.com", "busy@example.com", "unknown@example.com"]);
+    let error = refusal(&channel, &notice("resolved.en")).await;
+    assert!(error.reason.is_retryable(), "{error}");
+    channel.send(&notice("resolved.en")).await.expect("the busy one takes it now");
+    let mails = server.received(2);
+    let served: Vec<_> = mails.iter().flat_map(|mail| &mail.to).collect();
+    assert_eq!(served, ["a@example.com", "busy@example.com"], "nobody got it twice");
+    assert_eq!(mails[0].header("Message-ID"), mails[1].header("Message-ID"));
+}
+
+#[tokio::test]
+async fn a_mail_too_large_for_the_server_is_sent_as_text() {
+    let server = SmtpServer::start(&["--size", "6000"]);
+    let channel = mail(&format!("smtp://{}", server.address()), &["a@example.com"]);
+    assert_eq!(channel.send(&notice("diagnosis-pvc.en")).await.expect("accepted"), Form::Plain);
+    let mails = server.received(1);
+    assert_eq!(mails[0].parts, ["text/plain"]);
+    assert!(mails[0].text.as_ref().is_some_and(|text| text.contains("test-data")));
+}
+
+#[tokio::test]
+async fn a_login_works_and_a_wrong_one_says_so() {
+    let server = SmtpServer::start(&["--login", "user:p@ss"]);
+    let right = mail(&format!("smtp://user:p%40ss@{}", server.address()), &["a@example.com"]);
+    right.send(&notice("resolved.en")).await.expect("accepted");
+    let wrong = mail(&format!("smtp://user:wrong@{}", server.address()), &["a@example.com"]);
+    let error = refusal(&wrong, &notice("resolved.en")).await;
+    assert_eq!(error.reason, Reason::Auth, "{error}");
+    assert!(error.detail.contains("`smtp`"), "{error}");
+}
+
+#[tokio::test]
+async fn no_mail_goes_out_in_the_clear_when_tls_is_required() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let certificate = self_signed(folder.path());
+    let certificate = certificate.to_str().expect("a path");
+    let plain = SmtpServer::start(&[]);
+    let starttls = SmtpServer::start(&["--tls", "starttls", "--certificate", certificate]);
+    let implicit = SmtpServer::start(&["--tls", "implicit", "--certificate", certificate]);
+    for (server, url) in [
+        (&plain, format!("smtp://{}?tls=required", plain.address())),
+        (&plain, format!("smtps://{}", plain.address())),
+        (&starttls, format!("smtp://{}?tls=required", starttls.address())),
+        (&starttls, format!("smtp://{}", starttls.address())),
+        (&implicit, format!("smtps://{}", implicit.address())),
+    ] {
+        refusal(&mail(&url, &["a@example.com"]), &notice("resolved.en")).await;
+        assert!(server.received(0).is_empty(), "{url} let a mail out");
+    }
+}
+
+/// TLS that works needs a trusted certificate, and trust is read from the environment of a process: this test runs
+/// itself again in one that trusts the server's.
+#[tokio::test]
+async fn mail_goes_over_tls_to_a_trusted_server() {
+    if let Ok(url) = std::env::var("FIRSTLOOK_TEST_SMTP") {
+        mail(&url, &["a@example.com"]).send(&notice("resolved.en")).await.expect("accepted over TLS");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let certificate = self_signed(folder.path());
+    let trusted = folder.path().join("certificate.pem");
+    for (kind, scheme, query) in [("starttls", "smtp", "?tls=required"), ("implicit", "smtps", "")] {
+        let server = SmtpServer::start(&["--tls", kind, "--certificate", certificate.to_str().expect("a path")]);
+        let child = tokio::process::Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "channels::mail_goes_over_tls_to_a_trusted_server"])
+            .env("FIRSTLOOK_TEST_SMTP", format!("{scheme}://{}{query}", server.address()))
+            .env("SSL_CERT_FILE", &trusted)
+            .output();
+        let ended = child.await.expect("the child runs");
+        assert!(ended.status.success(), "{kind}: {}", String::from_utf8_lossy(&ended.stdout));
+        assert!(server.received(1).iter().all(|mail| mail.secure), "{kind}");
+        assert_eq!(server.received(1).len(), 1, "{kind}");
+    }
+}
+
+#[test]
+fn settings_are_plain_and_strict() {
+    let unknown = json!({"type": "wecom-bot", "name": "ops", "url": "https://example.com", "secrte": "x"});
+    let error = serde_json::from_value::<ChannelSettings>(unknown).expect_err("an unknown key");
+    assert!(error.to_string().contains("secrte"), "{error}");
+    let nobody = json!({"type": "email", "name": "mail", "smtp": "smtp://localhost", "from": "a@b.c", "to": []});
+    let settings: ChannelSettings = serde_json::from_value(nobody).expect("settings");
+    assert_eq!(settings.name(), "mail");
+    assert!(settings.build(&post::client().expect("a client")).is_err(), "nobody would get it");
+}
