@@ -300,6 +300,37 @@ async fn a_slow_model_is_asked_for_its_answer_in_time() {
     assert_eq!(outcome.stop, Stop::Submitted);
 }
 
+/// A slow first model, and the script that takes over from it.
+struct TakesOver(Script, AtomicUsize);
+
+impl Model for TakesOver {
+    fn name(&self) -> &str {
+        if self.1.load(Ordering::SeqCst) == 0 { "slow" } else { "quick" }
+    }
+
+    fn context_tokens(&self) -> usize {
+        32_768
+    }
+
+    async fn complete(&self, request: &Request, deadline: Instant) -> Result<Reply, ModelError> {
+        if self.1.fetch_add(1, Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
+        self.0.complete(request, deadline).await
+    }
+}
+
+#[tokio::test]
+async fn time_lost_on_a_model_that_failed_does_not_hurry_the_next() {
+    let models = TakesOver(Script::new([look("a"), submits()]), AtomicUsize::new(0));
+    let (answer, envelope) = (tool(), Envelope::new());
+    let budget = Budget { deadline: seconds(1.0), ..Budget::default() };
+    let task = Task { system: "s", prompt: "p", answer: &answer, budget: &budget, envelope: &envelope, lang: Lang::Zh };
+    let outcome = run(&models, &Cluster::default(), task).await;
+    assert_eq!((outcome.stop, outcome.model.as_str()), (Stop::Submitted, "quick"));
+    assert_eq!(models.0.offered(1).len(), 3, "600 ms are enough for many quick turns");
+}
+
 #[tokio::test]
 async fn a_tool_that_hangs_leaves_time_for_the_answer() {
     let hanging = calls(&[("pods_get", json!({ "wait_ms": 60_000 })), ("pods_get", json!({ "name": "a" }))]);

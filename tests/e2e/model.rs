@@ -357,7 +357,8 @@ async fn the_next_model_answers_for_one_that_cannot() {
         Client::new(ModelConfig { name: name.to_owned(), ..config(&server.url()) }).unwrap()
     };
     let models = Fallback::new(Arc::new([named("r1", &first), named("qwen", &second)])).unwrap();
-    let outcome = investigate(&models, &Cluster(10)).await;
+    // In the service every triage is a task of its own.
+    let outcome = tokio::spawn(async move { investigate(&models, &Cluster(10)).await }).await.unwrap();
     assert_eq!((outcome.stop, outcome.model.as_str()), (Stop::Submitted, "qwen"));
     assert_eq!((first.asked().len(), second.asked().len()), (1, 2));
 }
