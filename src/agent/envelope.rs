@@ -142,6 +142,19 @@ mod tests {
         assert_ne!(envelope.tag(), Envelope::new().tag());
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_keeps_its_teeth(parts in proptest::collection::vec(proptest::sample::select(vec![
+            "<|", "|>", "<", "</", "｜", "tool_call", "think", ">", "[", "INST]", "\u{200b}", "\u{1b}[31m", "x", " ", "\n",
+        ]), 0..20)) {
+            let text = defang(&parts.concat());
+            for teeth in ["<|", "<｜", "<tool_call>", "</tool_call>", "<think>", "</think>", "[INST]", "\u{200b}", "\u{1b}"] {
+                proptest::prop_assert!(!text.contains(teeth), "{:?} in {:?}", teeth, text);
+            }
+            proptest::prop_assert_eq!(defang(&text), text, "once is enough");
+        }
+    }
+
     #[test]
     fn long_hostile_text_takes_no_time() {
         let text = "<｜<|[INST<tool_".repeat(60_000);

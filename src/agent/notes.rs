@@ -14,8 +14,8 @@ impl Notes<'_> {
     pub(super) fn last_turn(&self) -> String {
         let answer = self.answer;
         self.lang.pick(
-            format!("预算即将用完，这是最后一轮：请只根据已有证据调用 {answer} 提交结论。还没查到的内容如实写进 data_gaps，不要猜测。"),
-            format!("The budget is nearly spent and this is the last turn: call {answer} now, from the evidence you have. Put what you could not check into data_gaps; do not guess."),
+            format!("预算即将用完，这是最后一轮：请只根据已有证据调用 {answer} 提交结论。没查到的内容如实说明，不要猜测。"),
+            format!("The budget is nearly spent and this is the last turn: call {answer} now, from the evidence you have. Say what you could not check; do not guess."),
         )
     }
 
@@ -103,8 +103,8 @@ impl Notes<'_> {
 
     pub(super) fn withheld(&self) -> String {
         self.lang.pick(
-            "（模型服务商的内容审查拒绝了这段结果，已移除；请在 data_gaps 中说明。）".to_owned(),
-            "(The model provider's content filter refused this result, so it was removed; say so in data_gaps.)"
+            "（模型服务商的内容审查拒绝了这段结果，已移除；请在结论中如实说明。）".to_owned(),
+            "(The model provider's content filter refused this result, so it was removed; say so in your conclusion.)"
                 .to_owned(),
         )
     }

@@ -1,6 +1,7 @@
 //! One run of the loop, turn by turn, until it is answered or a bound holds.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -107,13 +108,16 @@ where
     async fn turn(&mut self) -> Flow<T> {
         let started = Instant::now();
         let request = self.request();
+        let asked = self.model.name().to_owned();
         let reply = match self.model.complete(&request, self.clock.deadline()).await {
             Ok(reply) => reply,
             Err(error) => return self.react(error),
         };
         self.count(&request, &reply);
         let flow = self.take(reply).await;
-        self.clock.note_turn(started.elapsed());
+        // When another model took over, this turn's time says nothing about the turns to come.
+        let took = if asked == self.model.name() { started.elapsed() } else { Duration::ZERO };
+        self.clock.note_turn(took);
         flow
     }
 

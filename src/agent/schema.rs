@@ -1,4 +1,4 @@
-//! JSON schemas that every provider accepts, and the two slips of models that a schema can forgive.
+//! JSON schemas that every provider accepts, and slips of models that a schema can forgive.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
@@ -70,14 +70,13 @@ fn plain_enum(object: &mut Map<String, Value>) {
     object.insert("description".to_owned(), description.into());
 }
 
-/// Forgives two slips that mean no harm: `null` for an absent key, and a list or object sent as its own JSON text.
+/// Forgives slips that mean no harm, because each would cost a turn: `null` for an absent key, a list or object sent as
+/// its own JSON text, one sentence where a list of them is wanted, and an enum value in other capitals.
 pub(super) fn forgive(schema: &Value, value: &mut Value) {
-    let wanted = schema.get("type").and_then(Value::as_str).unwrap_or_default();
-    if let (Value::String(text), "array" | "object") = (&*value, wanted) {
-        match serde_json::from_str::<Value>(text) {
-            Ok(decoded) if decoded.is_array() || decoded.is_object() => *value = decoded,
-            _ => {}
-        }
+    if let Value::String(text) = value
+        && let Some(meant) = meant_by(schema, text)
+    {
+        *value = meant;
     }
     match value {
         Value::Object(object) => {
@@ -94,6 +93,27 @@ pub(super) fn forgive(schema: &Value, value: &mut Value) {
             }
         }
         _ => {}
+    }
+}
+
+/// What a text stands for where the schema wants something else.
+fn meant_by(schema: &Value, text: &str) -> Option<Value> {
+    let wanted = schema.get("type").and_then(Value::as_str)?;
+    let decoded = || serde_json::from_str::<Value>(text).ok();
+    match wanted {
+        "object" => decoded().filter(Value::is_object),
+        "array" => decoded().filter(Value::is_array).or_else(|| {
+            let of_texts = schema.pointer("/items/type").is_some_and(|kind| kind == "string");
+            (of_texts && !text.trim().is_empty()).then(|| vec![Value::from(text)].into())
+        }),
+        "string" => {
+            let allowed = schema.get("enum")?.as_array()?;
+            allowed
+                .iter()
+                .find(|value| value.as_str().is_some_and(|name| name.eq_ignore_ascii_case(text.trim())))
+                .cloned()
+        }
+        _ => None,
     }
 }
 
@@ -132,15 +152,21 @@ mod tests {
     }
 
     #[test]
-    fn two_slips_are_forgiven_and_no_others() {
+    fn harmless_slips_are_forgiven_and_no_others() {
         let schema = parameters_of::<Diagnosis>();
         let mut value = json!({
-            "headline": "[not a list]", "causes": "[{\"summary\":\"s\",\"code\":null,\"resource\":{\"kind\":\"Pod\",\"name\":\"a\"}}]",
-            "steps": "restart it", "impact": null
+            "verdict": "Fault", "headline": "[not a list]", "impact": null, "steps": "restart it",
+            "causes": "[{\"summary\":\"s\",\"code\":null,\"confidence\":\"HIGH\"}]",
+            "unresolved": "who deleted it?", "data_gaps": " ",
         });
         forgive(&schema, &mut value);
-        assert_eq!(value["causes"][0], json!({"summary": "s", "resource": {"kind": "Pod", "name": "a"}}));
-        assert_eq!((value["headline"].as_str(), value["steps"].as_str()), (Some("[not a list]"), Some("restart it")));
-        assert!(value.get("impact").is_none());
+        assert_eq!(
+            value,
+            json!({
+                "verdict": "fault", "headline": "[not a list]", "steps": "restart it",
+                "causes": [{ "summary": "s", "confidence": "high" }],
+                "unresolved": ["who deleted it?"], "data_gaps": " ",
+            })
+        );
     }
 }

@@ -254,6 +254,15 @@ async fn a_model_that_goes_on_looking_in_the_last_turn_looks_at_nothing() {
 }
 
 #[tokio::test]
+async fn a_bad_submission_in_the_last_turn_does_not_open_the_tools_again() {
+    let both = calls(&[(SUBMIT, json!({})), ("pods_get", json!({ "name": "a" }))]);
+    let (script, cluster) = (Script::new([look("a"), both, submits()]), Cluster::default());
+    let outcome = run_with(&script, &cluster, &Budget { max_tool_calls: 1, ..Budget::default() }).await;
+    assert_eq!((outcome.stop, cluster.executed().len()), (Stop::Submitted, 1));
+    assert!(script.results(2)[2].contains("not available now. Available: submit_diagnosis"), "{:?}", script.results(2));
+}
+
+#[tokio::test]
 async fn no_more_calls_are_made_than_allowed() {
     let many: Vec<_> = (0..8).map(|n| ("pods_get", json!({ "name": format!("p{n}") }))).collect();
     let (script, cluster) = (Script::new([calls(&many), submits()]), Cluster::default());
@@ -284,11 +293,42 @@ async fn a_model_that_never_answers_costs_the_deadline_and_no_more() {
 #[tokio::test]
 async fn a_slow_model_is_asked_for_its_answer_in_time() {
     let steps = [look("a"), submits()];
-    let script = Script { pace: Duration::from_millis(200), ..Script::new(steps) };
-    let budget = Budget { deadline: seconds(0.55), ..Budget::default() };
+    let script = Script { pace: Duration::from_millis(400), ..Script::new(steps) };
+    let budget = Budget { deadline: seconds(1.1), ..Budget::default() };
     let outcome = run_with(&script, &Cluster::default(), &budget).await;
-    assert_eq!(script.offered(1), [SUBMIT], "350 ms do not carry two turns of 200 ms");
+    assert_eq!(script.offered(1), [SUBMIT], "700 ms do not carry two turns of 400 ms");
     assert_eq!(outcome.stop, Stop::Submitted);
+}
+
+/// A slow first model, and the script that takes over from it.
+struct TakesOver(Script, AtomicUsize);
+
+impl Model for TakesOver {
+    fn name(&self) -> &str {
+        if self.1.load(Ordering::SeqCst) == 0 { "slow" } else { "quick" }
+    }
+
+    fn context_tokens(&self) -> usize {
+        32_768
+    }
+
+    async fn complete(&self, request: &Request, deadline: Instant) -> Result<Reply, ModelError> {
+        if self.1.fetch_add(1, Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
+        self.0.complete(request, deadline).await
+    }
+}
+
+#[tokio::test]
+async fn time_lost_on_a_model_that_failed_does_not_hurry_the_next() {
+    let models = TakesOver(Script::new([look("a"), submits()]), AtomicUsize::new(0));
+    let (answer, envelope) = (tool(), Envelope::new());
+    let budget = Budget { deadline: seconds(1.0), ..Budget::default() };
+    let task = Task { system: "s", prompt: "p", answer: &answer, budget: &budget, envelope: &envelope, lang: Lang::Zh };
+    let outcome = run(&models, &Cluster::default(), task).await;
+    assert_eq!((outcome.stop, outcome.model.as_str()), (Stop::Submitted, "quick"));
+    assert_eq!(models.0.offered(1).len(), 3, "600 ms are enough for many quick turns");
 }
 
 #[tokio::test]
@@ -432,7 +472,7 @@ async fn a_conversation_that_is_too_long_is_shortened_once_and_closed() {
     assert_eq!(script.offered(3), [SUBMIT]);
     assert!(serde_json::to_string(&asked[3].messages[1]).unwrap().contains("E1 pods_get"));
 
-    let twice = Script::new([look("a"), fails(Class::ContextLength), fails(Class::ContextLength)]);
+    let twice = Script::new([look("a"), look("b"), fails(Class::ContextLength), fails(Class::ContextLength)]);
     let outcome = run_default(&twice, &cluster).await;
     assert_eq!((outcome.stop, outcome.error.unwrap().class), (Stop::ModelError, Class::ContextLength));
 }

@@ -47,6 +47,7 @@ impl Client {
         let endpoint = Endpoint::new(&config)?;
         // A redirect would carry the key and the conversation to another place than the configured one.
         let http = reqwest::Client::builder()
+            .user_agent(concat!("firstlook/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()
@@ -134,7 +135,7 @@ async fn ask(config: &ModelConfig, http: &reqwest::Client, request: reqwest::Req
     let idle = config.idle_timeout();
     let response = tokio::time::timeout(idle, http.execute(request))
         .await
-        .map_err(|_| fault_error(config, Fault::Silent(idle.as_secs())))?
+        .map_err(|_| fault_error(config, Fault::Silent(idle)))?
         .map_err(|error| connection_error(config, error))?;
     let status = response.status();
     if !status.is_success() {
@@ -152,7 +153,7 @@ fn metered(response: reqwest::Response, idle: Duration) -> impl Stream<Item = Re
     stream::try_unfold((response, 0_usize), move |(mut response, read)| async move {
         let chunk = tokio::time::timeout(idle, response.chunk())
             .await
-            .map_err(|_| Fault::Silent(idle.as_secs()))?
+            .map_err(|_| Fault::Silent(idle))?
             .map_err(|error| Fault::Broken(root_cause(&error)))?;
         let Some(chunk) = chunk else { return Ok(None) };
         let read = read + chunk.len();

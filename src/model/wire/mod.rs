@@ -6,6 +6,8 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -41,8 +43,8 @@ pub(super) enum Fault {
     #[error("the answer is longer than {} MiB", super::client::MAX_ANSWER_BYTES >> 20)]
     TooLong,
     /// Not one byte for a while.
-    #[error("the provider was silent for {0} s")]
-    Silent(u64),
+    #[error("the provider was silent for {0:?}")]
+    Silent(Duration),
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(String),
