@@ -1,6 +1,7 @@
 //! The HTTP side of a snapshot: reads answered, writes refused, nothing changed.
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -35,6 +36,22 @@ impl Snapshot {
         let server = Server { snapshot: self, shutdown: shutdown.clone() };
         let router = Router::new().fallback(answer).with_state(server);
         axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    }
+
+    /// Serves the snapshot on a free loopback port in the background and returns the address.
+    ///
+    /// # Errors
+    ///
+    /// When there is no port to listen on.
+    pub async fn spawn(self: Arc<Self>, shutdown: CancellationToken) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        tokio::spawn(async move {
+            if let Err(error) = self.serve(listener, shutdown).await {
+                tracing::error!(%error, "the snapshot server ended");
+            }
+        });
+        Ok(address)
     }
 }
 
@@ -92,9 +109,15 @@ fn read(server: &Server, path: ObjectPath, uri: &Uri, headers: &HeaderMap) -> Re
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let wants_table = table::wanted(accept);
     let Some(_) = path.name else {
-        let objects = snapshot.select(kind, path.namespace, &query)?;
-        let table = || table::render(kind, &objects, query.text("includeObject"), snapshot.now());
-        return Ok(json_response(if wants_table { table() } else { list(kind, &objects) }));
+        let selected = snapshot.select(kind, path.namespace, &query)?;
+        let (objects, metadata) = page(&selected, &query)?;
+        let mut document = if wants_table {
+            table::render(kind, objects, query.text("includeObject"), snapshot.now())
+        } else {
+            list(kind, objects)
+        };
+        document["metadata"] = metadata;
+        return Ok(json_response(document));
     };
     let object = snapshot.find(kind, path)?;
     if wants_table {
@@ -114,8 +137,25 @@ fn resolve<'a>(snapshot: &'a Snapshot, path: ObjectPath) -> Result<&'a Kind, Ref
 fn list(kind: &Kind, objects: &[Value]) -> Value {
     json!({
         "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
-        "metadata": {"resourceVersion": "1"}, "items": objects,
+        "items": objects,
     })
+}
+
+/// The page that `limit` and `continue` ask for, and the list's metadata. The token is the place where to go on.
+fn page<'a>(objects: &'a [Value], query: &Query) -> Result<(&'a [Value], Value), Refusal> {
+    let from = match query.text("continue") {
+        "" => 0,
+        token => token.parse().map_err(|_| Refusal::bad_request("continue key is not valid"))?,
+    };
+    let rest = objects.get(from..).unwrap_or_default();
+    let limit = query.text("limit").parse().ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let shown = &rest[..rest.len().min(limit)];
+    let mut metadata = json!({"resourceVersion": "1"});
+    if shown.len() < rest.len() {
+        metadata["continue"] = json!((from + shown.len()).to_string());
+        metadata["remainingItemCount"] = json!(rest.len() - shown.len());
+    }
+    Ok((shown, metadata))
 }
 
 /// A watch on a cluster whose clock stands still: open, and nothing ever happens.

@@ -12,7 +12,6 @@ use ::kube::{Client, Config, Discovery};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod, Secret};
-use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Snapshot;
@@ -29,10 +28,8 @@ pub(crate) struct Served {
 
 pub(crate) async fn serve_directory(directory: &Path) -> Served {
     let snapshot = Arc::new(Snapshot::load(directory).unwrap());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    tokio::spawn(snapshot.serve(listener, stop.clone()));
+    let address = snapshot.spawn(stop.clone()).await.unwrap();
     Served { address, _stop: stop.drop_guard() }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ::kube::Client;
+use futures::AsyncReadExt;
 use http::Request;
 use http::header::ACCEPT;
 use serde_json::Value;
@@ -14,6 +15,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const PAGE: usize = 500;
 /// Objects read for one list; beyond it a list is no evidence any more, only noise.
 const MOST_OBJECTS: usize = 2000;
+const JSON: &str = "application/json";
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
 /// Why a read failed. The text is what the caller reads.
@@ -28,8 +30,13 @@ pub(super) enum ReadError {
         message: String,
     },
     /// No answer.
-    #[error("cannot reach the Kubernetes API: {0}; check the API server's address, the network and the credentials")]
-    Unreachable(String),
+    #[error("cannot reach the Kubernetes API at {address}: {why}; check the address, the network and the credentials")]
+    Unreachable {
+        /// Where it was looked for.
+        address: String,
+        /// What went wrong.
+        why: String,
+    },
     /// No answer in time.
     #[error("the Kubernetes API did not answer within {} s", REQUEST_TIMEOUT.as_secs())]
     TimedOut,
@@ -54,11 +61,13 @@ pub(super) struct Query<'a> {
 #[derive(Clone)]
 pub(super) struct Cluster {
     client: Client,
+    address: String,
 }
 
 impl Cluster {
-    pub fn new(client: Client) -> Self {
-        Self { client }
+    /// A client and the address it was made for, which error texts name.
+    pub fn new(client: Client, address: String) -> Self {
+        Self { client, address }
     }
 
     /// The namespace meant when none is named.
@@ -68,37 +77,28 @@ impl Cluster {
 
     /// A JSON document.
     pub async fn document(&self, path: &str) -> Result<Value, ReadError> {
-        let text = self.read(path, "application/json").await?;
-        serde_json::from_str(&text).map_err(|error| ReadError::Unreadable(error.to_string()))
+        parse(&self.read(path, JSON).await?)
     }
 
-    /// Plain text, such as a log.
+    /// Plain text, such as a log. Bytes that are no text are replaced, not refused: logs hold anything.
     pub async fn text(&self, path: &str, parameters: &[(&str, &str)]) -> Result<String, ReadError> {
-        self.read(&with_parameters(path, parameters), "*/*").await
+        let bytes = self.read(&with_parameters(path, parameters), "*/*").await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// All objects of a collection, page by page.
-    pub async fn list(&self, path: &str, query: &Query<'_>) -> Result<Vec<Value>, ReadError> {
-        let (document, _) = self.pages(path, query, "application/json", "items").await?;
-        Ok(document)
+    /// The objects of a collection.
+    pub async fn list(&self, path: &str, query: &Query<'_>) -> Result<Collection, ReadError> {
+        self.pages(path, query, JSON, "items").await
     }
 
-    /// A collection as a server-side Table whose rows carry the full objects, and whether rows were left out.
-    pub async fn table(&self, path: &str, query: &Query<'_>) -> Result<Value, ReadError> {
-        let (rows, mut table) = self.pages(path, query, TABLE, "rows").await?;
-        table["rows"] = Value::Array(rows);
-        Ok(table)
+    /// A collection as a server-side Table, whose rows carry the full objects.
+    pub async fn table(&self, path: &str, query: &Query<'_>) -> Result<Collection, ReadError> {
+        self.pages(path, query, TABLE, "rows").await
     }
 
-    /// Follows `continue` and gathers one array; the last page comes with it, for what stands beside the array.
-    async fn pages(
-        &self,
-        path: &str,
-        query: &Query<'_>,
-        accept: &str,
-        array: &str,
-    ) -> Result<(Vec<Value>, Value), ReadError> {
-        let (mut gathered, mut next) = (Vec::new(), String::new());
+    /// Follows `continue` and gathers one array of every page.
+    async fn pages(&self, path: &str, query: &Query<'_>, accept: &str, array: &str) -> Result<Collection, ReadError> {
+        let (mut entries, mut next) = (Vec::new(), String::new());
         let page_size = PAGE.to_string();
         loop {
             let parameters = [
@@ -108,27 +108,69 @@ impl Cluster {
                 ("continue", &next),
                 ("includeObject", if array == "rows" { "Object" } else { "" }),
             ];
-            let text = self.read(&with_parameters(path, &parameters), accept).await?;
-            let mut page: Value =
-                serde_json::from_str(&text).map_err(|error| ReadError::Unreadable(error.to_string()))?;
-            if let Some(Value::Array(items)) = page.get_mut(array).map(Value::take) {
-                gathered.extend(items);
+            let mut page: Value = parse(&self.read(&with_parameters(path, &parameters), accept).await?)?;
+            if let Some(Value::Array(found)) = page.get_mut(array).map(Value::take) {
+                entries.extend(found);
             }
             next = page["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
-            if next.is_empty() || gathered.len() >= MOST_OBJECTS {
-                return Ok((gathered, page));
+            if next.is_empty() || entries.len() >= MOST_OBJECTS {
+                return Ok(Collection { entries, page });
             }
         }
     }
 
-    async fn read(&self, path: &str, accept: &str) -> Result<String, ReadError> {
+    async fn read(&self, path: &str, accept: &str) -> Result<Vec<u8>, ReadError> {
         let request = Request::get(path).header(ACCEPT, accept).body(Vec::new());
         let request = request.map_err(|error| ReadError::NotAsked(format!("{path} is no path: {error}")))?;
-        match tokio::time::timeout(REQUEST_TIMEOUT, self.client.request_text(request)).await {
-            Ok(answer) => answer.map_err(explain),
-            Err(_) => Err(ReadError::TimedOut),
+        let answer = async {
+            let body = self.client.request_stream(request).await.map_err(|error| self.explain(error))?;
+            let mut bytes = Vec::new();
+            std::pin::pin!(body).read_to_end(&mut bytes).await.map_err(|error| self.unreachable(&error))?;
+            Ok(bytes)
+        };
+        tokio::time::timeout(REQUEST_TIMEOUT, answer).await.unwrap_or(Err(ReadError::TimedOut))
+    }
+
+    fn explain(&self, error: ::kube::Error) -> ReadError {
+        match error {
+            // The API server's own "Unauthorized" tells nobody what to do; this is how kubectl says it.
+            ::kube::Error::Api(status) if status.code == 401 => ReadError::Refused {
+                code: status.code,
+                message: "the server has asked for the client to provide credentials".to_owned(),
+            },
+            ::kube::Error::Api(status) => ReadError::Refused { code: status.code, message: status.message },
+            other => self.unreachable(&other),
         }
     }
+
+    fn unreachable(&self, error: &dyn std::error::Error) -> ReadError {
+        ReadError::Unreachable { address: self.address.clone(), why: root_cause(error) }
+    }
+}
+
+/// The gathered entries of a collection, and the last page for what stands beside them.
+pub(super) struct Collection {
+    /// Objects, or rows of a Table.
+    pub entries: Vec<Value>,
+    /// The last page without its entries.
+    pub page: Value,
+}
+
+impl Collection {
+    /// Says that entries were left out, empty when none were.
+    pub fn left_out(&self) -> String {
+        if self.page["metadata"]["continue"].as_str().unwrap_or_default().is_empty() {
+            return String::new();
+        }
+        let shown = self.entries.len();
+        format!(
+            "# Only the first {shown} are shown; narrow the list with a namespace, a labelSelector or a fieldSelector\n"
+        )
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Value, ReadError> {
+    serde_json::from_slice(bytes).map_err(|error| ReadError::Unreadable(error.to_string()))
 }
 
 fn with_parameters(path: &str, parameters: &[(&str, &str)]) -> String {
@@ -136,14 +178,6 @@ fn with_parameters(path: &str, parameters: &[(&str, &str)]) -> String {
     query.extend_pairs(parameters.iter().filter(|(_, value)| !value.is_empty()));
     let query = query.finish();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
-}
-
-fn explain(error: ::kube::Error) -> ReadError {
-    match error {
-        ::kube::Error::Api(status) => ReadError::Refused { code: status.code, message: status.message },
-        ::kube::Error::FromUtf8(error) => ReadError::Unreadable(error.to_string()),
-        other => ReadError::Unreachable(root_cause(&other)),
-    }
 }
 
 /// The innermost error: "connection refused" helps, the layers around it do not.

@@ -21,15 +21,16 @@ impl Toolset {
             namespace => format!("/api/v1/namespaces/{namespace}/events"),
         };
         let query = Query { fields, ..Query::default() };
-        let mut events = self.cluster.list(&path, &query).await.map_err(|error| failed(error.to_string()))?;
-        if events.is_empty() {
-            return Ok(Success::items("# No events found", events));
+        let mut found = self.cluster.list(&path, &query).await.map_err(|error| failed(error.to_string()))?;
+        let left_out = found.left_out();
+        if found.entries.is_empty() {
+            return Ok(Success::items("# No events found", found.entries));
         }
-        events.iter_mut().for_each(strip);
-        events.sort_by_cached_key(|event| moment(event).unwrap_or(Timestamp::MIN));
-        let shown: Vec<Value> = events.iter().map(shown).collect();
-        let text = format!("# The following events (YAML format) were found:\n{}", to_yaml(&Value::Array(shown)));
-        Ok(Success::items(text, events))
+        found.entries.iter_mut().for_each(strip);
+        found.entries.sort_by_cached_key(|event| moment(event).unwrap_or(Timestamp::MIN));
+        let yaml = to_yaml(&found.entries.iter().map(shown).collect());
+        let text = format!("# The following events (YAML format) were found:\n{yaml}{left_out}");
+        Ok(Success::items(text, found.entries))
     }
 }
 

@@ -55,7 +55,7 @@ impl Toolset {
     ///
     /// When there is no usable configuration; the error says which and what to do.
     pub async fn connect(source: ClusterSource) -> Result<Self, KubeError> {
-        let cluster = Cluster::new(source.client().await?);
+        let cluster = source.open().await?;
         Ok(Self { cluster, kinds: Arc::default(), tools: Arc::new(catalog::tools()) })
     }
 

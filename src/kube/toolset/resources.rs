@@ -45,10 +45,9 @@ impl Toolset {
         query: &Query<'_>,
     ) -> Result<Success, ReadError> {
         let kind = self.readable(api_version, kind).await?;
-        let mut table = self.cluster.table(&kind.collection(path_segment(namespace)?), query).await?;
-        let text = text_table::print(&table, &kind.api_version, &kind.kind);
-        let rows = table["rows"].as_array_mut().into_iter().flatten();
-        let objects = rows.map(|row| {
+        let table = self.cluster.table(&kind.collection(path_segment(namespace)?), query).await?;
+        let text = text_table::print(&table, &kind.api_version, &kind.kind) + &table.left_out();
+        let objects = table.entries.into_iter().map(|mut row| {
             let mut object = row["object"].take();
             strip(&mut object);
             object

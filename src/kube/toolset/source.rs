@@ -8,6 +8,8 @@ use ::kube::config::{KubeConfigOptions, Kubeconfig};
 use ::kube::{Client, Config};
 use thiserror::Error;
 
+use super::cluster::Cluster;
+
 /// Preparing a connection may run a login helper; start-up waits no longer than this for it.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A host that does not take a connection by then is down.
@@ -64,14 +66,22 @@ pub enum KubeError {
 }
 
 impl ClusterSource {
-    /// A client for the cluster, without asking it anything.
-    pub(super) async fn client(self) -> Result<Client, KubeError> {
+    /// A connection to the cluster, without asking it anything.
+    pub(super) async fn open(self) -> Result<Cluster, KubeError> {
         let mut config = self.config().await?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
+        let url = &config.cluster_url;
+        // Without the user and password a URL may carry.
+        let address = format!(
+            "{}://{}{}",
+            url.scheme_str().unwrap_or("https"),
+            url.host().unwrap_or_default(),
+            url.port().map_or_else(String::new, |port| format!(":{port}"))
+        );
         // Login helpers run while the client is built, and they may hang.
         let built = tokio::task::spawn_blocking(move || Client::try_from(config));
         let why = match tokio::time::timeout(PREPARE_TIMEOUT, built).await {
-            Ok(Ok(Ok(client))) => return Ok(client),
+            Ok(Ok(Ok(client))) => return Ok(Cluster::new(client, address)),
             Ok(Ok(Err(error))) => error.to_string(),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no login within {} s", PREPARE_TIMEOUT.as_secs()),

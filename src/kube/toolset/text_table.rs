@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::cluster::Collection;
+
 /// Blanks between columns.
 const PADDING: usize = 3;
 /// The least a column takes, blanks included.
@@ -47,13 +49,13 @@ fn width(lines: &[Line], index: usize, column: usize) -> usize {
 }
 
 /// A server-side Table as text; empty when it has no rows.
-pub(super) fn print(table: &Value, api_version: &str, kind: &str) -> String {
-    let rows = table["rows"].as_array().map_or(&[][..], Vec::as_slice);
+pub(super) fn print(table: &Collection, api_version: &str, kind: &str) -> String {
+    let rows = &table.entries;
     if rows.is_empty() {
         return String::new();
     }
     let namespaced = rows.iter().any(|row| metadata(row, "namespace").is_some());
-    let names = table["columnDefinitions"].as_array().into_iter().flatten();
+    let names = table.page["columnDefinitions"].as_array().into_iter().flatten();
     let names = names.map(|column| column["name"].as_str().unwrap_or_default().to_uppercase());
     let mut header: Vec<String> = namespaced.then(|| "NAMESPACE".to_owned()).into_iter().collect();
     header.extend(["APIVERSION".to_owned(), "KIND".to_owned()]);
@@ -98,6 +100,7 @@ fn labels(row: &Value) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 
@@ -105,14 +108,13 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let table = json!({
-            "columnDefinitions": [{"name": "Name"}, {"name": "Age"}],
-            "rows": [{"cells": ["a-long-name", "8m"], "object": {"metadata": {"labels": {"b": "2", "a": "1"}}}},
-                {"cells": ["b\nc", 3], "object": {"metadata": {}}}],
-        });
+        let page = json!({"columnDefinitions": [{"name": "Name"}, {"name": "Age"}]});
+        let rows = json!([{"cells": ["a-long-name", "8m"], "object": {"metadata": {"labels": {"b": "2", "a": "1"}}}},
+            {"cells": ["b\nc", 3], "object": {"metadata": {}}}]);
+        let table = Collection { entries: rows.as_array().cloned().unwrap(), page: page.clone() };
         let expected = "APIVERSION   KIND   NAME          AGE   LABELS\nv1           Node   a-long-name   8m    a=1,b=2\nv1           Node   b...          3     <none>\n";
         assert_eq!(print(&table, "v1", "Node"), expected);
-        assert_eq!(print(&json!({"rows": []}), "v1", "Node"), "");
+        assert_eq!(print(&Collection { entries: Vec::new(), page }, "v1", "Node"), "");
     }
 
     #[test]

@@ -22,7 +22,7 @@ impl Toolset {
         let query = Query { labels, ..Query::default() };
         let nodes = self.cluster.list("/api/v1/nodes", &query).await;
         let nodes = nodes.map_err(|error| format!("failed to list nodes: {error}"))?;
-        Ok(Success::items(print_nodes(&metrics, &nodes), metrics))
+        Ok(Success::items(print_nodes(&metrics, &nodes.entries), metrics))
     }
 
     pub(super) async fn pods_top(&self, arguments: &Arguments) -> Answer {
@@ -43,7 +43,7 @@ impl Toolset {
         let collection = format!("{METRICS}/nodes");
         if name.is_empty() {
             let listed = self.cluster.list(&collection, &Query { labels, ..Query::default() }).await;
-            return listed.map_err(|error| format!("failed to list node metrics: {error}"));
+            return listed.map(|found| found.entries).map_err(|error| format!("failed to list node metrics: {error}"));
         }
         let measured = self.measured(&collection, name).await;
         measured.map_err(|error| format!("failed to get metrics for node {name}: {error}"))
@@ -57,7 +57,9 @@ impl Toolset {
         };
         if name.is_empty() {
             let listed = self.cluster.list(&collection, &Query { labels, ..Query::default() }).await;
-            return listed.map_err(|error| format!("failed to list pod metrics in namespace {namespace}: {error}"));
+            return listed
+                .map(|found| found.entries)
+                .map_err(|error| format!("failed to list pod metrics in namespace {namespace}: {error}"));
         }
         let measured = self.measured(&collection, name).await;
         measured.map_err(|error| format!("failed to get metrics for pod {namespace}/{name}: {error}"))

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use firstlook::kube::snapshot::Snapshot;
-use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The server ends when this is dropped.
@@ -25,9 +24,7 @@ pub fn scenarios() -> Vec<PathBuf> {
 /// Serves a scenario directory on a free port.
 pub async fn serve(scenario: &Path) -> Cluster {
     let snapshot = Arc::new(Snapshot::load(scenario).unwrap());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    tokio::spawn(snapshot.serve(listener, stop.clone()));
+    let address = snapshot.spawn(stop.clone()).await.unwrap();
     Cluster { address, _stop: stop.drop_guard() }
 }

@@ -70,7 +70,7 @@ pub(super) fn render(kind: &Kind, objects: &[Value], include: &str, now: Timesta
         .collect();
     let columns: Vec<Value> = printer.columns.iter().map(definition).collect();
     json!({
-        "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "1"},
+        "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {},
         "columnDefinitions": columns, "rows": rows,
     })
 }

@@ -208,7 +208,12 @@ async fn an_unreachable_cluster_neither_blocks_the_start_nor_ends_the_session() 
     let session = Session::over(ClusterSource::Snapshot("127.0.0.1:1".parse().unwrap()), None).await;
     for _ in 0..2 {
         let said = session.refusal("pods_list_in_namespace", json!({"namespace": "web"})).await;
-        assert!(said.starts_with("failed to list pods in namespace web: cannot reach the Kubernetes API: "), "{said}");
+        assert!(
+            said.starts_with(
+                "failed to list pods in namespace web: cannot reach the Kubernetes API at http://127.0.0.1:1: "
+            ),
+            "{said}"
+        );
     }
     assert!(started.elapsed() < Duration::from_secs(5));
 }
@@ -238,4 +243,56 @@ async fn a_kubeconfig_leads_to_its_cluster() {
     std::fs::write(&path, crate::kube::snapshot::kubeconfig(served.address)).unwrap();
     let toolset = Toolset::connect(ClusterSource::Kubeconfig { path: Some(path), context: None }).await.unwrap();
     assert_eq!(toolset.version().await.unwrap(), "v1.36.2");
+}
+
+fn crowd(size: usize) -> tempfile::TempDir {
+    let item = |number: usize| {
+        let metadata = json!({
+            "name": format!("c{number:05}"), "namespace": "web", "creationTimestamp": "2026-11-23T00:00:00Z",
+        });
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    };
+    let list = json!({"items": (0..size).map(item).collect::<Vec<_>>()});
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("objects.json"), list.to_string()).unwrap();
+    directory
+}
+
+#[tokio::test]
+async fn a_long_list_is_read_page_by_page_and_a_longer_one_says_that_it_is_cut() {
+    let maps = json!({"apiVersion": "v1", "kind": "ConfigMap"});
+    for (size, shown, cut) in [(1200, 1200, false), (2300, 2000, true)] {
+        let session = Session::directory(crowd(size).path()).await;
+        let said = session.call("resources_list", maps.clone()).await;
+        assert_eq!(said.structured["items"].as_array().unwrap().len(), shown);
+        assert_eq!(said.text.lines().count(), 1 + shown + usize::from(cut));
+        assert_eq!(said.text.contains("# Only the first 2000 are shown; narrow the list"), cut);
+        assert!(said.text.contains("c00000") && said.text.contains(&format!("c{:05}", shown - 1)));
+    }
+}
+
+#[tokio::test]
+async fn whatever_a_server_answers_becomes_text() {
+    use axum::http::StatusCode;
+    use axum::routing::get;
+
+    let pod = axum::Json(json!({"spec": {"containers": [{"name": "c"}]}}));
+    let refused =
+        (StatusCode::UNAUTHORIZED, axum::Json(json!({"kind": "Status", "code": 401, "message": "Unauthorized"})));
+    let router = axum::Router::new()
+        .route("/api/v1/namespaces/web/pods/p", get(|| async { pod }))
+        .route("/api/v1/namespaces/web/pods/p/log", get(|| async { b"ok\n\xff\xfe broken\n".to_vec() }))
+        .route("/api/v1/namespaces/web/events", get(|| async { refused }))
+        .route("/api/v1/events", get(|| async { "<html>a login page</html>" }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let session = Session::over(ClusterSource::Snapshot(address), None).await;
+    let log = session.call("pods_log", json!({"namespace": "web", "name": "p"})).await;
+    assert_eq!(log.text, "ok\n\u{fffd}\u{fffd} broken\n");
+    let said = session.refusal("events_list", json!({"namespace": "web"})).await;
+    assert!(said.ends_with("the server has asked for the client to provide credentials"), "{said}");
+    let said = session.refusal("events_list", json!({})).await;
+    assert!(said.contains("gave an answer that cannot be read"), "{said}");
+    server.abort();
 }
