@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::unready;
 use crate::playbook::describe;
 use crate::playbook::finding::{Depth, Finding, kubectl, look, slash};
 use crate::playbook::health;
@@ -22,12 +23,20 @@ const STEPS: usize = 6;
 pub fn conclude(scene: &Scene<'_>, scope: &Scope, ranked: &[Ranked]) -> Diagnosis {
     let asked: Vec<&Finding> =
         ranked.iter().filter(|entry| entry.relevance >= Relevance::Touching).map(|entry| &entry.finding).collect();
+    let asked = without_echoes(scene, &asked);
     let nearby: Vec<&Finding> =
         ranked.iter().filter(|entry| entry.relevance == Relevance::Neighbour).map(|entry| &entry.finding).collect();
     match asked.split_first() {
         Some((top, rest)) => fault(scene, scope, top, rest, &nearby),
         None => health::without_findings(scene, scope, &nearby),
     }
+}
+
+/// Drops "the Pod is not Ready" where another finding already says why.
+fn without_echoes<'f>(scene: &Scene<'_>, asked: &[&'f Finding]) -> Vec<&'f Finding> {
+    let told =
+        |echo: &Finding| asked.iter().any(|finding| finding.code != unready::ECHO && same_story(scene, echo, finding));
+    asked.iter().copied().filter(|finding| finding.code != unready::ECHO || !told(finding)).collect()
 }
 
 fn fault(scene: &Scene<'_>, scope: &Scope, top: &Finding, rest: &[&Finding], nearby: &[&Finding]) -> Diagnosis {
@@ -41,18 +50,21 @@ fn fault(scene: &Scene<'_>, scope: &Scope, top: &Finding, rest: &[&Finding], nea
         headline: top.headline.clone(),
         causes: listed.iter().map(|finding| cause(finding)).collect(),
         primary: primary(scene, scope, &listed, &explained),
-        related: related(scene, top, &explained, nearby),
+        related: Vec::new(),
         impact: impact(scene, top),
         steps: top.steps.clone(),
         ruled_out: top.ruled_out.clone(),
         unresolved: top.unresolved.clone(),
         data_gaps: top.gaps.clone(),
     };
+    diagnosis.related = related(scene, &diagnosis.primary.resource, top, &explained, nearby);
+    for finding in listed.iter().skip(1) {
+        let next: Vec<_> =
+            finding.steps.iter().filter(|step| !diagnosis.steps.contains(step)).take(2).cloned().collect();
+        diagnosis.steps.extend(next);
+    }
     for finding in listed.iter().skip(1).chain(&explained) {
         diagnosis.unresolved.extend(finding.unresolved.iter().cloned());
-        let next = finding.steps.iter().filter(|step| !diagnosis.steps.contains(step)).take(1).cloned();
-        let next: Vec<_> = next.collect();
-        diagnosis.steps.extend(next);
     }
     diagnosis.steps.truncate(STEPS);
     diagnosis.ruled_out.extend(health::ruled_out(scene, scope, top));
@@ -90,16 +102,23 @@ fn primary(scene: &Scene<'_>, scope: &Scope, listed: &[&Finding], explained: &[&
     Primary { resource, findings }
 }
 
-fn related(scene: &Scene<'_>, top: &Finding, explained: &[&Finding], nearby: &[&Finding]) -> Vec<Related> {
+/// Objects beside the primary one; what shows at the primary one is said there.
+fn related(
+    scene: &Scene<'_>,
+    primary: &ObjectRef,
+    top: &Finding,
+    explained: &[&Finding],
+    nearby: &[&Finding],
+) -> Vec<Related> {
     let mut related = top.related.clone();
     let follows = scene.text("随根本原因出现的现象", "follows from the cause");
     let beside = scene.text(
-        "同一 Namespace 中的其他异常,与本告警无直接关联",
+        "同一 Namespace 中的其他异常，与本告警无直接关联",
         "another fault in the namespace, not tied to this alert",
     );
     let entries =
         explained.iter().map(|finding| (finding, &follows)).chain(nearby.iter().map(|finding| (finding, &beside)));
-    for (finding, why) in entries {
+    for (finding, why) in entries.filter(|(finding, _)| finding.about != *primary) {
         let resource = finding.about.clone();
         match related.iter_mut().find(|known| known.resource == resource) {
             Some(known) if !known.findings.contains(&finding.summary) => known.findings.push(finding.summary.clone()),
@@ -119,7 +138,7 @@ fn impact(scene: &Scene<'_>, top: &Finding) -> String {
     for workload in &affected {
         if let Some((ready, wanted)) = describe::replicas(scene, workload) {
             sentences.push(scene.text(
-                format!("{workload}:就绪副本 {ready}/{wanted}"),
+                format!("{workload}：就绪副本 {ready}/{wanted}"),
                 format!("{workload}: {ready}/{wanted} replicas ready"),
             ));
         }
@@ -130,7 +149,7 @@ fn impact(scene: &Scene<'_>, top: &Finding) -> String {
         sentences.extend(describe::state(scene, &top.about).map(|state| format!("{}: {state}", top.about)));
     }
     sentences.truncate(5);
-    sentences.join(scene.lang.pick(";", "; "))
+    sentences.join(scene.lang.pick("；", "; "))
 }
 
 fn service_impact(scene: &Scene<'_>, service: &ObjectRef, affected: &BTreeSet<ObjectRef>) -> Option<String> {
@@ -141,7 +160,7 @@ fn service_impact(scene: &Scene<'_>, service: &ObjectRef, affected: &BTreeSet<Ob
     let none_ready = !backends.iter().any(|pod| pods::is_ready(&pod.object));
     (concerned && none_ready).then(|| {
         scene.text(
-            format!("{service} 没有可用的后端,访问它的请求会失败"),
+            format!("{service} 没有可用的后端，访问它的请求会失败"),
             format!("{service} has no ready backend, so requests to it fail"),
         )
     })

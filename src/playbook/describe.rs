@@ -14,7 +14,7 @@ pub fn state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
         "Pod" => scene.pods.iter().find(|pod| named(&pod.object) == *object).map(|pod| pod_state(scene, &pod.object)),
         "Deployment" | "StatefulSet" | "DaemonSet" => replicas(scene, object).map(|(ready, wanted)| {
             scene.text(
-                format!("期望副本 {wanted},就绪 {ready}"),
+                format!("期望副本 {wanted}，就绪 {ready}"),
                 format!("{ready} of {wanted} wanted replicas are ready"),
             )
         }),
@@ -60,11 +60,11 @@ fn pod_state(scene: &Scene<'_>, pod: &Pod) -> String {
     let waiting = views.iter().map(pods::ContainerView::waiting_reason).find(|reason| !reason.is_empty());
     let waiting = waiting.map(|reason| format!(" ({reason})")).unwrap_or_default();
     let node = pods::node_name(pod);
-    let node_zh = node.map_or_else(|| ",尚未调度到 Node".to_owned(), |node| format!(",位于 Node {node}"));
+    let node_zh = node.map_or_else(|| "，尚未调度到 Node".to_owned(), |node| format!("，位于 Node {node}"));
     let node_en = node.map_or_else(|| ", on no Node yet".to_owned(), |node| format!(", on Node {node}"));
     let total = main.len();
     scene.text(
-        format!("phase {phase}{waiting},{ready}/{total} 个容器就绪,重启 {restarts} 次{node_zh}"),
+        format!("phase {phase}{waiting}，{ready}/{total} 个容器就绪，重启 {restarts} 次{node_zh}"),
         format!("phase {phase}{waiting}, {ready}/{total} containers ready, {restarts} restarts{node_en}"),
     )
 }
@@ -74,7 +74,7 @@ fn job_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
     let status = job.object.status.as_ref()?;
     let (succeeded, failed) = (status.succeeded.unwrap_or(0), status.failed.unwrap_or(0));
     Some(scene.text(
-        format!("成功 {succeeded} 个 Pod,失败 {failed} 个 Pod"),
+        format!("成功 {succeeded} 个 Pod，失败 {failed} 个 Pod"),
         format!("{succeeded} Pods succeeded, {failed} failed"),
     ))
 }
@@ -84,7 +84,7 @@ fn node_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
     let conditions = node.object.status.as_ref()?.conditions.as_deref().unwrap_or(&[]);
     let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
     let cordoned = node.object.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false);
-    let cordon = if cordoned { scene.text(",已 cordon", ", cordoned") } else { String::new() };
+    let cordon = if cordoned { scene.text("，已 cordon", ", cordoned") } else { String::new() };
     Some(format!("Ready={}{cordon}", ready.status))
 }
 
@@ -95,7 +95,7 @@ fn service_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
     let ready = backends.iter().filter(|pod| pods::is_ready(&pod.object)).count();
     let total = backends.len();
     Some(scene.text(
-        format!("selector 匹配 {total} 个 Pod,其中就绪 {ready} 个"),
+        format!("selector 匹配 {total} 个 Pod，其中就绪 {ready} 个"),
         format!("its selector matches {total} Pods, {ready} of them ready"),
     ))
 }

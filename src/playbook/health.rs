@@ -95,14 +95,14 @@ fn seen_targets(scene: &Scene<'_>, scope: &Scope) -> Vec<ObjectRef> {
 fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[ObjectRef]) -> String {
     if verdict == Verdict::Inconclusive {
         return scene.text(
-            format!("现有数据无法判定原因:已读取的对象中没有发现与 {resource} 有关的故障"),
+            format!("现有数据无法判定原因：已读取的对象中没有发现与 {resource} 有关的故障"),
             format!("Undecided: nothing that could be read of {resource} shows a fault"),
         );
     }
     let best = seen.first().unwrap_or(resource);
     let state = describe::state(scene, best).unwrap_or_default();
     scene.text(
-        format!("未发现故障:{best} 当前健康(healthy),{state};告警很可能已自行恢复"),
+        format!("未发现故障：{best} 当前健康（healthy），{state}；告警很可能已自行恢复"),
         format!("No fault found: {best} is healthy now ({state}); the alert has probably cleared by itself"),
     )
 }
@@ -118,7 +118,7 @@ fn neighbour(scene: &Scene<'_>, finding: &Finding) -> Related {
     Related {
         resource: finding.about.clone(),
         why: scene.text(
-            "同一 Namespace 中的其他异常,与本告警无直接关联",
+            "同一 Namespace 中的其他异常，与本告警无直接关联",
             "another fault in the namespace, not tied to this alert",
         ),
         findings: vec![finding.summary.clone()],
@@ -128,20 +128,20 @@ fn neighbour(scene: &Scene<'_>, finding: &Finding) -> Related {
 fn explain_verdict(scene: &Scene<'_>, diagnosis: &mut Diagnosis, resource: &ObjectRef, measured: bool, unseen: bool) {
     if unseen && scene.facts.is_missing(resource) {
         diagnosis.unresolved.push(scene.text(
-            format!("{resource} 已不存在,是否已被有意删除或替换?"),
+            format!("{resource} 已不存在，是否已被有意删除或替换?"),
             format!("{resource} does not exist any more: was it deleted or replaced on purpose?"),
         ));
     } else if unseen {
         diagnosis.data_gaps.push(scene.text(format!("未能读取 {resource}"), format!("{resource} could not be read")));
     } else if measured {
         diagnosis.data_gaps.push(scene.text(
-            "该告警基于监控指标,而指标不在可读取的数据之内;请查看告警规则对应的曲线",
+            "该告警基于监控指标，而指标不在可读取的数据之内；请查看告警规则对应的曲线",
             "The alert fires on a measurement, and metrics are not among what could be read; look at the rule's graph",
         ));
     }
     if diagnosis.verdict == Verdict::NoFault {
         diagnosis.unresolved.push(scene.text(
-            "如果告警在下一个评估周期后仍未恢复,请核对告警规则与监控采集是否正常",
+            "如果告警在下一个评估周期后仍未恢复，请核对告警规则与监控采集是否正常",
             "If the alert does not clear after the next evaluation, check its rule and the scrape behind it",
         ));
     }
@@ -159,7 +159,7 @@ fn checks(scene: &Scene<'_>, scope: &Scope) -> Vec<RuledOut> {
             hypothesis: scene
                 .text("容器崩溃、镜像拉取失败或探针失败", "crashing containers, failing image pulls or probes"),
             because: scene.text(
-                format!("{total} 个 Pod 中 {ready} 个 Ready,累计重启 {restarts} 次,没有容器处于等待状态"),
+                format!("{total} 个 Pod 中 {ready} 个 Ready，累计重启 {restarts} 次，没有容器处于等待状态"),
                 format!("{ready} of {total} Pods are Ready, {restarts} restarts in all, no container is waiting"),
             ),
         });
@@ -181,7 +181,7 @@ fn nodes_check(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
     Some(RuledOut {
         hypothesis: scene.text("Node 故障", "a failing Node"),
         because: scene.text(
-            format!("受影响的 Pod 所在的 Node {list} 为 Ready,且没有资源压力"),
+            format!("受影响的 Pod 所在的 Node {list} 为 Ready，且没有资源压力"),
             format!("the Pods run on {list}, Ready and without pressure"),
         ),
     })

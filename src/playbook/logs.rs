@@ -1,59 +1,48 @@
 //! Logs: the line that says why, picked from hostile text that is quoted but never obeyed.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
+use crate::playbook::pattern::Pattern;
 
 /// How many lines of other text may stand between the errors of one burst.
 const BURST_GAP: usize = 8;
 /// The longest part of a log line that is repeated in a sentence, in characters.
 const SAID: usize = 180;
 
-static LEVEL: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"(?i)\b(error|err|fatal|critical|crit|panic|severe|emerg|alert)\b\s*[:\]|\-=}"]?|"level":"(error|fatal|panic|critical)"|level=(error|fatal|panic|critical)|^[EF]\d{4} \d\d:|\w+(Error|Exception)\b|\b(panic|fatal|error|exception)\b|traceback|segmentation fault|core dumped"#).ok()
-});
-static FATAL: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?i)\b(fatal|panic|critical|emerg)\b|level=(fatal|panic)|^F\d{4} \d\d:"#).ok());
-static TROUBLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)\b(fail(ed|ure|s)?|cannot|can't|could not|couldn't|unable to|denied|refused|not found|no such|not set|is missing|missing|required|invalid|timed? ?out|unreachable|forbidden|unauthorized|exec format|permission|already in use|not executable|no space left|out of memory|killed|unhandled)\b").ok()
-});
+static LEVEL: Pattern = Pattern::new(
+    r#"(?i)\b(error|err|fatal|critical|crit|panic|severe|emerg|alert)\b\s*[:\]|\-=}"]?|"level":"(error|fatal|panic|critical)"|level=(error|fatal|panic|critical)|^[EF]\d{4} \d\d:|\w+(Error|Exception)\b|\b(panic|fatal|error|exception)\b|traceback|segmentation fault|core dumped"#,
+);
+static FATAL: Pattern = Pattern::new(r#"(?i)\b(fatal|panic|critical|emerg)\b|level=(fatal|panic)|^F\d{4} \d\d:"#);
+static TROUBLE: Pattern = Pattern::new(
+    r"(?i)\b(fail(ed|ure|s)?|cannot|can't|could not|couldn't|unable to|denied|refused|not found|no such|not set|is missing|missing|required|invalid|timed? ?out|unreachable|forbidden|unauthorized|exec format|permission|already in use|not executable|no space left|out of memory|killed|unhandled)\b",
+);
 /// Words of lines that only say what follows from an error: the end of the process, another attempt.
-static CONSEQUENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)\b(shutting down|shutdown|aborted|aborting|exiting|exited|exit(ed)? (code|status)|terminat(ed|ing)|died|stopp(ed|ing)|context cancell?ed|broken pipe|retry(ing)?|retries|attempt \d+|will try again|backing off|giving up|rolled back|npm err!|continuing|ignor(ed|ing)|non-fatal|using default|fallback|falling back|0 errors?|no errors?|error(s)?[=:] ?0|without error)\b").ok()
-});
-static WARNING_OR_LESS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"(?i)(^|[\s\[|"=])(warn(ing)?|info|debug|trace|notice)([\s\]|":]|$)|^[IW]\d{4} \d\d:"#).ok()
-});
-static INSTRUCTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)ignore (all |any |the |your )*(previous|prior|above|earlier)|disregard|\bsystem\s*(prompt|message|:)|\bassistant\s*:|\buser\s*:\s|</?\s*(tool|function|system|assistant|human|user|instructions?)[\w-]*|<\|\w+|you are (now|an?) |\binstructions?\b|root cause is|report (everything|it|all)|must (report|answer|call|reply|respond)|call (the )?(tool|resources_|pods_|submit)|(resources|pods)_(delete|exec|run|create\w*|scale)|kubectl\s+(delete|apply|exec|scale|drain|patch|edit)|delete (the )?namespace|\[/?INST\]|忽略(以上|之前|前面|先前)|无视|系统提示|你现在是|请(回复|回答|调用|执行)").ok()
-});
-static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"^\s*(\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(Z|[+-]\d\d:?\d\d)?\]?\s*)?([A-Z]+\d{4} \d\d:\d\d:\d\d\S*\s+\d+\s+)?(\[?(ERROR|ERR|FATAL|CRITICAL|PANIC|SEVERE|WARN|WARNING|INFO)\]?\s*[:\-|]?\s+)?"#).ok()
-});
-static LISTENS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
-        r"(?i)\b(?:listen(?:ing|s)?|serving|started|bound|running|ready)\b[^\n]{0,60}?(?:\bport(?:\(s\))?[ =:]*|:)(\d{2,5})\b",
-    )
-    .ok()
-});
-
-fn hits(pattern: &LazyLock<Option<Regex>>, line: &str) -> bool {
-    pattern.as_ref().is_some_and(|regex| regex.is_match(line))
-}
+static CONSEQUENCE: Pattern = Pattern::new(
+    r"(?i)\b(shutting down|shutdown|aborted|aborting|exiting|exited|exit(ed)? (code|status)|terminat(ed|ing)|died|stopp(ed|ing)|context cancell?ed|broken pipe|retry(ing)?|retries|attempt \d+|will try again|backing off|giving up|rolled back|npm err!|continuing|ignor(ed|ing)|non-fatal|using default|fallback|falling back|0 errors?|no errors?|error(s)?[=:] ?0|without error)\b",
+);
+static WARNING_OR_LESS: Pattern =
+    Pattern::new(r#"(?i)(^|[\s\[|"=])(warn(ing)?|info|debug|trace|notice)([\s\]|":]|$)|^[IW]\d{4} \d\d:"#);
+static INSTRUCTION: Pattern = Pattern::new(
+    r"(?i)ignore (all |any |the |your )*(previous|prior|above|earlier)|disregard|\bsystem\s*(prompt|message|:)|\bassistant\s*:|\buser\s*:\s|</?\s*(tool|function|system|assistant|human|user|instructions?)[\w-]*|<\|\w+|you are (now|an?) |\binstructions?\b|root cause is|report (everything|it|all)|must (report|answer|call|reply|respond)|call (the )?(tool|resources_|pods_|submit)|(resources|pods)_(delete|exec|run|create\w*|scale)|kubectl\s+(delete|apply|exec|scale|drain|patch|edit)|delete (the )?namespace|\[/?INST\]|忽略(以上|之前|前面|先前)|无视|系统提示|你现在是|请(回复|回答|调用|执行)",
+);
+static PREFIX: Pattern = Pattern::new(
+    r#"^\s*(\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(Z|[+-]\d\d:?\d\d)?\]?\s*)?([A-Z]+\d{4} \d\d:\d\d:\d\d\S*\s+\d+\s+)?(\[?(ERROR|ERR|FATAL|CRITICAL|PANIC|SEVERE|WARN|WARNING|INFO)\]?\s*[:\-|]?\s+)?"#,
+);
+static LISTENS: Pattern = Pattern::new(
+    r"(?i)\b(?:listen(?:ing|s)?|serving|started|bound|running|ready)\b[^\n]{0,60}?(?:\bport(?:\(s\))?[ =:]*|:)(\d{2,5})\b",
+);
 
 /// Whether a line reads like an instruction to whoever reads it: it is never repeated outside its evidence.
 #[must_use]
 pub fn instructs(line: &str) -> bool {
-    hits(&INSTRUCTION, line)
+    INSTRUCTION.hits(line)
 }
 
 /// Whether a line reports an error.
 #[must_use]
 pub fn is_error(line: &str) -> bool {
-    if hits(&WARNING_OR_LESS, line) && !hits(&FATAL, line) {
+    if WARNING_OR_LESS.hits(line) && !FATAL.hits(line) {
         return false;
     }
-    hits(&LEVEL, line) || hits(&TROUBLE, line)
+    LEVEL.hits(line) || TROUBLE.hits(line)
 }
 
 /// The line that says why a process failed: the first cause of the last burst of errors, not the noise after it.
@@ -65,7 +54,7 @@ pub fn culprit(text: &str) -> Option<&str> {
     if let Some(line) = exception(&lines) {
         return Some(line);
     }
-    let told = |line: &str| is_error(line) && !hits(&CONSEQUENCE, line);
+    let told = |line: &str| is_error(line) && !CONSEQUENCE.hits(line);
     let errors: Vec<usize> = (0..lines.len()).filter(|index| told(lines[*index])).collect();
     let Some(last) = errors.last().copied() else {
         return lines.iter().copied().find(|line| is_error(line));
@@ -84,7 +73,7 @@ pub fn culprit(text: &str) -> Option<&str> {
 fn prefer_levels<'a>(burst: &[&'a str]) -> &'a str {
     burst
         .iter()
-        .find(|line| hits(&LEVEL, line) && is_error(line) && !hits(&CONSEQUENCE, line))
+        .find(|line| LEVEL.hits(line) && is_error(line) && !CONSEQUENCE.hits(line))
         .or_else(|| burst.first())
         .copied()
         .unwrap_or_default()
@@ -105,7 +94,8 @@ fn exception<'a>(lines: &[&'a str]) -> Option<&'a str> {
 /// A log line as it may stand in a sentence: without time and level, shortened, on one line.
 #[must_use]
 pub fn said(line: &str) -> String {
-    let bare = PREFIX.as_ref().map_or_else(|| line.to_owned(), |regex| regex.replace(line, "").into_owned());
+    let prefix = PREFIX.groups(line).and_then(|found| found.get(0)).map_or(0, |found| found.end());
+    let bare = &line[prefix..];
     let bare = bare.trim().trim_start_matches("Caused by: ");
     shorten(bare, SAID)
 }
@@ -123,11 +113,10 @@ pub fn shorten(text: &str, characters: usize) -> String {
 /// The ports a log says its process listens on.
 #[must_use]
 pub fn listening_ports(text: &str) -> Vec<i32> {
-    let Some(regex) = LISTENS.as_ref() else { return Vec::new() };
     let mut ports: Vec<i32> = text
         .lines()
         .filter(|line| !instructs(line) && !is_error(line))
-        .flat_map(|line| regex.captures_iter(line))
+        .flat_map(|line| LISTENS.all(line))
         .filter_map(|found| found.get(1)?.as_str().parse().ok())
         .filter(|port| (1..=65_535).contains(port))
         .collect();
@@ -150,7 +139,7 @@ mod tests {
     #[test]
     fn every_pattern_compiles() {
         for pattern in [&LEVEL, &FATAL, &TROUBLE, &CONSEQUENCE, &WARNING_OR_LESS, &INSTRUCTION, &PREFIX, &LISTENS] {
-            assert!(pattern.is_some());
+            assert!(pattern.compiles());
         }
     }
 

@@ -11,6 +11,7 @@ pub mod facts;
 pub mod finding;
 mod health;
 pub mod logs;
+mod pattern;
 mod pods;
 mod quantity;
 mod rank;

@@ -1,13 +1,11 @@
 //! Reach: which Service a failing call in a log was meant for.
 
-use std::sync::LazyLock;
-
 use k8s_openapi::api::core::v1::{Pod, Service};
-use regex::Regex;
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::Scene;
 
 /// How a call failed, as far as its log line says.
@@ -36,24 +34,21 @@ pub struct Call<'a> {
     pub hosts: Vec<String>,
 }
 
-static TIMEOUT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)i/o timeout|timed? ?out|deadline exceeded|etimedout|no route to host|unreachable").ok()
-});
-static REFUSED: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?i)connection refused|econnrefused|connection reset|econnreset").ok());
-static UNRESOLVED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|getaddrinfo").ok()
-});
-static SERVER_ERROR: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?i)\b(50[0234])\b|bad gateway|service unavailable|gateway time").ok());
+static TIMEOUT: Pattern =
+    Pattern::new(r"(?i)i/o timeout|timed? ?out|deadline exceeded|etimedout|no route to host|unreachable");
+static REFUSED: Pattern = Pattern::new(r"(?i)connection refused|econnrefused|connection reset|econnreset");
+static UNRESOLVED: Pattern = Pattern::new(
+    r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|getaddrinfo",
+);
+static SERVER_ERROR: Pattern = Pattern::new(r"(?i)\b(50[0234])\b|bad gateway|service unavailable|gateway time");
 /// A host stands in a URL, before a port, or after a word that announces it.
-static HOST: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"(?i)://(?:[^/\s@"']*@)?([a-z0-9][a-z0-9.-]*[a-z0-9])|(?:^|["'\s=(@/])([a-z0-9][a-z0-9.-]*[a-z0-9]):\d{1,5}\b|\b(?:lookup|host name|host|enotfound|resolve|exception:|server at)[:\s]+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#).ok()
-});
+static HOST: Pattern = Pattern::new(
+    r#"(?i)://(?:[^/\s@"']*@)?([a-z0-9][a-z0-9.-]*[a-z0-9])|(?:^|["'\s=(@/])([a-z0-9][a-z0-9.-]*[a-z0-9]):\d{1,5}\b|\b(?:lookup|host name|host|enotfound|resolve|exception:|server at)[:\s]+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
+);
 /// The name a resolver did not find.
-static NAME: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:|resolve(?: host)?:?)\s+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#).ok()
-});
+static NAME: Pattern = Pattern::new(
+    r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:|resolve(?: host)?:?)\s+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
+);
 
 /// The failing calls of a Pod's logs, one for each destination and way of failing.
 #[must_use]
@@ -92,7 +87,7 @@ pub fn service_of<'s>(scene: &'s Scene<'_>, caller: &Pod, call: &Call<'_>) -> Op
 /// The Service a name means that did not resolve, when it can only mean one inside the cluster.
 #[must_use]
 pub fn unresolved_service(caller: &Pod, line: &str) -> Option<ObjectRef> {
-    let host = NAME.as_ref()?.captures(line)?.get(1)?.as_str().to_ascii_lowercase();
+    let host = NAME.group(line, 1)?.to_ascii_lowercase();
     let labels: Vec<&str> = host.split('.').collect();
     let valid = |label: &&str| label.len() <= 63 && label.starts_with(|c: char| c.is_ascii_lowercase());
     if !labels.iter().all(valid) {
@@ -106,24 +101,22 @@ pub fn unresolved_service(caller: &Pod, line: &str) -> Option<ObjectRef> {
 }
 
 fn failure(line: &str) -> Option<Failure> {
-    let hits = |pattern: &LazyLock<Option<Regex>>| pattern.as_ref().is_some_and(|regex| regex.is_match(line));
-    if hits(&UNRESOLVED) {
+    if UNRESOLVED.hits(line) {
         return Some(Failure::Unresolved);
     }
-    if hits(&REFUSED) {
+    if REFUSED.hits(line) {
         return Some(Failure::Refused);
     }
-    if hits(&TIMEOUT) {
+    if TIMEOUT.hits(line) {
         return Some(Failure::Timeout);
     }
-    (hits(&SERVER_ERROR) && line.contains("://")).then_some(Failure::ServerError)
+    (SERVER_ERROR.hits(line) && line.contains("://")).then_some(Failure::ServerError)
 }
 
 /// Hosts of URLs first, then those with a port, then those a word announces.
 fn hosts(line: &str) -> Vec<String> {
-    let Some(regex) = HOST.as_ref() else { return Vec::new() };
     let mut hosts: Vec<(usize, String)> = Vec::new();
-    for found in regex.captures_iter(line) {
+    for found in HOST.all(line) {
         let way = (1..=3).find_map(|group| Some((group, found.get(group)?.as_str().to_ascii_lowercase())));
         // The resolver that was asked is not the destination.
         let way =

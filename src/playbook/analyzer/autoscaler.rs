@@ -51,14 +51,14 @@ fn at_maximum(
     let max = spec.max_replicas;
     let load = load_in_words(spec, status);
     let load_text =
-        if load.is_empty() { String::new() } else { scene.text(format!(",当前 {load}"), format!(", now {load}")) };
+        if load.is_empty() { String::new() } else { scene.text(format!("，当前 {load}"), format!(", now {load}")) };
     let headline = scene.text(
-        format!("HPA {}/{} 已达 maxReplicas {max},仍需要更多副本{load_text}", name.namespace, name.name),
+        format!("HPA {}/{} 已达 maxReplicas {max}，仍需要更多副本{load_text}", name.namespace, name.name),
         format!("HPA {}/{} is at its maxReplicas of {max} and wants more{load_text}", name.namespace, name.name),
     );
     let current = status.current_replicas.unwrap_or(0);
     let summary = scene.text(
-        format!("{name} 期望的副本数超过 maxReplicas {max}(TooManyReplicas),{workload} 停在 {current} 个副本{load_text}。"),
+        format!("{name} 期望的副本数超过 maxReplicas {max}（TooManyReplicas），{workload} 停在 {current} 个副本{load_text}。"),
         format!("{name} wants more than maxReplicas {max} (TooManyReplicas), so {workload} stays at {current} replicas{load_text}."),
     );
     Finding::new("hpa_at_max_replicas", Depth::Effect, &name, &name, headline)
@@ -70,7 +70,7 @@ fn at_maximum(
         ])
         .touches([workload.clone()])
         .unresolved(scene.text(
-            "负载上涨是正常业务增长,还是由慢依赖、重试或异常流量引起?",
+            "负载上涨是正常业务增长，还是由慢依赖、重试或异常流量引起?",
             "Is the load ordinary growth, or caused by a slow dependency, retries or odd traffic?",
         ))
         .steps([
@@ -81,7 +81,7 @@ fn at_maximum(
             look(scene.text("查看 Pod 用量", "See what the Pods use"), kubectl(&name.namespace, "top pods")),
             change(
                 scene.text(
-                    format!("如果负载合理,把 maxReplicas 提高到 {max} 以上"),
+                    format!("如果负载合理，把 maxReplicas 提高到 {max} 以上"),
                     format!("If the load is legitimate, raise maxReplicas above {max}"),
                 ),
                 scene.text("先确认集群与 ResourceQuota 有足够余量", "First make sure that Nodes and quotas have room"),
@@ -121,14 +121,14 @@ fn no_metrics(
         (
             "hpa_missing_requests",
             workload.clone(),
-            "容器没有声明对应资源的 requests,无法计算利用率",
+            "容器没有声明对应资源的 requests，无法计算利用率",
             "the containers set no request for that resource, so no utilisation can be computed",
         )
     } else if no_api {
         (
             "hpa_metrics_unavailable",
             name.clone(),
-            "无法从 metrics API 取得指标(metrics-server 未安装或不可用)",
+            "无法从 metrics API 取得指标（metrics-server 未安装或不可用）",
             "the metrics API gives nothing (metrics-server is missing or down)",
         )
     } else {
@@ -136,7 +136,7 @@ fn no_metrics(
     };
     let reason = inactive.reason.as_deref().unwrap_or_default();
     let headline = scene.text(
-        format!("HPA {}/{} 无法扩缩容({reason}):{zh}", name.namespace, name.name),
+        format!("HPA {}/{} 无法扩缩容（{reason}）：{zh}", name.namespace, name.name),
         format!("HPA {}/{} cannot scale ({reason}): {en}", name.namespace, name.name),
     );
     let summary = format!("{headline}: {}", logs::shorten(message, 200));
@@ -149,7 +149,7 @@ fn no_metrics(
     } else {
         change(
             scene.text(
-                "安装或恢复 metrics-server(或指标适配器)",
+                "安装或恢复 metrics-server（或指标适配器）",
                 "Install or restore metrics-server (or the metrics adapter)",
             ),
             "",
@@ -182,7 +182,7 @@ fn no_target(
     let name = named(&found.object);
     let workload = scaled(found, spec);
     let headline = scene.text(
-        format!("HPA {}/{} 的目标 {workload} 不存在,无法扩缩容", name.namespace, name.name),
+        format!("HPA {}/{} 的目标 {workload} 不存在，无法扩缩容", name.namespace, name.name),
         format!("HPA {}/{} cannot scale: its target {workload} does not exist", name.namespace, name.name),
     );
     Finding::new("hpa_target_missing", Depth::Root, &name, &name, headline)

@@ -67,14 +67,14 @@ fn unprovisioned(
     };
     let class_name = named(&class.object);
     let driver_zh = if no_driver {
-        ",集群中没有注册名为该 provisioner 的 CSIDriver,也没有看到它的 Pod"
+        "，集群中没有注册名为该 provisioner 的 CSIDriver，也没有看到它的 Pod"
     } else {
         ""
     };
     let driver_en = if no_driver { "; no CSIDriver of that name is registered and no Pod of it was seen" } else { "" };
     let headline = scene.text(
         format!(
-            "{name} 一直 Pending:StorageClass {} 的 provisioner {provisioner} 未在集群中运行,卷无法创建",
+            "{name} 一直 Pending：StorageClass {} 的 provisioner {provisioner} 未在集群中运行，卷无法创建",
             class_name.name
         ),
         format!(
@@ -84,7 +84,7 @@ fn unprovisioned(
     );
     let summary = scene.text(
         format!(
-            "{name} 使用 StorageClass {},卷应由 {provisioner} 创建,但没有任何组件响应{driver_zh}。",
+            "{name} 使用 StorageClass {}，卷应由 {provisioner} 创建，但没有任何组件响应{driver_zh}。",
             class_name.name
         ),
         format!(
@@ -130,7 +130,7 @@ fn provisioner_steps(scene: &Scene<'_>, claim: &ObjectRef, class: &str, provisio
                 format!("Install or restore the CSI driver {provisioner}"),
             ),
             scene.text(
-                format!("驱动的 controller 正常后,PVC {} 会自动绑定,Pod 随即被调度", claim.name),
+                format!("驱动的 controller 正常后，PVC {} 会自动绑定，Pod 随即被调度", claim.name),
                 format!("Once its controller runs, {} binds by itself and the Pod is scheduled", claim.name),
             ),
             None,
@@ -139,7 +139,7 @@ fn provisioner_steps(scene: &Scene<'_>, claim: &ObjectRef, class: &str, provisio
             scene.text("或者改用可用的 StorageClass", "Or use a StorageClass that works"),
             scene.text(
                 format!(
-                    "storageClassName 不可修改:需删除 PVC {} 并以可用的 StorageClass 重建(当前为 {class})",
+                    "storageClassName 不可修改：需删除 PVC {} 并以可用的 StorageClass 重建（当前为 {class}）",
                     claim.name
                 ),
                 format!(
@@ -161,7 +161,7 @@ fn provisioning_failed(
     let name = named(&claim.object);
     let said = crate::playbook::logs::said(&event.message);
     let headline = scene.text(
-        format!("{name} 无法绑定:{} 创建卷失败:{said}", class.object.provisioner),
+        format!("{name} 无法绑定：{} 创建卷失败：{said}", class.object.provisioner),
         format!("{name} cannot bind: {} fails to make its volume: {said}", class.object.provisioner),
     );
     Finding::new("pvc_provisioning_failed", Depth::Root, &name, &name, headline)
@@ -193,7 +193,7 @@ fn class_missing(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>, class: 
     let near = scene.near_misses(&wanted);
     let hint = near_hint(scene, &near);
     let headline = scene.text(
-        format!("{name} 一直 Pending:它引用的 StorageClass {class} 不存在(not found){hint}"),
+        format!("{name} 一直 Pending：它引用的 StorageClass {class} 不存在（not found）{hint}"),
         format!("{name} stays Pending: StorageClass {class} does not exist (not found){hint}"),
     );
     let finding = Finding::new("pvc_storage_class_missing", Depth::Root, &name, &name, headline)
@@ -210,7 +210,7 @@ fn class_missing(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>, class: 
             look(scene.text("查看可用的 StorageClass", "List the StorageClasses"), "kubectl get storageclass"),
             change(
                 scene.text(
-                    format!("创建 StorageClass {class},或以存在的 StorageClass 重建 PVC"),
+                    format!("创建 StorageClass {class}，或以存在的 StorageClass 重建 PVC"),
                     format!("Create StorageClass {class}, or create the claim again with an existing one"),
                 ),
                 scene.text("storageClassName 创建后不可修改", "storageClassName cannot be changed later"),
@@ -231,7 +231,7 @@ fn no_class(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>) -> Option<Fi
     }
     let name = named(&claim.object);
     let headline = scene.text(
-        format!("{name} 一直 Pending:未指定 storageClassName,集群也没有默认 StorageClass"),
+        format!("{name} 一直 Pending：未指定 storageClassName，集群也没有默认 StorageClass"),
         format!("{name} stays Pending: it names no StorageClass and the cluster has no default one"),
     );
     let finding = Finding::new("pvc_no_storage_class", Depth::Root, &name, &name, headline)
@@ -242,7 +242,7 @@ fn no_class(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>) -> Option<Fi
             look(scene.text("查看可用的 StorageClass", "List the StorageClasses"), "kubectl get storageclass"),
             change(
                 scene.text(
-                    "设置默认 StorageClass,或以明确的 storageClassName 重建 PVC",
+                    "设置默认 StorageClass，或以明确的 storageClassName 重建 PVC",
                     "Make one class the default, or create the claim again with a class",
                 ),
                 "",
@@ -263,7 +263,7 @@ fn static_binding(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>, class:
         .collect();
     let count = of_class.len();
     let class_zh = if class.is_empty() {
-        "无 StorageClass(静态绑定)".to_owned()
+        "无 StorageClass（静态绑定）".to_owned()
     } else {
         format!("StorageClass {class} 不会自动创建卷")
     };
@@ -273,11 +273,11 @@ fn static_binding(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>, class:
         format!("StorageClass {class} makes no volumes")
     };
     let headline = scene.text(
-        format!("{name} 一直 Pending:{class_zh},也没有可用且匹配的 PersistentVolume"),
+        format!("{name} 一直 Pending：{class_zh}，也没有可用且匹配的 PersistentVolume"),
         format!("{name} stays Pending: {class_en} and no free PersistentVolume fits"),
     );
     let summary = scene.text(
-        format!("{headline};同类 PersistentVolume 共 {count} 个,均不可用或不匹配容量、访问模式。"),
+        format!("{headline}；同类 PersistentVolume 共 {count} 个，均不可用或不匹配容量、访问模式。"),
         format!("{headline}; {count} PersistentVolumes of that class were seen, none free and fitting in size and access mode."),
     );
     Finding::new("pvc_no_matching_volume", Depth::Root, &name, &name, headline)
@@ -289,7 +289,7 @@ fn static_binding(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>, class:
             look(scene.text("查看 PersistentVolume", "List the volumes"), "kubectl get pv"),
             change(
                 scene.text(
-                    "创建匹配的 PersistentVolume,或改用能自动创建卷的 StorageClass",
+                    "创建匹配的 PersistentVolume，或改用能自动创建卷的 StorageClass",
                     "Create a fitting PersistentVolume, or use a class that makes volumes",
                 ),
                 "",
@@ -302,7 +302,7 @@ fn lost(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>) -> Finding {
     let name = named(&claim.object);
     let volume = claim.object.spec.as_ref().and_then(|spec| spec.volume_name.clone()).unwrap_or_default();
     let headline = scene.text(
-        format!("{name} 状态为 Lost:它绑定的 PersistentVolume {volume} 已不存在"),
+        format!("{name} 状态为 Lost：它绑定的 PersistentVolume {volume} 已不存在"),
         format!("{name} is Lost: its PersistentVolume {volume} is gone"),
     );
     Finding::new("pvc_lost", Depth::Root, &name, &name, headline)
@@ -336,7 +336,7 @@ fn missing(scene: &Scene<'_>) -> Vec<Finding> {
 fn claim_missing(scene: &Scene<'_>, reference: &str, pod: &ObjectRef, wanted: &ObjectRef) -> Finding {
     let hint = near_hint(scene, &scene.near_misses(wanted));
     let headline = scene.text(
-        format!("{pod} 无法调度:它引用的 PVC {} 不存在(not found){hint}", wanted.name),
+        format!("{pod} 无法调度：它引用的 PVC {} 不存在（not found）{hint}", wanted.name),
         format!(
             "{pod} cannot be scheduled: its PersistentVolumeClaim {} does not exist (not found){hint}",
             wanted.name
@@ -359,7 +359,7 @@ fn claim_missing(scene: &Scene<'_>, reference: &str, pod: &ObjectRef, wanted: &O
             ),
             change(
                 scene.text(
-                    format!("创建 PVC {},或修正工作负载中的 claimName", wanted.name),
+                    format!("创建 PVC {}，或修正工作负载中的 claimName", wanted.name),
                     format!("Create claim {}, or correct claimName in the workload", wanted.name),
                 ),
                 "",
@@ -373,7 +373,7 @@ fn claim_missing(scene: &Scene<'_>, reference: &str, pod: &ObjectRef, wanted: &O
 pub fn near_hint(scene: &Scene<'_>, near: &[String]) -> String {
     near.first().map_or_else(String::new, |name| {
         scene.text(
-            format!(";存在名称相近的 {name},可能是拼写错误"),
+            format!("；存在名称相近的 {name}，可能是拼写错误"),
             format!("; {name} exists, so the name may be misspelt"),
         )
     })

@@ -1,23 +1,19 @@
 //! Containers the kubelet cannot even create: a ConfigMap, Secret or key that is not there, a rule they break.
 
-use std::sync::LazyLock;
-
 use k8s_openapi::api::core::v1::Pod;
-use regex::Regex;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::claim::near_hint;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::pods::{self, ContainerView};
 use crate::playbook::scene::{Scene, named};
 
-static MISSING: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?i)\b(configmap|secret) "([a-z0-9][a-z0-9.-]*)" not found"#).ok());
-static MISSING_KEY: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"couldn't find key (\S+) in (ConfigMap|Secret) (?:[a-z0-9-]+/)?([a-z0-9][a-z0-9.-]*)").ok()
-});
+static MISSING: Pattern = Pattern::new(r#"(?i)\b(configmap|secret) "([a-z0-9][a-z0-9.-]*)" not found"#);
+static MISSING_KEY: Pattern =
+    Pattern::new(r"couldn't find key (\S+) in (ConfigMap|Secret) (?:[a-z0-9-]+/)?([a-z0-9][a-z0-9.-]*)");
 
 /// Findings about containers that cannot be created.
 #[must_use]
@@ -62,7 +58,7 @@ fn missing_object(scene: &Scene<'_>, pod: &ObjectRef, view: &ContainerView<'_>, 
         pod,
         &missing,
         &scene.text(
-            format!("容器 {} 引用了它({reason})", view.name()),
+            format!("容器 {} 引用了它（{reason}）", view.name()),
             format!("container {} refers to it ({reason})", view.name()),
         ),
     ))
@@ -71,7 +67,7 @@ fn missing_object(scene: &Scene<'_>, pod: &ObjectRef, view: &ContainerView<'_>, 
 /// The ConfigMap or Secret a message says is not there.
 #[must_use]
 pub fn named_missing(message: &str, namespace: &str) -> Option<ObjectRef> {
-    let found = MISSING.as_ref()?.captures(message)?;
+    let found = MISSING.groups(message)?;
     let kind = if found[1].eq_ignore_ascii_case("secret") { "Secret" } else { "ConfigMap" };
     Some(ObjectRef::new(kind, namespace, &found[2]))
 }
@@ -88,11 +84,11 @@ pub fn absent(scene: &Scene<'_>, code: &'static str, pod: &ObjectRef, missing: &
         .map_or_else(|| pod.clone(), |seen| scene.workload(&seen.object));
     let (kind, name) = (&missing.kind, &missing.name);
     let headline = scene.text(
-        format!("{workload} 无法启动:{kind} {name} 不存在(not found){hint}"),
+        format!("{workload} 无法启动：{kind} {name} 不存在（not found）{hint}"),
         format!("{workload} cannot start: {kind} {name} does not exist (not found){hint}"),
     );
     let summary = scene.text(
-        format!("{missing} 不存在,而 {pod} 的{how}{hint}。"),
+        format!("{missing} 不存在，而 {pod} 的{how}{hint}。"),
         format!("{missing} does not exist, and {how} in {pod}{hint}."),
     );
     let mut finding = Finding::new(code, Depth::Root, pod, missing, headline).summary(summary).steps([
@@ -106,11 +102,11 @@ pub fn absent(scene: &Scene<'_>, code: &'static str, pod: &ObjectRef, missing: &
         ),
         change(
             scene.text(
-                format!("创建 {kind} {name},或把引用改为正确的名称"),
+                format!("创建 {kind} {name}，或把引用改为正确的名称"),
                 format!("Create {kind} {name}, or correct the reference"),
             ),
             scene
-                .text("对象出现后 kubelet 会自动重试,无需重建 Pod", "The kubelet tries again by itself once it exists"),
+                .text("对象出现后 kubelet 会自动重试，无需重建 Pod", "The kubelet tries again by itself once it exists"),
             near.first().map(|_| kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
         ),
     ]);
@@ -126,7 +122,7 @@ pub fn absent(scene: &Scene<'_>, code: &'static str, pod: &ObjectRef, missing: &
 }
 
 fn missing_key(scene: &Scene<'_>, pod: &ObjectRef, view: &ContainerView<'_>, message: &str) -> Option<Finding> {
-    let found = MISSING_KEY.as_ref()?.captures(message)?;
+    let found = MISSING_KEY.groups(message)?;
     let (key, holder) = (found[1].to_owned(), ObjectRef::new(&found[2], &pod.namespace, &found[3]));
     Some(absent_key(scene, pod, &holder, &key, view.name()))
 }
@@ -140,11 +136,11 @@ pub fn absent_key(scene: &Scene<'_>, pod: &ObjectRef, holder: &ObjectRef, key: &
     let hint = near_hint(scene, &near);
     let (kind, name) = (&holder.kind, &holder.name);
     let headline = scene.text(
-        format!("{pod} 无法启动:{kind} {name} 中没有 key {key}{hint}"),
+        format!("{pod} 无法启动：{kind} {name} 中没有 key {key}{hint}"),
         format!("{pod} cannot start: {kind} {name} has no key {key}{hint}"),
     );
     let summary = scene.text(
-        format!("容器 {container} 需要 {kind} {name} 的 key {key},但其中没有该 key(现有:{}){hint}。", listed(&known)),
+        format!("容器 {container} 需要 {kind} {name} 的 key {key}，但其中没有该 key（现有：{}）{hint}。", listed(&known)),
         format!(
             "Container {container} needs key {key} of {kind} {name}, which lacks it (it has: {}){hint}.",
             listed(&known)
@@ -157,7 +153,7 @@ pub fn absent_key(scene: &Scene<'_>, pod: &ObjectRef, holder: &ObjectRef, key: &
         ),
         change(
             scene.text(
-                format!("在 {kind} {name} 中补上 key {key},或修正引用"),
+                format!("在 {kind} {name} 中补上 key {key}，或修正引用"),
                 format!("Add key {key} to {kind} {name}, or correct the reference"),
             ),
             scene.text("kubelet 会自动重试", "The kubelet tries again by itself"),
@@ -184,14 +180,14 @@ fn other(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>, message: 
     let code = if as_root { "run_as_non_root_violated" } else { "container_cannot_be_created" };
     let why = if as_root {
         scene.text(
-            "镜像以 root 运行,而 runAsNonRoot 要求非 root 用户",
+            "镜像以 root 运行，而 runAsNonRoot 要求非 root 用户",
             "its image runs as root while runAsNonRoot demands another user",
         )
     } else {
         said.clone()
     };
     let headline = scene.text(
-        format!("{workload} 无法启动:容器 {} 创建失败:{why}", view.name()),
+        format!("{workload} 无法启动：容器 {} 创建失败：{why}", view.name()),
         format!("{workload} cannot start: container {} cannot be created: {why}", view.name()),
     );
     Finding::new(code, Depth::Mechanism, &name, &workload, headline).steps([

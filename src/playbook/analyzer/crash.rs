@@ -1,22 +1,20 @@
 //! Containers that end and are restarted: what the exit code and the log say about why.
 
-use std::sync::LazyLock;
-
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
-use regex::Regex;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{memory, rollout};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::pods::{self, ContainerView};
 use crate::playbook::scene::{Scene, named};
 use crate::report::{Confidence, Step};
 
-static CONFIGURATION: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)environment variable|env(ironment)? var|\bconfig(uration)?\b|\bsetting\b|\bflag\b|\boption\b|KeyError|missing required|yaml:|toml|unmarshal|\bnot set\b").ok()
-});
+static CONFIGURATION: Pattern = Pattern::new(
+    r"(?i)environment variable|env(ironment)? var|\bconfig(uration)?\b|\bsetting\b|\bflag\b|\boption\b|KeyError|missing required|yaml:|toml|unmarshal|\bnot set\b",
+);
 
 /// Findings about containers that keep ending, memory aside.
 #[must_use]
@@ -59,13 +57,13 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
     let kind_zh = if view.init { "init 容器" } else { "容器" };
     let kind_en = if view.init { "init container" } else { "container" };
     let headline = scene.text(
-        format!("{workload} 反复崩溃({kind_zh} {}):{why}", view.name()),
+        format!("{workload} 反复崩溃（{kind_zh} {}）：{why}", view.name()),
         format!("{workload} keeps crashing ({kind_en} {}): {why}", view.name()),
     );
     let restarts = view.restarts();
     let state = if view.waiting_reason().is_empty() { "terminated" } else { view.waiting_reason() };
     let summary = scene.text(
-        format!("{name} 的{kind_zh} {} 已重启 {restarts} 次({state}),上次退出码 {exit}:{why}。", view.name()),
+        format!("{name} 的{kind_zh} {} 已重启 {restarts} 次（{state}），上次退出码 {exit}：{why}。", view.name()),
         format!(
             "The {kind_en} {} of {name} was restarted {restarts} times ({state}), last exit code {exit}: {why}.",
             view.name()
@@ -85,9 +83,9 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
         finding
     } else {
         finding.ruled_out(
-            scene.text("内存不足(OOMKilled)", "out of memory (OOMKilled)"),
+            scene.text("内存不足（OOMKilled）", "out of memory (OOMKilled)"),
             scene.text(
-                format!("上次退出码为 {exit},终止原因不是 OOMKilled"),
+                format!("上次退出码为 {exit}，终止原因不是 OOMKilled"),
                 format!("it ended with exit code {exit}, and the reason is not OOMKilled"),
             ),
         )
@@ -124,7 +122,7 @@ fn diagnose(scene: &Scene<'_>, ended: Option<&ContainerStateTerminated>, line: O
         return (
             "container_command_invalid",
             scene.text(
-                format!("启动命令无法执行(退出码 {exit}){said}"),
+                format!("启动命令无法执行（退出码 {exit}）{said}"),
                 format!("its command cannot be run (exit code {exit}){said}"),
             ),
         );
@@ -135,12 +133,12 @@ fn diagnose(scene: &Scene<'_>, ended: Option<&ContainerStateTerminated>, line: O
             return (
                 "image_platform_mismatch",
                 scene.text(
-                    format!("镜像与节点的 CPU 架构不符:{said}"),
+                    format!("镜像与节点的 CPU 架构不符：{said}"),
                     format!("its image is built for another CPU architecture: {said}"),
                 ),
             );
         }
-        let config = CONFIGURATION.as_ref().is_some_and(|regex| regex.is_match(line));
+        let config = CONFIGURATION.hits(line);
         return (if config { "crashloop_app_config_error" } else { "crashloop_app_error" }, said);
     }
     if !message.is_empty() && !logs::instructs(message) {
@@ -150,28 +148,28 @@ fn diagnose(scene: &Scene<'_>, ended: Option<&ContainerStateTerminated>, line: O
         0 => (
             "container_exits_normally",
             scene.text(
-                "进程正常退出(退出码 0),而 restartPolicy 要求它一直运行",
+                "进程正常退出（退出码 0），而 restartPolicy 要求它一直运行",
                 "its process ends normally (exit code 0) although it is meant to keep running",
             ),
         ),
         139 => (
             "crashloop_segfault",
             scene.text(
-                "进程因段错误退出(退出码 139,SIGSEGV)",
+                "进程因段错误退出（退出码 139，SIGSEGV）",
                 "its process dies of a segmentation fault (exit code 139)",
             ),
         ),
         137 => (
             "crashloop_unknown",
             scene.text(
-                "进程被 SIGKILL 终止(退出码 137),但不是 OOMKilled",
+                "进程被 SIGKILL 终止（退出码 137），但不是 OOMKilled",
                 "its process is killed (exit code 137, SIGKILL) but not for memory",
             ),
         ),
         other => (
             "crashloop_unknown",
             scene.text(
-                format!("进程以退出码 {other} 结束,日志未说明原因"),
+                format!("进程以退出码 {other} 结束，日志未说明原因"),
                 format!("its process ends with exit code {other}; the log does not say why"),
             ),
         ),
@@ -187,18 +185,18 @@ fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &Contai
     steps.push(match code {
         "crashloop_app_config_error" => change(
             scene.text(
-                "补全或修正应用缺少的配置(环境变量、ConfigMap 或 Secret)",
+                "补全或修正应用缺少的配置（环境变量、ConfigMap 或 Secret）",
                 "Supply or correct the configuration it misses (environment, ConfigMap or Secret)",
             ),
             scene.text(
-                "修改后 Pod 会滚动重建,确认日志中不再出现该报错",
+                "修改后 Pod 会滚动重建，确认日志中不再出现该报错",
                 "The Pods are replaced; see that the error is gone from the log",
             ),
             Some(edit),
         ),
         "container_command_invalid" => change(
             scene.text(
-                "修正工作负载的 command/args,或使用包含该程序的镜像",
+                "修正工作负载的 command/args，或使用包含该程序的镜像",
                 "Correct command and args, or use an image that has the program",
             ),
             "",
@@ -206,7 +204,7 @@ fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &Contai
         ),
         "container_exits_normally" => change(
             scene.text(
-                "让进程常驻前台,或把一次性任务改为 Job",
+                "让进程常驻前台，或把一次性任务改为 Job",
                 "Keep the process in the foreground, or make one-off work a Job",
             ),
             "",
@@ -214,7 +212,7 @@ fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &Contai
         ),
         _ => change(
             scene.text("由应用负责人按日志中的报错修复", "Have the application's owners fix the error in the log"),
-            scene.text("若是最近一次发布引入,先回滚止损", "If the last release brought it, go back first"),
+            scene.text("若是最近一次发布引入，先回滚止损", "If the last release brought it, go back first"),
             None,
         ),
     });

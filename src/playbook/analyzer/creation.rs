@@ -1,31 +1,25 @@
 //! Pods that are never created: quota, admission webhook, Pod Security, ServiceAccount and the other gates.
 
-use std::sync::LazyLock;
-
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota};
-use regex::Regex;
 
 use crate::alert::ObjectRef;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::{Scene, named};
 use crate::report::Citation;
 
-macro_rules! pattern {
-    ($name:ident, $text:expr) => {
-        static $name: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new($text).ok());
-    };
-}
-pattern!(QUOTA, r"exceeded quota: ([\w.-]+), requested: (.+?), used: (.+?), limited: ([^\s;]+(?:,[^\s;]+)*)");
-pattern!(QUOTA_DEMANDS, r"failed quota: ([\w.-]+): must specify (.+)");
-pattern!(WEBHOOK, r#"failed calling webhook "([\w.-]+)""#);
-pattern!(WEBHOOK_URL, r"https://([a-z0-9-]+)\.([a-z0-9-]+)\.svc");
-pattern!(DENIED, r#"admission webhook "([\w.-]+)" denied the request"#);
-pattern!(POD_SECURITY, r#"violates PodSecurity "([\w:.-]+)": (.+)"#);
-pattern!(SERVICE_ACCOUNT, r#"serviceaccount "([a-z0-9.-]+)" not found"#);
-pattern!(PRIORITY, r"no PriorityClass with name ([a-z0-9.-]+) was found");
-pattern!(LIMIT, r"((?:maximum|minimum) [\w./-]+ usage per (?:Container|Pod) is [^.;,]+)");
+static QUOTA: Pattern =
+    Pattern::new(r"exceeded quota: ([\w.-]+), requested: (.+?), used: (.+?), limited: ([^\s;]+(?:,[^\s;]+)*)");
+static QUOTA_DEMANDS: Pattern = Pattern::new(r"failed quota: ([\w.-]+): must specify (.+)");
+static WEBHOOK: Pattern = Pattern::new(r#"failed calling webhook "([\w.-]+)""#);
+static WEBHOOK_URL: Pattern = Pattern::new(r"https://([a-z0-9-]+)\.([a-z0-9-]+)\.svc");
+static DENIED: Pattern = Pattern::new(r#"admission webhook "([\w.-]+)" denied the request"#);
+static POD_SECURITY: Pattern = Pattern::new(r#"violates PodSecurity "([\w:.-]+)": (.+)"#);
+static SERVICE_ACCOUNT: Pattern = Pattern::new(r#"serviceaccount "([a-z0-9.-]+)" not found"#);
+static PRIORITY: Pattern = Pattern::new(r"no PriorityClass with name ([a-z0-9.-]+) was found");
+static LIMIT: Pattern = Pattern::new(r"((?:maximum|minimum) [\w./-]+ usage per (?:Container|Pod) is [^.;,]+)");
 
 /// A refusal to create Pods, in the words of the API server.
 struct Refusal {
@@ -128,24 +122,20 @@ fn refusal(
     Some(Refusal { about, workload, count: events.iter().map(|event| event.count).sum(), message, proof })
 }
 
-fn captures<'t>(pattern: &LazyLock<Option<Regex>>, text: &'t str) -> Option<regex::Captures<'t>> {
-    pattern.as_ref()?.captures(text)
-}
-
 fn quota(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
-    let found = captures(&QUOTA, &refusal.message)?;
+    let found = QUOTA.groups(&refusal.message)?;
     let quota = ObjectRef::new("ResourceQuota", &refusal.workload.namespace, &found[1]);
     let (requested, used, limited) = (&found[2], &found[3], &found[4]);
     let resources: Vec<&str> = limited.split(',').filter_map(|pair| pair.split('=').next()).collect();
     let resources = resources.join(", ");
     let workload = &refusal.workload;
     let headline = scene.text(
-        format!("{workload} 无法创建新的 Pod:ResourceQuota {} 的 {resources} 已用尽(used {used},limit {limited})", quota.name),
+        format!("{workload} 无法创建新的 Pod：ResourceQuota {} 的 {resources} 已用尽（used {used}，limit {limited}）", quota.name),
         format!("{workload} cannot create Pods: ResourceQuota {} is exhausted for {resources} (used {used}, limit {limited})", quota.name),
     );
     let summary = scene.text(
         format!(
-            "{quota} 限制 {limited},已用 {used},再申请 {requested} 被拒绝(exceeded quota),已被拒 {} 次。",
+            "{quota} 限制 {limited}，已用 {used}，再申请 {requested} 被拒绝（exceeded quota），已被拒 {} 次。",
             refusal.count.max(1)
         ),
         format!(
@@ -176,7 +166,7 @@ fn quota(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
                 ),
                 change(
                     scene.text(
-                        format!("提高 {} 的 {resources},或减少副本", quota.name),
+                        format!("提高 {} 的 {resources}，或减少副本", quota.name),
                         format!("Raise {resources} of {}, or run fewer replicas", quota.name),
                     ),
                     scene.text(
@@ -190,12 +180,12 @@ fn quota(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
 }
 
 fn quota_demands(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
-    let found = captures(&QUOTA_DEMANDS, &refusal.message)?;
+    let found = QUOTA_DEMANDS.groups(&refusal.message)?;
     let (quota, demands) =
         (ObjectRef::new("ResourceQuota", &refusal.workload.namespace, &found[1]), logs::shorten(&found[2], 120));
     let workload = &refusal.workload;
     let headline = scene.text(
-        format!("{workload} 无法创建 Pod:ResourceQuota {} 要求声明 {demands},而 Pod 没有声明", quota.name),
+        format!("{workload} 无法创建 Pod：ResourceQuota {} 要求声明 {demands}，而 Pod 没有声明", quota.name),
         format!(
             "{workload} cannot create Pods: ResourceQuota {} demands {demands}, which its Pods do not set",
             quota.name
@@ -205,9 +195,9 @@ fn quota_demands(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
 }
 
 fn webhook_down(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
-    let found = captures(&WEBHOOK, &refusal.message)?;
+    let found = WEBHOOK.groups(&refusal.message)?;
     let hook = &found[1];
-    let service = captures(&WEBHOOK_URL, &refusal.message).map(|url| ObjectRef::new("Service", &url[2], &url[1]));
+    let service = WEBHOOK_URL.groups(&refusal.message).map(|url| ObjectRef::new("Service", &url[2], &url[1]));
     let config = webhook_configuration(scene, hook);
     let blame = config.clone().or_else(|| service.clone()).unwrap_or_else(|| refusal.workload.clone());
     let service_name =
@@ -215,14 +205,14 @@ fn webhook_down(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
     let why = webhook_trouble(scene, &refusal.message);
     let workload = &refusal.workload;
     let headline = scene.text(
-        format!("{workload} 无法创建 Pod:准入 webhook 不可用,{} 调用 Service {service_name} 失败({why})", blame.name),
+        format!("{workload} 无法创建 Pod：准入 webhook 不可用，{} 调用 Service {service_name} 失败（{why}）", blame.name),
         format!(
             "{workload} cannot create Pods: admission webhook {} cannot reach Service {service_name} ({why})",
             blame.name
         ),
     );
     let summary = scene.text(
-        format!("{blame} 中的 webhook {hook} 设为失败即拒绝(failurePolicy Fail),而它的后端 Service {service_name} {why},因此匹配的 Pod 全部无法创建。"),
+        format!("{blame} 中的 webhook {hook} 设为失败即拒绝（failurePolicy Fail），而它的后端 Service {service_name} {why}，因此匹配的 Pod 全部无法创建。"),
         format!("Webhook {hook} of {blame} refuses what it cannot check (failurePolicy Fail), and its Service {service_name} cannot answer ({why}), so no matching Pod can be created."),
     );
     let mut finding =
@@ -251,19 +241,19 @@ fn webhook_down(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
 fn webhook_trouble(scene: &Scene<'_>, message: &str) -> String {
     let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
     if has(&["not found"]) {
-        return scene.text("Service 不存在(not found)", "service not found");
+        return scene.text("不存在（not found）", "service not found");
     }
     if has(&["no endpoints available"]) {
         return scene.text("没有可用的 endpoints", "no endpoints available");
     }
     if has(&["x509", "certificate"]) {
-        return scene.text("证书校验失败(x509)", "its certificate is not trusted (x509)");
+        return scene.text("证书校验失败（x509）", "its certificate is not trusted (x509)");
     }
     if has(&["deadline exceeded", "timeout", "timed out"]) {
         return scene.text("调用超时", "the call times out");
     }
     if has(&["connection refused"]) {
-        return scene.text("连接被拒绝(connection refused)", "connection refused");
+        return scene.text("连接被拒绝（connection refused）", "connection refused");
     }
     logs::shorten(message.rsplit(": ").next().unwrap_or_default(), 100)
 }
@@ -285,10 +275,10 @@ fn webhook_steps(scene: &Scene<'_>, config: Option<&ObjectRef>) -> Vec<crate::re
         );
         steps.push(change(
             scene.text(
-                "若策略允许,临时把 failurePolicy 改为 Ignore",
+                "若策略允许，临时把 failurePolicy 改为 Ignore",
                 "If your policy allows it, set failurePolicy to Ignore for now",
             ),
-            scene.text("这会跳过该检查,后端恢复后要改回 Fail", "This skips the check; set it back to Fail afterwards"),
+            scene.text("这会跳过该检查，后端恢复后要改回 Fail", "This skips the check; set it back to Fail afterwards"),
             Some(format!("kubectl edit {kind} {}", config.name)),
         ));
     }
@@ -307,22 +297,22 @@ fn webhook_configuration(scene: &Scene<'_>, hook: &str) -> Option<ObjectRef> {
 }
 
 fn webhook_denies(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
-    let found = captures(&DENIED, &refusal.message)?;
+    let found = DENIED.groups(&refusal.message)?;
     let said = logs::shorten(refusal.message.split_once("denied the request: ").map_or("", |(_, rest)| rest), 160);
     let workload = &refusal.workload;
     let headline = scene.text(
-        format!("{workload} 无法创建 Pod:被准入策略 {} 拒绝:{said}", &found[1]),
+        format!("{workload} 无法创建 Pod：被准入策略 {} 拒绝：{said}", &found[1]),
         format!("{workload} cannot create Pods: admission policy {} denies them: {said}", &found[1]),
     );
     Some(spec_fault(scene, "admission_denied", refusal, headline))
 }
 
 fn pod_security(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
-    let found = captures(&POD_SECURITY, &refusal.message)?;
+    let found = POD_SECURITY.groups(&refusal.message)?;
     let (level, rules) = (found[1].to_owned(), logs::shorten(&found[2], 180));
     let workload = &refusal.workload;
     let headline = scene.text(
-        format!("{workload} 无法创建 Pod:违反 Namespace {} 的 PodSecurity \"{level}\":{rules}", workload.namespace),
+        format!("{workload} 无法创建 Pod：违反 Namespace {} 的 PodSecurity \"{level}\"：{rules}", workload.namespace),
         format!(
             "{workload} cannot create Pods: they violate PodSecurity \"{level}\" of Namespace {}: {rules}",
             workload.namespace
@@ -337,12 +327,12 @@ fn pod_security(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
 }
 
 fn service_account(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
-    let found = captures(&SERVICE_ACCOUNT, &refusal.message)?;
+    let found = SERVICE_ACCOUNT.groups(&refusal.message)?;
     let account = ObjectRef::new("ServiceAccount", &refusal.workload.namespace, &found[1]);
     let hint = super::claim::near_hint(scene, &scene.near_misses(&account));
     let workload = &refusal.workload;
     let headline = scene.text(
-        format!("{workload} 无法创建 Pod:ServiceAccount {} 不存在(not found){hint}", account.name),
+        format!("{workload} 无法创建 Pod：ServiceAccount {} 不存在（not found）{hint}", account.name),
         format!("{workload} cannot create Pods: ServiceAccount {} does not exist (not found){hint}", account.name),
     );
     Some(Finding::new("service_account_missing", Depth::Root, &refusal.about, &account, headline).steps([
@@ -351,7 +341,7 @@ fn service_account(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
             kubectl(&account.namespace, "get serviceaccount"),
         ),
         change(
-            scene.text("创建该 ServiceAccount,或修正 serviceAccountName", "Create it, or correct serviceAccountName"),
+            scene.text("创建该 ServiceAccount，或修正 serviceAccountName", "Create it, or correct serviceAccountName"),
             scene.text("记得同时绑定它需要的 Role", "Bind the Roles it needs as well"),
             Some(kubectl(&account.namespace, &format!("create serviceaccount {}", account.name))),
         ),
@@ -359,17 +349,17 @@ fn service_account(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
 }
 
 fn priority_class(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
-    let found = captures(&PRIORITY, &refusal.message)?;
+    let found = PRIORITY.groups(&refusal.message)?;
     let class = ObjectRef::new("PriorityClass", "", &found[1]);
     let workload = &refusal.workload;
     let headline = scene.text(
-        format!("{workload} 无法创建 Pod:PriorityClass {} 不存在", class.name),
+        format!("{workload} 无法创建 Pod：PriorityClass {} 不存在", class.name),
         format!("{workload} cannot create Pods: PriorityClass {} does not exist", class.name),
     );
     Some(Finding::new("priority_class_missing", Depth::Root, &refusal.about, &class, headline).steps([
         look(scene.text("查看 PriorityClass", "List the PriorityClasses"), "kubectl get priorityclass"),
         change(
-            scene.text("创建该 PriorityClass,或修正 priorityClassName", "Create it, or correct priorityClassName"),
+            scene.text("创建该 PriorityClass，或修正 priorityClassName", "Create it, or correct priorityClassName"),
             "",
             None,
         ),
@@ -377,7 +367,7 @@ fn priority_class(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
 }
 
 fn limit_range(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
-    let found = captures(&LIMIT, &refusal.message)?;
+    let found = LIMIT.groups(&refusal.message)?;
     let rule = logs::shorten(&found[1], 160);
     let ranges = scene.facts.all::<LimitRange>();
     let mut local =
@@ -386,7 +376,7 @@ fn limit_range(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
     let workload = &refusal.workload;
     let name = range.as_ref().map_or_else(|| "LimitRange".to_owned(), |range| format!("LimitRange {}", range.name));
     let headline = scene.text(
-        format!("{workload} 无法创建 Pod:超出 {name} 的限制:{rule}"),
+        format!("{workload} 无法创建 Pod：超出 {name} 的限制：{rule}"),
         format!("{workload} cannot create Pods: they break {name}: {rule}"),
     );
     let mut finding = spec_fault(scene, "limit_range_violation", refusal, headline);
@@ -398,7 +388,7 @@ fn other(scene: &Scene<'_>, refusal: &Refusal) -> Finding {
     let said = logs::said(&refusal.message);
     let workload = &refusal.workload;
     let headline = scene.text(
-        format!("{workload} 无法创建 Pod(FailedCreate):{said}"),
+        format!("{workload} 无法创建 Pod（FailedCreate）：{said}"),
         format!("{workload} cannot create Pods (FailedCreate): {said}"),
     );
     spec_fault(scene, "pod_creation_refused", refusal, headline)
@@ -414,7 +404,7 @@ fn spec_fault(scene: &Scene<'_>, code: &'static str, refusal: &Refusal, headline
         ),
         change(
             scene.text(
-                "按拒绝原因修正工作负载的 Pod 模板,或由管理员调整规则",
+                "按拒绝原因修正工作负载的 Pod 模板，或由管理员调整规则",
                 "Correct the workload's Pod template as the refusal says, or have the rule changed",
             ),
             logs::said(&refusal.message),

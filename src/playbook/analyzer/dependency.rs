@@ -44,11 +44,11 @@ fn unreachable(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &Ob
         Failure::ServerError => scene.text("返回 5xx", "answers with 5xx"),
     };
     let headline = scene.text(
-        format!("{workload} 访问依赖 {service} 失败({how})"),
+        format!("{workload} 访问依赖 {service} 失败（{how}）"),
         format!("{workload} fails to call {service} (it {how})"),
     );
     let summary = scene.text(
-        format!("{headline},日志:{}。", logs::said(call.line)),
+        format!("{headline}，日志：{}。", logs::said(call.line)),
         format!("{headline}; its log: {}.", logs::said(call.line)),
     );
     Finding::new("dependency_unreachable", Depth::Effect, &name, service, headline)
@@ -69,7 +69,7 @@ fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Optio
     let workload = scene.workload(&pod.object);
     let hint = super::claim::near_hint(scene, &scene.near_misses(&missing));
     let headline = scene.text(
-        format!("{workload} 依赖的 Service {}/{} 不存在,域名无法解析{hint}", missing.namespace, missing.name),
+        format!("{workload} 依赖的 Service {}/{} 不存在，域名无法解析{hint}", missing.namespace, missing.name),
         format!(
             "{workload} calls Service {}/{}, which does not exist, so its name does not resolve{hint}",
             missing.namespace, missing.name
@@ -102,11 +102,11 @@ fn errors_while_running(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let workload = scene.workload(&pod.object);
     let said = logs::said(line);
     let headline = scene.text(
-        format!("{workload} 在运行,但日志持续报错:{said}"),
+        format!("{workload} 在运行，但日志持续报错：{said}"),
         format!("{workload} runs, but its log keeps reporting: {said}"),
     );
     let summary = scene.text(
-        format!("{headline}(最近 {total} 行中有 {errors} 行报错)。"),
+        format!("{headline}（最近 {total} 行中有 {errors} 行报错）。"),
         format!("{headline} ({errors} of the last {total} lines are errors)."),
     );
     Some(

@@ -108,11 +108,11 @@ fn failing_pull(
     let blame = lost_secret.clone().unwrap_or_else(|| workload.clone());
     let (code, cause) = in_words(scene, why, image, lost_secret.as_ref());
     let headline = scene
-        .text(format!("{workload} 无法启动:{cause}({reason})"), format!("{workload} cannot start: {cause} ({reason})"));
+        .text(format!("{workload} 无法启动：{cause}（{reason}）"), format!("{workload} cannot start: {cause} ({reason})"));
     let said = decisive(event, &waiting);
     let said_text = crate::playbook::logs::shorten(&said, 160);
     let summary = scene.text(
-        format!("{name} 的容器 {} 处于 {reason}:{cause}。{}", view.name(), reported(scene, &said_text)),
+        format!("{name} 的容器 {} 处于 {reason}：{cause}。{}", view.name(), reported(scene, &said_text)),
         format!("Container {} of {name} is in {reason}: {cause}. {}", view.name(), reported(scene, &said_text)),
     );
     Finding::new(code, Depth::Mechanism, name, &blame, headline)
@@ -130,7 +130,7 @@ fn reported(scene: &Scene<'_>, said: &str) -> String {
     if said.is_empty() {
         return String::new();
     }
-    scene.text(format!("报错:{said}"), format!("It says: {said}"))
+    scene.text(format!("报错：{said}"), format!("It says: {said}"))
 }
 
 fn classify(words: &str) -> Why {
@@ -155,28 +155,28 @@ fn in_words(scene: &Scene<'_>, why: Why, image: &str, secret: Option<&ObjectRef>
         return (
             "image_pull_secret_missing",
             scene.text(
-                format!("拉取镜像 {image} 所需的 imagePullSecret {} 不存在(not found)", secret.name),
+                format!("拉取镜像 {image} 所需的 imagePullSecret {} 不存在（not found）", secret.name),
                 format!("imagePullSecret {} for image {image} does not exist (not found)", secret.name),
             ),
         );
     }
     let (code, zh, en) = match why {
         Why::NotFound => {
-            ("image_not_found", "在镜像仓库中不存在(not found)", "does not exist in its registry (not found)")
+            ("image_not_found", "在镜像仓库中不存在（not found）", "does not exist in its registry (not found)")
         }
         Why::Denied => (
             "image_pull_unauthorized",
-            "拉取被拒绝:没有权限或凭据无效(unauthorized)",
+            "拉取被拒绝：没有权限或凭据无效（unauthorized）",
             "may not be pulled: the registry refuses access (unauthorized)",
         ),
         Why::RateLimited => (
             "image_pull_rate_limited",
-            "拉取被镜像仓库限流(toomanyrequests)",
+            "拉取被镜像仓库限流（toomanyrequests）",
             "is not served: the registry's pull rate limit is reached (toomanyrequests)",
         ),
         Why::Unreachable => (
             "image_registry_unreachable",
-            "无法拉取:节点连不上镜像仓库",
+            "无法拉取：节点连不上镜像仓库",
             "cannot be pulled: the Node does not reach its registry",
         ),
         Why::NoPlatform => (
@@ -186,15 +186,15 @@ fn in_words(scene: &Scene<'_>, why: Why, image: &str, secret: Option<&ObjectRef>
         ),
         Why::NoSpace => (
             "image_pull_no_space",
-            "无法拉取:节点磁盘已满(no space left)",
+            "无法拉取：节点磁盘已满（no space left）",
             "cannot be pulled: the Node's disk is full (no space left)",
         ),
         Why::InvalidName => {
-            ("image_name_invalid", "名称格式不合法(InvalidImageName)", "is no valid image name (InvalidImageName)")
+            ("image_name_invalid", "名称格式不合法（InvalidImageName）", "is no valid image name (InvalidImageName)")
         }
         Why::NeverPulled => (
             "image_never_pulled",
-            "不在节点上,而 imagePullPolicy 为 Never",
+            "不在节点上，而 imagePullPolicy 为 Never",
             "is not on the Node and imagePullPolicy is Never",
         ),
         Why::Unknown => ("image_pull_failed", "拉取失败", "cannot be pulled"),
@@ -217,7 +217,7 @@ fn repair(
     if let Some(secret) = secret {
         steps.push(change(
             scene.text(format!("创建 imagePullSecret {}", secret.name), format!("Create imagePullSecret {}", secret.name)),
-            scene.text("类型为 docker-registry,填入该仓库的账号", "Of type docker-registry, with an account of that registry"),
+            scene.text("类型为 docker-registry，填入该仓库的账号", "Of type docker-registry, with an account of that registry"),
             Some(kubectl(&secret.namespace, &format!("create secret docker-registry {} --docker-server=<REGISTRY> --docker-username=<USER> --docker-password=<PASSWORD>", secret.name))),
         ));
         return steps;
@@ -243,7 +243,7 @@ fn repair(
 fn advice(scene: &Scene<'_>, why: Why, image: &str) -> (String, String) {
     let (title_zh, title_en, zh, en) = match why {
         Why::NotFound => (
-            "改用存在的 tag,或把该镜像推送到仓库",
+            "改用存在的 tag，或把该镜像推送到仓库",
             "Use a tag that exists, or push this image",
             "核对仓库地址、镜像名与 tag",
             "Check registry, name and tag",
@@ -257,7 +257,7 @@ fn advice(scene: &Scene<'_>, why: Why, image: &str) -> (String, String) {
         Why::RateLimited => (
             "使用已认证的账号或镜像缓存拉取",
             "Pull with an account or through a mirror",
-            "匿名拉取有次数限制,稍后会自动重试",
+            "匿名拉取有次数限制，稍后会自动重试",
             "Anonymous pulls are limited; it tries again by itself",
         ),
         Why::Unreachable => (
@@ -267,7 +267,7 @@ fn advice(scene: &Scene<'_>, why: Why, image: &str) -> (String, String) {
             "It tries again by itself",
         ),
         Why::NoPlatform => (
-            "构建多架构镜像,或把 Pod 调度到匹配架构的节点",
+            "构建多架构镜像，或把 Pod 调度到匹配架构的节点",
             "Build the image for this architecture, or place the Pod on a fitting Node",
             "",
             "",
@@ -275,14 +275,14 @@ fn advice(scene: &Scene<'_>, why: Why, image: &str) -> (String, String) {
         Why::NoSpace => ("清理节点磁盘", "Free disk space on the Node", "", ""),
         Why::InvalidName => ("修正工作负载中的镜像名", "Correct the image name in the workload", "", ""),
         Why::NeverPulled => (
-            "把 imagePullPolicy 改为 IfNotPresent,或在节点上预置镜像",
+            "把 imagePullPolicy 改为 IfNotPresent，或在节点上预置镜像",
             "Set imagePullPolicy to IfNotPresent, or load the image on the Node",
             "",
             "",
         ),
         Why::Unknown => ("按报错修正镜像或仓库配置", "Correct the image or registry as the error says", "", ""),
     };
-    let detail = scene.text(format!("{zh}(当前:{image})"), format!("{en} (now: {image})"));
+    let detail = scene.text(format!("{zh}（当前：{image}）"), format!("{en} (now: {image})"));
     (scene.text(title_zh, title_en), if zh.is_empty() { String::new() } else { detail })
 }
 

@@ -59,7 +59,7 @@ fn absent(
 ) -> Finding {
     let hint = super::claim::near_hint(scene, &scene.near_misses(missing));
     let headline = scene.text(
-        format!("{name} 引用的 {} {} 不存在(not found){hint}", missing.kind, missing.name),
+        format!("{name} 引用的 {} {} 不存在（not found）{hint}", missing.kind, missing.name),
         format!("{name} refers to {} {}, which does not exist (not found){hint}", missing.kind, missing.name),
     );
     // A missing Service is the Ingress's mistake as a rule; a missing Secret or class has to be made.
@@ -74,7 +74,7 @@ fn absent(
             ),
             change(
                 scene.text(
-                    format!("创建 {} {},或修正 Ingress 的引用", missing.kind, missing.name),
+                    format!("创建 {} {}，或修正 Ingress 的引用", missing.kind, missing.name),
                     format!("Create {} {}, or correct the Ingress", missing.kind, missing.name),
                 ),
                 "",

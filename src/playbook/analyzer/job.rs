@@ -42,12 +42,12 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
         _ => "job_failed",
     };
     let end = scene.pods_of(&name).into_iter().filter_map(|pod| end_of(scene, pod)).next_back();
-    let why_zh = end.as_ref().map_or_else(String::new, |end| format!(":{}", end.zh()));
+    let why_zh = end.as_ref().map_or_else(String::new, |end| format!("：{}", end.zh()));
     let why_en = end.as_ref().map_or_else(String::new, |end| format!(": {}", end.en()));
-    let headline = scene.text(format!("{name} 失败({reason}){why_zh}"), format!("{name} failed ({reason}){why_en}"));
+    let headline = scene.text(format!("{name} 失败（{reason}）{why_zh}"), format!("{name} failed ({reason}){why_en}"));
     let limit = job.object.spec.as_ref().and_then(|spec| spec.backoff_limit).unwrap_or(6);
     let summary = scene.text(
-        format!("{name} 的 Pod 失败 {count} 次,backoffLimit 为 {limit}({reason}),不会再重试{why_zh}。"),
+        format!("{name} 的 Pod 失败 {count} 次，backoffLimit 为 {limit}（{reason}），不会再重试{why_zh}。"),
         format!("{count} Pods of {name} failed with backoffLimit {limit} ({reason}); it will not try again{why_en}."),
     );
     let event = scene.events(&name, &[reason.as_str()]).into_iter().next_back();
@@ -83,7 +83,7 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
         change(
             scene.text("修复报错的原因后重新创建该 Job", "Repair what failed, then create the Job again"),
             scene.text(
-                "Job 不能重启:保留其定义,删除后重新创建",
+                "Job 不能重启：保留其定义，删除后重新创建",
                 "A Job cannot be restarted: keep its definition, delete it and create it again",
             ),
             Some(kubectl(&name.namespace, &format!("delete job {}", name.name))),
@@ -93,8 +93,8 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
 
 impl End {
     fn zh(&self) -> String {
-        let said = self.said.as_ref().map_or_else(String::new, |said| format!(":{said}"));
-        format!("容器 {} 以退出码 {} 结束({}){said}", self.container, self.exit, self.reason)
+        let said = self.said.as_ref().map_or_else(String::new, |said| format!("：{said}"));
+        format!("容器 {} 以退出码 {} 结束（{}）{said}", self.container, self.exit, self.reason)
     }
 
     fn en(&self) -> String {
@@ -129,7 +129,7 @@ fn not_started(scene: &Scene<'_>, cron: &Seen<CronJob>) -> Option<Finding> {
     let event = events.last()?;
     let said = logs::said(&event.message);
     let headline = scene.text(
-        format!("{name} 没有按计划创建 Job({}):{said}", event.reason),
+        format!("{name} 没有按计划创建 Job（{}）：{said}", event.reason),
         format!("{name} does not start its Jobs ({}): {said}", event.reason),
     );
     Some(

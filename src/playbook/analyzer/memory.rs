@@ -1,22 +1,20 @@
 //! Containers that run out of memory.
 
-use std::sync::LazyLock;
-
 use k8s_openapi::api::core::v1::Pod;
-use regex::Regex;
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::pattern::Pattern;
 use crate::playbook::pods::{self, ContainerView};
 use crate::playbook::quantity;
 use crate::playbook::scene::{Scene, named};
 use crate::report::Citation;
 
 /// A heap size a process was told, in its arguments, its environment or its own first log lines.
-static HEAP: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)(?:-Xmx|heap[ _-]?(?:max|size|limit)\s*[=:]?\s*|max[ _-]?heap\s*[=:]?\s*|--max-old-space-size=)(\d+)\s*([kmg]?)i?b?\b").ok()
-});
+static HEAP: Pattern = Pattern::new(
+    r"(?i)(?:-Xmx|heap[ _-]?(?:max|size|limit)\s*[=:]?\s*|max[ _-]?heap\s*[=:]?\s*|--max-old-space-size=)(\d+)\s*([kmg]?)i?b?\b",
+);
 
 /// Whether the container was ended for its memory.
 #[must_use]
@@ -59,22 +57,22 @@ fn out_of_memory(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -
     let heap_text = heap.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
     let (code, headline) = match &limit {
         Some(limit) => ("oom_killed_limit_too_low", scene.text(
-            format!("{workload} 的容器 {} 因内存超出 limit {limit} 被 OOMKilled,已重启 {restarts} 次", view.name()),
+            format!("{workload} 的容器 {} 因内存超出 limit {limit} 被 OOMKilled，已重启 {restarts} 次", view.name()),
             format!("Container {} of {workload} is OOMKilled at its memory limit of {limit}, {restarts} restarts so far", view.name()),
         )),
         None => ("oom_killed_no_limit", scene.text(
-            format!("{workload} 的容器 {} 未设置内存 limit,因节点内存不足被 OOMKilled", view.name()),
+            format!("{workload} 的容器 {} 未设置内存 limit，因节点内存不足被 OOMKilled", view.name()),
             format!("Container {} of {workload} has no memory limit and was OOMKilled when its Node ran short", view.name()),
         )),
     };
     let summary =
-        scene.text(format!("{headline}(退出码 137){heap_text}。"), format!("{headline} (exit code 137){heap_text}."));
+        scene.text(format!("{headline}（退出码 137）{heap_text}。"), format!("{headline} (exit code 137){heap_text}."));
     let cited_limit = limit.as_ref().and_then(|limit| scene.quote_any(&pod.reference, &[&format!("memory: {limit}")]));
     Finding::new(code, Depth::Mechanism, &name, &workload, headline)
         .summary(summary)
         .cite([scene.quote(&pod.reference, "reason: OOMKilled"), cited_limit, heap.and_then(|(_, citation)| citation)])
         .unresolved(scene.text(
-            "内存用量是正常增长,还是存在泄漏?请对照监控曲线判断",
+            "内存用量是正常增长，还是存在泄漏?请对照监控曲线判断",
             "Does the memory grow for a reason or leak? Look at its graph",
         ))
         .steps(steps(scene, &name, &workload, view))
@@ -99,11 +97,11 @@ fn steps(
         ),
         change(
             scene.text(
-                "提高内存 limit(或降低应用的内存占用)",
+                "提高内存 limit（或降低应用的内存占用）",
                 "Raise the memory limit, or make the application use less",
             ),
             scene.text(
-                "limit 应高于应用的峰值与堆上限之和;修改后观察是否还有 OOMKilled",
+                "limit 应高于应用的峰值与堆上限之和；修改后观察是否还有 OOMKilled",
                 "The limit must exceed the peak, heap included; then watch for further OOMKilled",
             ),
             (workload.kind != "Pod" && workload.kind != "Job").then(|| {
@@ -121,11 +119,10 @@ fn heap(
     limit: Option<&str>,
 ) -> Option<(String, Option<Citation>)> {
     let limit_value = quantity::value(limit?)?;
-    let regex = HEAP.as_ref()?;
     let logs = scene.logs(pod, view.name());
     let texts = logs.iter().filter_map(|log| Some((log.lines.as_deref().ok()?, log.reference.as_str())));
     for (text, reference) in texts {
-        for found in regex.captures_iter(text) {
+        for found in HEAP.all(text) {
             let factor = match found[2].to_ascii_lowercase().as_str() {
                 "k" => 1024.0,
                 "m" => 1_048_576.0,
@@ -136,7 +133,7 @@ fn heap(
             if heap > limit_value {
                 let heap = quantity::show("memory", heap);
                 let told = scene.text(
-                    format!(";日志显示应用的堆上限为 {heap},高于 limit"),
+                    format!("；日志显示应用的堆上限为 {heap}，高于 limit"),
                     format!("; its log says the heap may grow to {heap}, more than the limit"),
                 );
                 return Some((told, scene.quote(reference, &found[0])));

@@ -1,22 +1,19 @@
 //! Volumes that cannot be mounted and sandboxes that cannot be made: Pods that hang before any container starts.
 
-use std::sync::LazyLock;
-
 use k8s_openapi::api::core::v1::Pod;
-use regex::Regex;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::config;
 use crate::playbook::facts::{Seen, SeenEvent};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 use crate::report::Confidence;
 
-static VOLUME: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"for volume "([^"]+)""#).ok());
-static MISSING_KEY: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"references non-existent (?:config|secret) key: ?(\S+)").ok());
+static VOLUME: Pattern = Pattern::new(r#"for volume "([^"]+)""#);
+static MISSING_KEY: Pattern = Pattern::new(r"references non-existent (?:config|secret) key: ?(\S+)");
 
 /// Findings about Pods that wait for their volumes or their sandbox.
 #[must_use]
@@ -54,13 +51,13 @@ fn stuck(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
 }
 
 fn mount_failed(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &SeenEvent) -> Finding {
-    let volume = VOLUME.as_ref().and_then(|regex| regex.captures(&event.message)).map(|found| found[1].to_owned());
+    let volume = VOLUME.group(&event.message, 1);
     let volume = volume.unwrap_or_default();
     let count = event.count;
     let finding = if let Some(missing) = config::named_missing(&event.message, &name.namespace) {
         let code = if missing.kind == "Secret" { "volume_secret_missing" } else { "volume_configmap_missing" };
         let how = scene.text(
-            format!("volume {volume} 要挂载它,{} 已出现 {count} 次", event.reason),
+            format!("volume {volume} 要挂载它，{} 已出现 {count} 次", event.reason),
             format!("volume {volume} has to mount it ({} seen {count} times)", event.reason),
         );
         config::absent(scene, code, name, &missing, &how)
@@ -75,7 +72,7 @@ fn mount_failed(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &Se
 }
 
 fn missing_key(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, message: &str, volume: &str) -> Option<Finding> {
-    let found = MISSING_KEY.as_ref()?.captures(message)?;
+    let found = MISSING_KEY.groups(message)?;
     let source = volumes(&pod.object).iter().find(|source| source.name == volume)?;
     let holder = match (&source.config_map, &source.secret) {
         (Some(map), _) => ObjectRef::new("ConfigMap", &name.namespace, &map.name),
@@ -96,7 +93,7 @@ fn other_mount(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &See
     let (code, zh, en) = if multi_attach {
         (
             "volume_multi_attach",
-            "卷仍挂载在另一个节点上(Multi-Attach),ReadWriteOnce 卷不能同时挂到两个节点",
+            "卷仍挂载在另一个节点上（Multi-Attach），ReadWriteOnce 卷不能同时挂到两个节点",
             "its volume is still attached to another Node (Multi-Attach); a ReadWriteOnce volume goes to one Node at a time",
         )
     } else if no_driver {
@@ -110,7 +107,7 @@ fn other_mount(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &See
     };
     let blame = claim.filter(|_| multi_attach).unwrap_or_else(|| workload.clone());
     let headline = scene.text(
-        format!("{name} 无法启动:{zh}({}):{said}", event.reason),
+        format!("{name} 无法启动：{zh}（{}）：{said}", event.reason),
         format!("{name} cannot start: {en} ({}): {said}", event.reason),
     );
     Finding::new(code, Depth::Mechanism, name, &blame, headline)
@@ -124,7 +121,7 @@ fn other_mount(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &See
             change(
                 scene.text(format!("修复 volume {volume} 的挂载"), format!("Repair the mount of volume {volume}")),
                 if multi_attach {
-                    scene.text("等待旧 Pod 完全退出,或在确认旧节点已下线后删除对应的 VolumeAttachment", "Wait until the old Pod is gone, or delete its VolumeAttachment once the old Node is surely down")
+                    scene.text("等待旧 Pod 完全退出，或在确认旧节点已下线后删除对应的 VolumeAttachment", "Wait until the old Pod is gone, or delete its VolumeAttachment once the old Node is surely down")
                 } else {
                     said.clone()
                 },
@@ -138,7 +135,7 @@ fn no_sandbox(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &Seen
     let blame = ObjectRef::new("Node", "", node);
     let said = logs::said(&event.message);
     let headline = scene.text(
-        format!("{name} 无法启动:Node {node} 上无法创建 Pod 沙箱(FailedCreatePodSandBox):{said}"),
+        format!("{name} 无法启动：Node {node} 上无法创建 Pod 沙箱（FailedCreatePodSandBox）：{said}"),
         format!("{name} cannot start: its sandbox cannot be made on Node {node} (FailedCreatePodSandBox): {said}"),
     );
     Finding::new("pod_sandbox_failed", Depth::Root, name, &blame, headline)
@@ -171,7 +168,7 @@ fn reference_missing(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef) -> Op
     };
     let missing = volumes(&pod.object).iter().filter_map(needed).find(|object| scene.facts.is_missing(object))?;
     let code = if missing.kind == "Secret" { "volume_secret_missing" } else { "volume_configmap_missing" };
-    let how = scene.text("volume 要挂载它(mount)", "a volume has to mount it");
+    let how = scene.text("volume 要挂载它（mount）", "a volume has to mount it");
     Some(
         config::absent(scene, code, name, &missing, &how)
             .confidence(Confidence::Medium)

@@ -67,14 +67,14 @@ fn not_ready(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) ->
     let minutes = scene.minutes_since(condition.last_transition_time.as_ref()).unwrap_or(0);
     let said = crate::playbook::logs::shorten(&message, 200);
     let headline = scene.text(
-        format!("Node {} 已 NotReady 约 {minutes} 分钟:{said}", name.name),
+        format!("Node {} 已 NotReady 约 {minutes} 分钟：{said}", name.name),
         format!("Node {} has been NotReady for about {minutes} minutes: {said}", name.name),
     );
     let suffering = stranded(scene, &name.name);
     let count = suffering.len();
     let reason = condition.reason.as_deref().unwrap_or_default();
     let summary = scene.text(
-        format!("{headline}(Ready={},reason {reason}),该节点上有 {count} 个已读取到的 Pod 受影响。", condition.status),
+        format!("{headline}（Ready={}，reason {reason}），该节点上有 {count} 个已读取到的 Pod 受影响。", condition.status),
         format!(
             "{headline} (Ready={}, reason {reason}); {count} of the Pods that were read suffer from it.",
             condition.status
@@ -93,9 +93,9 @@ fn not_ready(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) ->
 fn not_ready_steps(scene: &Scene<'_>, name: &ObjectRef, silent: bool) -> Vec<crate::report::Step> {
     let what = if silent {
         change(
-            scene.text("登录该节点,检查主机与 kubelet,必要时重启 kubelet", "Log in to the Node, check the host and the kubelet, restart the kubelet if needed"),
+            scene.text("登录该节点，检查主机与 kubelet，必要时重启 kubelet", "Log in to the Node, check the host and the kubelet, restart the kubelet if needed"),
             scene.text(
-                "先确认主机是否存活、网络是否可达,再看 systemctl status kubelet 与 journalctl -u kubelet",
+                "先确认主机是否存活、网络是否可达，再看 systemctl status kubelet 与 journalctl -u kubelet",
                 "First see whether the host lives and is reachable, then systemctl status kubelet and journalctl -u kubelet",
             ),
             None,
@@ -121,9 +121,9 @@ fn not_ready_steps(scene: &Scene<'_>, name: &ObjectRef, silent: bool) -> Vec<cra
         ),
         what,
         change(
-            scene.text("短时间无法恢复时,将工作负载迁走", "If it does not come back soon, move its workloads"),
+            scene.text("短时间无法恢复时，将工作负载迁走", "If it does not come back soon, move its workloads"),
             scene.text(
-                "绑定在该节点上的工作负载(nodeSelector、本地卷)无法迁移",
+                "绑定在该节点上的工作负载（nodeSelector、本地卷）无法迁移",
                 "Workloads pinned to it by nodeSelector or local volumes cannot move",
             ),
             Some(format!("kubectl drain {} --ignore-daemonsets --delete-emptydir-data", name.name)),
@@ -137,7 +137,7 @@ fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> 
     let minutes = scene.minutes_since(condition.last_transition_time.as_ref()).unwrap_or(0);
     let message = condition.message.as_deref().unwrap_or_default();
     let headline = scene.text(
-        format!("Node {} 处于 {} 已约 {minutes} 分钟,会驱逐 Pod 并拒绝新的 Pod", name.name, condition.type_),
+        format!("Node {} 处于 {} 已约 {minutes} 分钟，会驱逐 Pod 并拒绝新的 Pod", name.name, condition.type_),
         format!(
             "Node {} has been under {} for about {minutes} minutes: it evicts Pods and takes no new ones",
             name.name, condition.type_
@@ -145,7 +145,7 @@ fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> 
     );
     let resource = if condition.type_ == "DiskPressure" {
         scene
-            .text("清理镜像、日志与 emptyDir,或扩容磁盘", "Free images, logs and emptyDir volumes, or enlarge the disk")
+            .text("清理镜像、日志与 emptyDir，或扩容磁盘", "Free images, logs and emptyDir volumes, or enlarge the disk")
     } else {
         scene.text(
             "找出占用最多的 Pod 并迁移、限制或扩容节点",
@@ -173,7 +173,7 @@ fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> 
 fn cordoned(scene: &Scene<'_>, node: &Seen<Node>) -> Finding {
     let name = named(&node.object);
     let headline = scene.text(
-        format!("Node {} 已被 cordon(unschedulable),不接收新的 Pod;节点本身 Ready", name.name),
+        format!("Node {} 已被 cordon（unschedulable），不接收新的 Pod；节点本身 Ready", name.name),
         format!("Node {} is cordoned (unschedulable) and takes no new Pods; the Node itself is Ready", name.name),
     );
     Finding::new("node_cordoned", Depth::Effect, &name, &name, headline)

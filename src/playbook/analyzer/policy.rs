@@ -85,7 +85,7 @@ fn finding(
         format!("NetworkPolicy {} blocks {workload} from reaching {service}", name.name),
     );
     let summary = scene.text(
-        format!("{name} 的 {side_zh} 规则只允许 {allowed},不包括 {workload} 的 Pod({labels});日志显示访问失败:{}。", logs::said(call.line)),
+        format!("{name} 的 {side_zh} 规则只允许 {allowed}，不包括 {workload} 的 Pod（{labels}）；日志显示访问失败：{}。", logs::said(call.line)),
         format!("The {side_en} rules of {name} allow {allowed}, which leaves out the Pods of {workload} ({labels}); the log shows the failing call: {}.", logs::said(call.line)),
     );
     let confidence = if call.failure == Failure::Timeout { Confidence::High } else { Confidence::Medium };
@@ -118,7 +118,7 @@ fn finding(
             ),
             change(
                 scene.text(
-                    format!("在 {} 中放行 {workload},或给它的 Pod 加上被允许的标签", name.name),
+                    format!("在 {} 中放行 {workload}，或给它的 Pod 加上被允许的标签", name.name),
                     format!("Allow {workload} in {}, or give its Pods a label that is allowed", name.name),
                 ),
                 scene.text("修改后确认日志中的超时消失", "Then see that the time-outs are gone from the log"),
@@ -141,7 +141,7 @@ fn no_dns(scene: &Scene<'_>, policies: &[Seen<NetworkPolicy>], caller: &Seen<Pod
     let name = named(&policy.object);
     let workload = scene.workload(&caller.object);
     let headline = scene.text(
-        format!("NetworkPolicy {} 未放行 DNS(端口 53),{workload} 无法解析域名", name.name),
+        format!("NetworkPolicy {} 未放行 DNS（端口 53），{workload} 无法解析域名", name.name),
         format!("NetworkPolicy {} does not allow DNS (port 53), so {workload} resolves no name", name.name),
     );
     Some(
@@ -158,7 +158,7 @@ fn no_dns(scene: &Scene<'_>, policies: &[Seen<NetworkPolicy>], caller: &Seen<Pod
                 ),
                 change(
                     scene.text(
-                        "在 egress 中放行到 kube-system 的 53 端口(UDP 与 TCP)",
+                        "在 egress 中放行到 kube-system 的 53 端口（UDP 与 TCP）",
                         "Allow port 53 (UDP and TCP) to kube-system in egress",
                     ),
                     "",

@@ -1,20 +1,18 @@
 //! Probes that fail: aimed at the wrong port, asked too early, or right about a sick application.
 
-use std::sync::LazyLock;
-
 use k8s_openapi::api::core::v1::{Pod, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use regex::Regex;
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::{Seen, SeenEvent};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::pods::{self, ContainerView};
 use crate::playbook::scene::{Scene, named};
 use crate::report::{Citation, Confidence};
 
-static STATUS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"statuscode: (\d{3})").ok());
+static STATUS: Pattern = Pattern::new(r"statuscode: (\d{3})");
 
 /// Which of a container's probes fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +162,7 @@ impl Failing<'_> {
     }
 
     fn status(&self) -> Option<u16> {
-        STATUS.as_ref()?.captures(&self.event.message)?.get(1)?.as_str().parse().ok()
+        STATUS.group(&self.event.message, 1)?.parse().ok()
     }
 
     /// Whether the container was ended within the time the probe gives it to start, without a startup probe.
@@ -196,11 +194,11 @@ impl Failing<'_> {
         let restarts = self.view.restarts();
         if self.kind.kills() {
             return scene.text(
-                format!("容器被反复重启(已 {restarts} 次)"),
+                format!("容器被反复重启（已 {restarts} 次）"),
                 format!("so the container is restarted again and again ({restarts} times)"),
             );
         }
-        scene.text("Pod 不会 Ready,不接收流量", "so the Pod is not Ready and gets no traffic")
+        scene.text("Pod 不会 Ready，不接收流量", "so the Pod is not Ready and gets no traffic")
     }
 
     fn edit(&self) -> Option<String> {
@@ -222,14 +220,14 @@ fn wrong_port_finding(
     let right = right.map(|port| port.to_string()).unwrap_or_default();
     let (workload, container) = (&failing.workload, failing.view.name());
     let headline = scene.text(
-        format!("{workload} 的 {word} 探针配置错误:探测端口 {asked},而容器 {container} 监听的是 {right}"),
+        format!("{workload} 的 {word} 探针配置错误：探测端口 {asked}，而容器 {container} 监听的是 {right}"),
         format!("{workload} has a misconfigured {word} probe: it asks port {asked}, but container {container} listens on {right}"),
     );
     let source_zh = if log.is_empty() { "containerPort 声明" } else { "日志" };
     let source_en = if log.is_empty() { "by its containerPort" } else { "by its log" };
     let effect = failing.consequence(scene);
     let summary = scene.text(
-        format!("{word} 探针访问端口 {asked},应用实际使用端口 {right}(依据{source_zh}),{effect}。"),
+        format!("{word} 探针访问端口 {asked}，应用实际使用端口 {right}（依据{source_zh}），{effect}。"),
         format!("The {word} probe asks port {asked} while the application uses {right} ({source_en}), {effect}."),
     );
     let code = match failing.kind {
@@ -254,7 +252,7 @@ fn wrong_port_finding(
         .ruled_out(
             scene.text("应用自身崩溃", "a crash of the application"),
             scene.text(
-                "日志显示应用已正常启动,是 kubelet 因探针失败而处置它",
+                "日志显示应用已正常启动，是 kubelet 因探针失败而处置它",
                 "its log shows a normal start; the kubelet acts because of the probe",
             ),
         )
@@ -274,7 +272,7 @@ fn wrong_path(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
     let workload = &failing.workload;
     let effect = failing.consequence(scene);
     let headline = scene.text(
-        format!("{workload} 的 {word} 探针路径 {path} 返回 404,{effect}"),
+        format!("{workload} 的 {word} 探针路径 {path} 返回 404，{effect}"),
         format!("{workload}: the {word} probe's path {path} answers 404, {effect}"),
     );
     failing
@@ -294,7 +292,7 @@ fn wrong_path(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
                 format!("把 {word} 探针的路径改为应用真正提供的健康检查路径"),
                 format!("Point the {word} probe at a path the application serves"),
             ),
-            scene.text(format!("当前路径:{path}"), format!("Now: {path}")),
+            scene.text(format!("当前路径：{path}"), format!("Now: {path}")),
             failing.edit(),
         )])
 }
@@ -307,7 +305,7 @@ fn too_early(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
         (failing.probe.period_seconds.unwrap_or(10), failing.probe.failure_threshold.unwrap_or(3));
     let patience = delay + period * threshold;
     let headline = scene.text(
-        format!("{workload} 的 {word} 探针过早:容器启动约 {patience} 秒后仍未监听就被重启,从未启动完成"),
+        format!("{workload} 的 {word} 探针过早：容器启动约 {patience} 秒后仍未监听就被重启，从未启动完成"),
         format!("{workload}: the {word} probe gives up too early: the container is restarted about {patience} s after its start, before it listens"),
     );
     failing
@@ -316,11 +314,11 @@ fn too_early(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
         .cite([scene.quote(&failing.pod.reference, &format!("failureThreshold: {threshold}"))])
         .steps([change(
             scene.text(
-                "增加 startupProbe,或增大 initialDelaySeconds/failureThreshold",
+                "增加 startupProbe，或增大 initialDelaySeconds/failureThreshold",
                 "Add a startupProbe, or raise initialDelaySeconds or failureThreshold",
             ),
             scene.text(
-                format!("当前容忍时间:{delay} + {period} × {threshold} = {patience} 秒"),
+                format!("当前容忍时间：{delay} + {period} × {threshold} = {patience} 秒"),
                 format!("Patience now: {delay} + {period} x {threshold} = {patience} s"),
             ),
             failing.edit(),
@@ -333,15 +331,15 @@ fn unhealthy(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
     let culprit = scene.culprit(&failing.name, failing.view.name());
     let said = culprit.as_ref().map(|(line, _)| logs::said(line));
     let answer = logs::shorten(failing.event.message.split_once(": ").map_or("", |(_, rest)| rest), 120);
-    let why_zh = said.as_ref().map_or_else(String::new, |said| format!(",日志:{said}"));
+    let why_zh = said.as_ref().map_or_else(String::new, |said| format!("，日志：{said}"));
     let why_en = said.as_ref().map_or_else(String::new, |said| format!("; its log: {said}"));
     let headline = scene.text(
-        format!("{workload} 的 {word} 探针失败({answer}){why_zh}"),
+        format!("{workload} 的 {word} 探针失败（{answer}）{why_zh}"),
         format!("{workload} fails its {word} probe ({answer}){why_en}"),
     );
     let (count, effect) = (failing.event.count, failing.consequence(scene));
     let summary = scene.text(
-        format!("{} 的 {word} 探针已失败 {count} 次({answer}),{effect}{why_zh}。", failing.name),
+        format!("{} 的 {word} 探针已失败 {count} 次（{answer}），{effect}{why_zh}。", failing.name),
         format!("{} failed its {word} probe {count} times ({answer}), {effect}{why_en}.", failing.name),
     );
     let code = if failing.kind.kills() { "liveness_probe_failing" } else { "readiness_probe_failing" };
@@ -361,7 +359,7 @@ fn unhealthy(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
                 ),
             ),
             change(
-                scene.text("按日志修复应用,使健康检查恢复", "Fix what the log names so that the check passes again"),
+                scene.text("按日志修复应用，使健康检查恢复", "Fix what the log names so that the check passes again"),
                 "",
                 None,
             ),

@@ -63,7 +63,7 @@ fn new_version_fails(
     let name = named(&deployment.object);
     let (now, before) = (images(&new.object), images(&old.object));
     let changed = if now == before {
-        scene.text("镜像未变,改动在其他字段", "same images, other fields changed")
+        scene.text("镜像未变，改动在其他字段", "same images, other fields changed")
     } else {
         format!("{before} -> {now}")
     };
@@ -74,14 +74,14 @@ fn new_version_fails(
         pods::containers(&pod.object).into_iter().find_map(|view| scene.culprit(&named(&pod.object), view.name()))
     });
     let said = culprit.as_ref().map(|(line, _)| logs::said(line));
-    let why_zh = said.as_ref().map_or_else(String::new, |said| format!(",新版本日志:{said}"));
+    let why_zh = said.as_ref().map_or_else(String::new, |said| format!("，新版本日志：{said}"));
     let why_en = said.as_ref().map_or_else(String::new, |said| format!("; the new version's log: {said}"));
     let headline = scene.text(
-        format!("{name} 发布卡住(ProgressDeadlineExceeded):新版本 {now} 无法 Ready{why_zh}"),
+        format!("{name} 发布卡住（ProgressDeadlineExceeded）：新版本 {now} 无法 Ready{why_zh}"),
         format!("{name}: rollout stuck (ProgressDeadlineExceeded), new version {now} does not become Ready{why_en}"),
     );
     let summary = scene.text(
-        format!("{name} 的新 ReplicaSet {} 超过 progressDeadlineSeconds 仍未就绪({unready} 个 Pod 未 Ready;{changed}),旧版本仍有 {old_ready} 个副本在服务{why_zh}。", named(&new.object).name),
+        format!("{name} 的新 ReplicaSet {} 超过 progressDeadlineSeconds 仍未就绪（{unready} 个 Pod 未 Ready；{changed}），旧版本仍有 {old_ready} 个副本在服务{why_zh}。", named(&new.object).name),
         format!("New ReplicaSet {} of {name} passed its progress deadline ({unready} Pods not Ready; {changed}); {old_ready} replicas of the old version still serve{why_en}.", named(&new.object).name),
     );
     Finding::new("rollout_stuck_new_version_not_ready", Depth::Mechanism, &name, &name, headline)
@@ -98,7 +98,7 @@ fn new_version_fails(
         .related(
             named(&old.object),
             scene.text("仍在服务的旧版本", "the old version that still serves"),
-            scene.text(format!("{before},{old_ready} 个副本就绪"), format!("{before}, {old_ready} replicas ready")),
+            scene.text(format!("{before}，{old_ready} 个副本就绪"), format!("{before}, {old_ready} replicas ready")),
         )
         .steps([
             look(
@@ -128,7 +128,7 @@ fn unavailable(
     let ready = status.and_then(|status| status.ready_replicas).unwrap_or(0);
     let reason = late.and_then(|late| late.reason.as_deref()).unwrap_or("MinimumReplicasUnavailable");
     let headline = scene.text(
-        format!("{name} 只有 {ready}/{wanted} 个副本就绪({reason})"),
+        format!("{name} 只有 {ready}/{wanted} 个副本就绪（{reason}）"),
         format!("{name} has only {ready} of {wanted} replicas ready ({reason})"),
     );
     Finding::new("deployment_unavailable", Depth::Symptom, name, name, headline)
@@ -142,7 +142,7 @@ fn unavailable(
 
 fn paused(scene: &Scene<'_>, deployment: &Seen<Deployment>, name: &ObjectRef) -> Finding {
     let headline = scene.text(
-        format!("{name} 的发布被暂停(spec.paused=true),新版本不会继续推出"),
+        format!("{name} 的发布被暂停（spec.paused=true），新版本不会继续推出"),
         format!("{name}: its rollout is paused (spec.paused=true), so the new version does not go out"),
     );
     Finding::new("rollout_paused", Depth::Mechanism, name, name, headline)

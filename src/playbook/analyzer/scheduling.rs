@@ -1,21 +1,19 @@
 //! Pods no Node takes: what they ask for against what the Nodes offer.
 
-use std::sync::LazyLock;
-
 use k8s_openapi::api::core::v1::{Node, Pod};
-use regex::Regex;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::node;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
 use crate::playbook::quantity;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::selector;
 use crate::report::{Citation, Confidence};
 
-static INSUFFICIENT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"Insufficient ([\w./-]+\w)").ok());
+static INSUFFICIENT: Pattern = Pattern::new(r"Insufficient ([\w./-]+\w)");
 
 /// A Pod that waits for a Node, and what the scheduler says about it.
 struct Waiting<'s> {
@@ -85,9 +83,8 @@ fn explain(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
 
 /// The resources the scheduler found scarce.
 fn scarce(message: &str) -> Vec<String> {
-    let Some(regex) = INSUFFICIENT.as_ref() else { return Vec::new() };
     let mut names: Vec<String> =
-        regex.captures_iter(message).filter_map(|found| Some(found.get(1)?.as_str().to_owned())).collect();
+        INSUFFICIENT.all(message).into_iter().filter_map(|found| Some(found.get(1)?.as_str().to_owned())).collect();
     names.sort();
     names.dedup();
     names
@@ -130,11 +127,11 @@ fn too_large(scene: &Scene<'_>, waiting: &Waiting<'_>, nodes: &[&Node]) -> Optio
     let largest = quantity::show(&resource, largest);
     let workload = &waiting.workload;
     let headline = scene.text(
-        format!("{workload} 的 Pod 无法调度:请求 {resource} {wanted},超过任何节点的可分配量(最大 {largest})"),
+        format!("{workload} 的 Pod 无法调度：请求 {resource} {wanted}，超过任何节点的可分配量（最大 {largest}）"),
         format!("{workload} cannot be scheduled: its Pod requests {resource} {wanted}, more than any Node can allocate (largest {largest})"),
     );
     let summary = scene.text(
-        format!("{} 请求 {resource} {wanted},而符合条件的节点中最大的 allocatable 只有 {largest}(Insufficient {resource}),等待不会使它被调度。", waiting.name),
+        format!("{} 请求 {resource} {wanted}，而符合条件的节点中最大的 allocatable 只有 {largest}（Insufficient {resource}），等待不会使它被调度。", waiting.name),
         format!("{} requests {resource} {wanted} while the largest eligible Node allocates {largest} (Insufficient {resource}); waiting will not help.", waiting.name),
     );
     let container = pods::containers(waiting.pod).first().map(|view| view.name().to_owned()).unwrap_or_default();
@@ -145,9 +142,9 @@ fn too_large(scene: &Scene<'_>, waiting: &Waiting<'_>, nodes: &[&Node]) -> Optio
             .summary(summary)
             .cite([allocatable])
             .ruled_out(
-                scene.text("节点暂时不可用(cordon、污点)导致无法调度", "Nodes that are only out of service for now"),
+                scene.text("节点暂时不可用（cordon、污点）导致无法调度", "Nodes that are only out of service for now"),
                 scene.text(
-                    "即使所有节点都可用,请求量也超过最大的节点",
+                    "即使所有节点都可用，请求量也超过最大的节点",
                     "even with every Node in service the request exceeds the largest one",
                 ),
             )
@@ -180,7 +177,7 @@ fn cluster_full(scene: &Scene<'_>, waiting: &Waiting<'_>, resource: &str) -> Fin
     let wanted = quantity::show(resource, requested(waiting.pod, resource));
     let workload = &waiting.workload;
     let headline = scene.text(
-        format!("{workload} 的 Pod 无法调度:请求 {resource} {wanted},可用节点剩余的 {resource} 不足(Insufficient {resource})"),
+        format!("{workload} 的 Pod 无法调度：请求 {resource} {wanted}，可用节点剩余的 {resource} 不足（Insufficient {resource}）"),
         format!("{workload} cannot be scheduled: its Pod requests {resource} {wanted} and no usable Node has that much {resource} left (Insufficient {resource})"),
     );
     finding(code_for(resource), Depth::Mechanism, waiting, workload, headline).steps([
@@ -203,17 +200,17 @@ fn no_matching_node(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let workload = &waiting.workload;
     let wishes = selector::node_wishes(waiting.pod).join(", ");
     let headline = scene.text(
-        format!("{workload} 的 Pod 无法调度:没有节点满足它的 nodeSelector/affinity({wishes})"),
+        format!("{workload} 的 Pod 无法调度：没有节点满足它的 nodeSelector/affinity（{wishes}）"),
         format!("{workload} cannot be scheduled: no Node satisfies its nodeSelector or affinity ({wishes})"),
     );
     finding("node_selector_mismatch", Depth::Root, waiting, workload, headline).steps([
         look(scene.text("查看节点标签", "Read the Nodes' labels"), "kubectl get nodes --show-labels"),
         change(
             scene.text(
-                "修正 nodeSelector/affinity,或给合适的节点打上标签",
+                "修正 nodeSelector/affinity，或给合适的节点打上标签",
                 "Correct the nodeSelector or affinity, or label a fitting Node",
             ),
-            scene.text(format!("要求的标签:{wishes}"), format!("Labels asked for: {wishes}")),
+            scene.text(format!("要求的标签：{wishes}"), format!("Labels asked for: {wishes}")),
             None,
         ),
     ])
@@ -235,7 +232,7 @@ fn keeps_off(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) -> Op
     let taints = taints.join(", ");
     let workload = &waiting.workload;
     let headline = scene.text(
-        format!("{workload} 的 Pod 无法调度:它没有容忍(toleration)可选节点上的污点(taint){taints}"),
+        format!("{workload} 的 Pod 无法调度：它没有容忍（toleration）可选节点上的污点（taint）{taints}"),
         format!("{workload} cannot be scheduled: it has no toleration for the taint {taints} of the Nodes it may use"),
     );
     let cited = scene.nodes.iter().find(|node| !own(&&node.object).is_empty());
@@ -250,10 +247,10 @@ fn keeps_off(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) -> Op
                 ),
                 change(
                     scene.text(
-                        "为工作负载添加对应的 toleration,或移除不再需要的 taint",
+                        "为工作负载添加对应的 toleration，或移除不再需要的 taint",
                         "Give the workload that toleration, or remove a taint that is no longer needed",
                     ),
-                    scene.text(format!("涉及的 taint:{taints}"), format!("Taints concerned: {taints}")),
+                    scene.text(format!("涉及的 taint：{taints}"), format!("Taints concerned: {taints}")),
                     None,
                 ),
             ]),
@@ -287,7 +284,7 @@ fn unusable_nodes(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) 
         |condition| crate::playbook::logs::shorten(condition.message.as_deref().unwrap_or(&condition.type_), 120),
     );
     let headline = scene.text(
-        format!("{} 无法调度:它能使用的节点 {names} 都不可用,其中 {}:{why}", waiting.name, blame.name),
+        format!("{} 无法调度：它能使用的节点 {names} 都不可用，其中 {}：{why}", waiting.name, blame.name),
         format!(
             "{} cannot be scheduled: every Node it may use is out of service ({names}); {}: {why}",
             waiting.name, blame.name
@@ -306,7 +303,7 @@ fn unusable_nodes(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) 
                 ),
                 change(
                     scene.text(
-                        format!("恢复 Node {},或放宽工作负载的节点约束", blame.name),
+                        format!("恢复 Node {}，或放宽工作负载的节点约束", blame.name),
                         format!("Bring Node {} back, or relax the workload's node constraint", blame.name),
                     ),
                     "",
@@ -321,7 +318,7 @@ fn volume_elsewhere(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let claim = claims.first().cloned().unwrap_or_default();
     let blame = ObjectRef::new("PersistentVolumeClaim", &waiting.name.namespace, &claim);
     let headline = scene.text(
-        format!("{} 无法调度:PVC {claim} 的卷只能在特定节点或可用区使用,而那里没有可用节点(volume node affinity conflict)", waiting.name),
+        format!("{} 无法调度：PVC {claim} 的卷只能在特定节点或可用区使用，而那里没有可用节点（volume node affinity conflict）", waiting.name),
         format!("{} cannot be scheduled: the volume of claim {claim} is tied to Nodes or a zone where none is usable (volume node affinity conflict)", waiting.name),
     );
     finding("volume_node_affinity_conflict", Depth::Root, waiting, &blame, headline)
@@ -335,7 +332,7 @@ fn volume_elsewhere(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
 /// The claim's own analyzer says why it is unbound; here only that the Pod waits, and what would fail next.
 fn waits_for_claim(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let headline = scene.text(
-        format!("{} 无法调度:等待 PVC {} 绑定", waiting.name, pods::claims(waiting.pod).join(", ")),
+        format!("{} 无法调度：等待 PVC {} 绑定", waiting.name, pods::claims(waiting.pod).join(", ")),
         format!(
             "{} cannot be scheduled: it waits for claim {} to bind",
             waiting.name,
@@ -345,7 +342,7 @@ fn waits_for_claim(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let mut found = finding("pod_waits_for_volume", Depth::Effect, waiting, &waiting.workload, headline);
     for image in unqualified_images(waiting.pod) {
         found = found.unresolved(scene.text(
-            format!("调度成功之后的潜在问题:镜像 \"{image}\" 没有标明仓库和 tag,会按 docker.io/library/{image}:latest 拉取,请确认它存在"),
+            format!("调度成功之后的潜在问题：镜像 \"{image}\" 没有标明仓库和 tag，会按 docker.io/library/{image}:latest 拉取，请确认它存在"),
             format!("What may fail next, once scheduled: image \"{image}\" names neither registry nor tag and would be pulled as docker.io/library/{image}:latest; make sure it exists"),
         ));
     }
@@ -362,7 +359,7 @@ fn unqualified_images(pod: &Pod) -> Vec<String> {
 
 fn gated(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let headline = scene.text(
-        format!("{} 尚未进入调度:schedulingGates 未被移除", waiting.name),
+        format!("{} 尚未进入调度：schedulingGates 未被移除", waiting.name),
         format!("{} is not scheduled yet: its schedulingGates have not been removed", waiting.name),
     );
     finding("scheduling_gated", Depth::Mechanism, waiting, &waiting.workload, headline)
@@ -373,26 +370,26 @@ fn other_rule(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
         (
             "anti-affinity",
             "anti_affinity_unsatisfied",
-            "Pod 反亲和性(anti-affinity)规则无法满足",
+            "Pod 反亲和性（anti-affinity）规则无法满足",
             "its anti-affinity rules leave no Node",
         ),
         (
             "topology spread",
             "topology_spread_unsatisfied",
-            "拓扑分布(topology spread)约束无法满足",
+            "拓扑分布（topology spread）约束无法满足",
             "its topology spread constraints leave no Node",
         ),
         ("free ports", "host_port_conflict", "hostPort 在所有节点上已被占用", "its hostPort is taken on every Node"),
         (
             "Too many pods",
             "node_pod_limit",
-            "节点的 Pod 数量已达上限(Too many pods)",
+            "节点的 Pod 数量已达上限（Too many pods）",
             "every Node is at its Pod limit (Too many pods)",
         ),
         (
             "pod affinity",
             "pod_affinity_unsatisfied",
-            "Pod 亲和性(affinity)规则无法满足",
+            "Pod 亲和性（affinity）规则无法满足",
             "its affinity rules leave no Node",
         ),
     ];
@@ -402,7 +399,7 @@ fn other_rule(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let (code, why) =
         rule.map_or_else(|| ("pod_unschedulable", said.clone()), |(_, code, zh, en)| (*code, scene.text(*zh, *en)));
     let headline =
-        scene.text(format!("{workload} 的 Pod 无法调度:{why}"), format!("{workload} cannot be scheduled: {why}"));
+        scene.text(format!("{workload} 的 Pod 无法调度：{why}"), format!("{workload} cannot be scheduled: {why}"));
     finding(code, if rule.is_some() { Depth::Root } else { Depth::Effect }, waiting, workload, headline)
         .confidence(if rule.is_some() { Confidence::High } else { Confidence::Medium })
         .steps([

@@ -50,7 +50,7 @@ fn scaled_to_zero(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, 
     }
     let workload = named(&asleep.object);
     let headline = scene.text(
-        format!("{name} 没有后端:{workload} 的副本数为 0(scaled to 0)"),
+        format!("{name} 没有后端：{workload} 的副本数为 0（scaled to 0）"),
         format!("{name} has no backend: {workload} is scaled to 0 replicas"),
     );
     Some(
@@ -67,8 +67,8 @@ fn scaled_to_zero(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, 
                     kubectl(&workload.namespace, &format!("describe {}", slash(&workload))),
                 ),
                 change(
-                    scene.text("如果不是有意为之,恢复副本数", "If not on purpose, scale it up again"),
-                    scene.text("如果是有意为之,请静默该告警", "If on purpose, silence the alert"),
+                    scene.text("如果不是有意为之，恢复副本数", "If not on purpose, scale it up again"),
+                    scene.text("如果是有意为之，请静默该告警", "If on purpose, silence the alert"),
                     Some(kubectl(&workload.namespace, &format!("scale {} --replicas=<N>", slash(&workload)))),
                 ),
             ]),
@@ -84,7 +84,7 @@ fn selects_nothing(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef,
     let selector = in_words(wanted);
     let Some((pod, differing)) = nearest(scene, name, wanted) else {
         let headline = scene.text(
-            format!("{name} 没有后端:selector({selector})没有匹配到任何 Pod"),
+            format!("{name} 没有后端：selector（{selector}）没有匹配到任何 Pod"),
             format!("{name} has no backend: its selector ({selector}) matches no Pod"),
         );
         let finding = Finding::new("service_without_endpoints", Depth::Mechanism, name, name, headline);
@@ -108,12 +108,12 @@ fn selects_nothing(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef,
         .unzip();
     let (keys, have) = (keys.join(", "), have.join(", "));
     let headline = scene.text(
-        format!("{name} 没有后端:selector 要求 {keys},而 {workload} 的 Pod 标签是 {have}"),
+        format!("{name} 没有后端：selector 要求 {keys}，而 {workload} 的 Pod 标签是 {have}"),
         format!("{name} has no backend: its selector asks for {keys}, but the Pods of {workload} carry {have}"),
     );
     let ready = scene.pods_of(&workload).iter().filter(|pod| pods::is_ready(&pod.object)).count();
     let summary = scene.text(
-        format!("{name} 的 selector({selector})没有匹配到 Pod,endpoints 为空;{workload} 有 {ready} 个 Ready 的 Pod,只是标签 {have} 与 {keys} 不一致。"),
+        format!("{name} 的 selector（{selector}）没有匹配到 Pod，endpoints 为空；{workload} 有 {ready} 个 Ready 的 Pod，只是标签 {have} 与 {keys} 不一致。"),
         format!("The selector of {name} ({selector}) matches no Pod, so it has no endpoints; {workload} has {ready} Ready Pods whose label {have} differs from {keys}."),
     );
     let patch = differing.iter().map(|(key, _)| {
@@ -160,7 +160,7 @@ fn selects_nothing(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef,
                         format!("Change the selector from {keys} to {have}"),
                     ),
                     scene.text(
-                        "或者修正 Pod 模板的标签;改后 endpoints 会立即出现",
+                        "或者修正 Pod 模板的标签；改后 endpoints 会立即出现",
                         "Or correct the Pod template's labels; the endpoints appear at once",
                     ),
                     Some(kubectl(
@@ -195,7 +195,7 @@ fn nearest<'s>(scene: &'s Scene<'_>, service: &ObjectRef, wanted: &'s LabelMap) 
 fn none_ready(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, live: &[&&Seen<Pod>]) -> Finding {
     let total = live.len();
     let headline = scene.text(
-        format!("{name} 没有可用后端:selector 匹配的 {total} 个 Pod 都未 Ready"),
+        format!("{name} 没有可用后端：selector 匹配的 {total} 个 Pod 都未 Ready"),
         format!("{name} has no ready backend: none of the {total} Pods it selects is Ready"),
     );
     Finding::new("service_backends_not_ready", Depth::Symptom, name, name, headline)
@@ -245,7 +245,7 @@ fn wrong_port(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, live
     });
     let offered = offered.collect::<Vec<_>>().join(", ");
     let headline = scene.text(
-        format!("{name} 的 targetPort {target} 与后端容器端口({offered})不一致"),
+        format!("{name} 的 targetPort {target} 与后端容器端口（{offered}）不一致"),
         format!("{name} sends to targetPort {target}, but its containers offer {offered}"),
     );
     Some(
@@ -260,7 +260,7 @@ fn wrong_port(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, live
                 ),
                 change(
                     scene.text(
-                        format!("把 targetPort 改为容器实际监听的端口({offered})"),
+                        format!("把 targetPort 改为容器实际监听的端口（{offered}）"),
                         format!("Set targetPort to the port the container listens on ({offered})"),
                     ),
                     "",

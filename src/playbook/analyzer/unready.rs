@@ -6,6 +6,9 @@ use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 use crate::report::Confidence;
 
+/// The code of a finding that only repeats what the alert says of a Pod.
+pub const ECHO: &str = "pod_not_ready";
+
 /// Symptoms: Pods that are not Ready, StatefulSets and DaemonSets that miss replicas.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
@@ -21,8 +24,8 @@ fn lonely_pods(scene: &Scene<'_>) -> Vec<Finding> {
         .map(|pod| {
             let name = named(&pod.object);
             let state = describe::state(scene, &name).unwrap_or_default();
-            let headline = scene.text(format!("{name} 未就绪:{state}"), format!("{name} is not Ready: {state}"));
-            Finding::new("pod_not_ready", Depth::Symptom, &name, &scene.workload(&pod.object), headline)
+            let headline = scene.text(format!("{name} 未就绪：{state}"), format!("{name} is not Ready: {state}"));
+            Finding::new(ECHO, Depth::Symptom, &name, &scene.workload(&pod.object), headline)
                 .confidence(Confidence::Low)
                 .cite([scene.quote(&pod.reference, &format!("phase: {}", pods::phase(&pod.object)))])
                 .steps([look(
