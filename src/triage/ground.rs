@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::command;
+use crate::agent::envelope::defang;
 use crate::alert::Lang;
-use crate::report::{Cause, Confidence, Diagnosis, Effect, Step, Verdict};
-use crate::toolbox::evidence::EvidenceLog;
+use crate::report::{Cause, Citation, Confidence, Diagnosis, Effect, Step, Verdict};
+use crate::toolbox::evidence::{EvidenceLog, quoted_in};
 
 /// Checks a model's diagnosis: quotes that do not stand in the result they cite are dropped, causes left without one become
 /// hypotheses, commands that are not plain `kubectl` are taken out of the steps. What was dropped is said.
@@ -33,14 +34,20 @@ pub fn ground(diagnosis: &mut Diagnosis, log: &EvidenceLog, lang: Lang) {
 /// Returns how many quotations were dropped.
 fn check_cause(cause: &mut Cause, log: &EvidenceLog) -> usize {
     let claimed = cause.evidence.len();
-    cause.evidence.retain(|citation| {
-        log.get(&citation.reference).is_some_and(|evidence| evidence.cite(&citation.quote).is_some())
-    });
+    cause.evidence.retain(|citation| stands_in(citation, log));
     for citation in &mut cause.evidence {
         citation.reference = citation.reference.trim().to_ascii_uppercase();
     }
     cause.confidence = cause.confidence.min(ceiling(cause, log));
     claimed - cause.evidence.len()
+}
+
+/// Whether a quotation stands in the result it cites. A model sees tool results with control markup defanged, so its copy of
+/// them counts as well.
+fn stands_in(citation: &Citation, log: &EvidenceLog) -> bool {
+    log.get(&citation.reference).is_some_and(|evidence| {
+        evidence.cite(&citation.quote).is_some() || quoted_in(&defang(&evidence.full), &citation.quote)
+    })
 }
 
 /// The most a cause may claim: nothing without a quote, certainty only when two different tools say so. Logs are written by

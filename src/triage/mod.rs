@@ -20,6 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::SignedDuration;
 use thiserror::Error;
 
 use crate::agent::tools::Tools;
@@ -213,11 +214,14 @@ impl Triage {
             findings: &findings,
             evidence: &evidence,
         })?;
+        // The deadline is the incident's: what gathering took is gone.
+        let spent = SignedDuration::try_from(look.started.elapsed()).unwrap_or_default();
+        let budget = Budget { deadline: self.budget.deadline - spent, ..self.budget.clone() };
         let task = Task {
             system: &system,
             prompt: &prompt,
             answer: &self.answer,
-            budget: &self.budget,
+            budget: &budget,
             envelope: &envelope,
             lang: self.lang,
         };

@@ -105,8 +105,10 @@ pub fn absent(scene: &Scene<'_>, code: &'static str, pod: &ObjectRef, missing: &
                 format!("创建 {kind} {name}，或把引用改为正确的名称"),
                 format!("Create {kind} {name}, or correct the reference"),
             ),
-            scene
-                .text("对象出现后 kubelet 会自动重试，无需重建 Pod", "The kubelet tries again by itself once it exists"),
+            scene.text(
+                "对象出现后 kubelet 会自动重试，无需重建 Pod",
+                "The kubelet tries again by itself once it exists",
+            ),
             near.first().map(|_| kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
         ),
     ]);
@@ -140,7 +142,10 @@ pub fn absent_key(scene: &Scene<'_>, pod: &ObjectRef, holder: &ObjectRef, key: &
         format!("{pod} cannot start: {kind} {name} has no key {key}{hint}"),
     );
     let summary = scene.text(
-        format!("容器 {container} 需要 {kind} {name} 的 key {key}，但其中没有该 key（现有：{}）{hint}。", listed(&known)),
+        format!(
+            "容器 {container} 需要 {kind} {name} 的 key {key}，但其中没有该 key（现有：{}）{hint}。",
+            listed(&known)
+        ),
         format!(
             "Container {container} needs key {key} of {kind} {name}, which lacks it (it has: {}){hint}.",
             listed(&known)

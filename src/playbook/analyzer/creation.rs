@@ -205,7 +205,10 @@ fn webhook_down(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
     let why = webhook_trouble(scene, &refusal.message);
     let workload = &refusal.workload;
     let headline = scene.text(
-        format!("{workload} 无法创建 Pod：准入 webhook 不可用，{} 调用 Service {service_name} 失败（{why}）", blame.name),
+        format!(
+            "{workload} 无法创建 Pod：准入 webhook 不可用，{} 调用 Service {service_name} 失败（{why}）",
+            blame.name
+        ),
         format!(
             "{workload} cannot create Pods: admission webhook {} cannot reach Service {service_name} ({why})",
             blame.name

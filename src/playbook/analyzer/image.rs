@@ -107,8 +107,10 @@ fn failing_pull(
         pull_secret_missing(scene, pod, name).filter(|_| matches!(why, Why::Denied | Why::Unknown | Why::NotFound));
     let blame = lost_secret.clone().unwrap_or_else(|| workload.clone());
     let (code, cause) = in_words(scene, why, image, lost_secret.as_ref());
-    let headline = scene
-        .text(format!("{workload} 无法启动：{cause}（{reason}）"), format!("{workload} cannot start: {cause} ({reason})"));
+    let headline = scene.text(
+        format!("{workload} 无法启动：{cause}（{reason}）"),
+        format!("{workload} cannot start: {cause} ({reason})"),
+    );
     let said = decisive(event, &waiting);
     let said_text = crate::playbook::logs::shorten(&said, 160);
     let summary = scene.text(

@@ -74,7 +74,10 @@ fn not_ready(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) ->
     let count = suffering.len();
     let reason = condition.reason.as_deref().unwrap_or_default();
     let summary = scene.text(
-        format!("{headline}（Ready={}，reason {reason}），该节点上有 {count} 个已读取到的 Pod 受影响。", condition.status),
+        format!(
+            "{headline}（Ready={}，reason {reason}），该节点上有 {count} 个已读取到的 Pod 受影响。",
+            condition.status
+        ),
         format!(
             "{headline} (Ready={}, reason {reason}); {count} of the Pods that were read suffer from it.",
             condition.status
@@ -144,8 +147,10 @@ fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> 
         ),
     );
     let resource = if condition.type_ == "DiskPressure" {
-        scene
-            .text("清理镜像、日志与 emptyDir，或扩容磁盘", "Free images, logs and emptyDir volumes, or enlarge the disk")
+        scene.text(
+            "清理镜像、日志与 emptyDir，或扩容磁盘",
+            "Free images, logs and emptyDir volumes, or enlarge the disk",
+        )
     } else {
         scene.text(
             "找出占用最多的 Pod 并迁移、限制或扩容节点",
