@@ -1,5 +1,6 @@
 //! The HTTP side of a snapshot: reads answered, writes refused, nothing changed.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -183,26 +184,27 @@ impl Snapshot {
     /// The object at a path.
     fn find(&self, kind: &Kind, path: ObjectPath) -> Result<Value, Refusal> {
         let name = path.name.unwrap_or_default();
-        let found = self.objects_of(kind).into_iter().find(|object| {
+        let objects = self.objects_of(kind);
+        let found = objects.iter().find(|object| {
             object["metadata"]["name"] == name && object["metadata"]["namespace"].as_str() == path.namespace
         });
-        found.ok_or_else(|| Refusal::not_found(kind, name))
+        found.cloned().ok_or_else(|| Refusal::not_found(kind, name))
     }
 
     fn select(&self, kind: &Kind, namespace: Option<&str>, query: &Query) -> Result<Vec<Value>, Refusal> {
         let selector = Selector::parse(kind, query.text("labelSelector"), query.text("fieldSelector"))
             .map_err(Refusal::bad_request)?;
         let inside = |object: &Value| namespace.is_none() || object["metadata"]["namespace"].as_str() == namespace;
-        let objects = self.objects_of(kind).into_iter();
-        Ok(objects.filter(|object| inside(object) && selector.matches(object)).collect())
+        let objects = self.objects_of(kind);
+        Ok(objects.iter().filter(|object| inside(object) && selector.matches(object)).cloned().collect())
     }
 
     /// All objects of a kind. Events are stored once and served in both of their groups.
-    fn objects_of(&self, kind: &Kind) -> Vec<Value> {
+    fn objects_of(&self, kind: &Kind) -> Cow<'_, [Value]> {
         if kind.group == "events.k8s.io" {
             return self.stored("v1", "Event").iter().map(modern_event).collect();
         }
-        self.stored(&kind.api_version(), &kind.kind).to_vec()
+        Cow::Borrowed(self.stored(&kind.api_version(), &kind.kind))
     }
 }
 

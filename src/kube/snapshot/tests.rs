@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::kube::api::{Api, ListParams, LogParams, PostParams};
 use ::kube::core::DynamicObject;
@@ -150,4 +151,33 @@ async fn every_scenario_loads_and_its_pods_can_be_read() {
             assert_eq!(namespaced.get(name).await.unwrap().metadata.uid, pod.metadata.uid, "{}", directory.display());
         }
     }
+}
+
+#[tokio::test]
+async fn events_are_served_in_both_of_their_groups() {
+    let served = serve("02-crashloop-app-error").await;
+    let kind = ::kube::core::GroupVersionKind::gvk("events.k8s.io", "v1", "Event");
+    let resource = ::kube::core::ApiResource::from_gvk(&kind);
+    let events: Api<DynamicObject> = Api::namespaced_with(client(&served), "payments", &resource);
+    let events = events.list(&ListParams::default().fields("type=Warning")).await.unwrap();
+    let event = &events.items[0].data;
+    assert!(event["note"].as_str().unwrap().starts_with("Back-off restarting failed container"), "{event}");
+    assert_eq!(event["regarding"]["kind"], "Pod");
+    assert!(event.get("involvedObject").is_none());
+}
+
+#[tokio::test]
+async fn an_open_watch_does_not_keep_the_server_from_ending() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let snapshot = Arc::new(Snapshot::load(scenario("30-healthy-flap")).unwrap());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/api/v1/pods?watch=true", listener.local_addr().unwrap());
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(snapshot.serve(listener, stop.clone()));
+    let mut watch = reqwest::Client::builder().build().unwrap().get(url).send().await.unwrap();
+    let silent = tokio::time::timeout(Duration::from_millis(50), watch.chunk()).await;
+    assert!(silent.is_err(), "nothing ever happens in a snapshot");
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(5), server).await.unwrap().unwrap().unwrap();
+    assert_eq!(watch.chunk().await.unwrap(), None);
 }

@@ -22,6 +22,7 @@ pub(super) struct ServedKind {
     pub api_version: String,
     pub kind: String,
     plural: String,
+    short: Vec<String>,
     namespaced: bool,
 }
 
@@ -141,7 +142,9 @@ fn root(api_version: &str) -> String {
 fn served(api_version: &str, entry: &Value) -> Option<ServedKind> {
     let plural = entry["name"].as_str().filter(|name| !name.contains('/'))?;
     let reads = entry["verbs"].as_array().is_some_and(|verbs| verbs.iter().any(|verb| verb == "get" || verb == "list"));
+    let short = entry["shortNames"].as_array().into_iter().flatten();
     reads.then_some(ServedKind {
+        short: short.filter_map(Value::as_str).map(str::to_owned).collect(),
         api_version: api_version.to_owned(),
         kind: entry["kind"].as_str()?.to_owned(),
         plural: plural.to_owned(),
@@ -153,10 +156,13 @@ fn named(kinds: &[ServedKind], kind: &str) -> Option<ServedKind> {
     kinds.iter().find(|served| served.kind == kind).cloned()
 }
 
-/// The most similar kind, by its name or its plural, whatever the case.
+/// The most similar kind, by its name, its plural or a short name, whatever the case.
 fn near(kinds: &[ServedKind], kind: &str) -> Option<ServedKind> {
     let asked = kind.to_lowercase();
     let likeness = |served: &ServedKind| {
+        if served.short.contains(&asked) {
+            return 1.0;
+        }
         strsim::jaro_winkler(&served.kind.to_lowercase(), &asked).max(strsim::jaro_winkler(&served.plural, &asked))
     };
     let scored = kinds.iter().map(|served| (likeness(served), served)).filter(|(likeness, _)| *likeness >= NEAR);

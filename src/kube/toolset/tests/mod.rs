@@ -168,7 +168,9 @@ async fn a_kind_nearly_right_is_set_right() {
         ("v1", "pods", "Pod\" in version \"v1\""),
         ("v1", "Deployment", "Deployment\" in version \"apps/v1\""),
         ("extensions/v1beta1", "Ingress", "Ingress\" in version \"networking.k8s.io/v1\""),
-        ("v1", "pvc", ""),
+        ("v1", "PVC", "PersistentVolumeClaim\" in version \"v1\""),
+        ("v1", "hpa", "HorizontalPodAutoscaler\" in version \"autoscaling/v2\""),
+        ("v1", "Flarb", ""),
     ];
     for (api_version, kind, meant) in cases {
         let said = session.refusal("resources_list", json!({"apiVersion": api_version, "kind": kind})).await;
@@ -243,6 +245,18 @@ async fn a_kubeconfig_leads_to_its_cluster() {
     std::fs::write(&path, crate::kube::snapshot::kubeconfig(served.address)).unwrap();
     let toolset = Toolset::connect(ClusterSource::Kubeconfig { path: Some(path), context: None }).await.unwrap();
     assert_eq!(toolset.version().await.unwrap(), "v1.36.2");
+}
+
+#[tokio::test]
+async fn an_encrypted_cluster_that_is_down_is_said_to_be_down() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config");
+    let config = crate::kube::snapshot::kubeconfig("127.0.0.1:1".parse().unwrap());
+    std::fs::write(&path, config.replace("http://", "https://name:password@")).unwrap();
+    let toolset = Toolset::connect(ClusterSource::Kubeconfig { path: Some(path), context: None }).await.unwrap();
+    let said = toolset.version().await.unwrap_err().to_string();
+    assert!(said.starts_with("cannot reach the Kubernetes API at https://127.0.0.1:1: "), "{said}");
+    assert!(!said.contains("password"));
 }
 
 fn crowd(size: usize) -> tempfile::TempDir {
