@@ -1,3 +1,8 @@
-//! Arguments to calls, and nothing else.
+//! The binary: everything is in the library, where it can be tested and documented.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    firstlook::cli::main().await
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -46,6 +47,16 @@ impl ChannelSettings {
             Self::FeishuBot(settings) => &settings.name,
             Self::WecomBot(settings) => &settings.name,
             Self::Email(settings) => &settings.name,
+        }
+    }
+
+    /// The key of the address it sends to, and the address, which is a credential.
+    #[must_use]
+    pub fn address(&self) -> (&'static str, &SecretString) {
+        match self {
+            Self::FeishuBot(settings) => ("url", &settings.url),
+            Self::WecomBot(settings) => ("url", &settings.url),
+            Self::Email(settings) => ("smtp", &settings.smtp),
         }
     }
 

@@ -13,9 +13,12 @@ pub mod ladder;
 #[cfg(test)]
 mod limits;
 pub mod notice;
+pub mod outbox;
+mod pace;
 pub mod plain;
 pub mod post;
 pub mod preview;
+pub mod retry;
 pub mod send;
 #[cfg(test)]
 mod snapshots;

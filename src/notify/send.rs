@@ -68,3 +68,15 @@ pub enum Form {
     /// Plain text, after the richer forms were refused.
     Plain,
 }
+
+impl Form {
+    /// A fixed word for the store, logs and metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Compact => "compact",
+            Self::Plain => "plain",
+        }
+    }
+}

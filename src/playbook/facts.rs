@@ -62,6 +62,7 @@ pub struct Facts {
     pub now: Timestamp,
     objects: BTreeMap<ObjectRef, (Value, String)>,
     listings: BTreeMap<(String, String), String>,
+    named: BTreeSet<ObjectRef>,
     absent: BTreeMap<ObjectRef, Citation>,
     events: Vec<SeenEvent>,
     logs: Vec<SeenLog>,
@@ -77,7 +78,7 @@ impl Facts {
 
     /// Makes a tool result citable.
     pub fn add_evidence(&mut self, evidence: &Evidence) {
-        self.texts.insert(evidence.reference.clone(), evidence.text.clone());
+        self.texts.insert(evidence.reference.clone(), evidence.full.clone());
     }
 
     /// Adds an object as the API server gives it (`kind` and `metadata` are required, else it is ignored).
@@ -85,6 +86,18 @@ impl Facts {
         if let Some(key) = object_ref(&object) {
             self.objects.insert(key, (object, reference.to_owned()));
         }
+    }
+
+    /// Adds an object of a listing, unless it was read by name already: the named read is the better citation.
+    pub fn add_listed_object(&mut self, object: Value, reference: &str) {
+        if object_ref(&object).is_some_and(|key| !self.objects.contains_key(&key)) {
+            self.add_object(object, reference);
+        }
+    }
+
+    /// Notes that an object exists although only its name was read (a row of a table).
+    pub fn add_name(&mut self, object: ObjectRef) {
+        self.named.insert(object);
     }
 
     /// Notes that all objects of a kind in a namespace (empty: in the cluster) were listed: what is not among them is not there.
@@ -141,10 +154,10 @@ impl Facts {
         self.objects.get(object).map(|(value, reference)| (value, reference.as_str()))
     }
 
-    /// Names of all objects that were read.
+    /// Names of all objects known to exist, read whole or only listed.
     #[must_use]
     pub fn names(&self) -> BTreeSet<ObjectRef> {
-        self.objects.keys().cloned().collect()
+        self.objects.keys().chain(&self.named).cloned().collect()
     }
 
     /// The evidence of a complete listing of a kind in a namespace (or in the whole cluster), if one was made.
@@ -164,6 +177,7 @@ impl Facts {
     #[must_use]
     pub fn is_missing(&self, object: &ObjectRef) -> bool {
         !self.objects.contains_key(object)
+            && !self.named.contains(object)
             && (self.absent.contains_key(object) || self.listing(&object.kind, &object.namespace).is_some())
     }
 
@@ -185,6 +199,12 @@ impl Facts {
     /// Logs of a pod's containers, previous runs included.
     pub fn logs_of<'a>(&'a self, namespace: &'a str, pod: &'a str) -> impl Iterator<Item = &'a SeenLog> {
         self.logs.iter().filter(move |log| log.namespace == namespace && log.pod == pod)
+    }
+
+    /// All logs, in the order they were read.
+    #[must_use]
+    pub fn logs(&self) -> &[SeenLog] {
+        &self.logs
     }
 
     /// Cites evidence when the words really stand in it (white space aside).

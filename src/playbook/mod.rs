@@ -1,3 +1,64 @@
 //! The playbook: what is known about broken Kubernetes workloads, as pure functions from facts to findings.
+//!
+//! One diagnosis walks through it like this: [`scene`] types the facts, the analyzers of [`analyzer`] say what they
+//! find, [`scope`] tells what the question is about, [`rank`] puts causes before symptoms, [`conclude`] writes the
+//! diagnosis. An analyzer knows no other analyzer, no model and no tool; all it may cite stands in [`facts`].
 
+pub mod analyzer;
+mod conclude;
+mod describe;
 pub mod facts;
+pub mod finding;
+mod health;
+pub mod logs;
+mod pattern;
+mod pods;
+mod quantity;
+mod rank;
+mod reach;
+#[cfg(test)]
+mod scenarios;
+mod scene;
+mod scope;
+mod selector;
+
+use crate::alert::{Lang, ObjectRef};
+use crate::report::Diagnosis;
+use facts::Facts;
+use finding::Finding;
+use rank::Ranked;
+use scene::Scene;
+use scope::{Relevance, Scope};
+
+/// What is asked: the objects the alerts name and the alerts' names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Question {
+    /// The objects the alerts are about, the leading one first; empty asks about everything that was read.
+    pub targets: Vec<ObjectRef>,
+    /// The alerts' names.
+    pub alert_names: Vec<String>,
+}
+
+/// Runs every analyzer and ranks what they found into a diagnosis.
+#[must_use]
+pub fn diagnose(facts: &Facts, question: &Question, lang: Lang) -> Diagnosis {
+    let scene = Scene::new(facts, question, lang);
+    let scope = Scope::of(&scene);
+    conclude::conclude(&scene, &scope, &ranked(&scene, &scope))
+}
+
+/// The findings that bear on the question, the likeliest cause first: what a model starts from.
+#[must_use]
+pub fn findings(facts: &Facts, question: &Question, lang: Lang) -> Vec<Finding> {
+    let scene = Scene::new(facts, question, lang);
+    let scope = Scope::of(&scene);
+    let near = |entry: &Ranked| entry.relevance >= Relevance::Neighbour;
+    ranked(&scene, &scope).into_iter().filter(near).map(|entry| entry.finding).collect()
+}
+
+fn ranked(scene: &Scene<'_>, scope: &Scope) -> Vec<Ranked> {
+    let found = analyzer::ANALYZERS
+        .iter()
+        .flat_map(|analyzer| (analyzer.run)(scene).into_iter().map(move |finding| (analyzer, finding)));
+    rank::rank(scene, scope, found.collect())
+}

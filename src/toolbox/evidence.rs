@@ -1,10 +1,13 @@
 //! Evidence: what the tools returned, numbered, as the only thing a claim may cite.
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::fit::fit;
 use crate::report::{Citation, EvidenceEntry};
 
 /// One recorded tool result: redacted and reduced, exactly the text that a model or an analyzer saw.
@@ -16,8 +19,10 @@ pub struct Evidence {
     pub tool: String,
     /// With which arguments.
     pub arguments: Value,
-    /// What it returned.
+    /// What it returned, cut to the size a model is shown.
     pub text: String,
+    /// All that it returned, redacted: what `evidence_read` pages through and quotes are checked against.
+    pub full: String,
     /// When.
     pub taken_at: Timestamp,
 }
@@ -30,7 +35,7 @@ impl Evidence {
             reference: self.reference.clone(),
             tool: self.tool.clone(),
             arguments: self.arguments.clone(),
-            bytes: self.text.len(),
+            bytes: self.full.len(),
             taken_at: self.taken_at,
         }
     }
@@ -38,39 +43,62 @@ impl Evidence {
     /// Cites this result when `quote` really stands in it.
     #[must_use]
     pub fn cite(&self, quote: &str) -> Option<Citation> {
-        quoted_in(&self.text, quote).then(|| Citation { reference: self.reference.clone(), quote: quote.to_owned() })
+        quoted_in(&self.full, quote).then(|| Citation { reference: self.reference.clone(), quote: quote.to_owned() })
     }
 }
 
-/// The evidence of one run, in the order it was taken. Cheap to share; many calls record at once.
+/// The evidence of one run. Cheap to share; many calls record at once.
+///
+/// References are given out when calls start, so that the same calls always carry the same numbers, whichever answers first.
 #[derive(Debug, Default)]
-pub struct EvidenceLog(Mutex<Vec<Evidence>>);
+pub struct EvidenceLog {
+    given_out: AtomicUsize,
+    entries: Mutex<BTreeMap<usize, Evidence>>,
+}
+
+/// A reference that waits for its result.
+#[derive(Debug, Clone, Copy)]
+pub struct Slot(usize);
 
 impl EvidenceLog {
-    /// Records a result under the next reference and returns it.
-    pub fn record(&self, tool: &str, arguments: &Value, text: String, taken_at: Timestamp) -> Evidence {
-        let mut log = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let evidence = Evidence {
-            reference: format!("E{}", log.len() + 1),
-            tool: tool.to_owned(),
-            arguments: arguments.clone(),
-            text,
-            taken_at,
-        };
-        log.push(evidence.clone());
+    /// Gives out the next reference.
+    pub fn reserve(&self) -> Slot {
+        Slot(self.given_out.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Records a result under its reference; `limit` is what a model is shown of it, in bytes.
+    pub fn record(
+        &self,
+        slot: Slot,
+        tool: &str,
+        arguments: &Value,
+        full: String,
+        limit: usize,
+        at: Timestamp,
+    ) -> Evidence {
+        let reference = format!("E{}", slot.0);
+        let text = fit(&full, limit, &reference);
+        let evidence =
+            Evidence { reference, tool: tool.to_owned(), arguments: arguments.clone(), text, full, taken_at: at };
+        self.entries().insert(slot.0, evidence.clone());
         evidence
     }
 
     /// The evidence recorded under a reference such as `E3`.
     #[must_use]
     pub fn get(&self, reference: &str) -> Option<Evidence> {
-        self.all().into_iter().find(|evidence| evidence.reference.eq_ignore_ascii_case(reference.trim()))
+        let number = reference.trim().trim_start_matches(['E', 'e']).parse().ok()?;
+        self.entries().get(&number).cloned()
     }
 
-    /// Everything recorded so far.
+    /// Everything recorded so far, in order.
     #[must_use]
     pub fn all(&self) -> Vec<Evidence> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.entries().values().cloned().collect()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<usize, Evidence>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,11 +126,13 @@ mod tests {
     }
 
     #[test]
-    fn references_count_from_one() {
+    fn references_follow_the_order_of_asking() {
         let log = EvidenceLog::default();
-        log.record("pods_get", &Value::Null, "a".into(), Timestamp::UNIX_EPOCH);
-        let second = log.record("pods_get", &Value::Null, "b".into(), Timestamp::UNIX_EPOCH);
-        assert_eq!(second.reference, "E2");
+        let (first, second) = (log.reserve(), log.reserve());
+        log.record(second, "pods_get", &Value::Null, "b".into(), 99, Timestamp::UNIX_EPOCH);
+        log.record(first, "pods_get", &Value::Null, "a".into(), 99, Timestamp::UNIX_EPOCH);
+        let order: Vec<String> = log.all().into_iter().map(|evidence| evidence.reference + &evidence.text).collect();
+        assert_eq!(order, ["E1a", "E2b"]);
         assert_eq!(log.get("e2").map(|evidence| evidence.text), Some("b".to_owned()));
     }
 }

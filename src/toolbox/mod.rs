@@ -1,3 +1,101 @@
 //! The toolbox: the only way to a tool, and what every call passes through.
+//!
+//! A call goes down one path, whoever makes it (gather, or a model in the loop): allow-list and refusals (`policy`),
+//! arguments against the schema (`schema`), the run's cache, the server with a time limit (`server`), redaction,
+//! reduction (`reduce`), the size limit (`fit`), and at last the evidence log (`evidence`), whose text is what everyone sees.
+//!
+//! Architecture invariant: redaction sits in the only way out, so nothing a tool returned reaches a model, a card, the
+//! store or a log without passing it. Architecture invariant: no tool that changes something is known here.
 
+pub mod config;
+pub mod events;
 pub mod evidence;
+pub mod fit;
+mod page;
+mod policy;
+pub mod reduce;
+mod run;
+mod schema;
+pub mod server;
+pub mod table;
+
+pub use run::{Limits, Recorded, Run};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use config::McpSettings;
+use server::{Server, ServerError};
+
+use crate::agent::tools::ToolSpec;
+use crate::telemetry::Metrics;
+
+/// The configured MCP servers.
+pub struct Toolbox {
+    servers: Vec<Arc<Server>>,
+    /// A snapshot's clock stands still; everything else lives in the present.
+    frozen: Option<Timestamp>,
+    metrics: Arc<Metrics>,
+}
+
+/// Which server answers which tool, as found when a run began.
+#[derive(Default)]
+pub struct Offer {
+    tools: BTreeMap<String, (ToolSpec, Arc<Server>)>,
+    /// Servers that could not be asked, one sentence each.
+    pub gaps: Vec<String>,
+}
+
+impl Toolbox {
+    /// Reads the settings; nothing is dialled yet, so that a service starts while its servers are down.
+    ///
+    /// # Errors
+    /// Settings that cannot work, or a snapshot that cannot be read.
+    pub fn new(settings: &[McpSettings], metrics: Arc<Metrics>) -> Result<Self, ServerError> {
+        let servers = settings.iter().map(|one| Server::new(one).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+        let frozen = servers.iter().find_map(|server| server.frozen_clock());
+        Ok(Self { servers, frozen, metrics })
+    }
+
+    /// The present, as the cluster sees it.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.frozen.unwrap_or_else(Timestamp::now)
+    }
+
+    /// Whether any server is configured.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.servers.is_empty()
+    }
+
+    /// The servers, for checks and readiness.
+    #[must_use]
+    pub fn servers(&self) -> &[Arc<Server>] {
+        &self.servers
+    }
+
+    /// A run over what the servers offer now.
+    pub async fn run(&self, limits: Limits) -> Run {
+        Run::new(self.offer().await, limits, self.now(), self.metrics.clone())
+    }
+
+    /// Asks all servers at once what they offer. A tool that two servers offer belongs to the first one configured.
+    async fn offer(&self) -> Offer {
+        let answers = futures::future::join_all(self.servers.iter().map(|server| server.tool_names())).await;
+        let mut offer = Offer::default();
+        for (server, answer) in self.servers.iter().zip(answers) {
+            match answer {
+                Ok(names) => {
+                    for spec in names.iter().filter_map(|name| policy::spec(name)) {
+                        offer.tools.entry(spec.name.clone()).or_insert_with(|| (spec, server.clone()));
+                    }
+                }
+                Err(error) => offer.gaps.push(error.to_string()),
+            }
+        }
+        offer
+    }
+}

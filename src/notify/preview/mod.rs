@@ -199,6 +199,7 @@ mod tests {
             let notice = notice(name);
             let report = notice.report().cloned().unwrap_or_default();
             let evidence = Evidence {
+                full: "</pre><script>alert(1)</script>".into(),
                 reference: "E4".into(),
                 tool: "resources_get".into(),
                 arguments: serde_json::json!({"name": "<script>alert(1)</script>"}),

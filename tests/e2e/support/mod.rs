@@ -1,3 +1,9 @@
+//! Stand-ins and foreign servers. A stand-in refuses what the real one refuses.
+
+pub mod cluster;
+pub mod model;
+pub mod original;
+pub mod tools;
 //! Stand-ins and servers the tests talk to. They refuse what the real ones refuse.
 
 pub mod card;

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Installs what the end-to-end tests start: Alertmanager, kubernetes-mcp-server, an SMTP server, a browser.
+# Safe to run again; does nothing when everything is there. Elsewhere than on Debian and Ubuntu it only says what is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tools=${CARGO_TARGET_DIR:-target}/e2e
+mkdir -p "$tools/bin"
+
+missing() { printf 'not installed, its tests are skipped: %s\n' "$*" >&2; }
+
+apt_packages() {
+  command -v prometheus-alertmanager >/dev/null || echo prometheus-alertmanager
+  command -v chromium >/dev/null || echo chromium fonts-noto-cjk fonts-noto-color-emoji
+  python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
+  command -v npm >/dev/null || echo npm
+}
+
+packages=$(apt_packages | tr '\n' ' ')
+if [ -n "${packages// /}" ]; then
+  if ! command -v apt-get >/dev/null; then
+    missing "$packages (this script knows only Debian's and Ubuntu's packages)"
+  else
+    sudo=""
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    # Debian starts a service on installation; the tests start their own on loopback.
+    $sudo apt-get update -q >/dev/null
+    # shellcheck disable=SC2086
+    $sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -yq --no-install-recommends $packages >"$tools/apt.log" 2>&1 \
+      || { tail -n 20 "$tools/apt.log" >&2; missing "$packages"; }
+  fi
+fi
+
+# The platform packages of the npm package hold the binary itself.
+mcp_version=0.0.67
+case "$(uname -s)-$(uname -m)" in
+  Linux-x86_64) platform=linux-amd64 ;;
+  Linux-aarch64) platform=linux-arm64 ;;
+  Darwin-arm64) platform=darwin-arm64 ;;
+  Darwin-x86_64) platform=darwin-amd64 ;;
+  *) platform="" ;;
+esac
+mcp="$tools/bin/kubernetes-mcp-server"
+if [ "$("$mcp" --version 2>/dev/null || true)" != "v$mcp_version" ]; then
+  if [ -n "$platform" ] && command -v npm >/dev/null; then
+    package=kubernetes-mcp-server-$platform
+    npm install --no-audit --no-fund --ignore-scripts --loglevel=error --prefix "$tools/npm" "$package@$mcp_version"
+    install -m 755 "$tools/npm/node_modules/$package/bin/$package" "$mcp"
+  else
+    missing "kubernetes-mcp-server $mcp_version (needs npm)"
+  fi
+fi
+
+if [ ! -x "$tools/venv/bin/python" ] || ! "$tools/venv/bin/python" -c 'import aiosmtpd' 2>/dev/null; then
+  if python3 -m venv "$tools/venv"; then
+    "$tools/venv/bin/pip" install --quiet --disable-pip-version-check aiosmtpd==1.4.6
+  else
+    missing "aiosmtpd (needs python3 with venv)"
+  fi
+fi

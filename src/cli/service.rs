@@ -1,0 +1,128 @@
+//! The service put together: configuration in, running parts out. `serve` and `demo` share it, so that a demo shows the
+//! real thing.
+
+use std::sync::Arc;
+
+use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::CliError;
+use crate::config::Config;
+use crate::http::{self, App, Auth};
+use crate::incident::desk::Wake;
+use crate::incident::{Desk, DeskSettings, Worker};
+use crate::notify::channel::Channel;
+use crate::notify::outbox::OutboxWorker;
+use crate::notify::post;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use crate::triage::{Triage, TriageConfig};
+
+/// All parts of a running Firstlook.
+pub(super) struct Service {
+    app: Arc<App>,
+    worker: Worker,
+    concurrency: usize,
+    outboxes: Vec<OutboxWorker>,
+    wake: Wake,
+}
+
+impl Service {
+    /// Builds the parts. Only the store is dialled: the service starts while models, MCP servers and channels are away.
+    pub(super) async fn build(config: Config) -> Result<Self, CliError> {
+        let metrics = Arc::new(Metrics::new());
+        let triage = Arc::new(triage(&config, metrics.clone())?);
+        let channels = channels(&config)?;
+        let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
+        let wake = Wake::default();
+        let desk = Desk::new(store.clone(), desk_settings(&config, &triage, &channels), wake.clone(), metrics.clone());
+        // Tells replicas apart in the store; a restarted process is a new one.
+        let name = Uuid::now_v7().to_string();
+        let outboxes = channels
+            .into_iter()
+            .map(|channel| OutboxWorker::new(name.clone(), store.clone(), channel, metrics.clone()))
+            .collect();
+        let worker = Worker::new(name, store.clone(), desk.clone(), triage.clone(), wake.clone(), metrics.clone());
+        let auth = Auth {
+            tokens: config.server.tokens.clone(),
+            basic: config.server.basic_auth.iter().map(|one| (one.username.clone(), one.password.clone())).collect(),
+        };
+        let app = Arc::new(App {
+            desk,
+            store,
+            triage,
+            metrics,
+            auth,
+            limits: config.server.limits.intake(),
+            body_limit: config.server.limits.max_body_bytes,
+        });
+        Ok(Self { app, worker, concurrency: config.triage.concurrency, outboxes, wake })
+    }
+
+    /// The store, for commands that look at what the service did.
+    pub(super) fn store(&self) -> Store {
+        self.app.store.clone()
+    }
+
+    /// Runs until told to stop: first the door closes, then work under way is finished or handed back.
+    pub(super) async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), CliError> {
+        let tasks = TaskTracker::new();
+        tasks.spawn(self.worker.run(self.concurrency, stop.clone()));
+        for outbox in self.outboxes {
+            tasks.spawn(outbox.run(self.wake.outbox.subscribe(), stop.clone()));
+        }
+        let store = self.app.store.clone();
+        http::serve(listener, self.app, stop.clone()).await.map_err(CliError::failed)?;
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+        store.close().await;
+        Ok(())
+    }
+}
+
+fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, CliError> {
+    Triage::new(&TriageConfig {
+        models: &config.models,
+        mcp: &config.mcp,
+        budget: config.triage.budget(),
+        lang: config.language,
+        prompts: config.prompts.as_deref(),
+        metrics,
+    })
+    .map_err(CliError::usage)
+}
+
+fn channels(config: &Config) -> Result<Vec<Channel>, CliError> {
+    let client = post::client().map_err(CliError::failed)?;
+    config.channels.iter().cloned().map(|settings| settings.build(&client).map_err(CliError::usage)).collect()
+}
+
+fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel]) -> DeskSettings {
+    let lang = config.language;
+    let mut missing = Vec::new();
+    if !triage.has_tools() {
+        missing.push(lang.pick(
+            "没有配置 MCP 服务，未查看集群（配置项 mcp）",
+            "No MCP server is configured, so the cluster was not looked at (setting: mcp).",
+        ));
+    }
+    if !triage.has_model() {
+        missing.push(lang.pick(
+            "没有配置模型，由内置规则库单独研判（配置项 models）",
+            "No model is configured; the built-in playbook answers alone (setting: models).",
+        ));
+    }
+    DeskSettings {
+        lang,
+        timezone: config.timezone.clone(),
+        public_url: config.server.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
+        routes: config.routes.clone(),
+        channels: channels.iter().map(|channel| channel.name().to_owned()).collect(),
+        missing: missing.into_iter().map(str::to_owned).collect(),
+        investigates: triage.has_tools(),
+    }
+}

@@ -1,0 +1,202 @@
+//! What types cannot say: names that must be unique or exist, addresses that must parse, doors that must be locked.
+
+use std::collections::HashSet;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::problem::{nearest, not_one_of};
+use super::{Config, Server};
+use crate::notify::channel::ChannelSettings;
+
+/// A path and what is wrong there.
+type Complaint = (String, String);
+
+/// Everything that is wrong with a configuration that was read.
+pub(super) fn problems(config: &Config) -> Vec<Complaint> {
+    let mut found = Vec::new();
+    server(&config.server, &mut found);
+    found.extend(store(config.store.expose_secret()).map(|what| ("store".to_owned(), what)));
+    found.extend(timezone(&config.timezone).map(|what| ("timezone".to_owned(), what)));
+    for (key, what) in config.triage.out_of_range() {
+        found.push((format!("triage.{key}"), what));
+    }
+    models(config, &mut found);
+    mcp(config, &mut found);
+    channels(config, &mut found);
+    routes(config, &mut found);
+    if let Some(Err(what)) = config.alertmanager.as_ref().map(|link| http_url(&link.url)) {
+        found.push(("alertmanager.url".to_owned(), what));
+    }
+    found
+}
+
+/// What works but is probably not meant.
+pub(super) fn warnings(config: &Config) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut warn = |is: bool, what: &str| {
+        if is {
+            found.push(what.to_owned());
+        }
+    };
+    warn(config.channels.is_empty(), "channels is empty: alerts are investigated and kept, but nobody is told");
+    warn(config.mcp.is_empty(), "mcp is empty: the cluster cannot be looked at, messages will hold the alert alone");
+    warn(config.models.is_empty(), "models is empty: the playbook answers alone");
+    let short = |secret: &SecretString| secret.expose_secret().len() < 16;
+    warn(
+        config.server.tokens.iter().any(short),
+        "server.tokens has one of less than 16 characters, which can be guessed",
+    );
+    warn(
+        config.server.insecure && !config.server.authenticates(),
+        "server.insecure is true: whoever reaches the address can send alerts and read incidents",
+    );
+    let catch_all = config.routes.iter().position(|route| route.matches.is_empty());
+    warn(
+        catch_all.is_some_and(|at| at + 1 < config.routes.len()),
+        "routes has entries after one without match: they are never reached",
+    );
+    found
+}
+
+fn server(server: &Server, found: &mut Vec<Complaint>) {
+    if !server.listen.ip().is_loopback() && !server.authenticates() && !server.insecure {
+        found.push((
+            "server.listen".to_owned(),
+            "anyone who reaches this address could send alerts and read incidents; set server.tokens (for example \
+             [\"${FIRSTLOOK_TOKEN}\"]) or server.basic_auth, or listen on 127.0.0.1, or say server.insecure: true when \
+             something in front authenticates"
+                .to_owned(),
+        ));
+    }
+    for (index, token) in server.tokens.iter().enumerate() {
+        if token.expose_secret().trim().is_empty() {
+            found.push((
+                format!("server.tokens[{index}]"),
+                "the token is empty; give it a value or remove it".to_owned(),
+            ));
+        }
+    }
+    for (index, user) in server.basic_auth.iter().enumerate() {
+        if user.username.is_empty() || user.username.contains(':') || user.password.expose_secret().is_empty() {
+            let what = "a user needs a name without a colon, and a password; give both or remove the entry";
+            found.push((format!("server.basic_auth[{index}]"), what.to_owned()));
+        }
+    }
+    if let Some(Err(what)) = server.public_url.as_deref().map(http_url) {
+        found.push(("server.public_url".to_owned(), what));
+    }
+    for (key, value) in [("max_body_bytes", server.limits.max_body_bytes), ("max_alerts", server.limits.max_alerts)] {
+        if value == 0 {
+            found.push((
+                format!("server.limits.{key}"),
+                "0 would refuse every alert; leave it out for the default".to_owned(),
+            ));
+        }
+    }
+}
+
+fn store(url: &str) -> Option<String> {
+    let known = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+    let file = url.strip_prefix("sqlite:").is_some_and(|path| !path.trim_start_matches('/').is_empty());
+    (!known && !file).then(|| "expected sqlite:PATH or postgres://user:pass@host/database".to_owned())
+}
+
+fn timezone(name: &str) -> Option<String> {
+    if jiff::tz::TimeZone::get(name).is_ok() {
+        return None;
+    }
+    let known: Vec<String> = jiff::tz::db().available().map(|zone| zone.to_string()).collect();
+    let hint = nearest(name, &known).map(|near| format!(", did you mean \"{near}\"?")).unwrap_or_default();
+    Some(format!("\"{name}\" is no IANA time zone{hint} (valid: names such as Asia/Shanghai or UTC)"))
+}
+
+fn models(config: &Config, found: &mut Vec<Complaint>) {
+    names("models", config.models.iter().map(|model| model.name.as_str()), found);
+    for (index, model) in config.models.iter().enumerate() {
+        if let Err(what) = http_url(&model.base_url) {
+            found.push((format!("models[{index}].base_url"), what));
+        }
+        if model.model.is_empty() {
+            found.push((
+                format!("models[{index}].model"),
+                "is empty; write the provider's name for the model".to_owned(),
+            ));
+        }
+        if model.api_key.as_ref().is_some_and(|key| key.expose_secret().trim().is_empty()) {
+            found.push((
+                format!("models[{index}].api_key"),
+                "the key is empty; give it a value or remove it".to_owned(),
+            ));
+        }
+        if !model.timeout.is_positive() {
+            found.push((format!("models[{index}].timeout"), "must be longer than 0s".to_owned()));
+        }
+    }
+}
+
+fn mcp(config: &Config, found: &mut Vec<Complaint>) {
+    names("mcp", config.mcp.iter().map(|server| server.name.as_str()), found);
+    for (index, server) in config.mcp.iter().enumerate() {
+        found.extend(server.contradiction().map(|(key, what)| (format!("mcp[{index}].{key}"), what)));
+    }
+}
+
+fn channels(config: &Config, found: &mut Vec<Complaint>) {
+    names("channels", config.channels.iter().map(ChannelSettings::name), found);
+    for (index, channel) in config.channels.iter().enumerate() {
+        let (key, address) = channel.address();
+        let schemes: &[&str] = if key == "smtp" { &["smtps", "smtp"] } else { &["https", "http"] };
+        if let Err(what) = url_of(address.expose_secret(), schemes) {
+            found.push((format!("channels[{index}].{key}"), what));
+        }
+        if let ChannelSettings::Email(mail) = channel
+            && mail.to.is_empty()
+        {
+            found.push((format!("channels[{index}].to"), "is empty; write at least one recipient".to_owned()));
+        }
+    }
+}
+
+fn routes(config: &Config, found: &mut Vec<Complaint>) {
+    let mut known: Vec<&str> =
+        config.channels.iter().map(ChannelSettings::name).filter(|name| !name.is_empty()).collect();
+    known.dedup();
+    for (index, route) in config.routes.iter().enumerate() {
+        for (place, name) in route.channels.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                found.push((format!("routes[{index}].channels[{place}]"), not_one_of("channel", name, &known)));
+            }
+        }
+    }
+}
+
+/// Names are what routes, metrics and logs speak of: present, and only once.
+fn names<'a>(list: &str, names: impl Iterator<Item = &'a str>, found: &mut Vec<Complaint>) {
+    let mut seen = HashSet::new();
+    for (index, name) in names.enumerate() {
+        let path = format!("{list}[{index}].name");
+        if name.trim().is_empty() {
+            found.push((path, "the name is empty; write one".to_owned()));
+        } else if !seen.insert(name) {
+            found.push((path, format!("the name \"{name}\" is taken by an entry above; choose another")));
+        }
+    }
+}
+
+/// Why a text is no address for HTTP. It never quotes the text, which may hold a password.
+pub(super) fn http_url(text: &str) -> Result<(), String> {
+    url_of(text, &["https", "http"])
+}
+
+fn url_of(text: &str, schemes: &[&str]) -> Result<(), String> {
+    let expected = schemes.iter().map(|scheme| format!("{scheme}://")).collect::<Vec<_>>().join(" or ");
+    let url = Url::parse(text).map_err(|error| format!("not a URL ({error}); it must begin with {expected}"))?;
+    if !schemes.contains(&url.scheme()) {
+        return Err(format!("the URL must begin with {expected}"));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("the URL names no host".to_owned());
+    }
+    Ok(())
+}

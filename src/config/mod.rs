@@ -1,0 +1,148 @@
+//! Configuration: one YAML file, read once, checked whole; every complaint names file, line, key and remedy.
+//!
+//! The rooms own the settings they use; this room only assembles and checks them against each other.
+
+mod check;
+mod expand;
+mod node;
+mod problem;
+mod reader;
+mod server;
+mod triage;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use problem::{ConfigError, Problem};
+pub use server::{BasicAuth, Server, ServerLimits};
+pub use triage::TriageSettings;
+
+use crate::alert::Lang;
+use crate::incident::routes::Route;
+use crate::model::ModelConfig;
+use crate::notify::channel::ChannelSettings;
+use crate::toolbox::config::McpSettings;
+use expand::Sources;
+use node::Node;
+use reader::{Found, Reader};
+
+/// The keys of the file. They may be added to, never renamed.
+const KEYS: &[&str] = &[
+    "server",
+    "store",
+    "language",
+    "timezone",
+    "models",
+    "mcp",
+    "triage",
+    "channels",
+    "routes",
+    "prompts",
+    "alertmanager",
+];
+
+/// Everything an operator says. Secrets stay in `SecretString`, so that printing this shows none.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where alerts come in.
+    pub server: Server,
+    /// `sqlite:PATH` or `postgres://…`; the latter may hold a password.
+    pub store: secrecy::SecretString,
+    /// The language people read.
+    pub language: Lang,
+    /// IANA name of the zone in which people read times.
+    pub timezone: String,
+    /// Models, tried in order; none at all leaves the playbook alone.
+    pub models: Vec<ModelConfig>,
+    /// Ways to the cluster.
+    pub mcp: Vec<McpSettings>,
+    /// Bounds of an investigation.
+    pub triage: TriageSettings,
+    /// Where people are told.
+    pub channels: Vec<ChannelSettings>,
+    /// Who is told of what.
+    pub routes: Vec<Route>,
+    /// A folder of prompts that replace the built-in ones, file by file.
+    pub prompts: Option<PathBuf>,
+    /// The Alertmanager whose pages messages link to.
+    pub alertmanager: Option<AlertmanagerLink>,
+    /// What works but is probably not meant, one sentence each, for the log and for `firstlook check`.
+    pub warnings: Vec<String>,
+}
+
+/// The Alertmanager that people use.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlertmanagerLink {
+    /// Its address as people reach it, when that differs from the `externalURL` it sends.
+    pub url: String,
+}
+
+/// Reads a configuration file, taking variables from the environment.
+///
+/// # Errors
+/// When the file cannot be read, or with everything that is wrong with it.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
+    let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+    parse(&text, &Sources { variable: &|name| std::env::var(name).ok(), folder })
+        .map_err(|problems| ConfigError::Invalid { path: path.to_owned(), problems })
+}
+
+fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, Vec<Problem>> {
+    let mut tree = Node::parse(text).map_err(|problem| vec![problem])?;
+    let found = Found::default();
+    tree.each_text("", &mut |path, line, text| match sources.expand(text) {
+        Ok(expanded) => *text = expanded,
+        Err(message) => found.borrow_mut().push(Problem::new(line, path, message)),
+    });
+    let mut config = read(&Reader::top(&tree, KEYS, &found));
+    let mut problems = found.into_inner();
+    if problems.is_empty() {
+        problems = check::problems(&config)
+            .into_iter()
+            .map(|(path, what)| Problem::new(tree.line_of(&path), path, what))
+            .collect();
+    }
+    if !problems.is_empty() {
+        problems.sort_by_key(|problem| problem.line);
+        return Err(problems);
+    }
+    config.warnings = check::warnings(&config);
+    Ok(config)
+}
+
+fn read(top: &Reader<'_>) -> Config {
+    Config {
+        server: top.section("server"),
+        store: top.section::<Option<String>>("store").unwrap_or_else(|| "sqlite:firstlook.db".to_owned()).into(),
+        language: top.section("language"),
+        timezone: top.section::<Option<String>>("timezone").unwrap_or_else(system_timezone),
+        models: top.list("models"),
+        mcp: top.list("mcp"),
+        triage: top.section("triage"),
+        channels: top.list("channels"),
+        routes: top.list("routes"),
+        prompts: top.section("prompts"),
+        alertmanager: top.section("alertmanager"),
+        warnings: Vec::new(),
+    }
+}
+
+/// The machine's zone, which containers set by `TZ`; UTC when it has none.
+fn system_timezone() -> String {
+    jiff::tz::TimeZone::system().iana_name().unwrap_or("UTC").to_owned()
+}
+
+impl Default for Config {
+    /// What an empty file says.
+    fn default() -> Self {
+        let nothing = Node { line: 1, value: node::Value::Null };
+        read(&Reader::top(&nothing, KEYS, &Found::default()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use proptest::prelude::*;
+use secrecy::ExposeSecret;
+
+use super::*;
+
+fn fixtures(kind: &str) -> Vec<(String, PathBuf)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/config").join(kind);
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), path))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+fn variable(name: &str) -> Option<String> {
+    let value = match name {
+        "FIRSTLOOK_TOKEN" => "do-not-print-me-token",
+        "DB_PASSWORD" => "do: not\nprint-me",
+        "SILICONFLOW_API_KEY" => "sk-do-not-print-me",
+        "MAX_TOKENS" => "4096",
+        "EMPTY" => "",
+        _ => return None,
+    };
+    Some(value.to_owned())
+}
+
+fn parse_file(path: &Path) -> Result<Config, ConfigError> {
+    let folder = path.parent().unwrap().to_owned();
+    parse(&std::fs::read_to_string(path).unwrap(), &Sources { variable: &variable, folder })
+        .map_err(|problems| ConfigError::Invalid { path: path.file_name().unwrap().into(), problems })
+}
+
+fn parse_text(text: &str) -> Result<Config, Vec<Problem>> {
+    parse(text, &Sources { variable: &variable, folder: PathBuf::new() })
+}
+
+#[test]
+fn every_bad_file_says_where_and_what_to_do() {
+    let answers: Vec<String> =
+        fixtures("bad").iter().map(|(name, path)| parse_file(path).expect_err(name).to_string()).collect();
+    let text = answers.join("\n\n");
+    assert!(!text.contains("do-not-print-me"), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn good_files_are_taken_with_these_warnings() {
+    let told: Vec<String> = fixtures("good")
+        .iter()
+        .map(|(name, path)| {
+            let config = parse_file(path).unwrap_or_else(|error| panic!("{name}: {error}"));
+            format!("{name}: {:#?}", config.warnings)
+        })
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn a_full_file_says_all_of_this() {
+    let config = parse_file(&fixtures("good").iter().find(|(name, _)| name == "full").unwrap().1).unwrap();
+    assert_eq!(config.store.expose_secret(), "postgres://user:do: not\nprint-me@host/db", "a variable is never YAML");
+    assert_eq!(config.server.basic_auth[0].password.expose_secret(), "from-a-file", "without the newline at its end");
+    assert_eq!(config.models[1].max_tokens, Some(4096), "a variable can be a number");
+    assert_eq!(config.models[1].base_url, "http://localhost:11434/v1");
+    let ChannelSettings::FeishuBot(feishu) = &config.channels[0] else { panic!("{:?}", config.channels[0]) };
+    assert_eq!(feishu.secret.as_ref().unwrap().expose_secret(), "a${b}");
+    let shown = format!("{config:#?}");
+    assert!(!shown.contains("print-me") && !shown.contains("from-a-file") && !shown.contains("hook/abc"), "{shown}");
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn what_is_left_out_has_a_default() {
+    let config = Config::default();
+    assert_eq!(Config { warnings: config.warnings.clone(), ..parse_text("").unwrap() }.timezone, config.timezone);
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.store.expose_secret(), "sqlite:firstlook.db");
+    assert_eq!(config.language, Lang::Zh);
+    assert_eq!(config.triage, TriageSettings::default());
+    assert_eq!(parse_text("triage: { deadline: 90s }").unwrap().triage.max_turns, 12, "one key does not reset others");
+    assert_eq!(parse_text("triage:\nserver:\nchannels:\n").unwrap().triage, TriageSettings::default());
+}
+
+#[test]
+fn listen_addresses_people_write() {
+    for (written, meant) in [
+        ("localhost:9000", "127.0.0.1:9000"),
+        ("127.0.0.1:9000", "127.0.0.1:9000"),
+        ("'[::1]:9000'", "[::1]:9000"),
+        ("':9000'", "0.0.0.0:9000"),
+        ("0.0.0.0:0", "0.0.0.0:0"),
+    ] {
+        let config = parse_text(&format!("server: {{ listen: {written}, tokens: [a-token-long-enough] }}")).unwrap();
+        assert_eq!(config.server.listen.to_string(), meant);
+    }
+}
+
+#[test]
+fn beyond_loopback_a_token_a_user_or_an_explicit_word_is_needed() {
+    assert!(parse_text("server: { listen: '[::]:80' }").is_err());
+    assert!(parse_text("server: { listen: '[::]:80', insecure: true }").is_ok());
+    assert!(parse_text("server: { listen: '[::]:80', basic_auth: [{ username: a, password: b }] }").is_ok());
+    assert!(parse_text("server: { listen: '[::1]:80' }").is_ok());
+}
+
+#[test]
+fn depth_and_repetition_are_bounded() {
+    assert!(parse_text(&format!("models: {}", "[".repeat(100_000))).is_err());
+    let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..10 {
+        let below = vec![format!("*a{}", level - 1); 10].join(", ");
+        laughs.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+    }
+    assert!(parse_text(&laughs).is_err());
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = load(Path::new("/no/such/firstlook.yaml")).unwrap_err().to_string();
+    assert!(error.starts_with("/no/such/firstlook.yaml: ") && error.contains("--config"), "{error}");
+}
+
+#[test]
+fn load_reads_a_file_and_its_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("token"), "a-token-long-enough\r\n").unwrap();
+    let path = folder.path().join("firstlook.yaml");
+    std::fs::write(&path, "server: { tokens: [\"${file:token}\", \"${CARGO_PKG_NAME}-${CARGO_PKG_NAME}\"] }").unwrap();
+    let tokens = load(&path).unwrap().server.tokens;
+    assert_eq!(tokens[0].expose_secret(), "a-token-long-enough", "beside the configuration, without its line end");
+    assert_eq!(tokens[1].expose_secret(), "firstlook-firstlook");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,80}", key in prop::sample::select(KEYS.to_vec()), tail in "[ -~\n]{0,60}") {
+        let _ = parse_text(&text);
+        let _ = parse_text(&format!("{key}: {tail}"));
+    }
+
+    #[test]
+    fn what_a_variable_holds_is_taken_as_it_is(value in "\\PC{1,40}") {
+        let source = |_: &str| Some(value.clone());
+        let sources = Sources { variable: &source, folder: PathBuf::new() };
+        prop_assert_eq!(sources.expand("<${X}|${X:-d}>").unwrap(), format!("<{value}|{value}>"));
+    }
+}

@@ -1,0 +1,66 @@
+//! Settings of `triage:`: how long and how hard an alert is looked at.
+
+use jiff::SignedDuration;
+use serde::Deserialize;
+
+use crate::agent::Budget;
+
+/// The bounds of every investigation. All of them always hold.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TriageSettings {
+    /// Wall-clock time of one investigation. People wait for it: three minutes.
+    pub deadline: SignedDuration,
+    /// Turns of the model. Most incidents need one or two, since the playbook has looked before.
+    pub max_turns: u32,
+    /// Tool calls of the model over all turns.
+    pub max_tool_calls: u32,
+    /// Tool calls at the same time within one investigation.
+    pub max_parallel: usize,
+    /// Investigations at the same time.
+    pub concurrency: usize,
+}
+
+impl Default for TriageSettings {
+    fn default() -> Self {
+        Self {
+            deadline: SignedDuration::from_secs(180),
+            max_turns: 12,
+            max_tool_calls: 24,
+            max_parallel: 4,
+            concurrency: 8,
+        }
+    }
+}
+
+impl TriageSettings {
+    /// What one investigation may spend.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        Budget {
+            deadline: self.deadline,
+            max_turns: self.max_turns,
+            max_tool_calls: self.max_tool_calls,
+            max_parallel: self.max_parallel,
+        }
+    }
+
+    /// The keys with values outside of what makes sense, and what does.
+    pub(super) fn out_of_range(&self) -> Vec<(&'static str, String)> {
+        let mut wrong = Vec::new();
+        let (shortest, longest) = (SignedDuration::from_secs(5), SignedDuration::from_hours(1));
+        if !(shortest..=longest).contains(&self.deadline) {
+            wrong.push(("deadline", "must be between 5s and 1h; 180s is a good value".to_owned()));
+        }
+        let mut check = |key, value: usize, most: usize| {
+            if !(1..=most).contains(&value) {
+                wrong.push((key, format!("must be between 1 and {most}")));
+            }
+        };
+        check("max_turns", self.max_turns as usize, 100);
+        check("max_tool_calls", self.max_tool_calls as usize, 500);
+        check("max_parallel", self.max_parallel, 64);
+        check("concurrency", self.concurrency, 256);
+        wrong
+    }
+}

@@ -1,0 +1,87 @@
+//! Errors as senders and people read them: a status and one sentence.
+
+use axum::Json;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::intake::IntakeError;
+use crate::store::StoreError;
+
+/// An answer other than success.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    message: String,
+}
+
+impl ApiError {
+    /// The request is wrong.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, message: message.into() }
+    }
+
+    /// The request holds more than is taken.
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::PAYLOAD_TOO_LARGE, message: message.into() }
+    }
+
+    /// The credentials are missing or wrong.
+    pub fn unauthorized() -> Self {
+        let message = "send one of the tokens of server.tokens as `Authorization: Bearer …`, or basic credentials";
+        Self { status: StatusCode::UNAUTHORIZED, message: message.to_owned() }
+    }
+
+    /// A defect of ours. What exactly failed is for the log.
+    pub fn internal(error: &dyn std::error::Error) -> Self {
+        tracing::error!(%error, "a request failed");
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            message: "this failed on our side; the log says why".to_owned(),
+        }
+    }
+
+    /// There is nothing here.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, message: message.into() }
+    }
+}
+
+impl From<IntakeError> for ApiError {
+    fn from(error: IntakeError) -> Self {
+        Self {
+            status: StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    /// Senders come again on 503. What exactly failed is for the log, not for the network.
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed a request");
+        let message = "the alert could not be stored just now; send it again";
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.to_owned() }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(json!({"error": self.message}))).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+/// Answers what no route matches.
+pub async fn not_found() -> ApiError {
+    ApiError::not_found("there is nothing at this path; Alertmanager posts to /webhooks/alertmanager")
+}
+
+/// Answers a wrong method on a known path.
+pub async fn method_not_allowed() -> ApiError {
+    ApiError { status: StatusCode::METHOD_NOT_ALLOWED, message: "this path does not take that method".to_owned() }
+}

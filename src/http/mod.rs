@@ -1,0 +1,91 @@
+//! The HTTP surface: what senders, people and monitoring reach.
+
+mod auth;
+mod error;
+mod health;
+mod incidents;
+mod pages;
+mod webhook;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+
+pub use auth::Auth;
+
+use crate::incident::Desk;
+use crate::intake::Limits;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use crate::triage::Triage;
+
+/// A sender that has not finished its request by then is cut off.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+
+/// What the handlers share.
+pub struct App {
+    /// Takes deliveries.
+    pub desk: Desk,
+    /// Read for pages, the API and readiness.
+    pub store: Store,
+    /// Shows which tools and models there are.
+    pub triage: Arc<Triage>,
+    /// Exposed at `/metrics`.
+    pub metrics: Arc<Metrics>,
+    /// Who may come in.
+    pub auth: Auth,
+    /// How much a delivery may hold.
+    pub limits: Limits,
+    /// Largest body read, in bytes.
+    pub body_limit: usize,
+}
+
+/// Documentation of the API, served at `/api/openapi.json`.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Firstlook", description = "Takes alerts, investigates them, tells people."),
+    paths(webhook::alertmanager, incidents::list, incidents::one, health::healthz, health::readyz),
+    components(schemas(crate::report::Report))
+)]
+struct Api;
+
+/// All routes. Health needs no token; everything else does when one is configured.
+pub fn router(app: Arc<App>) -> Router {
+    let guarded = Router::new()
+        .route("/webhooks/alertmanager", post(webhook::alertmanager))
+        .route("/api/v1/incidents", get(incidents::list))
+        .route("/api/v1/incidents/{id}", get(incidents::one))
+        .route("/api/openapi.json", get(|| async { axum::Json(Api::openapi()) }))
+        .route("/incidents/{id}", get(pages::incident))
+        .route("/metrics", get(health::metrics))
+        .route_layer(middleware::from_fn_with_state(app.clone(), auth::check));
+    Router::new()
+        .merge(guarded)
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(DefaultBodyLimit::max(app.body_limit))
+        .layer(tower_http::timeout::TimeoutLayer::with_status_code(
+            axum::http::StatusCode::REQUEST_TIMEOUT,
+            REQUEST_LIMIT,
+        ))
+        .layer(CatchPanicLayer::new())
+        .with_state(app)
+}
+
+/// Serves until told to stop; requests under way are finished.
+///
+/// # Errors
+/// When the listener breaks.
+pub async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken) -> std::io::Result<()> {
+    axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned()).await
+}

@@ -1,0 +1,121 @@
+//! The one decision point: what a delivery means for the incidents that are open. Pure, so that every case is a test.
+
+use crate::alert::{Alert, AlertGroup, AlertStatus};
+
+/// What a delivery means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// A new incident.
+    Open,
+    /// The same alerts again: nothing is told, nothing is investigated.
+    Merge,
+    /// Alerts the incident did not have yet; they are listed here.
+    Join(Vec<Alert>),
+    /// The incident is over.
+    Resolve,
+    /// Nothing to do, and why.
+    Suppress(&'static str),
+}
+
+/// Decides. `open` is the group of the incident that is open under the same group key.
+#[must_use]
+pub fn decide(open: Option<&AlertGroup>, delivery: &AlertGroup) -> Decision {
+    let Some(open) = open else {
+        return match delivery.status {
+            AlertStatus::Firing => Decision::Open,
+            AlertStatus::Resolved => Decision::Suppress("resolved, but no incident is open for this group"),
+        };
+    };
+    // With `max_alerts` the list is cut before its status is computed: what was cut may still fire.
+    let cut = delivery.truncated_alerts > 0 && merge(open, delivery).firing().next().is_some();
+    if delivery.status == AlertStatus::Resolved && !cut {
+        return Decision::Resolve;
+    }
+    let known = |alert: &Alert| open.alerts.iter().any(|other| other.fingerprint == alert.fingerprint);
+    let new: Vec<Alert> = delivery.firing().filter(|alert| !known(alert)).cloned().collect();
+    if new.is_empty() { Decision::Merge } else { Decision::Join(new) }
+}
+
+/// The group as it stands after a delivery: what the delivery says of an alert is newer than what was known of it.
+#[must_use]
+pub fn merge(open: &AlertGroup, delivery: &AlertGroup) -> AlertGroup {
+    let mut merged = delivery.clone();
+    let kept =
+        open.alerts.iter().filter(|alert| !delivery.alerts.iter().any(|other| other.fingerprint == alert.fingerprint));
+    merged.alerts.extend(kept.cloned());
+    merged
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::alert::Source;
+    use jiff::Timestamp;
+
+    pub(in crate::incident) fn group(alerts: &[(&str, AlertStatus)]) -> AlertGroup {
+        let alerts: Vec<Alert> = alerts
+            .iter()
+            .map(|(fingerprint, status)| Alert {
+                status: *status,
+                labels: Default::default(),
+                annotations: Default::default(),
+                starts_at: Timestamp::UNIX_EPOCH,
+                ends_at: None,
+                generator_url: None,
+                fingerprint: (*fingerprint).to_owned(),
+            })
+            .collect();
+        let firing = alerts.iter().any(|alert| alert.status == AlertStatus::Firing);
+        AlertGroup {
+            source: Source::Alertmanager,
+            receiver: String::new(),
+            group_key: "{}".into(),
+            status: if firing { AlertStatus::Firing } else { AlertStatus::Resolved },
+            group_labels: Default::default(),
+            common_labels: Default::default(),
+            common_annotations: Default::default(),
+            external_url: None,
+            truncated_alerts: 0,
+            notification_reason: None,
+            alerts,
+        }
+    }
+
+    use AlertStatus::{Firing, Resolved};
+
+    #[test]
+    fn the_first_firing_delivery_opens_and_repeats_merge() {
+        let first = group(&[("a", Firing)]);
+        assert_eq!(decide(None, &first), Decision::Open);
+        assert_eq!(decide(Some(&first), &first), Decision::Merge);
+    }
+
+    #[test]
+    fn resolved_without_an_incident_is_nothing_to_tell() {
+        assert!(matches!(decide(None, &group(&[("a", Resolved)])), Decision::Suppress(_)));
+    }
+
+    #[test]
+    fn a_new_alert_of_the_group_joins() {
+        let open = group(&[("a", Firing)]);
+        let Decision::Join(new) = decide(Some(&open), &group(&[("a", Firing), ("b", Firing)])) else { panic!() };
+        assert_eq!(new[0].fingerprint, "b");
+    }
+
+    #[test]
+    fn part_of_a_group_resolving_is_no_end() {
+        let open = group(&[("a", Firing), ("b", Firing)]);
+        let delivery = group(&[("a", Firing), ("b", Resolved)]);
+        assert_eq!(decide(Some(&open), &delivery), Decision::Merge);
+        assert_eq!(merge(&open, &delivery).firing().count(), 1);
+    }
+
+    #[test]
+    fn the_end_is_believed_unless_the_list_was_cut() {
+        let open = group(&[("a", Firing), ("b", Firing)]);
+        let mut delivery = group(&[("a", Resolved)]);
+        assert_eq!(decide(Some(&open), &delivery), Decision::Resolve);
+        delivery.truncated_alerts = 1;
+        assert_eq!(decide(Some(&open), &delivery), Decision::Merge);
+    }
+}

@@ -1,0 +1,235 @@
+//! The desk: takes a delivery, decides, and commits everything that follows from it in one transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+use super::decide::{self, Decision as Meaning};
+use super::routes::{self, Route};
+use crate::alert::{Alert, AlertGroup, Lang};
+use crate::notify::notice::{Notice, NoticeBody};
+use crate::store::{Decision, Delivery, Incident, NewIncident, NewNotice, NoticeRole, Store, StoreError, Tx};
+use crate::telemetry::Metrics;
+
+/// How long a first message waits for the playbook. The promise is two seconds until people have it; the rest is for
+/// the way to the chat service.
+pub const FIRST_MESSAGE_HOLD: Duration = Duration::from_millis(1_400);
+/// Two deliveries of one group at the same moment: the second sees what the first did when it tries again.
+const CONFLICT_TRIES: u32 = 4;
+
+/// What the desk needs to know of the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct DeskSettings {
+    /// Language of messages.
+    pub lang: Lang,
+    /// IANA zone of the times in messages.
+    pub timezone: String,
+    /// Where this service's pages are reached, without a trailing slash.
+    pub public_url: Option<String>,
+    /// Routes, in order.
+    pub routes: Vec<Route>,
+    /// Names of all channels.
+    pub channels: Vec<String>,
+    /// What every first message lacks, known before any alert came (no MCP server, no model).
+    pub missing: Vec<String>,
+    /// Whether anything can be investigated at all.
+    pub investigates: bool,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// The incident it belongs to; none when it was suppressed.
+    pub incident: Option<Uuid>,
+    /// What was decided.
+    pub decision: Decision,
+}
+
+/// Wakes the workers, so that nothing waits for a poll.
+#[derive(Debug, Clone, Default)]
+pub struct Wake {
+    /// An investigation was queued.
+    pub investigations: Arc<Notify>,
+    /// A message was queued or became due; every channel's worker watches it.
+    pub outbox: watch::Sender<()>,
+}
+
+/// Takes deliveries.
+#[derive(Clone)]
+pub struct Desk {
+    store: Store,
+    settings: Arc<DeskSettings>,
+    wake: Wake,
+    metrics: Arc<Metrics>,
+}
+
+impl Desk {
+    /// A desk over a store.
+    #[must_use]
+    pub fn new(store: Store, settings: DeskSettings, wake: Wake, metrics: Arc<Metrics>) -> Self {
+        Self { store, settings: Arc::new(settings), wake, metrics }
+    }
+
+    /// What the desk knows of the configuration.
+    #[must_use]
+    pub fn settings(&self) -> &DeskSettings {
+        &self.settings
+    }
+
+    /// Decides what a delivery means and commits it with all that follows. When this returns, nothing can be lost any more.
+    ///
+    /// # Errors
+    /// When the store fails; nothing was kept then and the sender should come again.
+    pub async fn receive(&self, group: &AlertGroup) -> Result<Receipt, StoreError> {
+        let mut tries = 0;
+        let receipt = loop {
+            tries += 1;
+            match self.receive_once(group, Timestamp::now()).await {
+                Err(StoreError::Conflict) if tries < CONFLICT_TRIES => {
+                    tokio::time::sleep(Duration::from_millis(5)).await
+                }
+                outcome => break outcome?,
+            }
+        };
+        self.metrics.alerts_accepted(group.alerts.len());
+        self.metrics.delivery(receipt.decision.word());
+        self.wake.outbox.send_replace(());
+        self.wake.investigations.notify_one();
+        Ok(receipt)
+    }
+
+    async fn receive_once(&self, group: &AlertGroup, now: Timestamp) -> Result<Receipt, StoreError> {
+        let key = hash(&group.group_key);
+        let mut tx = self.store.begin().await?;
+        let open = tx.open_incident(group.source, &key).await?;
+        let meaning = decide::decide(open.as_ref().map(|incident| &incident.group), group);
+        let (incident, decision, reason) = match (meaning, open) {
+            (Meaning::Open, _) => (Some(self.open(&mut tx, group, &key, now).await?), Decision::Opened, String::new()),
+            (Meaning::Join(new), Some(open)) => {
+                let reason = format!("{} new alert(s) of the group", new.len());
+                self.join(&mut tx, &open, group, new, now).await?;
+                (Some(open.id), Decision::Joined, reason)
+            }
+            (Meaning::Resolve, Some(open)) => {
+                self.resolve(&mut tx, &open, group, now).await?;
+                (Some(open.id), Decision::Resolved, String::new())
+            }
+            (Meaning::Merge, Some(open)) => {
+                tx.update_group(open.id, &decide::merge(&open.group, group), now).await?;
+                let reason = group.notification_reason.clone().unwrap_or_else(|| "the same alerts again".to_owned());
+                (Some(open.id), Decision::Merged, reason)
+            }
+            (Meaning::Suppress(reason), open) => (open.map(|open| open.id), Decision::Suppressed, reason.to_owned()),
+            // `decide` joins, merges and resolves only what is open.
+            (Meaning::Join(_) | Meaning::Resolve | Meaning::Merge, None) => return Err(StoreError::Conflict),
+        };
+        tx.record_delivery(&Delivery {
+            id: Uuid::now_v7(),
+            incident,
+            received_at: now,
+            status: group.status,
+            alerts: group.alerts.len(),
+            decision,
+            reason,
+        })
+        .await?;
+        tx.commit().await?;
+        Ok(Receipt { incident, decision })
+    }
+
+    async fn open(&self, tx: &mut Tx<'_>, group: &AlertGroup, key: &str, now: Timestamp) -> Result<Uuid, StoreError> {
+        let id = Uuid::now_v7();
+        let generation = tx.last_generation(group.source, key).await? + 1;
+        tx.insert_incident(&NewIncident {
+            id,
+            source: group.source,
+            group_key_hash: key,
+            generation,
+            opened_at: now,
+            group,
+        })
+        .await?;
+        let body = NoticeBody::Alert {
+            report: None,
+            investigating: self.settings.investigates,
+            missing: self.settings.missing.clone(),
+        };
+        let hold = if self.settings.investigates { FIRST_MESSAGE_HOLD } else { Duration::ZERO };
+        self.tell(tx, &self.notice(id, now, group.clone(), body), NoticeRole::First, now + hold).await?;
+        if self.settings.investigates {
+            tx.enqueue_investigation(id, now).await?;
+        }
+        Ok(id)
+    }
+
+    /// New alerts of an open group travel with the first message while it waits, and get a message of their own after
+    /// that: an alert nobody hears of would be worse than no AI.
+    async fn join(
+        &self,
+        tx: &mut Tx<'_>,
+        open: &Incident,
+        group: &AlertGroup,
+        new: Vec<Alert>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let merged = decide::merge(&open.group, group);
+        tx.update_group(open.id, &merged, now).await?;
+        if tx.set_first_group(open.id, &merged).await? {
+            return Ok(());
+        }
+        let joined = AlertGroup { alerts: new, ..group.clone() };
+        let body = NoticeBody::Alert { report: None, investigating: false, missing: Vec::new() };
+        self.tell(tx, &self.notice(open.id, open.opened_at, joined, body), NoticeRole::Joined, now).await
+    }
+
+    async fn resolve(
+        &self,
+        tx: &mut Tx<'_>,
+        open: &Incident,
+        group: &AlertGroup,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let merged = decide::merge(&open.group, group);
+        tx.resolve_incident(open.id, &merged, now).await?;
+        tx.cancel_investigation(open.id).await?;
+        let resolved_at = merged.alerts.iter().filter_map(|alert| alert.ends_at).max().unwrap_or(now);
+        let notice = self.notice(open.id, open.opened_at, merged, NoticeBody::Resolved { resolved_at });
+        self.tell(tx, &notice, NoticeRole::Resolved, now).await
+    }
+
+    async fn tell(&self, tx: &mut Tx<'_>, notice: &Notice, role: NoticeRole, due: Timestamp) -> Result<(), StoreError> {
+        for channel in self.channels_for(&notice.group) {
+            tx.enqueue_notice(&NewNotice { incident: notice.incident, channel: &channel, role, notice, due }).await?;
+        }
+        Ok(())
+    }
+
+    /// The channels that hear of a group.
+    #[must_use]
+    pub fn channels_for(&self, group: &AlertGroup) -> Vec<String> {
+        routes::channels_for(&self.settings.routes, &self.settings.channels, group)
+    }
+
+    /// A notice in the configured language and zone.
+    #[must_use]
+    pub fn notice(&self, incident: Uuid, opened_at: Timestamp, group: AlertGroup, body: NoticeBody) -> Notice {
+        Notice {
+            incident,
+            opened_at,
+            group,
+            body,
+            lang: self.settings.lang,
+            timezone: self.settings.timezone.clone(),
+            page_url: self.settings.public_url.as_ref().map(|base| format!("{base}/incidents/{incident}")),
+        }
+    }
+}
+
+/// Group keys have no length limit; their hash has.
+fn hash(group_key: &str) -> String {
+    Sha256::digest(group_key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}

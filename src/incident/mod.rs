@@ -1,0 +1,13 @@
+//! The life of an incident: what a delivery means, what people are told when, and who investigates.
+//!
+//! The first message is written into the outbox in the same transaction that accepts the delivery, due within two
+//! seconds. Whatever happens afterwards (no model, no cluster, a crash), it goes out; an investigation that is quick
+//! enough only adds to it. That is how an alert is never worse off than without us.
+
+pub mod decide;
+pub mod desk;
+pub mod routes;
+pub mod worker;
+
+pub use desk::{Desk, DeskSettings, Receipt};
+pub use worker::Worker;

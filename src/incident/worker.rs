@@ -1,0 +1,200 @@
+//! The worker: claims investigations, runs them side by side up to a limit, and keeps what they find.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::desk::{Desk, Wake};
+use crate::notify::notice::{Notice, NoticeBody};
+use crate::report::{AnsweredBy, Report};
+use crate::store::{Claim, IncidentState, NewNotice, NoticeRole, Store, StoreError};
+use crate::telemetry::Metrics;
+use crate::triage::{Look, Triage, adds};
+
+/// Renewed every third of this; a killed process' work is taken up again after at most this.
+const LEASE: Duration = Duration::from_secs(15);
+/// Wakes come through [`Wake`]; this is for what other replicas queue and for leases that ran out.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Runs investigations.
+#[derive(Clone)]
+pub struct Worker {
+    name: String,
+    store: Store,
+    desk: Desk,
+    triage: Arc<Triage>,
+    wake: Wake,
+    metrics: Arc<Metrics>,
+}
+
+impl Worker {
+    /// A worker; `name` tells replicas apart in the store.
+    #[must_use]
+    pub fn new(name: String, store: Store, desk: Desk, triage: Arc<Triage>, wake: Wake, metrics: Arc<Metrics>) -> Self {
+        Self { name, store, desk, triage, wake, metrics }
+    }
+
+    /// Works until it is told to stop, then hands back what is under way so that the next process takes it up at once.
+    pub async fn run(self, concurrency: usize, stop: CancellationToken) {
+        let slots = Arc::new(Semaphore::new(concurrency.max(1)));
+        let tasks = TaskTracker::new();
+        loop {
+            let slot = tokio::select! {
+                slot = slots.clone().acquire_owned() => slot,
+                () = stop.cancelled() => break,
+            };
+            let Ok(slot) = slot else { break };
+            match self.store.claim_investigation(&self.name, LEASE).await {
+                Ok(Some(claim)) => {
+                    let (worker, stop) = (self.clone(), stop.clone());
+                    tasks.spawn(async move {
+                        worker.guard(claim, stop).await;
+                        drop(slot);
+                    });
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "could not look for investigations"),
+            }
+            drop(slot);
+            tokio::select! {
+                () = self.wake.investigations.notified() => {}
+                () = tokio::time::sleep(POLL) => {}
+                () = stop.cancelled() => break,
+            }
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    /// Runs one investigation while renewing its lease; a failure or a panic is tried again by the store's rules.
+    async fn guard(&self, claim: Claim, stop: CancellationToken) {
+        let incident = claim.incident.id;
+        let this = self.clone();
+        let theirs = claim.clone();
+        let mut work = tokio::spawn(async move { this.investigate(&theirs).await });
+        let mut renew = tokio::time::interval(LEASE / 3);
+        renew.tick().await;
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut work => break outcome,
+                _ = renew.tick() => match self.store.extend(&claim, LEASE).await {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        work.abort();
+                        tracing::warn!(incident.id = %incident, "the investigation was taken over by another process");
+                        return;
+                    }
+                    Err(error) => tracing::warn!(incident.id = %incident, %error, "could not renew the lease"),
+                },
+                () = stop.cancelled() => {
+                    work.abort();
+                    if let Err(error) = self.store.hand_back(&claim).await {
+                        tracing::warn!(incident.id = %incident, %error, "could not hand the investigation back; its lease will run out");
+                    }
+                    return;
+                }
+            }
+        };
+        let error = match outcome {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => format!("the investigation broke off: {panic}"),
+        };
+        tracing::error!(incident.id = %incident, attempt = claim.attempt, %error, "investigation failed");
+        let again = Timestamp::now() + Duration::from_secs(u64::from(claim.attempt) * 5);
+        if let Err(error) = self.store.retry_investigation(&claim, &error, again).await {
+            tracing::error!(incident.id = %incident, %error, "could not put the investigation back");
+        }
+        self.release_bare(&claim).await;
+    }
+
+    /// Looks, lets the first message go with what was found, reasons, and keeps the outcome.
+    async fn investigate(&self, claim: &Claim) -> Result<(), StoreError> {
+        let incident = &claim.incident;
+        let look = self.triage.look(&incident.group).await;
+        let enriched = self.release(claim, &look).await?;
+        let report = self.triage.reason(&look).await;
+        self.count(&report);
+        let notices = self.second_notices(claim, &look, &report, &enriched).await?;
+        let outgoing: Vec<NewNotice<'_>> = notices
+            .iter()
+            .map(|(channel, notice)| NewNotice {
+                incident: incident.id,
+                channel,
+                role: NoticeRole::Second,
+                notice,
+                due: Timestamp::now(),
+            })
+            .collect();
+        if !self.store.finish_investigation(claim, &report, &look.run.log().all(), &outgoing).await? {
+            tracing::warn!(incident.id = %incident.id, "the investigation was taken over by another process; its result is dropped");
+        }
+        self.wake.outbox.send_replace(());
+        Ok(())
+    }
+
+    fn count(&self, report: &Report) {
+        let usage = &report.usage;
+        let source = match usage.source {
+            AnsweredBy::Model => "model",
+            AnsweredBy::Playbook => "playbook",
+        };
+        self.metrics.investigation(&usage.stopped_by, source, Duration::from_secs_f64(usage.seconds.max(0.0)));
+        if let Some(model) = &usage.model {
+            self.metrics.model_tokens(model, usage.prompt_tokens, usage.completion_tokens);
+        }
+    }
+
+    /// Adds the playbook's report to first messages that still wait and lets them go. Returns the channels that got it.
+    async fn release(&self, claim: &Claim, look: &Look) -> Result<Vec<String>, StoreError> {
+        let investigating = self.triage.has_model();
+        let enriched = self
+            .store
+            .release_notice(claim.incident.id, NoticeRole::First, |notice| {
+                let missing = match &notice.body {
+                    NoticeBody::Alert { missing, .. } => missing.clone(),
+                    _ => Vec::new(),
+                };
+                notice.body = NoticeBody::Alert { report: Some(Box::new(look.report.clone())), investigating, missing };
+            })
+            .await?;
+        self.wake.outbox.send_replace(());
+        Ok(enriched)
+    }
+
+    async fn release_bare(&self, claim: &Claim) {
+        if let Err(error) = self.store.release_notice(claim.incident.id, NoticeRole::First, |_| {}).await {
+            tracing::error!(incident.id = %claim.incident.id, %error, "could not let the first message go; it goes when it is due");
+        }
+        self.wake.outbox.send_replace(());
+    }
+
+    /// A second message goes to channels whose first one had no findings, and to all when the report adds to them. None
+    /// goes once the incident is over.
+    async fn second_notices(
+        &self,
+        claim: &Claim,
+        look: &Look,
+        report: &Report,
+        enriched: &[String],
+    ) -> Result<Vec<(String, Notice)>, StoreError> {
+        let Some(now) = self.store.incident(claim.incident.id).await? else { return Ok(Vec::new()) };
+        if now.incident.state == IncidentState::Resolved {
+            return Ok(Vec::new());
+        }
+        let news = adds(report, &look.report);
+        let body = NoticeBody::Diagnosis { report: Box::new(report.clone()) };
+        let notice = self.desk.notice(claim.incident.id, claim.incident.opened_at, now.incident.group, body);
+        let channels = self.desk.channels_for(&claim.incident.group);
+        Ok(channels
+            .into_iter()
+            .filter(|channel| news || !enriched.contains(channel))
+            .map(|channel| (channel, notice.clone()))
+            .collect())
+    }
+}

@@ -1,0 +1,160 @@
+//! A report as Markdown, for terminals and files.
+
+use std::fmt::Write;
+
+use crate::alert::{Lang, ObjectRef};
+use crate::report::{AnsweredBy, Cause, Confidence, Effect, Report, Verdict};
+
+/// The whole report.
+#[must_use]
+pub fn report(report: &Report, lang: Lang) -> String {
+    let mut out = Page { text: String::new(), lang };
+    out.overview(report);
+    out.diagnosis(report);
+    out.steps(report);
+    out.evidence(report);
+    out.text
+}
+
+struct Page {
+    text: String,
+    lang: Lang,
+}
+
+impl Page {
+    fn line(&mut self, text: impl AsRef<str>) {
+        self.text.push_str(text.as_ref());
+        self.text.push('\n');
+    }
+
+    fn heading(&mut self, level: usize, zh: &str, en: &str) {
+        let title = self.lang.pick(zh, en);
+        self.line(format!("\n{} {title}\n", "#".repeat(level)));
+    }
+
+    fn field(&mut self, zh: &str, en: &str, value: &str) {
+        if !value.is_empty() {
+            let (name, colon) = (self.lang.pick(zh, en), self.lang.pick("：", ": "));
+            self.line(format!("- {name}{colon}{value}"));
+        }
+    }
+
+    fn list(&mut self, zh: &str, en: &str, items: &[String]) {
+        if !items.is_empty() {
+            self.heading(3, zh, en);
+            for item in items {
+                self.line(format!("- {item}"));
+            }
+        }
+    }
+
+    fn overview(&mut self, report: &Report) {
+        self.line(format!("# {}", report.headline));
+        let overview = &report.overview;
+        self.heading(2, "告警概览", "Alert");
+        self.field("告警名称", "Alert name", &overview.alertname);
+        self.field("严重程度", "Severity", &overview.severity);
+        self.field("命名空间", "Namespace", &overview.namespace);
+        self.field("主要受影响资源", "Affected resource", &named(&overview.resource));
+        self.field("告警摘要", "Summary", &overview.summary);
+    }
+
+    fn diagnosis(&mut self, report: &Report) {
+        self.heading(2, "诊断分析", "Diagnosis");
+        let verdict = match report.verdict {
+            Verdict::Fault => self.lang.pick("存在故障", "something is broken"),
+            Verdict::NoFault => self.lang.pick("未发现故障", "nothing is broken"),
+            Verdict::Inconclusive => self.lang.pick("证据不足，无法定论", "the evidence does not decide it"),
+        };
+        self.field("初步分析", "First look", verdict);
+        self.field("影响", "Impact", &report.impact);
+        if !report.causes.is_empty() {
+            self.heading(3, "根本原因", "Root cause");
+            for (number, cause) in report.causes.iter().enumerate() {
+                self.cause(number + 1, cause);
+            }
+        }
+        let primary = self.lang.pick("主要资源", "Main resource");
+        self.findings(primary, &report.primary.resource, "", &report.primary.findings);
+        for related in &report.related {
+            let title = self.lang.pick("关联资源", "Related resource");
+            self.findings(title, &related.resource, &related.why, &related.findings);
+        }
+        let ruled_out: Vec<String> =
+            report.ruled_out.iter().map(|one| format!("{} — {}", one.hypothesis, one.because)).collect();
+        self.list("已排除", "Ruled out", &ruled_out);
+        self.list("有待人工确认", "A person must answer", &report.unresolved);
+        self.list("未能检查", "Not checked", &report.data_gaps);
+    }
+
+    fn cause(&mut self, number: usize, cause: &Cause) {
+        let confidence = match cause.confidence {
+            Confidence::High => self.lang.pick("置信度高", "high confidence"),
+            Confidence::Medium => self.lang.pick("置信度中", "medium confidence"),
+            Confidence::Low => self.lang.pick("推测", "hypothesis"),
+        };
+        self.line(format!("{number}. **{}** ({confidence}): {}", named(&cause.resource), cause.summary));
+        for citation in &cause.evidence {
+            self.line(format!("   - {}: `{}`", citation.reference, citation.quote.replace('`', "'")));
+        }
+    }
+
+    fn findings(&mut self, title: &str, resource: &ObjectRef, why: &str, findings: &[String]) {
+        if resource.name.is_empty() || findings.is_empty() {
+            return;
+        }
+        let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+        self.line(format!("\n### {title} {}{why}\n", named(resource)));
+        for finding in findings {
+            self.line(format!("- {finding}"));
+        }
+    }
+
+    fn steps(&mut self, report: &Report) {
+        if report.steps.is_empty() {
+            return;
+        }
+        self.heading(2, "处理建议", "Next steps");
+        for (number, step) in report.steps.iter().enumerate() {
+            let mark = match step.effect {
+                Effect::Reads => "",
+                Effect::Changes => {
+                    self.lang.pick(" [会改动集群，需人工确认]", " [changes the cluster: a person decides]")
+                }
+            };
+            self.line(format!("{}. **{}**{mark}", number + 1, step.title));
+            if !step.detail.is_empty() {
+                self.line(format!("   {}", step.detail));
+            }
+            if let Some(command) = &step.command {
+                self.line(format!("\n   ```sh\n   {command}\n   ```"));
+            }
+        }
+    }
+
+    fn evidence(&mut self, report: &Report) {
+        self.heading(2, "证据", "Evidence");
+        for entry in &report.evidence {
+            self.line(format!("- {} `{} {}` ({} B)", entry.reference, entry.tool, entry.arguments, entry.bytes));
+        }
+        let usage = &report.usage;
+        let who = match (usage.source, &usage.model) {
+            (AnsweredBy::Model, Some(model)) => model.clone(),
+            _ => self.lang.pick("规则库 (playbook)", "playbook").to_owned(),
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            self.text,
+            "\n---\n{who} · {:.1} s · {} turns · {} tool calls · {} tokens · {}",
+            usage.seconds,
+            usage.turns,
+            usage.tool_calls,
+            usage.prompt_tokens + usage.completion_tokens,
+            usage.stopped_by
+        );
+    }
+}
+
+fn named(object: &ObjectRef) -> String {
+    if object.name.is_empty() { String::new() } else { object.to_string() }
+}

@@ -1,0 +1,263 @@
+//! The one place where a model's provider is met over HTTP: clocks, size limits, and errors that keep their status.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_openai::config::Config;
+use async_openai::error::OpenAIError;
+use async_openai::middleware::HttpRequestFactory;
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use tokio::time::Instant;
+use url::Url;
+
+use super::config::ModelConfig;
+use super::error::{Class, ModelError};
+use super::wire::{self, Body, Fault, Reply};
+use super::{Model, Request, retry};
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most that is read of one answer; a whole diagnosis with long thinking stays far below 1 MiB.
+pub(super) const MAX_ANSWER_BYTES: usize = 4 << 20;
+
+/// The most that is read of an error body.
+const MAX_ERROR_BYTES: usize = 64 << 10;
+
+/// A model behind an OpenAI-compatible interface.
+pub struct Client {
+    config: Arc<ModelConfig>,
+    api: async_openai::Client<Endpoint>,
+    asks_for_usage: AtomicBool,
+}
+
+impl Client {
+    /// Prepares a client; nothing is sent.
+    ///
+    /// # Errors
+    /// When the address or the key cannot be used.
+    pub fn new(config: ModelConfig) -> Result<Self, ModelError> {
+        // The program installs it first thing; a second time changes nothing, and tests have no first thing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let endpoint = Endpoint::new(&config)?;
+        // A redirect would carry the key and the conversation to another place than the configured one.
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("firstlook/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| ModelError::new(&config.name, Class::Config, root_cause(&error)))?;
+        let config = Arc::new(config);
+        let service = tower::service_fn({
+            let (config, http) = (Arc::clone(&config), http.clone());
+            move |factory| exchange(Arc::clone(&config), http.clone(), factory)
+        });
+        let api = async_openai::Client::build(http, endpoint).with_http_service(service);
+        Ok(Self { config, api, asks_for_usage: AtomicBool::new(true) })
+    }
+
+    /// Asks once, without trying again.
+    async fn attempt(&self, request: &Request, deadline: Instant) -> Result<Reply, ModelError> {
+        let limit = deadline.min(Instant::now() + self.config.total_timeout());
+        let asks_for_usage = self.asks_for_usage.load(Ordering::Relaxed);
+        let body = Body::new(&self.config, request, asks_for_usage);
+        let answer = tokio::time::timeout_at(limit, self.api.chat().create_byot::<_, Value>(body)).await;
+        let answer = match answer {
+            Ok(answer) => answer.map_err(|error| self.own_error(error)),
+            Err(_) => Err(ModelError::new(&self.config.name, Class::Timeout, "no whole answer in the time there was")),
+        };
+        match answer {
+            Ok(completion) => self.read(completion),
+            Err(error) if asks_for_usage && error.detail.contains("stream_options") => {
+                self.asks_for_usage.store(false, Ordering::Relaxed);
+                Err(ModelError { class: Class::Server, ..error })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read(&self, completion: Value) -> Result<Reply, ModelError> {
+        let reply =
+            Reply::read(completion, self.config.max_tokens).map_err(|fault| fault_error(&self.config, fault))?;
+        if reply.filtered {
+            let detail = "the provider's content filter stopped the answer";
+            return Err(ModelError::new(&self.config.name, Class::ContentFilter, detail));
+        }
+        Ok(reply)
+    }
+
+    fn own_error(&self, error: OpenAIError) -> ModelError {
+        let name = &self.config.name;
+        match error {
+            OpenAIError::Boxed(inner) => match inner.downcast::<ModelError>() {
+                Ok(error) => *error,
+                Err(other) => ModelError::new(name, Class::Network, other.to_string()),
+            },
+            OpenAIError::Reqwest(error) => connection_error(&self.config, error),
+            OpenAIError::InvalidArgument(detail) => ModelError::new(name, Class::Config, detail),
+            _ => ModelError::new(name, Class::BadAnswer, "what came back is not JSON"),
+        }
+    }
+}
+
+impl Model for Client {
+    fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    fn context_tokens(&self) -> usize {
+        self.config.context_tokens
+    }
+
+    async fn complete(&self, request: &Request, deadline: Instant) -> Result<Reply, ModelError> {
+        retry::persist(deadline, || self.attempt(request, deadline)).await
+    }
+}
+
+/// One exchange. Whatever comes back leaves here either as a plain completion object or as our own error, so that
+/// nothing above sees a stream, and no library logs a body it could not read.
+async fn exchange(
+    config: Arc<ModelConfig>,
+    http: reqwest::Client,
+    factory: HttpRequestFactory,
+) -> Result<reqwest::Response, OpenAIError> {
+    let request = factory.build().await?;
+    let completion = ask(&config, &http, request).await.map_err(|error| OpenAIError::Boxed(Box::new(error)))?;
+    Ok(http::Response::new(reqwest::Body::from(completion.to_string())).into())
+}
+
+async fn ask(config: &ModelConfig, http: &reqwest::Client, request: reqwest::Request) -> Result<Value, ModelError> {
+    let idle = config.idle_timeout();
+    let response = tokio::time::timeout(idle, http.execute(request))
+        .await
+        .map_err(|_| fault_error(config, Fault::Silent(idle)))?
+        .map_err(|error| connection_error(config, error))?;
+    let status = response.status();
+    if !status.is_success() {
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| retry::wait_asked_for(value.to_str().ok()?));
+        let body = error_body(response, idle).await;
+        return Err(scrubbed(config, ModelError::refused(&config.name, status.as_u16(), retry_after, &body)));
+    }
+    wire::assemble(metered(response, idle)).await.map_err(|fault| fault_error(config, fault))
+}
+
+/// The body in chunks, with an end to its length and to its silences. Keep-alive comments count as life here; the
+/// time limit of the whole call ends a provider that sends nothing else.
+fn metered(response: reqwest::Response, idle: Duration) -> impl Stream<Item = Result<Bytes, Fault>> {
+    stream::try_unfold((response, 0_usize), move |(mut response, read)| async move {
+        let chunk = tokio::time::timeout(idle, response.chunk())
+            .await
+            .map_err(|_| Fault::Silent(idle))?
+            .map_err(|error| Fault::Broken(root_cause(&error)))?;
+        let Some(chunk) = chunk else { return Ok(None) };
+        let read = read + chunk.len();
+        if read > MAX_ANSWER_BYTES {
+            return Err(Fault::TooLong);
+        }
+        Ok(Some((chunk, (response, read))))
+    })
+}
+
+async fn error_body(response: reqwest::Response, idle: Duration) -> String {
+    let mut chunks = std::pin::pin!(metered(response, idle));
+    let mut bytes = Vec::new();
+    while let Some(Ok(chunk)) = chunks.next().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > MAX_ERROR_BYTES {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn fault_error(config: &ModelConfig, fault: Fault) -> ModelError {
+    let class = match &fault {
+        Fault::Refused { status, body } => {
+            return scrubbed(config, ModelError::refused(&config.name, status.unwrap_or(500), None, body));
+        }
+        Fault::NotJson | Fault::Empty | Fault::TooLong => Class::BadAnswer,
+        Fault::Cut | Fault::Broken(_) => Class::Network,
+        Fault::Silent(_) => Class::Timeout,
+    };
+    ModelError::new(&config.name, class, fault.to_string())
+}
+
+fn connection_error(config: &ModelConfig, error: reqwest::Error) -> ModelError {
+    let class = match () {
+        () if error.is_builder() => Class::Config,
+        () if error.is_timeout() => Class::Timeout,
+        () => Class::Network,
+    };
+    scrubbed(config, ModelError::new(&config.name, class, root_cause(&error)))
+}
+
+fn scrubbed(config: &ModelConfig, error: ModelError) -> ModelError {
+    match &config.api_key {
+        Some(key) => error.without(key.expose_secret()),
+        None => error,
+    }
+}
+
+/// The innermost reason ("connection refused"); the outer ones repeat the address, which may hold a password.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// Where requests go and what proves who sends them.
+#[derive(Clone)]
+struct Endpoint {
+    base: String,
+    key: SecretString,
+    headers: HeaderMap,
+}
+
+impl Endpoint {
+    fn new(config: &ModelConfig) -> Result<Self, ModelError> {
+        let refuse = |detail: &str| ModelError::new(&config.name, Class::Config, detail);
+        let url = Url::parse(&config.base_url).map_err(|error| refuse(&format!("base_url: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(refuse("base_url must begin with http:// or https://"));
+        }
+        let key = config.api_key.clone().unwrap_or_default();
+        let mut headers = HeaderMap::new();
+        if !key.expose_secret().is_empty() {
+            let mut bearer = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret().trim()))
+                .map_err(|_| refuse("api_key holds characters that cannot be sent"))?;
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+        }
+        Ok(Self { base: config.base_url.trim_end_matches('/').to_owned(), key, headers })
+    }
+}
+
+impl Config for Endpoint {
+    fn headers(&self) -> HeaderMap {
+        self.headers.clone()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn query(&self) -> Vec<(&str, &str)> {
+        Vec::new()
+    }
+
+    fn api_base(&self) -> &str {
+        &self.base
+    }
+
+    fn api_key(&self) -> &SecretString {
+        &self.key
+    }
+}

@@ -1,0 +1,357 @@
+//! Why a model did not answer, in words an operator can act on and a loop can decide by.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::alert::Lang;
+
+/// The most that is kept of what a provider said, in characters.
+const DETAIL_CHARS: usize = 500;
+
+/// What kind of failure it is; decides who reacts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The provider was not reached, or the connection broke.
+    Network,
+    /// It was reached and did not answer in time.
+    Timeout,
+    /// It asks to slow down.
+    RateLimited,
+    /// It failed on its side.
+    Server,
+    /// It answered 200 with something that is no answer.
+    BadAnswer,
+    /// It refuses the key.
+    Auth,
+    /// The account has nothing left.
+    Quota,
+    /// It does not know the model or the address.
+    NotFound,
+    /// The model cannot call functions.
+    ToolsUnsupported,
+    /// The conversation does not fit.
+    ContextLength,
+    /// Its censor refuses the conversation or the answer.
+    ContentFilter,
+    /// It refuses the request for another reason.
+    Rejected,
+    /// The model's settings cannot be used.
+    Config,
+}
+
+impl Class {
+    /// A fixed word for metrics and logs.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Network => "network",
+            Self::Timeout => "timeout",
+            Self::RateLimited => "rate_limited",
+            Self::Server => "server",
+            Self::BadAnswer => "bad_answer",
+            Self::Auth => "auth",
+            Self::Quota => "quota",
+            Self::NotFound => "not_found",
+            Self::ToolsUnsupported => "tools_unsupported",
+            Self::ContextLength => "context_length",
+            Self::ContentFilter => "content_filter",
+            Self::Rejected => "rejected",
+            Self::Config => "config",
+        }
+    }
+
+    /// Whether the same request can succeed a moment later.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Network | Self::Timeout | Self::RateLimited | Self::Server | Self::BadAnswer)
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn advice(self, lang: Lang) -> &'static str {
+        let (zh, en) = match self {
+            Self::Network => (
+                "检查 base_url、DNS、出口网络和代理设置（HTTPS_PROXY、NO_PROXY）",
+                "check base_url, DNS, egress and the proxy settings (HTTPS_PROXY, NO_PROXY)",
+            ),
+            Self::Timeout => {
+                ("换更快的模型，或调大该模型的 timeout", "use a faster model, or raise this model's timeout")
+            }
+            Self::RateLimited => (
+                "降低 triage.concurrency，或向服务商申请更高的限额",
+                "lower triage.concurrency, or ask the provider for a higher limit",
+            ),
+            Self::Server => (
+                "查看服务商的状态页，或在 models 里再配一个备用模型",
+                "see the provider's status page, or configure a second model",
+            ),
+            Self::BadAnswer => (
+                "确认 base_url 指向 OpenAI 兼容接口（通常以 /v1 结尾），而不是网页或网关",
+                "make sure base_url is an OpenAI-compatible interface (usually ending in /v1), not a web page or a gateway",
+            ),
+            Self::Auth => ("检查 api_key 及其权限", "check api_key and what it may do"),
+            Self::Quota => ("给账户充值，或换一个 api_key", "top up the account, or use another api_key"),
+            Self::NotFound => {
+                ("检查 model 的名称和 base_url 的路径", "check the name under model and the path of base_url")
+            }
+            Self::ToolsUnsupported => {
+                ("换用支持 function calling 的模型", "use a model that supports function calling")
+            }
+            Self::ContextLength => (
+                "调小 context_tokens，或换上下文更大的模型",
+                "lower context_tokens, or use a model with a larger window",
+            ),
+            Self::ContentFilter => (
+                "服务商的内容审查拒绝了这段日志或回答；换一家服务商作为备用",
+                "the provider's content filter refuses these logs or this answer; configure another provider as second model",
+            ),
+            Self::Rejected => {
+                ("按服务商的说明调整该模型的配置", "adjust this model's settings to what the provider says")
+            }
+            Self::Config => ("修改该模型的配置", "correct this model's settings"),
+        };
+        lang.pick(zh, en)
+    }
+}
+
+/// A call that gave no usable answer. Its text never holds the key and at most 500 characters of the provider's words.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[error("model {model}: {detail} ({}{}); {}", class.label(), status.map(|code| format!(", HTTP {code}")).unwrap_or_default(), class.advice(Lang::En))]
+pub struct ModelError {
+    /// The configured name of the model.
+    pub model: String,
+    /// What kind of failure it is.
+    pub class: Class,
+    /// HTTP status, when there was one.
+    pub status: Option<u16>,
+    /// What the provider, or the network, said.
+    pub detail: String,
+    /// How long the provider asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl ModelError {
+    /// A failure without an HTTP status.
+    pub fn new(model: &str, class: Class, detail: impl AsRef<str>) -> Self {
+        Self { model: model.to_owned(), class, status: None, detail: shorten(detail.as_ref()), retry_after: None }
+    }
+
+    /// What a provider's refusal means; the words decide before the status, because providers disagree on statuses.
+    #[must_use]
+    pub fn refused(model: &str, status: u16, retry_after: Option<Duration>, body: &str) -> Self {
+        let said = shorten(&words_of(body));
+        let class = class_of(status, &format!("{said} {}", code_of(body)));
+        let detail = if said.is_empty() { "no explanation was given".to_owned() } else { said };
+        Self { model: model.to_owned(), class, status: Some(status), detail, retry_after }
+    }
+
+    /// The same failure with a secret taken out of its text; providers like to repeat the key they refuse.
+    #[must_use]
+    pub fn without(mut self, secret: &str) -> Self {
+        if !secret.is_empty() {
+            self.detail = self.detail.replace(secret, "[api_key]");
+        }
+        self
+    }
+}
+
+/// Phrases by which providers say the same thing, in lower case.
+const PHRASES: &[(Class, &[&str])] = &[
+    (
+        Class::ToolsUnsupported,
+        &[
+            "support function call",
+            "function call is not supported",
+            "function calling is not supported",
+            "tool call is not supported",
+            "does not support tools",
+            "support tool use",
+            "tools is not supported",
+            "tool calling is not supported",
+        ],
+    ),
+    (
+        Class::ContentFilter,
+        &["content exists risk", "content_filter", "data_inspection_failed", "datainspectionfailed", "敏感内容"],
+    ),
+    (
+        Class::Quota,
+        &[
+            "insufficient_quota",
+            "insufficient balance",
+            "balance is insufficient",
+            "exceeded your current quota",
+            "arrearage",
+            "欠费",
+            "余额不足",
+        ],
+    ),
+    (
+        Class::ContextLength,
+        &[
+            "context length",
+            "context_length_exceeded",
+            "context limit",
+            "context window",
+            "context size",
+            "exceed_context",
+            "prompt is too long",
+            "input is too long",
+            "range of input length",
+            "maximum prompt length",
+            "too many tokens",
+        ],
+    ),
+    // Gateway noise of SiliconFlow: the same request succeeds a moment later.
+    (Class::Server, &["the parameter is invalid"]),
+    (Class::RateLimited, &["tpm limit", "rpm limit", "rate limit", "engine_overloaded"]),
+];
+
+fn class_of(status: u16, said: &str) -> Class {
+    let said = said.to_lowercase();
+    if status < 500 {
+        for (class, phrases) in PHRASES {
+            if phrases.iter().any(|phrase| said.contains(phrase)) {
+                return *class;
+            }
+        }
+    }
+    match status {
+        401 | 403 => Class::Auth,
+        402 => Class::Quota,
+        404 | 405 => Class::NotFound,
+        408 => Class::Timeout,
+        413 => Class::ContextLength,
+        425 | 429 => Class::RateLimited,
+        409 | 500.. => Class::Server,
+        300..=399 => Class::NotFound,
+        _ => Class::Rejected,
+    }
+}
+
+/// The sentence in an error body, whatever its shape; pages are named, never quoted.
+fn words_of(body: &str) -> String {
+    let body = body.trim();
+    match serde_json::from_str::<Value>(body) {
+        Ok(value) => sentence_in(&value).unwrap_or_else(|| value.to_string()),
+        Err(_) if body.starts_with('<') => "an HTML page instead of an answer".to_owned(),
+        Err(_) => body.to_owned(),
+    }
+}
+
+fn sentence_in(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(items) => items.iter().find_map(sentence_in),
+        Value::Object(object) => ["error", "message", "detail", "msg", "error_msg", "errors", "error_message"]
+            .iter()
+            .find_map(|key| object.get(*key).and_then(sentence_in)),
+        _ => None,
+    }
+}
+
+/// The provider's own code or type; it often says more than its sentence.
+fn code_of(body: &str) -> String {
+    let Ok(value) = serde_json::from_str::<Value>(body) else { return String::new() };
+    let places = ["/code", "/error/code", "/error/type", "/type"];
+    let found = places.iter().filter_map(|place| value.pointer(place)).map(|code| match code {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    });
+    found.collect::<Vec<_>>().join(" ")
+}
+
+fn shorten(text: &str) -> String {
+    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match one_line.char_indices().nth(DETAIL_CHARS) {
+        Some((cut, _)) => format!("{}…", &one_line[..cut]),
+        None => one_line,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn class(status: u16, body: &str) -> Class {
+        ModelError::refused("m", status, None, body).class
+    }
+
+    #[test]
+    fn words_decide_before_the_status() {
+        let cases = [
+            (
+                400,
+                r#"{"error":{"message":"deepseek-reasoner does not support Function Calling"}}"#,
+                Class::ToolsUnsupported,
+            ),
+            (
+                400,
+                r#"{"code":20015,"message":"Function call is not supported for this model.","data":null}"#,
+                Class::ToolsUnsupported,
+            ),
+            (
+                400,
+                r#"{"error":{"code":"InvalidParameter","message":"the requested model does not support function calling"}}"#,
+                Class::ToolsUnsupported,
+            ),
+            (400, r#"{"error":"registry.ollama.ai/library/gemma:2b does not support tools"}"#, Class::ToolsUnsupported),
+            (
+                400,
+                r#"{"object":"error","message":"This model's maximum context length is 8192 tokens.","code":400}"#,
+                Class::ContextLength,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Content Exists Risk","type":"invalid_request_error"}}"#,
+                Class::ContentFilter,
+            ),
+            (
+                400,
+                r#"{"code":"data_inspection_failed","message":"Input data may contain inappropriate content."}"#,
+                Class::ContentFilter,
+            ),
+            (
+                400,
+                r#"{"code":20015,"message":"The parameter is invalid. Please check again.","data":null}"#,
+                Class::Server,
+            ),
+            (400, r#"{"code":20015,"message":"does not support parameter enable_thinking"}"#, Class::Rejected),
+            (403, r#"{"code":30001,"message":"Sorry, your account balance is insufficient"}"#, Class::Quota),
+            (
+                429,
+                r#"{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}"#,
+                Class::Quota,
+            ),
+            (
+                429,
+                r#"{"message":"Request was rejected due to rate limiting. Details: TPM limit reached."}"#,
+                Class::RateLimited,
+            ),
+            (429, "{}", Class::RateLimited),
+            (401, r#""Invalid token""#, Class::Auth),
+            (402, r#"{"error":{"message":"Insufficient Balance"}}"#, Class::Quota),
+            (404, "404 page not found", Class::NotFound),
+            (503, "<html>upstream</html>", Class::Server),
+            (500, r#"{"error":"context deadline exceeded while rate limit"}"#, Class::Server),
+            (400, r#"{"error":{"code":"1210","message":"Tool choice must be auto"}}"#, Class::Rejected),
+        ];
+        for (status, body, expected) in cases {
+            assert_eq!(class(status, body), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_one_short_line_without_pages_or_keys() {
+        let page = ModelError::refused("m", 502, None, "<html><body>secret page</body></html>");
+        assert!(!page.to_string().contains("secret page"));
+        let long = ModelError::refused("m", 400, None, &"好".repeat(5_000));
+        assert_eq!(long.detail.chars().count(), DETAIL_CHARS + 1);
+        let echoed =
+            ModelError::refused("m", 401, None, r#"{"error":{"message":"Incorrect API key provided: sk-abc"}}"#);
+        assert!(!echoed.without("sk-abc").to_string().contains("sk-abc"));
+    }
+}

@@ -1,0 +1,51 @@
+//! Model: one question to a language model and one whole answer back, whatever the provider makes of the protocol.
+
+use std::future::Future;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+pub mod client;
+pub mod config;
+pub mod error;
+pub mod fallback;
+mod retry;
+pub mod wire;
+
+pub use client::Client;
+pub use config::ModelConfig;
+pub use error::{Class, ModelError};
+pub use fallback::Fallback;
+pub use wire::{Arguments, AssistantMessage, Message, Reply, TokenUsage, ToolCall};
+
+/// A function offered to a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Function {
+    /// Name the model calls it by.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// JSON schema of its arguments, always an object with `type` and `properties`.
+    pub parameters: Value,
+}
+
+/// One question: the conversation so far and the functions that may be called in the answer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Request {
+    /// System, user, assistant and tool messages, in order, every tool call answered.
+    pub messages: Vec<Message>,
+    /// What the model may call; to force an answer the others are left out, which every provider understands.
+    pub tools: Vec<Function>,
+}
+
+/// Something that answers a conversation. A real provider, several in order, or a script in a test.
+pub trait Model: Send + Sync {
+    /// The name it has in the configuration.
+    fn name(&self) -> &str;
+
+    /// Tokens that fit into it, question and answer together.
+    fn context_tokens(&self) -> usize;
+
+    /// Asks once and waits for the whole answer, at the latest until `deadline`.
+    fn complete(&self, request: &Request, deadline: Instant) -> impl Future<Output = Result<Reply, ModelError>> + Send;
+}

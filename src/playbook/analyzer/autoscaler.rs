@@ -1,0 +1,201 @@
+//! HorizontalPodAutoscalers at their maximum, without metrics, or without a target.
+
+use k8s_openapi::api::autoscaling::v2::{
+    HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition, HorizontalPodAutoscalerSpec,
+    HorizontalPodAutoscalerStatus,
+};
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::logs;
+use crate::playbook::scene::{Scene, named};
+
+/// Findings about autoscalers; one at its minimum or switched off by zero replicas is at rest, not broken.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    scene.facts.all::<HorizontalPodAutoscaler>().iter().filter_map(|found| broken(scene, found)).collect()
+}
+
+fn broken(scene: &Scene<'_>, found: &Seen<HorizontalPodAutoscaler>) -> Option<Finding> {
+    let spec = &found.object.spec;
+    let status = found.object.status.as_ref()?;
+    let condition = |kind: &str, value: &str| {
+        status.conditions.iter().flatten().find(|condition| condition.type_ == kind && condition.status == value)
+    };
+    if let Some(unable) = condition("AbleToScale", "False").filter(|it| it.reason.as_deref() == Some("FailedGetScale"))
+    {
+        return Some(no_target(scene, found, spec, unable));
+    }
+    let limited = condition("ScalingLimited", "True").filter(|it| it.reason.as_deref() == Some("TooManyReplicas"));
+    if let Some(limited) = limited {
+        return Some(at_maximum(scene, found, spec, status, limited));
+    }
+    let inactive = condition("ScalingActive", "False").filter(|it| it.reason.as_deref() != Some("ScalingDisabled"))?;
+    Some(no_metrics(scene, found, spec, inactive))
+}
+
+fn scaled(found: &Seen<HorizontalPodAutoscaler>, spec: &HorizontalPodAutoscalerSpec) -> ObjectRef {
+    ObjectRef::new(&spec.scale_target_ref.kind, named(&found.object).namespace, &spec.scale_target_ref.name)
+}
+
+fn at_maximum(
+    scene: &Scene<'_>,
+    found: &Seen<HorizontalPodAutoscaler>,
+    spec: &HorizontalPodAutoscalerSpec,
+    status: &HorizontalPodAutoscalerStatus,
+    limited: &HorizontalPodAutoscalerCondition,
+) -> Finding {
+    let name = named(&found.object);
+    let workload = scaled(found, spec);
+    let max = spec.max_replicas;
+    let load = load_in_words(spec, status);
+    let load_text =
+        if load.is_empty() { String::new() } else { scene.text(format!("，当前 {load}"), format!(", now {load}")) };
+    let headline = scene.text(
+        format!("HPA {}/{} 已达 maxReplicas {max}，仍需要更多副本{load_text}", name.namespace, name.name),
+        format!("HPA {}/{} is at its maxReplicas of {max} and wants more{load_text}", name.namespace, name.name),
+    );
+    let current = status.current_replicas.unwrap_or(0);
+    let summary = scene.text(
+        format!("{name} 期望的副本数超过 maxReplicas {max}（TooManyReplicas），{workload} 停在 {current} 个副本{load_text}。"),
+        format!("{name} wants more than maxReplicas {max} (TooManyReplicas), so {workload} stays at {current} replicas{load_text}."),
+    );
+    Finding::new("hpa_at_max_replicas", Depth::Effect, &name, &name, headline)
+        .summary(summary)
+        .cite([
+            scene.quote(&found.reference, limited.message.as_deref().unwrap_or_default()),
+            scene.quote(&found.reference, &format!("maxReplicas: {max}")),
+            scene.quote(&found.reference, "reason: TooManyReplicas"),
+        ])
+        .touches([workload.clone()])
+        .unresolved(scene.text(
+            "负载上涨是正常业务增长，还是由慢依赖、重试或异常流量引起?",
+            "Is the load ordinary growth, or caused by a slow dependency, retries or odd traffic?",
+        ))
+        .steps([
+            look(
+                scene.text("查看 HPA 的指标与事件", "Read the HPA's metrics and events"),
+                kubectl(&name.namespace, &format!("describe hpa {}", name.name)),
+            ),
+            look(scene.text("查看 Pod 用量", "See what the Pods use"), kubectl(&name.namespace, "top pods")),
+            change(
+                scene.text(
+                    format!("如果负载合理，把 maxReplicas 提高到 {max} 以上"),
+                    format!("If the load is legitimate, raise maxReplicas above {max}"),
+                ),
+                scene.text("先确认集群与 ResourceQuota 有足够余量", "First make sure that Nodes and quotas have room"),
+                Some(kubectl(
+                    &name.namespace,
+                    &format!("patch hpa {} -p '{{\"spec\":{{\"maxReplicas\":<N>}}}}'", name.name),
+                )),
+            ),
+        ])
+}
+
+/// Current against wanted utilisation of the resource metrics, for example `cpu 97%/60%`.
+fn load_in_words(spec: &HorizontalPodAutoscalerSpec, status: &HorizontalPodAutoscalerStatus) -> String {
+    let current = status.current_metrics.iter().flatten().filter_map(|metric| metric.resource.as_ref());
+    let pairs = current.filter_map(|metric| {
+        let wanted = spec.metrics.iter().flatten().filter_map(|metric| metric.resource.as_ref());
+        let wanted = wanted.into_iter().find(|wanted| wanted.name == metric.name)?;
+        let (now, target) = (metric.current.average_utilization?, wanted.target.average_utilization?);
+        Some(format!("{} {now}%/{target}%", metric.name))
+    });
+    pairs.collect::<Vec<_>>().join(", ")
+}
+
+fn no_metrics(
+    scene: &Scene<'_>,
+    found: &Seen<HorizontalPodAutoscaler>,
+    spec: &HorizontalPodAutoscalerSpec,
+    inactive: &HorizontalPodAutoscalerCondition,
+) -> Finding {
+    let name = named(&found.object);
+    let workload = scaled(found, spec);
+    let message = inactive.message.as_deref().unwrap_or_default();
+    let no_request = message.contains("missing request for");
+    let no_api =
+        message.contains("could not find the requested resource") || message.contains("unable to fetch metrics");
+    let (code, blame, zh, en) = if no_request {
+        (
+            "hpa_missing_requests",
+            workload.clone(),
+            "容器没有声明对应资源的 requests，无法计算利用率",
+            "the containers set no request for that resource, so no utilisation can be computed",
+        )
+    } else if no_api {
+        (
+            "hpa_metrics_unavailable",
+            name.clone(),
+            "无法从 metrics API 取得指标（metrics-server 未安装或不可用）",
+            "the metrics API gives nothing (metrics-server is missing or down)",
+        )
+    } else {
+        ("hpa_metrics_unavailable", name.clone(), "无法取得指标", "its metric cannot be read")
+    };
+    let reason = inactive.reason.as_deref().unwrap_or_default();
+    let headline = scene.text(
+        format!("HPA {}/{} 无法扩缩容（{reason}）：{zh}", name.namespace, name.name),
+        format!("HPA {}/{} cannot scale ({reason}): {en}", name.namespace, name.name),
+    );
+    let summary = format!("{headline}: {}", logs::shorten(message, 200));
+    let repair = if no_request {
+        change(
+            scene.text("为容器补上 resources.requests", "Give the containers resource requests"),
+            "",
+            Some(kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
+        )
+    } else {
+        change(
+            scene.text(
+                "安装或恢复 metrics-server（或指标适配器）",
+                "Install or restore metrics-server (or the metrics adapter)",
+            ),
+            "",
+            None,
+        )
+    };
+    Finding::new(code, Depth::Mechanism, &name, &blame, headline)
+        .summary(summary)
+        .cite([scene.quote(&found.reference, message), scene.quote(&found.reference, &format!("reason: {reason}"))])
+        .touches([workload, name.clone()])
+        .steps([
+            look(
+                scene.text("查看 HPA 的条件与事件", "Read the HPA's conditions and events"),
+                kubectl(&name.namespace, &format!("describe hpa {}", name.name)),
+            ),
+            look(
+                scene.text("确认 metrics API 是否可用", "Check the metrics API"),
+                "kubectl get apiservices v1beta1.metrics.k8s.io",
+            ),
+            repair,
+        ])
+}
+
+fn no_target(
+    scene: &Scene<'_>,
+    found: &Seen<HorizontalPodAutoscaler>,
+    spec: &HorizontalPodAutoscalerSpec,
+    unable: &HorizontalPodAutoscalerCondition,
+) -> Finding {
+    let name = named(&found.object);
+    let workload = scaled(found, spec);
+    let headline = scene.text(
+        format!("HPA {}/{} 的目标 {workload} 不存在，无法扩缩容", name.namespace, name.name),
+        format!("HPA {}/{} cannot scale: its target {workload} does not exist", name.namespace, name.name),
+    );
+    Finding::new("hpa_target_missing", Depth::Root, &name, &name, headline)
+        .cite([scene.quote(&found.reference, unable.message.as_deref().unwrap_or("reason: FailedGetScale"))])
+        .steps([
+            look(
+                scene.text("查看 HPA", "Look at the HPA"),
+                kubectl(&name.namespace, &format!("describe hpa {}", name.name)),
+            ),
+            change(
+                scene.text("修正 scaleTargetRef 或删除该 HPA", "Correct scaleTargetRef or delete the HPA"),
+                "",
+                Some(kubectl(&name.namespace, &format!("edit hpa {}", name.name))),
+            ),
+        ])
+}

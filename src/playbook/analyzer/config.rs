@@ -1,0 +1,204 @@
+//! Containers the kubelet cannot even create: a ConfigMap, Secret or key that is not there, a rule they break.
+
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::alert::ObjectRef;
+use crate::playbook::analyzer::claim::near_hint;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
+use crate::playbook::pods::{self, ContainerView};
+use crate::playbook::scene::{Scene, named};
+
+static MISSING: Pattern = Pattern::new(r#"(?i)\b(configmap|secret) "([a-z0-9][a-z0-9.-]*)" not found"#);
+static MISSING_KEY: Pattern =
+    Pattern::new(r"couldn't find key (\S+) in (ConfigMap|Secret) (?:[a-z0-9-]+/)?([a-z0-9][a-z0-9.-]*)");
+
+/// Findings about containers that cannot be created.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for pod in scene.pods.iter().filter(|pod| !pods::is_leaving(&pod.object)) {
+        for view in pods::containers(&pod.object) {
+            let reason = view.waiting_reason();
+            if matches!(reason, "CreateContainerConfigError" | "CreateContainerError" | "PreCreateHookError") {
+                findings.push(cannot_create(scene, pod, &view));
+            }
+        }
+    }
+    findings
+}
+
+fn cannot_create(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding {
+    let name = named(&pod.object);
+    let event = scene.events(&name, &["Failed"]).into_iter().next_back();
+    let waiting = view.waiting().and_then(|waiting| waiting.message.clone()).unwrap_or_default();
+    let told = event.map(|event| event.message.clone()).unwrap_or_default();
+    let found = [&waiting, &told].into_iter().find_map(|message| {
+        missing_key(scene, &name, view, message).or_else(|| missing_object(scene, &name, view, message))
+    });
+    let finding = found.unwrap_or_else(|| other(scene, pod, view, if waiting.is_empty() { &told } else { &waiting }));
+    finding
+        .cite([
+            event.and_then(|event| scene.quote_event(event)),
+            scene.quote(&pod.reference, &waiting),
+            scene.quote(&pod.reference, &format!("reason: {}", view.waiting_reason())),
+        ])
+        .touches([scene.workload(&pod.object)])
+}
+
+fn missing_object(scene: &Scene<'_>, pod: &ObjectRef, view: &ContainerView<'_>, message: &str) -> Option<Finding> {
+    let missing = named_missing(message, &pod.namespace)?;
+    let code = if missing.kind == "Secret" { "secret_missing" } else { "configmap_missing" };
+    let reason = view.waiting_reason();
+    Some(absent(
+        scene,
+        code,
+        pod,
+        &missing,
+        &scene.text(
+            format!("容器 {} 引用了它（{reason}）", view.name()),
+            format!("container {} refers to it ({reason})", view.name()),
+        ),
+    ))
+}
+
+/// The ConfigMap or Secret a message says is not there.
+#[must_use]
+pub fn named_missing(message: &str, namespace: &str) -> Option<ObjectRef> {
+    let found = MISSING.groups(message)?;
+    let kind = if found[1].eq_ignore_ascii_case("secret") { "Secret" } else { "ConfigMap" };
+    Some(ObjectRef::new(kind, namespace, &found[2]))
+}
+
+/// The finding for a ConfigMap or Secret that a Pod needs and that does not exist.
+#[must_use]
+pub fn absent(scene: &Scene<'_>, code: &'static str, pod: &ObjectRef, missing: &ObjectRef, how: &str) -> Finding {
+    let near = scene.near_misses(missing);
+    let hint = near_hint(scene, &near);
+    let workload = scene
+        .pods
+        .iter()
+        .find(|seen| named(&seen.object) == *pod)
+        .map_or_else(|| pod.clone(), |seen| scene.workload(&seen.object));
+    let (kind, name) = (&missing.kind, &missing.name);
+    let headline = scene.text(
+        format!("{workload} 无法启动：{kind} {name} 不存在（not found）{hint}"),
+        format!("{workload} cannot start: {kind} {name} does not exist (not found){hint}"),
+    );
+    let summary = scene.text(
+        format!("{missing} 不存在，而 {pod} 的{how}{hint}。"),
+        format!("{missing} does not exist, and {how} in {pod}{hint}."),
+    );
+    let mut finding = Finding::new(code, Depth::Root, pod, missing, headline).summary(summary).steps([
+        look(
+            scene.text(format!("查看 Namespace 中的 {kind}"), format!("List the {kind}s of the namespace")),
+            kubectl(&missing.namespace, &format!("get {}", kind.to_lowercase())),
+        ),
+        look(
+            scene.text("查看工作负载引用的名称", "See which name the workload refers to"),
+            kubectl(&workload.namespace, &format!("get {} -o yaml", slash(&workload))),
+        ),
+        change(
+            scene.text(
+                format!("创建 {kind} {name}，或把引用改为正确的名称"),
+                format!("Create {kind} {name}, or correct the reference"),
+            ),
+            scene
+                .text("对象出现后 kubelet 会自动重试，无需重建 Pod", "The kubelet tries again by itself once it exists"),
+            near.first().map(|_| kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
+        ),
+    ]);
+    for other in near {
+        let seen = ObjectRef::new(kind, &missing.namespace, other);
+        finding = finding.related(
+            seen,
+            scene.text("名称相近的对象", "an object of nearly the same name"),
+            scene.text(format!("与所引用的 {name} 只差几个字符"), format!("differs from {name} by a few characters")),
+        );
+    }
+    finding
+}
+
+fn missing_key(scene: &Scene<'_>, pod: &ObjectRef, view: &ContainerView<'_>, message: &str) -> Option<Finding> {
+    let found = MISSING_KEY.groups(message)?;
+    let (key, holder) = (found[1].to_owned(), ObjectRef::new(&found[2], &pod.namespace, &found[3]));
+    Some(absent_key(scene, pod, &holder, &key, view.name()))
+}
+
+/// The finding for a key that a ConfigMap or Secret lacks.
+#[must_use]
+pub fn absent_key(scene: &Scene<'_>, pod: &ObjectRef, holder: &ObjectRef, key: &str, container: &str) -> Finding {
+    let code = if holder.kind == "Secret" { "secret_key_missing" } else { "configmap_key_missing" };
+    let known = keys(scene, holder);
+    let near = known.iter().filter(|known| strsim::jaro_winkler(known, key) > 0.85).cloned().collect::<Vec<_>>();
+    let hint = near_hint(scene, &near);
+    let (kind, name) = (&holder.kind, &holder.name);
+    let headline = scene.text(
+        format!("{pod} 无法启动：{kind} {name} 中没有 key {key}{hint}"),
+        format!("{pod} cannot start: {kind} {name} has no key {key}{hint}"),
+    );
+    let summary = scene.text(
+        format!("容器 {container} 需要 {kind} {name} 的 key {key}，但其中没有该 key（现有：{}）{hint}。", listed(&known)),
+        format!(
+            "Container {container} needs key {key} of {kind} {name}, which lacks it (it has: {}){hint}.",
+            listed(&known)
+        ),
+    );
+    Finding::new(code, Depth::Root, pod, holder, headline).summary(summary).steps([
+        look(
+            scene.text(format!("查看 {kind} 中的 key"), format!("See the keys of the {kind}")),
+            kubectl(&holder.namespace, &format!("describe {}", slash(holder))),
+        ),
+        change(
+            scene.text(
+                format!("在 {kind} {name} 中补上 key {key}，或修正引用"),
+                format!("Add key {key} to {kind} {name}, or correct the reference"),
+            ),
+            scene.text("kubelet 会自动重试", "The kubelet tries again by itself"),
+            Some(kubectl(&holder.namespace, &format!("edit {}", slash(holder)))),
+        ),
+    ])
+}
+
+fn listed(keys: &[String]) -> String {
+    if keys.is_empty() { "-".to_owned() } else { keys.iter().take(8).cloned().collect::<Vec<_>>().join(", ") }
+}
+
+fn keys(scene: &Scene<'_>, holder: &ObjectRef) -> Vec<String> {
+    let raw = scene.facts.raw(holder).map(|(value, _)| value);
+    let of = |field: &str| raw.and_then(|value| value.get(field)).and_then(serde_json::Value::as_object);
+    ["data", "binaryData", "stringData"].into_iter().filter_map(of).flat_map(|map| map.keys().cloned()).collect()
+}
+
+fn other(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>, message: &str) -> Finding {
+    let name = named(&pod.object);
+    let workload = scene.workload(&pod.object);
+    let said = logs::said(message.trim_start_matches("Error: "));
+    let as_root = message.contains("runAsNonRoot");
+    let code = if as_root { "run_as_non_root_violated" } else { "container_cannot_be_created" };
+    let why = if as_root {
+        scene.text(
+            "镜像以 root 运行，而 runAsNonRoot 要求非 root 用户",
+            "its image runs as root while runAsNonRoot demands another user",
+        )
+    } else {
+        said.clone()
+    };
+    let headline = scene.text(
+        format!("{workload} 无法启动：容器 {} 创建失败：{why}", view.name()),
+        format!("{workload} cannot start: container {} cannot be created: {why}", view.name()),
+    );
+    Finding::new(code, Depth::Mechanism, &name, &workload, headline).steps([
+        look(
+            scene.text("查看 Pod 事件", "Read the Pod's events"),
+            kubectl(&name.namespace, &format!("describe pod {}", name.name)),
+        ),
+        change(
+            scene.text("按报错修正工作负载的容器配置", "Correct the container in the workload as the error says"),
+            said,
+            Some(kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
+        ),
+    ])
+}

@@ -1,0 +1,227 @@
+//! Containers that end and are restarted: what the exit code and the log say about why.
+
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+
+use crate::alert::ObjectRef;
+use crate::playbook::analyzer::{memory, rollout};
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
+use crate::playbook::pods::{self, ContainerView};
+use crate::playbook::scene::{Scene, named};
+use crate::report::{Confidence, Step};
+
+static CONFIGURATION: Pattern = Pattern::new(
+    r"(?i)environment variable|env(ironment)? var|\bconfig(uration)?\b|\bsetting\b|\bflag\b|\boption\b|KeyError|missing required|yaml:|toml|unmarshal|\bnot set\b",
+);
+
+/// Findings about containers that keep ending, memory aside.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for pod in scene.pods.iter().filter(|pod| !pods::is_leaving(&pod.object) && !of_job(scene, &pod.object)) {
+        for view in pods::containers(&pod.object) {
+            if view.failing(scene.facts.now) && !memory::ran_out(&view) && !killed_by_probe(scene, pod, &view) {
+                findings.push(ends(scene, pod, &view));
+            }
+        }
+    }
+    findings
+}
+
+/// A Job's Pods end by design; the Job's own analyzer reads them.
+fn of_job(scene: &Scene<'_>, pod: &Pod) -> bool {
+    scene.workload(pod).kind == "Job"
+}
+
+/// Whether the kubelet ended the container because of a probe: that is the probe analyzer's story.
+fn killed_by_probe(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> bool {
+    let signalled = view.ended().is_none_or(|ended| matches!(ended.exit_code, 137 | 143 | 0 | 2));
+    let told = format!("{} failed", view.name());
+    signalled
+        && scene
+            .events(&named(&pod.object), &["Killing"])
+            .iter()
+            .any(|event| event.message.contains(&told) && event.message.contains("probe"))
+}
+
+fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding {
+    let name = named(&pod.object);
+    let workload = scene.workload(&pod.object);
+    let ended = view.ended();
+    let culprit = scene.culprit(&name, view.name());
+    let line = culprit.as_ref().map(|(line, _)| *line);
+    let exit = ended.map_or(0, |ended| ended.exit_code);
+    let (code, why) = diagnose(scene, ended, line);
+    let kind_zh = if view.init { "init 容器" } else { "容器" };
+    let kind_en = if view.init { "init container" } else { "container" };
+    let headline = scene.text(
+        format!("{workload} 反复崩溃（{kind_zh} {}）：{why}", view.name()),
+        format!("{workload} keeps crashing ({kind_en} {}): {why}", view.name()),
+    );
+    let restarts = view.restarts();
+    let state = if view.waiting_reason().is_empty() { "terminated" } else { view.waiting_reason() };
+    let summary = scene.text(
+        format!("{name} 的{kind_zh} {} 已重启 {restarts} 次（{state}），上次退出码 {exit}：{why}。", view.name()),
+        format!(
+            "The {kind_en} {} of {name} was restarted {restarts} times ({state}), last exit code {exit}: {why}.",
+            view.name()
+        ),
+    );
+    let confidence = if line.is_some() || code != "crashloop_unknown" { Confidence::High } else { Confidence::Medium };
+    let finding = Finding::new(code, Depth::Mechanism, &name, &workload, headline)
+        .summary(summary)
+        .confidence(if code == "crashloop_unknown" { Confidence::Medium } else { confidence })
+        .cite([culprit.and_then(|(_, citation)| citation)])
+        .cite([
+            scene.quote(&pod.reference, &format!("exitCode: {exit}")),
+            scene.quote(&pod.reference, &format!("reason: {}", view.waiting_reason())),
+        ])
+        .steps(steps(scene, &name, &workload, view, code));
+    let finding = if exit == 0 {
+        finding
+    } else {
+        finding.ruled_out(
+            scene.text("内存不足（OOMKilled）", "out of memory (OOMKilled)"),
+            scene.text(
+                format!("上次退出码为 {exit}，终止原因不是 OOMKilled"),
+                format!("it ended with exit code {exit}, and the reason is not OOMKilled"),
+            ),
+        )
+    };
+    match line {
+        Some(_) => finding,
+        None => finding.gap(missing_log(scene, &name, view.name())),
+    }
+}
+
+/// The log that would have told, and why it does not.
+#[must_use]
+pub fn missing_log(scene: &Scene<'_>, pod: &ObjectRef, container: &str) -> String {
+    let logs = scene.logs(pod, container);
+    if logs.iter().any(|log| log.lines.is_ok()) {
+        return scene.text(
+            format!("{pod} 容器 {container} 的日志中没有可用的报错行"),
+            format!("the log of container {container} in {pod} holds no error line that can be used"),
+        );
+    }
+    scene.text(
+        format!("未能读取 {pod} 容器 {container} 的日志"),
+        format!("the log of container {container} in {pod} could not be read"),
+    )
+}
+
+fn diagnose(scene: &Scene<'_>, ended: Option<&ContainerStateTerminated>, line: Option<&str>) -> (&'static str, String) {
+    let exit = ended.map_or(0, |ended| ended.exit_code);
+    let message = ended.and_then(|ended| ended.message.as_deref()).unwrap_or_default();
+    let reason = ended.and_then(|ended| ended.reason.as_deref()).unwrap_or_default();
+    if matches!(reason, "StartError" | "ContainerCannotRun") || matches!(exit, 126..=128) {
+        let said = if message.is_empty() { line.map(logs::said).unwrap_or_default() } else { logs::said(message) };
+        let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+        return (
+            "container_command_invalid",
+            scene.text(
+                format!("启动命令无法执行（退出码 {exit}）{said}"),
+                format!("its command cannot be run (exit code {exit}){said}"),
+            ),
+        );
+    }
+    if let Some(line) = line {
+        let said = logs::said(line);
+        if line.contains("exec format error") {
+            return (
+                "image_platform_mismatch",
+                scene.text(
+                    format!("镜像与节点的 CPU 架构不符：{said}"),
+                    format!("its image is built for another CPU architecture: {said}"),
+                ),
+            );
+        }
+        let config = CONFIGURATION.hits(line);
+        return (if config { "crashloop_app_config_error" } else { "crashloop_app_error" }, said);
+    }
+    if !message.is_empty() && !logs::instructs(message) {
+        return ("crashloop_app_error", logs::said(message.lines().last().unwrap_or(message)));
+    }
+    match exit {
+        0 => (
+            "container_exits_normally",
+            scene.text(
+                "进程正常退出（退出码 0），而 restartPolicy 要求它一直运行",
+                "its process ends normally (exit code 0) although it is meant to keep running",
+            ),
+        ),
+        139 => (
+            "crashloop_segfault",
+            scene.text(
+                "进程因段错误退出（退出码 139，SIGSEGV）",
+                "its process dies of a segmentation fault (exit code 139)",
+            ),
+        ),
+        137 => (
+            "crashloop_unknown",
+            scene.text(
+                "进程被 SIGKILL 终止（退出码 137），但不是 OOMKilled",
+                "its process is killed (exit code 137, SIGKILL) but not for memory",
+            ),
+        ),
+        other => (
+            "crashloop_unknown",
+            scene.text(
+                format!("进程以退出码 {other} 结束，日志未说明原因"),
+                format!("its process ends with exit code {other}; the log does not say why"),
+            ),
+        ),
+    }
+}
+
+fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &ContainerView<'_>, code: &str) -> Vec<Step> {
+    let mut steps = vec![look(
+        scene.text("查看上一次运行的日志", "Read the log of the run before"),
+        kubectl(&pod.namespace, &format!("logs {} -c {} --previous --tail=100", pod.name, view.name())),
+    )];
+    let edit = kubectl(&workload.namespace, &format!("edit {}", slash(workload)));
+    steps.push(match code {
+        "crashloop_app_config_error" => change(
+            scene.text(
+                "补全或修正应用缺少的配置（环境变量、ConfigMap 或 Secret）",
+                "Supply or correct the configuration it misses (environment, ConfigMap or Secret)",
+            ),
+            scene.text(
+                "修改后 Pod 会滚动重建，确认日志中不再出现该报错",
+                "The Pods are replaced; see that the error is gone from the log",
+            ),
+            Some(edit),
+        ),
+        "container_command_invalid" => change(
+            scene.text(
+                "修正工作负载的 command/args，或使用包含该程序的镜像",
+                "Correct command and args, or use an image that has the program",
+            ),
+            "",
+            Some(edit),
+        ),
+        "container_exits_normally" => change(
+            scene.text(
+                "让进程常驻前台，或把一次性任务改为 Job",
+                "Keep the process in the foreground, or make one-off work a Job",
+            ),
+            "",
+            Some(edit),
+        ),
+        _ => change(
+            scene.text("由应用负责人按日志中的报错修复", "Have the application's owners fix the error in the log"),
+            scene.text("若是最近一次发布引入，先回滚止损", "If the last release brought it, go back first"),
+            None,
+        ),
+    });
+    if rollout::image_before(scene, workload, view.name()).is_some() {
+        steps.push(change(
+            scene.text("回滚到上一个版本", "Go back to the version before"),
+            "",
+            Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(workload)))),
+        ));
+    }
+    steps
+}

@@ -1,0 +1,122 @@
+//! Calls that fail because of what they call: the name does not exist, or the Service has nobody to answer.
+
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, kubectl, look};
+use crate::playbook::logs;
+use crate::playbook::pods;
+use crate::playbook::reach::{self, Call, Failure};
+use crate::playbook::scene::{Scene, named};
+use crate::report::Confidence;
+
+/// How many error lines, and which share of a log, make a running application's errors worth a finding.
+const NOISY_LINES: usize = 5;
+
+/// Findings about failing calls, and about running applications whose log is full of errors.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    scene.pods.iter().filter(|pod| !pods::is_leaving(&pod.object)).filter_map(|pod| of_pod(scene, pod)).collect()
+}
+
+fn of_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
+    let calls = reach::failing_calls(scene, &pod.object);
+    let named_failure = calls.iter().find_map(|call| {
+        let found = reach::service_of(scene, &pod.object, call);
+        match (found, call.failure) {
+            (Some(service), _) => Some(unreachable(scene, pod, call, &named(&service.object))),
+            (None, Failure::Unresolved) => no_such_service(scene, pod, call),
+            _ => None,
+        }
+    });
+    named_failure.or_else(|| errors_while_running(scene, pod))
+}
+
+/// The Service exists; whatever is wrong with it is found by its own analyzer and ranks before this symptom.
+fn unreachable(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &ObjectRef) -> Finding {
+    let name = named(&pod.object);
+    let workload = scene.workload(&pod.object);
+    let how = match call.failure {
+        Failure::Timeout => scene.text("访问超时", "times out"),
+        Failure::Refused => scene.text("连接被拒绝", "is refused"),
+        Failure::Unresolved => scene.text("域名解析失败", "does not resolve"),
+        Failure::ServerError => scene.text("返回 5xx", "answers with 5xx"),
+    };
+    let headline = scene.text(
+        format!("{workload} 访问依赖 {service} 失败（{how}）"),
+        format!("{workload} fails to call {service} (it {how})"),
+    );
+    let summary = scene.text(
+        format!("{headline}，日志：{}。", logs::said(call.line)),
+        format!("{headline}; its log: {}.", logs::said(call.line)),
+    );
+    Finding::new("dependency_unreachable", Depth::Effect, &name, service, headline)
+        .summary(summary)
+        .confidence(Confidence::Medium)
+        .cite([scene.quote(&call.log.reference, call.line)])
+        .touches([workload])
+        .steps([look(
+            scene.text(format!("检查 {service} 及其后端"), format!("Check {service} and its backends")),
+            kubectl(&service.namespace, &format!("describe service {}", service.name)),
+        )])
+}
+
+fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Option<Finding> {
+    let name = named(&pod.object);
+    let missing =
+        reach::unresolved_service(&pod.object, call.line).filter(|service| scene.facts.is_missing(service))?;
+    let workload = scene.workload(&pod.object);
+    let hint = super::claim::near_hint(scene, &scene.near_misses(&missing));
+    let headline = scene.text(
+        format!("{workload} 依赖的 Service {}/{} 不存在，域名无法解析{hint}", missing.namespace, missing.name),
+        format!(
+            "{workload} calls Service {}/{}, which does not exist, so its name does not resolve{hint}",
+            missing.namespace, missing.name
+        ),
+    );
+    Some(
+        Finding::new("dependency_service_missing", Depth::Root, &name, &missing, headline)
+            .cite([scene.quote(&call.log.reference, call.line)])
+            .touches([workload])
+            .steps([look(
+                scene.text("查看该 Namespace 中的 Service", "List the Services of that namespace"),
+                kubectl(&missing.namespace, "get services"),
+            )]),
+    )
+}
+
+/// A Ready Pod whose log keeps reporting errors: no object is broken, but the application says it is.
+fn errors_while_running(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
+    if !pods::is_ready(&pod.object) {
+        return None;
+    }
+    let name = named(&pod.object);
+    let log = scene.logs(&name, "").into_iter().find(|log| !log.previous)?;
+    let text = log.lines.as_deref().ok()?;
+    let (errors, total) = logs::error_share(text);
+    if errors < NOISY_LINES || errors * 3 < total {
+        return None;
+    }
+    let line = logs::culprit(text)?;
+    let workload = scene.workload(&pod.object);
+    let said = logs::said(line);
+    let headline = scene.text(
+        format!("{workload} 在运行，但日志持续报错：{said}"),
+        format!("{workload} runs, but its log keeps reporting: {said}"),
+    );
+    let summary = scene.text(
+        format!("{headline}（最近 {total} 行中有 {errors} 行报错）。"),
+        format!("{headline} ({errors} of the last {total} lines are errors)."),
+    );
+    Some(
+        Finding::new("application_errors", Depth::Effect, &name, &workload, headline)
+            .summary(summary)
+            .confidence(Confidence::Medium)
+            .cite([scene.quote(&log.reference, line)])
+            .steps([look(
+                scene.text("查看应用日志", "Read the application's log"),
+                kubectl(&name.namespace, &format!("logs {} --tail=100", name.name)),
+            )]),
+    )
+}

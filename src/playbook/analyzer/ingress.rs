@@ -1,0 +1,84 @@
+//! Ingresses that point at nothing: a Service, a TLS Secret or a class that is not there.
+
+use k8s_openapi::api::networking::v1::{Ingress, IngressBackend};
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::scene::{Scene, named};
+
+/// Findings about Ingresses.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    scene.facts.all::<Ingress>().iter().flat_map(|ingress| dangling(scene, ingress)).collect()
+}
+
+/// The Services an Ingress sends to, with the port it asks for when that is a number.
+#[must_use]
+pub fn backends(ingress: &Ingress) -> Vec<(String, Option<i32>)> {
+    let Some(spec) = &ingress.spec else { return Vec::new() };
+    let paths = spec.rules.iter().flatten().filter_map(|rule| rule.http.as_ref()).flat_map(|http| &http.paths);
+    let all = spec.default_backend.iter().chain(paths.map(|path| &path.backend));
+    let service = |backend: &IngressBackend| {
+        let service = backend.service.as_ref()?;
+        Some((service.name.clone(), service.port.as_ref().and_then(|port| port.number)))
+    };
+    let mut found: Vec<_> = all.filter_map(service).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn dangling(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Vec<Finding> {
+    let name = named(&ingress.object);
+    let mut missing: Vec<(&'static str, ObjectRef)> = Vec::new();
+    for (service, _) in backends(&ingress.object) {
+        missing.push(("ingress_backend_missing", ObjectRef::new("Service", &name.namespace, service)));
+    }
+    if let Some(spec) = &ingress.object.spec {
+        let secrets = spec.tls.iter().flatten().filter_map(|tls| tls.secret_name.clone());
+        missing.extend(
+            secrets.map(|secret| ("ingress_tls_secret_missing", ObjectRef::new("Secret", &name.namespace, secret))),
+        );
+        missing.extend(
+            spec.ingress_class_name
+                .iter()
+                .map(|class| ("ingress_class_missing", ObjectRef::new("IngressClass", "", class))),
+        );
+    }
+    missing.retain(|(_, object)| scene.facts.is_missing(object));
+    missing.into_iter().map(|(code, object)| absent(scene, ingress, &name, code, &object)).collect()
+}
+
+fn absent(
+    scene: &Scene<'_>,
+    ingress: &Seen<Ingress>,
+    name: &ObjectRef,
+    code: &'static str,
+    missing: &ObjectRef,
+) -> Finding {
+    let hint = super::claim::near_hint(scene, &scene.near_misses(missing));
+    let headline = scene.text(
+        format!("{name} 引用的 {} {} 不存在（not found）{hint}", missing.kind, missing.name),
+        format!("{name} refers to {} {}, which does not exist (not found){hint}", missing.kind, missing.name),
+    );
+    // A missing Service is the Ingress's mistake as a rule; a missing Secret or class has to be made.
+    let blame = if missing.kind == "Service" { name } else { missing };
+    Finding::new(code, Depth::Root, name, blame, headline)
+        .cite([scene.quote_any(&ingress.reference, &[&format!("name: {}", missing.name), &missing.name])])
+        .touches([missing.clone()])
+        .steps([
+            look(
+                scene.text("查看 Ingress", "Look at the Ingress"),
+                kubectl(&name.namespace, &format!("describe ingress {}", name.name)),
+            ),
+            change(
+                scene.text(
+                    format!("创建 {} {}，或修正 Ingress 的引用", missing.kind, missing.name),
+                    format!("Create {} {}, or correct the Ingress", missing.kind, missing.name),
+                ),
+                "",
+                Some(kubectl(&name.namespace, &format!("edit ingress {}", name.name))),
+            ),
+        ])
+}

@@ -1,0 +1,153 @@
+//! Jobs that gave up, and CronJobs that do not start any.
+
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::logs;
+use crate::playbook::pods;
+use crate::playbook::scene::{Scene, named};
+use crate::report::Citation;
+
+/// Findings about failed Jobs and CronJobs that cannot start theirs.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let failed = scene.jobs.iter().filter_map(|job| failed(scene, job));
+    let cron = scene.facts.all::<CronJob>();
+    failed.chain(cron.iter().filter_map(|cron| not_started(scene, cron))).collect()
+}
+
+/// What a failed Pod of a Job says about its end.
+struct End {
+    exit: i32,
+    reason: String,
+    container: String,
+    pod: ObjectRef,
+    said: Option<String>,
+    proof: Vec<Option<Citation>>,
+}
+
+fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
+    let status = job.object.status.as_ref()?;
+    let conditions = status.conditions.as_deref().unwrap_or(&[]);
+    let condition = conditions.iter().find(|condition| condition.type_ == "Failed" && condition.status == "True")?;
+    let name = named(&job.object);
+    let reason = condition.reason.clone().unwrap_or_default();
+    let count = status.failed.unwrap_or(0);
+    let code = match reason.as_str() {
+        "BackoffLimitExceeded" => "job_backoff_limit_exceeded",
+        "DeadlineExceeded" => "job_deadline_exceeded",
+        _ => "job_failed",
+    };
+    let end = scene.pods_of(&name).into_iter().filter_map(|pod| end_of(scene, pod)).next_back();
+    let why_zh = end.as_ref().map_or_else(String::new, |end| format!("：{}", end.zh()));
+    let why_en = end.as_ref().map_or_else(String::new, |end| format!(": {}", end.en()));
+    let headline = scene.text(format!("{name} 失败（{reason}）{why_zh}"), format!("{name} failed ({reason}){why_en}"));
+    let limit = job.object.spec.as_ref().and_then(|spec| spec.backoff_limit).unwrap_or(6);
+    let summary = scene.text(
+        format!("{name} 的 Pod 失败 {count} 次，backoffLimit 为 {limit}（{reason}），不会再重试{why_zh}。"),
+        format!("{count} Pods of {name} failed with backoffLimit {limit} ({reason}); it will not try again{why_en}."),
+    );
+    let event = scene.events(&name, &[reason.as_str()]).into_iter().next_back();
+    let mut finding = Finding::new(code, Depth::Mechanism, &name, &name, headline).summary(summary).cite([
+        scene.quote(&job.reference, &format!("reason: {reason}")),
+        event.and_then(|event| scene.quote_event(event)),
+    ]);
+    match end {
+        Some(end) => {
+            finding = finding.touches([end.pod.clone()]).steps([look(
+                scene.text("查看失败 Pod 的日志", "Read the failed Pod's log"),
+                kubectl(&name.namespace, &format!("logs {} -c {} --tail=100", end.pod.name, end.container)),
+            )]);
+            finding = if end.said.is_some() {
+                finding
+            } else {
+                finding.gap(super::crash::missing_log(scene, &end.pod, &end.container))
+            };
+            finding = finding.cite(end.proof);
+        }
+        None => {
+            finding = finding.gap(scene.text(
+                format!("{name} 的 Pod 已不存在或未能读取"),
+                format!("the Pods of {name} are gone or could not be read"),
+            ))
+        }
+    }
+    Some(finding.steps([
+        look(
+            scene.text("查看 Job 状态", "Look at the Job"),
+            kubectl(&name.namespace, &format!("describe job {}", name.name)),
+        ),
+        change(
+            scene.text("修复报错的原因后重新创建该 Job", "Repair what failed, then create the Job again"),
+            scene.text(
+                "Job 不能重启：保留其定义，删除后重新创建",
+                "A Job cannot be restarted: keep its definition, delete it and create it again",
+            ),
+            Some(kubectl(&name.namespace, &format!("delete job {}", name.name))),
+        ),
+    ]))
+}
+
+impl End {
+    fn zh(&self) -> String {
+        let said = self.said.as_ref().map_or_else(String::new, |said| format!("：{said}"));
+        format!("容器 {} 以退出码 {} 结束（{}）{said}", self.container, self.exit, self.reason)
+    }
+
+    fn en(&self) -> String {
+        let said = self.said.as_ref().map_or_else(String::new, |said| format!(": {said}"));
+        format!("container {} ended with exit code {} ({}){said}", self.container, self.exit, self.reason)
+    }
+}
+
+fn end_of(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<End> {
+    let name = named(&pod.object);
+    let views = pods::containers(&pod.object);
+    let (view, ended) =
+        views.iter().find_map(|view| Some((view, view.ended().filter(|ended| ended.exit_code != 0)?)))?;
+    let culprit = scene.culprit(&name, view.name());
+    let (line, citation) = culprit.map_or((None, None), |(line, citation)| (Some(line), citation));
+    Some(End {
+        exit: ended.exit_code,
+        reason: ended.reason.clone().unwrap_or_default(),
+        container: view.name().to_owned(),
+        said: line.map(logs::said),
+        proof: vec![citation, scene.quote(&pod.reference, &format!("exitCode: {}", ended.exit_code))],
+        pod: name,
+    })
+}
+
+fn not_started(scene: &Scene<'_>, cron: &Seen<CronJob>) -> Option<Finding> {
+    let name = named(&cron.object);
+    let events = scene.events(
+        &name,
+        &["FailedNeedsStart", "TooManyMissedTimes", "UnparseableSchedule", "FailedCreate", "InvalidSchedule"],
+    );
+    let event = events.last()?;
+    let said = logs::said(&event.message);
+    let headline = scene.text(
+        format!("{name} 没有按计划创建 Job（{}）：{said}", event.reason),
+        format!("{name} does not start its Jobs ({}): {said}", event.reason),
+    );
+    Some(
+        Finding::new("cronjob_not_starting", Depth::Root, &name, &name, headline)
+            .cite([scene.quote_event(event)])
+            .steps([
+                look(
+                    scene.text("查看 CronJob", "Look at the CronJob"),
+                    kubectl(&name.namespace, &format!("describe cronjob {}", name.name)),
+                ),
+                change(
+                    scene.text(
+                        "修正 schedule、startingDeadlineSeconds 或 jobTemplate",
+                        "Correct schedule, startingDeadlineSeconds or jobTemplate",
+                    ),
+                    "",
+                    Some(kubectl(&name.namespace, &format!("edit cronjob {}", name.name))),
+                ),
+            ]),
+    )
+}

@@ -1,0 +1,144 @@
+//! Containers that run out of memory.
+
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::pattern::Pattern;
+use crate::playbook::pods::{self, ContainerView};
+use crate::playbook::quantity;
+use crate::playbook::scene::{Scene, named};
+use crate::report::Citation;
+
+/// A heap size a process was told, in its arguments, its environment or its own first log lines.
+static HEAP: Pattern = Pattern::new(
+    r"(?i)(?:-Xmx|heap[ _-]?(?:max|size|limit)\s*[=:]?\s*|max[ _-]?heap\s*[=:]?\s*|--max-old-space-size=)(\d+)\s*([kmg]?)i?b?\b",
+);
+
+/// Whether the container was ended for its memory.
+#[must_use]
+pub fn ran_out(view: &ContainerView<'_>) -> bool {
+    view.ended().is_some_and(|ended| ended.reason.as_deref() == Some("OOMKilled"))
+}
+
+/// Findings about containers the kernel ended for memory, unless that was once and long ago.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for pod in scene.pods.iter().filter(|pod| !pods::is_leaving(&pod.object)) {
+        for view in pods::containers(&pod.object) {
+            if ran_out(&view) && (view.failing(scene.facts.now) || recently(scene, &view)) {
+                findings.push(out_of_memory(scene, pod, &view));
+            }
+        }
+    }
+    findings
+}
+
+/// Within the last hour: an alert about it may still fire though the container runs again.
+fn recently(scene: &Scene<'_>, view: &ContainerView<'_>) -> bool {
+    let at = view.ended().and_then(|ended| ended.finished_at.as_ref());
+    scene.minutes_since(at).is_some_and(|minutes| minutes < 60)
+}
+
+fn out_of_memory(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding {
+    let name = named(&pod.object);
+    let workload = scene.workload(&pod.object);
+    let limit = view
+        .spec
+        .resources
+        .as_ref()
+        .and_then(|resources| resources.limits.as_ref())
+        .and_then(|limits| limits.get("memory"))
+        .map(|quantity| quantity.0.clone());
+    let restarts = view.restarts();
+    let heap = heap(scene, &name, view, limit.as_deref());
+    let heap_text = heap.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
+    let (code, headline) = match &limit {
+        Some(limit) => ("oom_killed_limit_too_low", scene.text(
+            format!("{workload} 的容器 {} 因内存超出 limit {limit} 被 OOMKilled，已重启 {restarts} 次", view.name()),
+            format!("Container {} of {workload} is OOMKilled at its memory limit of {limit}, {restarts} restarts so far", view.name()),
+        )),
+        None => ("oom_killed_no_limit", scene.text(
+            format!("{workload} 的容器 {} 未设置内存 limit，因节点内存不足被 OOMKilled", view.name()),
+            format!("Container {} of {workload} has no memory limit and was OOMKilled when its Node ran short", view.name()),
+        )),
+    };
+    let summary =
+        scene.text(format!("{headline}（退出码 137）{heap_text}。"), format!("{headline} (exit code 137){heap_text}."));
+    let cited_limit = limit.as_ref().and_then(|limit| scene.quote_any(&pod.reference, &[&format!("memory: {limit}")]));
+    Finding::new(code, Depth::Mechanism, &name, &workload, headline)
+        .summary(summary)
+        .cite([scene.quote(&pod.reference, "reason: OOMKilled"), cited_limit, heap.and_then(|(_, citation)| citation)])
+        .unresolved(scene.text(
+            "内存用量是正常增长，还是存在泄漏?请对照监控曲线判断",
+            "Does the memory grow for a reason or leak? Look at its graph",
+        ))
+        .steps(steps(scene, &name, &workload, view))
+}
+
+fn steps(
+    scene: &Scene<'_>,
+    pod: &ObjectRef,
+    workload: &ObjectRef,
+    view: &ContainerView<'_>,
+) -> Vec<crate::report::Step> {
+    let namespace = &pod.namespace;
+    let container = view.name();
+    vec![
+        look(
+            scene.text("查看当前内存用量", "See how much memory it uses now"),
+            kubectl(namespace, &format!("top pod {} --containers", pod.name)),
+        ),
+        look(
+            scene.text("查看被终止前的日志", "Read the log before it was ended"),
+            kubectl(namespace, &format!("logs {} -c {container} --previous --tail=100", pod.name)),
+        ),
+        change(
+            scene.text(
+                "提高内存 limit（或降低应用的内存占用）",
+                "Raise the memory limit, or make the application use less",
+            ),
+            scene.text(
+                "limit 应高于应用的峰值与堆上限之和；修改后观察是否还有 OOMKilled",
+                "The limit must exceed the peak, heap included; then watch for further OOMKilled",
+            ),
+            (workload.kind != "Pod" && workload.kind != "Job").then(|| {
+                kubectl(namespace, &format!("set resources {} -c {container} --limits=memory=<VALUE>", slash(workload)))
+            }),
+        ),
+    ]
+}
+
+/// A heap larger than the limit explains the end by itself.
+fn heap(
+    scene: &Scene<'_>,
+    pod: &ObjectRef,
+    view: &ContainerView<'_>,
+    limit: Option<&str>,
+) -> Option<(String, Option<Citation>)> {
+    let limit_value = quantity::value(limit?)?;
+    let logs = scene.logs(pod, view.name());
+    let texts = logs.iter().filter_map(|log| Some((log.lines.as_deref().ok()?, log.reference.as_str())));
+    for (text, reference) in texts {
+        for found in HEAP.all(text) {
+            let factor = match found[2].to_ascii_lowercase().as_str() {
+                "k" => 1024.0,
+                "m" => 1_048_576.0,
+                "g" => 1_073_741_824.0,
+                _ => 1.0,
+            };
+            let heap = found[1].parse::<f64>().ok()? * factor;
+            if heap > limit_value {
+                let heap = quantity::show("memory", heap);
+                let told = scene.text(
+                    format!("；日志显示应用的堆上限为 {heap}，高于 limit"),
+                    format!("; its log says the heap may grow to {heap}, more than the limit"),
+                );
+                return Some((told, scene.quote(reference, &found[0])));
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,189 @@
+//! Volumes that cannot be mounted and sandboxes that cannot be made: Pods that hang before any container starts.
+
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::alert::ObjectRef;
+use crate::playbook::analyzer::config;
+use crate::playbook::facts::{Seen, SeenEvent};
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
+use crate::playbook::pods;
+use crate::playbook::scene::{Scene, named};
+use crate::report::Confidence;
+
+static VOLUME: Pattern = Pattern::new(r#"for volume "([^"]+)""#);
+static MISSING_KEY: Pattern = Pattern::new(r"references non-existent (?:config|secret) key: ?(\S+)");
+
+/// Findings about Pods that wait for their volumes or their sandbox.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    scene.pods.iter().filter(|pod| hangs(&pod.object)).filter_map(|pod| stuck(scene, pod)).collect()
+}
+
+/// Placed, but no container has come further than being created.
+fn hangs(pod: &Pod) -> bool {
+    let before_start =
+        |view: &pods::ContainerView<'_>| matches!(view.waiting_reason(), "ContainerCreating" | "PodInitializing");
+    let views = pods::containers(pod);
+    let begun = views.iter().any(|view| view.running() || view.ended().is_some());
+    let unreported = views.iter().all(|view| view.status.is_none());
+    pods::phase(pod) == "Pending"
+        && pods::node_name(pod).is_some()
+        && !pods::is_leaving(pod)
+        && !begun
+        && (unreported || views.iter().any(before_start))
+}
+
+fn stuck(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
+    let name = named(&pod.object);
+    let events = scene.events(&name, &["FailedMount", "FailedAttachVolume", "FailedMapVolume"]);
+    // A message that names the reason says more than one that only says "timed out waiting".
+    let vague = |event: &&&SeenEvent| {
+        event.message.contains("timed out waiting") || event.message.contains("unmounted volumes")
+    };
+    let event = events.iter().find(|event| !vague(event)).or_else(|| events.last()).copied();
+    if let Some(event) = event {
+        return Some(mount_failed(scene, pod, &name, event));
+    }
+    let sandbox = scene.events(&name, &["FailedCreatePodSandBox"]).into_iter().next_back();
+    sandbox.map(|event| no_sandbox(scene, pod, &name, event)).or_else(|| reference_missing(scene, pod, &name))
+}
+
+fn mount_failed(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &SeenEvent) -> Finding {
+    let volume = VOLUME.group(&event.message, 1);
+    let volume = volume.unwrap_or_default();
+    let count = event.count;
+    let finding = if let Some(missing) = config::named_missing(&event.message, &name.namespace) {
+        let code = if missing.kind == "Secret" { "volume_secret_missing" } else { "volume_configmap_missing" };
+        let how = scene.text(
+            format!("volume {volume} 要挂载它，{} 已出现 {count} 次", event.reason),
+            format!("volume {volume} has to mount it ({} seen {count} times)", event.reason),
+        );
+        config::absent(scene, code, name, &missing, &how)
+    } else if let Some(finding) = missing_key(scene, pod, name, &event.message, &volume) {
+        finding
+    } else {
+        other_mount(scene, pod, name, event, &volume)
+    };
+    finding
+        .cite([scene.quote_event(event), scene.quote(&pod.reference, "reason: ContainerCreating")])
+        .touches([scene.workload(&pod.object)])
+}
+
+fn missing_key(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, message: &str, volume: &str) -> Option<Finding> {
+    let found = MISSING_KEY.groups(message)?;
+    let source = volumes(&pod.object).iter().find(|source| source.name == volume)?;
+    let holder = match (&source.config_map, &source.secret) {
+        (Some(map), _) => ObjectRef::new("ConfigMap", &name.namespace, &map.name),
+        (_, Some(secret)) => ObjectRef::new("Secret", &name.namespace, secret.secret_name.clone()?),
+        _ => return None,
+    };
+    let key = found[1].trim_end_matches(['.', ',', ';']);
+    Some(config::absent_key(scene, name, &holder, key, volume))
+}
+
+fn other_mount(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &SeenEvent, volume: &str) -> Finding {
+    let workload = scene.workload(&pod.object);
+    let claims = pods::claims(&pod.object);
+    let claim = claims.first().map(|claim| ObjectRef::new("PersistentVolumeClaim", &name.namespace, claim));
+    let said = logs::said(&event.message);
+    let multi_attach = event.message.contains("Multi-Attach");
+    let no_driver = event.message.contains("not found in the list of registered CSI drivers");
+    let (code, zh, en) = if multi_attach {
+        (
+            "volume_multi_attach",
+            "卷仍挂载在另一个节点上（Multi-Attach），ReadWriteOnce 卷不能同时挂到两个节点",
+            "its volume is still attached to another Node (Multi-Attach); a ReadWriteOnce volume goes to one Node at a time",
+        )
+    } else if no_driver {
+        (
+            "csi_driver_missing_on_node",
+            "节点上没有注册所需的 CSI 驱动",
+            "the CSI driver it needs is not registered on the Node",
+        )
+    } else {
+        ("volume_mount_failed", "卷挂载失败", "a volume cannot be mounted")
+    };
+    let blame = claim.filter(|_| multi_attach).unwrap_or_else(|| workload.clone());
+    let headline = scene.text(
+        format!("{name} 无法启动：{zh}（{}）：{said}", event.reason),
+        format!("{name} cannot start: {en} ({}): {said}", event.reason),
+    );
+    Finding::new(code, Depth::Mechanism, name, &blame, headline)
+        .confidence(if multi_attach || no_driver { Confidence::High } else { Confidence::Medium })
+        .steps([
+            look(
+                scene.text("查看 Pod 事件", "Read the Pod's events"),
+                kubectl(&name.namespace, &format!("describe pod {}", name.name)),
+            ),
+            look(scene.text("查看卷的挂载情况", "See where volumes are attached"), "kubectl get volumeattachments"),
+            change(
+                scene.text(format!("修复 volume {volume} 的挂载"), format!("Repair the mount of volume {volume}")),
+                if multi_attach {
+                    scene.text("等待旧 Pod 完全退出，或在确认旧节点已下线后删除对应的 VolumeAttachment", "Wait until the old Pod is gone, or delete its VolumeAttachment once the old Node is surely down")
+                } else {
+                    said.clone()
+                },
+                None,
+            ),
+        ])
+}
+
+fn no_sandbox(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &SeenEvent) -> Finding {
+    let node = pods::node_name(&pod.object).unwrap_or_default();
+    let blame = ObjectRef::new("Node", "", node);
+    let said = logs::said(&event.message);
+    let headline = scene.text(
+        format!("{name} 无法启动：Node {node} 上无法创建 Pod 沙箱（FailedCreatePodSandBox）：{said}"),
+        format!("{name} cannot start: its sandbox cannot be made on Node {node} (FailedCreatePodSandBox): {said}"),
+    );
+    Finding::new("pod_sandbox_failed", Depth::Root, name, &blame, headline)
+        .confidence(Confidence::Medium)
+        .cite([scene.quote_event(event)])
+        .touches([scene.workload(&pod.object)])
+        .steps([
+            look(
+                scene.text("查看该节点的网络插件 Pod", "Look at the network plugin's Pod on that Node"),
+                format!("kubectl get pods -n kube-system -o wide --field-selector spec.nodeName={node}"),
+            ),
+            change(
+                scene.text(
+                    "修复该节点的 CNI 网络插件或 IP 地址池",
+                    "Repair the Node's network plugin or its address pool",
+                ),
+                "",
+                None,
+            ),
+        ])
+}
+
+/// Before the kubelet has said anything: a volume that names a ConfigMap or Secret known not to exist.
+fn reference_missing(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef) -> Option<Finding> {
+    let needed = |volume: &k8s_openapi::api::core::v1::Volume| {
+        let map = volume.config_map.as_ref().filter(|source| source.optional != Some(true));
+        let secret = volume.secret.as_ref().filter(|source| source.optional != Some(true));
+        let map = map.map(|source| ObjectRef::new("ConfigMap", &name.namespace, &source.name));
+        map.or_else(|| Some(ObjectRef::new("Secret", &name.namespace, secret?.secret_name.clone()?)))
+    };
+    let missing = volumes(&pod.object).iter().filter_map(needed).find(|object| scene.facts.is_missing(object))?;
+    let code = if missing.kind == "Secret" { "volume_secret_missing" } else { "volume_configmap_missing" };
+    let how = scene.text("volume 要挂载它（mount）", "a volume has to mount it");
+    Some(
+        config::absent(scene, code, name, &missing, &how)
+            .confidence(Confidence::Medium)
+            .cite([scene.quote_any(
+                &pod.reference,
+                &[&format!("secretName: {}", missing.name), &format!("name: {}", missing.name)],
+            )])
+            .touches([scene.workload(&pod.object)])
+            .steps([look(
+                scene.text("查看 Pod 事件", "Read the Pod's events"),
+                kubectl(&name.namespace, &format!("describe {}", slash(name))),
+            )]),
+    )
+}
+
+fn volumes(pod: &Pod) -> &[k8s_openapi::api::core::v1::Volume] {
+    pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or(&[])
+}

@@ -1,0 +1,216 @@
+//! Nodes that are not ready or under pressure, and the Pods that suffer from it.
+
+use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::pods;
+use crate::playbook::scene::{Scene, named};
+use crate::report::Confidence;
+
+/// The conditions kubelets report; others are add-ons whose meaning only their authors know.
+const PRESSURES: [(&str, &str); 4] = [
+    ("MemoryPressure", "node_memory_pressure"),
+    ("DiskPressure", "node_disk_pressure"),
+    ("PIDPressure", "node_pid_pressure"),
+    ("NetworkUnavailable", "node_network_unavailable"),
+];
+
+/// What is wrong with a Node by its standard conditions, the gravest first; empty when it may run Pods.
+#[must_use]
+pub fn troubles(node: &Node) -> Vec<&NodeCondition> {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or(&[]);
+    let not_ready = conditions.iter().filter(|condition| condition.type_ == "Ready" && condition.status != "True");
+    let mut troubles: Vec<&NodeCondition> = not_ready.collect();
+    if troubles.is_empty() {
+        troubles.extend(conditions.iter().filter(|condition| {
+            condition.status == "True" && PRESSURES.iter().any(|(kind, _)| *kind == condition.type_)
+        }));
+    }
+    troubles
+}
+
+/// Whether somebody took the Node out of scheduling.
+#[must_use]
+pub fn is_cordoned(node: &Node) -> bool {
+    node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false)
+}
+
+/// Findings about Nodes.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    scene
+        .nodes
+        .iter()
+        .flat_map(|node| {
+            let troubled = troubles(&node.object);
+            if troubled.is_empty() && is_cordoned(&node.object) {
+                return vec![cordoned(scene, node)];
+            }
+            troubled
+                .into_iter()
+                .map(|condition| match condition.type_.as_str() {
+                    "Ready" => not_ready(scene, node, condition),
+                    _ => pressure(scene, node, condition),
+                })
+                .collect()
+        })
+        .collect()
+}
+
+fn not_ready(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> Finding {
+    let name = named(&node.object);
+    let message = condition.message.as_deref().unwrap_or_default().trim_end_matches('.').to_owned();
+    let silent = condition.status == "Unknown";
+    let code = if silent { "node_not_ready_kubelet_stopped" } else { "node_not_ready" };
+    let minutes = scene.minutes_since(condition.last_transition_time.as_ref()).unwrap_or(0);
+    let said = crate::playbook::logs::shorten(&message, 200);
+    let headline = scene.text(
+        format!("Node {} 已 NotReady 约 {minutes} 分钟：{said}", name.name),
+        format!("Node {} has been NotReady for about {minutes} minutes: {said}", name.name),
+    );
+    let suffering = stranded(scene, &name.name);
+    let count = suffering.len();
+    let reason = condition.reason.as_deref().unwrap_or_default();
+    let summary = scene.text(
+        format!("{headline}（Ready={}，reason {reason}），该节点上有 {count} 个已读取到的 Pod 受影响。", condition.status),
+        format!(
+            "{headline} (Ready={}, reason {reason}); {count} of the Pods that were read suffer from it.",
+            condition.status
+        ),
+    );
+    Finding::new(code, Depth::Root, &name, &name, headline)
+        .summary(summary)
+        .cite([
+            scene.quote_any(&node.reference, &[&message, &format!("reason: {reason}")]),
+            scene.quote_line(&node.reference, &[&name.name, "NotReady"]),
+        ])
+        .touches(suffering)
+        .steps(not_ready_steps(scene, &name, silent))
+}
+
+fn not_ready_steps(scene: &Scene<'_>, name: &ObjectRef, silent: bool) -> Vec<crate::report::Step> {
+    let what = if silent {
+        change(
+            scene.text("登录该节点，检查主机与 kubelet，必要时重启 kubelet", "Log in to the Node, check the host and the kubelet, restart the kubelet if needed"),
+            scene.text(
+                "先确认主机是否存活、网络是否可达，再看 systemctl status kubelet 与 journalctl -u kubelet",
+                "First see whether the host lives and is reachable, then systemctl status kubelet and journalctl -u kubelet",
+            ),
+            None,
+        )
+    } else {
+        change(
+            scene.text(
+                "按 Ready 条件中的原因修复容器运行时或网络插件",
+                "Repair the container runtime or network plugin the Ready condition names",
+            ),
+            scene.text("在节点上查看 journalctl -u kubelet", "Read journalctl -u kubelet on the Node"),
+            None,
+        )
+    };
+    vec![
+        look(
+            scene.text("查看节点条件与事件", "Read the Node's conditions and events"),
+            format!("kubectl describe node {}", name.name),
+        ),
+        look(
+            scene.text("列出该节点上的 Pod", "List the Pods on it"),
+            format!("kubectl get pods -A -o wide --field-selector spec.nodeName={}", name.name),
+        ),
+        what,
+        change(
+            scene.text("短时间无法恢复时，将工作负载迁走", "If it does not come back soon, move its workloads"),
+            scene.text(
+                "绑定在该节点上的工作负载（nodeSelector、本地卷）无法迁移",
+                "Workloads pinned to it by nodeSelector or local volumes cannot move",
+            ),
+            Some(format!("kubectl drain {} --ignore-daemonsets --delete-emptydir-data", name.name)),
+        ),
+    ]
+}
+
+fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> Finding {
+    let name = named(&node.object);
+    let code = PRESSURES.iter().find(|(kind, _)| *kind == condition.type_).map_or("node_pressure", |(_, code)| *code);
+    let minutes = scene.minutes_since(condition.last_transition_time.as_ref()).unwrap_or(0);
+    let message = condition.message.as_deref().unwrap_or_default();
+    let headline = scene.text(
+        format!("Node {} 处于 {} 已约 {minutes} 分钟，会驱逐 Pod 并拒绝新的 Pod", name.name, condition.type_),
+        format!(
+            "Node {} has been under {} for about {minutes} minutes: it evicts Pods and takes no new ones",
+            name.name, condition.type_
+        ),
+    );
+    let resource = if condition.type_ == "DiskPressure" {
+        scene
+            .text("清理镜像、日志与 emptyDir，或扩容磁盘", "Free images, logs and emptyDir volumes, or enlarge the disk")
+    } else {
+        scene.text(
+            "找出占用最多的 Pod 并迁移、限制或扩容节点",
+            "Find the Pods that use most, move or limit them, or enlarge the Node",
+        )
+    };
+    Finding::new(code, Depth::Root, &name, &name, headline)
+        .cite([
+            scene.quote(&node.reference, message),
+            scene
+                .quote_any(&node.reference, &[&format!("reason: {}", condition.reason.as_deref().unwrap_or_default())]),
+        ])
+        .touches(evicted(scene, &name.name))
+        .steps([
+            look(
+                scene.text("查看节点条件与占用", "Read the Node's conditions and usage"),
+                format!("kubectl describe node {}", name.name),
+            ),
+            look(scene.text("查看节点用量", "See what the Node uses"), format!("kubectl top node {}", name.name)),
+            change(resource, "", None),
+        ])
+}
+
+/// A cordon is somebody's decision: worth a word when the alert is about that Node, never a fault elsewhere.
+fn cordoned(scene: &Scene<'_>, node: &Seen<Node>) -> Finding {
+    let name = named(&node.object);
+    let headline = scene.text(
+        format!("Node {} 已被 cordon（unschedulable），不接收新的 Pod；节点本身 Ready", name.name),
+        format!("Node {} is cordoned (unschedulable) and takes no new Pods; the Node itself is Ready", name.name),
+    );
+    Finding::new("node_cordoned", Depth::Effect, &name, &name, headline)
+        .confidence(Confidence::Medium)
+        .cite([
+            scene.quote(&node.reference, "unschedulable: true"),
+            scene.quote_line(&node.reference, &[&name.name, "SchedulingDisabled"]),
+        ])
+        .unresolved(scene.text(
+            format!("Node {} 是否因维护被有意 cordon?", name.name),
+            format!("Was Node {} cordoned on purpose, for maintenance?", name.name),
+        ))
+        .steps([
+            look(scene.text("查看节点", "Look at the Node"), format!("kubectl describe node {}", name.name)),
+            change(
+                scene.text("维护结束后恢复调度", "After the maintenance, let it take Pods again"),
+                "",
+                Some(kubectl("", &format!("uncordon {}", name.name))),
+            ),
+        ])
+}
+
+/// Pods whose trouble a silent Node explains: their containers ran well when it was last heard of.
+fn stranded(scene: &Scene<'_>, node: &str) -> Vec<ObjectRef> {
+    let by_node = |pod: &Pod| {
+        let calm = pods::containers(pod)
+            .iter()
+            .all(|view| matches!(view.waiting_reason(), "" | "ContainerCreating" | "PodInitializing"));
+        pods::node_name(pod) == Some(node) && !pods::is_finished(pod) && !pods::is_ready(pod) && calm
+    };
+    scene.pods.iter().filter(|pod| by_node(&pod.object)).map(|pod| named(&pod.object)).collect()
+}
+
+fn evicted(scene: &Scene<'_>, node: &str) -> Vec<ObjectRef> {
+    let gone = |pod: &Pod| {
+        let reason = pod.status.as_ref().and_then(|status| status.reason.as_deref());
+        pods::node_name(pod) == Some(node) && reason == Some("Evicted")
+    };
+    scene.pods.iter().filter(|pod| gone(&pod.object)).map(|pod| named(&pod.object)).collect()
+}

@@ -1,0 +1,293 @@
+//! NetworkPolicies that block a path somebody needs: only ever blamed for a call that is seen to fail.
+
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::logs;
+use crate::playbook::pods;
+use crate::playbook::reach::{self, Call, Failure};
+use crate::playbook::scene::{Scene, named};
+use crate::playbook::selector;
+use crate::report::Confidence;
+
+/// The port of DNS: without it no name resolves.
+const DNS: i32 = 53;
+
+/// Findings about policies that explain a failing call.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let policies = scene.facts.all::<NetworkPolicy>();
+    if policies.is_empty() {
+        return Vec::new();
+    }
+    scene
+        .pods
+        .iter()
+        .flat_map(|caller| reach::failing_calls(scene, &caller.object).into_iter().map(move |call| (caller, call)))
+        .filter_map(|(caller, call)| blocked(scene, &policies, caller, &call))
+        .collect()
+}
+
+/// Which way a policy looks at the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    In,
+    Out,
+}
+
+fn blocked(
+    scene: &Scene<'_>,
+    policies: &[Seen<NetworkPolicy>],
+    caller: &Seen<Pod>,
+    call: &Call<'_>,
+) -> Option<Finding> {
+    if call.failure == Failure::ServerError {
+        return None;
+    }
+    if call.failure == Failure::Unresolved {
+        let silent =
+            call.line.contains("timeout") || call.line.contains("misbehaving") || call.line.contains("EAI_AGAIN");
+        return silent.then(|| no_dns(scene, policies, caller, call))?;
+    }
+    let service = reach::service_of(scene, &caller.object, call)?;
+    let backends = scene.backends(&service.object);
+    let backend = backends.iter().find(|pod| pods::is_ready(&pod.object))?;
+    let port = target_port(&service.object, &backend.object);
+    let (policy, way) = denying(scene, policies, Way::In, &backend.object, &caller.object, port)
+        .map(|policy| (policy, Way::In))
+        .or_else(|| {
+            let policy = denying(scene, policies, Way::Out, &caller.object, &backend.object, port)?;
+            Some((policy, Way::Out))
+        })?;
+    Some(finding(scene, policy, way, caller, call, &named(&service.object)))
+}
+
+fn finding(
+    scene: &Scene<'_>,
+    policy: &Seen<NetworkPolicy>,
+    way: Way,
+    caller: &Seen<Pod>,
+    call: &Call<'_>,
+    service: &ObjectRef,
+) -> Finding {
+    let name = named(&policy.object);
+    let workload = scene.workload(&caller.object);
+    let labels = own_labels(&caller.object);
+    let allowed = allowed_in_words(&policy.object, way);
+    let allowed = if allowed.is_empty() { scene.text("无", "nobody") } else { allowed };
+    let (side_zh, side_en) = if way == Way::In { ("ingress", "ingress") } else { ("egress", "egress") };
+    let headline = scene.text(
+        format!("NetworkPolicy {} 阻断了 {workload} 到 {service} 的访问", name.name),
+        format!("NetworkPolicy {} blocks {workload} from reaching {service}", name.name),
+    );
+    let summary = scene.text(
+        format!("{name} 的 {side_zh} 规则只允许 {allowed}，不包括 {workload} 的 Pod（{labels}）；日志显示访问失败：{}。", logs::said(call.line)),
+        format!("The {side_en} rules of {name} allow {allowed}, which leaves out the Pods of {workload} ({labels}); the log shows the failing call: {}.", logs::said(call.line)),
+    );
+    let confidence = if call.failure == Failure::Timeout { Confidence::High } else { Confidence::Medium };
+    let pairs = allowed.split(", ").next().unwrap_or_default().replace('=', ": ");
+    Finding::new("network_policy_blocks_traffic", Depth::Root, &named(&caller.object), &name, headline)
+        .summary(summary)
+        .confidence(confidence)
+        .cite([
+            scene.quote(&call.log.reference, call.line),
+            scene.quote_any(&policy.reference, &[&pairs, "policyTypes", &name.name]),
+        ])
+        .touches([workload.clone(), service.clone()])
+        .related(
+            service.clone(),
+            scene.text("被访问的 Service", "the Service that is called"),
+            crate::playbook::describe::state(scene, service).unwrap_or_default(),
+        )
+        .ruled_out(
+            scene.text("被访问的 Service 没有可用后端", "a called Service without backends"),
+            scene.text(format!("{service} 有 Ready 的 Pod"), format!("{service} has Ready Pods")),
+        )
+        .steps([
+            look(
+                scene.text("查看该 NetworkPolicy", "Read the policy"),
+                kubectl(&name.namespace, &format!("describe networkpolicy {}", name.name)),
+            ),
+            look(
+                scene.text("查看调用方 Pod 的标签", "Read the caller's labels"),
+                kubectl(&workload.namespace, "get pods --show-labels"),
+            ),
+            change(
+                scene.text(
+                    format!("在 {} 中放行 {workload}，或给它的 Pod 加上被允许的标签", name.name),
+                    format!("Allow {workload} in {}, or give its Pods a label that is allowed", name.name),
+                ),
+                scene.text("修改后确认日志中的超时消失", "Then see that the time-outs are gone from the log"),
+                Some(kubectl(&name.namespace, &format!("edit networkpolicy {}", name.name))),
+            ),
+        ])
+}
+
+fn no_dns(scene: &Scene<'_>, policies: &[Seen<NetworkPolicy>], caller: &Seen<Pod>, call: &Call<'_>) -> Option<Finding> {
+    let applying: Vec<&Seen<NetworkPolicy>> =
+        policies.iter().filter(|policy| applies(&policy.object, Way::Out, &caller.object)).collect();
+    let opens = |policy: &&&Seen<NetworkPolicy>| {
+        let rules = policy.object.spec.as_ref().and_then(|spec| spec.egress.as_deref()).unwrap_or(&[]);
+        rules.iter().any(|rule| port_allowed(rule.ports.as_deref(), Some(DNS), &caller.object))
+    };
+    if applying.is_empty() || applying.iter().any(|policy| opens(&policy)) {
+        return None;
+    }
+    let policy = applying.first()?;
+    let name = named(&policy.object);
+    let workload = scene.workload(&caller.object);
+    let headline = scene.text(
+        format!("NetworkPolicy {} 未放行 DNS（端口 53），{workload} 无法解析域名", name.name),
+        format!("NetworkPolicy {} does not allow DNS (port 53), so {workload} resolves no name", name.name),
+    );
+    Some(
+        Finding::new("network_policy_blocks_dns", Depth::Root, &named(&caller.object), &name, headline)
+            .cite([
+                scene.quote(&call.log.reference, call.line),
+                scene.quote_any(&policy.reference, &["- Egress", &name.name]),
+            ])
+            .touches([workload])
+            .steps([
+                look(
+                    scene.text("查看该 NetworkPolicy", "Read the policy"),
+                    kubectl(&name.namespace, &format!("describe networkpolicy {}", name.name)),
+                ),
+                change(
+                    scene.text(
+                        "在 egress 中放行到 kube-system 的 53 端口（UDP 与 TCP）",
+                        "Allow port 53 (UDP and TCP) to kube-system in egress",
+                    ),
+                    "",
+                    Some(kubectl(&name.namespace, &format!("edit networkpolicy {}", name.name))),
+                ),
+            ]),
+    )
+}
+
+/// The policy that keeps `peer` from `pod`: policies add up, so only when none of those that apply allows it.
+///
+/// Of several, one with rules is named before one that denies everything: somebody meant to allow, and forgot.
+fn denying<'p>(
+    scene: &Scene<'_>,
+    policies: &'p [Seen<NetworkPolicy>],
+    way: Way,
+    pod: &Pod,
+    peer: &Pod,
+    port: Option<i32>,
+) -> Option<&'p Seen<NetworkPolicy>> {
+    let applying: Vec<&Seen<NetworkPolicy>> =
+        policies.iter().filter(|policy| applies(&policy.object, way, pod)).collect();
+    let backend = if way == Way::In { pod } else { peer };
+    if applying.iter().any(|policy| allows(scene, &policy.object, way, peer, port, backend)) {
+        return None;
+    }
+    applying.into_iter().max_by_key(|policy| !peers(&policy.object, way).is_empty())
+}
+
+fn applies(policy: &NetworkPolicy, way: Way, pod: &Pod) -> bool {
+    let Some(spec) = &policy.spec else { return false };
+    let types = spec.policy_types.as_deref().unwrap_or(&[]);
+    let looks = match way {
+        Way::In => types.is_empty() || types.iter().any(|kind| kind == "Ingress"),
+        Way::Out => types.iter().any(|kind| kind == "Egress") || (types.is_empty() && spec.egress.is_some()),
+    };
+    let selects =
+        spec.pod_selector.as_ref().is_none_or(|wanted| selector::selects(wanted, pod.metadata.labels.as_ref()));
+    looks && selects && policy.metadata.namespace == pod.metadata.namespace
+}
+
+/// The peers and ports of one rule; no peers at all means everybody.
+type Rule<'p> = (Option<&'p [NetworkPolicyPeer]>, Option<&'p [NetworkPolicyPort]>);
+
+fn peers(policy: &NetworkPolicy, way: Way) -> Vec<Rule<'_>> {
+    let Some(spec) = &policy.spec else { return Vec::new() };
+    match way {
+        Way::In => spec.ingress.iter().flatten().map(|rule| (rule.from.as_deref(), rule.ports.as_deref())).collect(),
+        Way::Out => spec.egress.iter().flatten().map(|rule| (rule.to.as_deref(), rule.ports.as_deref())).collect(),
+    }
+}
+
+fn allows(scene: &Scene<'_>, policy: &NetworkPolicy, way: Way, peer: &Pod, port: Option<i32>, backend: &Pod) -> bool {
+    peers(policy, way).into_iter().any(|(from, ports)| {
+        let everybody = from.is_none_or(<[NetworkPolicyPeer]>::is_empty);
+        let means = |rule: &NetworkPolicyPeer| means_pod(scene, policy, rule, peer);
+        (everybody || from.into_iter().flatten().any(means)) && port_allowed(ports, port, backend)
+    })
+}
+
+fn means_pod(scene: &Scene<'_>, policy: &NetworkPolicy, rule: &NetworkPolicyPeer, pod: &Pod) -> bool {
+    if let Some(block) = &rule.ip_block {
+        let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).unwrap_or_default();
+        let outside = block.except.iter().flatten().any(|except| in_block(except, address));
+        return in_block(&block.cidr, address) && !outside;
+    }
+    let namespace = match &rule.namespace_selector {
+        None => policy.metadata.namespace == pod.metadata.namespace,
+        Some(wanted) => {
+            let name = pod.metadata.namespace.clone().unwrap_or_default();
+            let found = scene.facts.get::<Namespace>("", &name);
+            let mut labels = found.and_then(|found| found.object.metadata.labels).unwrap_or_default();
+            labels.insert("kubernetes.io/metadata.name".to_owned(), name);
+            selector::selects(wanted, Some(&labels))
+        }
+    };
+    let labels = pod.metadata.labels.as_ref();
+    namespace && rule.pod_selector.as_ref().is_none_or(|wanted| selector::selects(wanted, labels))
+}
+
+/// Whether an IPv4 address lies in a block such as `10.0.0.0/8`; anything else is taken as outside.
+fn in_block(block: &str, address: &str) -> bool {
+    let Some((base, bits)) = block.split_once('/') else { return false };
+    let parsed = (base.parse::<std::net::Ipv4Addr>(), address.parse::<std::net::Ipv4Addr>(), bits.parse::<u32>());
+    let (Ok(base), Ok(address), Ok(bits @ 0..=32)) = parsed else { return false };
+    let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+    u32::from(base) & mask == u32::from(address) & mask
+}
+
+fn port_allowed(ports: Option<&[NetworkPolicyPort]>, port: Option<i32>, pod: &Pod) -> bool {
+    let Some(ports) = ports.filter(|ports| !ports.is_empty()) else { return true };
+    let Some(port) = port else { return true };
+    ports.iter().any(|rule| match &rule.port {
+        None => true,
+        Some(IntOrString::Int(first)) => (*first..=rule.end_port.unwrap_or(*first)).contains(&port),
+        Some(IntOrString::String(name)) => named_port(pod, name) == Some(port),
+    })
+}
+
+fn target_port(service: &k8s_openapi::api::core::v1::Service, backend: &Pod) -> Option<i32> {
+    let port = service.spec.as_ref()?.ports.as_ref()?.first()?;
+    match &port.target_port {
+        Some(IntOrString::Int(number)) => Some(*number),
+        Some(IntOrString::String(name)) => named_port(backend, name),
+        None => Some(port.port),
+    }
+}
+
+fn named_port(pod: &Pod, name: &str) -> Option<i32> {
+    let views = pods::containers(pod);
+    let mut ports = views.iter().flat_map(|view| view.spec.ports.iter().flatten());
+    ports.find(|port| port.name.as_deref() == Some(name)).map(|port| port.container_port)
+}
+
+fn own_labels(pod: &Pod) -> String {
+    let labels = pod.metadata.labels.iter().flatten();
+    let own = labels.filter(|(key, _)| !key.contains("hash") && !key.contains('/'));
+    own.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+fn allowed_in_words(policy: &NetworkPolicy, way: Way) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for peer in peers(policy, way).into_iter().flat_map(|(from, _)| from.unwrap_or(&[])) {
+        let pairs = [&peer.pod_selector, &peer.namespace_selector].into_iter().flatten();
+        words.extend(
+            pairs.flat_map(|wanted| wanted.match_labels.iter().flatten()).map(|(key, value)| format!("{key}={value}")),
+        );
+        words.extend(peer.ip_block.as_ref().map(|block| block.cidr.clone()));
+    }
+    words.dedup();
+    words.join(", ")
+}

@@ -1,0 +1,183 @@
+//! Deployments whose rollout hangs: the new version against the one that still serves.
+
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, ReplicaSet};
+use k8s_openapi::api::core::v1::PodSpec;
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::logs;
+use crate::playbook::pods;
+use crate::playbook::scene::{Scene, named};
+use crate::report::Confidence;
+
+const REVISION: &str = "deployment.kubernetes.io/revision";
+
+/// Findings about rollouts that do not progress.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    scene.deployments.iter().filter_map(|deployment| stuck(scene, deployment)).collect()
+}
+
+/// The image a container of a Deployment had in the revision before, when that ReplicaSet is still there.
+#[must_use]
+pub fn image_before(scene: &Scene<'_>, workload: &ObjectRef, container: &str) -> Option<String> {
+    let mut sets = sets_of(scene, workload);
+    sets.sort_by_key(|set| std::cmp::Reverse(revision(&set.object)));
+    let before = sets.get(1)?;
+    image(before.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?, container)
+}
+
+fn stuck(scene: &Scene<'_>, deployment: &Seen<Deployment>) -> Option<Finding> {
+    let name = named(&deployment.object);
+    let spec = deployment.object.spec.as_ref()?;
+    let status = deployment.object.status.as_ref()?;
+    let wanted = spec.replicas.unwrap_or(1);
+    let conditions = status.conditions.as_deref().unwrap_or(&[]);
+    let late = conditions.iter().find(|condition| {
+        condition.type_ == "Progressing" && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
+    });
+    let complete = status.updated_replicas.unwrap_or(0) >= wanted && status.available_replicas.unwrap_or(0) >= wanted;
+    if spec.paused == Some(true) && status.updated_replicas.unwrap_or(0) < wanted {
+        return Some(paused(scene, deployment, &name));
+    }
+    if complete || wanted == 0 {
+        return None;
+    }
+    let mut sets = sets_of(scene, &name);
+    sets.sort_by_key(|set| std::cmp::Reverse(revision(&set.object)));
+    let older = sets.iter().skip(1).find(|set| set.object.status.as_ref().is_some_and(|status| status.replicas > 0));
+    match (late, older, sets.first()) {
+        (Some(late), Some(old), Some(new)) => Some(new_version_fails(scene, deployment, late, new, old)),
+        (late, ..) => Some(unavailable(scene, deployment, &name, late)),
+    }
+}
+
+fn new_version_fails(
+    scene: &Scene<'_>,
+    deployment: &Seen<Deployment>,
+    late: &DeploymentCondition,
+    new: &Seen<ReplicaSet>,
+    old: &Seen<ReplicaSet>,
+) -> Finding {
+    let name = named(&deployment.object);
+    let (now, before) = (images(&new.object), images(&old.object));
+    let changed = if now == before {
+        scene.text("镜像未变，改动在其他字段", "same images, other fields changed")
+    } else {
+        format!("{before} -> {now}")
+    };
+    let old_ready = old.object.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
+    let new_pods = scene.pods_of(&named(&new.object));
+    let unready = new_pods.iter().filter(|pod| !pods::is_ready(&pod.object)).count();
+    let culprit = new_pods.iter().filter(|pod| !pods::is_ready(&pod.object)).find_map(|pod| {
+        pods::containers(&pod.object).into_iter().find_map(|view| scene.culprit(&named(&pod.object), view.name()))
+    });
+    let said = culprit.as_ref().map(|(line, _)| logs::said(line));
+    let why_zh = said.as_ref().map_or_else(String::new, |said| format!("，新版本日志：{said}"));
+    let why_en = said.as_ref().map_or_else(String::new, |said| format!("; the new version's log: {said}"));
+    let headline = scene.text(
+        format!("{name} 发布卡住（ProgressDeadlineExceeded）：新版本 {now} 无法 Ready{why_zh}"),
+        format!("{name}: rollout stuck (ProgressDeadlineExceeded), new version {now} does not become Ready{why_en}"),
+    );
+    let summary = scene.text(
+        format!("{name} 的新 ReplicaSet {} 超过 progressDeadlineSeconds 仍未就绪（{unready} 个 Pod 未 Ready；{changed}），旧版本仍有 {old_ready} 个副本在服务{why_zh}。", named(&new.object).name),
+        format!("New ReplicaSet {} of {name} passed its progress deadline ({unready} Pods not Ready; {changed}); {old_ready} replicas of the old version still serve{why_en}.", named(&new.object).name),
+    );
+    Finding::new("rollout_stuck_new_version_not_ready", Depth::Mechanism, &name, &name, headline)
+        .summary(summary)
+        .cite([
+            scene.quote_any(
+                &deployment.reference,
+                &["reason: ProgressDeadlineExceeded", late.message.as_deref().unwrap_or_default()],
+            ),
+            scene.quote(&deployment.reference, &format!("image: {}", now.split(", ").next().unwrap_or_default())),
+            culprit.and_then(|(_, citation)| citation),
+        ])
+        .touches(new_pods.iter().map(|pod| named(&pod.object)))
+        .related(
+            named(&old.object),
+            scene.text("仍在服务的旧版本", "the old version that still serves"),
+            scene.text(format!("{before}，{old_ready} 个副本就绪"), format!("{before}, {old_ready} replicas ready")),
+        )
+        .steps([
+            look(
+                scene.text("查看发布状态", "See the state of the rollout"),
+                kubectl(&name.namespace, &format!("rollout status {} --timeout=5s", slash(&name))),
+            ),
+            look(
+                scene.text("对比两个版本", "Compare the revisions"),
+                kubectl(&name.namespace, &format!("rollout history {}", slash(&name))),
+            ),
+            change(
+                scene.text(format!("回滚到仍可用的版本 {before}"), format!("Go back to {before}, which still serves")),
+                scene.text("修复新版本后再重新发布", "Release again once the new version is repaired"),
+                Some(kubectl(&name.namespace, &format!("rollout undo {}", slash(&name)))),
+            ),
+        ])
+}
+
+fn unavailable(
+    scene: &Scene<'_>,
+    deployment: &Seen<Deployment>,
+    name: &ObjectRef,
+    late: Option<&DeploymentCondition>,
+) -> Finding {
+    let status = deployment.object.status.as_ref();
+    let wanted = deployment.object.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let ready = status.and_then(|status| status.ready_replicas).unwrap_or(0);
+    let reason = late.and_then(|late| late.reason.as_deref()).unwrap_or("MinimumReplicasUnavailable");
+    let headline = scene.text(
+        format!("{name} 只有 {ready}/{wanted} 个副本就绪（{reason}）"),
+        format!("{name} has only {ready} of {wanted} replicas ready ({reason})"),
+    );
+    Finding::new("deployment_unavailable", Depth::Symptom, name, name, headline)
+        .confidence(Confidence::Medium)
+        .cite([scene.quote_any(&deployment.reference, &[&format!("reason: {reason}")])])
+        .steps([look(
+            scene.text("查看它的 Pod", "Look at its Pods"),
+            kubectl(&name.namespace, &format!("describe {}", slash(name))),
+        )])
+}
+
+fn paused(scene: &Scene<'_>, deployment: &Seen<Deployment>, name: &ObjectRef) -> Finding {
+    let headline = scene.text(
+        format!("{name} 的发布被暂停（spec.paused=true），新版本不会继续推出"),
+        format!("{name}: its rollout is paused (spec.paused=true), so the new version does not go out"),
+    );
+    Finding::new("rollout_paused", Depth::Mechanism, name, name, headline)
+        .cite([scene.quote(&deployment.reference, "paused: true")])
+        .unresolved(scene.text("发布是否被有意暂停?", "Was the rollout paused on purpose?"))
+        .steps([
+            look(
+                scene.text("查看发布历史", "Read the rollout's history"),
+                kubectl(&name.namespace, &format!("rollout history {}", slash(name))),
+            ),
+            change(
+                scene.text("继续发布", "Resume the rollout"),
+                "",
+                Some(kubectl(&name.namespace, &format!("rollout resume {}", slash(name)))),
+            ),
+        ])
+}
+
+fn sets_of<'s>(scene: &'s Scene<'_>, deployment: &ObjectRef) -> Vec<&'s Seen<ReplicaSet>> {
+    scene.replica_sets.iter().filter(|set| scene.owner(&set.object.metadata).as_ref() == Some(deployment)).collect()
+}
+
+fn revision(set: &ReplicaSet) -> i64 {
+    let text = set.metadata.annotations.as_ref().and_then(|annotations| annotations.get(REVISION));
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn images(set: &ReplicaSet) -> String {
+    let spec = set.spec.as_ref().and_then(|spec| spec.template.as_ref()).and_then(|template| template.spec.as_ref());
+    let all =
+        spec.map(|spec| spec.containers.iter().filter_map(|container| container.image.clone()).collect::<Vec<_>>());
+    all.unwrap_or_default().join(", ")
+}
+
+fn image(spec: &PodSpec, container: &str) -> Option<String> {
+    let init = spec.init_containers.iter().flatten();
+    spec.containers.iter().chain(init).find(|known| known.name == container)?.image.clone()
+}

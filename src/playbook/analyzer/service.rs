@@ -1,0 +1,285 @@
+//! Services nobody answers: selectors that match nothing, Pods that are not ready, ports that do not exist.
+
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::alert::ObjectRef;
+use crate::playbook::describe;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::logs;
+use crate::playbook::pods;
+use crate::playbook::scene::{Scene, named, service_selector};
+use crate::playbook::selector::LabelMap;
+use crate::report::Confidence;
+
+/// Findings about Services.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    scene.services.iter().filter_map(|service| unanswered(scene, service)).collect()
+}
+
+fn unanswered(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
+    let wanted = service_selector(&service.object)?;
+    let name = named(&service.object);
+    let backends = scene.backends(&service.object);
+    let live: Vec<&&Seen<Pod>> = backends.iter().filter(|pod| !pods::is_finished(&pod.object)).collect();
+    if live.is_empty() {
+        return scaled_to_zero(scene, service, &name, wanted)
+            .or_else(|| selects_nothing(scene, service, &name, wanted));
+    }
+    if live.iter().any(|pod| pods::is_ready(&pod.object)) {
+        return wrong_port(scene, service, &name, &live);
+    }
+    Some(none_ready(scene, service, &name, &live))
+}
+
+/// Workloads whose Pods would match, but that are scaled to zero.
+fn scaled_to_zero(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, wanted: &LabelMap) -> Option<Finding> {
+    let asleep = scene.deployments.iter().find(|deployment| {
+        let spec = deployment.object.spec.as_ref();
+        let labels =
+            spec.and_then(|spec| spec.template.metadata.as_ref()).and_then(|metadata| metadata.labels.as_ref());
+        named(&deployment.object).namespace == name.namespace
+            && spec.and_then(|spec| spec.replicas) == Some(0)
+            && crate::playbook::selector::covers(wanted, labels)
+    })?;
+    // Nobody complained about the Service: sleeping workloads are somebody's decision.
+    if !scene.question.targets.contains(name) {
+        return None;
+    }
+    let workload = named(&asleep.object);
+    let headline = scene.text(
+        format!("{name} 没有后端：{workload} 的副本数为 0（scaled to 0）"),
+        format!("{name} has no backend: {workload} is scaled to 0 replicas"),
+    );
+    Some(
+        Finding::new("scaled_to_zero", Depth::Mechanism, name, &workload, headline)
+            .confidence(Confidence::Medium)
+            .cite([scene.quote(&asleep.reference, "replicas: 0"), endpoints_line(scene, service)])
+            .unresolved(
+                scene
+                    .text(format!("{workload} 是否被有意缩容到 0?"), format!("Was {workload} scaled to 0 on purpose?")),
+            )
+            .steps([
+                look(
+                    scene.text("查看工作负载", "Look at the workload"),
+                    kubectl(&workload.namespace, &format!("describe {}", slash(&workload))),
+                ),
+                change(
+                    scene.text("如果不是有意为之，恢复副本数", "If not on purpose, scale it up again"),
+                    scene.text("如果是有意为之，请静默该告警", "If on purpose, silence the alert"),
+                    Some(kubectl(&workload.namespace, &format!("scale {} --replicas=<N>", slash(&workload)))),
+                ),
+            ]),
+    )
+}
+
+fn selects_nothing(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, wanted: &LabelMap) -> Option<Finding> {
+    let known = scene.pods.iter().any(|pod| named(&pod.object).namespace == name.namespace)
+        || scene.facts.listing("Pod", &name.namespace).is_some();
+    if !known {
+        return None;
+    }
+    let selector = in_words(wanted);
+    let Some((pod, differing)) = nearest(scene, name, wanted) else {
+        let headline = scene.text(
+            format!("{name} 没有后端：selector（{selector}）没有匹配到任何 Pod"),
+            format!("{name} has no backend: its selector ({selector}) matches no Pod"),
+        );
+        let finding = Finding::new("service_without_endpoints", Depth::Mechanism, name, name, headline);
+        return Some(
+            finding
+                .confidence(Confidence::Medium)
+                .cite([scene.quote_any(&service.reference, &[&first_pair(wanted)])])
+                .steps([look(
+                    scene.text("查看 Pod 标签", "Read the Pods' labels"),
+                    kubectl(&name.namespace, "get pods --show-labels"),
+                )]),
+        );
+    };
+    let workload = scene.workload(&pod.object);
+    let (keys, have): (Vec<String>, Vec<String>) = differing
+        .iter()
+        .map(|(key, value)| {
+            let actual = pod.object.metadata.labels.as_ref().and_then(|labels| labels.get(*key));
+            (format!("{key}={value}"), actual.map_or_else(|| format!("{key} -"), |actual| format!("{key}={actual}")))
+        })
+        .unzip();
+    let (keys, have) = (keys.join(", "), have.join(", "));
+    let headline = scene.text(
+        format!("{name} 没有后端：selector 要求 {keys}，而 {workload} 的 Pod 标签是 {have}"),
+        format!("{name} has no backend: its selector asks for {keys}, but the Pods of {workload} carry {have}"),
+    );
+    let ready = scene.pods_of(&workload).iter().filter(|pod| pods::is_ready(&pod.object)).count();
+    let summary = scene.text(
+        format!("{name} 的 selector（{selector}）没有匹配到 Pod，endpoints 为空；{workload} 有 {ready} 个 Ready 的 Pod，只是标签 {have} 与 {keys} 不一致。"),
+        format!("The selector of {name} ({selector}) matches no Pod, so it has no endpoints; {workload} has {ready} Ready Pods whose label {have} differs from {keys}."),
+    );
+    let patch = differing.iter().map(|(key, _)| {
+        let actual =
+            pod.object.metadata.labels.as_ref().and_then(|labels| labels.get(*key)).cloned().unwrap_or_default();
+        format!("\"{key}\":\"{actual}\"")
+    });
+    let patch = patch.collect::<Vec<_>>().join(",");
+    let pair = differing.first().map(|(key, value)| format!("{key}: {value}")).unwrap_or_default();
+    let label = have.split(", ").next().unwrap_or_default().to_owned();
+    Some(
+        Finding::new("service_selector_mismatch", Depth::Root, name, name, headline)
+            .summary(summary)
+            .cite([
+                scene.quote_any(&service.reference, &[&pair]),
+                scene.quote_any(&pod.reference, &[&label.replace('=', ": "), &label]),
+                endpoints_line(scene, service),
+            ])
+            .touches([workload.clone()])
+            .related(
+                workload.clone(),
+                scene.text("本应作为后端的工作负载", "the workload that should answer"),
+                describe::state(scene, &workload).unwrap_or_else(|| have.clone()),
+            )
+            .ruled_out(
+                scene.text("后端 Pod 未就绪", "Pods that are not ready"),
+                scene.text(
+                    format!("{workload} 有 {ready} 个 Ready 的 Pod"),
+                    format!("{workload} has {ready} Ready Pods"),
+                ),
+            )
+            .steps([
+                look(
+                    scene.text("对比 selector 与 Pod 标签", "Compare selector and labels"),
+                    kubectl(&name.namespace, "get pods --show-labels"),
+                ),
+                look(
+                    scene.text("确认 endpoints 为空", "See that it has no endpoints"),
+                    kubectl(&name.namespace, &format!("get endpoints {}", name.name)),
+                ),
+                change(
+                    scene.text(
+                        format!("把 Service 的 selector 从 {keys} 改为 {have}"),
+                        format!("Change the selector from {keys} to {have}"),
+                    ),
+                    scene.text(
+                        "或者修正 Pod 模板的标签；改后 endpoints 会立即出现",
+                        "Or correct the Pod template's labels; the endpoints appear at once",
+                    ),
+                    Some(kubectl(
+                        &name.namespace,
+                        &format!("patch service {} -p '{{\"spec\":{{\"selector\":{{{patch}}}}}}}'", name.name),
+                    )),
+                ),
+            ]),
+    )
+}
+
+/// A Pod and the pairs of a selector it does not carry.
+type Near<'s> = (&'s Seen<Pod>, Vec<(&'s String, &'s String)>);
+
+/// The Pod that comes closest to a selector: most pairs right, at least one, and what differs.
+fn nearest<'s>(scene: &'s Scene<'_>, service: &ObjectRef, wanted: &'s LabelMap) -> Option<Near<'s>> {
+    let candidates = scene.pods.iter().filter(|pod| named(&pod.object).namespace == service.namespace);
+    let scored = candidates.filter_map(|pod| {
+        let labels = pod.object.metadata.labels.as_ref()?;
+        let differing: Vec<(&String, &String)> =
+            wanted.iter().filter(|(key, value)| labels.get(*key) != Some(value)).collect();
+        let right = wanted.len() - differing.len();
+        let same_name = scene.workload(&pod.object).name == service.name;
+        let alike = differing
+            .iter()
+            .any(|(key, value)| labels.get(*key).is_some_and(|actual| strsim::jaro_winkler(actual, value) > 0.8));
+        (right > 0 || same_name || alike).then_some(((right, same_name, alike), pod, differing))
+    });
+    scored.max_by_key(|(score, ..)| *score).map(|(_, pod, differing)| (pod, differing))
+}
+
+fn none_ready(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, live: &[&&Seen<Pod>]) -> Finding {
+    let total = live.len();
+    let headline = scene.text(
+        format!("{name} 没有可用后端：selector 匹配的 {total} 个 Pod 都未 Ready"),
+        format!("{name} has no ready backend: none of the {total} Pods it selects is Ready"),
+    );
+    Finding::new("service_backends_not_ready", Depth::Symptom, name, name, headline)
+        .cite([endpoints_line(scene, service)])
+        .touches(live.iter().map(|pod| named(&pod.object)))
+        .steps([look(
+            scene.text("查看后端 Pod", "Look at its Pods"),
+            kubectl(&name.namespace, &format!("get endpoints {}", name.name)),
+        )])
+}
+
+/// A target port that no container offers: by name, or by number where the log says what is really used.
+fn wrong_port(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, live: &[&&Seen<Pod>]) -> Option<Finding> {
+    let ports = service.object.spec.as_ref()?.ports.as_deref()?;
+    let pod = live.iter().find(|pod| pods::is_ready(&pod.object))?;
+    let views = pods::containers(&pod.object);
+    let declared: Vec<_> =
+        views.iter().filter(|view| !view.init).flat_map(|view| view.spec.ports.iter().flatten()).collect();
+    let listening: Vec<i32> = scene
+        .logs(&named(&pod.object), "")
+        .iter()
+        .filter_map(|log| log.lines.as_deref().ok())
+        .flat_map(logs::listening_ports)
+        .collect();
+    let wrong = ports.iter().find_map(|port| match &port.target_port {
+        Some(IntOrString::String(wanted)) => {
+            let known = declared.iter().any(|declared| declared.name.as_deref() == Some(wanted));
+            (!known).then(|| (wanted.clone(), Confidence::High))
+        }
+        target => {
+            let number = match target {
+                Some(IntOrString::Int(number)) => *number,
+                _ => port.port,
+            };
+            let is_declared = declared.iter().any(|declared| declared.container_port == number);
+            let contradicted = !listening.is_empty() && !listening.contains(&number);
+            let sure = if contradicted { Confidence::High } else { Confidence::Medium };
+            (!is_declared && !declared.is_empty() && (contradicted || listening.is_empty()))
+                .then(|| (number.to_string(), sure))
+        }
+    });
+    let (target, confidence) = wrong?;
+    let offered = declared.iter().map(|port| {
+        port.name
+            .as_ref()
+            .map_or_else(|| port.container_port.to_string(), |name| format!("{name}={}", port.container_port))
+    });
+    let offered = offered.collect::<Vec<_>>().join(", ");
+    let headline = scene.text(
+        format!("{name} 的 targetPort {target} 与后端容器端口（{offered}）不一致"),
+        format!("{name} sends to targetPort {target}, but its containers offer {offered}"),
+    );
+    Some(
+        Finding::new("service_port_mismatch", Depth::Root, name, name, headline)
+            .confidence(confidence)
+            .cite([scene.quote(&service.reference, &format!("targetPort: {target}"))])
+            .touches([scene.workload(&pod.object)])
+            .steps([
+                look(
+                    scene.text("查看 Service 端口", "Read the Service's ports"),
+                    kubectl(&name.namespace, &format!("get service {} -o yaml", name.name)),
+                ),
+                change(
+                    scene.text(
+                        format!("把 targetPort 改为容器实际监听的端口（{offered}）"),
+                        format!("Set targetPort to the port the container listens on ({offered})"),
+                    ),
+                    "",
+                    Some(kubectl(&name.namespace, &format!("edit service {}", name.name))),
+                ),
+            ]),
+    )
+}
+
+fn endpoints_line(scene: &Scene<'_>, service: &Seen<Service>) -> Option<crate::report::Citation> {
+    let name = named(&service.object);
+    let reference = scene.facts.listing("Endpoints", &name.namespace)?;
+    scene.quote_line(reference, &[&name.name, "<none>"])
+}
+
+fn in_words(selector: &LabelMap) -> String {
+    selector.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+fn first_pair(selector: &LabelMap) -> String {
+    selector.iter().next().map(|(key, value)| format!("{key}: {value}")).unwrap_or_default()
+}

@@ -1,0 +1,62 @@
+//! What is plainly not well, said without a reason: the last word when no other analyzer knows more.
+
+use crate::playbook::describe;
+use crate::playbook::finding::{Depth, Finding, kubectl, look, slash};
+use crate::playbook::pods;
+use crate::playbook::scene::{Scene, named};
+use crate::report::Confidence;
+
+/// The code of a finding that only repeats what the alert says of a Pod.
+pub const ECHO: &str = "pod_not_ready";
+
+/// Symptoms: Pods that are not Ready, StatefulSets and DaemonSets that miss replicas.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    workloads(scene).into_iter().chain(lonely_pods(scene)).collect()
+}
+
+fn lonely_pods(scene: &Scene<'_>) -> Vec<Finding> {
+    let unwell = scene.pods.iter().filter(|pod| {
+        let known = !pods::phase(&pod.object).is_empty();
+        known && !pods::is_ready(&pod.object) && pods::phase(&pod.object) != "Succeeded"
+    });
+    unwell
+        .map(|pod| {
+            let name = named(&pod.object);
+            let state = describe::state(scene, &name).unwrap_or_default();
+            let headline = scene.text(format!("{name} 未就绪：{state}"), format!("{name} is not Ready: {state}"));
+            Finding::new(ECHO, Depth::Symptom, &name, &scene.workload(&pod.object), headline)
+                .confidence(Confidence::Low)
+                .cite([scene.quote(&pod.reference, &format!("phase: {}", pods::phase(&pod.object)))])
+                .steps([look(
+                    scene.text("查看 Pod", "Look at the Pod"),
+                    kubectl(&name.namespace, &format!("describe {}", slash(&name))),
+                )])
+        })
+        .collect()
+}
+
+fn workloads(scene: &Scene<'_>) -> Vec<Finding> {
+    let stateful = scene.stateful_sets.iter().map(|set| (named(&set.object), set.reference.as_str()));
+    let daemons = scene.daemon_sets.iter().map(|set| (named(&set.object), set.reference.as_str()));
+    stateful
+        .chain(daemons)
+        .filter_map(|(name, reference)| {
+            let (ready, wanted) = describe::replicas(scene, &name).filter(|(ready, wanted)| ready < wanted)?;
+            let headline = scene.text(
+                format!("{name} 只有 {ready}/{wanted} 个副本就绪"),
+                format!("{name} has only {ready} of {wanted} replicas ready"),
+            );
+            let field = format!("readyReplicas: {ready}");
+            Some(
+                Finding::new("workload_unavailable", Depth::Symptom, &name, &name, headline)
+                    .confidence(Confidence::Low)
+                    .cite([scene.quote_any(reference, &[&field, &format!("numberReady: {ready}")])])
+                    .steps([look(
+                        scene.text("查看工作负载", "Look at the workload"),
+                        kubectl(&name.namespace, &format!("describe {}", slash(&name))),
+                    )]),
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,191 @@
+//! From ranked findings to a diagnosis: verdict, headline, causes and everything a card shows around them.
+
+use std::collections::BTreeSet;
+
+use crate::alert::ObjectRef;
+use crate::playbook::analyzer::unready;
+use crate::playbook::describe;
+use crate::playbook::finding::{Depth, Finding, kubectl, look, slash};
+use crate::playbook::health;
+use crate::playbook::pods;
+use crate::playbook::rank::Ranked;
+use crate::playbook::scene::{Scene, named};
+use crate::playbook::scope::{Relevance, Scope};
+use crate::report::{Cause, Diagnosis, Primary, Related, Verdict};
+
+/// How many causes, related objects and steps a report lists: more is not read at night.
+const CAUSES: usize = 3;
+const RELATED: usize = 6;
+const STEPS: usize = 6;
+
+/// Builds the diagnosis; what is not relevant to the question stays out of it.
+#[must_use]
+pub fn conclude(scene: &Scene<'_>, scope: &Scope, ranked: &[Ranked]) -> Diagnosis {
+    let asked: Vec<&Finding> =
+        ranked.iter().filter(|entry| entry.relevance >= Relevance::Touching).map(|entry| &entry.finding).collect();
+    let asked = without_echoes(scene, &asked);
+    let nearby: Vec<&Finding> =
+        ranked.iter().filter(|entry| entry.relevance == Relevance::Neighbour).map(|entry| &entry.finding).collect();
+    match asked.split_first() {
+        Some((top, rest)) => fault(scene, scope, top, rest, &nearby),
+        None => health::without_findings(scene, scope, &nearby),
+    }
+}
+
+/// Drops "the Pod is not Ready" where another finding already says why.
+fn without_echoes<'f>(scene: &Scene<'_>, asked: &[&'f Finding]) -> Vec<&'f Finding> {
+    let told =
+        |echo: &Finding| asked.iter().any(|finding| finding.code != unready::ECHO && same_story(scene, echo, finding));
+    asked.iter().copied().filter(|finding| finding.code != unready::ECHO || !told(finding)).collect()
+}
+
+fn fault(scene: &Scene<'_>, scope: &Scope, top: &Finding, rest: &[&Finding], nearby: &[&Finding]) -> Diagnosis {
+    let verdict = if top.depth == Depth::Symptom { Verdict::Inconclusive } else { Verdict::Fault };
+    let (causes, explained): (Vec<&Finding>, Vec<&Finding>) = rest.iter().copied().partition(|finding| {
+        finding.depth >= Depth::Mechanism && finding.blame != top.blame && !same_story(scene, top, finding)
+    });
+    let listed: Vec<&Finding> = std::iter::once(top).chain(causes.into_iter().take(CAUSES - 1)).collect();
+    let mut diagnosis = Diagnosis {
+        verdict,
+        headline: top.headline.clone(),
+        causes: listed.iter().map(|finding| cause(finding)).collect(),
+        primary: primary(scene, scope, &listed, &explained),
+        related: Vec::new(),
+        impact: impact(scene, top),
+        steps: top.steps.clone(),
+        ruled_out: top.ruled_out.clone(),
+        unresolved: top.unresolved.clone(),
+        data_gaps: top.gaps.clone(),
+    };
+    diagnosis.related = related(scene, &diagnosis.primary.resource, top, &explained, nearby);
+    for finding in listed.iter().skip(1) {
+        let next: Vec<_> =
+            finding.steps.iter().filter(|step| !diagnosis.steps.contains(step)).take(2).cloned().collect();
+        diagnosis.steps.extend(next);
+    }
+    for finding in listed.iter().skip(1).chain(&explained) {
+        diagnosis.unresolved.extend(finding.unresolved.iter().cloned());
+    }
+    diagnosis.steps.truncate(STEPS);
+    diagnosis.ruled_out.extend(health::ruled_out(scene, scope, top));
+    diagnosis.unresolved.dedup();
+    diagnosis
+}
+
+/// Whether two findings tell one story: they show at the same workload, so that the deeper explains the other.
+fn same_story(scene: &Scene<'_>, top: &Finding, other: &Finding) -> bool {
+    let own = |object: &ObjectRef| workload_of(scene, object);
+    let objects = |finding: &Finding| -> BTreeSet<ObjectRef> {
+        [&finding.about, &finding.blame].into_iter().chain(&finding.touches).map(own).collect()
+    };
+    !objects(top).is_disjoint(&objects(other))
+}
+
+fn cause(finding: &Finding) -> Cause {
+    Cause {
+        summary: finding.summary.clone(),
+        code: Some(finding.code.to_owned()),
+        resource: finding.blame.clone(),
+        confidence: finding.confidence,
+        evidence: finding.evidence.clone(),
+    }
+}
+
+/// The object the alert names first, or the one the first cause shows at.
+fn primary(scene: &Scene<'_>, scope: &Scope, listed: &[&Finding], explained: &[&Finding]) -> Primary {
+    let shown = listed.first().map(|finding| finding.about.clone()).unwrap_or_default();
+    let resource = scene.question.targets.first().cloned().unwrap_or(shown);
+    let mut findings: Vec<String> = describe::state(scene, &resource).into_iter().collect();
+    let at_target = |finding: &&&Finding| scope.has(&finding.about) || scope.has(&finding.blame);
+    findings.extend(listed.iter().chain(explained).filter(at_target).map(|finding| finding.summary.clone()));
+    findings.truncate(6);
+    Primary { resource, findings }
+}
+
+/// Objects beside the primary one; what shows at the primary one is said there.
+fn related(
+    scene: &Scene<'_>,
+    primary: &ObjectRef,
+    top: &Finding,
+    explained: &[&Finding],
+    nearby: &[&Finding],
+) -> Vec<Related> {
+    let mut related = top.related.clone();
+    let follows = scene.text("随根本原因出现的现象", "follows from the cause");
+    let beside = scene.text(
+        "同一 Namespace 中的其他异常，与本告警无直接关联",
+        "another fault in the namespace, not tied to this alert",
+    );
+    let entries =
+        explained.iter().map(|finding| (finding, &follows)).chain(nearby.iter().map(|finding| (finding, &beside)));
+    for (finding, why) in entries.filter(|(finding, _)| finding.about != *primary) {
+        let resource = finding.about.clone();
+        match related.iter_mut().find(|known| known.resource == resource) {
+            Some(known) if !known.findings.contains(&finding.summary) => known.findings.push(finding.summary.clone()),
+            Some(_) => {}
+            None => related.push(Related { resource, why: why.clone(), findings: vec![finding.summary.clone()] }),
+        }
+    }
+    related.truncate(RELATED);
+    related
+}
+
+/// Which workloads have too few replicas because of it, and which Services have no one left to answer.
+fn impact(scene: &Scene<'_>, top: &Finding) -> String {
+    let objects = [&top.about, &top.blame].into_iter().chain(&top.touches);
+    let affected: BTreeSet<ObjectRef> = objects.map(|object| workload_of(scene, object)).collect();
+    let mut sentences: Vec<String> = Vec::new();
+    for workload in &affected {
+        if let Some((ready, wanted)) = describe::replicas(scene, workload) {
+            sentences.push(scene.text(
+                format!("{workload}：就绪副本 {ready}/{wanted}"),
+                format!("{workload}: {ready}/{wanted} replicas ready"),
+            ));
+        }
+    }
+    sentences
+        .extend(scene.services.iter().filter_map(|service| service_impact(scene, &named(&service.object), &affected)));
+    if sentences.is_empty() {
+        sentences.extend(describe::state(scene, &top.about).map(|state| format!("{}: {state}", top.about)));
+    }
+    sentences.truncate(5);
+    sentences.join(scene.lang.pick("；", "; "))
+}
+
+fn service_impact(scene: &Scene<'_>, service: &ObjectRef, affected: &BTreeSet<ObjectRef>) -> Option<String> {
+    let found = scene.service(&service.namespace, &service.name)?;
+    let backends = scene.backends(&found.object);
+    let concerned =
+        affected.contains(service) || backends.iter().any(|pod| affected.contains(&scene.workload(&pod.object)));
+    let none_ready = !backends.iter().any(|pod| pods::is_ready(&pod.object));
+    (concerned && none_ready).then(|| {
+        scene.text(
+            format!("{service} 没有可用的后端，访问它的请求会失败"),
+            format!("{service} has no ready backend, so requests to it fail"),
+        )
+    })
+}
+
+/// The workload of a Pod or a ReplicaSet; every other object stands for itself.
+fn workload_of(scene: &Scene<'_>, object: &ObjectRef) -> ObjectRef {
+    match object.kind.as_str() {
+        "Pod" => {
+            let pod = scene.pods.iter().find(|pod| named(&pod.object) == *object);
+            pod.map_or_else(|| object.clone(), |pod| scene.workload(&pod.object))
+        }
+        "ReplicaSet" => {
+            let set = scene.replica_sets.iter().find(|set| named(&set.object) == *object);
+            set.and_then(|set| scene.owner(&set.object.metadata)).unwrap_or_else(|| object.clone())
+        }
+        _ => object.clone(),
+    }
+}
+
+/// The step that looks at an object.
+#[must_use]
+pub fn look_at(scene: &Scene<'_>, object: &ObjectRef) -> crate::report::Step {
+    look(
+        scene.text(format!("查看 {object}"), format!("Look at {object}")),
+        kubectl(&object.namespace, &format!("describe {}", slash(object))),
+    )
+}

@@ -1,0 +1,120 @@
+//! An object's state in one sentence, for the findings of primary and related resources.
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::alert::ObjectRef;
+use crate::playbook::pods;
+use crate::playbook::scene::{Scene, named};
+
+/// What is seen of an object at a glance; `None` when it was not read or its kind has no such sentence.
+#[must_use]
+pub fn state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    match object.kind.as_str() {
+        "Pod" => scene.pods.iter().find(|pod| named(&pod.object) == *object).map(|pod| pod_state(scene, &pod.object)),
+        "Deployment" | "StatefulSet" | "DaemonSet" => replicas(scene, object).map(|(ready, wanted)| {
+            scene.text(
+                format!("期望副本 {wanted}，就绪 {ready}"),
+                format!("{ready} of {wanted} wanted replicas are ready"),
+            )
+        }),
+        "Job" => job_state(scene, object),
+        "Node" => node_state(scene, object),
+        "Service" => service_state(scene, object),
+        "PersistentVolumeClaim" => claim_state(scene, object),
+        "HorizontalPodAutoscaler" => autoscaler_state(scene, object),
+        _ => None,
+    }
+}
+
+/// Ready and wanted replicas of a workload whose object was read.
+#[must_use]
+pub fn replicas(scene: &Scene<'_>, workload: &ObjectRef) -> Option<(i32, i32)> {
+    match workload.kind.as_str() {
+        "Deployment" => {
+            let found = scene.deployments.iter().find(|found| named(&found.object) == *workload)?;
+            let status = found.object.status.as_ref()?;
+            let wanted = found.object.spec.as_ref()?.replicas.unwrap_or(1);
+            Some((status.ready_replicas.unwrap_or(0).min(status.available_replicas.unwrap_or(0)), wanted))
+        }
+        "StatefulSet" => {
+            let found = scene.stateful_sets.iter().find(|found| named(&found.object) == *workload)?;
+            let ready = found.object.status.as_ref()?.ready_replicas.unwrap_or(0);
+            Some((ready, found.object.spec.as_ref()?.replicas.unwrap_or(1)))
+        }
+        "DaemonSet" => {
+            let found = scene.daemon_sets.iter().find(|found| named(&found.object) == *workload)?;
+            let status = found.object.status.as_ref()?;
+            Some((status.number_ready, status.desired_number_scheduled))
+        }
+        _ => None,
+    }
+}
+
+fn pod_state(scene: &Scene<'_>, pod: &Pod) -> String {
+    let views = pods::containers(pod);
+    let main: Vec<_> = views.iter().filter(|view| !view.init).collect();
+    let ready = main.iter().filter(|view| view.ready()).count();
+    let restarts: i32 = views.iter().map(pods::ContainerView::restarts).sum();
+    let phase = pods::phase(pod);
+    let waiting = views.iter().map(pods::ContainerView::waiting_reason).find(|reason| !reason.is_empty());
+    let waiting = waiting.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let node = pods::node_name(pod);
+    let node_zh = node.map_or_else(|| "，尚未调度到 Node".to_owned(), |node| format!("，位于 Node {node}"));
+    let node_en = node.map_or_else(|| ", on no Node yet".to_owned(), |node| format!(", on Node {node}"));
+    let total = main.len();
+    scene.text(
+        format!("phase {phase}{waiting}，{ready}/{total} 个容器就绪，重启 {restarts} 次{node_zh}"),
+        format!("phase {phase}{waiting}, {ready}/{total} containers ready, {restarts} restarts{node_en}"),
+    )
+}
+
+fn job_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    let job = scene.jobs.iter().find(|job| named(&job.object) == *object)?;
+    let status = job.object.status.as_ref()?;
+    let (succeeded, failed) = (status.succeeded.unwrap_or(0), status.failed.unwrap_or(0));
+    Some(scene.text(
+        format!("成功 {succeeded} 个 Pod，失败 {failed} 个 Pod"),
+        format!("{succeeded} Pods succeeded, {failed} failed"),
+    ))
+}
+
+fn node_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    let node = scene.node(&object.name)?;
+    let conditions = node.object.status.as_ref()?.conditions.as_deref().unwrap_or(&[]);
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    let cordoned = node.object.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false);
+    let cordon = if cordoned { scene.text("，已 cordon", ", cordoned") } else { String::new() };
+    Some(format!("Ready={}{cordon}", ready.status))
+}
+
+fn service_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    let service = scene.service(&object.namespace, &object.name)?;
+    crate::playbook::scene::service_selector(&service.object)?;
+    let backends = scene.backends(&service.object);
+    let ready = backends.iter().filter(|pod| pods::is_ready(&pod.object)).count();
+    let total = backends.len();
+    Some(scene.text(
+        format!("selector 匹配 {total} 个 Pod，其中就绪 {ready} 个"),
+        format!("its selector matches {total} Pods, {ready} of them ready"),
+    ))
+}
+
+fn claim_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    let claim = scene.claims.iter().find(|claim| named(&claim.object) == *object)?;
+    let phase = claim.object.status.as_ref()?.phase.clone()?;
+    let class = claim.object.spec.as_ref().and_then(|spec| spec.storage_class_name.clone()).unwrap_or_default();
+    Some(format!("phase {phase}, StorageClass {}", if class.is_empty() { "-" } else { &class }))
+}
+
+fn autoscaler_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    let found = scene.facts.get::<HorizontalPodAutoscaler>(&object.namespace, &object.name)?;
+    let spec = &found.object.spec;
+    let status = found.object.status.as_ref()?;
+    let (current, desired) = (status.current_replicas.unwrap_or(0), status.desired_replicas);
+    Some(format!(
+        "minReplicas {}, maxReplicas {}, current {current}, desired {desired}",
+        spec.min_replicas.unwrap_or(1),
+        spec.max_replicas
+    ))
+}

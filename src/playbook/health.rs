@@ -1,0 +1,199 @@
+//! Health: what may be said when nothing was found, and what was checked on the way to a cause.
+
+use crate::alert::ObjectRef;
+use crate::playbook::describe;
+use crate::playbook::finding::Finding;
+use crate::playbook::logs;
+use crate::playbook::pods;
+use crate::playbook::scene::{Scene, named};
+use crate::playbook::scope::Scope;
+use crate::playbook::{analyzer, conclude};
+use crate::report::{Diagnosis, Primary, Related, RuledOut, Verdict};
+
+/// Parts of names of alerts that fire on measurements: healthy objects do not answer them.
+const MEASURED: [&str; 22] = [
+    "fillingup",
+    "throttl",
+    "latency",
+    "errorrate",
+    "errorratio",
+    "errorbudget",
+    "burn",
+    "filesystem",
+    "overcommit",
+    "clock",
+    "certificate",
+    "expir",
+    "slow",
+    "usage",
+    "utilization",
+    "utilisation",
+    "saturation",
+    "inode",
+    "5xx",
+    "highcpu",
+    "highmemory",
+    "load",
+];
+
+/// The diagnosis when no finding is relevant: healthy when that was really seen, otherwise undecided.
+#[must_use]
+pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -> Diagnosis {
+    let resource = scene.question.targets.first().cloned().unwrap_or_default();
+    let seen = seen_targets(scene, scope);
+    let measured = scene.question.alert_names.iter().any(|name| is_measured(name));
+    let verdict = if seen.is_empty() || measured { Verdict::Inconclusive } else { Verdict::NoFault };
+    let mut findings: Vec<String> = Vec::new();
+    for object in &seen {
+        if let Some(state) = describe::state(scene, object) {
+            findings.push(format!("{object}: {state}"));
+        }
+    }
+    findings.truncate(5);
+    let mut diagnosis = Diagnosis {
+        verdict,
+        headline: headline(scene, verdict, &resource, &seen),
+        primary: Primary { resource: resource.clone(), findings },
+        related: nearby.iter().take(3).map(|finding| neighbour(scene, finding)).collect(),
+        impact: calm_impact(scene, verdict),
+        ruled_out: checks(scene, scope),
+        ..Diagnosis::default()
+    };
+    diagnosis.steps.extend((!resource.name.is_empty()).then(|| conclude::look_at(scene, &resource)));
+    explain_verdict(scene, &mut diagnosis, &resource, measured, seen.is_empty());
+    diagnosis
+}
+
+/// What was checked besides the cause: the Nodes of the affected Pods.
+#[must_use]
+pub fn ruled_out(scene: &Scene<'_>, scope: &Scope, top: &Finding) -> Vec<RuledOut> {
+    if top.blame.kind == "Node" {
+        return Vec::new();
+    }
+    nodes_check(scene, scope).into_iter().collect()
+}
+
+fn is_measured(alert: &str) -> bool {
+    let name = alert.to_ascii_lowercase();
+    MEASURED.iter().any(|part| name.contains(part))
+}
+
+/// Workloads, Nodes, Services and so on that were asked about and read; Pods stand behind their workload.
+fn seen_targets(scene: &Scene<'_>, scope: &Scope) -> Vec<ObjectRef> {
+    let names = scene.facts.names();
+    let mut seen: Vec<ObjectRef> =
+        names.into_iter().filter(|object| scope.has(object) && describe::state(scene, object).is_some()).collect();
+    let rank = |object: &ObjectRef| match object.kind.as_str() {
+        "Deployment" | "StatefulSet" | "DaemonSet" | "Job" | "Node" | "HorizontalPodAutoscaler" => 0,
+        "Service" | "PersistentVolumeClaim" => 1,
+        _ => 2,
+    };
+    seen.sort_by_key(rank);
+    seen
+}
+
+fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[ObjectRef]) -> String {
+    if verdict == Verdict::Inconclusive {
+        return scene.text(
+            format!("现有数据无法判定原因：已读取的对象中没有发现与 {resource} 有关的故障"),
+            format!("Undecided: nothing that could be read of {resource} shows a fault"),
+        );
+    }
+    let best = seen.first().unwrap_or(resource);
+    let state = describe::state(scene, best).unwrap_or_default();
+    scene.text(
+        format!("未发现故障：{best} 当前健康（healthy），{state}；告警很可能已自行恢复"),
+        format!("No fault found: {best} is healthy now ({state}); the alert has probably cleared by itself"),
+    )
+}
+
+fn calm_impact(scene: &Scene<'_>, verdict: Verdict) -> String {
+    match verdict {
+        Verdict::NoFault => scene.text("目前没有看到影响。", "No impact is visible now."),
+        _ => scene.text("影响范围尚不清楚。", "The impact is not known."),
+    }
+}
+
+fn neighbour(scene: &Scene<'_>, finding: &Finding) -> Related {
+    Related {
+        resource: finding.about.clone(),
+        why: scene.text(
+            "同一 Namespace 中的其他异常，与本告警无直接关联",
+            "another fault in the namespace, not tied to this alert",
+        ),
+        findings: vec![finding.summary.clone()],
+    }
+}
+
+fn explain_verdict(scene: &Scene<'_>, diagnosis: &mut Diagnosis, resource: &ObjectRef, measured: bool, unseen: bool) {
+    if unseen && scene.facts.is_missing(resource) {
+        diagnosis.unresolved.push(scene.text(
+            format!("{resource} 已不存在，是否已被有意删除或替换?"),
+            format!("{resource} does not exist any more: was it deleted or replaced on purpose?"),
+        ));
+    } else if unseen {
+        diagnosis.data_gaps.push(scene.text(format!("未能读取 {resource}"), format!("{resource} could not be read")));
+    } else if measured {
+        diagnosis.data_gaps.push(scene.text(
+            "该告警基于监控指标，而指标不在可读取的数据之内；请查看告警规则对应的曲线",
+            "The alert fires on a measurement, and metrics are not among what could be read; look at the rule's graph",
+        ));
+    }
+    if diagnosis.verdict == Verdict::NoFault {
+        diagnosis.unresolved.push(scene.text(
+            "如果告警在下一个评估周期后仍未恢复，请核对告警规则与监控采集是否正常",
+            "If the alert does not clear after the next evaluation, check its rule and the scrape behind it",
+        ));
+    }
+}
+
+/// What a healthy verdict rests on, each only when it was seen.
+fn checks(scene: &Scene<'_>, scope: &Scope) -> Vec<RuledOut> {
+    let pods: Vec<_> = scope.pods(scene).filter(|pod| !pods::is_leaving(&pod.object)).collect();
+    let mut checks: Vec<RuledOut> = Vec::new();
+    if !pods.is_empty() {
+        let ready = pods.iter().filter(|pod| pods::is_ready(&pod.object)).count();
+        let restarts: i32 = pods.iter().flat_map(|pod| pods::containers(&pod.object)).map(|view| view.restarts()).sum();
+        let total = pods.len();
+        checks.push(RuledOut {
+            hypothesis: scene
+                .text("容器崩溃、镜像拉取失败或探针失败", "crashing containers, failing image pulls or probes"),
+            because: scene.text(
+                format!("{total} 个 Pod 中 {ready} 个 Ready，累计重启 {restarts} 次，没有容器处于等待状态"),
+                format!("{ready} of {total} Pods are Ready, {restarts} restarts in all, no container is waiting"),
+            ),
+        });
+    }
+    checks.extend(nodes_check(scene, scope));
+    checks.extend(logs_check(scene, scope));
+    checks
+}
+
+fn nodes_check(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
+    let mut names: Vec<&str> = scope.pods(scene).filter_map(|pod| pods::node_name(&pod.object)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let healthy = |name: &&str| scene.node(name).is_some_and(|node| analyzer::node::troubles(&node.object).is_empty());
+    if names.is_empty() || !names.iter().all(healthy) {
+        return None;
+    }
+    let list = names.join(", ");
+    Some(RuledOut {
+        hypothesis: scene.text("Node 故障", "a failing Node"),
+        because: scene.text(
+            format!("受影响的 Pod 所在的 Node {list} 为 Ready，且没有资源压力"),
+            format!("the Pods run on {list}, Ready and without pressure"),
+        ),
+    })
+}
+
+fn logs_check(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
+    let names: Vec<ObjectRef> = scope.pods(scene).map(|pod| named(&pod.object)).collect();
+    let texts: Vec<&str> =
+        names.iter().flat_map(|pod| scene.logs(pod, "")).filter_map(|log| log.lines.as_deref().ok()).collect();
+    let clean = texts.iter().all(|text| logs::culprit(text).is_none());
+    (!texts.is_empty() && clean).then(|| RuledOut {
+        hypothesis: scene.text("应用自身报错", "errors of the application"),
+        because: scene.text("已读取的日志中没有错误", "the logs that were read hold no error"),
+    })
+}

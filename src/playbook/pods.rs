@@ -1,0 +1,163 @@
+//! Pods: their containers with spec and status side by side, and the few questions every analyzer asks of them.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    Container, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod, PodCondition,
+};
+
+/// A container as the Pod declares it and as the kubelet reports it.
+#[derive(Debug, Clone, Copy)]
+pub struct ContainerView<'a> {
+    /// Its declaration; a status without one is ignored.
+    pub spec: &'a Container,
+    /// What the kubelet says, once it said anything.
+    pub status: Option<&'a ContainerStatus>,
+    /// Whether it runs before the others.
+    pub init: bool,
+}
+
+impl<'a> ContainerView<'a> {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        &self.spec.name
+    }
+
+    /// Its image as declared.
+    #[must_use]
+    pub fn image(&self) -> &'a str {
+        self.spec.image.as_deref().unwrap_or_default()
+    }
+
+    /// Why it waits, when it does.
+    #[must_use]
+    pub fn waiting(&self) -> Option<&'a ContainerStateWaiting> {
+        self.status?.state.as_ref()?.waiting.as_ref()
+    }
+
+    /// The reason it waits, empty when it does not.
+    #[must_use]
+    pub fn waiting_reason(&self) -> &'a str {
+        self.waiting().and_then(|waiting| waiting.reason.as_deref()).unwrap_or_default()
+    }
+
+    /// How its present or last run ended.
+    #[must_use]
+    pub fn ended(&self) -> Option<&'a ContainerStateTerminated> {
+        let status = self.status?;
+        let of = |state: Option<&'a k8s_openapi::api::core::v1::ContainerState>| state?.terminated.as_ref();
+        of(status.state.as_ref()).or_else(|| of(status.last_state.as_ref()))
+    }
+
+    /// Whether it runs now.
+    #[must_use]
+    pub fn running(&self) -> bool {
+        self.status.and_then(|status| status.state.as_ref()).is_some_and(|state| state.running.is_some())
+    }
+
+    /// How often the kubelet restarted it.
+    #[must_use]
+    pub fn restarts(&self) -> i32 {
+        self.status.map_or(0, |status| status.restart_count)
+    }
+
+    /// Whether it passes its readiness probe (or needs none and runs).
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.status.is_some_and(|status| status.ready)
+    }
+
+    /// Whether it keeps failing now: waiting to be restarted, ended badly, or restarted within the last 10 minutes
+    /// for at least the third time. One restart long ago is no failure.
+    #[must_use]
+    pub fn failing(&self, now: Timestamp) -> bool {
+        if self.waiting_reason() == "CrashLoopBackOff" {
+            return true;
+        }
+        let Some(ended) = self.ended() else { return false };
+        if !self.running() {
+            return ended.exit_code != 0 && self.waiting_reason().is_empty();
+        }
+        let recent = ended.finished_at.as_ref().is_none_or(|at| now.as_second() - at.0.as_second() < 600);
+        recent && self.restarts() >= 3
+    }
+}
+
+/// Init containers first, then the others, in order of declaration.
+#[must_use]
+pub fn containers(pod: &Pod) -> Vec<ContainerView<'_>> {
+    let Some(spec) = &pod.spec else { return Vec::new() };
+    let status = pod.status.as_ref();
+    let find = |statuses: Option<&'_ Vec<ContainerStatus>>, name: &str| -> Option<usize> {
+        statuses?.iter().position(|status| status.name == name)
+    };
+    let init_statuses = status.and_then(|status| status.init_container_statuses.as_ref());
+    let statuses = status.and_then(|status| status.container_statuses.as_ref());
+    let init = spec.init_containers.iter().flatten().map(|container| ContainerView {
+        spec: container,
+        status: find(init_statuses, &container.name).and_then(|index| init_statuses?.get(index)),
+        init: true,
+    });
+    let main = spec.containers.iter().map(|container| ContainerView {
+        spec: container,
+        status: find(statuses, &container.name).and_then(|index| statuses?.get(index)),
+        init: false,
+    });
+    init.chain(main).collect()
+}
+
+/// A condition by its type.
+#[must_use]
+pub fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
+    pod.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == kind)
+}
+
+/// The phase, empty when the status was not read.
+#[must_use]
+pub fn phase(pod: &Pod) -> &str {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
+}
+
+/// Whether the Pod serves: its `Ready` condition is true.
+#[must_use]
+pub fn is_ready(pod: &Pod) -> bool {
+    condition(pod, "Ready").is_some_and(|condition| condition.status == "True")
+}
+
+/// Whether the Pod has run to its end, well or badly.
+#[must_use]
+pub fn is_finished(pod: &Pod) -> bool {
+    matches!(phase(pod), "Succeeded" | "Failed")
+}
+
+/// Whether the Pod is being deleted.
+#[must_use]
+pub fn is_leaving(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some()
+}
+
+/// Whether the scheduler has not found a Node yet.
+#[must_use]
+pub fn is_unscheduled(pod: &Pod) -> bool {
+    phase(pod) == "Pending" && node_name(pod).is_none()
+}
+
+/// The Node it runs on.
+#[must_use]
+pub fn node_name(pod: &Pod) -> Option<&str> {
+    pod.spec.as_ref()?.node_name.as_deref().filter(|name| !name.is_empty())
+}
+
+/// Names of the claims its volumes use (for generic ephemeral volumes: the claim made for it).
+#[must_use]
+pub fn claims(pod: &Pod) -> Vec<String> {
+    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or(&[]);
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    volumes
+        .iter()
+        .filter_map(|volume| {
+            let claim = volume.persistent_volume_claim.as_ref().map(|source| source.claim_name.clone());
+            claim.or_else(|| volume.ephemeral.as_ref().map(|_| format!("{name}-{}", volume.name)))
+        })
+        .collect()
+}

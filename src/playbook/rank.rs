@@ -1,0 +1,83 @@
+//! Ranking: causes before the symptoms they explain, what is asked before what merely lies nearby.
+
+use crate::playbook::analyzer::Analyzer;
+use crate::playbook::finding::Finding;
+use crate::playbook::scene::Scene;
+use crate::playbook::scope::{Relevance, Scope};
+use crate::report::Confidence;
+
+/// The most citations a merged finding keeps.
+const CITATIONS: usize = 6;
+
+/// A finding with its place in the order.
+#[derive(Debug, Clone)]
+pub struct Ranked {
+    /// The finding.
+    pub finding: Finding,
+    /// How close it is to what is asked.
+    pub relevance: Relevance,
+    weight: Weight,
+}
+
+/// Compared field by field, the greatest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Weight {
+    asked: Relevance,
+    depth: i32,
+    serves_alert: bool,
+    direct: bool,
+    confidence: Confidence,
+}
+
+/// Merges what several Pods of one workload say alike, then orders: the first finding is the likeliest cause.
+#[must_use]
+pub fn rank(scene: &Scene<'_>, scope: &Scope, found: Vec<(&'static Analyzer, Finding)>) -> Vec<Ranked> {
+    let mut ranked: Vec<Ranked> = Vec::new();
+    for (analyzer, finding) in found {
+        let relevance = scope.relevance(&finding);
+        let weight = weigh(scene, scope, analyzer, &finding, relevance);
+        let same = ranked.iter_mut().find(|known| {
+            known.finding.code == finding.code && known.finding.blame == finding.blame && known.relevance == relevance
+        });
+        match same {
+            Some(known) => merge(&mut known.finding, finding),
+            None => ranked.push(Ranked { finding, relevance, weight }),
+        }
+    }
+    ranked.sort_by_key(|entry| std::cmp::Reverse(entry.weight));
+    ranked
+}
+
+fn weigh(scene: &Scene<'_>, scope: &Scope, analyzer: &Analyzer, finding: &Finding, relevance: Relevance) -> Weight {
+    // Confidence counts for half a level of depth; a mere hypothesis stands below any sure finding of its depth.
+    let sureness = match finding.confidence {
+        Confidence::High => 2,
+        Confidence::Medium => 1,
+        Confidence::Low => -2,
+    };
+    // What a target calls in vain explains the target's own errors, however deep these look.
+    let behind = if scope.behind_a_failing_call(finding) { 4 } else { 0 };
+    Weight {
+        asked: if relevance >= Relevance::Touching { Relevance::Touching } else { relevance },
+        depth: finding.depth as i32 * 2 + sureness + behind,
+        serves_alert: scene.question.alert_names.iter().any(|name| analyzer.alerts.contains(&name.as_str())),
+        direct: relevance == Relevance::Direct,
+        confidence: finding.confidence,
+    }
+}
+
+fn merge(known: &mut Finding, other: Finding) {
+    if other.about != known.about && !known.touches.contains(&other.about) {
+        known.touches.push(other.about);
+    }
+    for object in other.touches {
+        if !known.touches.contains(&object) {
+            known.touches.push(object);
+        }
+    }
+    for citation in other.evidence {
+        if known.evidence.len() < CITATIONS && !known.evidence.contains(&citation) {
+            known.evidence.push(citation);
+        }
+    }
+}

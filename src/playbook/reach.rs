@@ -1,0 +1,182 @@
+//! Reach: which Service a failing call in a log was meant for.
+
+use k8s_openapi::api::core::v1::{Pod, Service};
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::{Seen, SeenLog};
+use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
+use crate::playbook::scene::Scene;
+
+/// How a call failed, as far as its log line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// No answer in time: packets are dropped somewhere.
+    Timeout,
+    /// The other side refuses or resets the connection: nothing listens there.
+    Refused,
+    /// The name does not resolve.
+    Unresolved,
+    /// The other side answers with a server error.
+    ServerError,
+}
+
+/// A failing call found in a log.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    /// The log line.
+    pub line: &'a str,
+    /// The log it stands in.
+    pub log: &'a SeenLog,
+    /// How it failed.
+    pub failure: Failure,
+    /// The hosts the line names, the likeliest destination first.
+    pub hosts: Vec<String>,
+}
+
+static TIMEOUT: Pattern =
+    Pattern::new(r"(?i)i/o timeout|timed? ?out|deadline exceeded|etimedout|no route to host|unreachable");
+static REFUSED: Pattern = Pattern::new(r"(?i)connection refused|econnrefused|connection reset|econnreset");
+static UNRESOLVED: Pattern = Pattern::new(
+    r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|getaddrinfo",
+);
+static SERVER_ERROR: Pattern = Pattern::new(r"(?i)\b(50[0234])\b|bad gateway|service unavailable|gateway time");
+/// A host stands in a URL, before a port, or after a word that announces it.
+static HOST: Pattern = Pattern::new(
+    r#"(?i)://(?:[^/\s@"']*@)?([a-z0-9][a-z0-9.-]*[a-z0-9])|(?:^|["'\s=(@/])([a-z0-9][a-z0-9.-]*[a-z0-9]):\d{1,5}\b|\b(?:lookup|host name|host|enotfound|resolve|exception:|server at)[:\s]+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
+);
+/// The name a resolver did not find.
+static NAME: Pattern = Pattern::new(
+    r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:|resolve(?: host)?:?)\s+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
+);
+
+/// The failing calls of a Pod's logs, one for each destination and way of failing.
+#[must_use]
+pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
+    let name = crate::playbook::scene::named(pod);
+    let mut calls: Vec<Call<'a>> = Vec::new();
+    for log in scene.logs(&name, "") {
+        let Ok(text) = &log.lines else { continue };
+        for line in text.lines().filter(|line| !logs::instructs(line) && logs::is_error(line)) {
+            let Some(failure) = failure(line) else { continue };
+            let hosts = hosts(line);
+            if !hosts.is_empty() && !calls.iter().any(|call| call.failure == failure && call.hosts == hosts) {
+                calls.push(Call { line, log, failure, hosts });
+            }
+        }
+    }
+    calls
+}
+
+/// The Service a call was meant for, when one of its hosts names one.
+#[must_use]
+pub fn service_of<'s>(scene: &'s Scene<'_>, caller: &Pod, call: &Call<'_>) -> Option<&'s Seen<Service>> {
+    let namespace = caller.metadata.namespace.as_deref().unwrap_or_default();
+    call.hosts.iter().find_map(|host| {
+        let mut labels = host.split('.');
+        let (name, rest): (&str, Vec<&str>) = (labels.next()?, labels.collect());
+        let by_name = match rest.as_slice() {
+            [] => scene.service(namespace, name),
+            [other] | [other, "svc", ..] => scene.service(other, name),
+            _ => None,
+        };
+        by_name.or_else(|| scene.services.iter().find(|service| has_address(&service.object, host)))
+    })
+}
+
+/// The Service a name means that did not resolve, when it can only mean one inside the cluster.
+#[must_use]
+pub fn unresolved_service(caller: &Pod, line: &str) -> Option<ObjectRef> {
+    let host = NAME.group(line, 1)?.to_ascii_lowercase();
+    let labels: Vec<&str> = host.split('.').collect();
+    let valid = |label: &&str| label.len() <= 63 && label.starts_with(|c: char| c.is_ascii_lowercase());
+    if !labels.iter().all(valid) {
+        return None;
+    }
+    match labels.as_slice() {
+        [name] => Some(ObjectRef::new("Service", caller.metadata.namespace.clone().unwrap_or_default(), *name)),
+        [name, namespace, "svc", ..] => Some(ObjectRef::new("Service", *namespace, *name)),
+        _ => None,
+    }
+}
+
+fn failure(line: &str) -> Option<Failure> {
+    if UNRESOLVED.hits(line) {
+        return Some(Failure::Unresolved);
+    }
+    if REFUSED.hits(line) {
+        return Some(Failure::Refused);
+    }
+    if TIMEOUT.hits(line) {
+        return Some(Failure::Timeout);
+    }
+    (SERVER_ERROR.hits(line) && line.contains("://")).then_some(Failure::ServerError)
+}
+
+/// Hosts of URLs first, then those with a port, then those a word announces.
+fn hosts(line: &str) -> Vec<String> {
+    let mut hosts: Vec<(usize, String)> = Vec::new();
+    for found in HOST.all(line) {
+        let way = (1..=3).find_map(|group| Some((group, found.get(group)?.as_str().to_ascii_lowercase())));
+        // The resolver that was asked is not the destination.
+        let way =
+            way.filter(|(_, host)| !line.contains(&format!("{host}:53:")) && !line.ends_with(&format!("{host}:53")));
+        hosts.extend(way.filter(|(_, host)| !hosts.iter().any(|(_, known)| known == host)));
+    }
+    hosts.sort_by_key(|(group, _)| *group);
+    hosts.into_iter().map(|(_, host)| host).collect()
+}
+
+fn has_address(service: &Service, host: &str) -> bool {
+    let Some(spec) = &service.spec else { return false };
+    let addresses = spec.cluster_ips.iter().flatten().chain(spec.cluster_ip.as_ref());
+    addresses.chain(spec.external_ips.iter().flatten()).any(|address| address == host && address != "None")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_found_in_the_usual_error_sentences() {
+        let first = |line: &str| hosts(line).into_iter().next();
+        assert_eq!(
+            first("ERROR GET http://feature-store/v1: dial tcp 10.96.71.20:80: i/o timeout").as_deref(),
+            Some("feature-store")
+        );
+        assert_eq!(first("dial tcp: lookup pg-main on 10.96.0.10:53: no such host").as_deref(), Some("pg-main"));
+        assert!(
+            hosts("getaddrinfo ENOTFOUND redis.cache.svc.cluster.local")
+                .contains(&"redis.cache.svc.cluster.local".into())
+        );
+        assert!(hosts("could not translate host name \"db\" to address").contains(&"db".into()));
+        assert!(hosts("connect ECONNREFUSED 10.96.3.4:6379").contains(&"10.96.3.4".into()));
+        assert!(hosts("postgres://app@orders-db:5432/orders: connection refused").contains(&"orders-db".into()));
+    }
+
+    #[test]
+    fn only_names_inside_the_cluster_mean_a_service() {
+        let caller: Pod = serde_json::from_value(serde_json::json!({"metadata": {"name": "p", "namespace": "shop"}}))
+            .unwrap_or_default();
+        let meant = |line: &str| unresolved_service(&caller, line);
+        assert_eq!(
+            meant("lookup pg-main on 10.96.0.10:53: no such host"),
+            Some(ObjectRef::new("Service", "shop", "pg-main"))
+        );
+        assert_eq!(
+            meant("getaddrinfo ENOTFOUND redis.cache.svc.cluster.local"),
+            Some(ObjectRef::new("Service", "cache", "redis"))
+        );
+        assert_eq!(meant("lookup api.example.com: no such host"), None, "a name outside the cluster");
+        assert_eq!(meant("dial tcp: no such host"), None);
+    }
+
+    #[test]
+    fn ways_of_failing_are_told_apart() {
+        assert_eq!(failure("dial tcp 10.0.0.1:80: i/o timeout"), Some(Failure::Timeout));
+        assert_eq!(failure("dial tcp 10.0.0.1:80: connect: connection refused"), Some(Failure::Refused));
+        assert_eq!(failure("lookup db: no such host"), Some(Failure::Unresolved));
+        assert_eq!(failure("GET http://a/x returned 503"), Some(Failure::ServerError));
+        assert_eq!(failure("key 503 not found"), None);
+    }
+}

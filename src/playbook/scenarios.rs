@@ -1,0 +1,305 @@
+//! Every scenario of the repository, diagnosed without a model in both languages, under the rule of its truth.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::alert::{Lang, ObjectRef};
+use crate::playbook::facts::{Facts, SeenEvent, SeenLog, object_ref};
+use crate::playbook::{Question, diagnose, findings};
+use crate::report::{Diagnosis, Verdict};
+use crate::toolbox::evidence::EvidenceLog;
+
+/// Kinds a perfect gather would have listed, so that what is not among the objects is known to be absent.
+const LISTED: [&str; 20] = [
+    "Pod",
+    "Deployment",
+    "ReplicaSet",
+    "StatefulSet",
+    "DaemonSet",
+    "Job",
+    "CronJob",
+    "Service",
+    "Endpoints",
+    "ConfigMap",
+    "Secret",
+    "PersistentVolumeClaim",
+    "PersistentVolume",
+    "StorageClass",
+    "CSIDriver",
+    "Node",
+    "NetworkPolicy",
+    "ServiceAccount",
+    "ResourceQuota",
+    "Ingress",
+];
+
+struct Scenario {
+    name: String,
+    facts: Facts,
+    question: Question,
+    truth: Value,
+    owners: Vec<(ObjectRef, ObjectRef)>,
+}
+
+fn folders() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let mut folders: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.retain(|folder| folder.join("truth.json").exists());
+    folders.sort();
+    folders
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn load(folder: &Path) -> Scenario {
+    let objects = json(&folder.join("objects.json"));
+    let alert = json(&folder.join("alert.json"));
+    let items = objects["items"].as_array().unwrap();
+    let mut facts = Facts::at(newest(&objects).max(newest(&alert)));
+    let log = EvidenceLog::default();
+    let mut owners = Vec::new();
+    let mut events = "# The following events (YAML format) were found:\n".to_owned();
+    for item in items {
+        if item["kind"] == "Event" {
+            events.push_str(&event_text(item));
+            continue;
+        }
+        let mut item = item.clone();
+        item["metadata"].as_object_mut().unwrap().remove("managedFields");
+        let key = object_ref(&item).unwrap();
+        for owner in item["metadata"]["ownerReferences"].as_array().into_iter().flatten() {
+            let owner =
+                ObjectRef::new(owner["kind"].as_str().unwrap(), &key.namespace, owner["name"].as_str().unwrap());
+            owners.push((key.clone(), owner));
+        }
+        let recorded = log.record(
+            log.reserve(),
+            "resources_get",
+            &Value::Null,
+            yaml_serde::to_string(&item).unwrap(),
+            1 << 20,
+            facts.now,
+        );
+        facts.add_evidence(&recorded);
+        facts.add_object(item, &recorded.reference);
+    }
+    let recorded = log.record(log.reserve(), "events_list", &Value::Null, events, 1 << 20, facts.now);
+    facts.add_evidence(&recorded);
+    for item in items.iter().filter(|item| item["kind"] == "Event") {
+        facts.add_event(event(item, &recorded.reference));
+    }
+    for kind in LISTED {
+        let rows: String = items
+            .iter()
+            .filter(|item| item["kind"] == kind)
+            .map(|item| format!("{} {}\n", kind, item["metadata"]["name"]))
+            .collect();
+        let recorded = log.record(log.reserve(), "resources_list", &Value::Null, rows, 1 << 20, facts.now);
+        facts.add_evidence(&recorded);
+        facts.add_listing(kind, "", &recorded.reference);
+    }
+    add_logs(folder, &log, &mut facts);
+    let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+    Scenario { name, facts, question: question(&alert), truth: json(&folder.join("truth.json")), owners }
+}
+
+fn event_text(item: &Value) -> String {
+    let about = &item["involvedObject"];
+    let shown = serde_json::json!([{
+        "InvolvedObject": {"Kind": about["kind"], "Name": about["name"], "apiVersion": about["apiVersion"]},
+        "Message": item["message"], "Namespace": item["metadata"]["namespace"], "Reason": item["reason"], "Type": item["type"],
+    }]);
+    yaml_serde::to_string(&shown).unwrap()
+}
+
+fn event(item: &Value, reference: &str) -> SeenEvent {
+    let about = &item["involvedObject"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let seen = [&item["lastTimestamp"], &item["series"]["lastObservedTime"], &item["eventTime"]];
+    SeenEvent {
+        about: ObjectRef::new(text(&about["kind"]), text(&item["metadata"]["namespace"]), text(&about["name"])),
+        kind: text(&item["type"]),
+        reason: text(&item["reason"]),
+        message: text(&item["message"]),
+        count: item["count"].as_i64().or_else(|| item["series"]["count"].as_i64()).unwrap_or(1),
+        last_seen: seen.iter().find_map(|time| time.as_str()?.parse().ok()),
+        reference: reference.to_owned(),
+    }
+}
+
+fn add_logs(folder: &Path, log: &EvidenceLog, facts: &mut Facts) {
+    let Ok(files) = fs::read_dir(folder.join("logs")) else { return };
+    for file in files {
+        let path = file.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let failed = name.ends_with(".error");
+        let stem = name.trim_end_matches(".error").trim_end_matches(".log");
+        let previous = stem.ends_with(".previous");
+        let mut parts = stem.trim_end_matches(".previous").splitn(3, '_').map(str::to_owned);
+        let recorded = log.record(log.reserve(), "pods_log", &Value::Null, text.clone(), 1 << 20, facts.now);
+        facts.add_evidence(&recorded);
+        facts.add_log(SeenLog {
+            namespace: parts.next().unwrap(),
+            pod: parts.next().unwrap(),
+            container: parts.next().unwrap(),
+            previous,
+            lines: if failed { Err(text) } else { Ok(text) },
+            reference: recorded.reference,
+        });
+    }
+}
+
+fn newest(value: &Value) -> Timestamp {
+    match value {
+        Value::String(text) => text.parse().unwrap_or(Timestamp::UNIX_EPOCH),
+        Value::Array(items) => items.iter().map(newest).max().unwrap_or(Timestamp::UNIX_EPOCH),
+        Value::Object(map) => map.values().map(newest).max().unwrap_or(Timestamp::UNIX_EPOCH),
+        _ => Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn question(alert: &Value) -> Question {
+    const LABELS: [(&str, &str); 9] = [
+        ("deployment", "Deployment"),
+        ("statefulset", "StatefulSet"),
+        ("daemonset", "DaemonSet"),
+        ("horizontalpodautoscaler", "HorizontalPodAutoscaler"),
+        ("persistentvolumeclaim", "PersistentVolumeClaim"),
+        ("job_name", "Job"),
+        ("pod", "Pod"),
+        ("node", "Node"),
+        ("service", "Service"),
+    ];
+    let mut asked = Question::default();
+    for alert in alert["alerts"].as_array().unwrap() {
+        let labels = &alert["labels"];
+        asked.alert_names.push(labels["alertname"].as_str().unwrap().to_owned());
+        let namespace = labels["namespace"].as_str().unwrap_or_default();
+        if let Some((label, kind)) = LABELS.iter().find(|(label, _)| labels[*label].is_string()) {
+            let namespace = if *kind == "Node" { "" } else { namespace };
+            let target = ObjectRef::new(*kind, namespace, labels[*label].as_str().unwrap());
+            if !asked.targets.contains(&target) {
+                asked.targets.push(target);
+            }
+        }
+    }
+    asked
+}
+
+fn plain(text: &str) -> String {
+    text.to_lowercase().chars().filter(|letter| letter.is_alphanumeric()).collect()
+}
+
+fn says(text: &str, alternatives: &str) -> bool {
+    alternatives.split('|').any(|words| plain(text).contains(&plain(words)))
+}
+
+/// What speaks against a diagnosis under the scenario's truth; empty when it is right.
+fn objections(scenario: &Scenario, diagnosis: &Diagnosis) -> Vec<String> {
+    let truth = &scenario.truth;
+    let whole = serde_json::to_string(diagnosis).unwrap();
+    let strings = |key: &str| -> Vec<String> {
+        truth[key].as_array().into_iter().flatten().map(|text| text.as_str().unwrap().to_owned()).collect()
+    };
+    let mut objections: Vec<String> = strings("must_mention")
+        .into_iter()
+        .filter(|words| !says(&whole, words))
+        .map(|words| format!("does not say {words}"))
+        .collect();
+    let acted = serde_json::to_string(&(&diagnosis.headline, &diagnosis.causes, &diagnosis.steps)).unwrap();
+    objections.extend(
+        strings("must_not").into_iter().filter(|words| says(&acted, words)).map(|words| format!("says {words}")),
+    );
+    let (kind, name) = (truth["root_cause_kind"].as_str().unwrap(), truth["root_cause_name"].as_str().unwrap());
+    if kind == "none" {
+        if diagnosis.verdict != Verdict::NoFault {
+            objections.push(format!("false alarm: {:?}", diagnosis.headline));
+        }
+        return objections;
+    }
+    let Some(first) = diagnosis.causes.first() else {
+        objections.push("names no cause".to_owned());
+        return objections;
+    };
+    let right = |object: &ObjectRef| object.kind == kind && object.name == name;
+    let kin = |(child, owner): &(ObjectRef, ObjectRef)| {
+        (child == &first.resource && right(owner)) || (owner == &first.resource && right(child))
+    };
+    if !right(&first.resource) && !scenario.owners.iter().any(kin) {
+        objections.push(format!("blames {} ({:?})", first.resource, first.code));
+    }
+    if diagnosis.verdict != Verdict::Fault {
+        objections.push("gives no verdict of a fault".to_owned());
+    }
+    objections
+}
+
+#[test]
+fn every_scenario_is_right_in_both_languages_without_a_model() {
+    let mut wrong = Vec::new();
+    let folders = folders();
+    assert!(folders.len() >= 18, "the scenarios are missing");
+    for folder in &folders {
+        let scenario = load(folder);
+        for lang in [Lang::Zh, Lang::En] {
+            let diagnosis = diagnose(&scenario.facts, &scenario.question, lang);
+            if std::env::var_os("SHOW").is_some() {
+                println!("## {} {}\n{}", scenario.name, lang.tag(), serde_json::to_string_pretty(&diagnosis).unwrap());
+            }
+            let objections = objections(&scenario, &diagnosis);
+            if !objections.is_empty() {
+                wrong.push(format!("{} {}: {objections:?}", scenario.name, lang.tag()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_cause_names_the_code_of_its_truth() {
+    for folder in folders() {
+        let scenario = load(&folder);
+        let code = scenario.truth["cause_code"].as_str().unwrap().to_owned();
+        let found = diagnose(&scenario.facts, &scenario.question, Lang::En);
+        let first = found.causes.first().and_then(|cause| cause.code.clone());
+        assert_eq!(first.unwrap_or_else(|| "no_fault_found".to_owned()), code, "{}", scenario.name);
+    }
+}
+
+#[test]
+fn every_cause_has_evidence_and_every_step_is_filled_in() {
+    for folder in folders() {
+        let scenario = load(&folder);
+        for lang in [Lang::Zh, Lang::En] {
+            let diagnosis = diagnose(&scenario.facts, &scenario.question, lang);
+            for cause in &diagnosis.causes {
+                assert!(!cause.evidence.is_empty(), "{}: {} has no evidence", scenario.name, cause.summary);
+            }
+            assert!(!diagnosis.headline.is_empty() && !diagnosis.steps.is_empty(), "{}", scenario.name);
+            assert!(!diagnosis.impact.is_empty(), "{}", scenario.name);
+            for step in &diagnosis.steps {
+                assert!(!step.title.is_empty(), "{}", scenario.name);
+                assert!(!step.command.as_deref().is_some_and(str::is_empty), "{}", scenario.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn findings_are_numbered_lines_with_their_evidence() {
+    let scenario = load(&folders()[0]);
+    let found = findings(&scenario.facts, &scenario.question, Lang::En);
+    let line = found.first().unwrap().line(1);
+    assert!(line.starts_with("F1 [E"), "{line}");
+    let codes: BTreeSet<&str> = found.iter().map(|finding| finding.code).collect();
+    assert!(codes.contains("pvc_unbound_provisioner_missing"));
+}

@@ -1,0 +1,260 @@
+//! The scene: the facts of one question as typed objects, with the look-ups that analyzers share.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::Metadata;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+
+use crate::alert::{Lang, ObjectRef};
+use crate::playbook::Question;
+use crate::playbook::facts::{Facts, Seen, SeenEvent, SeenLog};
+use crate::playbook::{logs, selector};
+use crate::report::Citation;
+
+/// The longest quotation, in characters: long enough to decide, short enough to read on a phone.
+const QUOTE: usize = 220;
+
+/// What one diagnosis works on. Objects are typed once, here.
+#[derive(Debug)]
+pub struct Scene<'a> {
+    /// Everything that was read.
+    pub facts: &'a Facts,
+    /// What is asked.
+    pub question: &'a Question,
+    /// The language of every sentence.
+    pub lang: Lang,
+    /// Pods.
+    pub pods: Vec<Seen<Pod>>,
+    /// Deployments.
+    pub deployments: Vec<Seen<Deployment>>,
+    /// ReplicaSets.
+    pub replica_sets: Vec<Seen<ReplicaSet>>,
+    /// StatefulSets.
+    pub stateful_sets: Vec<Seen<StatefulSet>>,
+    /// DaemonSets.
+    pub daemon_sets: Vec<Seen<DaemonSet>>,
+    /// Jobs.
+    pub jobs: Vec<Seen<Job>>,
+    /// Services.
+    pub services: Vec<Seen<Service>>,
+    /// Nodes.
+    pub nodes: Vec<Seen<Node>>,
+    /// PersistentVolumeClaims.
+    pub claims: Vec<Seen<PersistentVolumeClaim>>,
+    workloads: BTreeMap<ObjectRef, ObjectRef>,
+}
+
+impl<'a> Scene<'a> {
+    /// Types the objects and resolves who owns which Pod.
+    #[must_use]
+    pub fn new(facts: &'a Facts, question: &'a Question, lang: Lang) -> Self {
+        let mut scene = Self {
+            facts,
+            question,
+            lang,
+            pods: facts.all(),
+            deployments: facts.all(),
+            replica_sets: facts.all(),
+            stateful_sets: facts.all(),
+            daemon_sets: facts.all(),
+            jobs: facts.all(),
+            services: facts.all(),
+            nodes: facts.all(),
+            claims: facts.all(),
+            workloads: BTreeMap::new(),
+        };
+        scene.workloads = scene.pods.iter().map(|pod| (named(&pod.object), scene.owner_of_pod(&pod.object))).collect();
+        scene
+    }
+
+    /// The one of two texts that is in the reader's language.
+    #[must_use]
+    pub fn text(&self, zh: impl Into<String>, en: impl Into<String>) -> String {
+        self.lang.pick(zh.into(), en.into())
+    }
+
+    /// The workload a Pod belongs to (its Deployment, StatefulSet, DaemonSet or Job), or the Pod itself.
+    #[must_use]
+    pub fn workload(&self, pod: &Pod) -> ObjectRef {
+        let pod = named(pod);
+        self.workloads.get(&pod).cloned().unwrap_or(pod)
+    }
+
+    /// The Pods of a workload.
+    #[must_use]
+    pub fn pods_of(&self, workload: &ObjectRef) -> Vec<&Seen<Pod>> {
+        let owned = |pod: &&Seen<Pod>| {
+            let name = named(&pod.object);
+            self.workloads.get(&name) == Some(workload)
+                || controller(&pod.object.metadata).is_some_and(|owner| {
+                    owner.kind == workload.kind && owner.name == workload.name && name.namespace == workload.namespace
+                })
+        };
+        self.pods.iter().filter(owned).collect()
+    }
+
+    /// The Pods a Service selects; none when it has no selector.
+    #[must_use]
+    pub fn backends(&self, service: &Service) -> Vec<&Seen<Pod>> {
+        let Some(wanted) = service_selector(service) else { return Vec::new() };
+        let namespace = &service.metadata.namespace;
+        self.pods
+            .iter()
+            .filter(|pod| pod.object.metadata.namespace == *namespace)
+            .filter(|pod| selector::covers(wanted, pod.object.metadata.labels.as_ref()))
+            .collect()
+    }
+
+    /// The Service of that name, when it was read.
+    #[must_use]
+    pub fn service(&self, namespace: &str, name: &str) -> Option<&Seen<Service>> {
+        self.services.iter().find(|service| {
+            service.object.metadata.name.as_deref() == Some(name)
+                && service.object.metadata.namespace.as_deref().unwrap_or_default() == namespace
+        })
+    }
+
+    /// The Node of that name, when it was read.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&Seen<Node>> {
+        self.nodes.iter().find(|node| node.object.metadata.name.as_deref() == Some(name))
+    }
+
+    /// The controller of a workload's own object, for example the Deployment of a ReplicaSet.
+    #[must_use]
+    pub fn owner(&self, metadata: &ObjectMeta) -> Option<ObjectRef> {
+        let owner = controller(metadata)?;
+        Some(ObjectRef::new(&owner.kind, metadata.namespace.clone().unwrap_or_default(), &owner.name))
+    }
+
+    /// Events about an object with one of these reasons.
+    #[must_use]
+    pub fn events(&self, about: &ObjectRef, reasons: &[&str]) -> Vec<&'a SeenEvent> {
+        let meant = |event: &&SeenEvent| {
+            event.about.kind == about.kind
+                && event.about.name == about.name
+                && (about.namespace.is_empty() || event.about.namespace == about.namespace)
+        };
+        let events = self.facts.events().iter().filter(meant);
+        events.filter(|event| reasons.contains(&event.reason.as_str())).collect()
+    }
+
+    /// The logs of a container; that of the run before the present one first, since that run is the one that ended.
+    #[must_use]
+    pub fn logs(&self, pod: &ObjectRef, container: &str) -> Vec<&'a SeenLog> {
+        let of_pod = |log: &&SeenLog| log.namespace == pod.namespace && log.pod == pod.name;
+        let mut logs: Vec<&SeenLog> = self
+            .facts
+            .logs()
+            .iter()
+            .filter(of_pod)
+            .filter(|log| log.container.is_empty() || container.is_empty() || log.container == container)
+            .collect();
+        logs.sort_by_key(|log| !log.previous);
+        logs
+    }
+
+    /// The line of a container's log that says why, and its citation.
+    #[must_use]
+    pub fn culprit(&self, pod: &ObjectRef, container: &str) -> Option<(&'a str, Option<Citation>)> {
+        self.logs(pod, container).into_iter().find_map(|log| {
+            let line = logs::culprit(log.lines.as_deref().ok()?)?;
+            Some((line, self.quote(&log.reference, line)))
+        })
+    }
+
+    /// Cites the words when they stand in the evidence; a long text by its beginning, apostrophes as YAML doubles them.
+    #[must_use]
+    pub fn quote(&self, reference: &str, words: &str) -> Option<Citation> {
+        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+        let short = match words.char_indices().nth(QUOTE) {
+            Some((end, _)) => words[..end].rsplit_once(' ').map_or(&words[..end], |(head, _)| head),
+            None => &words,
+        };
+        let piece = short.split(['\'', '"']).max_by_key(|piece| piece.len()).unwrap_or_default().trim();
+        self.facts.cite(reference, short).or_else(|| self.facts.cite(reference, piece))
+    }
+
+    /// Cites the first of several wordings that stands in the evidence.
+    #[must_use]
+    pub fn quote_any(&self, reference: &str, wordings: &[&str]) -> Option<Citation> {
+        wordings.iter().find_map(|words| self.quote(reference, words))
+    }
+
+    /// Cites an event's message.
+    #[must_use]
+    pub fn quote_event(&self, event: &SeenEvent) -> Option<Citation> {
+        self.quote(&event.reference, &event.message)
+    }
+
+    /// Cites the line of a table or a YAML text that has all of these words.
+    #[must_use]
+    pub fn quote_line(&self, reference: &str, words: &[&str]) -> Option<Citation> {
+        let line = self.facts.text(reference)?.lines().find(|line| words.iter().all(|word| line.contains(word)))?;
+        self.quote(reference, line.trim())
+    }
+
+    /// Whole minutes since a moment.
+    #[must_use]
+    pub fn minutes_since(&self, time: Option<&Time>) -> Option<i64> {
+        time.map(|time| (self.facts.now.as_second() - time.0.as_second()).max(0) / 60)
+    }
+
+    /// Names of a kind in a namespace that come close to a name, the closest first.
+    #[must_use]
+    pub fn near_misses(&self, wanted: &ObjectRef) -> Vec<String> {
+        let mut near: Vec<(f64, String)> = self
+            .facts
+            .names()
+            .into_iter()
+            .filter(|other| {
+                other.kind == wanted.kind && other.namespace == wanted.namespace && other.name != wanted.name
+            })
+            .map(|other| (strsim::jaro_winkler(&other.name, &wanted.name), other.name))
+            .filter(|(likeness, _)| *likeness > 0.88)
+            .collect();
+        near.sort_by(|left, right| right.0.total_cmp(&left.0));
+        near.into_iter().map(|(_, name)| name).collect()
+    }
+
+    fn owner_of_pod(&self, pod: &Pod) -> ObjectRef {
+        let Some(owner) = self.owner(&pod.metadata) else { return named(pod) };
+        if owner.kind != "ReplicaSet" {
+            return owner;
+        }
+        let set = self.replica_sets.iter().find(|set| named(&set.object) == owner);
+        if let Some(deployment) = set.and_then(|set| self.owner(&set.object.metadata)) {
+            return deployment;
+        }
+        let hash = pod.metadata.labels.as_ref().and_then(|labels| labels.get("pod-template-hash"));
+        match hash.and_then(|hash| owner.name.strip_suffix(&format!("-{hash}"))) {
+            Some(name) if set.is_none() => ObjectRef::new("Deployment", &owner.namespace, name),
+            _ => owner,
+        }
+    }
+}
+
+/// Kind, namespace and name of a typed object.
+#[must_use]
+pub fn named<K: k8s_openapi::Resource + Metadata<Ty = ObjectMeta>>(object: &K) -> ObjectRef {
+    let metadata = object.metadata();
+    ObjectRef::new(K::KIND, metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+}
+
+/// The owner that manages an object.
+#[must_use]
+pub fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    let owners = metadata.owner_references.as_deref().unwrap_or(&[]);
+    owners.iter().find(|owner| owner.controller == Some(true)).or_else(|| owners.first())
+}
+
+/// A Service's selector, when it selects anything (not for external names).
+#[must_use]
+pub fn service_selector(service: &Service) -> Option<&selector::LabelMap> {
+    let spec = service.spec.as_ref()?;
+    let external = spec.type_.as_deref() == Some("ExternalName");
+    spec.selector.as_ref().filter(|wanted| !wanted.is_empty() && !external)
+}

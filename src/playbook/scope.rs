@@ -1,0 +1,213 @@
+//! Scope: which objects the question is about, so that a fault elsewhere is not taken for its answer.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::networking::v1::Ingress;
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::Finding;
+use crate::playbook::pods;
+use crate::playbook::reach;
+use crate::playbook::scene::{Scene, named};
+
+/// How close a finding is to what is asked, the closest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Relevance {
+    /// Another part of the cluster.
+    Elsewhere,
+    /// The same namespace, nothing more.
+    Neighbour,
+    /// A target suffers from it, or depends on where it shows.
+    Touching,
+    /// It shows at a target, its owner, or something it owns.
+    Direct,
+}
+
+/// The objects the question is about, and those their failing calls reach.
+#[derive(Debug, Default)]
+pub struct Scope {
+    direct: BTreeSet<ObjectRef>,
+    reached: BTreeSet<ObjectRef>,
+    namespaces: BTreeSet<String>,
+}
+
+impl Scope {
+    /// Follows owners up and down from every target, selectors from Services, and failing calls from Pods.
+    #[must_use]
+    pub fn of(scene: &Scene<'_>) -> Self {
+        let mut scope = Self::default();
+        for target in &scene.question.targets {
+            scope.follow(scene, target);
+        }
+        scope.namespaces = scope.direct.iter().map(|object| object.namespace.clone()).collect();
+        scope.namespaces.remove("");
+        scope.follow_calls(scene);
+        scope
+    }
+
+    /// Whether an object is one the question is about.
+    #[must_use]
+    pub fn has(&self, object: &ObjectRef) -> bool {
+        self.direct.contains(object)
+    }
+
+    /// The Pods the question is about.
+    pub fn pods<'s>(&'s self, scene: &'s Scene<'_>) -> impl Iterator<Item = &'s Seen<k8s_openapi::api::core::v1::Pod>> {
+        scene.pods.iter().filter(|pod| self.direct.contains(&named(&pod.object)))
+    }
+
+    /// Whether a finding stands at something a target calls in vain: it then explains the target's own errors.
+    #[must_use]
+    pub fn behind_a_failing_call(&self, finding: &Finding) -> bool {
+        self.reached.contains(&finding.about) && !self.direct.contains(&finding.about)
+    }
+
+    /// How close a finding is. Without any target everything is asked.
+    #[must_use]
+    pub fn relevance(&self, finding: &Finding) -> Relevance {
+        if self.direct.is_empty() || self.direct.contains(&finding.about) || self.direct.contains(&finding.blame) {
+            return Relevance::Direct;
+        }
+        let touching = finding.touches.iter().any(|object| self.direct.contains(object));
+        if touching || self.reached.contains(&finding.about) || self.reached.contains(&finding.blame) {
+            return Relevance::Touching;
+        }
+        if self.namespaces.contains(&finding.about.namespace) { Relevance::Neighbour } else { Relevance::Elsewhere }
+    }
+
+    fn follow(&mut self, scene: &Scene<'_>, target: &ObjectRef) {
+        if !self.direct.insert(target.clone()) {
+            return;
+        }
+        match target.kind.as_str() {
+            "Pod" => self.follow_pod(scene, target),
+            "Service" => self.follow_service(scene, target),
+            "Namespace" => self.direct.extend(inside(scene, &target.name)),
+            "PersistentVolumeClaim" => self.follow_claim(scene, target),
+            "HorizontalPodAutoscaler" => self.follow_autoscaler(scene, target),
+            "Ingress" => self.follow_ingress(scene, target),
+            "CronJob" => self.follow_cron_job(scene, target),
+            "ReplicaSet" | "Deployment" | "StatefulSet" | "DaemonSet" | "Job" => self.follow_workload(scene, target),
+            _ => {}
+        }
+    }
+
+    fn follow_pod(&mut self, scene: &Scene<'_>, target: &ObjectRef) {
+        let pod = scene.pods.iter().find(|pod| named(&pod.object) == *target);
+        let workload = match pod {
+            Some(pod) => scene.workload(&pod.object),
+            // A Pod that is gone still names its workload: the workload's name is the beginning of its own.
+            None => match workloads(scene, &target.namespace)
+                .into_iter()
+                .filter(|workload| target.name.starts_with(&format!("{}-", workload.name)))
+                .max_by_key(|workload| workload.name.len())
+            {
+                Some(workload) => workload,
+                None => return,
+            },
+        };
+        self.follow(scene, &workload);
+    }
+
+    fn follow_workload(&mut self, scene: &Scene<'_>, target: &ObjectRef) {
+        let sets = scene.replica_sets.iter().map(|set| (named(&set.object), scene.owner(&set.object.metadata)));
+        for (set, owner) in sets {
+            if owner.as_ref() == Some(target) {
+                self.direct.insert(set);
+            } else if set == *target
+                && let Some(owner) = owner
+            {
+                self.follow(scene, &owner);
+            }
+        }
+        let job = scene.jobs.iter().find(|job| named(&job.object) == *target);
+        if let Some(cron_job) = job.and_then(|job| scene.owner(&job.object.metadata)) {
+            self.direct.insert(cron_job);
+        }
+        self.direct.extend(scene.pods_of(target).into_iter().map(|pod| named(&pod.object)));
+    }
+
+    fn follow_service(&mut self, scene: &Scene<'_>, target: &ObjectRef) {
+        let service = scene.service(&target.namespace, &target.name);
+        let workloads_behind: BTreeSet<ObjectRef> = service
+            .map(|service| scene.backends(&service.object))
+            .unwrap_or_default()
+            .into_iter()
+            .map(|pod| scene.workload(&pod.object))
+            .collect();
+        // Alerts name a Service after its workload even where no such Service exists, or where it selects nothing.
+        let same_name = workloads(scene, &target.namespace).into_iter().filter(|workload| workload.name == target.name);
+        for workload in same_name.chain(workloads_behind).collect::<BTreeSet<_>>() {
+            self.follow(scene, &workload);
+        }
+    }
+
+    fn follow_claim(&mut self, scene: &Scene<'_>, target: &ObjectRef) {
+        let mounting = |pod: &&Seen<k8s_openapi::api::core::v1::Pod>| {
+            pod.object.metadata.namespace.as_deref() == Some(&target.namespace)
+                && pods::claims(&pod.object).contains(&target.name)
+        };
+        let names: Vec<ObjectRef> = scene.pods.iter().filter(mounting).map(|pod| named(&pod.object)).collect();
+        for pod in names {
+            self.follow(scene, &pod);
+        }
+    }
+
+    fn follow_autoscaler(&mut self, scene: &Scene<'_>, target: &ObjectRef) {
+        let Some(found) = scene.facts.get::<HorizontalPodAutoscaler>(&target.namespace, &target.name) else { return };
+        let scaled = &found.object.spec.scale_target_ref;
+        self.follow(scene, &ObjectRef::new(&scaled.kind, &target.namespace, &scaled.name));
+    }
+
+    fn follow_ingress(&mut self, scene: &Scene<'_>, target: &ObjectRef) {
+        let Some(found) = scene.facts.get::<Ingress>(&target.namespace, &target.name) else { return };
+        for (service, _) in crate::playbook::analyzer::ingress::backends(&found.object) {
+            self.follow(scene, &ObjectRef::new("Service", &target.namespace, service));
+        }
+    }
+
+    fn follow_cron_job(&mut self, scene: &Scene<'_>, target: &ObjectRef) {
+        if scene.facts.get::<CronJob>(&target.namespace, &target.name).is_none() {
+            return;
+        }
+        let owned = scene.jobs.iter().filter(|job| scene.owner(&job.object.metadata).as_ref() == Some(target));
+        let jobs: Vec<ObjectRef> = owned.map(|job| named(&job.object)).collect();
+        for job in jobs {
+            self.follow(scene, &job);
+        }
+    }
+
+    fn follow_calls(&mut self, scene: &Scene<'_>) {
+        let callers: Vec<_> = self.pods(scene).collect();
+        let mut reached = BTreeSet::new();
+        for caller in callers {
+            for call in reach::failing_calls(scene, &caller.object) {
+                let Some(service) = reach::service_of(scene, &caller.object, &call) else { continue };
+                reached.insert(named(&service.object));
+                let mut behind = Self::default();
+                behind.follow_service(scene, &named(&service.object));
+                reached.extend(behind.direct);
+            }
+        }
+        self.reached = reached;
+    }
+}
+
+/// The workloads of a namespace that were read.
+fn workloads(scene: &Scene<'_>, namespace: &str) -> Vec<ObjectRef> {
+    const KINDS: [&str; 4] = ["Deployment", "StatefulSet", "DaemonSet", "Job"];
+    let owners = scene.pods.iter().map(|pod| scene.workload(&pod.object));
+    let read = scene.facts.names().into_iter();
+    read.chain(owners)
+        .filter(|object| object.namespace == namespace && KINDS.contains(&object.kind.as_str()))
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
+}
+
+fn inside(scene: &Scene<'_>, namespace: &str) -> Vec<ObjectRef> {
+    scene.facts.names().into_iter().filter(|object| object.namespace == namespace).collect()
+}

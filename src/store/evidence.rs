@@ -1,0 +1,59 @@
+//! Evidence kept with its incident, so that a person can check a diagnosis long after the objects are gone.
+
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::columns::{Columns, signed, storable, to_json};
+use super::{Store, StoreError, Tx};
+use crate::toolbox::evidence::Evidence;
+
+impl Tx<'_> {
+    pub(super) async fn keep_evidence(&mut self, incident: Uuid, evidence: &[Evidence]) -> Result<(), StoreError> {
+        for (ordinal, piece) in evidence.iter().enumerate() {
+            let query = self
+                .query(
+                    "INSERT INTO evidence (incident_id, ordinal, reference, tool, arguments, text, full_text, taken_at)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                )
+                .bind(incident.to_string())
+                .bind(signed(ordinal))
+                .bind(storable(&piece.reference).into_owned())
+                .bind(storable(&piece.tool).into_owned())
+                .bind(to_json("the arguments of a tool call", &piece.arguments)?)
+                .bind(storable(&piece.text).into_owned())
+                .bind((piece.full != piece.text).then(|| storable(&piece.full).into_owned()))
+                .bind(piece.taken_at.as_millisecond());
+            self.write("keep evidence", query).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// The recorded tool results of an incident, in the order they were taken; none when there are none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn evidence(&self, incident: Uuid) -> Result<Vec<Evidence>, StoreError> {
+        let query = self
+            .query(
+                "SELECT reference, tool, arguments, text, full_text, taken_at FROM evidence
+                 WHERE incident_id = $1 ORDER BY ordinal",
+            )
+            .bind(incident.to_string());
+        self.rows("read evidence", query).await?.iter().map(evidence_of).collect()
+    }
+}
+
+fn evidence_of(row: &AnyRow) -> Result<Evidence, StoreError> {
+    let row = Columns(row);
+    let text = row.text("text")?;
+    Ok(Evidence {
+        reference: row.text("reference")?,
+        tool: row.text("tool")?,
+        arguments: row.json("arguments")?,
+        full: row.optional_text("full_text")?.unwrap_or_else(|| text.clone()),
+        text,
+        taken_at: row.time("taken_at")?,
+    })
+}

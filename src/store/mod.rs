@@ -1,0 +1,180 @@
+//! The store: everything that must survive a crash, and the only place that speaks SQL.
+//!
+//! One SQL text serves SQLite and PostgreSQL; the clauses that lock rows are the only difference.
+//!
+//! Architecture invariant: whoever locks several rows locks the incident first, then its investigation, then its
+//! outbox rows in their order. And nobody outside sees a row: callers get typed values and typed errors.
+
+mod columns;
+mod counts;
+mod error;
+mod evidence;
+mod incidents;
+mod investigations;
+mod open;
+mod outbox;
+mod reading;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::sync::Arc;
+
+use sqlx::any::{Any, AnyArguments, AnyRow};
+use sqlx::{AnyPool, AssertSqlSafe, Transaction};
+
+pub use counts::{ChannelCounts, Counts};
+pub use error::StoreError;
+pub use incidents::{Decision, Delivery, Incident, IncidentState, NewIncident};
+pub use investigations::{Claim, MAX_ATTEMPTS, Retry};
+pub use outbox::{NewNotice, NoticeRole, Outgoing};
+pub use reading::{IncidentDetail, IncidentSummary, Investigation, InvestigationState, NoticeState, OutboxEntry};
+
+use error::Doing;
+
+type Query<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
+
+/// The two databases, and the words that only one of them knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+impl Engine {
+    /// Completes a statement: `{locked}` makes PostgreSQL wait for the rows it reads, `{unclaimed}` makes it skip
+    /// those somebody else holds. SQLite has one writer at a time and needs neither.
+    fn sql(self, text: &'static str) -> AssertSqlSafe<String> {
+        let (locked, unclaimed) = match self {
+            Self::Sqlite => ("", ""),
+            Self::Postgres => ("FOR UPDATE", "FOR UPDATE SKIP LOCKED"),
+        };
+        AssertSqlSafe(text.replace("{locked}", locked).replace("{unclaimed}", unclaimed))
+    }
+}
+
+/// An open store. Cloning shares the connections.
+#[derive(Debug, Clone)]
+pub struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// On SQLite a single connection: writers queue here in order of arrival instead of polling for the file's lock.
+    writer: AnyPool,
+    reader: AnyPool,
+    engine: Engine,
+    /// Declared last, so that the connections go before the guard does.
+    _guard: Option<File>,
+}
+
+impl Store {
+    /// Opens `sqlite:PATH` (created when missing, its directory must exist) or `postgres://…`, and brings its tables
+    /// up to date.
+    ///
+    /// # Errors
+    /// When the file is in use by another process, corrupt, of a newer version or not ours, and when the server
+    /// cannot be reached. Nothing is ever replaced by an empty store.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        open::open(url).await
+    }
+
+    /// Makes sure that a write could begin now.
+    ///
+    /// # Errors
+    /// When the database is locked, full of waiting writers or gone.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        tx.inner.rollback().await.doing("end a transaction")
+    }
+
+    /// Starts a transaction. On SQLite it is the only one: until it ends, every other write waits, up to 5 s.
+    ///
+    /// # Errors
+    /// When the database is busy for longer than that, or gone.
+    pub async fn begin(&self) -> Result<Tx<'_>, StoreError> {
+        let begun = match self.0.engine {
+            // A transaction that reads before it writes is refused at once, busy timeout or not, unless it says so here.
+            Engine::Sqlite => self.0.writer.begin_with("BEGIN IMMEDIATE").await,
+            Engine::Postgres => self.0.writer.begin().await,
+        };
+        Ok(Tx { store: self, inner: begun.doing("begin a transaction")?, failed: false })
+    }
+
+    /// Closes the connections, so that SQLite folds its write-ahead log into the file. Unfinished transactions go first.
+    pub async fn close(&self) {
+        self.0.reader.close().await;
+        self.0.writer.close().await;
+    }
+
+    fn query<'q>(&self, text: &'static str) -> Query<'q> {
+        sqlx::query(self.0.engine.sql(text))
+    }
+
+    async fn write(&self, doing: &'static str, query: Query<'_>) -> Result<u64, StoreError> {
+        Ok(query.execute(&self.0.writer).await.doing(doing)?.rows_affected())
+    }
+
+    /// Runs a writing statement with `RETURNING`. It is read to its end: SQLite commits there, not at the first row.
+    async fn returning(&self, doing: &'static str, query: Query<'_>) -> Result<Option<AnyRow>, StoreError> {
+        Ok(query.fetch_all(&self.0.writer).await.doing(doing)?.pop())
+    }
+
+    async fn rows(&self, doing: &'static str, query: Query<'_>) -> Result<Vec<AnyRow>, StoreError> {
+        query.fetch_all(&self.0.reader).await.doing(doing)
+    }
+
+    async fn row(&self, doing: &'static str, query: Query<'_>) -> Result<Option<AnyRow>, StoreError> {
+        query.fetch_optional(&self.0.reader).await.doing(doing)
+    }
+}
+
+/// A transaction: all of it is kept by [`Tx::commit`], or nothing. Dropping it keeps nothing.
+pub struct Tx<'a> {
+    store: &'a Store,
+    inner: Transaction<'static, Any>,
+    failed: bool,
+}
+
+impl Tx<'_> {
+    /// Makes the transaction durable: after this returns, a crash or a loss of power does not undo it.
+    ///
+    /// # Errors
+    /// When the database cannot, or when a statement had failed before: PostgreSQL would answer such a commit with
+    /// success and keep nothing.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Overlooked);
+        }
+        self.inner.commit().await.doing("commit a transaction")
+    }
+
+    fn query<'q>(&self, text: &'static str) -> Query<'q> {
+        self.store.query(text)
+    }
+
+    async fn write(&mut self, doing: &'static str, query: Query<'_>) -> Result<u64, StoreError> {
+        let done = query.execute(&mut *self.inner).await;
+        self.failed |= done.is_err();
+        Ok(done.doing(doing)?.rows_affected())
+    }
+
+    async fn rows(&mut self, doing: &'static str, query: Query<'_>) -> Result<Vec<AnyRow>, StoreError> {
+        let rows = query.fetch_all(&mut *self.inner).await;
+        self.failed |= rows.is_err();
+        rows.doing(doing)
+    }
+
+    async fn row(&mut self, doing: &'static str, query: Query<'_>) -> Result<Option<AnyRow>, StoreError> {
+        Ok(self.rows(doing, query).await?.pop())
+    }
+}
+
+/// A unique index that refuses a row means that somebody else was first.
+fn conflict_or(error: StoreError) -> StoreError {
+    match &error {
+        StoreError::Database { source: sqlx::Error::Database(refused), .. } if refused.is_unique_violation() => {
+            StoreError::Conflict
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,298 @@
+//! Reading for people: lists of incidents, and one incident with everything about it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+use super::columns::Columns;
+use super::incidents::{delivery_of, incident_of};
+use super::{Delivery, Incident, IncidentState, NoticeRole, Store, StoreError};
+use crate::notify::notice::Notice;
+use crate::report::{EvidenceEntry, Verdict};
+
+/// The newest deliveries an incident is shown with; the count of all is in the incident.
+const SHOWN_DELIVERIES: i64 = 200;
+
+/// One line of a list of incidents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IncidentSummary {
+    /// Its identity.
+    pub id: Uuid,
+    /// 1 the first time this group fired.
+    pub generation: i64,
+    /// Open or resolved.
+    pub state: IncidentState,
+    /// When the first delivery came.
+    pub opened_at: Timestamp,
+    /// When the last delivery came.
+    pub updated_at: Timestamp,
+    /// When it resolved.
+    pub resolved_at: Option<Timestamp>,
+    /// Deliveries that belong to it.
+    pub deliveries: u64,
+    /// The leading alert's name.
+    pub alertname: String,
+    /// Its severity as the sender spells it; empty when it has none.
+    pub severity: String,
+    /// Its namespace; empty when it has none.
+    pub namespace: String,
+    /// Alerts that fire now.
+    pub firing: u64,
+    /// What the diagnosis says, once there is one.
+    pub verdict: Option<Verdict>,
+    /// Its sentence.
+    pub headline: Option<String>,
+}
+
+/// An incident with everything that is known about it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct IncidentDetail {
+    /// The incident, its report included.
+    pub incident: Incident,
+    /// Where its investigation stands; none when none was ever queued.
+    pub investigation: Option<Investigation>,
+    /// The newest 200 deliveries, oldest first.
+    pub deliveries: Vec<Delivery>,
+    /// Its messages, oldest first.
+    pub notices: Vec<OutboxEntry>,
+    /// Its recorded tool results, without their text.
+    pub evidence: Vec<EvidenceEntry>,
+}
+
+/// Where an investigation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InvestigationState {
+    /// It waits for a worker or for its next attempt.
+    Ready,
+    /// A worker holds it.
+    Running,
+    /// It led to a report.
+    Done,
+    /// Its last attempt failed.
+    Dead,
+    /// Its incident resolved before it began.
+    Cancelled,
+}
+
+/// An investigation as people see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Investigation {
+    /// Where it stands.
+    pub state: InvestigationState,
+    /// Attempts begun.
+    pub attempts: u64,
+    /// When it may be claimed next; while it runs, when its lease ends.
+    pub due_at: Timestamp,
+    /// Why the last failed attempt failed.
+    pub last_error: Option<String>,
+    /// When it was done, dead or cancelled.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Where a message stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoticeState {
+    /// It waits: for its time, for the one before it, or for its next attempt.
+    Ready,
+    /// A worker is sending it.
+    Sending,
+    /// The channel accepted it.
+    Sent,
+    /// It was given up.
+    Dead,
+}
+
+/// A message of an incident as people see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OutboxEntry {
+    /// Its identity, the same over all attempts.
+    pub id: Uuid,
+    /// Name of the channel.
+    pub channel: String,
+    /// Which message it is.
+    pub role: NoticeRole,
+    /// Where it stands.
+    pub state: NoticeState,
+    /// Attempts begun.
+    pub attempts: u64,
+    /// When it is due next, while it waits.
+    pub due_at: Timestamp,
+    /// Why the last failed attempt failed.
+    pub last_error: Option<String>,
+    /// When the channel accepted it.
+    pub sent_at: Option<Timestamp>,
+    /// In which form it did.
+    pub form: Option<String>,
+}
+
+impl Store {
+    /// Incidents, newest first, at most `limit`; those older than `before` (time opened and id of the last one seen),
+    /// and of one state only, when asked for.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn incidents(
+        &self,
+        limit: u32,
+        before: Option<(Timestamp, Uuid)>,
+        state: Option<IncidentState>,
+    ) -> Result<Vec<IncidentSummary>, StoreError> {
+        let (time, id) = before.map_or((i64::MAX, String::new()), |(at, id)| (at.as_millisecond(), id.to_string()));
+        let query = self
+            .query(
+                "SELECT id, generation, state, opened_at, updated_at, resolved_at, deliveries, alertname, severity,
+                        namespace, firing, verdict, headline
+                 FROM incident
+                 WHERE (opened_at, id) < ($1, $2) AND ($3 = 'any' OR state = $3)
+                 ORDER BY opened_at DESC, id DESC LIMIT $4",
+            )
+            .bind(time)
+            .bind(id)
+            .bind(state.map_or("any", IncidentState::word))
+            .bind(i64::from(limit));
+        self.rows("list incidents", query).await?.iter().map(summary_of).collect()
+    }
+
+    /// An incident with everything about it; none when there is none of this id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn incident(&self, id: Uuid) -> Result<Option<IncidentDetail>, StoreError> {
+        let Some(incident) = self.incident_row(id).await? else { return Ok(None) };
+        Ok(Some(IncidentDetail {
+            incident,
+            investigation: self.investigation_of(id).await?,
+            deliveries: self.deliveries_of(id).await?,
+            notices: self.notices_of(id).await?,
+            evidence: self.evidence_entries_of(id).await?,
+        }))
+    }
+
+    /// What people were told about an incident, or will be: one notice of each role, in the order they were written.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn told(&self, id: Uuid) -> Result<Vec<Notice>, StoreError> {
+        let query = self
+            .query("SELECT role, notice FROM outbox WHERE incident_id = $1 ORDER BY created_at, id")
+            .bind(id.to_string());
+        let mut roles = Vec::new();
+        let mut told = Vec::new();
+        for row in self.rows("read messages", query).await? {
+            let role = Columns(&row).text("role")?;
+            if !roles.contains(&role) {
+                told.push(Columns(&row).json("notice")?);
+                roles.push(role);
+            }
+        }
+        Ok(told)
+    }
+
+    pub(super) async fn incident_row(&self, id: Uuid) -> Result<Option<Incident>, StoreError> {
+        let query = self
+            .query(
+                "SELECT id, source, group_key_hash, generation, state, opened_at, updated_at, resolved_at, deliveries,
+                        group_json, report
+                 FROM incident WHERE id = $1",
+            )
+            .bind(id.to_string());
+        self.row("read an incident", query).await?.as_ref().map(incident_of).transpose()
+    }
+
+    async fn investigation_of(&self, id: Uuid) -> Result<Option<Investigation>, StoreError> {
+        let query = self
+            .query("SELECT state, attempt, due_at, last_error, ended_at FROM investigation WHERE incident_id = $1")
+            .bind(id.to_string());
+        self.row("read an investigation", query).await?.as_ref().map(investigation_of).transpose()
+    }
+
+    async fn deliveries_of(&self, id: Uuid) -> Result<Vec<Delivery>, StoreError> {
+        let query = self
+            .query(
+                "SELECT id, incident_id, received_at, status, alerts, decision, reason FROM delivery
+                 WHERE incident_id = $1 ORDER BY received_at DESC, id DESC LIMIT $2",
+            )
+            .bind(id.to_string())
+            .bind(SHOWN_DELIVERIES);
+        self.rows("read deliveries", query).await?.iter().rev().map(delivery_of).collect()
+    }
+
+    async fn notices_of(&self, id: Uuid) -> Result<Vec<OutboxEntry>, StoreError> {
+        let query = self
+            .query(
+                "SELECT id, channel, role, state, attempt, due_at, last_error, sent_at, form FROM outbox
+                 WHERE incident_id = $1 ORDER BY created_at, id",
+            )
+            .bind(id.to_string());
+        self.rows("read messages", query).await?.iter().map(outbox_entry_of).collect()
+    }
+
+    async fn evidence_entries_of(&self, id: Uuid) -> Result<Vec<EvidenceEntry>, StoreError> {
+        let query = self
+            .query(
+                "SELECT reference, tool, arguments, octet_length(COALESCE(full_text, text)) AS bytes, taken_at
+                 FROM evidence WHERE incident_id = $1 ORDER BY ordinal",
+            )
+            .bind(id.to_string());
+        self.rows("read evidence", query).await?.iter().map(evidence_entry_of).collect()
+    }
+}
+
+fn summary_of(row: &AnyRow) -> Result<IncidentSummary, StoreError> {
+    let row = Columns(row);
+    Ok(IncidentSummary {
+        id: row.id("id")?,
+        generation: row.get("generation")?,
+        state: row.word("state")?,
+        opened_at: row.time("opened_at")?,
+        updated_at: row.time("updated_at")?,
+        resolved_at: row.optional_time("resolved_at")?,
+        deliveries: row.count("deliveries")?,
+        alertname: row.text("alertname")?,
+        severity: row.text("severity")?,
+        namespace: row.text("namespace")?,
+        firing: row.count("firing")?,
+        verdict: row.optional_text("verdict")?.map(|_| row.word("verdict")).transpose()?,
+        headline: row.optional_text("headline")?,
+    })
+}
+
+fn investigation_of(row: &AnyRow) -> Result<Investigation, StoreError> {
+    let row = Columns(row);
+    Ok(Investigation {
+        state: row.word("state")?,
+        attempts: row.count("attempt")?,
+        due_at: row.time("due_at")?,
+        last_error: row.optional_text("last_error")?,
+        ended_at: row.optional_time("ended_at")?,
+    })
+}
+
+fn outbox_entry_of(row: &AnyRow) -> Result<OutboxEntry, StoreError> {
+    let row = Columns(row);
+    Ok(OutboxEntry {
+        id: row.id("id")?,
+        channel: row.text("channel")?,
+        role: row.word("role")?,
+        state: row.word("state")?,
+        attempts: row.count("attempt")?,
+        due_at: row.time("due_at")?,
+        last_error: row.optional_text("last_error")?,
+        sent_at: row.optional_time("sent_at")?,
+        form: row.optional_text("form")?,
+    })
+}
+
+fn evidence_entry_of(row: &AnyRow) -> Result<EvidenceEntry, StoreError> {
+    let row = Columns(row);
+    Ok(EvidenceEntry {
+        reference: row.text("reference")?,
+        tool: row.text("tool")?,
+        arguments: row.json("arguments")?,
+        bytes: usize::try_from(row.count("bytes")?).unwrap_or(usize::MAX),
+        taken_at: row.time("taken_at")?,
+    })
+}

@@ -1,0 +1,149 @@
+//! Stores to test on, and the smallest alerts, notices and reports that are real.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
+
+use crate::alert::{Alert, AlertGroup, AlertStatus, Labels, Lang, Source};
+use crate::notify::notice::{Notice, NoticeBody};
+use crate::report::Report;
+use crate::store::{NewIncident, NewNotice, NoticeRole, Store, Tx};
+use crate::toolbox::evidence::Evidence;
+
+pub const LEASE: Duration = Duration::from_secs(15);
+pub const EXPIRED: Duration = Duration::ZERO;
+
+/// Runs a test on an empty SQLite file, and in an empty PostgreSQL schema when there is a server.
+pub async fn on_every_engine(test: impl AsyncFn(Store)) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&format!("sqlite:{}/test.db", directory.path().display())).await.unwrap();
+    test(store.clone()).await;
+    store.close().await;
+
+    let Ok(server) = std::env::var("TEST_DATABASE_URL") else { return };
+    let schema = format!("firstlook_{}", Uuid::now_v7().simple());
+    let mut admin = PgConnection::connect(&server).await.unwrap();
+    run(&mut admin, format!("CREATE SCHEMA {schema}")).await;
+    let store =
+        Store::open(&format!("{server}?options=-csearch_path%3D{schema}&application_name={schema}")).await.unwrap();
+    test(store.clone()).await;
+    store.close().await;
+    run(&mut admin, format!("DROP SCHEMA {schema} CASCADE")).await;
+}
+
+async fn run(admin: &mut PgConnection, statement: String) {
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(admin).await.unwrap();
+}
+
+pub fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+/// A moment that has passed whenever the test runs.
+pub fn past() -> Timestamp {
+    at(-1_000_000_000)
+}
+
+pub fn in_an_hour() -> Timestamp {
+    Timestamp::now() + Duration::from_secs(3600)
+}
+
+pub fn group(pods: &[&str]) -> AlertGroup {
+    let labels = |pod: &str| {
+        Labels::from([
+            ("alertname".into(), "KubePodCrashLooping".into()),
+            ("namespace".into(), "payments".into()),
+            ("severity".into(), "critical".into()),
+            ("pod".into(), pod.to_owned()),
+        ])
+    };
+    let alert = |pod: &&str| Alert {
+        status: AlertStatus::Firing,
+        labels: labels(pod),
+        annotations: Labels::from([("summary".into(), "支付服务反复重启".into())]),
+        starts_at: at(0),
+        ends_at: None,
+        generator_url: None,
+        fingerprint: format!("f-{pod}"),
+    };
+    AlertGroup {
+        source: Source::Alertmanager,
+        receiver: "firstlook".into(),
+        group_key: "{}:{alertname=\"KubePodCrashLooping\"}".into(),
+        status: AlertStatus::Firing,
+        group_labels: Labels::new(),
+        common_labels: Labels::new(),
+        common_annotations: Labels::new(),
+        external_url: None,
+        truncated_alerts: 0,
+        notification_reason: None,
+        alerts: pods.iter().map(alert).collect(),
+    }
+}
+
+pub fn notice(incident: Uuid) -> Notice {
+    Notice {
+        incident,
+        opened_at: at(0),
+        group: group(&["api-1"]),
+        body: NoticeBody::Alert { report: None, investigating: true, missing: Vec::new() },
+        lang: Lang::Zh,
+        timezone: "Asia/Shanghai".into(),
+        page_url: None,
+    }
+}
+
+pub fn report() -> Report {
+    Report { headline: "api 因缺少 DATABASE_URL 启动失败".into(), ..Report::default() }
+}
+
+/// One piece that was cut to size, and one with the NUL bytes a crashed program leaves in its log.
+pub fn evidence() -> Vec<Evidence> {
+    let piece = |reference: &str, text: &str, full: &str| Evidence {
+        reference: reference.into(),
+        tool: "pods_log".into(),
+        arguments: json!({"namespace": "payments", "name": "api-1"}),
+        text: text.into(),
+        full: full.into(),
+        taken_at: at(3),
+    };
+    vec![piece("E1", "start", "start and a long rest"), piece("E2", "panic\0\0", "panic\0\0")]
+}
+
+/// Opens an incident of its own group and returns its id.
+pub async fn opened(store: &Store, group_key_hash: &str) -> Uuid {
+    let mut tx = store.begin().await.unwrap();
+    let id = insert(&mut tx, group_key_hash).await;
+    tx.commit().await.unwrap();
+    id
+}
+
+/// Opens an incident in a transaction that goes on.
+pub async fn insert(tx: &mut Tx<'_>, group_key_hash: &str) -> Uuid {
+    let (id, source, group) = (Uuid::now_v7(), Source::Alertmanager, group(&["api-1"]));
+    let generation = tx.last_generation(source, group_key_hash).await.unwrap() + 1;
+    let new = NewIncident { id, source, group_key_hash, generation, opened_at: at(0), group: &group };
+    tx.insert_incident(&new).await.unwrap();
+    id
+}
+
+/// Puts a message into the outbox and returns its id.
+pub async fn queued(store: &Store, incident: Uuid, channel: &str, role: NoticeRole, due: Timestamp) -> Uuid {
+    let mut tx = store.begin().await.unwrap();
+    let notice = notice(incident);
+    let id = tx.enqueue_notice(&NewNotice { incident, channel, role, notice: &notice, due }).await.unwrap();
+    tx.commit().await.unwrap();
+    id
+}
+
+/// Opens an incident whose investigation waits since long ago.
+pub async fn investigable(store: &Store, group_key_hash: &str) -> Uuid {
+    let id = opened(store, group_key_hash).await;
+    let mut tx = store.begin().await.unwrap();
+    assert!(tx.enqueue_investigation(id, past()).await.unwrap());
+    tx.commit().await.unwrap();
+    id
+}

@@ -1,0 +1,147 @@
+//! The queue: nobody gets the same investigation twice, nothing is lost, the past cannot write.
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use super::fixtures::*;
+use crate::store::{Claim, InvestigationState, MAX_ATTEMPTS, NewNotice, NoticeRole, Retry, Store};
+
+async fn claim(store: &Store) -> Option<Claim> {
+    store.claim_investigation("w", LEASE).await.unwrap()
+}
+
+async fn work_all(store: Store, worker: String) -> Vec<Uuid> {
+    let mut done = Vec::new();
+    while let Some(claim) = store.claim_investigation(&worker, LEASE).await.unwrap() {
+        assert!(store.finish_investigation(&claim, &report(), &[], &[]).await.unwrap());
+        done.push(claim.incident.id);
+    }
+    done
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_workers_share_two_hundred_investigations_without_doing_one_twice() {
+    on_every_engine(async |store| {
+        for key in 0..200 {
+            investigable(&store, &key.to_string()).await;
+        }
+        let workers: Vec<_> = (0..8).map(|n| tokio::spawn(work_all(store.clone(), format!("w{n}")))).collect();
+        let mut done = Vec::new();
+        for worker in workers {
+            done.extend(worker.await.unwrap());
+        }
+        assert_eq!((done.len(), done.iter().collect::<HashSet<_>>().len()), (200, 200));
+        assert_eq!(store.next_investigation_due().await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_expired_lease_is_taken_over_and_the_old_holder_is_fenced_off() {
+    on_every_engine(async |store| {
+        let id = investigable(&store, "k").await;
+        let stale = store.claim_investigation("slow", EXPIRED).await.unwrap().unwrap();
+        let fresh = claim(&store).await.unwrap();
+        assert_eq!((fresh.incident.id, fresh.attempt), (id, 2));
+
+        let late = notice(id);
+        let late = NewNotice { incident: id, channel: "c", role: NoticeRole::Second, notice: &late, due: past() };
+        assert!(!store.extend(&stale, LEASE).await.unwrap());
+        assert!(!store.hand_back(&stale).await.unwrap());
+        assert_eq!(store.retry_investigation(&stale, "x", past()).await.unwrap(), Retry::Lost);
+        assert!(!store.finish_investigation(&stale, &report(), &evidence(), &[late]).await.unwrap());
+        let detail = store.incident(id).await.unwrap().unwrap();
+        assert!(detail.incident.report.is_none() && detail.notices.is_empty() && detail.evidence.is_empty());
+
+        assert!(store.finish_investigation(&fresh, &report(), &evidence(), &[]).await.unwrap());
+        assert!(!store.finish_investigation(&fresh, &report(), &evidence(), &[]).await.unwrap(), "done is done");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_renewed_lease_is_not_taken_over() {
+    on_every_engine(async |store| {
+        investigable(&store, "k").await;
+        let held = store.claim_investigation("w", EXPIRED).await.unwrap().unwrap();
+        assert!(store.extend(&held, LEASE).await.unwrap());
+        assert!(claim(&store).await.is_none());
+        assert!(store.next_investigation_due().await.unwrap().unwrap() > jiff::Timestamp::now());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn failures_wait_for_their_time_and_the_last_one_is_kept_as_dead() {
+    on_every_engine(async |store| {
+        let id = investigable(&store, "k").await;
+        let first = claim(&store).await.unwrap();
+        assert_eq!(store.retry_investigation(&first, "no answer", in_an_hour()).await.unwrap(), Retry::Again);
+        assert!(claim(&store).await.is_none(), "the retry is not due");
+        let due = store.next_investigation_due().await.unwrap().unwrap();
+        assert!(due > jiff::Timestamp::now());
+        assert!(store.cancel_investigation(id).await.unwrap(), "nobody works on it");
+
+        let id = investigable(&store, "other").await;
+        for attempt in 1..=MAX_ATTEMPTS {
+            let held = claim(&store).await.unwrap();
+            assert_eq!(held.attempt, attempt);
+            let expected = if attempt == MAX_ATTEMPTS { Retry::Dead } else { Retry::Again };
+            assert_eq!(store.retry_investigation(&held, "model gone\0", past()).await.unwrap(), expected);
+        }
+        assert!(claim(&store).await.is_none());
+        let kept = store.incident(id).await.unwrap().unwrap().investigation.unwrap();
+        assert_eq!((kept.state, kept.attempts), (InvestigationState::Dead, 3));
+        assert_eq!(kept.last_error.as_deref(), Some("model gone\u{fffd}"));
+        assert!(kept.ended_at.is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_kills_its_worker_every_time_is_put_aside_and_the_rest_goes_on() {
+    on_every_engine(async |store| {
+        let poison = investigable(&store, "poison").await;
+        for _ in 0..MAX_ATTEMPTS {
+            assert_eq!(store.claim_investigation("dies", EXPIRED).await.unwrap().unwrap().incident.id, poison);
+        }
+        let healthy = investigable(&store, "healthy").await;
+        assert_eq!(claim(&store).await.unwrap().incident.id, healthy);
+        assert!(claim(&store).await.is_none());
+        let kept = store.incident(poison).await.unwrap().unwrap().investigation.unwrap();
+        assert_eq!((kept.state, kept.attempts), (InvestigationState::Dead, 3));
+        assert!(kept.last_error.unwrap().contains("killed"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_handed_back_is_free_at_once_and_not_counted() {
+    on_every_engine(async |store| {
+        investigable(&store, "k").await;
+        for _ in 0..5 {
+            let held = claim(&store).await.unwrap();
+            assert_eq!(held.attempt, 1);
+            assert!(store.hand_back(&held).await.unwrap());
+            assert!(!store.extend(&held, LEASE).await.unwrap(), "the right to it is gone");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_what_waits_can_be_cancelled_and_nothing_is_queued_twice() {
+    on_every_engine(async |store| {
+        let running = investigable(&store, "running").await;
+        claim(&store).await.unwrap();
+        assert!(!store.cancel_investigation(running).await.unwrap());
+        let waiting = investigable(&store, "waiting").await;
+        assert!(store.cancel_investigation(waiting).await.unwrap());
+        assert!(claim(&store).await.is_none());
+        let mut tx = store.begin().await.unwrap();
+        assert!(!tx.enqueue_investigation(waiting, past()).await.unwrap());
+        assert!(!tx.enqueue_investigation(running, past()).await.unwrap());
+    })
+    .await;
+}

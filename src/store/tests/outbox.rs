@@ -1,0 +1,230 @@
+//! The outbox: order, leases, retries, and the race between enriching a message and sending it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::fixtures::*;
+use crate::notify::notice::{Notice, NoticeBody};
+use crate::report::Report;
+use crate::store::{NewNotice, NoticeRole, NoticeState, Outgoing, Store};
+
+async fn claim(store: &Store, channel: &str) -> Option<Outgoing> {
+    store.claim_notice(channel, "w", LEASE).await.unwrap()
+}
+
+fn add_findings(notice: &mut Notice) {
+    if let NoticeBody::Alert { report, .. } = &mut notice.body {
+        *report = Some(Box::new(Report { headline: "found".into(), ..Report::default() }));
+    }
+}
+
+fn is_enriched(outgoing: &Outgoing) -> bool {
+    outgoing.notice.report().is_some()
+}
+
+async fn send_all(store: Store) -> Vec<(Uuid, NoticeRole)> {
+    let mut sent = Vec::new();
+    loop {
+        if let Some(out) = claim(&store, "c").await {
+            tokio::task::yield_now().await;
+            assert!(store.mark_sent(&out, "full").await.unwrap());
+            sent.push((out.incident, out.role));
+        } else if store.next_due("c").await.unwrap().is_none() {
+            return sent;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_senders_share_two_hundred_messages_and_send_each_once() {
+    on_every_engine(async |store| {
+        for key in 0..50 {
+            let incident = opened(&store, &key.to_string()).await;
+            for role in [NoticeRole::First, NoticeRole::Joined, NoticeRole::Second, NoticeRole::Resolved] {
+                queued(&store, incident, "c", role, past()).await;
+            }
+        }
+        let senders: Vec<_> = (0..8).map(|_| tokio::spawn(send_all(store.clone()))).collect();
+        let mut sent = Vec::new();
+        for sender in senders {
+            sent.extend(sender.await.unwrap());
+        }
+        assert_eq!((sent.len(), sent.iter().collect::<HashSet<_>>().len()), (200, 200));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn messages_of_one_incident_keep_their_order_on_a_channel_and_hold_up_nobody_else() {
+    on_every_engine(async |store| {
+        let (a, b) = (opened(&store, "a").await, opened(&store, "b").await);
+        queued(&store, a, "c", NoticeRole::First, past()).await;
+        queued(&store, a, "c", NoticeRole::Second, past()).await;
+        queued(&store, a, "other", NoticeRole::Second, past()).await;
+        queued(&store, b, "c", NoticeRole::First, at(-900_000_000)).await;
+
+        let first = claim(&store, "c").await.unwrap();
+        assert_eq!((first.incident, first.role), (a, NoticeRole::First));
+        assert_eq!(claim(&store, "other").await.unwrap().incident, a, "another channel does not wait");
+        assert_eq!(claim(&store, "c").await.unwrap().incident, b, "another incident does not wait");
+        assert!(claim(&store, "c").await.is_none(), "the second waits for the first");
+
+        assert!(store.retry_notice(&first, "timeout", in_an_hour()).await.unwrap());
+        assert!(claim(&store, "c").await.is_none(), "it also waits for the first one's retry");
+        let due = store.next_due("c").await.unwrap().unwrap();
+        assert!(due > Timestamp::now(), "a message that waits for another one wakes nobody");
+
+        let (c, d) = (opened(&store, "c").await, NoticeRole::Resolved);
+        queued(&store, c, "x", NoticeRole::First, past()).await;
+        queued(&store, c, "x", d, past()).await;
+        let first = claim(&store, "x").await.unwrap();
+        assert!(store.bury_notice(&first, "kicked").await.unwrap());
+        assert_eq!(claim(&store, "x").await.unwrap().role, d, "a dead message blocks nobody");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_expired_send_is_tried_again_under_the_same_id_and_the_old_sender_is_fenced_off() {
+    on_every_engine(async |store| {
+        let incident = opened(&store, "k").await;
+        let id = queued(&store, incident, "c", NoticeRole::First, past()).await;
+        let stale = store.claim_notice("c", "slow", EXPIRED).await.unwrap().unwrap();
+        let fresh = claim(&store, "c").await.unwrap();
+        assert_eq!((stale.id, fresh.id, fresh.attempt), (id, id, 2));
+        assert!(!store.mark_sent(&stale, "full").await.unwrap());
+        assert!(!store.retry_notice(&stale, "x", past()).await.unwrap());
+        assert!(!store.bury_notice(&stale, "x").await.unwrap());
+        assert!(!store.extend_notice(&stale, LEASE).await.unwrap());
+        assert!(store.extend_notice(&fresh, LEASE).await.unwrap());
+        assert!(store.mark_sent(&fresh, "plain").await.unwrap());
+        assert!(claim(&store, "c").await.is_none());
+        assert_eq!(store.next_due("c").await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_first_message_held_back_goes_enriched_as_soon_as_it_is_released() {
+    on_every_engine(async |store| {
+        let incident = opened(&store, "k").await;
+        queued(&store, incident, "sent", NoticeRole::First, past()).await;
+        for channel in ["held", "tried"] {
+            queued(&store, incident, channel, NoticeRole::First, in_an_hour()).await;
+        }
+        queued(&store, incident, "held", NoticeRole::Second, in_an_hour()).await;
+        let out = claim(&store, "sent").await.unwrap();
+        store.mark_sent(&out, "full").await.unwrap();
+        assert!(claim(&store, "held").await.is_none());
+
+        let released = store.release_notice(incident, NoticeRole::First, add_findings).await.unwrap();
+        assert_eq!(released, ["held", "tried"]);
+        let out = claim(&store, "held").await.unwrap();
+        assert!(is_enriched(&out) && out.role == NoticeRole::First);
+
+        let out = claim(&store, "tried").await.unwrap();
+        store.retry_notice(&out, "rate limited", in_an_hour()).await.unwrap();
+        assert_eq!(store.release_notice(incident, NoticeRole::First, add_findings).await.unwrap(), ["tried"]);
+        assert!(claim(&store, "tried").await.is_none(), "a retry keeps its pace");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn late_alerts_travel_with_the_first_message_on_every_channel_or_on_none() {
+    on_every_engine(async |store| {
+        let incident = opened(&store, "k").await;
+        let two = group(&["api-1", "api-2"]);
+        let mut tx = store.begin().await.unwrap();
+        assert!(!tx.set_first_group(incident, &two).await.unwrap(), "there is no first message");
+        drop(tx);
+        for channel in ["a", "b"] {
+            queued(&store, incident, channel, NoticeRole::First, at(-900_000_000)).await;
+        }
+        let mut tx = store.begin().await.unwrap();
+        assert!(tx.set_first_group(incident, &two).await.unwrap());
+        tx.commit().await.unwrap();
+        assert_eq!(claim(&store, "a").await.unwrap().notice.group, two);
+
+        let mut tx = store.begin().await.unwrap();
+        assert!(!tx.set_first_group(incident, &group(&["api-3"])).await.unwrap(), "one is being sent");
+        tx.commit().await.unwrap();
+        assert_eq!(claim(&store, "b").await.unwrap().notice.group, two);
+    })
+    .await;
+}
+
+/// A channel that is down for an hour: every incident's second message waits behind a first one that will be tried later.
+#[tokio::test]
+async fn two_thousand_messages_that_wait_for_another_one_do_not_slow_the_channel_down() {
+    on_every_engine(async |store| {
+        let incidents = 2000;
+        let mut tx = store.begin().await.unwrap();
+        for key in 0..incidents {
+            let incident = insert(&mut tx, &key.to_string()).await;
+            let body = notice(incident);
+            for (role, due) in [(NoticeRole::First, in_an_hour()), (NoticeRole::Second, past())] {
+                let new = NewNotice { incident, channel: "c", role, notice: &body, due };
+                tx.enqueue_notice(&new).await.unwrap();
+            }
+        }
+        tx.commit().await.unwrap();
+
+        let started = Instant::now();
+        assert!(claim(&store, "c").await.is_none());
+        assert!(store.next_due("c").await.unwrap().unwrap() > Timestamp::now());
+        // About 10 ms each; a plan that looks at all of them for each of them takes a second and more.
+        assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
+    })
+    .await;
+}
+
+/// Either the release comes first and the message goes enriched, or the claim does and the release says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_races_with_a_claim_never_lies_about_what_was_sent() {
+    on_every_engine(async |store| {
+        let mut seen = BTreeMap::<bool, u32>::new();
+        for round in 0..60 {
+            let incident = opened(&store, &round.to_string()).await;
+            queued(&store, incident, "c", NoticeRole::First, past()).await;
+            let (left, right) = (store.clone(), store.clone());
+            let release =
+                tokio::spawn(
+                    async move { left.release_notice(incident, NoticeRole::First, add_findings).await.unwrap() },
+                );
+            let send = tokio::spawn(async move { claim(&right, "c").await });
+            let (released, first_try) = (release.await.unwrap(), send.await.unwrap());
+            // A claim that met the release's lock skipped the message; it is there the next time.
+            let out = match first_try {
+                Some(out) => out,
+                None => claim(&store, "c").await.expect("the message is still there"),
+            };
+            assert_eq!(is_enriched(&out), released == ["c"]);
+            assert!(store.mark_sent(&out, "full").await.unwrap());
+            *seen.entry(is_enriched(&out)).or_default() += 1;
+        }
+        assert_eq!(seen.values().sum::<u32>(), 60);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_buried_and_those_behind_it_go() {
+    on_every_engine(async |store| {
+        let incident = opened(&store, "k").await;
+        let broken = queued(&store, incident, "c", NoticeRole::First, past()).await;
+        let good = queued(&store, incident, "c", NoticeRole::Second, past()).await;
+        let newer = r#"{"kind":"from a newer version"}"#;
+        let query = store.query("UPDATE outbox SET notice = $1 WHERE id = $2").bind(newer).bind(broken.to_string());
+        store.write("break a message", query).await.unwrap();
+
+        assert_eq!(claim(&store, "c").await.unwrap().id, good);
+        let entries = store.incident(incident).await.unwrap().unwrap().notices;
+        assert_eq!(entries[0].state, NoticeState::Dead);
+        assert!(entries[0].last_error.as_deref().unwrap().contains("another version"));
+    })
+    .await;
+}

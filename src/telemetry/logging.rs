@@ -1,0 +1,150 @@
+//! Logs: to standard error, because standard output carries results; filtered by the environment; text or JSON.
+
+use std::io::IsTerminal;
+
+use thiserror::Error;
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Registry, fmt};
+
+/// What is logged when nobody says otherwise: our own doings, and of libraries only what went wrong.
+const DEFAULT_FILTER: &str = "warn,firstlook=info";
+
+/// Never logged, whatever the filter says: it writes whole request and answer bodies, which hold cluster data.
+const NEVER: &str = "async_openai=off";
+
+/// The variables that hold a filter, the first that is set counts.
+const FILTER_VARIABLES: [&str; 2] = ["FIRSTLOOK_LOG", "RUST_LOG"];
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line, for collectors.
+    Json,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, Error)]
+pub enum LoggingError {
+    /// The filter is none.
+    #[error(
+        "{variable} is no log filter ({cause}); write for example {variable}=info or {variable}=warn,firstlook=debug"
+    )]
+    Filter {
+        /// The variable that holds it.
+        variable: &'static str,
+        /// What is wrong with it.
+        cause: tracing_subscriber::filter::ParseError,
+    },
+    /// It was set up before.
+    #[error("logging was already set up: {0}")]
+    Twice(#[from] TryInitError),
+}
+
+/// Sends all logs of this process to standard error. Called once, before anything else.
+///
+/// # Errors
+/// When `FIRSTLOOK_LOG` or `RUST_LOG` holds no filter, or logging is set up already.
+pub fn init_logging(format: LogFormat) -> Result<(), LoggingError> {
+    let filter = filter(|name| std::env::var(name).ok())?;
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    subscriber(format, filter, color, std::io::stderr).try_init()?;
+    Ok(())
+}
+
+fn filter(variable: impl Fn(&str) -> Option<String>) -> Result<EnvFilter, LoggingError> {
+    let given = FILTER_VARIABLES
+        .iter()
+        .find_map(|name| variable(name).filter(|filter| !filter.trim().is_empty()).map(|filter| (*name, filter)));
+    let (name, text) = given.unwrap_or((FILTER_VARIABLES[0], DEFAULT_FILTER.to_owned()));
+    let parse = |text: &str| EnvFilter::try_new(text);
+    parse(&format!("{text},{NEVER}")).map_err(|cause| LoggingError::Filter { variable: name, cause })
+}
+
+fn subscriber<W>(format: LogFormat, filter: EnvFilter, color: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let base = Registry::default().with(filter);
+    match format {
+        LogFormat::Text => Box::new(base.with(fmt::layer().with_ansi(color).with_writer(writer))),
+        LogFormat::Json => Box::new(base.with(fmt::layer().json().flatten_event(true).with_writer(writer))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, filter_text: &str, log: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let filter = filter(|name| (name == "RUST_LOG").then(|| filter_text.to_owned())).unwrap();
+        tracing::subscriber::with_default(subscriber(format, filter, false, move || writer.clone()), log);
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn request_bodies_are_never_logged() {
+        for asked in ["trace", "async_openai=trace"] {
+            let text = logged(LogFormat::Text, asked, || {
+                tracing::error!(target: "async_openai", "a body");
+                tracing::error!(target: "async_openai::client", "a body");
+            });
+            assert_eq!(text, "", "RUST_LOG={asked}");
+        }
+    }
+
+    #[test]
+    fn a_line_cannot_forge_another() {
+        let evil = "x\n2026-11-23T00:00:00Z ERROR firstlook: forged \u{1b}[31m";
+        let json = logged(LogFormat::Json, "info", || tracing::info!(alert = evil, "received"));
+        assert_eq!(json.lines().count(), 1);
+        let line: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((line["message"].as_str(), line["alert"].as_str()), (Some("received"), Some(evil)));
+        let text = logged(LogFormat::Text, "info", || tracing::info!(alert = evil, "received"));
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(!text.contains('\u{1b}'), "{text:?}");
+    }
+
+    #[test]
+    fn without_a_filter_we_are_heard_and_libraries_only_warn() {
+        let text = logged(LogFormat::Text, "", || {
+            tracing::info!("heard");
+            tracing::info!(target: "sqlx::query", "unheard");
+            tracing::warn!(target: "sqlx::query", "slow");
+        });
+        assert!(text.contains("heard") && text.contains("slow") && !text.contains("unheard"), "{text}");
+    }
+
+    #[test]
+    fn a_wrong_filter_names_its_variable() {
+        let error = filter(|name| (name == "FIRSTLOOK_LOG").then(|| "firstlook=loud".to_owned())).unwrap_err();
+        assert!(error.to_string().starts_with("FIRSTLOOK_LOG is no log filter"), "{error}");
+    }
+}

@@ -1,0 +1,7 @@
+//! Telemetry: what the service says about itself, to logs and to Prometheus. It uses no other room.
+
+mod logging;
+mod metrics;
+
+pub use logging::{LogFormat, LoggingError, init_logging};
+pub use metrics::{CONTENT_TYPE, Metrics};

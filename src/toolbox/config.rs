@@ -1,0 +1,103 @@
+//! Settings of `mcp:`: the servers through which the cluster is looked at.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// One entry of `mcp:`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct McpSettings {
+    /// Name by which logs, metrics and reports call the server.
+    pub name: String,
+    /// How it is spoken to.
+    #[serde(default)]
+    pub transport: Transport,
+    /// Address, for `auto` and `http`.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Headers sent with every request, for `auto` and `http`; usually `Authorization`.
+    #[serde(default)]
+    pub headers: BTreeMap<String, SecretString>,
+    /// A kubeconfig, for `builtin`; the in-cluster account when absent.
+    #[serde(default)]
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context, for `builtin`; its current one when absent.
+    #[serde(default)]
+    pub context: Option<String>,
+    /// A folder of recorded cluster state instead of a cluster, for `builtin`.
+    #[serde(default)]
+    pub snapshot: Option<PathBuf>,
+    /// The program and its arguments, for `stdio`.
+    #[serde(default)]
+    pub command: Vec<String>,
+}
+
+/// How an MCP server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Streamable HTTP, or whatever an older server at the address turns out to speak.
+    #[default]
+    Auto,
+    /// Streamable HTTP.
+    Http,
+    /// The toolset inside Firstlook, which speaks to the Kubernetes API itself.
+    Builtin,
+    /// HTTP with server-sent events, the transport before streamable HTTP.
+    Sse,
+    /// A program's standard input and output.
+    Stdio,
+}
+
+impl McpSettings {
+    /// What does not go together, as the key to blame and what to do; the first thing only.
+    #[must_use]
+    pub fn contradiction(&self) -> Option<(&'static str, String)> {
+        match self.transport {
+            Transport::Sse | Transport::Stdio => Some((
+                "transport",
+                "this version speaks streamable HTTP (http) and has a toolset of its own (builtin); \
+                 sse and stdio come with a later one"
+                    .to_owned(),
+            )),
+            Transport::Auto | Transport::Http => self.remote_contradiction(),
+            Transport::Builtin => self.builtin_contradiction(),
+        }
+    }
+
+    fn remote_contradiction(&self) -> Option<(&'static str, String)> {
+        let Some(url) = &self.url else {
+            let what = "the key \"url\" is missing; give the server's address, or say transport: builtin";
+            return Some(("name", what.to_owned()));
+        };
+        if let Err(why) = url::Url::parse(url) {
+            return Some(("url", format!("not a URL ({why}); it must begin with https:// or http://")));
+        }
+        let builtin_only = [
+            ("kubeconfig", self.kubeconfig.is_some()),
+            ("context", self.context.is_some()),
+            ("snapshot", self.snapshot.is_some()),
+        ];
+        let (key, _) = builtin_only.into_iter().find(|(_, given)| *given)?;
+        Some((key, "belongs to transport: builtin; remove it, or remove url and say transport: builtin".to_owned()))
+    }
+
+    fn builtin_contradiction(&self) -> Option<(&'static str, String)> {
+        if self.url.is_some() {
+            return Some(("url", "transport: builtin has no address; remove url, or the transport".to_owned()));
+        }
+        if !self.headers.is_empty() {
+            return Some(("headers", "transport: builtin sends no headers of yours; remove them".to_owned()));
+        }
+        if self.snapshot.is_some() && (self.kubeconfig.is_some() || self.context.is_some()) {
+            return Some((
+                "snapshot",
+                "either a snapshot or a cluster: remove it, or kubeconfig and context".to_owned(),
+            ));
+        }
+        None
+    }
+}

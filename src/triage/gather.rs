@@ -1,0 +1,78 @@
+//! Gather: waves of concurrent reads, each chosen from what the last one showed, until nothing more is worth reading.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures::StreamExt;
+
+use super::follow;
+use super::seen::Seen;
+use super::want::Want;
+use crate::playbook::Question;
+use crate::playbook::facts::Facts;
+use crate::toolbox::Run;
+
+/// Reads in all for one incident. The real server lets five a second through by default.
+const READ_LIMIT: usize = 60;
+/// Waves: alert → pod → owner → dependency → its dependency, with one to spare.
+const WAVE_LIMIT: usize = 7;
+/// Reads under way at once.
+const PARALLEL: usize = 8;
+/// What was read by then has to do.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// What was read, and what could not be.
+pub struct Gathered {
+    /// The facts for the analyzers.
+    pub facts: Facts,
+    /// What could not be read, one sentence each.
+    pub gaps: Vec<String>,
+}
+
+/// Reads what the question asks for and what that leads to.
+pub async fn gather(run: &Run, question: &Question, now: jiff::Timestamp) -> Gathered {
+    let mut seen = Seen::new(now, &question.targets);
+    seen.gaps.extend(run.gaps().iter().cloned());
+    if tokio::time::timeout(TIME_LIMIT, waves(run, &mut seen)).await.is_err() {
+        seen.gaps.push(format!("reading was cut off after {} s", TIME_LIMIT.as_secs()));
+    }
+    Gathered { facts: seen.facts, gaps: seen.gaps }
+}
+
+async fn waves(run: &Run, seen: &mut Seen) {
+    let mut asked: HashSet<Want> = HashSet::new();
+    for _ in 0..WAVE_LIMIT {
+        let mut wave: Vec<Want> = Vec::new();
+        for want in follow::next(seen) {
+            if asked.len() < READ_LIMIT && asked.insert(want.clone()) {
+                wave.push(want);
+            }
+        }
+        if wave.is_empty() {
+            return;
+        }
+        for want in &wave {
+            if let Want::Object(object) = want
+                && !seen.relevant.contains(object)
+            {
+                seen.relevant.push(object.clone());
+            }
+        }
+        read(run, seen, wave).await;
+    }
+}
+
+/// Reads one wave. Answers are taken in as they come, so that a cut-off keeps what was read.
+async fn read(run: &Run, seen: &mut Seen, wave: Vec<Want>) {
+    let calls = futures::stream::iter(wave).map(|want| async move {
+        let answer = match want.call() {
+            Some((tool, arguments)) => run.record(tool, arguments).await,
+            None => Err("gather does not know this kind".to_owned()),
+        };
+        (want, answer)
+    });
+    let mut answers = calls.buffer_unordered(PARALLEL);
+    while let Some((want, answer)) = answers.next().await {
+        seen.take(&want, answer.as_deref().map_err(String::as_str));
+    }
+}

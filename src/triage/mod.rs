@@ -1,0 +1,302 @@
+//! Triage: from an incident's alerts to a report. Reads like the drawing: gather, analyze, reason, ground.
+//!
+//! The first two need no model. Their report stands on its own: it goes out when a model is slow, wrong or absent, and a
+//! model starts from it instead of from nothing.
+
+mod command;
+mod follow;
+mod gather;
+mod ground;
+pub mod prompt;
+mod question;
+mod seen;
+mod settle;
+mod want;
+
+pub use question::targets_of;
+pub use settle::adds;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use thiserror::Error;
+
+use crate::agent::tools::Tools;
+use crate::agent::{self, AnswerTool, Budget, Envelope, SchemaError, Task};
+use crate::alert::{AlertGroup, Lang, ObjectRef};
+use crate::model::{Client, Fallback, Model, ModelConfig, ModelError};
+use crate::playbook::facts::Facts;
+use crate::playbook::{self, Question};
+use crate::report::{AnsweredBy, Diagnosis, Overview, Report, Usage};
+use crate::telemetry::Metrics;
+use crate::toolbox::config::McpSettings;
+use crate::toolbox::evidence::Evidence;
+use crate::toolbox::server::ServerError;
+use crate::toolbox::{Limits, Run, Toolbox};
+use prompt::{AlertInput, PromptError, Prompts, SystemInput};
+use settle::Leads;
+
+/// Evidence shown in the first prompt: what the findings cite comes first, the rest can be read again for nothing.
+const SHOWN_EVIDENCE: usize = 8;
+
+/// Why triage cannot be set up.
+#[derive(Debug, Error)]
+pub enum TriageError {
+    /// An MCP server's settings.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// A model's settings.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A prompt.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// The answer's schema.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+}
+
+/// What triage is set up from.
+pub struct TriageConfig<'a> {
+    /// The models, in the order they are tried.
+    pub models: &'a [ModelConfig],
+    /// The MCP servers.
+    pub mcp: &'a [McpSettings],
+    /// What the loop may spend.
+    pub budget: Budget,
+    /// Language of reports and prompts.
+    pub lang: Lang,
+    /// A directory whose prompts replace the built-in ones.
+    pub prompts: Option<&'a Path>,
+    /// Counts tool calls.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Everything that investigates.
+pub struct Triage {
+    toolbox: Toolbox,
+    models: Arc<[Client]>,
+    prompts: Prompts,
+    answer: AnswerTool<Diagnosis>,
+    budget: Budget,
+    lang: Lang,
+}
+
+/// The first look: what was read, what the analyzers made of it, and the run that can read more.
+pub struct Look {
+    /// The run, with its evidence.
+    pub run: Run,
+    /// The playbook's report.
+    pub report: Report,
+    facts: Facts,
+    question: Question,
+    group: AlertGroup,
+    started: Instant,
+}
+
+impl Triage {
+    /// Sets up models, tools and prompts. Nothing is dialled.
+    ///
+    /// # Errors
+    /// Settings that cannot work, with what to write instead.
+    pub fn new(config: &TriageConfig<'_>) -> Result<Self, TriageError> {
+        Ok(Self {
+            toolbox: Toolbox::new(config.mcp, config.metrics.clone())?,
+            models: config.models.iter().cloned().map(Client::new).collect::<Result<Vec<_>, _>>()?.into(),
+            prompts: Prompts::load(config.lang, config.prompts)?,
+            answer: AnswerTool::new(
+                "submit_diagnosis",
+                "Submits the diagnosis. Call it once, as soon as the evidence suffices.",
+            )?,
+            budget: config.budget.clone(),
+            lang: config.lang,
+        })
+    }
+
+    /// Whether a model is configured.
+    #[must_use]
+    pub fn has_model(&self) -> bool {
+        !self.models.is_empty()
+    }
+
+    /// Whether any MCP server is configured.
+    #[must_use]
+    pub fn has_tools(&self) -> bool {
+        !self.toolbox.is_empty()
+    }
+
+    /// Names of the configured models.
+    #[must_use]
+    pub fn model_names(&self) -> Vec<&str> {
+        self.models.iter().map(Model::name).collect()
+    }
+
+    /// Names of the configured MCP servers.
+    #[must_use]
+    pub fn server_names(&self) -> Vec<&str> {
+        self.toolbox.servers().iter().map(|server| server.name()).collect()
+    }
+
+    /// Looks and reasons: the whole way from alerts to the report, with what it was read from.
+    pub async fn run(&self, group: &AlertGroup) -> (Report, Vec<Evidence>) {
+        let look = self.look(group).await;
+        let report = self.reason(&look).await;
+        (report, look.run.log().all())
+    }
+
+    /// Gathers and analyzes.
+    pub async fn look(&self, group: &AlertGroup) -> Look {
+        let started = Instant::now();
+        let question = question::question(group);
+        let now = self.toolbox.now();
+        let run = self.toolbox.run(Limits::for_window(self.context_tokens())).await;
+        let gathered = gather::gather(&run, &question, now).await;
+        let mut diagnosis = playbook::diagnose(&gathered.facts, &question, self.lang);
+        diagnosis.data_gaps.extend(gathered.gaps);
+        let usage = Usage {
+            tool_calls: run.calls(),
+            seconds: started.elapsed().as_secs_f64(),
+            stopped_by: if self.has_model() { "analyzed" } else { "no_model" }.to_owned(),
+            ..Usage::default()
+        };
+        let report = assemble(group, &question, diagnosis, &run, usage);
+        tracing::info!(
+            evidence = report.evidence.len(),
+            duration_ms = started.elapsed().as_millis(),
+            "gathered and analyzed"
+        );
+        Look { run, report, facts: gathered.facts, question, group: group.clone(), started }
+    }
+
+    /// Lets the models reason over a look, and holds what they say against the evidence. Without a model, or when none
+    /// answers, the playbook's report is the result and says why.
+    pub async fn reason(&self, look: &Look) -> Report {
+        let Some(model) = Fallback::new(self.models.clone()) else { return look.report.clone() };
+        let outcome = match self.ask(&model, look).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                tracing::error!(%error, "no prompt for the model");
+                return self.without_model(look, "prompt_error", Some(error.to_string()), Usage::default());
+            }
+        };
+        let usage = Usage {
+            source: AnsweredBy::Model,
+            model: Some(outcome.model.clone()),
+            turns: outcome.spent.turns,
+            prompt_tokens: outcome.spent.prompt_tokens,
+            completion_tokens: outcome.spent.completion_tokens,
+            stopped_by: outcome.stop.label().to_owned(),
+            ..Usage::default()
+        };
+        tracing::info!(model = %outcome.model, stopped_by = outcome.stop.label(), turns = outcome.spent.turns, "model finished");
+        match outcome.submitted {
+            Some(diagnosis) => self.settled(look, diagnosis, usage),
+            None => self.without_model(look, outcome.stop.label(), outcome.error.map(|error| error.to_string()), usage),
+        }
+    }
+
+    async fn ask(&self, model: &Fallback<Client>, look: &Look) -> Result<agent::Outcome<Diagnosis>, PromptError> {
+        let envelope = Envelope::new();
+        let specs = look.run.specs();
+        let system = self.prompts.system(&SystemInput {
+            envelope: &envelope,
+            tools: &specs,
+            answer_tool: &self.answer.function().name,
+            budget: &self.budget,
+        })?;
+        let findings = finding_lines(&look.facts, &look.question, self.lang);
+        let evidence = shown_evidence(&look.report, look.run.log().all());
+        let prompt = self.prompts.alert(&AlertInput {
+            envelope: &envelope,
+            group: &look.group,
+            findings: &findings,
+            evidence: &evidence,
+        })?;
+        let task = Task {
+            system: &system,
+            prompt: &prompt,
+            answer: &self.answer,
+            budget: &self.budget,
+            envelope: &envelope,
+            lang: self.lang,
+        };
+        Ok(agent::run(model, &look.run, task).await)
+    }
+
+    /// The report of a model's diagnosis, checked and put beside the playbook's.
+    fn settled(&self, look: &Look, mut diagnosis: Diagnosis, usage: Usage) -> Report {
+        ground::ground(&mut diagnosis, look.run.log(), self.lang);
+        let (settled, leads) = settle::settle(diagnosis_of(&look.report), diagnosis, look.run.log());
+        let source = match leads {
+            Leads::Model => AnsweredBy::Model,
+            Leads::Playbook => AnsweredBy::Playbook,
+        };
+        assemble(&look.group, &look.question, settled, &look.run, self.spent(look, Usage { source, ..usage }))
+    }
+
+    /// The playbook's report when the model gave none, saying so.
+    fn without_model(&self, look: &Look, stopped_by: &str, error: Option<String>, usage: Usage) -> Report {
+        let mut report = look.report.clone();
+        let why = error.unwrap_or_else(|| stopped_by.to_owned());
+        report.data_gaps.push(
+            self.lang.pick(format!("模型没有给出可用的结论：{why}"), format!("The model gave no usable answer: {why}")),
+        );
+        report.evidence = look.run.log().all().iter().map(Evidence::entry).collect();
+        report.usage =
+            self.spent(look, Usage { source: AnsweredBy::Playbook, stopped_by: stopped_by.to_owned(), ..usage });
+        report
+    }
+
+    fn spent(&self, look: &Look, usage: Usage) -> Usage {
+        Usage { tool_calls: look.run.calls(), seconds: look.started.elapsed().as_secs_f64(), ..usage }
+    }
+
+    fn context_tokens(&self) -> usize {
+        // Without a model nothing is paid for by the token; the largest result a person scrolls through is the limit.
+        self.models.iter().map(Model::context_tokens).min().unwrap_or(usize::MAX / 8)
+    }
+}
+
+fn assemble(group: &AlertGroup, question: &Question, diagnosis: Diagnosis, run: &Run, usage: Usage) -> Report {
+    let evidence = run.log().all().iter().map(Evidence::entry).collect();
+    Report::assemble(overview(group, question), diagnosis, evidence, usage)
+}
+
+fn overview(group: &AlertGroup, question: &Question) -> Overview {
+    let Some(alert) = group.leading() else { return Overview::default() };
+    let resource =
+        targets_of(alert).into_iter().next().or_else(|| question.targets.first().cloned()).unwrap_or_default();
+    let namespace =
+        if resource.namespace.is_empty() { alert.label("namespace").unwrap_or_default() } else { &resource.namespace };
+    Overview {
+        alertname: alert.name().to_owned(),
+        severity: alert.label("severity").unwrap_or_default().to_owned(),
+        namespace: namespace.to_owned(),
+        summary: alert.summary().unwrap_or_default().to_owned(),
+        resource: ObjectRef { namespace: resource.namespace.clone(), ..resource.clone() },
+    }
+}
+
+/// The playbook's findings as numbered lines, the likeliest cause first.
+fn finding_lines(facts: &Facts, question: &Question, lang: Lang) -> Vec<String> {
+    let findings = playbook::findings(facts, question, lang);
+    findings.iter().enumerate().map(|(index, finding)| finding.line(index + 1)).collect()
+}
+
+/// The part of a report that was diagnosed.
+fn diagnosis_of(report: &Report) -> Diagnosis {
+    let Report { verdict, headline, causes, primary, related, impact, steps, ruled_out, unresolved, data_gaps, .. } =
+        report.clone();
+    Diagnosis { verdict, headline, causes, primary, related, impact, steps, ruled_out, unresolved, data_gaps }
+}
+
+fn shown_evidence(report: &Report, all: Vec<Evidence>) -> Vec<Evidence> {
+    let cited = |evidence: &Evidence| {
+        report.causes.iter().flat_map(|cause| &cause.evidence).any(|citation| citation.reference == evidence.reference)
+    };
+    let (mut shown, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(cited);
+    shown.extend(rest);
+    shown.truncate(SHOWN_EVIDENCE);
+    shown
+}

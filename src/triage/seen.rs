@@ -1,0 +1,194 @@
+//! Seen: what gather has read so far, and how each kind of answer becomes facts.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::want::Want;
+use crate::alert::ObjectRef;
+use crate::playbook::facts::{Facts, SeenEvent, SeenLog};
+use crate::report::Citation;
+use crate::toolbox::table::{self, Row};
+use crate::toolbox::{Recorded, events};
+
+/// What was read, and what is worth following.
+pub struct Seen {
+    /// The facts for the analyzers.
+    pub facts: Facts,
+    /// Rows of listed objects: names, labels and states, also where the server gives no objects.
+    pub rows: BTreeMap<ObjectRef, Row>,
+    /// The objects of the incident: the alert's own and those their references lead to.
+    pub relevant: Vec<ObjectRef>,
+    /// What could not be read, one sentence each.
+    pub gaps: Vec<String>,
+}
+
+impl Seen {
+    /// Nothing read yet; the alert's objects are relevant.
+    #[must_use]
+    pub fn new(now: Timestamp, targets: &[ObjectRef]) -> Self {
+        Self { facts: Facts::at(now), rows: BTreeMap::new(), relevant: targets.to_vec(), gaps: Vec::new() }
+    }
+
+    /// Takes in one answer, or why there is none.
+    pub fn take(&mut self, want: &Want, answer: Result<&Recorded, &str>) {
+        let recorded = match answer {
+            Ok(recorded) => recorded,
+            Err(why) => return self.gap(want, why),
+        };
+        self.facts.add_evidence(&recorded.evidence);
+        match want {
+            Want::Object(object) => self.take_object(want, object, recorded),
+            Want::Log { .. } => self.take_log(want, recorded),
+            _ if recorded.is_error => self.gap(want, &recorded.evidence.text),
+            Want::List { kind, namespace } => self.take_list(kind, namespace, recorded),
+            Want::Events { .. } | Want::EventsAbout { .. } => self.take_events(recorded),
+        }
+    }
+
+    fn gap(&mut self, want: &Want, why: &str) {
+        let what = match want {
+            Want::Object(object) => object.to_string(),
+            Want::List { kind, namespace } => format!("{kind} list {namespace}"),
+            Want::Events { namespace } => format!("events {namespace}"),
+            Want::EventsAbout { name } => format!("events {name}"),
+            Want::Log { namespace, pod, container, .. } => format!("log {namespace}/{pod}/{container}"),
+        };
+        let why = why.lines().next().unwrap_or_default();
+        self.gaps.push(format!("{}: {why}", what.trim_end()));
+    }
+
+    fn take_object(&mut self, want: &Want, object: &ObjectRef, recorded: &Recorded) {
+        let evidence = &recorded.evidence;
+        if recorded.is_error {
+            if !evidence.text.contains("not found") {
+                return self.gap(want, &evidence.text);
+            }
+            let quote = evidence.text.lines().next().unwrap_or_default().trim().to_owned();
+            return self.facts.add_absent(object.clone(), Citation { reference: evidence.reference.clone(), quote });
+        }
+        let structured = recorded.structured.clone().filter(|value| value.get("metadata").is_some());
+        let Some(value) = structured.or_else(|| yaml_serde::from_str(&evidence.full).ok()) else {
+            return self.gap(want, "the answer is not an object");
+        };
+        self.facts.add_object(value, &evidence.reference);
+    }
+
+    fn take_list(&mut self, kind: &str, namespace: &str, recorded: &Recorded) {
+        let reference = &recorded.evidence.reference;
+        self.facts.add_listing(kind, namespace, reference);
+        for row in table::parse(&recorded.evidence.full) {
+            let cell = |heading: &str| row.get(heading).map(String::as_str).unwrap_or_default();
+            let object = ObjectRef::new(kind, cell("NAMESPACE"), cell("NAME"));
+            if !object.name.is_empty() {
+                self.facts.add_name(object.clone());
+                self.rows.insert(object, row);
+            }
+        }
+        for mut item in items(recorded) {
+            if item.get("metadata").is_some() {
+                item["kind"] = Value::from(kind);
+                self.facts.add_listed_object(item, reference);
+            }
+        }
+    }
+
+    fn take_events(&mut self, recorded: &Recorded) {
+        let reference = &recorded.evidence.reference;
+        let structured: Vec<SeenEvent> = items(recorded).filter_map(|item| event_of(&item, reference)).collect();
+        let seen = if structured.is_empty() {
+            events::parse(&recorded.evidence.full)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|event| printed(event, reference))
+                .collect()
+        } else {
+            structured
+        };
+        for event in seen {
+            self.facts.add_event(event);
+        }
+    }
+
+    fn take_log(&mut self, want: &Want, recorded: &Recorded) {
+        let Want::Log { namespace, pod, container, previous } = want else { return };
+        let text = recorded.evidence.full.clone();
+        self.facts.add_log(SeenLog {
+            namespace: namespace.clone(),
+            pod: pod.clone(),
+            container: container.clone(),
+            previous: *previous,
+            lines: if recorded.is_error { Err(text) } else { Ok(text) },
+            reference: recorded.evidence.reference.clone(),
+        });
+    }
+}
+
+fn items(recorded: &Recorded) -> impl Iterator<Item = Value> + '_ {
+    recorded
+        .structured
+        .as_ref()
+        .and_then(|value| value.get("items"))
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .cloned()
+}
+
+/// An event object of the API server (`v1` or `events.k8s.io/v1` fields).
+fn event_of(item: &Value, reference: &str) -> Option<SeenEvent> {
+    let text = |pointer: &str| item.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let time = |pointer: &str| item.pointer(pointer).and_then(Value::as_str).and_then(|text| text.parse().ok());
+    item.get("involvedObject")?;
+    let count = item.get("count").or_else(|| item.pointer("/series/count")).and_then(Value::as_i64);
+    Some(SeenEvent {
+        about: ObjectRef::new(
+            text("/involvedObject/kind"),
+            match text("/involvedObject/namespace") {
+                namespace if namespace.is_empty() => text("/metadata/namespace"),
+                namespace => namespace,
+            },
+            text("/involvedObject/name"),
+        ),
+        kind: text("/type"),
+        reason: text("/reason"),
+        message: text("/message"),
+        count: count.unwrap_or(1).max(1),
+        last_seen: time("/lastTimestamp")
+            .or_else(|| time("/series/lastObservedTime"))
+            .or_else(|| time("/eventTime"))
+            .or_else(|| time("/metadata/creationTimestamp")),
+        reference: reference.to_owned(),
+    })
+}
+
+fn printed(event: events::PrintedEvent, reference: &str) -> SeenEvent {
+    SeenEvent {
+        about: ObjectRef::new(event.involved_object.kind, event.namespace, event.involved_object.name),
+        kind: event.kind,
+        reason: event.reason,
+        message: event.message,
+        count: event.count,
+        last_seen: go_time(&event.timestamp),
+        reference: reference.to_owned(),
+    }
+}
+
+/// Go's `2026-11-23 02:33:29.123 +0000 UTC`.
+fn go_time(text: &str) -> Option<Timestamp> {
+    let text = text.strip_suffix(" UTC").unwrap_or(text);
+    jiff::fmt::strtime::parse("%Y-%m-%d %H:%M:%S%.f %z", text).ok()?.to_timestamp().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gos_times_are_read() {
+        assert_eq!(go_time("2026-11-23 02:33:29 +0000 UTC"), "2026-11-23T02:33:29Z".parse().ok());
+        assert_eq!(go_time("2026-11-23 02:27:23.633978 +0000 UTC"), "2026-11-23T02:27:23.633978Z".parse().ok());
+        assert_eq!(go_time("0001"), None);
+    }
+}

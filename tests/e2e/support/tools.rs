@@ -1,0 +1,30 @@
+//! The foreign programs, as scripts/e2e-tools.sh installs them.
+
+use std::path::PathBuf;
+
+/// Where the script puts what it does not install for the whole machine.
+pub fn folder() -> PathBuf {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("e2e")
+}
+
+/// kubernetes-mcp-server 0.0.67.
+pub fn kubernetes_mcp_server() -> PathBuf {
+    there(folder().join("bin/kubernetes-mcp-server"))
+}
+
+/// A Python with aiosmtpd.
+pub fn python() -> PathBuf {
+    there(folder().join("venv/bin/python"))
+}
+
+/// Debian's Alertmanager.
+pub fn alertmanager() -> PathBuf {
+    there(PathBuf::from("/usr/bin/prometheus-alertmanager"))
+}
+
+/// A test without its real counterpart would prove nothing, so it fails and says what to run.
+fn there(program: PathBuf) -> PathBuf {
+    assert!(program.exists(), "{} is missing; run scripts/e2e-tools.sh", program.display());
+    program
+}
