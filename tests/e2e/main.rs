@@ -1,7 +1,7 @@
 //! End-to-end tests: the built program, real servers where they can be had, strict stand-ins where not.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod channels;
 mod kubernetes_mcp_server;
 mod model;
-mod channels;
 mod support;

@@ -1,14 +1,12 @@
-//! Stand-ins and foreign servers. A stand-in refuses what the real one refuses.
-
-pub mod cluster;
-pub mod model;
-pub mod original;
-pub mod tools;
 //! Stand-ins and servers the tests talk to. They refuse what the real ones refuse.
 
 pub mod card;
+pub mod cluster;
 pub mod feishu;
+pub mod model;
+pub mod original;
 pub mod smtp;
+pub mod tools;
 pub mod wecom;
 
 use std::collections::VecDeque;

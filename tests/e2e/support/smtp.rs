@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::tools;
+
 /// A mail the server took.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Received {
@@ -46,7 +48,7 @@ impl SmtpServer {
     /// Starts it with options of `smtp_server.py`.
     pub fn start(options: &[&str]) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/support/smtp_server.py");
-        let mut child = Command::new(python())
+        let mut child = Command::new(tools::python())
             .arg(script)
             .args(options)
             .stdin(Stdio::piped())
@@ -84,12 +86,6 @@ impl Drop for SmtpServer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn python() -> PathBuf {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/e2e/venv/bin/python3");
-    assert!(python.exists(), "{} is missing: run scripts/e2e-tools.sh first", python.display());
-    python
 }
 
 /// A certificate for 127.0.0.1 that nobody trusts, as a PEM file with its key.
