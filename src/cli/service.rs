@@ -120,6 +120,7 @@ fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel]) -> Desk
         lang,
         timezone: config.timezone.clone(),
         public_url: config.server.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
+        alertmanager_url: config.alertmanager.as_ref().map(|link| link.url.clone()),
         routes: config.routes.clone(),
         channels: channels.iter().map(|channel| channel.name().to_owned()).collect(),
         missing: missing.into_iter().map(str::to_owned).collect(),
