@@ -186,7 +186,8 @@ impl<'a> Scene<'a> {
     /// Cites the first of several wordings that stands in the evidence.
     #[must_use]
     pub fn quote_any(&self, reference: &str, wordings: &[&str]) -> Option<Citation> {
-        wordings.iter().find_map(|words| self.quote(reference, words))
+        let exact = wordings.iter().find_map(|words| self.facts.cite(reference, words));
+        exact.or_else(|| wordings.iter().find_map(|words| self.quote(reference, words)))
     }
 
     /// Cites an event's message.
@@ -200,6 +201,12 @@ impl<'a> Scene<'a> {
     pub fn quote_line(&self, reference: &str, words: &[&str]) -> Option<Citation> {
         let line = self.facts.text(reference)?.lines().find(|line| words.iter().all(|word| line.contains(word)))?;
         self.quote(reference, line.trim())
+    }
+
+    /// How often something was seen, in brackets; nothing for once, which is also what is said when nobody counted.
+    #[must_use]
+    pub fn times(&self, count: i64) -> String {
+        if count <= 1 { String::new() } else { self.text(format!("(共 {count} 次)"), format!(" ({count} times)")) }
     }
 
     /// Whole minutes since a moment.

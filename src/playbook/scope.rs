@@ -185,7 +185,8 @@ impl Scope {
         let mut reached = BTreeSet::new();
         for caller in callers {
             for call in reach::failing_calls(scene, &caller.object) {
-                let Some(service) = reach::service_of(scene, &caller.object, &call) else { continue };
+                let dns = reach::dns_service(scene).filter(|_| reach::resolver_is_silent(&call));
+                let Some(service) = dns.or_else(|| reach::service_of(scene, &caller.object, &call)) else { continue };
                 reached.insert(named(&service.object));
                 let mut behind = Self::default();
                 behind.follow_service(scene, &named(&service.object));

@@ -70,7 +70,7 @@ fn at_maximum(
         ])
         .touches([workload.clone()])
         .unresolved(scene.text(
-            "负载上涨是正常业务增长，还是由慢依赖、重试或异常流量引起?",
+            "负载上涨是正常业务增长，还是由慢依赖、重试或异常流量引起？",
             "Is the load ordinary growth, or caused by a slow dependency, retries or odd traffic?",
         ))
         .steps([

@@ -1,6 +1,6 @@
 //! Containers that end and are restarted: what the exit code and the log say about why.
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+use k8s_openapi::api::core::v1::Pod;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{memory, rollout};
@@ -58,7 +58,7 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
     let culprit = scene.culprit(&name, view.name());
     let line = culprit.as_ref().map(|(line, _)| *line);
     let exit = ended.map_or(0, |ended| ended.exit_code);
-    let (code, why) = diagnose(scene, ended, line);
+    let (code, why) = diagnose(scene, view, line);
     let kind_zh = if view.init { "init 容器" } else { "容器" };
     let kind_en = if view.init { "init container" } else { "container" };
     let headline = scene.text(
@@ -117,11 +117,15 @@ pub fn missing_log(scene: &Scene<'_>, pod: &ObjectRef, container: &str) -> Strin
     )
 }
 
-fn diagnose(scene: &Scene<'_>, ended: Option<&ContainerStateTerminated>, line: Option<&str>) -> (&'static str, String) {
+fn diagnose(scene: &Scene<'_>, view: &ContainerView<'_>, line: Option<&str>) -> (&'static str, String) {
+    let ended = view.ended();
     let exit = ended.map_or(0, |ended| ended.exit_code);
-    let message = ended.and_then(|ended| ended.message.as_deref()).unwrap_or_default();
     let reason = ended.and_then(|ended| ended.reason.as_deref()).unwrap_or_default();
-    if matches!(reason, "StartError" | "ContainerCannotRun") || matches!(exit, 126..=128) {
+    let cannot_start = matches!(reason, "StartError" | "ContainerCannotRun")
+        || matches!(view.waiting_reason(), "RunContainerError" | "StartError");
+    let told = view.waiting().filter(|_| cannot_start).and_then(|waiting| waiting.message.as_deref());
+    let message = ended.and_then(|ended| ended.message.as_deref()).or(told).unwrap_or_default();
+    if cannot_start || matches!(exit, 126..=128) {
         let said = if message.is_empty() { line.map(logs::said).unwrap_or_default() } else { logs::said(message) };
         let said = if said.is_empty() { String::new() } else { format!(": {said}") };
         return (
@@ -300,5 +304,26 @@ mod tests {
         );
         let world = World::asking("Deployment", "web").with(deployment(1, 1)).with(pod(json!({}))).with(pod(remains));
         world.is_calm();
+    }
+
+    #[test]
+    fn a_container_that_never_started_says_why_while_it_waits() {
+        let state = json!({"waiting": {"reason": "RunContainerError",
+            "message": "failed to start container: exec: \"/app/servr\": no such file or directory"}});
+        let world = World::asking("Pod", "web-1-a").with(pod(unready(state, json!({}), 2)));
+        assert_eq!(world.cause(), "container_command_invalid Deployment/web");
+        assert!(world.diagnosis().headline.contains("/app/servr"));
+    }
+
+    #[test]
+    fn a_slow_loop_is_still_a_loop() {
+        let between = |restarts: i32| {
+            json!({"status": {"containerStatuses": [{"name": "web", "image": "reg/web:1", "imageID": "",
+            "ready": true, "restartCount": restarts, "state": {"running": {"startedAt": "2026-11-23T02:30:00Z"}},
+            "lastState": ended(1, "Error", "2026-11-23T02:30:00Z")}]}})
+        };
+        let asked = |restarts: i32| World::asking("Pod", "web-1-a").with(pod(between(restarts)));
+        assert!(asked(9).cause().starts_with("crashloop"), "{}", asked(9).cause());
+        asked(2).is_calm();
     }
 }

@@ -28,7 +28,7 @@ fn unanswered(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
         return scaled_to_zero(scene, service, &name, wanted)
             .or_else(|| selects_nothing(scene, service, &name, wanted));
     }
-    if live.iter().any(|pod| pods::is_ready(&pod.object)) {
+    if live.iter().any(|pod| pods::may_serve(&pod.object)) {
         return wrong_port(scene, service, &name, &live);
     }
     Some(none_ready(scene, service, &name, &live))
@@ -58,8 +58,10 @@ fn scaled_to_zero(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, 
             .confidence(Confidence::Medium)
             .cite([scene.quote(&asleep.reference, "replicas: 0"), endpoints_line(scene, service)])
             .unresolved(
-                scene
-                    .text(format!("{workload} 是否被有意缩容到 0?"), format!("Was {workload} scaled to 0 on purpose?")),
+                scene.text(
+                    format!("{workload} 是否被有意缩容到 0？"),
+                    format!("Was {workload} scaled to 0 on purpose?"),
+                ),
             )
             .steps([
                 look(
@@ -336,5 +338,11 @@ mod tests {
     #[test]
     fn a_service_with_a_ready_pod_stays_quiet() {
         World::asking("Service", "web").with(service(json!({"app": "web"}))).with(pod(json!({}))).is_calm();
+    }
+
+    #[test]
+    fn pods_known_only_by_a_table_row_are_not_called_unready() {
+        let row = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-1-a", "namespace": "shop", "labels": {"app": "web"}}});
+        World::asking("Service", "web").with(service(json!({"app": "web"}))).with(row).is_calm();
     }
 }
