@@ -81,3 +81,29 @@ fn merge(known: &mut Finding, other: Finding) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, crashed, deployment, patched, pod, service};
+
+    #[test]
+    fn the_cause_comes_before_the_symptoms_it_explains() {
+        let world = World::asking("Service", "web")
+            .with(service(json!({"app": "web"})))
+            .with(deployment(1, 0))
+            .with(pod(crashed(137, "OOMKilled")));
+        assert_eq!(world.codes()[0], "oom_killed_no_limit");
+        assert!(world.codes().contains(&"service_backends_not_ready"));
+        assert!(world.codes().contains(&"deployment_unavailable"));
+    }
+
+    #[test]
+    fn what_two_pods_say_alike_is_one_finding() {
+        let second = patched(crashed(137, "OOMKilled"), json!({"metadata": {"name": "web-1-b"}}));
+        let world = World::asking("Deployment", "web").with(pod(crashed(137, "OOMKilled"))).with(pod(second));
+        assert_eq!(world.codes().iter().filter(|code| **code == "oom_killed_no_limit").count(), 1);
+    }
+}

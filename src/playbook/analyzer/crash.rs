@@ -16,6 +16,9 @@ static CONFIGURATION: Pattern = Pattern::new(
     r"(?i)environment variable|env(ironment)? var|\bconfig(uration)?\b|\bsetting\b|\bflag\b|\boption\b|KeyError|missing required|yaml:|toml|unmarshal|\bnot set\b",
 );
 
+/// The code of a crash nobody explains.
+const UNKNOWN: &str = "crashloop_unknown";
+
 /// Findings about containers that keep ending, memory aside.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
@@ -74,10 +77,9 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
             view.name()
         ),
     );
-    let confidence = if line.is_some() || code != "crashloop_unknown" { Confidence::High } else { Confidence::Medium };
     let finding = Finding::new(code, Depth::Mechanism, &name, &workload, headline)
         .summary(summary)
-        .confidence(if code == "crashloop_unknown" { Confidence::Medium } else { confidence })
+        .confidence(if code == UNKNOWN { Confidence::Medium } else { Confidence::High })
         .cite([culprit.and_then(|(_, citation)| citation)])
         .cite([
             scene.quote(&pod.reference, &format!("exitCode: {exit}")),
@@ -128,31 +130,35 @@ fn diagnose(scene: &Scene<'_>, view: &ContainerView<'_>, line: Option<&str>) -> 
     if cannot_start || matches!(exit, 126..=128) {
         let said = if message.is_empty() { line.map(logs::said).unwrap_or_default() } else { logs::said(message) };
         let said = if said.is_empty() { String::new() } else { format!(": {said}") };
-        return (
-            "container_command_invalid",
-            scene.text(
-                format!("启动命令无法执行（退出码 {exit}）{said}"),
-                format!("its command cannot be run (exit code {exit}){said}"),
-            ),
+        let why = scene.text(
+            format!("启动命令无法执行（退出码 {exit}）{said}"),
+            format!("its command cannot be run (exit code {exit}){said}"),
         );
+        return ("container_command_invalid", why);
     }
     if let Some(line) = line {
-        let said = logs::said(line);
-        if line.contains("exec format error") {
-            return (
-                "image_platform_mismatch",
-                scene.text(
-                    format!("镜像与节点的 CPU 架构不符：{said}"),
-                    format!("its image is built for another CPU architecture: {said}"),
-                ),
-            );
-        }
-        let config = CONFIGURATION.hits(line);
-        return (if config { "crashloop_app_config_error" } else { "crashloop_app_error" }, said);
+        return by_line(scene, line);
     }
     if !message.is_empty() && !logs::instructs(message) {
         return ("crashloop_app_error", logs::said(message.lines().last().unwrap_or(message)));
     }
+    by_exit_code(scene, exit)
+}
+
+fn by_line(scene: &Scene<'_>, line: &str) -> (&'static str, String) {
+    let said = logs::said(line);
+    if line.contains("exec format error") {
+        let why = scene.text(
+            format!("镜像与节点的 CPU 架构不符：{said}"),
+            format!("its image is built for another CPU architecture: {said}"),
+        );
+        return ("image_platform_mismatch", why);
+    }
+    (if CONFIGURATION.hits(line) { "crashloop_app_config_error" } else { "crashloop_app_error" }, said)
+}
+
+/// What is left to say without a log: codes above 128 name the signal that ended the process.
+fn by_exit_code(scene: &Scene<'_>, exit: i32) -> (&'static str, String) {
     match exit {
         0 => (
             "container_exits_normally",
@@ -169,14 +175,14 @@ fn diagnose(scene: &Scene<'_>, view: &ContainerView<'_>, line: Option<&str>) -> 
             ),
         ),
         137 => (
-            "crashloop_unknown",
+            UNKNOWN,
             scene.text(
                 "进程被 SIGKILL 终止（退出码 137），但不是 OOMKilled",
                 "its process is killed (exit code 137, SIGKILL) but not for memory",
             ),
         ),
         other => (
-            "crashloop_unknown",
+            UNKNOWN,
             scene.text(
                 format!("进程以退出码 {other} 结束，日志未说明原因"),
                 format!("its process ends with exit code {other}; the log does not say why"),

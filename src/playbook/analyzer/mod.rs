@@ -24,6 +24,7 @@ pub mod rollout;
 pub mod scheduling;
 pub mod service;
 pub mod stateful;
+pub mod target_port;
 pub mod unready;
 
 use crate::playbook::finding::Finding;
