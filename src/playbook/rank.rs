@@ -106,4 +106,18 @@ mod tests {
         let world = World::asking("Deployment", "web").with(pod(crashed(137, "OOMKilled"))).with(pod(second));
         assert_eq!(world.codes().iter().filter(|code| **code == "oom_killed_no_limit").count(), 1);
     }
+
+    #[test]
+    fn a_caller_that_crashes_for_its_dependency_is_explained_by_the_dependency() {
+        let owner =
+            json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]);
+        let caller = json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": owner}});
+        let world = World::asking("Pod", "cart-1-a")
+            .with(pod(patched(crashed(1, "Error"), caller)))
+            .log("cart-1-a", "FATAL GET http://web/rates: dial tcp 10.96.0.7:80: connect: connection refused")
+            .with(service(json!({"app": "web"})))
+            .with(pod(crashed(137, "OOMKilled")));
+        assert_eq!(world.cause(), "oom_killed_no_limit Deployment/web");
+        assert!(world.codes().contains(&"crashloop_app_error"));
+    }
 }
