@@ -1,0 +1,3 @@
+//! The whole service: alerts in at one end, messages out at the other.
+
+mod main_path;
