@@ -1,3 +1,5 @@
 //! The whole service: alerts in at one end, messages out at the other.
 
 mod main_path;
+mod never_worse;
+mod repeats;
