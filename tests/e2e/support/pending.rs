@@ -17,13 +17,19 @@ pub fn models(server: &ModelServer) -> Value {
 
 /// What the model says next.
 pub fn investigate(asked: &Asked) -> Answer {
+    if asked.results().is_empty() { look() } else { submit(asked) }
+}
+
+/// It reads the claim and its class.
+pub fn look() -> Answer {
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "aiops", "name": "test-data"});
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "name": "cbs"});
+    Answer::Calls(vec![("resources_get".to_owned(), claim), ("resources_get".to_owned(), class)])
+}
+
+/// It submits what it read.
+pub fn submit(asked: &Asked) -> Answer {
     let results = asked.results();
-    if results.is_empty() {
-        let claim =
-            json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "aiops", "name": "test-data"});
-        let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "name": "cbs"});
-        return Answer::Calls(vec![("resources_get".to_owned(), claim), ("resources_get".to_owned(), class)]);
-    }
     let cite = |quote: &str| {
         let result = results.iter().find(|result| result.contains(quote));
         let result = result.unwrap_or_else(|| panic!("no result says {quote}: {results:#?}"));
