@@ -42,7 +42,9 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     let resource = scene.question.targets.first().cloned().unwrap_or_default();
     let seen = seen_targets(scene, scope);
     let measured = scene.question.alert_names.iter().any(|name| is_measured(name));
-    let verdict = if seen.is_empty() || measured { Verdict::Inconclusive } else { Verdict::NoFault };
+    let unread = unread_targets(scene);
+    let decided = unread.is_empty() && !seen.is_empty() && !measured;
+    let verdict = if decided { Verdict::NoFault } else { Verdict::Inconclusive };
     let mut findings: Vec<String> = Vec::new();
     for object in &seen {
         if let Some(state) = describe::state(scene, object) {
@@ -60,8 +62,18 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
         ..Diagnosis::default()
     };
     diagnosis.steps.extend((!resource.name.is_empty()).then(|| conclude::look_at(scene, &resource)));
-    explain_verdict(scene, &mut diagnosis, &resource, measured, seen.is_empty());
+    for object in &unread {
+        let gap = scene.text(format!("未能读取 {object}"), format!("{object} could not be read"));
+        diagnosis.data_gaps.push(gap);
+    }
+    explain_verdict(scene, &mut diagnosis, &resource, measured);
     diagnosis
+}
+
+/// Targets of which it is not known whether they exist: they may be the fault.
+fn unread_targets(scene: &Scene<'_>) -> Vec<ObjectRef> {
+    let unread = |target: &&ObjectRef| scene.facts.raw(target).is_none() && !scene.facts.is_missing(target);
+    scene.question.targets.iter().filter(unread).cloned().collect()
 }
 
 /// What was checked besides the cause: the Nodes of the affected Pods.
@@ -125,15 +137,14 @@ fn neighbour(scene: &Scene<'_>, finding: &Finding) -> Related {
     }
 }
 
-fn explain_verdict(scene: &Scene<'_>, diagnosis: &mut Diagnosis, resource: &ObjectRef, measured: bool, unseen: bool) {
-    if unseen && scene.facts.is_missing(resource) {
+fn explain_verdict(scene: &Scene<'_>, diagnosis: &mut Diagnosis, resource: &ObjectRef, measured: bool) {
+    if scene.facts.is_missing(resource) {
         diagnosis.unresolved.push(scene.text(
-            format!("{resource} 已不存在，是否已被有意删除或替换?"),
+            format!("{resource} 已不存在，是否已被有意删除或替换？"),
             format!("{resource} does not exist any more: was it deleted or replaced on purpose?"),
         ));
-    } else if unseen {
-        diagnosis.data_gaps.push(scene.text(format!("未能读取 {resource}"), format!("{resource} could not be read")));
-    } else if measured {
+    }
+    if measured {
         diagnosis.data_gaps.push(scene.text(
             "该告警基于监控指标，而指标不在可读取的数据之内；请查看告警规则对应的曲线",
             "The alert fires on a measurement, and metrics are not among what could be read; look at the rule's graph",
@@ -196,4 +207,51 @@ fn logs_check(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
         hypothesis: scene.text("应用自身报错", "errors of the application"),
         because: scene.text("已读取的日志中没有错误", "the logs that were read hold no error"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, crashed, deployment, patched, pod};
+    use crate::report::Verdict;
+
+    #[test]
+    fn a_pod_that_was_replaced_is_no_fault_while_its_workload_is_well() {
+        let world = World::asking("Pod", "web-0-gone").with(deployment(1, 1)).with(pod(json!({}))).listed("Pod");
+        let diagnosis = world.diagnosis();
+        assert_eq!(diagnosis.verdict, Verdict::NoFault);
+        assert!(diagnosis.headline.contains("Deployment shop/web is healthy"));
+        assert!(diagnosis.unresolved.iter().any(|question| question.contains("does not exist any more")));
+    }
+
+    #[test]
+    fn a_target_that_could_not_be_read_is_never_called_healthy() {
+        let diagnosis = World::asking("Service", "web").with(deployment(1, 1)).with(pod(json!({}))).diagnosis();
+        assert_eq!(diagnosis.verdict, Verdict::Inconclusive);
+        assert!(diagnosis.data_gaps.iter().any(|gap| gap.contains("Service shop/web could not be read")));
+    }
+
+    #[test]
+    fn alerts_on_measurements_are_not_answered_by_healthy_objects() {
+        let healthy = || World::asking("Deployment", "web").with(deployment(1, 1)).with(pod(json!({})));
+        assert_eq!(healthy().alert("CPUThrottlingHigh").diagnosis().verdict, Verdict::Inconclusive);
+        assert_eq!(healthy().alert("KubeDeploymentReplicasMismatch").diagnosis().verdict, Verdict::NoFault);
+    }
+
+    #[test]
+    fn a_broken_neighbour_is_mentioned_and_not_blamed() {
+        let other = json!({"metadata": {"name": "job-1-a", "labels": {"app": "job"}, "ownerReferences": [{"apiVersion": "apps/v1",
+            "kind": "ReplicaSet", "name": "job-1", "uid": "o", "controller": true}]}});
+        let world = World::asking("Deployment", "web")
+            .with(deployment(1, 1))
+            .with(pod(json!({})))
+            .with(pod(patched(crashed(1, "Error"), other)))
+            .log("job-1-a", "ERROR cannot parse the plan");
+        let diagnosis = world.diagnosis();
+        assert_eq!(diagnosis.verdict, Verdict::NoFault);
+        assert!(diagnosis.causes.is_empty());
+        assert!(diagnosis.related.iter().any(|related| related.findings[0].contains("cannot parse the plan")));
+    }
 }

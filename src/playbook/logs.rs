@@ -21,7 +21,7 @@ static CONSEQUENCE: Pattern = Pattern::new(
 static WARNING_OR_LESS: Pattern =
     Pattern::new(r#"(?i)(^|[\s\[|"=])(warn(ing)?|info|debug|trace|notice)([\s\]|":]|$)|^[IW]\d{4} \d\d:"#);
 static INSTRUCTION: Pattern = Pattern::new(
-    r"(?i)ignore (all |any |the |your )*(previous|prior|above|earlier)|disregard|\bsystem\s*(prompt|message|:)|\bassistant\s*:|\buser\s*:\s|</?\s*(tool|function|system|assistant|human|user|instructions?)[\w-]*|<\|\w+|you are (now|an?) |\binstructions?\b|root cause is|report (everything|it|all)|must (report|answer|call|reply|respond)|call (the )?(tool|resources_|pods_|submit)|(resources|pods)_(delete|exec|run|create\w*|scale)|kubectl\s+(delete|apply|exec|scale|drain|patch|edit)|delete (the )?namespace|\[/?INST\]|忽略(以上|之前|前面|先前)|无视|系统提示|你现在是|请(回复|回答|调用|执行)",
+    r"(?i)ignore (all |any |the |your )*(previous|prior|above|earlier)|disregard|\bsystem\s*(prompt|message|:\s)|\bassistant\s*:|\buser\s*:\s|</?\s*(tool|function|system|assistant|human|user|instructions?)[\w-]*|<\|\w+|you are (now|an?) |\binstructions?\b|root cause is|report (everything|it|all)|must (report|answer|call|reply|respond)|call (the )?(tool|resources_|pods_|submit)|(resources|pods)_(delete|exec|run|create\w*|scale)|kubectl\s+(delete|apply|exec|scale|drain|patch|edit)|delete (the )?namespace|\[/?INST\]|忽略(以上|之前|前面|先前)|无视|系统提示|你现在是|请(回复|回答|调用|执行)",
 );
 static PREFIX: Pattern = Pattern::new(
     r#"^\s*(\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(Z|[+-]\d\d:?\d\d)?\]?\s*)?([A-Z]+\d{4} \d\d:\d\d:\d\d\S*\s+\d+\s+)?(\[?(ERROR|ERR|FATAL|CRITICAL|PANIC|SEVERE|WARN|WARNING|INFO)\]?\s*[:\-|]?\s+)?"#,

@@ -21,6 +21,8 @@ mod scenarios;
 mod scene;
 mod scope;
 mod selector;
+#[cfg(test)]
+mod world;
 
 use crate::alert::{Lang, ObjectRef};
 use crate::report::Diagnosis;

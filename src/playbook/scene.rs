@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference,
 use crate::alert::{Lang, ObjectRef};
 use crate::playbook::Question;
 use crate::playbook::facts::{Facts, Seen, SeenEvent, SeenLog};
-use crate::playbook::{logs, selector};
+use crate::playbook::{describe, logs, pods, selector};
 use crate::report::Citation;
 
 /// The longest quotation, in characters: long enough to decide, short enough to read on a phone.
@@ -94,6 +94,11 @@ impl<'a> Scene<'a> {
                 })
         };
         self.pods.iter().filter(owned).collect()
+    }
+
+    /// The Pods that matter now: neither on their way out nor the remains of a workload that has recovered since.
+    pub fn current_pods(&self) -> impl Iterator<Item = &Seen<Pod>> {
+        self.pods.iter().filter(|pod| !pods::is_leaving(&pod.object) && !self.is_history(&pod.object))
     }
 
     /// The Pods a Service selects; none when it has no selector.
@@ -218,6 +223,19 @@ impl<'a> Scene<'a> {
             .collect();
         near.sort_by(|left, right| right.0.total_cmp(&left.0));
         near.into_iter().map(|(_, name)| name).collect()
+    }
+
+    fn is_history(&self, pod: &Pod) -> bool {
+        let workload = self.workload(pod);
+        let complete = |job: &Job| {
+            let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or(&[]);
+            conditions.iter().any(|condition| condition.type_ == "Complete" && condition.status == "True")
+        };
+        pods::is_finished(pod)
+            && match workload.kind.as_str() {
+                "Job" => self.jobs.iter().any(|job| named(&job.object) == workload && complete(&job.object)),
+                _ => describe::replicas(self, &workload).is_some_and(|(ready, wanted)| ready >= wanted),
+            }
     }
 
     fn owner_of_pod(&self, pod: &Pod) -> ObjectRef {

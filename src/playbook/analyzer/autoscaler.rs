@@ -199,3 +199,61 @@ fn no_target(
             ),
         ])
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, deployment};
+
+    fn hpa(conditions: serde_json::Value) -> serde_json::Value {
+        json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"minReplicas": 1, "maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "web"},
+                "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}}]},
+            "status": {"currentReplicas": 3, "desiredReplicas": 3, "conditions": conditions,
+                "currentMetrics": [{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": 97}}}]}})
+    }
+
+    fn asked(conditions: serde_json::Value) -> World {
+        World::asking("HorizontalPodAutoscaler", "web").with(hpa(conditions)).with(deployment(3, 3))
+    }
+
+    #[test]
+    fn an_autoscaler_that_wants_more_than_its_maximum_says_so() {
+        let world = asked(json!([{"type": "ScalingLimited", "status": "True", "reason": "TooManyReplicas",
+            "message": "the desired replica count is more than the maximum replica count"}]));
+        assert_eq!(world.cause(), "hpa_at_max_replicas HorizontalPodAutoscaler/web");
+        let headline = world.diagnosis().headline;
+        assert!(headline.contains("maxReplicas of 3") && headline.contains("cpu 97%/60%"), "{headline}");
+    }
+
+    #[test]
+    fn missing_metrics_and_missing_requests_are_two_repairs() {
+        let inactive = |message: &str| {
+            asked(
+                json!([{"type": "ScalingActive", "status": "False", "reason": "FailedGetResourceMetric", "message": message}]),
+            )
+        };
+        let api = inactive(
+            "the HPA was unable to compute the replica count: unable to fetch metrics from resource metrics API",
+        );
+        assert_eq!(api.cause(), "hpa_metrics_unavailable HorizontalPodAutoscaler/web");
+        let request =
+            inactive("failed to get cpu utilization: missing request for cpu in container web of Pod web-1-a");
+        assert_eq!(request.cause(), "hpa_missing_requests Deployment/web");
+    }
+
+    #[test]
+    fn a_target_that_is_gone_is_the_autoscalers_fault() {
+        let world = asked(json!([{"type": "AbleToScale", "status": "False", "reason": "FailedGetScale",
+            "message": "the HPA controller was unable to get the target's current scale"}]));
+        assert_eq!(world.cause(), "hpa_target_missing HorizontalPodAutoscaler/web");
+    }
+
+    #[test]
+    fn at_its_minimum_or_switched_off_it_is_at_rest() {
+        asked(json!([{"type": "ScalingLimited", "status": "True", "reason": "TooFewReplicas"}])).is_calm();
+        asked(json!([{"type": "ScalingActive", "status": "False", "reason": "ScalingDisabled"}])).is_calm();
+    }
+}

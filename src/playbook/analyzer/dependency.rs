@@ -120,3 +120,53 @@ fn errors_while_running(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
             )]),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, crashed, deployment, pod, service};
+
+    fn caller() -> serde_json::Value {
+        pod(
+            json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": [{"apiVersion": "apps/v1",
+            "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]}}),
+        )
+    }
+
+    const REFUSED: &str = "ERROR GET http://web/api: dial tcp 10.96.0.7:80: connect: connection refused";
+
+    #[test]
+    fn what_is_called_in_vain_explains_the_callers_errors() {
+        let world = World::asking("Pod", "cart-1-a")
+            .with(caller())
+            .log("cart-1-a", REFUSED)
+            .with(service(json!({"app": "web"})))
+            .with(pod(crashed(1, "Error")))
+            .with(deployment(1, 0))
+            .log("web-1-a", "ERROR cannot open ledger.db: database disk image is malformed");
+        assert_eq!(world.cause(), "crashloop_app_error Deployment/web");
+        assert!(world.codes().contains(&"dependency_unreachable"));
+    }
+
+    #[test]
+    fn a_service_that_does_not_exist_is_named_with_the_one_that_does() {
+        let world = World::asking("Pod", "cart-1-a")
+            .with(caller())
+            .with(service(json!({"app": "web"})))
+            .log("cart-1-a", "ERROR dial tcp: lookup webb on 10.96.0.10:53: no such host")
+            .listed("Service");
+        assert_eq!(world.cause(), "dependency_service_missing Service/webb");
+        assert!(world.diagnosis().headline.contains("web exists"));
+    }
+
+    #[test]
+    fn a_log_full_of_errors_is_a_finding_and_one_error_is_not() {
+        let noisy =
+            World::asking("Pod", "cart-1-a").with(caller()).log("cart-1-a", &"ERROR ledger is read-only\n".repeat(8));
+        assert_eq!(noisy.cause(), "application_errors Deployment/cart");
+        let calm = format!("{}ERROR one slow query\n", "GET / 200\n".repeat(30));
+        assert!(World::asking("Pod", "cart-1-a").with(caller()).log("cart-1-a", &calm).codes().is_empty());
+    }
+}

@@ -82,3 +82,42 @@ fn absent(
             ),
         ])
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, pod, service};
+
+    fn ingress() -> serde_json::Value {
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "front", "namespace": "shop"},
+            "spec": {"tls": [{"secretName": "tls"}], "rules": [{"http": {"paths": [{"path": "/", "pathType": "Prefix",
+                "backend": {"service": {"name": "web", "port": {"number": 80}}}}]}}]}})
+    }
+
+    #[test]
+    fn an_ingress_to_a_service_that_does_not_exist_is_at_fault() {
+        let world = World::asking("Ingress", "front").with(ingress()).listed("Service");
+        assert_eq!(world.cause(), "ingress_backend_missing Ingress/front");
+    }
+
+    #[test]
+    fn a_certificate_that_does_not_exist_is_missing() {
+        let world = World::asking("Ingress", "front").with(ingress()).listed("Secret");
+        assert_eq!(world.cause(), "ingress_tls_secret_missing Secret/tls");
+    }
+
+    #[test]
+    fn an_ingress_whose_service_answers_stays_quiet() {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "tls", "namespace": "shop"}});
+        let world = World::asking("Ingress", "front")
+            .with(ingress())
+            .with(secret)
+            .with(service(json!({"app": "web"})))
+            .with(pod(json!({})))
+            .listed("Service")
+            .listed("Secret");
+        world.is_calm();
+    }
+}

@@ -151,3 +151,55 @@ fn not_started(scene: &Scene<'_>, cron: &Seen<CronJob>) -> Option<Finding> {
             ]),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, ended, patched, pod};
+
+    fn job(condition: &str, reason: &str, failed: i32) -> serde_json::Value {
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "migrate", "namespace": "shop"},
+            "spec": {"backoffLimit": 2, "template": {}},
+            "status": {"failed": failed, "conditions": [{"type": condition, "status": "True", "reason": reason}]}})
+    }
+
+    fn of_job(exit: i32) -> serde_json::Value {
+        let run = json!({"metadata": {"name": "migrate-x", "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job",
+            "name": "migrate", "uid": "j", "controller": true}]}, "status": {"phase": "Failed"}});
+        pod(patched(crate::playbook::world::unready(ended(exit, "Error", "2026-11-23T02:59:00Z"), json!({}), 0), run))
+    }
+
+    #[test]
+    fn a_job_that_gave_up_quotes_its_pods_error() {
+        let world = World::asking("Job", "migrate").with(job("Failed", "BackoffLimitExceeded", 3)).with(of_job(3)).log(
+            "migrate-x",
+            "migrate: applying 42\nERROR: could not create unique index \"email_key\"\nrolled back, exit 3",
+        );
+        assert_eq!(world.cause(), "job_backoff_limit_exceeded Job/migrate");
+        let headline = world.diagnosis().headline;
+        assert!(headline.contains("BackoffLimitExceeded") && headline.contains("email_key"), "{headline}");
+    }
+
+    #[test]
+    fn a_job_that_succeeded_at_its_second_try_is_fine() {
+        let world = World::asking("Job", "migrate").with(job("Complete", "", 1)).with(of_job(3));
+        world.is_calm();
+    }
+
+    #[test]
+    fn a_cronjob_that_cannot_start_says_so() {
+        let cron = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly", "namespace": "shop"},
+            "spec": {"schedule": "0 3 * * *", "jobTemplate": {}}});
+        let calm = World::asking("CronJob", "nightly").with(cron.clone());
+        assert!(calm.codes().is_empty());
+        let late = World::asking("CronJob", "nightly").with(cron).event(
+            "CronJob",
+            "nightly",
+            "TooManyMissedTimes",
+            "too many missed start times: 101. Set or decrease startingDeadlineSeconds or check clock skew",
+        );
+        assert_eq!(late.cause(), "cronjob_not_starting CronJob/nightly");
+    }
+}

@@ -1,22 +1,27 @@
 //! The analyzers, one file for each kind of trouble. Adding one is a file, a line in the registry and its test.
 
+pub mod access;
 pub mod autoscaler;
 pub mod claim;
 pub mod config;
 pub mod crash;
 pub mod creation;
 pub mod dependency;
+pub mod eviction;
 pub mod image;
 pub mod ingress;
 pub mod job;
+pub mod leaving;
 pub mod memory;
 pub mod mount;
 pub mod node;
 pub mod policy;
 pub mod probe;
+pub mod provisioner;
 pub mod rollout;
 pub mod scheduling;
 pub mod service;
+pub mod stateful;
 pub mod unready;
 
 use crate::playbook::finding::Finding;
@@ -96,6 +101,19 @@ pub const ANALYZERS: &[Analyzer] = &[
         run: job::run,
     },
     Analyzer {
+        name: "access",
+        kinds: &["Pod", "RoleBinding", "Role", "ServiceAccount"],
+        alerts: &[],
+        run: access::run,
+    },
+    Analyzer { name: "eviction", kinds: &["Pod", "Node"], alerts: &["KubePodEvicted"], run: eviction::run },
+    Analyzer {
+        name: "leaving",
+        kinds: &["Pod", "Namespace", "Node"],
+        alerts: &["KubePodStuckTerminating"],
+        run: leaving::run,
+    },
+    Analyzer {
         name: "policy",
         kinds: &["NetworkPolicy", "Service", "Pod", "Namespace"],
         alerts: &["HighErrorRate"],
@@ -121,5 +139,11 @@ pub const ANALYZERS: &[Analyzer] = &[
         run: rollout::run,
     },
     Analyzer { name: "dependency", kinds: &["Service", "Pod"], alerts: &["HighErrorRate"], run: dependency::run },
+    Analyzer {
+        name: "stateful",
+        kinds: &["StatefulSet", "Service"],
+        alerts: &["KubeStatefulSetReplicasMismatch"],
+        run: stateful::run,
+    },
     Analyzer { name: "unready", kinds: &["Pod", "StatefulSet", "DaemonSet"], alerts: &[], run: unready::run },
 ];

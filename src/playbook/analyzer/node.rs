@@ -219,3 +219,59 @@ fn evicted(scene: &Scene<'_>, node: &str) -> Vec<ObjectRef> {
     };
     scene.pods.iter().filter(|pod| gone(&pod.object)).map(|pod| named(&pod.object)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, crashed, node, pod};
+
+    fn silent() -> serde_json::Value {
+        node(json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown",
+            "message": "Kubelet stopped posting node status.", "lastTransitionTime": "2026-11-23T02:40:00Z"}]}}))
+    }
+
+    fn lost_pod() -> serde_json::Value {
+        pod(json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}}))
+    }
+
+    #[test]
+    fn a_silent_kubelet_explains_the_pods_on_its_node() {
+        let world = World::asking("Pod", "web-1-a").with(silent()).with(lost_pod());
+        assert_eq!(world.cause(), "node_not_ready_kubelet_stopped Node/n1");
+        assert!(world.diagnosis().headline.contains("20 minutes"));
+    }
+
+    #[test]
+    fn a_silent_kubelet_does_not_explain_a_crash() {
+        let world = World::asking("Pod", "web-1-a")
+            .with(silent())
+            .with(pod(crashed(1, "Error")))
+            .log("web-1-a", "ERROR cannot parse rules.yaml");
+        assert!(world.cause().starts_with("crashloop_app_error Deployment/web"), "{}", world.cause());
+    }
+
+    #[test]
+    fn pressure_is_reported_for_the_node_that_is_asked_about() {
+        let full = node(json!({"status": {"conditions": [{"type": "Ready", "status": "True"},
+            {"type": "DiskPressure", "status": "True", "reason": "KubeletHasDiskPressure", "message": "kubelet has disk pressure"}]}}));
+        assert_eq!(World::asking("Node", "n1").with(full.clone()).cause(), "node_disk_pressure Node/n1");
+        World::asking("Pod", "web-1-a").with(full).with(pod(json!({}))).is_calm();
+    }
+
+    #[test]
+    fn healthy_nodes_and_conditions_of_add_ons_stay_quiet() {
+        World::asking("Node", "n1").with(node(json!({}))).is_calm();
+        let custom = node(json!({"status": {"conditions": [{"type": "Ready", "status": "True"},
+            {"type": "FrequentUnregisterNetDevice", "status": "True"}, {"type": "EtcdIsVoter", "status": "True"}]}}));
+        World::asking("Node", "n1").with(custom).is_calm();
+    }
+
+    #[test]
+    fn a_cordon_matters_only_where_it_is_asked_about() {
+        let cordoned = node(json!({"spec": {"unschedulable": true}}));
+        assert_eq!(World::asking("Node", "n1").with(cordoned.clone()).cause(), "node_cordoned Node/n1");
+        World::asking("Pod", "web-1-a").with(cordoned).with(pod(json!({}))).is_calm();
+    }
+}

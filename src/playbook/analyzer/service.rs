@@ -283,3 +283,58 @@ fn in_words(selector: &LabelMap) -> String {
 fn first_pair(selector: &LabelMap) -> String {
     selector.iter().next().map(|(key, value)| format!("{key}: {value}")).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, crashed, deployment, patched, pod, service};
+
+    #[test]
+    fn a_selector_that_misses_its_pods_names_both_values() {
+        let labelled = pod(json!({"metadata": {"labels": {"version": "v4"}}}));
+        let world = World::asking("Service", "web")
+            .with(service(json!({"app": "web", "version": "v3"})))
+            .with(labelled)
+            .with(deployment(1, 1));
+        assert_eq!(world.cause(), "service_selector_mismatch Service/web");
+        let headline = world.diagnosis().headline;
+        assert!(headline.contains("version=v3") && headline.contains("version=v4"), "{headline}");
+    }
+
+    #[test]
+    fn pods_that_are_not_ready_are_the_pods_story() {
+        let world = World::asking("Service", "web")
+            .with(service(json!({"app": "web"})))
+            .with(pod(crashed(1, "Error")))
+            .log("web-1-a", "ERROR disk is on fire");
+        assert_eq!(world.cause(), "crashloop_app_error Deployment/web");
+        assert!(world.codes().contains(&"service_backends_not_ready"));
+    }
+
+    #[test]
+    fn a_target_port_nobody_offers_is_the_services_fault() {
+        let named =
+            patched(service(json!({"app": "web"})), json!({"spec": {"ports": [{"port": 80, "targetPort": "grpc"}]}}));
+        let world = World::asking("Service", "web").with(named).with(pod(json!({})));
+        assert_eq!(world.cause(), "service_port_mismatch Service/web");
+    }
+
+    #[test]
+    fn a_workload_at_zero_explains_its_service_only_when_that_is_asked_about() {
+        let asked =
+            World::asking("Service", "web").with(service(json!({"app": "web"}))).with(deployment(0, 0)).listed("Pod");
+        assert_eq!(asked.cause(), "scaled_to_zero Deployment/web");
+        let unasked = World::asking("Deployment", "web")
+            .with(service(json!({"app": "web"})))
+            .with(deployment(0, 0))
+            .listed("Pod");
+        assert!(!unasked.codes().contains(&"scaled_to_zero"));
+    }
+
+    #[test]
+    fn a_service_with_a_ready_pod_stays_quiet() {
+        World::asking("Service", "web").with(service(json!({"app": "web"}))).with(pod(json!({}))).is_calm();
+    }
+}
