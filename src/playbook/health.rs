@@ -51,7 +51,8 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
             findings.push(format!("{object}: {state}"));
         }
     }
-    findings.truncate(5);
+    findings.truncate(4);
+    findings.extend(passed_trouble(scene, scope));
     let mut diagnosis = Diagnosis {
         verdict,
         headline: headline(scene, verdict, &resource, &seen),
@@ -68,6 +69,20 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     }
     explain_verdict(scene, &mut diagnosis, &resource, measured);
     diagnosis
+}
+
+/// The latest warning about a Pod that is well again: what the alert probably saw.
+fn passed_trouble(scene: &Scene<'_>, scope: &Scope) -> Option<String> {
+    let warnings = scene.facts.events().iter().filter(|event| event.kind == "Warning" && scope.has(&event.about));
+    let last = warnings.max_by_key(|event| event.last_seen)?;
+    if logs::instructs(&last.message) {
+        return None;
+    }
+    let said = logs::shorten(&last.message, 140);
+    Some(scene.text(
+        format!("{} 此前出现过告警事件 {}：{said}", last.about, last.reason),
+        format!("{} had a warning before, {}: {said}", last.about, last.reason),
+    ))
 }
 
 /// Targets of which it is not known whether they exist: they may be the fault.

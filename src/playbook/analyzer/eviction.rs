@@ -9,7 +9,7 @@ use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
-use crate::report::Confidence;
+use crate::report::{Confidence, Step};
 
 /// Evictions older than this, in minutes, left their Pod behind as a record, not as a fault.
 const RECENT: i64 = 120;
@@ -64,14 +64,35 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         )
     };
     let summary = format!("{headline}: {said}");
-    let repair = if own {
+    let found = Finding::new(code, Depth::Root, &name, &blame, headline)
+        .summary(summary)
+        .confidence(if short_of.is_empty() && !own { Confidence::Medium } else { Confidence::High })
+        .cite([scene.quote(&pod.reference, &message), scene.quote(&pod.reference, "reason: Evicted")])
+        .touches([workload.clone()])
+        .steps([look(
+            scene.text("查看驱逐原因", "Read why it was evicted"),
+            kubectl(&name.namespace, &format!("describe pod {}", name.name)),
+        )]);
+    let found = if own || node.is_empty() {
+        found
+    } else {
+        found.steps([look(
+            scene.text("查看节点条件", "Read the Node's conditions"),
+            format!("kubectl describe node {node}"),
+        )])
+    };
+    Some(found.steps([repair(scene, own, node, &short_of, &workload)]))
+}
+
+fn repair(scene: &Scene<'_>, own: bool, node: &str, short_of: &str, workload: &ObjectRef) -> Step {
+    if own {
         change(
             scene.text(
                 "提高 ephemeral-storage limit，或减少容器写入的日志与临时文件",
                 "Raise the ephemeral-storage limit, or write fewer logs and temporary files",
             ),
             "",
-            (workload.kind != "Pod").then(|| kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
+            (workload.kind != "Pod").then(|| kubectl(&workload.namespace, &format!("edit {}", slash(workload)))),
         )
     } else {
         change(
@@ -85,25 +106,7 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
             ),
             None,
         )
-    };
-    let found = Finding::new(code, Depth::Root, &name, &blame, headline)
-        .summary(summary)
-        .confidence(if short_of.is_empty() && !own { Confidence::Medium } else { Confidence::High })
-        .cite([scene.quote(&pod.reference, &message), scene.quote(&pod.reference, "reason: Evicted")])
-        .touches([workload])
-        .steps([look(
-            scene.text("查看驱逐原因", "Read why it was evicted"),
-            kubectl(&name.namespace, &format!("describe pod {}", name.name)),
-        )]);
-    let found = if own || node.is_empty() {
-        found
-    } else {
-        found.steps([look(
-            scene.text("查看节点条件", "Read the Node's conditions"),
-            format!("kubectl describe node {node}"),
-        )])
-    };
-    Some(found.steps([repair]))
+    }
 }
 
 /// Whether the workload runs again with all its replicas, so that the evicted Pod is history.

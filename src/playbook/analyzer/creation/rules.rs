@@ -35,12 +35,12 @@ pub(super) fn quota(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
     );
     let summary = scene.text(
         format!(
-            "{quota} 限制 {limited}，已用 {used}，再申请 {requested} 被拒绝（exceeded quota），已被拒 {} 次。",
-            refusal.count.max(1)
+            "{quota} 限制 {limited}，已用 {used}，再申请 {requested} 被拒绝（exceeded quota）{}。",
+            scene.times(refusal.count)
         ),
         format!(
-            "{quota} allows {limited}, {used} is used, and {requested} more was refused (exceeded quota) {} times.",
-            refusal.count.max(1)
+            "{quota} allows {limited}, {used} is used, and {requested} more was refused (exceeded quota){}.",
+            scene.times(refusal.count)
         ),
     );
     let seen = scene.facts.get::<ResourceQuota>(&quota.namespace, &quota.name);

@@ -212,12 +212,18 @@ pub(super) fn unusable_nodes(scene: &Scene<'_>, waiting: &Waiting<'_>, matching:
         || scene.text("已被 cordon", "cordoned"),
         |condition| crate::playbook::logs::shorten(condition.message.as_deref().unwrap_or(&condition.type_), 120),
     );
+    let (which_zh, which_en) = if out.len() == 1 {
+        (format!("唯一能使用的 Node {names} 不可用"), format!("the only Node it may use, {names}, is out of service"))
+    } else {
+        let blamed = &blame.name;
+        (
+            format!("能使用的 Node {names} 都不可用，其中 {blamed}"),
+            format!("every Node it may use is out of service ({names}); {blamed}"),
+        )
+    };
     let headline = scene.text(
-        format!("{} 无法调度：它能使用的节点 {names} 都不可用，其中 {}：{why}", waiting.name, blame.name),
-        format!(
-            "{} cannot be scheduled: every Node it may use is out of service ({names}); {}: {why}",
-            waiting.name, blame.name
-        ),
+        format!("{} 无法调度：{which_zh}：{why}", waiting.name),
+        format!("{} cannot be scheduled: {which_en}: {why}", waiting.name),
     );
     let reference = scene.node(&blame.name).map(|node| node.reference.clone()).unwrap_or_default();
     Some(
