@@ -38,7 +38,7 @@ static TIMEOUT: Pattern =
     Pattern::new(r"(?i)i/o timeout|timed? ?out|deadline exceeded|etimedout|no route to host|unreachable");
 static REFUSED: Pattern = Pattern::new(r"(?i)connection refused|econnrefused|connection reset|econnreset");
 static UNRESOLVED: Pattern = Pattern::new(
-    r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|getaddrinfo",
+    r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|getaddrinfo|lookup \S+ on \S+:53: .*(?:timeout|refused)",
 );
 static SERVER_ERROR: Pattern = Pattern::new(r"(?i)\b(50[0234])\b|bad gateway|service unavailable|gateway time");
 static SILENT: Pattern = Pattern::new(r"(?i)server misbehaving|eai_again|temporary failure in name resolution");

@@ -3,12 +3,14 @@
 //! The first two need no model. Their report stands on its own: it goes out when a model is slow, wrong or absent, and a
 //! model starts from it instead of from nothing.
 
+mod clue;
 mod command;
 mod follow;
 mod gather;
 mod ground;
 pub mod prompt;
 mod question;
+mod rows;
 mod seen;
 mod settle;
 mod want;

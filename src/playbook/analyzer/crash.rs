@@ -128,7 +128,8 @@ fn diagnose(scene: &Scene<'_>, view: &ContainerView<'_>, line: Option<&str>) -> 
     let told = view.waiting().filter(|_| cannot_start).and_then(|waiting| waiting.message.as_deref());
     let message = ended.and_then(|ended| ended.message.as_deref()).or(told).unwrap_or_default();
     if cannot_start || matches!(exit, 126..=128) {
-        let said = if message.is_empty() { line.map(logs::said).unwrap_or_default() } else { logs::said(message) };
+        let said =
+            if message.is_empty() { line.map(logs::said).unwrap_or_default() } else { logs::said(essence(message)) };
         let said = if said.is_empty() { String::new() } else { format!(": {said}") };
         let why = scene.text(
             format!("启动命令无法执行（退出码 {exit}）{said}"),
@@ -143,6 +144,12 @@ fn diagnose(scene: &Scene<'_>, view: &ContainerView<'_>, line: Option<&str>) -> 
         return ("crashloop_app_error", logs::said(message.lines().last().unwrap_or(message)));
     }
     by_exit_code(scene, exit)
+}
+
+/// What a container runtime could not run: the end of its chain of errors, whose beginning is the same for every failure.
+fn essence(message: &str) -> &str {
+    const MARKS: [&str; 3] = ["exec: \"", "error during container init: ", "unable to start container process: "];
+    MARKS.iter().find_map(|mark| message.find(mark)).map_or(message, |at| &message[at..])
 }
 
 fn by_line(scene: &Scene<'_>, line: &str) -> (&'static str, String) {

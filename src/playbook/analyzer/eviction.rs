@@ -113,9 +113,8 @@ fn repair(scene: &Scene<'_>, own: bool, node: &str, short_of: &str, workload: &O
 fn recovered(scene: &Scene<'_>, workload: &ObjectRef, evicted: &ObjectRef) -> bool {
     let by_status = crate::playbook::describe::replicas(scene, workload)
         .is_some_and(|(ready, wanted)| ready >= wanted && wanted > 0);
-    let asked = scene.question.targets.contains(evicted)
-        && scene.question.alert_names.iter().any(|name| name.contains("Evict"));
-    by_status && !asked
+    // An alert that names the evicted Pod asks just this, whatever the alert is called.
+    by_status && !scene.question.targets.contains(evicted)
 }
 
 #[cfg(test)]

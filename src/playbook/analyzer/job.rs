@@ -45,10 +45,10 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
     let why_zh = end.as_ref().map_or_else(String::new, |end| format!("：{}", end.zh()));
     let why_en = end.as_ref().map_or_else(String::new, |end| format!(": {}", end.en()));
     let headline = scene.text(format!("{name} 失败（{reason}）{why_zh}"), format!("{name} failed ({reason}){why_en}"));
-    let limit = job.object.spec.as_ref().and_then(|spec| spec.backoff_limit).unwrap_or(6);
+    let (limit_zh, limit_en) = limits(job, &reason);
     let summary = scene.text(
-        format!("{name} 的 Pod 失败 {count} 次，backoffLimit 为 {limit}（{reason}），不会再重试{why_zh}。"),
-        format!("{count} Pods of {name} failed with backoffLimit {limit} ({reason}); it will not try again{why_en}."),
+        format!("{name} 的 Pod 失败 {count} 次，{limit_zh}（{reason}），不会再重试{why_zh}。"),
+        format!("{name} gave up after {count} failed Pods, {limit_en} ({reason}); it will not try again{why_en}."),
     );
     let event = scene.events(&name, &[reason.as_str()]).into_iter().next_back();
     let mut finding = Finding::new(code, Depth::Mechanism, &name, &name, headline).summary(summary).cite([
@@ -89,6 +89,21 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
             Some(kubectl(&name.namespace, &format!("delete job {}", name.name))),
         ),
     ]))
+}
+
+/// The limit that ended a Job, in both languages.
+fn limits(job: &Seen<Job>, reason: &str) -> (String, String) {
+    let spec = job.object.spec.as_ref();
+    match spec.and_then(|spec| spec.active_deadline_seconds).filter(|_| reason == "DeadlineExceeded") {
+        Some(seconds) => (
+            format!("运行时间超过 activeDeadlineSeconds {seconds} 秒"),
+            format!("having run longer than its activeDeadlineSeconds of {seconds}"),
+        ),
+        None => {
+            let limit = spec.and_then(|spec| spec.backoff_limit).unwrap_or(6);
+            (format!("backoffLimit 为 {limit}"), format!("with a backoffLimit of {limit}"))
+        }
+    }
 }
 
 impl End {
