@@ -6,3 +6,4 @@ mod kubernetes_mcp_server;
 mod model;
 mod service;
 mod support;
+mod transports;
