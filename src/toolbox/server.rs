@@ -20,6 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::config::{McpSettings, Transport};
 use crate::kube::snapshot::Snapshot;
 use crate::kube::toolset::{ClusterSource, Toolset};
+use crate::telemetry::Health;
 
 /// The handshake and the tool list together may take this long.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -86,6 +87,7 @@ pub struct Server {
     name: String,
     recipe: Recipe,
     session: Mutex<Option<Arc<Session>>>,
+    health: Health,
 }
 
 impl Server {
@@ -107,13 +109,19 @@ impl Server {
                 return Err(wrong("this version speaks `http` and `builtin` only"));
             }
         };
-        Ok(Self { name: settings.name.clone(), recipe, session: Mutex::new(None) })
+        Ok(Self { name: settings.name.clone(), recipe, session: Mutex::new(None), health: Health::default() })
     }
 
     /// The configured name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How its last calls went.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     /// The clock of a snapshot, which stands still; none for anything alive.
