@@ -95,7 +95,8 @@ impl Service {
     }
 }
 
-fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, CliError> {
+/// Everything that investigates, as configured.
+pub(super) fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, CliError> {
     Triage::new(&TriageConfig {
         models: &config.models,
         mcp: &config.mcp,
@@ -107,7 +108,8 @@ fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, CliError> {
     .map_err(CliError::usage)
 }
 
-fn channels(config: &Config) -> Result<Vec<Channel>, CliError> {
+/// The configured channels. Nothing is dialled.
+pub(super) fn channels(config: &Config) -> Result<Vec<Channel>, CliError> {
     let client = post::client().map_err(CliError::failed)?;
     config.channels.iter().cloned().map(|settings| settings.build(&client).map_err(CliError::usage)).collect()
 }

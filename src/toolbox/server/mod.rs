@@ -29,6 +29,7 @@ use self::recipe::Recipe;
 use self::session::{Failure, Session};
 use self::slot::Slot;
 use super::config::McpSettings;
+use crate::telemetry::Health;
 
 /// Largest message accepted from a server, in bytes. A 72-pod namespace as YAML is 310 KB; 4 MiB is a runaway log.
 const MESSAGE_LIMIT: usize = 4 << 20;
@@ -38,6 +39,7 @@ pub struct Server {
     name: String,
     recipe: Arc<Recipe>,
     slot: Slot,
+    health: Health,
 }
 
 impl Server {
@@ -46,13 +48,24 @@ impl Server {
     /// # Errors
     /// Settings that contradict each other, with what to write instead.
     pub fn new(settings: &McpSettings) -> Result<Self, ServerError> {
-        Ok(Self { name: settings.name.clone(), recipe: Arc::new(Recipe::new(settings)?), slot: Slot::default() })
+        Ok(Self {
+            name: settings.name.clone(),
+            recipe: Arc::new(Recipe::new(settings)?),
+            slot: Slot::default(),
+            health: Health::default(),
+        })
     }
 
     /// The configured name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How its last calls went.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     /// The clock of a snapshot, which stands still; none for anything alive.
