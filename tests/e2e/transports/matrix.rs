@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
+use regex::Regex;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -32,12 +34,18 @@ fn conclusion(report: &Value) -> Value {
         .as_array()
         .unwrap()
         .iter()
-        .map(|cause| json!([cause["code"], cause["resource"], cause["confidence"], cause["summary"]]))
+        .map(|cause| json!([cause["code"], cause["resource"], cause["confidence"]]))
         .collect();
     json!({
-        "verdict": report["verdict"], "headline": report["headline"], "causes": causes, "steps": report["steps"],
-        "data_gaps": report["data_gaps"],
+        "verdict": report["verdict"], "headline": without_ages(&report["headline"]), "causes": causes,
+        "steps": report["steps"], "data_gaps": report["data_gaps"],
     })
+}
+
+/// A snapshot's clock stands still for the built-in toolset; before the real server the same cluster grows older.
+fn without_ages(text: &Value) -> String {
+    let age = Regex::new(r"\d+ (second|minute|hour|day)s?").unwrap();
+    age.replace_all(text.as_str().unwrap(), "[age]").into_owned()
 }
 
 fn scenario(name: &str) -> PathBuf {
@@ -103,6 +111,7 @@ async fn over_the_real_server(scenario: &Path, variables: &[(&str, &str)]) -> (V
 /// `eval` shows that the built-in toolset gets all of them right; the real server, which lists tables, must not do worse.
 #[tokio::test]
 async fn the_real_server_gets_every_scenario_as_right_as_the_built_in_toolset() {
+    let mut worse = Vec::new();
     for scenario in scenarios() {
         let expected = conclusion(&built_in(&scenario).await);
         let (report, _) = over_the_real_server(&scenario, &UNTHROTTLED).await;
@@ -112,6 +121,28 @@ async fn the_real_server_gets_every_scenario_as_right_as_the_built_in_toolset() 
             report["usage"]["tool_calls"],
             report["usage"]["seconds"].as_f64().unwrap()
         );
-        assert_eq!(conclusion(&report), expected, "{}", scenario.display());
+        if conclusion(&report) != expected {
+            worse.push(format!("{}: {:#}\ninstead of {expected:#}", scenario.display(), conclusion(&report)));
+        }
+    }
+    assert!(worse.is_empty(), "{}", worse.join("\n"));
+}
+
+/// As it is installed the server asks ten times at once and then five times a second.
+#[tokio::test]
+async fn the_real_servers_own_throttle_is_lived_with() {
+    let runs = futures::stream::iter(scenarios()).map(|scenario| async move {
+        let expected = conclusion(&built_in(&scenario).await);
+        let (report, _) = over_the_real_server(&scenario, &[]).await;
+        (scenario, expected, report)
+    });
+    let mut runs = runs.buffered(4);
+    while let Some((scenario, expected, report)) = runs.next().await {
+        let name = scenario.file_name().unwrap().display();
+        let (calls, seconds) = (&report["usage"]["tool_calls"], report["usage"]["seconds"].as_f64().unwrap());
+        println!("{name}: {calls} calls, {seconds:.2} s at the default throttle");
+        for e in report["evidence"].as_array().unwrap() { println!("   {} {}", e["tool"], e["arguments"]); }
+        assert_eq!(conclusion(&report), expected, "{name}");
+        assert!(seconds < 5.0, "{name} takes {seconds} s");
     }
 }
