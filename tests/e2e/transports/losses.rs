@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::response::sse::{Event, Sse};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use firstlook::toolbox::server::{Answer, Server, ServerError};
 use futures::StreamExt;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
+use tokio::sync::broadcast;
 
 use crate::support::mcp::{McpServer, Unknown};
 use crate::support::original::entry;
@@ -175,4 +177,46 @@ async fn what_speaks_neither_is_told_apart_from_what_is_down() {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error = server(&format!("http://{closed}/mcp")).tool_names().await.unwrap_err().to_string();
     assert!(error.contains("refused") && !error.contains("SSE"), "{error}");
+}
+
+/// A server of the older transport whose `pods_log` is 50 MB; counts its streams.
+async fn flooding_sse() -> (String, Arc<AtomicUsize>) {
+    let streams = Arc::new(AtomicUsize::new(0));
+    let (answers, _) = broadcast::channel::<Arc<str>>(16);
+    let (counter, listeners) = (streams.clone(), answers.clone());
+    let stream = move || async move {
+        counter.fetch_add(1, Ordering::Relaxed);
+        let first = Event::default().event("endpoint").data("/message?sessionId=1");
+        let messages = futures::stream::unfold(listeners.subscribe(), |mut inbox| async {
+            let text = inbox.recv().await.ok()?;
+            Some((Ok::<_, Infallible>(Event::default().event("message").data(text)), inbox))
+        });
+        Sse::new(futures::stream::iter([Ok(first)]).chain(messages))
+    };
+    let message = move |axum::Json(message): axum::Json<Value>| async move {
+        let result = match (message["method"].as_str().unwrap(), message["params"]["name"].as_str()) {
+            ("initialize", _) => {
+                json!({"protocolVersion": "2024-11-05", "capabilities": {"tools": {}}, "serverInfo": {"name": "old", "version": "1"}})
+            }
+            ("tools/list", _) => json!({"tools": [{"name": "pods_log", "inputSchema": {"type": "object"}}]}),
+            (_, Some("pods_log")) => json!({"content": [{"type": "text", "text": "x".repeat(50 << 20)}]}),
+            (_, Some(_)) => json!({"content": [{"type": "text", "text": "kind: Pod"}]}),
+            _ => return StatusCode::ACCEPTED,
+        };
+        let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": result}).to_string();
+        answers.send(answer.into()).map_or(StatusCode::BAD_REQUEST, |_| StatusCode::ACCEPTED)
+    };
+    let router = Router::new().route("/sse", get(stream)).route("/message", post(message));
+    (serve(router).await + "/sse", streams)
+}
+
+#[tokio::test]
+async fn a_flood_over_sse_ends_the_stream_and_nothing_else() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (url, streams) = flooding_sse().await;
+    let server = server(&url);
+    let error = call(&server, "pods_log", LIMIT).await.unwrap_err().to_string();
+    assert!(error.contains("exceeded the maximum size of 4194304 bytes"), "{error}");
+    assert_eq!(streams.load(Ordering::Relaxed), 2);
+    assert_eq!(call(&server, "pods_get", LIMIT).await.unwrap().text, "kind: Pod");
 }
