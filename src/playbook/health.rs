@@ -48,7 +48,7 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     let mut findings: Vec<String> = Vec::new();
     for object in &seen {
         if let Some(state) = describe::state(scene, object) {
-            findings.push(format!("{object}: {state}"));
+            findings.push(scene.colon(object, state));
         }
     }
     findings.truncate(4);
@@ -142,8 +142,8 @@ fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[O
     }
     let state = describe::state(scene, best).unwrap_or_default();
     scene.text(
-        format!("未发现故障：{best} 当前健康（healthy），{state}；告警很可能已自行恢复"),
-        format!("No fault found: {best} is healthy now ({state}); the alert has probably cleared by itself"),
+        format!("未发现故障：{best} 当前健康（healthy），{state}；触发告警的情况可能已经过去"),
+        format!("No fault found: {best} is healthy now ({state}); what set the alert off may have passed"),
     )
 }
 
@@ -241,7 +241,7 @@ fn nodes_check(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
     Some(RuledOut {
         hypothesis: scene.text("Node 故障", "a failing Node"),
         because: scene.text(
-            format!("受影响的 Pod 所在的 Node {list} 为 Ready，且没有资源压力"),
+            format!("相关 Pod 所在的 Node {list} 为 Ready，且没有资源压力"),
             format!("the Pods run on {list}, Ready and without pressure"),
         ),
     })

@@ -63,7 +63,7 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
             ),
         )
     };
-    let summary = format!("{headline}: {said}");
+    let summary = scene.colon(&headline, said);
     let found = Finding::new(code, Depth::Root, &name, &blame, headline)
         .summary(summary)
         .confidence(if short_of.is_empty() && !own { Confidence::Medium } else { Confidence::High })
