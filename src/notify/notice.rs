@@ -47,6 +47,9 @@ pub struct Notice {
     pub lang: Lang,
     /// IANA name of the zone in which times are shown, for example `Asia/Shanghai`.
     pub timezone: String,
+    /// Where people reach Alertmanager, as configured. What a payload claims is never linked for actions.
+    #[serde(default)]
+    pub alertmanager_url: Option<String>,
     /// Address of the incident's page, when `server.public_url` is configured.
     pub page_url: Option<String>,
 }

@@ -38,9 +38,11 @@ impl World {
     pub fn with(mut self, object: Value) -> Self {
         assert!(object_ref(&object).is_some(), "not an object: {object}");
         let recorded = self.recorded.record(
+            self.recorded.reserve(),
             "resources_get",
             &Value::Null,
             yaml_serde::to_string(&object).unwrap(),
+            1 << 20,
             self.facts.now,
         );
         self.facts.add_evidence(&recorded);
@@ -51,7 +53,8 @@ impl World {
     /// Adds a warning about an object of the namespace (or of the cluster, for Nodes), one minute old.
     pub fn event(mut self, kind: &str, name: &str, reason: &str, message: &str) -> Self {
         let shown = yaml_serde::to_string(&json!([{"Message": message, "Reason": reason}])).unwrap();
-        let recorded = self.recorded.record("events_list", &Value::Null, shown, self.facts.now);
+        let recorded =
+            self.recorded.record(self.recorded.reserve(), "events_list", &Value::Null, shown, 1 << 20, self.facts.now);
         self.facts.add_evidence(&recorded);
         self.facts.add_event(SeenEvent {
             about: ObjectRef::new(kind, "shop", name),
@@ -67,7 +70,14 @@ impl World {
 
     /// Adds the present log of the container `web` of a Pod.
     pub fn log(mut self, pod: &str, text: &str) -> Self {
-        let recorded = self.recorded.record("pods_log", &Value::Null, text.to_owned(), self.facts.now);
+        let recorded = self.recorded.record(
+            self.recorded.reserve(),
+            "pods_log",
+            &Value::Null,
+            text.to_owned(),
+            1 << 20,
+            self.facts.now,
+        );
         self.facts.add_evidence(&recorded);
         self.facts.add_log(SeenLog {
             namespace: "shop".into(),

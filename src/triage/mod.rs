@@ -274,13 +274,13 @@ fn overview(group: &AlertGroup, question: &Question) -> Overview {
     let resource =
         targets_of(alert).into_iter().next().or_else(|| question.targets.first().cloned()).unwrap_or_default();
     let namespace =
-        if resource.namespace.is_empty() { alert.label("namespace").unwrap_or_default() } else { &resource.namespace };
+        Some(resource.namespace.as_str()).filter(|name| !name.is_empty()).or_else(|| alert.label("namespace"));
     Overview {
         alertname: alert.name().to_owned(),
         severity: alert.label("severity").unwrap_or_default().to_owned(),
-        namespace: namespace.to_owned(),
+        namespace: namespace.unwrap_or_default().to_owned(),
         summary: alert.summary().unwrap_or_default().to_owned(),
-        resource: ObjectRef { namespace: resource.namespace.clone(), ..resource.clone() },
+        resource,
     }
 }
 

@@ -4,4 +4,5 @@
 mod channels;
 mod kubernetes_mcp_server;
 mod model;
+mod service;
 mod support;
