@@ -27,7 +27,7 @@ use thiserror::Error;
 
 use crate::agent::tools::Tools;
 use crate::agent::{self, AnswerTool, Budget, Envelope, SchemaError, Task};
-use crate::alert::{AlertGroup, Lang, ObjectRef};
+use crate::alert::{AlertGroup, Lang};
 use crate::model::{Client, Fallback, Model, ModelConfig, ModelError};
 use crate::playbook::facts::Facts;
 use crate::playbook::{self, Question};

@@ -294,6 +294,8 @@ mod tests {
         let world = World::asking("Pod", "web-1-a").with(pod(unready(state, last, 4)));
         assert_eq!(world.cause(), "container_command_invalid Deployment/web");
         assert!(world.diagnosis().headline.contains("servr"));
+        let chain = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: exec: \"/app/servr\": stat /app/servr: no such file or directory: unknown";
+        assert_eq!(super::essence(chain), "exec: \"/app/servr\": stat /app/servr: no such file or directory");
     }
 
     #[test]

@@ -152,6 +152,15 @@ mod tests {
     }
 
     #[test]
+    fn an_alert_that_names_the_evicted_pod_is_answered_though_its_workload_recovered() {
+        let world = World::asking("Pod", "web-1-b")
+            .with(deployment(1, 1))
+            .with(pod(json!({})))
+            .with(evicted(NODE_LOW, "2026-11-23T02:30:00Z"));
+        assert_eq!(world.cause(), "pod_evicted_node_pressure Node/n1");
+    }
+
+    #[test]
     fn records_of_old_evictions_stay_quiet() {
         let world = World::asking("Deployment", "web")
             .with(deployment(1, 1))
