@@ -75,7 +75,7 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AlertmanagerLink {
-    /// Its address as people reach it, when that differs from the `externalURL` it sends.
+    /// Its address as people reach it. Silence links lead there, never to an address a payload claims.
     pub url: String,
 }
 

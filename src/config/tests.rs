@@ -153,3 +153,15 @@ proptest! {
         prop_assert_eq!(sources.expand("<${X}|${X:-d}>").unwrap(), format!("<{value}|{value}>"));
     }
 }
+
+#[test]
+fn the_examples_load() {
+    for name in ["minimal", "full"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/{name}.yaml"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let sources =
+            Sources { variable: &|_| Some("https://example.com/value-long-enough".to_owned()), folder: PathBuf::new() };
+        let config = parse(&text, &sources).unwrap_or_else(|problems| panic!("config/{name}.yaml: {problems:?}"));
+        assert!(!config.channels.is_empty());
+    }
+}

@@ -30,6 +30,8 @@ pub struct DeskSettings {
     pub timezone: String,
     /// Where this service's pages are reached, without a trailing slash.
     pub public_url: Option<String>,
+    /// Where people reach Alertmanager: silences are linked there.
+    pub alertmanager_url: Option<String>,
     /// Routes, in order.
     pub routes: Vec<Route>,
     /// Names of all channels.
@@ -224,6 +226,7 @@ impl Desk {
             body,
             lang: self.settings.lang,
             timezone: self.settings.timezone.clone(),
+            alertmanager_url: self.settings.alertmanager_url.clone(),
             page_url: self.settings.public_url.as_ref().map(|base| format!("{base}/incidents/{incident}")),
         }
     }

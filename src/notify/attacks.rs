@@ -54,6 +54,7 @@ fn attacked(attack: &str, with_report: bool) -> Notice {
     notice.group.group_labels.values_mut().for_each(|value| *value = said());
     notice.group.receiver = said();
     notice.group.external_url = Some(said());
+    notice.alertmanager_url = Some(said());
     notice.timezone = said();
     let NoticeBody::Diagnosis { report } = &mut notice.body else { unreachable!("the fixture is a diagnosis") };
     let object = ObjectRef::new(attack, attack, attack);

@@ -125,6 +125,19 @@ impl Channel {
         }
     }
 
+    /// Whether the destination can be reached, without telling anybody anything: for chat products DNS, TCP and TLS of
+    /// the host, for mail also the login.
+    ///
+    /// # Errors
+    /// When it cannot; the text says why.
+    pub async fn reach(&self) -> Result<(), SendError> {
+        match self {
+            Self::FeishuBot(channel) => channel.reach().await,
+            Self::WecomBot(channel) => channel.reach().await,
+            Self::Email(channel) => channel.reach().await,
+        }
+    }
+
     /// How fast this destination may be sent to.
     #[must_use]
     pub fn pace(&self) -> &'static [Quota] {

@@ -30,6 +30,8 @@ pub enum NoticeBody {
         /// When the group resolved.
         resolved_at: Timestamp,
     },
+    /// Nothing happened: an operator tries the channel.
+    Test,
 }
 
 /// One message to people about an incident. Serialised into the outbox; rendered by a channel.
@@ -47,6 +49,9 @@ pub struct Notice {
     pub lang: Lang,
     /// IANA name of the zone in which times are shown, for example `Asia/Shanghai`.
     pub timezone: String,
+    /// Where people reach Alertmanager, as configured. What a payload claims is never linked for actions.
+    #[serde(default)]
+    pub alertmanager_url: Option<String>,
     /// Address of the incident's page, when `server.public_url` is configured.
     pub page_url: Option<String>,
 }
@@ -58,7 +63,7 @@ impl Notice {
         match &self.body {
             NoticeBody::Alert { report, .. } => report.as_deref(),
             NoticeBody::Diagnosis { report } => Some(report),
-            NoticeBody::Resolved { .. } => None,
+            NoticeBody::Resolved { .. } | NoticeBody::Test => None,
         }
     }
 

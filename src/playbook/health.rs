@@ -2,13 +2,13 @@
 
 use crate::alert::ObjectRef;
 use crate::playbook::describe;
-use crate::playbook::finding::Finding;
+use crate::playbook::finding::{Finding, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
 use crate::playbook::{analyzer, conclude};
-use crate::report::{Diagnosis, Primary, Related, RuledOut, Verdict};
+use crate::report::{Diagnosis, Primary, Related, RuledOut, Step, Verdict};
 
 /// Parts of names of alerts that fire on measurements: healthy objects do not answer them.
 const MEASURED: [&str; 22] = [
@@ -42,14 +42,17 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     let resource = scene.question.targets.first().cloned().unwrap_or_default();
     let seen = seen_targets(scene, scope);
     let measured = scene.question.alert_names.iter().any(|name| is_measured(name));
-    let verdict = if seen.is_empty() || measured { Verdict::Inconclusive } else { Verdict::NoFault };
+    let unread = unread_targets(scene);
+    let decided = unread.is_empty() && !seen.is_empty() && !measured;
+    let verdict = if decided { Verdict::NoFault } else { Verdict::Inconclusive };
     let mut findings: Vec<String> = Vec::new();
     for object in &seen {
         if let Some(state) = describe::state(scene, object) {
             findings.push(format!("{object}: {state}"));
         }
     }
-    findings.truncate(5);
+    findings.truncate(4);
+    findings.extend(passed_trouble(scene, scope));
     let mut diagnosis = Diagnosis {
         verdict,
         headline: headline(scene, verdict, &resource, &seen),
@@ -59,9 +62,33 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
         ruled_out: checks(scene, scope),
         ..Diagnosis::default()
     };
-    diagnosis.steps.extend((!resource.name.is_empty()).then(|| conclude::look_at(scene, &resource)));
-    explain_verdict(scene, &mut diagnosis, &resource, measured, seen.is_empty());
+    diagnosis.steps.extend((!resource.name.is_empty()).then(|| next_look(scene, &resource)));
+    for object in &unread {
+        let gap = scene.text(format!("未能读取 {object}"), format!("{object} could not be read"));
+        diagnosis.data_gaps.push(gap);
+    }
+    explain_verdict(scene, &mut diagnosis, &resource, measured);
     diagnosis
+}
+
+/// The latest warning about a Pod that is well again: what the alert probably saw.
+fn passed_trouble(scene: &Scene<'_>, scope: &Scope) -> Option<String> {
+    let warnings = scene.facts.events().iter().filter(|event| event.kind == "Warning" && scope.has(&event.about));
+    let last = warnings.max_by_key(|event| event.last_seen)?;
+    if logs::instructs(&last.message) {
+        return None;
+    }
+    let said = logs::shorten(&last.message, 140);
+    Some(scene.text(
+        format!("{} 此前出现过告警事件 {}：{said}", last.about, last.reason),
+        format!("{} had a warning before, {}: {said}", last.about, last.reason),
+    ))
+}
+
+/// Targets of which it is not known whether they exist: they may be the fault.
+fn unread_targets(scene: &Scene<'_>) -> Vec<ObjectRef> {
+    let unread = |target: &&ObjectRef| scene.facts.raw(target).is_none() && !scene.facts.is_missing(target);
+    scene.question.targets.iter().filter(unread).cloned().collect()
 }
 
 /// What was checked besides the cause: the Nodes of the affected Pods.
@@ -93,6 +120,13 @@ fn seen_targets(scene: &Scene<'_>, scope: &Scope) -> Vec<ObjectRef> {
 }
 
 fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[ObjectRef]) -> String {
+    if verdict == Verdict::Inconclusive && scene.facts.is_missing(resource) {
+        let resource = &missing_root(scene, resource);
+        return scene.text(
+            format!("{resource} 不存在（not found）：可能已被删除，或告警标签有误；没有可供诊断的对象"),
+            format!("{resource} does not exist (not found): deleted since, or the alert's labels are wrong; there is nothing to diagnose"),
+        );
+    }
     if verdict == Verdict::Inconclusive {
         return scene.text(
             format!("现有数据无法判定原因：已读取的对象中没有发现与 {resource} 有关的故障"),
@@ -100,10 +134,37 @@ fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[O
         );
     }
     let best = seen.first().unwrap_or(resource);
+    if best.kind != "DaemonSet" && describe::replicas(scene, best).is_some_and(|(_, wanted)| wanted == 0) {
+        return scene.text(
+            format!("未发现故障：{best} 的期望副本数为 0（scaled to 0），没有 Pod 是预期状态"),
+            format!("No fault found: {best} is scaled to 0 replicas, so having no Pods is what it asks for"),
+        );
+    }
     let state = describe::state(scene, best).unwrap_or_default();
     scene.text(
         format!("未发现故障：{best} 当前健康（healthy），{state}；告警很可能已自行恢复"),
         format!("No fault found: {best} is healthy now ({state}); the alert has probably cleared by itself"),
+    )
+}
+
+/// The Namespace of an object that is not there, when that is not there either.
+fn missing_root(scene: &Scene<'_>, object: &ObjectRef) -> ObjectRef {
+    let namespace = ObjectRef::new("Namespace", "", &object.namespace);
+    if scene.facts.is_missing(&namespace) { namespace } else { object.clone() }
+}
+
+/// Where to look next: at the object, or at what there is instead of it.
+fn next_look(scene: &Scene<'_>, resource: &ObjectRef) -> Step {
+    if !scene.facts.is_missing(resource) {
+        return conclude::look_at(scene, resource);
+    }
+    let gone = missing_root(scene, resource);
+    if gone.kind == "Namespace" {
+        return look(scene.text("查看现有的 Namespace", "See which Namespaces there are"), "kubectl get namespaces");
+    }
+    look(
+        scene.text("查看该 Namespace 中现有的工作负载与 Pod", "See which workloads and Pods there are"),
+        kubectl(&resource.namespace, "get deployments,statefulsets,daemonsets,jobs,pods"),
     )
 }
 
@@ -125,15 +186,14 @@ fn neighbour(scene: &Scene<'_>, finding: &Finding) -> Related {
     }
 }
 
-fn explain_verdict(scene: &Scene<'_>, diagnosis: &mut Diagnosis, resource: &ObjectRef, measured: bool, unseen: bool) {
-    if unseen && scene.facts.is_missing(resource) {
+fn explain_verdict(scene: &Scene<'_>, diagnosis: &mut Diagnosis, resource: &ObjectRef, measured: bool) {
+    if scene.facts.is_missing(resource) {
         diagnosis.unresolved.push(scene.text(
-            format!("{resource} 已不存在，是否已被有意删除或替换?"),
+            format!("{resource} 已不存在，是否已被有意删除或替换？"),
             format!("{resource} does not exist any more: was it deleted or replaced on purpose?"),
         ));
-    } else if unseen {
-        diagnosis.data_gaps.push(scene.text(format!("未能读取 {resource}"), format!("{resource} could not be read")));
-    } else if measured {
+    }
+    if measured {
         diagnosis.data_gaps.push(scene.text(
             "该告警基于监控指标，而指标不在可读取的数据之内；请查看告警规则对应的曲线",
             "The alert fires on a measurement, and metrics are not among what could be read; look at the rule's graph",
@@ -196,4 +256,51 @@ fn logs_check(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
         hypothesis: scene.text("应用自身报错", "errors of the application"),
         because: scene.text("已读取的日志中没有错误", "the logs that were read hold no error"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, crashed, deployment, patched, pod};
+    use crate::report::Verdict;
+
+    #[test]
+    fn a_pod_that_was_replaced_is_no_fault_while_its_workload_is_well() {
+        let world = World::asking("Pod", "web-0-gone").with(deployment(1, 1)).with(pod(json!({}))).listed("Pod");
+        let diagnosis = world.diagnosis();
+        assert_eq!(diagnosis.verdict, Verdict::NoFault);
+        assert!(diagnosis.headline.contains("Deployment shop/web is healthy"));
+        assert!(diagnosis.unresolved.iter().any(|question| question.contains("does not exist any more")));
+    }
+
+    #[test]
+    fn a_target_that_could_not_be_read_is_never_called_healthy() {
+        let diagnosis = World::asking("Service", "web").with(deployment(1, 1)).with(pod(json!({}))).diagnosis();
+        assert_eq!(diagnosis.verdict, Verdict::Inconclusive);
+        assert!(diagnosis.data_gaps.iter().any(|gap| gap.contains("Service shop/web could not be read")));
+    }
+
+    #[test]
+    fn alerts_on_measurements_are_not_answered_by_healthy_objects() {
+        let healthy = || World::asking("Deployment", "web").with(deployment(1, 1)).with(pod(json!({})));
+        assert_eq!(healthy().alert("CPUThrottlingHigh").diagnosis().verdict, Verdict::Inconclusive);
+        assert_eq!(healthy().alert("KubeDeploymentReplicasMismatch").diagnosis().verdict, Verdict::NoFault);
+    }
+
+    #[test]
+    fn a_broken_neighbour_is_mentioned_and_not_blamed() {
+        let other = json!({"metadata": {"name": "job-1-a", "labels": {"app": "job"}, "ownerReferences": [{"apiVersion": "apps/v1",
+            "kind": "ReplicaSet", "name": "job-1", "uid": "o", "controller": true}]}});
+        let world = World::asking("Deployment", "web")
+            .with(deployment(1, 1))
+            .with(pod(json!({})))
+            .with(pod(patched(crashed(1, "Error"), other)))
+            .log("job-1-a", "ERROR cannot parse the plan");
+        let diagnosis = world.diagnosis();
+        assert_eq!(diagnosis.verdict, Verdict::NoFault);
+        assert!(diagnosis.causes.is_empty());
+        assert!(diagnosis.related.iter().any(|related| related.findings[0].contains("cannot parse the plan")));
+    }
 }

@@ -229,6 +229,7 @@ async fn a_mail_threads_with_its_incident_and_stops_auto_replies() {
         assert_eq!(mail.header("In-Reply-To"), root);
         assert_eq!(mail.header("References"), root);
         assert_eq!(mail.header("Auto-Submitted"), "auto-generated");
+        assert!(!mail.header("Date").is_empty());
         assert_eq!(mail.header("X-Auto-Response-Suppress"), "All");
         assert_eq!(mail.header("Subject"), mails[0].header("Subject"), "one subject for the whole incident");
         assert_eq!(mail.parts, ["multipart/alternative", "text/plain", "text/html"]);

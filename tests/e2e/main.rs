@@ -4,6 +4,7 @@
 mod bad_input;
 mod channels;
 mod demo;
+mod check;
 mod kubernetes_mcp_server;
 mod model;
 mod service;

@@ -44,12 +44,29 @@ pub fn page(notices: &[Notice], evidence: &[Evidence], report: &Report, lang: La
         messages => Serde(messages),
         sources => Serde(sources),
         report => Serde(report),
+        heading => heading(notices, report),
+        about => about(notices, report),
     };
     template::render("page.html.j2", include_str!("page.html.j2"), context).unwrap_or_else(|error| {
         debug_assert!(false, "the preview template failed: {error}");
         tracing::error!(%error, "the preview template failed");
         String::from("<!doctype html><title>Firstlook</title>")
     })
+}
+
+/// What it comes to; until there is a diagnosis, what the alert says.
+fn heading(notices: &[Notice], report: &Report) -> String {
+    let alert = || notices.first().and_then(|notice| notice.group.leading()?.summary());
+    let said = Some(report.headline.as_str()).filter(|text| !text.is_empty()).or_else(alert).unwrap_or("Firstlook");
+    super::text::line(said, 240).replace('`', "")
+}
+
+/// Which alert, and about which object.
+fn about(notices: &[Notice], report: &Report) -> String {
+    let alert = notices.first().and_then(|notice| notice.group.leading());
+    let name = alert.map_or(report.overview.alertname.as_str(), |alert| alert.name());
+    let object = Some(report.overview.resource.to_string()).filter(|_| !report.overview.resource.name.is_empty());
+    [Some(name.to_owned()), object].into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
 
 /// One notice on every channel.
@@ -72,6 +89,7 @@ fn message(notice: &Notice, now: Timestamp, lang: Lang) -> Message {
         NoticeBody::Alert { .. } => ("alert", lang.pick("首条消息", "First message")),
         NoticeBody::Diagnosis { .. } => ("diagnosis", lang.pick("诊断结论", "Diagnosis")),
         NoticeBody::Resolved { .. } => ("resolved", lang.pick("恢复通知", "Resolved")),
+        NoticeBody::Test => ("test", lang.pick("测试消息", "Test message")),
     };
     let card = serde_json::to_value(feishu::render::richest(notice, now, None)).unwrap_or_default();
     let chat = serde_json::to_value(wecom::render::richest(notice, now)).unwrap_or_default();

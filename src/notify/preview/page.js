@@ -28,7 +28,7 @@
     entry.open = true;
     document.querySelectorAll(".source.lit").forEach((other) => other.classList.remove("lit"));
     entry.classList.add("lit");
-    entry.scrollIntoView({ behavior: "smooth", block: "center" });
+    entry.scrollIntoView({ behavior: "smooth", block: "nearest" });
   };
   document.querySelectorAll(".tag, .ref").forEach((tag) => {
     const named = /^E\d+/.exec(tag.textContent.trim());
@@ -36,5 +36,9 @@
     tag.classList.add("jump");
     tag.addEventListener("click", () => reveal(named[0]));
   });
-  if (location.hash) reveal(location.hash.slice(1));
+  // The browser scrolls a sticky list's entry towards the top and so the page to its end: come back.
+  if (location.hash) window.addEventListener("load", () => setTimeout(() => {
+    window.scrollTo(0, 0);
+    reveal(location.hash.slice(1));
+  }, 50));
 })();

@@ -36,7 +36,7 @@ impl Caps {
     #[must_use]
     pub fn note(form: Form) -> Self {
         match form {
-            Form::Full => Self { line: 160, quote: 140, command: 240, items: 3, steps: 4, facts: 8, alerts: 4 },
+            Form::Full => Self { line: 220, quote: 200, command: 240, items: 3, steps: 4, facts: 8, alerts: 4 },
             Form::Compact => Self { line: 90, quote: 80, command: 160, items: 2, steps: 2, facts: 4, alerts: 2 },
             Form::Plain => Self { line: 80, quote: 60, command: 120, items: 1, steps: 1, facts: 3, alerts: 1 },
         }

@@ -23,15 +23,16 @@ pub(super) fn all(notice: &Notice) -> Vec<Link> {
     page.into_iter().chain(foreign).chain(silence(notice)).collect()
 }
 
-/// A new silence for exactly the leading alert's labels, in the sender's own Alertmanager; only while it fires.
+/// A new silence for exactly the leading alert's labels, in the configured Alertmanager; only while it fires.
 fn silence(notice: &Notice) -> Option<Link> {
     const MOST_LABELS: usize = 40;
-    let over = matches!(notice.body, NoticeBody::Resolved { .. }) || notice.group.status == AlertStatus::Resolved;
+    let over = matches!(notice.body, NoticeBody::Resolved { .. } | NoticeBody::Test)
+        || notice.group.status == AlertStatus::Resolved;
     let labels = &notice.group.leading()?.labels;
     if over || labels.is_empty() || labels.len() > MOST_LABELS {
         return None;
     }
-    let mut url = web_link(notice.group.external_url.as_deref()?)?;
+    let mut url = web_link(notice.alertmanager_url.as_deref()?)?;
     let quoted = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"");
     let matchers: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{}\"", quoted(value))).collect();
     let filter: String =

@@ -43,6 +43,14 @@ impl WecomBot {
         &self.name
     }
 
+    /// Whether the product's host is reached; nothing is posted.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn reach(&self) -> Result<(), SendError> {
+        self.address.reach(&self.client).await
+    }
+
     /// Sends a notice in the richest form the bot accepts.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
 use crate::playbook::scene::{Scene, named};
+use crate::report::Step;
 
 /// Findings about autoscalers; one at its minimum or switched off by zero replicas is at rest, not broken.
 #[must_use]
@@ -70,7 +71,7 @@ fn at_maximum(
         ])
         .touches([workload.clone()])
         .unresolved(scene.text(
-            "负载上涨是正常业务增长，还是由慢依赖、重试或异常流量引起?",
+            "负载上涨是正常业务增长，还是由慢依赖、重试或异常流量引起？",
             "Is the load ordinary growth, or caused by a slow dependency, retries or odd traffic?",
         ))
         .steps([
@@ -140,11 +141,29 @@ fn no_metrics(
         format!("HPA {}/{} cannot scale ({reason}): {en}", name.namespace, name.name),
     );
     let summary = format!("{headline}: {}", logs::shorten(message, 200));
-    let repair = if no_request {
+    Finding::new(code, Depth::Mechanism, &name, &blame, headline)
+        .summary(summary)
+        .cite([scene.quote(&found.reference, message), scene.quote(&found.reference, &format!("reason: {reason}"))])
+        .touches([workload.clone(), name.clone()])
+        .steps([
+            look(
+                scene.text("查看 HPA 的条件与事件", "Read the HPA's conditions and events"),
+                kubectl(&name.namespace, &format!("describe hpa {}", name.name)),
+            ),
+            look(
+                scene.text("确认 metrics API 是否可用", "Check the metrics API"),
+                "kubectl get apiservices v1beta1.metrics.k8s.io",
+            ),
+            give_metrics(scene, no_request, &workload),
+        ])
+}
+
+fn give_metrics(scene: &Scene<'_>, no_request: bool, workload: &ObjectRef) -> Step {
+    if no_request {
         change(
             scene.text("为容器补上 resources.requests", "Give the containers resource requests"),
             "",
-            Some(kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
+            Some(kubectl(&workload.namespace, &format!("edit {}", slash(workload)))),
         )
     } else {
         change(
@@ -155,22 +174,7 @@ fn no_metrics(
             "",
             None,
         )
-    };
-    Finding::new(code, Depth::Mechanism, &name, &blame, headline)
-        .summary(summary)
-        .cite([scene.quote(&found.reference, message), scene.quote(&found.reference, &format!("reason: {reason}"))])
-        .touches([workload, name.clone()])
-        .steps([
-            look(
-                scene.text("查看 HPA 的条件与事件", "Read the HPA's conditions and events"),
-                kubectl(&name.namespace, &format!("describe hpa {}", name.name)),
-            ),
-            look(
-                scene.text("确认 metrics API 是否可用", "Check the metrics API"),
-                "kubectl get apiservices v1beta1.metrics.k8s.io",
-            ),
-            repair,
-        ])
+    }
 }
 
 fn no_target(
@@ -198,4 +202,62 @@ fn no_target(
                 Some(kubectl(&name.namespace, &format!("edit hpa {}", name.name))),
             ),
         ])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, deployment};
+
+    fn hpa(conditions: serde_json::Value) -> serde_json::Value {
+        json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"minReplicas": 1, "maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "web"},
+                "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}}]},
+            "status": {"currentReplicas": 3, "desiredReplicas": 3, "conditions": conditions,
+                "currentMetrics": [{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": 97}}}]}})
+    }
+
+    fn asked(conditions: serde_json::Value) -> World {
+        World::asking("HorizontalPodAutoscaler", "web").with(hpa(conditions)).with(deployment(3, 3))
+    }
+
+    #[test]
+    fn an_autoscaler_that_wants_more_than_its_maximum_says_so() {
+        let world = asked(json!([{"type": "ScalingLimited", "status": "True", "reason": "TooManyReplicas",
+            "message": "the desired replica count is more than the maximum replica count"}]));
+        assert_eq!(world.cause(), "hpa_at_max_replicas HorizontalPodAutoscaler/web");
+        let headline = world.diagnosis().headline;
+        assert!(headline.contains("maxReplicas of 3") && headline.contains("cpu 97%/60%"), "{headline}");
+    }
+
+    #[test]
+    fn missing_metrics_and_missing_requests_are_two_repairs() {
+        let inactive = |message: &str| {
+            asked(
+                json!([{"type": "ScalingActive", "status": "False", "reason": "FailedGetResourceMetric", "message": message}]),
+            )
+        };
+        let api = inactive(
+            "the HPA was unable to compute the replica count: unable to fetch metrics from resource metrics API",
+        );
+        assert_eq!(api.cause(), "hpa_metrics_unavailable HorizontalPodAutoscaler/web");
+        let request =
+            inactive("failed to get cpu utilization: missing request for cpu in container web of Pod web-1-a");
+        assert_eq!(request.cause(), "hpa_missing_requests Deployment/web");
+    }
+
+    #[test]
+    fn a_target_that_is_gone_is_the_autoscalers_fault() {
+        let world = asked(json!([{"type": "AbleToScale", "status": "False", "reason": "FailedGetScale",
+            "message": "the HPA controller was unable to get the target's current scale"}]));
+        assert_eq!(world.cause(), "hpa_target_missing HorizontalPodAutoscaler/web");
+    }
+
+    #[test]
+    fn at_its_minimum_or_switched_off_it_is_at_rest() {
+        asked(json!([{"type": "ScalingLimited", "status": "True", "reason": "TooFewReplicas"}])).is_calm();
+        asked(json!([{"type": "ScalingActive", "status": "False", "reason": "ScalingDisabled"}])).is_calm();
+    }
 }

@@ -4,16 +4,13 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 
 use crate::alert::ObjectRef;
-use crate::playbook::facts::{Seen, SeenEvent};
+use crate::playbook::analyzer::provisioner::{unprovisioned, waits_for_volume};
+use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
-use crate::report::{Confidence, Step};
 
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
-/// Words in a provisioner's name that many drivers share; they do not identify one.
-const COMMON: [&str; 12] =
-    ["com", "org", "net", "dev", "csi", "k8s", "sigs", "kubernetes", "storage", "driver", "cloud", "cluster"];
 
 /// Findings about claims that are missing, lost, or wait for a volume nobody makes.
 #[must_use]
@@ -42,145 +39,6 @@ fn unbound(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>) -> Option<Fin
             None => class_missing(scene, claim, name),
         },
     }
-}
-
-fn unprovisioned(
-    scene: &Scene<'_>,
-    claim: &Seen<PersistentVolumeClaim>,
-    class: &Seen<StorageClass>,
-) -> Option<Finding> {
-    let name = named(&claim.object);
-    if let Some(event) = scene.events(&name, &["ProvisioningFailed"]).last() {
-        return Some(provisioning_failed(scene, claim, class, event));
-    }
-    if !waits_for_volume(scene, claim, class) {
-        return None;
-    }
-    let provisioner = &class.object.provisioner;
-    let no_driver = scene.facts.is_missing(&ObjectRef::new("CSIDriver", "", provisioner));
-    let runs = scene.pods.iter().any(|pod| looks_like(&pod.object, provisioner));
-    let waiting = scene.events(&name, &["ExternalProvisioning"]);
-    let confidence = match (no_driver, runs, waiting.is_empty()) {
-        (true, false, false) => Confidence::High,
-        (_, false, _) => Confidence::Medium,
-        _ => Confidence::Low,
-    };
-    let class_name = named(&class.object);
-    let driver_zh = if no_driver {
-        "，集群中没有注册名为该 provisioner 的 CSIDriver，也没有看到它的 Pod"
-    } else {
-        ""
-    };
-    let driver_en = if no_driver { "; no CSIDriver of that name is registered and no Pod of it was seen" } else { "" };
-    let headline = scene.text(
-        format!(
-            "{name} 一直 Pending：StorageClass {} 的 provisioner {provisioner} 未在集群中运行，卷无法创建",
-            class_name.name
-        ),
-        format!(
-            "{name} stays Pending: provisioner {provisioner} of StorageClass {} does not run, so no volume is made",
-            class_name.name
-        ),
-    );
-    let summary = scene.text(
-        format!(
-            "{name} 使用 StorageClass {}，卷应由 {provisioner} 创建，但没有任何组件响应{driver_zh}。",
-            class_name.name
-        ),
-        format!(
-            "{name} uses StorageClass {}; {provisioner} should make its volume, but nothing answers{driver_en}.",
-            class_name.name
-        ),
-    );
-    let finding = Finding::new("pvc_unbound_provisioner_missing", Depth::Root, &name, &name, headline)
-        .summary(summary)
-        .confidence(confidence)
-        .cite(waiting.iter().rev().take(1).map(|event| scene.quote_event(event)))
-        .cite([
-            scene.quote(&claim.reference, "phase: Pending"),
-            scene.quote_any(&class.reference, &[&format!("provisioner: {provisioner}"), provisioner]),
-        ])
-        .touches(consumers(scene, &name))
-        .related(
-            class_name.clone(),
-            scene.text("PVC 引用的 StorageClass", "the StorageClass the claim names"),
-            format!("provisioner: {provisioner}"),
-        )
-        .steps(provisioner_steps(scene, &name, &class_name.name, provisioner));
-    Some(if no_driver {
-        finding
-    } else {
-        finding.gap(scene.text("未能确认 CSIDriver 列表", "the list of CSIDrivers could not be confirmed"))
-    })
-}
-
-fn provisioner_steps(scene: &Scene<'_>, claim: &ObjectRef, class: &str, provisioner: &str) -> Vec<Step> {
-    vec![
-        look(
-            scene.text("确认 provisioner 是否注册", "Check whether the provisioner is registered"),
-            "kubectl get csidrivers",
-        ),
-        look(
-            scene.text("查看 PVC 事件", "Read the claim's events"),
-            kubectl(&claim.namespace, &format!("describe pvc {}", claim.name)),
-        ),
-        change(
-            scene.text(
-                format!("安装或恢复 {provisioner} 的 CSI 驱动"),
-                format!("Install or restore the CSI driver {provisioner}"),
-            ),
-            scene.text(
-                format!("驱动的 controller 正常后，PVC {} 会自动绑定，Pod 随即被调度", claim.name),
-                format!("Once its controller runs, {} binds by itself and the Pod is scheduled", claim.name),
-            ),
-            None,
-        ),
-        change(
-            scene.text("或者改用可用的 StorageClass", "Or use a StorageClass that works"),
-            scene.text(
-                format!(
-                    "storageClassName 不可修改：需删除 PVC {} 并以可用的 StorageClass 重建（当前为 {class}）",
-                    claim.name
-                ),
-                format!(
-                    "storageClassName cannot be changed: delete {} and create it with another class (now {class})",
-                    claim.name
-                ),
-            ),
-            None,
-        ),
-    ]
-}
-
-fn provisioning_failed(
-    scene: &Scene<'_>,
-    claim: &Seen<PersistentVolumeClaim>,
-    class: &Seen<StorageClass>,
-    event: &SeenEvent,
-) -> Finding {
-    let name = named(&claim.object);
-    let said = crate::playbook::logs::said(&event.message);
-    let headline = scene.text(
-        format!("{name} 无法绑定：{} 创建卷失败：{said}", class.object.provisioner),
-        format!("{name} cannot bind: {} fails to make its volume: {said}", class.object.provisioner),
-    );
-    Finding::new("pvc_provisioning_failed", Depth::Root, &name, &name, headline)
-        .cite([scene.quote_event(event), scene.quote(&claim.reference, "phase: Pending")])
-        .touches(consumers(scene, &name))
-        .steps([
-            look(
-                scene.text("查看 PVC 事件", "Read the claim's events"),
-                kubectl(&name.namespace, &format!("describe pvc {}", name.name)),
-            ),
-            change(
-                scene.text(
-                    "按 provisioner 的报错修正 StorageClass 参数、配额或权限",
-                    "Fix the class's parameters, the quota or the permission the provisioner names",
-                ),
-                scene.text("修正后会自动重试", "It tries again by itself"),
-                None,
-            ),
-        ])
 }
 
 fn class_missing(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>, class: &str) -> Option<Finding> {
@@ -379,26 +237,96 @@ pub fn near_hint(scene: &Scene<'_>, near: &[String]) -> String {
     })
 }
 
-fn consumers(scene: &Scene<'_>, claim: &ObjectRef) -> Vec<ObjectRef> {
+/// The Pods that use a claim.
+#[must_use]
+pub fn consumers(scene: &Scene<'_>, claim: &ObjectRef) -> Vec<ObjectRef> {
     let uses = |pod: &&Seen<k8s_openapi::api::core::v1::Pod>| {
         named(&pod.object).namespace == claim.namespace && pods::claims(&pod.object).contains(&claim.name)
     };
     scene.pods.iter().filter(uses).map(|pod| named(&pod.object)).collect()
 }
 
-/// Whether a volume should exist by now; a class that waits for its first Pod waits rightly until one is placed.
-fn waits_for_volume(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>, class: &Seen<StorageClass>) -> bool {
-    let late_binding = class.object.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer");
-    let placed = claim.object.metadata.annotations.iter().flatten().any(|(key, _)| key.ends_with("selected-node"));
-    !late_binding || placed || !scene.events(&named(&claim.object), &["ExternalProvisioning"]).is_empty()
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
 
-/// Whether a Pod looks like a provisioner: a telling part of the provisioner's name stands in its name or an image.
-fn looks_like(pod: &k8s_openapi::api::core::v1::Pod, provisioner: &str) -> bool {
-    let telling: Vec<&str> =
-        provisioner.split(['.', '/', '-']).filter(|part| part.len() >= 3 && !COMMON.contains(part)).collect();
-    let Some(last) = telling.last() else { return false };
-    let name = pod.metadata.name.as_deref().unwrap_or_default();
-    let images = pods::containers(pod).into_iter().any(|view| view.image().contains(last));
-    pods::is_ready(pod) && (name.contains(last) || images)
+    use crate::playbook::world::{World, pod, unschedulable};
+
+    fn claim(class: Option<&str>, phase: &str) -> serde_json::Value {
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "shop"},
+            "spec": {"storageClassName": class}, "status": {"phase": phase}})
+    }
+
+    fn class(name: &str, mode: &str) -> serde_json::Value {
+        json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name},
+            "provisioner": "disk.csi.example.com", "volumeBindingMode": mode})
+    }
+
+    fn waiting_pod() -> serde_json::Value {
+        let waits =
+            unschedulable("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found");
+        let volumes = json!({"spec": {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}});
+        pod(crate::playbook::world::patched(waits, volumes))
+    }
+
+    fn asked() -> World {
+        World::asking("Pod", "web-1-a").with(waiting_pod())
+    }
+
+    #[test]
+    fn a_claim_whose_provisioner_is_not_there_is_to_blame() {
+        let world = asked()
+            .with(claim(Some("fast"), "Pending"))
+            .with(class("fast", "Immediate"))
+            .event("PersistentVolumeClaim", "data", "ExternalProvisioning", "Waiting for a volume to be created")
+            .listed("CSIDriver");
+        assert_eq!(world.cause(), "pvc_unbound_provisioner_missing PersistentVolumeClaim/data");
+    }
+
+    #[test]
+    fn a_provisioner_that_answers_with_an_error_is_quoted() {
+        let world = asked().with(claim(Some("fast"), "Pending")).with(class("fast", "Immediate")).event(
+            "PersistentVolumeClaim",
+            "data",
+            "ProvisioningFailed",
+            "failed to provision volume: rpc error: quota of disks exceeded in zone a",
+        );
+        assert_eq!(world.cause(), "pvc_provisioning_failed PersistentVolumeClaim/data");
+        assert!(world.diagnosis().headline.contains("quota of disks exceeded"));
+    }
+
+    #[test]
+    fn a_class_that_does_not_exist_is_named_with_its_near_miss() {
+        let world = asked()
+            .with(claim(Some("fast-sdd"), "Pending"))
+            .with(class("fast-ssd", "Immediate"))
+            .listed("StorageClass");
+        assert_eq!(world.cause(), "pvc_storage_class_missing PersistentVolumeClaim/data");
+        assert!(world.diagnosis().headline.contains("fast-ssd exists"));
+    }
+
+    #[test]
+    fn no_class_at_all_needs_a_default() {
+        let world = asked().with(claim(None, "Pending")).with(class("fast", "Immediate")).listed("StorageClass");
+        assert_eq!(world.cause(), "pvc_no_storage_class PersistentVolumeClaim/data");
+    }
+
+    #[test]
+    fn a_claim_that_does_not_exist_is_missing() {
+        let told = unschedulable("0/1 nodes are available: persistentvolumeclaim \"data\" not found.");
+        let volumes = json!({"spec": {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}});
+        let world = World::asking("Pod", "web-1-a").with(pod(crate::playbook::world::patched(told, volumes)));
+        assert_eq!(world.cause(), "pvc_missing PersistentVolumeClaim/data");
+    }
+
+    #[test]
+    fn bound_claims_and_claims_that_rightly_wait_stay_quiet() {
+        let bound = World::asking("PersistentVolumeClaim", "data").with(claim(Some("fast"), "Bound"));
+        bound.is_calm();
+        let late = World::asking("PersistentVolumeClaim", "data")
+            .with(claim(Some("fast"), "Pending"))
+            .with(class("fast", "WaitForFirstConsumer"));
+        late.is_calm();
+    }
 }

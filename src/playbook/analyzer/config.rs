@@ -19,7 +19,7 @@ static MISSING_KEY: Pattern =
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for pod in scene.pods.iter().filter(|pod| !pods::is_leaving(&pod.object)) {
+    for pod in scene.current_pods() {
         for view in pods::containers(&pod.object) {
             let reason = view.waiting_reason();
             if matches!(reason, "CreateContainerConfigError" | "CreateContainerError" | "PreCreateHookError") {
@@ -206,4 +206,58 @@ fn other(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>, message: 
             Some(kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
         ),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, pod, waiting};
+
+    fn map(name: &str) -> serde_json::Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}, "data": {"LOG_LEVEL": "info"}})
+    }
+
+    fn refused(message: &str) -> World {
+        World::asking("Pod", "web-1-a").with(pod(waiting("CreateContainerConfigError", message)))
+    }
+
+    #[test]
+    fn a_missing_configmap_is_blamed_with_the_name_that_was_meant() {
+        let world = refused("configmap \"web-settings\" not found").with(map("web-setting"));
+        assert_eq!(world.cause(), "configmap_missing ConfigMap/web-settings");
+        let diagnosis = world.diagnosis();
+        assert!(diagnosis.headline.contains("web-setting exists"));
+        assert!(diagnosis.related.iter().any(|related| related.resource.name == "web-setting"));
+    }
+
+    #[test]
+    fn a_missing_secret_is_a_secret() {
+        assert_eq!(refused("secret \"db\" not found").cause(), "secret_missing Secret/db");
+    }
+
+    #[test]
+    fn a_missing_key_blames_the_object_that_lacks_it() {
+        let world = refused("couldn't find key LOGLEVEL in ConfigMap shop/web").with(map("web"));
+        assert_eq!(world.cause(), "configmap_key_missing ConfigMap/web");
+        assert!(world.diagnosis().headline.contains("LOG_LEVEL exists"));
+    }
+
+    #[test]
+    fn other_refusals_are_the_workloads_fault() {
+        let world = refused("container has runAsNonRoot and image will run as root");
+        assert_eq!(world.cause(), "run_as_non_root_violated Deployment/web");
+    }
+
+    #[test]
+    fn a_container_that_came_up_since_stays_quiet() {
+        let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).event(
+            "Pod",
+            "web-1-a",
+            "Failed",
+            "Error: configmap \"web-settings\" not found",
+        );
+        world.is_calm();
+    }
 }

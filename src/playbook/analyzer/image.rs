@@ -77,7 +77,7 @@ const SIGNS: [(Why, &[&str]); 8] = [
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for pod in scene.pods.iter().filter(|pod| !pods::is_leaving(&pod.object)) {
+    for pod in scene.current_pods() {
         let name = named(&pod.object);
         for view in pods::containers(&pod.object) {
             if WAITING.contains(&view.waiting_reason()) {
@@ -303,17 +303,87 @@ fn pull_secret_missing(
 }
 
 #[cfg(test)]
-mod words {
-    use super::*;
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use super::{Why, classify};
+    use crate::playbook::world::{World, patched, pod, replica_set, waiting};
+
+    fn failing(words: &str) -> World {
+        let message = format!("Failed to pull image \"reg/web:1\": {words}");
+        World::asking("Pod", "web-1-a")
+            .with(pod(waiting("ImagePullBackOff", "Back-off pulling image \"reg/web:1\"")))
+            .event("Pod", "web-1-a", "Failed", &message)
+    }
 
     #[test]
-    fn the_four_repairs_are_told_apart() {
-        let of = |words: &str| classify(words);
+    fn the_repairs_are_told_apart() {
+        let of = classify;
         assert_eq!(of("rpc error: code = NotFound desc = failed to resolve reference: not found"), Why::NotFound);
         assert_eq!(of("failed to authorize: failed to fetch oauth token: 401 Unauthorized"), Why::Denied);
         assert_eq!(of("toomanyrequests: You have reached your unauthenticated pull rate limit"), Why::RateLimited);
         assert_eq!(of("dial tcp: lookup registry.lab on 10.96.0.10:53: no such host"), Why::Unreachable);
         assert_eq!(of("no match for platform in manifest: not found"), Why::NoPlatform);
         assert_eq!(of("ErrImagePull"), Why::Unknown);
+    }
+
+    #[test]
+    fn a_tag_that_does_not_exist_is_the_workloads_fault() {
+        let world = failing(
+            "rpc error: code = NotFound desc = failed to resolve reference \"reg/web:1\": reg/web:1: not found",
+        );
+        assert_eq!(world.cause(), "image_not_found Deployment/web");
+    }
+
+    #[test]
+    fn the_version_before_is_offered_for_a_rollback() {
+        let world = failing("rpc error: code = NotFound desc = reg/web:1: not found")
+            .with(replica_set(1, "reg/web:1", 1, 0))
+            .with(replica_set(0, "reg/web:0", 2, 2));
+        let steps = world.diagnosis().steps;
+        assert!(steps.iter().any(|step| {
+            step.command.as_deref().is_some_and(|command| command.contains("rollout undo deployment/web"))
+        }));
+    }
+
+    #[test]
+    fn a_pull_secret_that_is_not_there_comes_before_a_refused_pull() {
+        let with_secret =
+            patched(waiting("ImagePullBackOff", ""), json!({"spec": {"imagePullSecrets": [{"name": "regcred"}]}}));
+        let world = World::asking("Pod", "web-1-a")
+            .with(pod(with_secret))
+            .event(
+                "Pod",
+                "web-1-a",
+                "Failed",
+                "Failed to pull image \"reg/web:1\": unauthorized: authentication required",
+            )
+            .event(
+                "Pod",
+                "web-1-a",
+                "FailedToRetrieveImagePullSecret",
+                "Unable to retrieve some image pull secrets (regcred)",
+            );
+        assert_eq!(world.cause(), "image_pull_secret_missing Secret/regcred");
+        let refused = failing("unauthorized: authentication required");
+        assert_eq!(refused.cause(), "image_pull_unauthorized Deployment/web");
+    }
+
+    #[test]
+    fn a_registry_out_of_reach_is_not_a_missing_tag() {
+        let world = failing("dial tcp 10.0.0.9:443: i/o timeout");
+        assert!(world.cause().starts_with("image_registry_unreachable"));
+    }
+
+    #[test]
+    fn a_pull_that_succeeded_in_the_end_stays_quiet() {
+        let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).event(
+            "Pod",
+            "web-1-a",
+            "Failed",
+            "Failed to pull image \"reg/web:1\": i/o timeout",
+        );
+        world.is_calm();
     }
 }

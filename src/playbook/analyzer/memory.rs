@@ -26,7 +26,7 @@ pub fn ran_out(view: &ContainerView<'_>) -> bool {
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for pod in scene.pods.iter().filter(|pod| !pods::is_leaving(&pod.object)) {
+    for pod in scene.current_pods() {
         for view in pods::containers(&pod.object) {
             if ran_out(&view) && (view.failing(scene.facts.now) || recently(scene, &view)) {
                 findings.push(out_of_memory(scene, pod, &view));
@@ -72,7 +72,7 @@ fn out_of_memory(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -
         .summary(summary)
         .cite([scene.quote(&pod.reference, "reason: OOMKilled"), cited_limit, heap.and_then(|(_, citation)| citation)])
         .unresolved(scene.text(
-            "内存用量是正常增长，还是存在泄漏?请对照监控曲线判断",
+            "内存用量是正常增长，还是存在泄漏？请对照监控曲线判断",
             "Does the memory grow for a reason or leak? Look at its graph",
         ))
         .steps(steps(scene, &name, &workload, view))
@@ -141,4 +141,49 @@ fn heap(
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, container, crashed, ended, patched, pod};
+
+    fn limited(limit: serde_json::Value) -> serde_json::Value {
+        json!({"spec": {"containers": [container(json!({"resources": {"limits": limit}}))]}})
+    }
+
+    #[test]
+    fn the_limit_that_was_hit_is_named() {
+        let world = World::asking("Pod", "web-1-a")
+            .with(pod(patched(crashed(137, "OOMKilled"), limited(json!({"memory": "256Mi"})))))
+            .log("web-1-a", "INFO worker up, heap max=1024m");
+        assert_eq!(world.cause(), "oom_killed_limit_too_low Deployment/web");
+        let diagnosis = world.diagnosis();
+        assert!(diagnosis.headline.contains("256Mi"));
+        assert!(diagnosis.causes[0].summary.contains("may grow to 1Gi"));
+    }
+
+    #[test]
+    fn without_a_limit_the_node_ran_short() {
+        let world = World::asking("Pod", "web-1-a").with(pod(crashed(137, "OOMKilled")));
+        assert_eq!(world.cause(), "oom_killed_no_limit Deployment/web");
+    }
+
+    fn runs_again(since: &str) -> serde_json::Value {
+        pod(json!({"status": {"containerStatuses": [{"name": "web", "image": "reg/web:1", "imageID": "", "ready": true,
+            "restartCount": 1, "state": {"running": {}}, "lastState": ended(137, "OOMKilled", since)}]}}))
+    }
+
+    #[test]
+    fn a_recent_kill_counts_though_the_container_runs_again() {
+        let world = World::asking("Pod", "web-1-a").with(runs_again("2026-11-23T02:50:00Z"));
+        assert!(world.cause().starts_with("oom_killed"));
+    }
+
+    #[test]
+    fn a_kill_long_ago_is_no_fault() {
+        World::asking("Pod", "web-1-a").with(runs_again("2026-11-20T02:50:00Z")).is_calm();
+    }
 }

@@ -1,22 +1,30 @@
 //! The analyzers, one file for each kind of trouble. Adding one is a file, a line in the registry and its test.
 
+pub mod access;
 pub mod autoscaler;
 pub mod claim;
 pub mod config;
 pub mod crash;
 pub mod creation;
 pub mod dependency;
+pub mod disruption;
+pub mod eviction;
 pub mod image;
 pub mod ingress;
+pub mod init;
 pub mod job;
+pub mod leaving;
 pub mod memory;
 pub mod mount;
 pub mod node;
 pub mod policy;
 pub mod probe;
+pub mod provisioner;
 pub mod rollout;
 pub mod scheduling;
 pub mod service;
+pub mod stateful;
+pub mod target_port;
 pub mod unready;
 
 use crate::playbook::finding::Finding;
@@ -95,6 +103,26 @@ pub const ANALYZERS: &[Analyzer] = &[
         alerts: &["KubeJobFailed", "KubeJobNotCompleted"],
         run: job::run,
     },
+    Analyzer { name: "init", kinds: &["Pod"], alerts: &["KubeContainerWaiting"], run: init::run },
+    Analyzer {
+        name: "disruption",
+        kinds: &["PodDisruptionBudget", "Pod", "Node"],
+        alerts: &["KubePdbNotEnoughHealthyPods", "KubePdbAtLimit"],
+        run: disruption::run,
+    },
+    Analyzer {
+        name: "access",
+        kinds: &["Pod", "RoleBinding", "Role", "ServiceAccount"],
+        alerts: &[],
+        run: access::run,
+    },
+    Analyzer { name: "eviction", kinds: &["Pod", "Node"], alerts: &["KubePodEvicted"], run: eviction::run },
+    Analyzer {
+        name: "leaving",
+        kinds: &["Pod", "Namespace", "Node"],
+        alerts: &["KubePodStuckTerminating"],
+        run: leaving::run,
+    },
     Analyzer {
         name: "policy",
         kinds: &["NetworkPolicy", "Service", "Pod", "Namespace"],
@@ -121,5 +149,11 @@ pub const ANALYZERS: &[Analyzer] = &[
         run: rollout::run,
     },
     Analyzer { name: "dependency", kinds: &["Service", "Pod"], alerts: &["HighErrorRate"], run: dependency::run },
+    Analyzer {
+        name: "stateful",
+        kinds: &["StatefulSet", "Service"],
+        alerts: &["KubeStatefulSetReplicasMismatch"],
+        run: stateful::run,
+    },
     Analyzer { name: "unready", kinds: &["Pod", "StatefulSet", "DaemonSet"], alerts: &[], run: unready::run },
 ];

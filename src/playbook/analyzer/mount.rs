@@ -53,12 +53,12 @@ fn stuck(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
 fn mount_failed(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &SeenEvent) -> Finding {
     let volume = VOLUME.group(&event.message, 1);
     let volume = volume.unwrap_or_default();
-    let count = event.count;
+    let times = scene.times(event.count);
     let finding = if let Some(missing) = config::named_missing(&event.message, &name.namespace) {
         let code = if missing.kind == "Secret" { "volume_secret_missing" } else { "volume_configmap_missing" };
         let how = scene.text(
-            format!("volume {volume} 要挂载它，{} 已出现 {count} 次", event.reason),
-            format!("volume {volume} has to mount it ({} seen {count} times)", event.reason),
+            format!(" volume {volume} 要挂载它，{}{times}", event.reason),
+            format!("volume {volume} has to mount it, {}{times}", event.reason),
         );
         config::absent(scene, code, name, &missing, &how)
     } else if let Some(finding) = missing_key(scene, pod, name, &event.message, &volume) {
@@ -168,7 +168,7 @@ fn reference_missing(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef) -> Op
     };
     let missing = volumes(&pod.object).iter().filter_map(needed).find(|object| scene.facts.is_missing(object))?;
     let code = if missing.kind == "Secret" { "volume_secret_missing" } else { "volume_configmap_missing" };
-    let how = scene.text("volume 要挂载它（mount）", "a volume has to mount it");
+    let how = scene.text(" volume 要挂载它（mount）", "a volume has to mount it");
     Some(
         config::absent(scene, code, name, &missing, &how)
             .confidence(Confidence::Medium)
@@ -186,4 +186,87 @@ fn reference_missing(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef) -> Op
 
 fn volumes(pod: &Pod) -> &[k8s_openapi::api::core::v1::Volume] {
     pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or(&[])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, patched, pod, waiting};
+
+    fn hanging(volume: serde_json::Value) -> World {
+        let volumes = json!({"spec": {"volumes": [patched(json!({"name": "certs"}), volume)]}});
+        World::asking("Pod", "web-1-a").with(pod(patched(waiting("ContainerCreating", ""), volumes)))
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_mounted_is_missing() {
+        let world = hanging(json!({"secret": {"secretName": "tls"}}))
+            .event(
+                "Pod",
+                "web-1-a",
+                "FailedMount",
+                "Unable to attach or mount volumes: timed out waiting for the condition",
+            )
+            .event(
+                "Pod",
+                "web-1-a",
+                "FailedMount",
+                "MountVolume.SetUp failed for volume \"certs\" : secret \"tls\" not found",
+            );
+        assert_eq!(world.cause(), "volume_secret_missing Secret/tls");
+    }
+
+    #[test]
+    fn a_key_that_is_not_in_the_mounted_map_is_named() {
+        let world = hanging(json!({"configMap": {"name": "rules"}})).event(
+            "Pod",
+            "web-1-a",
+            "FailedMount",
+            "MountVolume.SetUp failed for volume \"certs\" : configmap references non-existent config key: rules.yaml",
+        );
+        assert_eq!(world.cause(), "configmap_key_missing ConfigMap/rules");
+    }
+
+    #[test]
+    fn a_volume_still_attached_elsewhere_is_the_claims_story() {
+        let world = hanging(json!({"persistentVolumeClaim": {"claimName": "data"}})).event(
+            "Pod",
+            "web-1-a",
+            "FailedAttachVolume",
+            "Multi-Attach error for volume \"pvc-1\" Volume is already exclusively attached to one node and can't be attached to another",
+        );
+        assert_eq!(world.cause(), "volume_multi_attach PersistentVolumeClaim/data");
+    }
+
+    #[test]
+    fn a_sandbox_that_cannot_be_made_points_at_the_node() {
+        let world = hanging(json!({"emptyDir": {}})).event(
+            "Pod",
+            "web-1-a",
+            "FailedCreatePodSandBox",
+            "Failed to create pod sandbox: plugin type=\"calico\" failed (add): no IP addresses available in pool",
+        );
+        assert_eq!(world.cause(), "pod_sandbox_failed Node/n1");
+    }
+
+    #[test]
+    fn a_reference_known_to_dangle_is_enough_without_events() {
+        let world = hanging(json!({"secret": {"secretName": "tls"}})).listed("Secret");
+        assert_eq!(world.cause(), "volume_secret_missing Secret/tls");
+        let optional = hanging(json!({"secret": {"secretName": "tls", "optional": true}})).listed("Secret");
+        assert!(!optional.codes().contains(&"volume_secret_missing"));
+    }
+
+    #[test]
+    fn a_pod_that_runs_since_stays_quiet() {
+        let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).event(
+            "Pod",
+            "web-1-a",
+            "FailedMount",
+            "MountVolume.SetUp failed for volume \"certs\" : secret \"tls\" not found",
+        );
+        world.is_calm();
+    }
 }

@@ -123,15 +123,33 @@ fn not_ready_steps(scene: &Scene<'_>, name: &ObjectRef, silent: bool) -> Vec<cra
             format!("kubectl get pods -A -o wide --field-selector spec.nodeName={}", name.name),
         ),
         what,
-        change(
-            scene.text("短时间无法恢复时，将工作负载迁走", "If it does not come back soon, move its workloads"),
-            scene.text(
-                "绑定在该节点上的工作负载（nodeSelector、本地卷）无法迁移",
-                "Workloads pinned to it by nodeSelector or local volumes cannot move",
-            ),
-            Some(format!("kubectl drain {} --ignore-daemonsets --delete-emptydir-data", name.name)),
-        ),
+        move_away(scene, name, silent),
     ]
+}
+
+/// A Node that answers can be drained; one that does not has to be declared gone before its Pods start elsewhere.
+fn move_away(scene: &Scene<'_>, name: &ObjectRef, silent: bool) -> crate::report::Step {
+    if silent {
+        return change(
+            scene.text(
+                "确认主机已关机且短时间无法恢复时，声明该节点退出服务",
+                "If the host is surely off and stays off, declare the Node out of service",
+            ),
+            scene.text(
+                "有状态 Pod 与卷随后才能在其他节点启动；主机可能仍在运行时不要执行",
+                "Only then do stateful Pods and volumes start elsewhere; never while the host may still run",
+            ),
+            Some(format!("kubectl taint nodes {} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute", name.name)),
+        );
+    }
+    change(
+        scene.text("短时间无法恢复时，将工作负载迁走", "If it does not come back soon, move its workloads"),
+        scene.text(
+            "绑定在该节点上的工作负载（nodeSelector、本地卷）无法迁移",
+            "Workloads pinned to it by nodeSelector or local volumes cannot move",
+        ),
+        Some(format!("kubectl drain {} --ignore-daemonsets --delete-emptydir-data", name.name)),
+    )
 }
 
 fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> Finding {
@@ -188,7 +206,7 @@ fn cordoned(scene: &Scene<'_>, node: &Seen<Node>) -> Finding {
             scene.quote_line(&node.reference, &[&name.name, "SchedulingDisabled"]),
         ])
         .unresolved(scene.text(
-            format!("Node {} 是否因维护被有意 cordon?", name.name),
+            format!("Node {} 是否因维护被有意 cordon？", name.name),
             format!("Was Node {} cordoned on purpose, for maintenance?", name.name),
         ))
         .steps([
@@ -218,4 +236,60 @@ fn evicted(scene: &Scene<'_>, node: &str) -> Vec<ObjectRef> {
         pods::node_name(pod) == Some(node) && reason == Some("Evicted")
     };
     scene.pods.iter().filter(|pod| gone(&pod.object)).map(|pod| named(&pod.object)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, crashed, node, pod};
+
+    fn silent() -> serde_json::Value {
+        node(json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown",
+            "message": "Kubelet stopped posting node status.", "lastTransitionTime": "2026-11-23T02:40:00Z"}]}}))
+    }
+
+    fn lost_pod() -> serde_json::Value {
+        pod(json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}}))
+    }
+
+    #[test]
+    fn a_silent_kubelet_explains_the_pods_on_its_node() {
+        let world = World::asking("Pod", "web-1-a").with(silent()).with(lost_pod());
+        assert_eq!(world.cause(), "node_not_ready_kubelet_stopped Node/n1");
+        assert!(world.diagnosis().headline.contains("20 minutes"));
+    }
+
+    #[test]
+    fn a_silent_kubelet_does_not_explain_a_crash() {
+        let world = World::asking("Pod", "web-1-a")
+            .with(silent())
+            .with(pod(crashed(1, "Error")))
+            .log("web-1-a", "ERROR cannot parse rules.yaml");
+        assert!(world.cause().starts_with("crashloop_app_error Deployment/web"), "{}", world.cause());
+    }
+
+    #[test]
+    fn pressure_is_reported_for_the_node_that_is_asked_about() {
+        let full = node(json!({"status": {"conditions": [{"type": "Ready", "status": "True"},
+            {"type": "DiskPressure", "status": "True", "reason": "KubeletHasDiskPressure", "message": "kubelet has disk pressure"}]}}));
+        assert_eq!(World::asking("Node", "n1").with(full.clone()).cause(), "node_disk_pressure Node/n1");
+        World::asking("Pod", "web-1-a").with(full).with(pod(json!({}))).is_calm();
+    }
+
+    #[test]
+    fn healthy_nodes_and_conditions_of_add_ons_stay_quiet() {
+        World::asking("Node", "n1").with(node(json!({}))).is_calm();
+        let custom = node(json!({"status": {"conditions": [{"type": "Ready", "status": "True"},
+            {"type": "FrequentUnregisterNetDevice", "status": "True"}, {"type": "EtcdIsVoter", "status": "True"}]}}));
+        World::asking("Node", "n1").with(custom).is_calm();
+    }
+
+    #[test]
+    fn a_cordon_matters_only_where_it_is_asked_about() {
+        let cordoned = node(json!({"spec": {"unschedulable": true}}));
+        assert_eq!(World::asking("Node", "n1").with(cordoned.clone()).cause(), "node_cordoned Node/n1");
+        World::asking("Pod", "web-1-a").with(cordoned).with(pod(json!({}))).is_calm();
+    }
 }

@@ -49,13 +49,11 @@ fn blocked(
         return None;
     }
     if call.failure == Failure::Unresolved {
-        let silent =
-            call.line.contains("timeout") || call.line.contains("misbehaving") || call.line.contains("EAI_AGAIN");
-        return silent.then(|| no_dns(scene, policies, caller, call))?;
+        return reach::resolver_is_silent(call).then(|| no_dns(scene, policies, caller, call))?;
     }
     let service = reach::service_of(scene, &caller.object, call)?;
     let backends = scene.backends(&service.object);
-    let backend = backends.iter().find(|pod| pods::is_ready(&pod.object))?;
+    let backend = backends.iter().find(|pod| pods::may_serve(&pod.object))?;
     let port = target_port(&service.object, &backend.object);
     let (policy, way) = denying(scene, policies, Way::In, &backend.object, &caller.object, port)
         .map(|policy| (policy, Way::In))
@@ -290,4 +288,83 @@ fn allowed_in_words(policy: &NetworkPolicy, way: Way) -> String {
     }
     words.dedup();
     words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, deployment, patched, pod, service};
+
+    fn policy(ingress: serde_json::Value) -> serde_json::Value {
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "guard", "namespace": "shop"},
+            "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Ingress"], "ingress": ingress}})
+    }
+
+    fn caller() -> serde_json::Value {
+        pod(
+            json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": [{"apiVersion": "apps/v1",
+            "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]}}),
+        )
+    }
+
+    fn calling(log: &str) -> World {
+        World::asking("Pod", "cart-1-a")
+            .with(caller())
+            .with(pod(json!({})))
+            .with(service(json!({"app": "web"})))
+            .log("cart-1-a", log)
+    }
+
+    const TIMEOUT: &str = "ERROR GET http://web/api: dial tcp 10.96.0.7:80: i/o timeout";
+
+    #[test]
+    fn a_policy_that_leaves_out_the_caller_is_blamed() {
+        let only_front = json!([{"from": [{"podSelector": {"matchLabels": {"role": "front"}}}]}]);
+        let world = calling(TIMEOUT).with(policy(only_front));
+        assert_eq!(world.cause(), "network_policy_blocks_traffic NetworkPolicy/guard");
+        assert!(world.diagnosis().causes[0].summary.contains("role=front"));
+    }
+
+    #[test]
+    fn a_policy_that_allows_the_caller_is_not() {
+        let allows = json!([{"from": [{"podSelector": {"matchLabels": {"app": "cart"}}}], "ports": [{"port": 8080}]}]);
+        let world = calling(TIMEOUT).with(policy(allows));
+        assert_eq!(world.cause(), "dependency_unreachable Service/web");
+        let wrong_port =
+            json!([{"from": [{"podSelector": {"matchLabels": {"app": "cart"}}}], "ports": [{"port": 9090}]}]);
+        assert!(calling(TIMEOUT).with(policy(wrong_port)).cause().starts_with("network_policy_blocks_traffic"));
+    }
+
+    #[test]
+    fn policies_add_up_and_namespaces_are_told_by_their_labels() {
+        let from_namespace =
+            json!([{"from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}}]}]);
+        let second = patched(policy(from_namespace), json!({"metadata": {"name": "open"}}));
+        let world = calling(TIMEOUT).with(policy(json!([]))).with(second);
+        assert!(!world.cause().starts_with("network_policy"));
+    }
+
+    #[test]
+    fn addresses_lie_in_blocks() {
+        assert!(super::in_block("10.244.0.0/16", "10.244.1.5"));
+        assert!(!super::in_block("10.245.0.0/16", "10.244.1.5"));
+        assert!(super::in_block("0.0.0.0/0", "10.244.1.5"));
+    }
+
+    #[test]
+    fn a_policy_that_shuts_out_dns_is_blamed_for_names_that_do_not_resolve() {
+        let shut = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "shut", "namespace": "shop"},
+            "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": [{"port": 443}]}]}});
+        let world = calling("ERROR lookup web on 10.96.0.10:53: read udp 10.244.1.5:4444->10.96.0.10:53: i/o timeout: server misbehaving").with(shut);
+        assert_eq!(world.cause(), "network_policy_blocks_dns NetworkPolicy/shut");
+    }
+
+    #[test]
+    fn a_default_deny_without_a_failing_call_stays_quiet() {
+        let world =
+            World::asking("Deployment", "web").with(deployment(1, 1)).with(pod(json!({}))).with(policy(json!([])));
+        world.is_calm();
+    }
 }

@@ -147,7 +147,7 @@ fn paused(scene: &Scene<'_>, deployment: &Seen<Deployment>, name: &ObjectRef) ->
     );
     Finding::new("rollout_paused", Depth::Mechanism, name, name, headline)
         .cite([scene.quote(&deployment.reference, "paused: true")])
-        .unresolved(scene.text("发布是否被有意暂停?", "Was the rollout paused on purpose?"))
+        .unresolved(scene.text("发布是否被有意暂停？", "Was the rollout paused on purpose?"))
         .steps([
             look(
                 scene.text("查看发布历史", "Read the rollout's history"),
@@ -180,4 +180,54 @@ fn images(set: &ReplicaSet) -> String {
 fn image(spec: &PodSpec, container: &str) -> Option<String> {
     let init = spec.init_containers.iter().flatten();
     spec.containers.iter().chain(init).find(|known| known.name == container)?.image.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, deployment, patched, pod, replica_set, unready};
+
+    fn late() -> serde_json::Value {
+        let conditions = json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
+            "message": "ReplicaSet \"web-2\" has timed out progressing."}]);
+        patched(deployment(3, 3), json!({"status": {"replicas": 4, "updatedReplicas": 1, "conditions": conditions}}))
+    }
+
+    #[test]
+    fn the_new_version_that_does_not_get_ready_is_named_beside_the_old() {
+        let new = json!({"metadata": {"name": "web-2-a", "labels": {"pod-template-hash": "2"},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-2", "uid": "u", "controller": true}]}});
+        let world = World::asking("Deployment", "web")
+            .with(late())
+            .with(replica_set(2, "reg/web:2", 1, 0))
+            .with(replica_set(1, "reg/web:1", 3, 3))
+            .with(pod(patched(unready(json!({"running": {}}), json!({}), 0), new)))
+            .log("web-2-a", "ERROR keys: no such file");
+        assert_eq!(world.cause(), "rollout_stuck_new_version_not_ready Deployment/web");
+        let diagnosis = world.diagnosis();
+        assert!(diagnosis.headline.contains("reg/web:2") && diagnosis.headline.contains("no such file"));
+        assert!(diagnosis.causes[0].summary.contains("reg/web:1 -> reg/web:2"));
+        assert!(
+            diagnosis
+                .steps
+                .iter()
+                .any(|step| step.command.as_deref() == Some("kubectl -n shop rollout undo deployment/web"))
+        );
+    }
+
+    #[test]
+    fn a_pause_is_a_question_for_a_person() {
+        let paused = patched(deployment(2, 2), json!({"spec": {"paused": true}, "status": {"updatedReplicas": 0}}));
+        let world = World::asking("Deployment", "web").with(paused);
+        assert_eq!(world.cause(), "rollout_paused Deployment/web");
+        assert!(!world.diagnosis().unresolved.is_empty());
+    }
+
+    #[test]
+    fn complete_rollouts_and_workloads_at_zero_stay_quiet() {
+        World::asking("Deployment", "web").with(deployment(3, 3)).is_calm();
+        World::asking("Deployment", "web").with(deployment(0, 0)).is_calm();
+    }
 }

@@ -16,7 +16,7 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn lonely_pods(scene: &Scene<'_>) -> Vec<Finding> {
-    let unwell = scene.pods.iter().filter(|pod| {
+    let unwell = scene.current_pods().filter(|pod| {
         let known = !pods::phase(&pod.object).is_empty();
         known && !pods::is_ready(&pod.object) && pods::phase(&pod.object) != "Succeeded"
     });
@@ -59,4 +59,33 @@ fn workloads(scene: &Scene<'_>) -> Vec<Finding> {
             )
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, pod, unready};
+
+    fn daemons(ready: i32) -> serde_json::Value {
+        json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent", "namespace": "shop"},
+            "spec": {"selector": {}, "template": {}}, "status": {"desiredNumberScheduled": 3, "currentNumberScheduled": 3,
+                "numberMisscheduled": 0, "numberReady": ready}})
+    }
+
+    #[test]
+    fn an_unready_pod_nobody_can_explain_is_undecided_not_healthy() {
+        let world = World::asking("Pod", "web-1-a").with(pod(unready(json!({"running": {}}), json!({}), 0)));
+        let diagnosis = world.diagnosis();
+        assert_eq!(diagnosis.verdict, crate::report::Verdict::Inconclusive);
+        assert_eq!(diagnosis.causes[0].code.as_deref(), Some(super::ECHO));
+    }
+
+    #[test]
+    fn daemons_that_miss_pods_are_seen_and_complete_ones_are_not() {
+        let missing = World::asking("DaemonSet", "agent").with(daemons(2));
+        assert_eq!(missing.codes(), ["workload_unavailable"]);
+        World::asking("DaemonSet", "agent").with(daemons(3)).is_calm();
+    }
 }

@@ -1,4 +1,5 @@
 //! Stand-ins and foreign servers. A stand-in refuses what the real one refuses.
+//! Stand-ins and servers the tests talk to. They refuse what the real ones refuse.
 
 pub mod alertmanager;
 pub mod alerts;

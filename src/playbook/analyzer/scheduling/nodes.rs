@@ -1,88 +1,21 @@
-//! Pods no Node takes: what they ask for against what the Nodes offer.
+//! What a Pod asks for against what the Nodes offer: size, labels, taints, and Nodes out of service.
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 
-use crate::alert::ObjectRef;
+use super::{Waiting, finding};
 use crate::playbook::analyzer::node;
-use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
 use crate::playbook::quantity;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::selector;
-use crate::report::{Citation, Confidence};
+use crate::report::Confidence;
 
 static INSUFFICIENT: Pattern = Pattern::new(r"Insufficient ([\w./-]+\w)");
 
-/// A Pod that waits for a Node, and what the scheduler says about it.
-struct Waiting<'s> {
-    pod: &'s Pod,
-    name: ObjectRef,
-    workload: ObjectRef,
-    message: String,
-    proof: Vec<Option<Citation>>,
-}
-
-/// Findings about Pods that cannot be scheduled.
-#[must_use]
-pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let unplaced = scene.pods.iter().filter(|pod| pods::is_unscheduled(&pod.object) && !pods::is_leaving(&pod.object));
-    unplaced.filter_map(|pod| unschedulable(scene, pod)).collect()
-}
-
-fn unschedulable(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
-    let name = named(&pod.object);
-    let condition = pods::condition(&pod.object, "PodScheduled").filter(|condition| condition.status == "False");
-    let event = scene.events(&name, &["FailedScheduling"]).into_iter().max_by_key(|event| event.last_seen);
-    let message = condition
-        .and_then(|condition| condition.message.clone())
-        .or_else(|| event.map(|event| event.message.clone()))?;
-    let essence = message.split(" preemption:").next().unwrap_or(&message).to_owned();
-    let proof = vec![
-        scene.quote(&pod.reference, &essence),
-        event.and_then(|event| {
-            scene.quote(&event.reference, event.message.split(" preemption:").next().unwrap_or_default())
-        }),
-    ];
-    let workload = scene.workload(&pod.object);
-    let waiting = Waiting { pod: &pod.object, name, workload, message, proof };
-    if condition.and_then(|condition| condition.reason.as_deref()) == Some("SchedulingGated") {
-        return Some(gated(scene, &waiting));
-    }
-    Some(explain(scene, &waiting))
-}
-
-fn explain(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
-    let message = &waiting.message;
-    if message.contains("unbound immediate") || message.contains("persistentvolumeclaim") {
-        return waits_for_claim(scene, waiting);
-    }
-    if message.contains("volume node affinity conflict") {
-        return volume_elsewhere(scene, waiting);
-    }
-    let nodes: Vec<&Node> = scene.nodes.iter().map(|node| &node.object).collect();
-    let matching: Vec<&Node> = nodes.iter().copied().filter(|node| selector::node_matches(waiting.pod, node)).collect();
-    if !nodes.is_empty() && matching.is_empty() {
-        return no_matching_node(scene, waiting);
-    }
-    if let Some(finding) = too_large(scene, waiting, &matching) {
-        return finding;
-    }
-    if let Some(finding) = keeps_off(scene, waiting, &matching) {
-        return finding;
-    }
-    if let Some(finding) = unusable_nodes(scene, waiting, &matching) {
-        return finding;
-    }
-    if let Some(resource) = scarce(message).first() {
-        return cluster_full(scene, waiting, resource);
-    }
-    other_rule(scene, waiting)
-}
-
 /// The resources the scheduler found scarce.
-fn scarce(message: &str) -> Vec<String> {
+pub(super) fn scarce(message: &str) -> Vec<String> {
     let mut names: Vec<String> =
         INSUFFICIENT.all(message).into_iter().filter_map(|found| Some(found.get(1)?.as_str().to_owned())).collect();
     names.sort();
@@ -113,11 +46,7 @@ fn code_for(resource: &str) -> &'static str {
     }
 }
 
-fn finding(code: &'static str, depth: Depth, waiting: &Waiting<'_>, blame: &ObjectRef, headline: String) -> Finding {
-    Finding::new(code, depth, &waiting.name, blame, headline).cite(waiting.proof.iter().cloned())
-}
-
-fn too_large(scene: &Scene<'_>, waiting: &Waiting<'_>, nodes: &[&Node]) -> Option<Finding> {
+pub(super) fn too_large(scene: &Scene<'_>, waiting: &Waiting<'_>, nodes: &[&Node]) -> Option<Finding> {
     let resource = scarce(&waiting.message).into_iter().find(|resource| {
         let largest = nodes.iter().map(|node| offered(node, resource)).fold(0.0, f64::max);
         !nodes.is_empty() && requested(waiting.pod, resource) > largest
@@ -173,7 +102,7 @@ fn too_large(scene: &Scene<'_>, waiting: &Waiting<'_>, nodes: &[&Node]) -> Optio
     )
 }
 
-fn cluster_full(scene: &Scene<'_>, waiting: &Waiting<'_>, resource: &str) -> Finding {
+pub(super) fn cluster_full(scene: &Scene<'_>, waiting: &Waiting<'_>, resource: &str) -> Finding {
     let wanted = quantity::show(resource, requested(waiting.pod, resource));
     let workload = &waiting.workload;
     let headline = scene.text(
@@ -196,7 +125,7 @@ fn cluster_full(scene: &Scene<'_>, waiting: &Waiting<'_>, resource: &str) -> Fin
     ])
 }
 
-fn no_matching_node(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
+pub(super) fn no_matching_node(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let workload = &waiting.workload;
     let wishes = selector::node_wishes(waiting.pod).join(", ");
     let headline = scene.text(
@@ -217,16 +146,22 @@ fn no_matching_node(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
 }
 
 /// Taints somebody put there on purpose keep the Pod off every Node it could run on.
-fn keeps_off(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) -> Option<Finding> {
+pub(super) fn keeps_off(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) -> Option<Finding> {
     let own = |node: &&Node| -> Vec<String> {
         let taints = selector::untolerated(waiting.pod, node).into_iter();
         let taints = taints.filter(|taint| !selector::is_condition_taint(taint));
         taints.map(|taint| format!("{}={}:{}", taint.key, taint.value.as_deref().unwrap_or(""), taint.effect)).collect()
     };
-    if matching.is_empty() || matching.iter().any(|node| own(node).is_empty()) {
+    // Nodes in service decide, not those that would be kept for others anyway; a control plane's taint is no one's mistake.
+    let reserved = |node: &&Node| own(node).iter().any(|taint| taint.starts_with("node-role.kubernetes.io/"));
+    let in_service = |node: &&Node| !out_of_service(waiting.pod, node);
+    let serving: Vec<&Node> = matching.iter().copied().filter(|node| in_service(node) && !reserved(node)).collect();
+    let decisive = if serving.is_empty() { matching } else { &serving };
+    if decisive.is_empty() || decisive.iter().any(|node| own(node).is_empty()) {
         return None;
     }
-    let mut taints: Vec<String> = matching.iter().flat_map(own).collect();
+    let sure = if decisive.len() == matching.len() { Confidence::High } else { Confidence::Medium };
+    let mut taints: Vec<String> = decisive.iter().flat_map(own).collect();
     taints.sort();
     taints.dedup();
     let taints = taints.join(", ");
@@ -239,6 +174,7 @@ fn keeps_off(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) -> Op
     let key = taints.split('=').next().unwrap_or_default().to_owned();
     Some(
         finding("taint_not_tolerated", Depth::Root, waiting, workload, headline)
+            .confidence(sure)
             .cite([cited.and_then(|node| scene.quote(&node.reference, &format!("key: {key}")))])
             .steps([
                 look(
@@ -258,12 +194,15 @@ fn keeps_off(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) -> Op
 }
 
 /// Every Node the Pod could run on is out of service: not ready, under pressure or cordoned.
-fn unusable_nodes(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) -> Option<Finding> {
-    let unusable = |node: &&&Node| {
-        !node::troubles(node).is_empty()
-            || node::is_cordoned(node)
-            || selector::untolerated(waiting.pod, node).iter().any(|taint| selector::is_condition_taint(taint))
-    };
+/// Whether a Node takes no Pods for now: unwell, cordoned, or tainted for a condition the Pod does not bear.
+fn out_of_service(pod: &Pod, node: &Node) -> bool {
+    !node::troubles(node).is_empty()
+        || node::is_cordoned(node)
+        || selector::untolerated(pod, node).iter().any(|taint| selector::is_condition_taint(taint))
+}
+
+pub(super) fn unusable_nodes(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) -> Option<Finding> {
+    let unusable = |node: &&&Node| out_of_service(waiting.pod, node);
     let out: Vec<&&Node> = matching.iter().filter(unusable).collect();
     let free_of_own_taints = |node: &&&Node| {
         selector::untolerated(waiting.pod, node).iter().all(|taint| selector::is_condition_taint(taint))
@@ -283,12 +222,18 @@ fn unusable_nodes(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) 
         || scene.text("已被 cordon", "cordoned"),
         |condition| crate::playbook::logs::shorten(condition.message.as_deref().unwrap_or(&condition.type_), 120),
     );
+    let (which_zh, which_en) = if out.len() == 1 {
+        (format!("唯一能使用的 Node {names} 不可用"), format!("the only Node it may use, {names}, is out of service"))
+    } else {
+        let blamed = &blame.name;
+        (
+            format!("能使用的 Node {names} 都不可用，其中 {blamed}"),
+            format!("every Node it may use is out of service ({names}); {blamed}"),
+        )
+    };
     let headline = scene.text(
-        format!("{} 无法调度：它能使用的节点 {names} 都不可用，其中 {}：{why}", waiting.name, blame.name),
-        format!(
-            "{} cannot be scheduled: every Node it may use is out of service ({names}); {}: {why}",
-            waiting.name, blame.name
-        ),
+        format!("{} 无法调度：{which_zh}：{why}", waiting.name),
+        format!("{} cannot be scheduled: {which_en}: {why}", waiting.name),
     );
     let reference = scene.node(&blame.name).map(|node| node.reference.clone()).unwrap_or_default();
     Some(
@@ -311,106 +256,4 @@ fn unusable_nodes(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) 
                 ),
             ]),
     )
-}
-
-fn volume_elsewhere(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
-    let claims = pods::claims(waiting.pod);
-    let claim = claims.first().cloned().unwrap_or_default();
-    let blame = ObjectRef::new("PersistentVolumeClaim", &waiting.name.namespace, &claim);
-    let headline = scene.text(
-        format!("{} 无法调度：PVC {claim} 的卷只能在特定节点或可用区使用，而那里没有可用节点（volume node affinity conflict）", waiting.name),
-        format!("{} cannot be scheduled: the volume of claim {claim} is tied to Nodes or a zone where none is usable (volume node affinity conflict)", waiting.name),
-    );
-    finding("volume_node_affinity_conflict", Depth::Root, waiting, &blame, headline)
-        .touches([waiting.workload.clone()])
-        .steps([
-            look(scene.text("查看卷的节点亲和性", "Read the volume's node affinity"), "kubectl get pv -o custom-columns=NAME:.metadata.name,CLAIM:.spec.claimRef.name,AFFINITY:.spec.nodeAffinity"),
-            change(scene.text("在卷所在的可用区恢复或增加节点", "Bring back or add a Node in the volume's zone"), "", None),
-        ])
-}
-
-/// The claim's own analyzer says why it is unbound; here only that the Pod waits, and what would fail next.
-fn waits_for_claim(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
-    let headline = scene.text(
-        format!("{} 无法调度：等待 PVC {} 绑定", waiting.name, pods::claims(waiting.pod).join(", ")),
-        format!(
-            "{} cannot be scheduled: it waits for claim {} to bind",
-            waiting.name,
-            pods::claims(waiting.pod).join(", ")
-        ),
-    );
-    let mut found = finding("pod_waits_for_volume", Depth::Effect, waiting, &waiting.workload, headline);
-    for image in unqualified_images(waiting.pod) {
-        found = found.unresolved(scene.text(
-            format!("调度成功之后的潜在问题：镜像 \"{image}\" 没有标明仓库和 tag，会按 docker.io/library/{image}:latest 拉取，请确认它存在"),
-            format!("What may fail next, once scheduled: image \"{image}\" names neither registry nor tag and would be pulled as docker.io/library/{image}:latest; make sure it exists"),
-        ));
-    }
-    found.steps([look(
-        scene.text("查看 Pod 的调度事件", "Read the Pod's scheduling events"),
-        kubectl(&waiting.name.namespace, &format!("describe pod {}", waiting.name.name)),
-    )])
-}
-
-fn unqualified_images(pod: &Pod) -> Vec<String> {
-    let plain = |image: &&str| !image.is_empty() && !image.contains(['/', ':', '@']);
-    pods::containers(pod).iter().map(pods::ContainerView::image).filter(plain).map(str::to_owned).collect()
-}
-
-fn gated(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
-    let headline = scene.text(
-        format!("{} 尚未进入调度：schedulingGates 未被移除", waiting.name),
-        format!("{} is not scheduled yet: its schedulingGates have not been removed", waiting.name),
-    );
-    finding("scheduling_gated", Depth::Mechanism, waiting, &waiting.workload, headline)
-}
-
-fn other_rule(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
-    const RULES: [(&str, &str, &str, &str); 5] = [
-        (
-            "anti-affinity",
-            "anti_affinity_unsatisfied",
-            "Pod 反亲和性（anti-affinity）规则无法满足",
-            "its anti-affinity rules leave no Node",
-        ),
-        (
-            "topology spread",
-            "topology_spread_unsatisfied",
-            "拓扑分布（topology spread）约束无法满足",
-            "its topology spread constraints leave no Node",
-        ),
-        ("free ports", "host_port_conflict", "hostPort 在所有节点上已被占用", "its hostPort is taken on every Node"),
-        (
-            "Too many pods",
-            "node_pod_limit",
-            "节点的 Pod 数量已达上限（Too many pods）",
-            "every Node is at its Pod limit (Too many pods)",
-        ),
-        (
-            "pod affinity",
-            "pod_affinity_unsatisfied",
-            "Pod 亲和性（affinity）规则无法满足",
-            "its affinity rules leave no Node",
-        ),
-    ];
-    let rule = RULES.iter().find(|(words, ..)| waiting.message.contains(words));
-    let said = crate::playbook::logs::shorten(waiting.message.split(" preemption:").next().unwrap_or_default(), 160);
-    let workload = &waiting.workload;
-    let (code, why) =
-        rule.map_or_else(|| ("pod_unschedulable", said.clone()), |(_, code, zh, en)| (*code, scene.text(*zh, *en)));
-    let headline =
-        scene.text(format!("{workload} 的 Pod 无法调度：{why}"), format!("{workload} cannot be scheduled: {why}"));
-    finding(code, if rule.is_some() { Depth::Root } else { Depth::Effect }, waiting, workload, headline)
-        .confidence(if rule.is_some() { Confidence::High } else { Confidence::Medium })
-        .steps([
-            look(
-                scene.text("查看 Pod 的调度事件", "Read the Pod's scheduling events"),
-                kubectl(&waiting.name.namespace, &format!("describe pod {}", waiting.name.name)),
-            ),
-            change(
-                scene.text("调整工作负载的调度约束或增加节点", "Adjust the workload's constraints or add Nodes"),
-                "",
-                None,
-            ),
-        ])
 }

@@ -1,0 +1,138 @@
+//! Applications the API server refuses: the ServiceAccount, and the RoleBinding that does not reach it.
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::rbac::v1::{RoleBinding, Subject};
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::{Seen, SeenLog};
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
+use crate::playbook::scene::{Scene, named};
+use crate::report::Confidence;
+
+static FORBIDDEN: Pattern = Pattern::new(
+    r#"forbidden: User \\?"system:serviceaccount:([a-z0-9-]+):([a-z0-9.-]+)\\?" cannot (\w+) resource \\?"([a-z/]+)\\?"(?: in API group \\?"([\w.-]*)\\?")?"#,
+);
+
+/// What a Pod's account was refused.
+struct Denied<'a> {
+    account: ObjectRef,
+    verb: String,
+    resource: String,
+    line: &'a str,
+    log: &'a SeenLog,
+}
+
+/// Findings about Pods whose log shows that the API server refuses them.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    scene.pods.iter().filter_map(|pod| Some(explain(scene, pod, &denied(scene, &named(&pod.object))?))).collect()
+}
+
+fn denied<'a>(scene: &Scene<'a>, pod: &ObjectRef) -> Option<Denied<'a>> {
+    scene.logs(pod, "").into_iter().find_map(|log| {
+        let text = log.lines.as_deref().ok()?;
+        text.lines().filter(|line| !logs::instructs(line)).find_map(|line| {
+            let found = FORBIDDEN.groups(line)?;
+            let account = ObjectRef::new("ServiceAccount", &found[1], &found[2]);
+            Some(Denied { account, verb: found[3].to_owned(), resource: found[4].to_owned(), line, log })
+        })
+    })
+}
+
+fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Finding {
+    let workload = scene.workload(&pod.object);
+    let bindings = scene.facts.all::<RoleBinding>();
+    let meant = |subject: &Subject| {
+        subject.kind == "ServiceAccount"
+            && subject.name == denied.account.name
+            && subject.namespace.as_deref().unwrap_or(&denied.account.namespace) == denied.account.namespace
+    };
+    let bound = bindings.iter().find(|binding| binding.object.subjects.iter().flatten().any(meant));
+    let (blame, why) = match bound {
+        Some(binding) => {
+            let role = &binding.object.role_ref;
+            let namespace = if role.kind == "Role" { named(&binding.object).namespace } else { String::new() };
+            (
+                ObjectRef::new(&role.kind, namespace, &role.name),
+                scene.text(
+                    format!("它绑定的 {} {} 不含该权限", role.kind, role.name),
+                    format!("its {} {} does not allow that", role.kind, role.name),
+                ),
+            )
+        }
+        None => (denied.account.clone(), scene.text("没有 RoleBinding 授予它该权限", "no RoleBinding grants it")),
+    };
+    let (account, verb, resource) = (&denied.account, &denied.verb, &denied.resource);
+    let headline = scene.text(
+        format!(
+            "{workload} 缺少 RBAC 权限：ServiceAccount {} 不能 {verb} {resource}（forbidden），{why}",
+            account.name
+        ),
+        format!(
+            "{workload} lacks an RBAC permission: ServiceAccount {} cannot {verb} {resource} (forbidden), {why}",
+            account.name
+        ),
+    );
+    Finding::new("rbac_forbidden", Depth::Root, &named(&pod.object), &blame, headline)
+        .confidence(if bound.is_some() { Confidence::High } else { Confidence::Medium })
+        .cite([scene.quote(&denied.log.reference, denied.line)])
+        .touches([workload, account.clone()])
+        .steps([
+            look(
+                scene.text("确认该账号的权限", "Check what the account may do"),
+                kubectl(
+                    &account.namespace,
+                    &format!(
+                        "auth can-i {verb} {resource} --as=system:serviceaccount:{}:{}",
+                        account.namespace, account.name
+                    ),
+                ),
+            ),
+            change(
+                scene.text(
+                    format!("在 Role 中加入 {resource} 的 {verb} 权限并绑定到 {}", account.name),
+                    format!("Allow {verb} on {resource} in a Role bound to {}", account.name),
+                ),
+                scene.text("只授予应用真正需要的权限", "Grant no more than the application needs"),
+                None,
+            ),
+        ])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, pod};
+
+    const FORBIDDEN: &str = "ERROR list failed: secrets is forbidden: User \"system:serviceaccount:shop:bot\" cannot list resource \"secrets\" in API group \"\" in the namespace \"shop\"";
+
+    fn binding(subject: &str) -> serde_json::Value {
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "bot", "namespace": "shop"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
+            "subjects": [{"kind": "ServiceAccount", "name": subject, "namespace": "shop"}]})
+    }
+
+    #[test]
+    fn an_account_nobody_bound_is_blamed() {
+        let world =
+            World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", FORBIDDEN).with(binding("other"));
+        assert_eq!(world.cause(), "rbac_forbidden ServiceAccount/bot");
+        assert!(world.diagnosis().headline.contains("cannot list secrets"));
+    }
+
+    #[test]
+    fn a_role_that_does_not_allow_it_is_blamed() {
+        let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", FORBIDDEN).with(binding("bot"));
+        assert_eq!(world.cause(), "rbac_forbidden Role/reader");
+    }
+
+    #[test]
+    fn other_forbidden_things_are_not_rbac() {
+        let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", "GET /admin 403 forbidden");
+        assert!(world.codes().is_empty());
+    }
+}

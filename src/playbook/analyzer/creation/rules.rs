@@ -1,0 +1,216 @@
+//! Pods the cluster's own rules keep out: quota, limits, Pod Security, accounts and priorities that do not exist.
+
+use k8s_openapi::api::core::v1::{LimitRange, Namespace, ResourceQuota};
+
+use super::{Refusal, spec_fault};
+use crate::alert::ObjectRef;
+use crate::playbook::analyzer::claim::near_hint;
+use crate::playbook::analyzer::leaving;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
+use crate::playbook::scene::{Scene, named};
+
+static QUOTA: Pattern =
+    Pattern::new(r"exceeded quota: ([\w.-]+), requested: (.+?), used: (.+?), limited: ([^\s;]+(?:,[^\s;]+)*)");
+static QUOTA_DEMANDS: Pattern = Pattern::new(r"failed quota: ([\w.-]+): must specify (.+)");
+
+static POD_SECURITY: Pattern = Pattern::new(r#"violates PodSecurity "([\w:.-]+)": (.+)"#);
+
+static SERVICE_ACCOUNT: Pattern = Pattern::new(r#"serviceaccount "([a-z0-9.-]+)" not found"#);
+
+static PRIORITY: Pattern = Pattern::new(r"no PriorityClass with name ([a-z0-9.-]+) was found");
+
+static LIMIT: Pattern = Pattern::new(r"((?:maximum|minimum) [\w./-]+ usage per (?:Container|Pod) is [^.;,]+)");
+
+pub(super) fn quota(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
+    let found = QUOTA.groups(&refusal.message)?;
+    let quota = ObjectRef::new("ResourceQuota", &refusal.workload.namespace, &found[1]);
+    let (requested, used, limited) = (&found[2], &found[3], &found[4]);
+    let resources: Vec<&str> = limited.split(',').filter_map(|pair| pair.split('=').next()).collect();
+    let resources = resources.join(", ");
+    let workload = &refusal.workload;
+    let headline = scene.text(
+        format!("{workload} 无法创建新的 Pod：ResourceQuota {} 的 {resources} 已用尽（used {used}，limit {limited}）", quota.name),
+        format!("{workload} cannot create Pods: ResourceQuota {} is exhausted for {resources} (used {used}, limit {limited})", quota.name),
+    );
+    let summary = scene.text(
+        format!(
+            "{quota} 限制 {limited}，已用 {used}，再申请 {requested} 被拒绝（exceeded quota）{}。",
+            scene.times(refusal.count)
+        ),
+        format!(
+            "{quota} allows {limited}, {used} is used, and {requested} more was refused (exceeded quota){}.",
+            scene.times(refusal.count)
+        ),
+    );
+    let seen = scene.facts.get::<ResourceQuota>(&quota.namespace, &quota.name);
+    let hard = seen.as_ref().and_then(|seen| {
+        let (name, value) = limited.split(',').next()?.split_once('=')?;
+        scene.quote_any(
+            &seen.reference,
+            &[&format!("{name}: \"{value}\""), &format!("{name}: {value}"), &format!("{name}: '{value}'")],
+        )
+    });
+    Some(
+        Finding::new("quota_exceeded", Depth::Root, &refusal.about, &quota, headline)
+            .summary(summary)
+            .cite([hard])
+            .steps([
+                look(
+                    scene.text("查看配额用量", "See what the quota allows and uses"),
+                    kubectl(&quota.namespace, &format!("describe resourcequota {}", quota.name)),
+                ),
+                look(
+                    scene.text("查看哪些 Pod 占用配额", "See which Pods use it"),
+                    kubectl(&quota.namespace, "get pods"),
+                ),
+                change(
+                    scene.text(
+                        format!("提高 {} 的 {resources}，或减少副本", quota.name),
+                        format!("Raise {resources} of {}, or run fewer replicas", quota.name),
+                    ),
+                    scene.text(
+                        "调整后 ReplicaSet 会自动补齐副本",
+                        "The ReplicaSet then creates the missing Pods by itself",
+                    ),
+                    Some(kubectl(&quota.namespace, &format!("edit resourcequota {}", quota.name))),
+                ),
+            ]),
+    )
+}
+
+pub(super) fn quota_demands(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
+    let found = QUOTA_DEMANDS.groups(&refusal.message)?;
+    let (quota, demands) =
+        (ObjectRef::new("ResourceQuota", &refusal.workload.namespace, &found[1]), logs::shorten(&found[2], 120));
+    let workload = &refusal.workload;
+    let headline = scene.text(
+        format!("{workload} 无法创建 Pod：ResourceQuota {} 要求声明 {demands}，而 Pod 没有声明", quota.name),
+        format!(
+            "{workload} cannot create Pods: ResourceQuota {} demands {demands}, which its Pods do not set",
+            quota.name
+        ),
+    );
+    Some(spec_fault(scene, "quota_requires_resources", refusal, headline).touches([quota]))
+}
+
+pub(super) fn pod_security(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
+    let found = POD_SECURITY.groups(&refusal.message)?;
+    let (level, rules) = (found[1].to_owned(), logs::shorten(&found[2], 180));
+    let workload = &refusal.workload;
+    let headline = scene.text(
+        format!("{workload} 无法创建 Pod：违反 Namespace {} 的 PodSecurity \"{level}\"：{rules}", workload.namespace),
+        format!(
+            "{workload} cannot create Pods: they violate PodSecurity \"{level}\" of Namespace {}: {rules}",
+            workload.namespace
+        ),
+    );
+    let namespace = ObjectRef::new("Namespace", "", &workload.namespace);
+    Some(spec_fault(scene, "pod_security_violation", refusal, headline).related(
+        namespace,
+        scene.text("PodSecurity 由该 Namespace 的标签决定", "its labels set PodSecurity"),
+        format!("enforce {level}"),
+    ))
+}
+
+/// Nothing can be created in a Namespace that is on its way out; whether it should go is for people to say.
+pub(super) fn namespace_leaving(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
+    refusal.message.contains("is being terminated").then_some(())?;
+    let workload = &refusal.workload;
+    let namespace = ObjectRef::new("Namespace", "", &workload.namespace);
+    let headline = scene.text(
+        format!("{workload} 无法创建 Pod：Namespace {} 正在删除（Terminating）", namespace.name),
+        format!("{workload} cannot create Pods: Namespace {} is being deleted (Terminating)", namespace.name),
+    );
+    let finding = Finding::new("namespace_terminating", Depth::Root, &refusal.about, &namespace, headline);
+    let read = scene.facts.get::<Namespace>("", &namespace.name);
+    let held = read.as_ref().and_then(|read| leaving::held_by(&read.object)?.message.clone());
+    let finding = match held {
+        Some(said) => finding.related(
+            namespace.clone(),
+            scene.text("阻止删除完成的内容", "what keeps it from going"),
+            logs::shorten(&said, 160),
+        ),
+        None => finding,
+    };
+    Some(
+        finding
+            .unresolved(scene.text(
+                format!("Namespace {} 是有意删除的吗？{workload} 是否应当随之停用？", namespace.name),
+                format!("Is Namespace {} deleted on purpose, and {workload} to go with it?", namespace.name),
+            ))
+            .steps([
+                look(
+                    scene.text("查看 Namespace 的删除状态", "Read how far the deletion is"),
+                    format!("kubectl get namespace {} -o yaml", namespace.name),
+                ),
+                change(
+                    scene.text(
+                        "若是有意删除，停用该工作负载并静默告警；若是误删，删除完成后重建",
+                        "If on purpose, retire the workload and silence the alert; if not, create both again once it is gone",
+                    ),
+                    scene.text("删除一旦开始便无法撤销", "A deletion that has begun cannot be undone"),
+                    None,
+                ),
+            ]),
+    )
+}
+
+pub(super) fn service_account(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
+    let found = SERVICE_ACCOUNT.groups(&refusal.message)?;
+    let account = ObjectRef::new("ServiceAccount", &refusal.workload.namespace, &found[1]);
+    let hint = near_hint(scene, &scene.near_misses(&account));
+    let workload = &refusal.workload;
+    let headline = scene.text(
+        format!("{workload} 无法创建 Pod：ServiceAccount {} 不存在（not found）{hint}", account.name),
+        format!("{workload} cannot create Pods: ServiceAccount {} does not exist (not found){hint}", account.name),
+    );
+    Some(Finding::new("service_account_missing", Depth::Root, &refusal.about, &account, headline).steps([
+        look(
+            scene.text("查看 Namespace 中的 ServiceAccount", "List the ServiceAccounts"),
+            kubectl(&account.namespace, "get serviceaccount"),
+        ),
+        change(
+            scene.text("创建该 ServiceAccount，或修正 serviceAccountName", "Create it, or correct serviceAccountName"),
+            scene.text("记得同时绑定它需要的 Role", "Bind the Roles it needs as well"),
+            Some(kubectl(&account.namespace, &format!("create serviceaccount {}", account.name))),
+        ),
+    ]))
+}
+
+pub(super) fn priority_class(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
+    let found = PRIORITY.groups(&refusal.message)?;
+    let class = ObjectRef::new("PriorityClass", "", &found[1]);
+    let workload = &refusal.workload;
+    let headline = scene.text(
+        format!("{workload} 无法创建 Pod：PriorityClass {} 不存在", class.name),
+        format!("{workload} cannot create Pods: PriorityClass {} does not exist", class.name),
+    );
+    Some(Finding::new("priority_class_missing", Depth::Root, &refusal.about, &class, headline).steps([
+        look(scene.text("查看 PriorityClass", "List the PriorityClasses"), "kubectl get priorityclass"),
+        change(
+            scene.text("创建该 PriorityClass，或修正 priorityClassName", "Create it, or correct priorityClassName"),
+            "",
+            None,
+        ),
+    ]))
+}
+
+pub(super) fn limit_range(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
+    let found = LIMIT.groups(&refusal.message)?;
+    let rule = logs::shorten(&found[1], 160);
+    let ranges = scene.facts.all::<LimitRange>();
+    let mut local =
+        ranges.iter().map(|range| named(&range.object)).filter(|range| range.namespace == refusal.workload.namespace);
+    let range = local.next().filter(|_| local.next().is_none());
+    let workload = &refusal.workload;
+    let name = range.as_ref().map_or_else(|| "LimitRange".to_owned(), |range| format!("LimitRange {}", range.name));
+    let headline = scene.text(
+        format!("{workload} 无法创建 Pod：超出 {name} 的限制：{rule}"),
+        format!("{workload} cannot create Pods: they break {name}: {rule}"),
+    );
+    let mut finding = spec_fault(scene, "limit_range_violation", refusal, headline);
+    finding.blame = range.unwrap_or(finding.blame);
+    Some(finding)
+}

@@ -1,0 +1,162 @@
+//! Pods that were thrown out: by a Node short of something, or by a limit of their own.
+
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
+use crate::playbook::pods;
+use crate::playbook::scene::{Scene, named};
+use crate::report::{Confidence, Step};
+
+/// Evictions older than this, in minutes, left their Pod behind as a record, not as a fault.
+const RECENT: i64 = 120;
+
+static LOW: Pattern = Pattern::new(r"low on resource: ([\w.\[\] -]+?)\.");
+static OWN_LIMIT: Pattern = Pattern::new(
+    r"(?i)exceeds? (?:the )?(?:total )?(?:local )?(?:ephemeral[ -]storage )?limit|exceeded its local ephemeral storage limit|usage of EmptyDir volume",
+);
+
+/// Findings about recently evicted Pods whose workload has not recovered.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    scene.pods.iter().filter(|pod| evicted(&pod.object)).filter_map(|pod| explain(scene, pod)).collect()
+}
+
+fn evicted(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    status.and_then(|status| status.reason.as_deref()) == Some("Evicted")
+}
+
+fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
+    let name = named(&pod.object);
+    let workload = scene.workload(&pod.object);
+    let status = pod.object.status.as_ref()?;
+    let ended =
+        pods::condition(&pod.object, "DisruptionTarget").and_then(|condition| condition.last_transition_time.as_ref());
+    let minutes = scene.minutes_since(ended.or(status.start_time.as_ref())).unwrap_or(0);
+    if recovered(scene, &workload, &name) || minutes > RECENT {
+        return None;
+    }
+    let message = status.message.clone().unwrap_or_default();
+    let node = pods::node_name(&pod.object).unwrap_or_default();
+    let own = OWN_LIMIT.hits(&message);
+    let blame = if own || node.is_empty() { workload.clone() } else { ObjectRef::new("Node", "", node) };
+    let short_of = LOW.group(&message, 1).unwrap_or_default();
+    let said = logs::shorten(&message, 160);
+    let (code, headline) = if own {
+        (
+            "pod_evicted_own_limit",
+            scene.text(
+                format!("{name} 被驱逐（Evicted）：超出自身的 ephemeral-storage 限制"),
+                format!("{name} was Evicted: it used more ephemeral storage than its own limit"),
+            ),
+        )
+    } else {
+        (
+            "pod_evicted_node_pressure",
+            scene.text(
+                format!("{name} 被 Node {node} 驱逐（Evicted）：节点 {short_of} 不足"),
+                format!("{name} was Evicted by Node {node}, which ran low on {short_of}"),
+            ),
+        )
+    };
+    let summary = format!("{headline}: {said}");
+    let found = Finding::new(code, Depth::Root, &name, &blame, headline)
+        .summary(summary)
+        .confidence(if short_of.is_empty() && !own { Confidence::Medium } else { Confidence::High })
+        .cite([scene.quote(&pod.reference, &message), scene.quote(&pod.reference, "reason: Evicted")])
+        .touches([workload.clone()])
+        .steps([look(
+            scene.text("查看驱逐原因", "Read why it was evicted"),
+            kubectl(&name.namespace, &format!("describe pod {}", name.name)),
+        )]);
+    let found = if own || node.is_empty() {
+        found
+    } else {
+        found.steps([look(
+            scene.text("查看节点条件", "Read the Node's conditions"),
+            format!("kubectl describe node {node}"),
+        )])
+    };
+    Some(found.steps([repair(scene, own, node, &short_of, &workload)]))
+}
+
+fn repair(scene: &Scene<'_>, own: bool, node: &str, short_of: &str, workload: &ObjectRef) -> Step {
+    if own {
+        change(
+            scene.text(
+                "提高 ephemeral-storage limit，或减少容器写入的日志与临时文件",
+                "Raise the ephemeral-storage limit, or write fewer logs and temporary files",
+            ),
+            "",
+            (workload.kind != "Pod").then(|| kubectl(&workload.namespace, &format!("edit {}", slash(workload)))),
+        )
+    } else {
+        change(
+            scene.text(
+                format!("释放 Node {node} 的 {short_of}，并为占用多的 Pod 设置 requests/limits"),
+                format!("Free {short_of} on Node {node}, and set requests and limits for what uses most"),
+            ),
+            scene.text(
+                "被驱逐的 Pod 由控制器在其他节点重建，残留记录可以删除",
+                "Controllers create the Pod again elsewhere; the evicted record may be deleted",
+            ),
+            None,
+        )
+    }
+}
+
+/// Whether the workload runs again with all its replicas, so that the evicted Pod is history.
+fn recovered(scene: &Scene<'_>, workload: &ObjectRef, evicted: &ObjectRef) -> bool {
+    let by_status = crate::playbook::describe::replicas(scene, workload)
+        .is_some_and(|(ready, wanted)| ready >= wanted && wanted > 0);
+    // An alert that names the evicted Pod asks just this, whatever the alert is called.
+    by_status && !scene.question.targets.contains(evicted)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, deployment, patched, pod};
+
+    fn evicted(message: &str, at: &str) -> serde_json::Value {
+        pod(patched(
+            json!({"metadata": {"name": "web-1-b"}}),
+            json!({"status": {"phase": "Failed", "reason": "Evicted", "message": message, "startTime": at,
+                "containerStatuses": null, "conditions": [{"type": "Ready", "status": "False"}]}}),
+        ))
+    }
+
+    const NODE_LOW: &str =
+        "The node was low on resource: ephemeral-storage. Threshold quantity: 10Gi, available: 1Gi. ";
+
+    #[test]
+    fn a_node_short_of_disk_is_blamed_while_replicas_are_missing() {
+        let world =
+            World::asking("Deployment", "web").with(deployment(2, 1)).with(evicted(NODE_LOW, "2026-11-23T02:30:00Z"));
+        assert_eq!(world.cause(), "pod_evicted_node_pressure Node/n1");
+        assert!(world.diagnosis().headline.contains("ephemeral-storage"));
+    }
+
+    #[test]
+    fn a_pod_over_its_own_limit_is_the_workloads_fault() {
+        let own = "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ";
+        let world =
+            World::asking("Deployment", "web").with(deployment(2, 1)).with(evicted(own, "2026-11-23T02:30:00Z"));
+        assert_eq!(world.cause(), "pod_evicted_own_limit Deployment/web");
+    }
+
+    #[test]
+    fn records_of_old_evictions_stay_quiet() {
+        let world = World::asking("Deployment", "web")
+            .with(deployment(1, 1))
+            .with(pod(json!({})))
+            .with(evicted(NODE_LOW, "2026-11-23T02:30:00Z"));
+        world.is_calm();
+    }
+}

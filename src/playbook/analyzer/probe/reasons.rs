@@ -1,0 +1,171 @@
+//! Why a probe fails, once it is known that it does.
+
+use super::{Failing, Kind};
+use crate::playbook::analyzer::crash;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::logs;
+use crate::playbook::scene::Scene;
+use crate::report::Confidence;
+
+pub(super) fn wrong_port(
+    scene: &Scene<'_>,
+    failing: &Failing<'_>,
+    port: Option<i32>,
+    declared: &[i32],
+    log: &[(i32, String)],
+) -> Finding {
+    let word = failing.kind.word();
+    let asked = port.map(|port| port.to_string()).or_else(|| failing.probe_port_name()).unwrap_or_default();
+    let right = log.first().map(|(port, _)| *port).or_else(|| declared.first().copied());
+    let right = right.map(|port| port.to_string()).unwrap_or_default();
+    let (workload, container) = (&failing.workload, failing.view.name());
+    let headline = scene.text(
+        format!("{workload} 的 {word} 探针配置错误：探测端口 {asked}，而容器 {container} 监听的是 {right}"),
+        format!("{workload} has a misconfigured {word} probe: it asks port {asked}, but container {container} listens on {right}"),
+    );
+    let source_zh = if log.is_empty() { "containerPort 声明" } else { "日志" };
+    let source_en = if log.is_empty() { "by its containerPort" } else { "by its log" };
+    let effect = failing.consequence(scene);
+    let summary = scene.text(
+        format!("{word} 探针访问端口 {asked}，应用实际使用端口 {right}（依据{source_zh}），{effect}。"),
+        format!("The {word} probe asks port {asked} while the application uses {right} ({source_en}), {effect}."),
+    );
+    let code = match failing.kind {
+        Kind::Liveness => "liveness_probe_misconfigured",
+        Kind::Readiness => "readiness_probe_misconfigured",
+        Kind::Startup => "startup_probe_misconfigured",
+    };
+    let listening = log.first().and_then(|(port, reference)| {
+        scene
+            .quote_line(reference, &["isten", &port.to_string()])
+            .or_else(|| scene.quote_line(reference, &[&port.to_string()]))
+    });
+    failing
+        .finding(scene, code, Depth::Root, headline)
+        .summary(summary)
+        .confidence(if log.is_empty() { Confidence::Medium } else { Confidence::High })
+        .cite([
+            listening,
+            scene.quote(&failing.pod.reference, &format!("port: {asked}")),
+            scene.quote(&failing.pod.reference, &format!("containerPort: {right}")),
+        ])
+        .ruled_out(
+            scene.text("应用自身崩溃", "a crash of the application"),
+            scene.text(
+                "日志显示应用已正常启动，是 kubelet 因探针失败而处置它",
+                "its log shows a normal start; the kubelet acts because of the probe",
+            ),
+        )
+        .steps([change(
+            scene.text(
+                format!("把 {word} 探针的端口从 {asked} 改为 {right}"),
+                format!("Change the {word} probe's port from {asked} to {right}"),
+            ),
+            scene.text("发布后确认重启次数不再增加、Pod Ready", "Then see that restarts stop and the Pod turns Ready"),
+            failing.edit(),
+        )])
+}
+
+pub(super) fn wrong_path(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
+    let word = failing.kind.word();
+    let path = failing.probe.http_get.as_ref().and_then(|action| action.path.clone()).unwrap_or_default();
+    let workload = &failing.workload;
+    let effect = failing.consequence(scene);
+    let headline = scene.text(
+        format!("{workload} 的 {word} 探针路径 {path} 返回 404，{effect}"),
+        format!("{workload}: the {word} probe's path {path} answers 404, {effect}"),
+    );
+    failing
+        .finding(
+            scene,
+            if failing.kind == Kind::Liveness {
+                "liveness_probe_misconfigured"
+            } else {
+                "readiness_probe_misconfigured"
+            },
+            Depth::Root,
+            headline,
+        )
+        .cite([scene.quote(&failing.pod.reference, &format!("path: {path}"))])
+        .steps([change(
+            scene.text(
+                format!("把 {word} 探针的路径改为应用真正提供的健康检查路径"),
+                format!("Point the {word} probe at a path the application serves"),
+            ),
+            scene.text(format!("当前路径：{path}"), format!("Now: {path}")),
+            failing.edit(),
+        )])
+}
+
+pub(super) fn too_early(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
+    let word = failing.kind.word();
+    let workload = &failing.workload;
+    let delay = failing.probe.initial_delay_seconds.unwrap_or(0);
+    let (period, threshold) =
+        (failing.probe.period_seconds.unwrap_or(10), failing.probe.failure_threshold.unwrap_or(3));
+    let patience = delay + period * threshold;
+    let headline = scene.text(
+        format!("{workload} 的 {word} 探针过早：容器启动约 {patience} 秒后仍未监听就被重启，从未启动完成"),
+        format!("{workload}: the {word} probe gives up too early: the container is restarted about {patience} s after its start, before it listens"),
+    );
+    failing
+        .finding(scene, "liveness_probe_too_early", Depth::Mechanism, headline)
+        .confidence(Confidence::Medium)
+        .cite([scene.quote(&failing.pod.reference, &format!("failureThreshold: {threshold}"))])
+        .steps([change(
+            scene.text(
+                "增加 startupProbe，或增大 initialDelaySeconds/failureThreshold",
+                "Add a startupProbe, or raise initialDelaySeconds or failureThreshold",
+            ),
+            scene.text(
+                format!("当前容忍时间：{delay} + {period} × {threshold} = {patience} 秒"),
+                format!("Patience now: {delay} + {period} x {threshold} = {patience} s"),
+            ),
+            failing.edit(),
+        )])
+}
+
+pub(super) fn unhealthy(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
+    let word = failing.kind.word();
+    let workload = &failing.workload;
+    let culprit = scene.culprit(&failing.name, failing.view.name());
+    let said = culprit.as_ref().map(|(line, _)| logs::said(line));
+    let answer = logs::shorten(failing.event.message.split_once(": ").map_or("", |(_, rest)| rest), 120);
+    let why_zh = said.as_ref().map_or_else(String::new, |said| format!("，日志：{said}"));
+    let why_en = said.as_ref().map_or_else(String::new, |said| format!("; its log: {said}"));
+    let headline = scene.text(
+        format!("{workload} 的 {word} 探针失败（{answer}）{why_zh}"),
+        format!("{workload} fails its {word} probe ({answer}){why_en}"),
+    );
+    let (times, effect) = (scene.times(failing.event.count), failing.consequence(scene));
+    let summary = scene.text(
+        format!("{} 的 {word} 探针失败（{answer}）{times}，{effect}{why_zh}。", failing.name),
+        format!("{} fails its {word} probe ({answer}){times}, {effect}{why_en}.", failing.name),
+    );
+    let code = if failing.kind.kills() { "liveness_probe_failing" } else { "readiness_probe_failing" };
+    let depth = if failing.kind.kills() { Depth::Mechanism } else { Depth::Effect };
+    let known = culprit.is_some();
+    let finding = failing
+        .finding(scene, code, depth, headline)
+        .summary(summary)
+        .confidence(if known { Confidence::High } else { Confidence::Medium })
+        .cite([culprit.and_then(|(_, citation)| citation)])
+        .steps([
+            look(
+                scene.text("查看应用日志", "Read the application's log"),
+                kubectl(
+                    &failing.name.namespace,
+                    &format!("logs {} -c {} --tail=100", failing.name.name, failing.view.name()),
+                ),
+            ),
+            change(
+                scene.text("按日志修复应用，使健康检查恢复", "Fix what the log names so that the check passes again"),
+                "",
+                None,
+            ),
+        ]);
+    if known {
+        return finding;
+    }
+    finding.gap(crash::missing_log(scene, &failing.name, failing.view.name()))
+}

@@ -1,0 +1,332 @@
+//! Pods no Node takes: what they ask for against what the Nodes offer.
+
+mod nodes;
+
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::pods;
+use crate::playbook::scene::{Scene, named};
+use crate::playbook::selector;
+use crate::report::{Citation, Confidence};
+
+/// A Pod that waits for a Node, and what the scheduler says about it.
+struct Waiting<'s> {
+    pod: &'s Pod,
+    name: ObjectRef,
+    workload: ObjectRef,
+    message: String,
+    proof: Vec<Option<Citation>>,
+}
+
+/// Findings about Pods that cannot be scheduled.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let unplaced = scene.pods.iter().filter(|pod| pods::is_unscheduled(&pod.object) && !pods::is_leaving(&pod.object));
+    unplaced.filter_map(|pod| unschedulable(scene, pod)).collect()
+}
+
+fn unschedulable(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
+    let name = named(&pod.object);
+    let condition = pods::condition(&pod.object, "PodScheduled").filter(|condition| condition.status == "False");
+    let event = scene.events(&name, &["FailedScheduling"]).into_iter().max_by_key(|event| event.last_seen);
+    let message = condition
+        .and_then(|condition| condition.message.clone())
+        .or_else(|| event.map(|event| event.message.clone()))?;
+    let decisive = essence(&message).to_owned();
+    let proof = vec![
+        scene.quote(&pod.reference, &decisive),
+        event.and_then(|event| scene.quote(&event.reference, essence(&event.message))),
+    ];
+    let workload = scene.workload(&pod.object);
+    let waiting = Waiting { pod: &pod.object, name, workload, message, proof };
+    if condition.and_then(|condition| condition.reason.as_deref()) == Some("SchedulingGated") {
+        return Some(gated(scene, &waiting));
+    }
+    Some(explain(scene, &waiting))
+}
+
+/// The scheduler's verdict without what it says about preemption.
+fn essence(message: &str) -> &str {
+    message.split(". no new claims").next().and_then(|head| head.split(" preemption:").next()).unwrap_or(message)
+}
+
+fn explain(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
+    let message = &waiting.message;
+    if message.contains("unbound immediate") || message.contains("persistentvolumeclaim") {
+        return waits_for_claim(scene, waiting);
+    }
+    if message.contains("volume node affinity conflict") {
+        return volume_elsewhere(scene, waiting);
+    }
+    let all: Vec<&Node> = scene.nodes.iter().map(|node| &node.object).collect();
+    let matching: Vec<&Node> = all.iter().copied().filter(|node| selector::node_matches(waiting.pod, node)).collect();
+    if !all.is_empty() && matching.is_empty() {
+        return nodes::no_matching_node(scene, waiting);
+    }
+    if let Some(finding) = nodes::too_large(scene, waiting, &matching) {
+        return finding;
+    }
+    if let Some(finding) = nodes::keeps_off(scene, waiting, &matching) {
+        return finding;
+    }
+    if let Some(finding) = nodes::unusable_nodes(scene, waiting, &matching) {
+        return finding;
+    }
+    if let Some(resource) = nodes::scarce(message).first() {
+        return nodes::cluster_full(scene, waiting, resource);
+    }
+    other_rule(scene, waiting)
+}
+
+fn finding(code: &'static str, depth: Depth, waiting: &Waiting<'_>, blame: &ObjectRef, headline: String) -> Finding {
+    Finding::new(code, depth, &waiting.name, blame, headline).cite(waiting.proof.iter().cloned())
+}
+
+fn volume_elsewhere(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
+    let claims = pods::claims(waiting.pod);
+    let tied = claims.iter().find_map(|claim| tied_volume(scene, &waiting.name.namespace, claim));
+    let claim = tied.as_ref().map(|tied| tied.claim.clone()).or_else(|| claims.first().cloned()).unwrap_or_default();
+    let blame = ObjectRef::new("PersistentVolumeClaim", &waiting.name.namespace, &claim);
+    let place = tied.as_ref().map(|tied| format!(" ({}: {})", tied.volume, tied.place)).unwrap_or_default();
+    let headline = scene.text(
+        format!("{} 无法调度：PVC {claim} 的卷{place}只能在特定节点或可用区使用，而那里没有可用节点（volume node affinity conflict）", waiting.name),
+        format!("{} cannot be scheduled: the volume of claim {claim}{place} is tied to Nodes or a zone where none is usable (volume node affinity conflict)", waiting.name),
+    );
+    let mut found = finding("volume_node_affinity_conflict", Depth::Root, waiting, &blame, headline);
+    if let Some(tied) = tied {
+        let volume = ObjectRef::new("PersistentVolume", "", &tied.volume);
+        found = found.cite([scene.quote(&tied.reference, "nodeAffinity:")]).touches([volume.clone()]).related(
+            volume,
+            scene.text("PVC 绑定的卷", "the volume the claim is bound to"),
+            scene.text(
+                format!("只能用于满足 {} 的节点", tied.place),
+                format!("usable only on Nodes with {}", tied.place),
+            ),
+        );
+    }
+    found.touches([waiting.workload.clone()]).steps([
+        look(
+            scene.text("查看卷的节点亲和性", "Read the volume's node affinity"),
+            "kubectl get pv -o custom-columns=NAME:.metadata.name,CLAIM:.spec.claimRef.name,AFFINITY:.spec.nodeAffinity",
+        ),
+        change(scene.text("在卷所在的可用区恢复或增加节点", "Bring back or add a Node in the volume's zone"), "", None),
+    ])
+}
+
+/// A claim's volume that only some Nodes can reach.
+struct Tied {
+    claim: String,
+    volume: String,
+    place: String,
+    reference: String,
+}
+
+fn tied_volume(scene: &Scene<'_>, namespace: &str, claim: &str) -> Option<Tied> {
+    let bound = scene.facts.get::<PersistentVolumeClaim>(namespace, claim)?.object.spec?.volume_name?;
+    let volume = scene.facts.get::<PersistentVolume>("", &bound)?;
+    let required = volume.object.spec?.node_affinity?.required?;
+    let place = selector::terms_in_words(&required.node_selector_terms).join(", ");
+    Some(Tied { claim: claim.to_owned(), volume: bound, place, reference: volume.reference })
+}
+
+/// The claim's own analyzer says why it is unbound; here only that the Pod waits, and what would fail next.
+fn waits_for_claim(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
+    let headline = scene.text(
+        format!("{} 无法调度：等待 PVC {} 绑定", waiting.name, pods::claims(waiting.pod).join(", ")),
+        format!(
+            "{} cannot be scheduled: it waits for claim {} to bind",
+            waiting.name,
+            pods::claims(waiting.pod).join(", ")
+        ),
+    );
+    let mut found = finding("pod_waits_for_volume", Depth::Effect, waiting, &waiting.workload, headline);
+    for image in unqualified_images(waiting.pod) {
+        found = found.unresolved(scene.text(
+            format!("调度成功之后的潜在问题：镜像 \"{image}\" 没有标明仓库和 tag，会按 docker.io/library/{image}:latest 拉取，请确认它存在"),
+            format!("What may fail next, once scheduled: image \"{image}\" names neither registry nor tag and would be pulled as docker.io/library/{image}:latest; make sure it exists"),
+        ));
+    }
+    found.steps([look(
+        scene.text("查看 Pod 的调度事件", "Read the Pod's scheduling events"),
+        kubectl(&waiting.name.namespace, &format!("describe pod {}", waiting.name.name)),
+    )])
+}
+
+fn unqualified_images(pod: &Pod) -> Vec<String> {
+    let plain = |image: &&str| !image.is_empty() && !image.contains(['/', ':', '@']);
+    pods::containers(pod).iter().map(pods::ContainerView::image).filter(plain).map(str::to_owned).collect()
+}
+
+fn gated(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
+    let headline = scene.text(
+        format!("{} 尚未进入调度：schedulingGates 未被移除", waiting.name),
+        format!("{} is not scheduled yet: its schedulingGates have not been removed", waiting.name),
+    );
+    finding("scheduling_gated", Depth::Mechanism, waiting, &waiting.workload, headline)
+}
+
+fn other_rule(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
+    const RULES: [(&str, &str, &str, &str); 5] = [
+        (
+            "anti-affinity",
+            "anti_affinity_unsatisfied",
+            "Pod 反亲和性（anti-affinity）规则无法满足",
+            "its anti-affinity rules leave no Node",
+        ),
+        (
+            "topology spread",
+            "topology_spread_unsatisfied",
+            "拓扑分布（topology spread）约束无法满足",
+            "its topology spread constraints leave no Node",
+        ),
+        ("free ports", "host_port_conflict", "hostPort 在所有节点上已被占用", "its hostPort is taken on every Node"),
+        (
+            "Too many pods",
+            "node_pod_limit",
+            "节点的 Pod 数量已达上限（Too many pods）",
+            "every Node is at its Pod limit (Too many pods)",
+        ),
+        (
+            "pod affinity",
+            "pod_affinity_unsatisfied",
+            "Pod 亲和性（affinity）规则无法满足",
+            "its affinity rules leave no Node",
+        ),
+    ];
+    let rule = RULES.iter().find(|(words, ..)| waiting.message.contains(words));
+    let said = crate::playbook::logs::shorten(essence(&waiting.message), 160);
+    let workload = &waiting.workload;
+    let (code, why) =
+        rule.map_or_else(|| ("pod_unschedulable", said.clone()), |(_, code, zh, en)| (*code, scene.text(*zh, *en)));
+    let headline =
+        scene.text(format!("{workload} 的 Pod 无法调度：{why}"), format!("{workload} cannot be scheduled: {why}"));
+    finding(code, if rule.is_some() { Depth::Root } else { Depth::Effect }, waiting, workload, headline)
+        .confidence(if rule.is_some() { Confidence::High } else { Confidence::Medium })
+        .steps([
+            look(
+                scene.text("查看 Pod 的调度事件", "Read the Pod's scheduling events"),
+                kubectl(&waiting.name.namespace, &format!("describe pod {}", waiting.name.name)),
+            ),
+            change(
+                scene.text("调整工作负载的调度约束或增加节点", "Adjust the workload's constraints or add Nodes"),
+                "",
+                None,
+            ),
+        ])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, node, patched, pod, unschedulable};
+
+    fn wants(spec: serde_json::Value, message: &str) -> World {
+        World::asking("Pod", "web-1-a").with(pod(patched(unschedulable(message), json!({"spec": spec}))))
+    }
+
+    fn requests(cpu: &str) -> serde_json::Value {
+        json!({"containers": [{"name": "web", "image": "reg/web:1", "resources": {"requests": {"cpu": cpu}}}]})
+    }
+
+    #[test]
+    fn a_request_larger_than_any_node_is_the_workloads_fault() {
+        let world = wants(requests("12"), "0/1 nodes are available: 1 Insufficient cpu.").with(node(json!({})));
+        assert_eq!(world.cause(), "insufficient_cpu Deployment/web");
+        let headline = world.diagnosis().headline;
+        assert!(headline.contains("cpu 12") && headline.contains("largest 4"), "{headline}");
+    }
+
+    #[test]
+    fn a_full_cluster_is_told_from_a_request_too_large() {
+        let world = wants(requests("2"), "0/1 nodes are available: 1 Insufficient cpu.").with(node(json!({})));
+        assert_eq!(world.cause(), "insufficient_cpu Deployment/web");
+        assert!(world.diagnosis().headline.contains("no usable Node has that much cpu left"));
+    }
+
+    #[test]
+    fn a_selector_no_node_satisfies_is_named() {
+        let world = wants(
+            json!({"nodeSelector": {"disk": "nvme"}}),
+            "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+        )
+        .with(node(json!({})));
+        assert_eq!(world.cause(), "node_selector_mismatch Deployment/web");
+        assert!(world.diagnosis().headline.contains("disk=nvme"));
+    }
+
+    #[test]
+    fn a_taint_without_toleration_is_named() {
+        let tainted = node(json!({"spec": {"taints": [{"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}]}}));
+        let world = wants(json!({}), "0/1 nodes are available: 1 node(s) had untolerated taint(s).").with(tainted);
+        assert_eq!(world.cause(), "taint_not_tolerated Deployment/web");
+        assert!(world.diagnosis().headline.contains("dedicated=gpu:NoSchedule"));
+    }
+
+    #[test]
+    fn a_pod_pinned_to_a_dead_node_is_the_nodes_story() {
+        let dead = node(
+            json!({"spec": {"taints": [{"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}]},
+            "status": {"conditions": [{"type": "Ready", "status": "Unknown", "message": "Kubelet stopped posting node status."}]}}),
+        );
+        let world = wants(
+            json!({"nodeSelector": {"kubernetes.io/hostname": "n1"}}),
+            "0/1 nodes are available: 1 node(s) had untolerated taint(s).",
+        )
+        .with(dead);
+        assert_eq!(world.cause(), "no_usable_node Node/n1");
+    }
+
+    #[test]
+    fn spreading_rules_are_told_apart() {
+        let told = |message: &str| wants(json!({}), message).with(node(json!({}))).cause();
+        assert!(
+            told("0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules.")
+                .starts_with("anti_affinity_unsatisfied")
+        );
+        assert!(
+            told("0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.")
+                .starts_with("host_port_conflict")
+        );
+        assert!(told("0/1 nodes are available: 1 Too many pods.").starts_with("node_pod_limit"));
+    }
+
+    #[test]
+    fn a_volume_in_another_zone_is_blamed_on_its_claim() {
+        let volumes = json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]});
+        let world = wants(volumes, "0/1 nodes are available: 1 node(s) had volume node affinity conflict.")
+            .with(node(json!({})));
+        assert_eq!(world.cause(), "volume_node_affinity_conflict PersistentVolumeClaim/data");
+    }
+
+    #[test]
+    fn placed_pods_stay_quiet_whatever_was_said_before() {
+        let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).event(
+            "Pod",
+            "web-1-a",
+            "FailedScheduling",
+            "0/1 nodes are available: 1 Insufficient cpu.",
+        );
+        world.is_calm();
+    }
+
+    #[test]
+    fn the_volume_and_its_zone_are_named() {
+        let volumes = json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]});
+        let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "shop"},
+            "spec": {"volumeName": "pv-7"}, "status": {"phase": "Bound"}});
+        let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "pv-7"},
+            "spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+                {"key": "zone", "operator": "In", "values": ["c"]}]}]}}}});
+        let world = wants(volumes, "0/1 nodes are available: 1 node(s) had volume node affinity conflict.")
+            .with(node(json!({})))
+            .with(claim)
+            .with(volume);
+        let headline = world.diagnosis().headline;
+        assert!(headline.contains("pv-7") && headline.contains("zone=c"), "{headline}");
+    }
+}
