@@ -156,6 +156,7 @@ impl Triage {
         let run = self.toolbox.run(Limits::for_window(self.context_tokens())).await;
         let gathered = gather::gather(&run, &question, now).await;
         let mut diagnosis = playbook::diagnose(&gathered.facts, &question, self.lang);
+        ground::check_commands(&mut diagnosis, self.lang);
         diagnosis.data_gaps.extend(gathered.gaps);
         let usage = Usage {
             tool_calls: run.calls(),
