@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 
 use crate::alert::Lang;
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::{self, LogFormat, Occasion, progress};
 
 /// A true first look at every alert, before it reaches the group chat.
 #[derive(Debug, Parser)]
@@ -45,6 +45,21 @@ enum Command {
     Eval(eval::Arguments),
     /// Try every model, MCP server, channel and the store of a configuration; say what to do about what fails.
     Check(check::Arguments),
+}
+
+impl Command {
+    fn occasion(&self) -> Occasion {
+        match self {
+            Self::Serve { .. } => Occasion::Service,
+            Self::Demo(_) | Self::Triage(_) | Self::Eval(_) => Occasion::Result,
+            Self::Check(_) => Occasion::Verdict,
+        }
+    }
+}
+
+/// Says on a terminal what is being done now.
+fn stage(what: &str) {
+    tracing::debug!(target: progress::TARGET, stage = what);
 }
 
 /// How a report is printed.
@@ -91,7 +106,7 @@ pub async fn main() -> ExitCode {
     // One TLS provider for every client. A second installation only happens in tests of this process and changes nothing.
     drop(rustls::crypto::ring::default_provider().install_default());
     let format = if arguments.log_json { LogFormat::Json } else { LogFormat::Text };
-    if let Err(error) = telemetry::init_logging(format) {
+    if let Err(error) = telemetry::init_logging(format, arguments.command.occasion()) {
         eprintln!("firstlook: {error}");
         return ExitCode::from(2);
     }
@@ -102,6 +117,7 @@ pub async fn main() -> ExitCode {
         Command::Eval(arguments) => eval::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Check(arguments) => check::run(arguments).await,
     };
+    progress::clear();
     outcome.unwrap_or_else(|error| {
         eprintln!("firstlook: {error}");
         ExitCode::from(match error {
