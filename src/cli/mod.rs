@@ -16,6 +16,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 
 use crate::alert::Lang;
+use crate::config;
 use crate::telemetry::{self, LogFormat, Occasion, progress};
 
 /// A true first look at every alert, before it reaches the group chat.
@@ -45,6 +46,8 @@ enum Command {
     Eval(eval::Arguments),
     /// Try every model, MCP server, channel and the store of a configuration; say what to do about what fails.
     Check(check::Arguments),
+    /// Print the JSON schema of the configuration file, for editors.
+    ConfigSchema,
 }
 
 impl Command {
@@ -52,9 +55,14 @@ impl Command {
         match self {
             Self::Serve { .. } => Occasion::Service,
             Self::Demo(_) | Self::Triage(_) | Self::Eval(_) => Occasion::Result,
-            Self::Check(_) => Occasion::Verdict,
+            Self::Check(_) | Self::ConfigSchema => Occasion::Verdict,
         }
     }
+}
+
+fn config_schema() -> Result<ExitCode, CliError> {
+    println!("{}", serde_json::to_string_pretty(&config::schema()).map_err(CliError::failed)?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says on a terminal what is being done now.
@@ -116,6 +124,7 @@ pub async fn main() -> ExitCode {
         Command::Triage(arguments) => triage::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Eval(arguments) => eval::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Check(arguments) => check::run(arguments).await,
+        Command::ConfigSchema => config_schema(),
     };
     progress::clear();
     outcome.unwrap_or_else(|error| {
