@@ -32,7 +32,7 @@ use crate::model::{Client, Fallback, Model, ModelConfig, ModelError};
 use crate::playbook::facts::Facts;
 use crate::playbook::{self, Question};
 use crate::report::{AnsweredBy, Diagnosis, Overview, Report, Usage};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Seen};
 use crate::toolbox::config::McpSettings;
 use crate::toolbox::evidence::Evidence;
 use crate::toolbox::server::ServerError;
@@ -139,6 +139,16 @@ impl Triage {
     #[must_use]
     pub fn server_names(&self) -> Vec<&str> {
         self.toolbox.servers().iter().map(|server| server.name()).collect()
+    }
+
+    /// How the last calls of each model went.
+    pub fn model_health(&self) -> impl Iterator<Item = (&str, Seen)> {
+        self.models.iter().map(|model| (model.name(), model.health().seen()))
+    }
+
+    /// How the last calls of each MCP server went.
+    pub fn server_health(&self) -> impl Iterator<Item = (&str, Seen)> {
+        self.toolbox.servers().iter().map(|server| (server.name(), server.health().seen()))
     }
 
     /// Looks and reasons: the whole way from alerts to the report, with what it was read from.
