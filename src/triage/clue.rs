@@ -20,6 +20,9 @@ const HINTS: &[(&str, &str)] = &[
     ("FailedScheduling", "Node"),
 ];
 
+/// A claim without a volume ends scheduling before any Node is looked at: six reads that would say nothing.
+const UNBOUND: &str = "unbound immediate persistentvolumeclaims";
+
 /// Words of a log that make the namespace's Services and policies interesting.
 const NETWORK_WORDS: &[&str] = &[
     "timeout",
@@ -51,7 +54,8 @@ pub fn from_events(seen: &Seen) -> Vec<Want> {
                 wants.push(Want::Object(ObjectRef::new("Namespace", "", object.namespace.as_str())));
             }
             for (words, kind) in HINTS {
-                if message.contains(words) || event.reason == *words {
+                let asks = message.contains(words) || event.reason == *words;
+                if asks && !(*kind == "Node" && message.contains(UNBOUND)) {
                     wants.extend(Want::list(kind, &object.namespace));
                     let namespaced = kind_info(kind).is_some_and(|(.., namespaced)| namespaced);
                     wants.extend(listed(seen, kind, if namespaced { &object.namespace } else { "" }));

@@ -9,3 +9,4 @@ mod kubernetes_mcp_server;
 mod model;
 mod service;
 mod support;
+mod transports;

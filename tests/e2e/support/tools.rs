@@ -13,6 +13,11 @@ pub fn kubernetes_mcp_server() -> PathBuf {
     there(folder().join("bin/kubernetes-mcp-server"))
 }
 
+/// kubernetes-mcp-server 0.0.66, the last version with SSE.
+pub fn kubernetes_mcp_server_with_sse() -> PathBuf {
+    there(folder().join("bin/kubernetes-mcp-server-0.0.66"))
+}
+
 /// A Python with aiosmtpd.
 pub fn python() -> PathBuf {
     there(folder().join("venv/bin/python"))
