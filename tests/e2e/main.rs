@@ -3,8 +3,8 @@
 
 mod bad_input;
 mod channels;
-mod demo;
 mod check;
+mod demo;
 mod kubernetes_mcp_server;
 mod model;
 mod service;
