@@ -25,7 +25,7 @@ async fn feishu_that_is_busy_gets_the_message_once_when_it_is_not() {
     let (_home, service) = serve(team.channels()).await;
     let (id, _) = service.accept(&webhook(PENDING)).await;
     let incident = service.settled(&id, 30).await;
-    assert_eq!(team.counts(), [1, 1, 1]);
+    team.each_has_just([1, 1, 1]).await;
     let sent = notice(&incident, "oncall");
     assert_eq!((&sent["state"], &sent["attempts"], &sent["form"]), (&json!("sent"), &json!(3), &json!("full")));
     let [feishu, wecom, mail] = team.heard();
@@ -75,7 +75,7 @@ async fn a_wrong_secret_is_a_dead_letter_that_people_see() {
     let error = dead["last_error"].as_str().unwrap();
     assert!(error.contains("19021") && error.contains("`secret`"), "{error}");
     assert!(!error.contains("not-the-secret") && !service.log().contains("not-the-secret"));
-    assert_eq!(team.counts(), [0, 1, 1]);
+    team.each_has_just([0, 1, 1]).await;
     assert_eq!(service.metric("firstlook_queue_length{queue=\"outbox_dead\"}").await, Some(1.0));
     let token = team.feishu.url().rsplit('/').next().unwrap().to_owned();
     assert!(!service.log().contains(&token), "the webhook's token is in the log");
@@ -90,7 +90,7 @@ async fn a_busy_mailbox_gets_its_mail_later() {
     let sent = notice(&incident, "mail");
     assert_eq!((&sent["state"], &sent["attempts"]), (&json!("sent"), &json!(2)), "{sent:#}");
     assert!(sent["last_error"].as_str().unwrap().contains("busy"));
-    assert_eq!(team.counts(), [1, 1, 1]);
+    team.each_has_just([1, 1, 1]).await;
 }
 
 /// A channel that is down keeps nobody else waiting, and its own messages in their order.
