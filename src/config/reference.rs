@@ -166,14 +166,35 @@ fn the_reference_is_what_the_types_say() {
 }
 
 #[test]
-fn the_full_example_shows_every_key() {
+fn the_full_example_and_the_chinese_page_name_every_key() {
+    let chinese = include_str!("../../docs/configuration.zh-CN.md");
     let page = page();
     let keys = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |")).map(|(path, _)| path);
-    let missing: Vec<&str> = keys
-        .filter(|path| {
-            let key = path.rsplit('.').next().unwrap().trim_end_matches("[]");
-            !EXAMPLE.contains(&format!("{key}:"))
-        })
-        .collect();
-    assert!(missing.is_empty(), "config/full.yaml lacks {missing:?}");
+    for path in keys {
+        let key = path.rsplit('.').next().unwrap().trim_end_matches("[]");
+        assert!(EXAMPLE.contains(&format!("{key}:")), "config/full.yaml lacks {path}");
+        assert!(chinese.contains(&format!("`{key}`")), "docs/configuration.zh-CN.md lacks {path}");
+    }
+}
+
+#[test]
+fn the_compose_file_hands_over_what_its_configuration_takes() {
+    let compose: Value = yaml_serde::from_str(include_str!("../../deploy/compose.yaml")).unwrap();
+    let firstlook = &compose["services"]["firstlook"];
+    let given = firstlook["environment"].as_object().unwrap();
+    let settings = include_str!("../../deploy/compose/firstlook.yaml");
+    let taken = settings
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .flat_map(|line| line.split("${").skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name)));
+    for name in taken {
+        assert!(given.contains_key(name), "compose.yaml does not set {name}");
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    for volume in compose["services"].as_object().unwrap().values().flat_map(|one| one["volumes"].as_array().unwrap()) {
+        let from = volume.as_str().unwrap().split(':').next().unwrap();
+        assert!(!from.starts_with('.') || folder.join(from).exists(), "{from} is not there");
+    }
+    let token = given["FIRSTLOOK_TOKEN"].as_str().unwrap();
+    assert!(include_str!("../../deploy/compose/alertmanager.yml").contains(&format!("credentials: {token}\n")));
 }
