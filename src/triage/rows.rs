@@ -104,7 +104,10 @@ mod tests {
 
     use super::*;
 
-    fn seen(rows: &[(&str, &str, &[(&str, &str)])]) -> Seen {
+    /// Kind, name, and cells by heading.
+    type Listed<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
+    fn seen(rows: &[Listed<'_>]) -> Seen {
         let mut seen = Seen::new(Timestamp::UNIX_EPOCH, &[]);
         for (kind, name, cells) in rows {
             let row = cells.iter().map(|(heading, cell)| ((*heading).to_owned(), (*cell).to_owned())).collect();

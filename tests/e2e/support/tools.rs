@@ -28,6 +28,11 @@ pub fn alertmanager() -> PathBuf {
     there(PathBuf::from("/usr/bin/prometheus-alertmanager"))
 }
 
+/// Debian's Chromium.
+pub fn chromium() -> PathBuf {
+    there(PathBuf::from("/usr/bin/chromium"))
+}
+
 /// A test without its real counterpart would prove nothing, so it fails and says what to run.
 fn there(program: PathBuf) -> PathBuf {
     assert!(program.exists(), "{} is missing; run scripts/e2e-tools.sh", program.display());
