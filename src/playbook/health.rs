@@ -1,14 +1,16 @@
 //! Health: what may be said when nothing was found, and what was checked on the way to a cause.
 
+use k8s_openapi::api::storage::v1::StorageClass;
+
 use crate::alert::ObjectRef;
 use crate::playbook::describe;
-use crate::playbook::finding::Finding;
+use crate::playbook::finding::{Finding, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
 use crate::playbook::{analyzer, conclude};
-use crate::report::{Diagnosis, Primary, Related, RuledOut, Verdict};
+use crate::report::{Diagnosis, Primary, Related, RuledOut, Step, Verdict};
 
 /// Parts of names of alerts that fire on measurements: healthy objects do not answer them.
 const MEASURED: [&str; 22] = [
@@ -43,15 +45,17 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     let seen = seen_targets(scene, scope);
     let measured = scene.question.alert_names.iter().any(|name| is_measured(name));
     let unread = unread_targets(scene);
-    let decided = unread.is_empty() && !seen.is_empty() && !measured;
+    let unbound = |object: &ObjectRef| is_pending_claim(scene, object) && !waits_for_consumer(scene, object);
+    let decided = unread.is_empty() && !seen.is_empty() && !measured && !seen.iter().any(unbound);
     let verdict = if decided { Verdict::NoFault } else { Verdict::Inconclusive };
     let mut findings: Vec<String> = Vec::new();
     for object in &seen {
         if let Some(state) = describe::state(scene, object) {
-            findings.push(format!("{object}: {state}"));
+            findings.push(scene.colon(object, state));
         }
     }
-    findings.truncate(5);
+    findings.truncate(4);
+    findings.extend(passed_trouble(scene, scope));
     let mut diagnosis = Diagnosis {
         verdict,
         headline: headline(scene, verdict, &resource, &seen),
@@ -61,13 +65,27 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
         ruled_out: checks(scene, scope),
         ..Diagnosis::default()
     };
-    diagnosis.steps.extend((!resource.name.is_empty()).then(|| conclude::look_at(scene, &resource)));
+    diagnosis.steps.extend((!resource.name.is_empty()).then(|| next_look(scene, &resource)));
     for object in &unread {
         let gap = scene.text(format!("未能读取 {object}"), format!("{object} could not be read"));
         diagnosis.data_gaps.push(gap);
     }
     explain_verdict(scene, &mut diagnosis, &resource, measured);
     diagnosis
+}
+
+/// The latest warning about a Pod that is well again: what the alert probably saw.
+fn passed_trouble(scene: &Scene<'_>, scope: &Scope) -> Option<String> {
+    let warnings = scene.facts.events().iter().filter(|event| event.kind == "Warning" && scope.has(&event.about));
+    let last = warnings.max_by_key(|event| event.last_seen)?;
+    if logs::instructs(&last.message) {
+        return None;
+    }
+    let said = logs::shorten(&last.message, 140);
+    Some(scene.text(
+        format!("{} 此前出现过告警事件 {}：{said}", last.about, last.reason),
+        format!("{} had a warning before, {}: {said}", last.about, last.reason),
+    ))
 }
 
 /// Targets of which it is not known whether they exist: they may be the fault.
@@ -105,6 +123,13 @@ fn seen_targets(scene: &Scene<'_>, scope: &Scope) -> Vec<ObjectRef> {
 }
 
 fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[ObjectRef]) -> String {
+    if verdict == Verdict::Inconclusive && scene.facts.is_missing(resource) {
+        let resource = &missing_root(scene, resource);
+        return scene.text(
+            format!("{resource} 不存在（not found）：可能已被删除，或告警标签有误；没有可供诊断的对象"),
+            format!("{resource} does not exist (not found): deleted since, or the alert's labels are wrong; there is nothing to diagnose"),
+        );
+    }
     if verdict == Verdict::Inconclusive {
         return scene.text(
             format!("现有数据无法判定原因：已读取的对象中没有发现与 {resource} 有关的故障"),
@@ -112,10 +137,63 @@ fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[O
         );
     }
     let best = seen.first().unwrap_or(resource);
+    if waits_for_consumer(scene, best) {
+        return scene.text(
+            format!("未发现故障：{best} 处于 Pending 是因为还没有 Pod 使用它（WaitForFirstConsumer）"),
+            format!("No fault found: {best} is Pending because no Pod uses it yet (WaitForFirstConsumer)"),
+        );
+    }
+    if best.kind != "DaemonSet" && describe::replicas(scene, best).is_some_and(|(_, wanted)| wanted == 0) {
+        return scene.text(
+            format!("未发现故障：{best} 的期望副本数为 0（scaled to 0），没有 Pod 是预期状态"),
+            format!("No fault found: {best} is scaled to 0 replicas, so having no Pods is what it asks for"),
+        );
+    }
     let state = describe::state(scene, best).unwrap_or_default();
     scene.text(
-        format!("未发现故障：{best} 当前健康（healthy），{state}；告警很可能已自行恢复"),
-        format!("No fault found: {best} is healthy now ({state}); the alert has probably cleared by itself"),
+        format!("未发现故障：{best} 当前健康（healthy），{state}；触发告警的情况可能已经过去"),
+        format!("No fault found: {best} is healthy now ({state}); what set the alert off may have passed"),
+    )
+}
+
+fn is_pending_claim(scene: &Scene<'_>, object: &ObjectRef) -> bool {
+    object.kind == "PersistentVolumeClaim"
+        && scene.claims.iter().any(|claim| {
+            let phase = claim.object.status.as_ref().and_then(|status| status.phase.as_deref());
+            named(&claim.object) == *object && phase == Some("Pending")
+        })
+}
+
+/// Whether a claim is unbound by design: its controller or its StorageClass says so.
+fn waits_for_consumer(scene: &Scene<'_>, object: &ObjectRef) -> bool {
+    let late = |class: &str| {
+        let found = scene.facts.get::<StorageClass>("", class);
+        found.is_some_and(|found| found.object.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"))
+    };
+    let claim = scene.claims.iter().find(|claim| named(&claim.object) == *object);
+    let class = claim.and_then(|claim| claim.object.spec.as_ref()?.storage_class_name.as_deref());
+    is_pending_claim(scene, object)
+        && (class.is_some_and(late) || !scene.events(object, &["WaitForFirstConsumer"]).is_empty())
+}
+
+/// The Namespace of an object that is not there, when that is not there either.
+fn missing_root(scene: &Scene<'_>, object: &ObjectRef) -> ObjectRef {
+    let namespace = ObjectRef::new("Namespace", "", &object.namespace);
+    if scene.facts.is_missing(&namespace) { namespace } else { object.clone() }
+}
+
+/// Where to look next: at the object, or at what there is instead of it.
+fn next_look(scene: &Scene<'_>, resource: &ObjectRef) -> Step {
+    if !scene.facts.is_missing(resource) {
+        return conclude::look_at(scene, resource);
+    }
+    let gone = missing_root(scene, resource);
+    if gone.kind == "Namespace" {
+        return look(scene.text("查看现有的 Namespace", "See which Namespaces there are"), "kubectl get namespaces");
+    }
+    look(
+        scene.text("查看该 Namespace 中现有的工作负载与 Pod", "See which workloads and Pods there are"),
+        kubectl(&resource.namespace, "get deployments,statefulsets,daemonsets,jobs,pods"),
     )
 }
 
@@ -192,7 +270,7 @@ fn nodes_check(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
     Some(RuledOut {
         hypothesis: scene.text("Node 故障", "a failing Node"),
         because: scene.text(
-            format!("受影响的 Pod 所在的 Node {list} 为 Ready，且没有资源压力"),
+            format!("相关 Pod 所在的 Node {list} 为 Ready，且没有资源压力"),
             format!("the Pods run on {list}, Ready and without pressure"),
         ),
     })
@@ -224,6 +302,35 @@ mod tests {
         assert_eq!(diagnosis.verdict, Verdict::NoFault);
         assert!(diagnosis.headline.contains("Deployment shop/web is healthy"));
         assert!(diagnosis.unresolved.iter().any(|question| question.contains("does not exist any more")));
+    }
+
+    #[test]
+    fn a_workload_scaled_to_zero_is_said_to_be_so() {
+        let diagnosis = World::asking("Deployment", "web").with(deployment(0, 0)).diagnosis();
+        assert_eq!(diagnosis.verdict, Verdict::NoFault);
+        assert!(diagnosis.headline.contains("scaled to 0"), "{}", diagnosis.headline);
+    }
+
+    #[test]
+    fn what_does_not_exist_is_said_not_to() {
+        let diagnosis = World::asking("Deployment", "web").listed("Deployment").diagnosis();
+        assert_eq!(diagnosis.verdict, Verdict::Inconclusive);
+        assert!(diagnosis.headline.contains("Deployment shop/web does not exist"), "{}", diagnosis.headline);
+        let nowhere = World::asking("Deployment", "web").listed("Deployment").listed("Namespace").diagnosis();
+        assert!(nowhere.headline.contains("Namespace/shop does not exist"), "{}", nowhere.headline);
+    }
+
+    #[test]
+    fn a_claim_nobody_uses_yet_is_pending_not_healthy() {
+        let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "scratch", "namespace": "shop"},
+            "spec": {"storageClassName": "late"}, "status": {"phase": "Pending"}});
+        let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "late"},
+            "provisioner": "disk.csi.example.com", "volumeBindingMode": "WaitForFirstConsumer"});
+        let asked = || World::asking("PersistentVolumeClaim", "scratch").with(claim.clone());
+        assert_eq!(asked().diagnosis().verdict, Verdict::Inconclusive);
+        let told = asked().with(class).diagnosis();
+        assert_eq!(told.verdict, Verdict::NoFault);
+        assert!(told.headline.contains("no Pod uses it yet"), "{}", told.headline);
     }
 
     #[test]

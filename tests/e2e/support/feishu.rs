@@ -12,6 +12,7 @@ use axum::routing::post;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -40,7 +41,7 @@ struct Bot {
 
 #[derive(Default)]
 struct Inner {
-    accepted: Vec<Value>,
+    accepted: Vec<(Timestamp, Value)>,
     refused: Vec<(i64, String)>,
     faults: Vec<Fault>,
     rate: Option<Rate>,
@@ -79,6 +80,11 @@ impl Feishu {
 
     /// What the group got to see, in order: whole request bodies.
     pub fn accepted(&self) -> Vec<Value> {
+        self.arrivals().into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// The same, each with the time it came in.
+    pub fn arrivals(&self) -> Vec<(Timestamp, Value)> {
         self.bot.inner.lock().unwrap().accepted.clone()
     }
 
@@ -96,7 +102,7 @@ async fn hook(State(bot): State<Arc<Bot>>, Path(token): Path<String>, uri: Uri, 
     }
     match judge(&bot, &mut inner, &token, &body) {
         Ok(message) => {
-            inner.accepted.push(message);
+            inner.accepted.push((Timestamp::now(), message));
             axum::Json(json!({"code": 0, "msg": "success", "data": {}, "StatusCode": 0, "StatusMessage": "success"}))
                 .into_response()
         }
@@ -136,7 +142,7 @@ fn judge(bot: &Bot, inner: &mut Inner, token: &str, body: &[u8]) -> Result<Value
     if bot.keyword.as_ref().is_some_and(|keyword| !shown.contains(keyword)) {
         return Err((19024, "Key Words Not Found".into()));
     }
-    if shown.contains("<at ") {
+    if mentions(&message) {
         return Err((11235, "the group does not allow @all".into()));
     }
     Ok(message)
@@ -172,6 +178,21 @@ fn shown(message: &Value) -> Result<String, (i64, String)> {
             if text.is_empty() { Err((9499, "Bad Request".into())) } else { Ok(text.to_owned()) }
         }
         _ => Err((9499, "Bad Request".into())),
+    }
+}
+
+/// Whether Feishu would make a mention of something: in markdown and in text messages, not in plain text, of which the
+/// line in the list of chats is a kind.
+pub fn mentions(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(mentions),
+        Value::Object(fields) if fields.get("tag").is_some_and(|tag| tag == "plain_text") => false,
+        Value::Object(fields) => {
+            let is_mention = fields.get("tag").is_some_and(|tag| tag == "at");
+            is_mention || fields.iter().any(|(key, value)| key != "summary" && mentions(value))
+        }
+        Value::String(text) => text.to_ascii_lowercase().replace(' ', "").contains("<at"),
+        _ => false,
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::tools;
@@ -25,6 +26,9 @@ pub struct Received {
     pub html: Option<String>,
     /// Whether it came over TLS.
     pub secure: bool,
+    /// When it came in.
+    #[serde(skip, default = "Timestamp::now")]
+    pub at: Timestamp,
 }
 
 impl Received {

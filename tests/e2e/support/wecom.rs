@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Fault, Rate, serve};
@@ -29,7 +30,7 @@ pub struct Wecom {
 
 #[derive(Default)]
 struct Inner {
-    accepted: Vec<Value>,
+    accepted: Vec<(Timestamp, Value)>,
     refused: Vec<(i64, String)>,
     faults: Vec<Fault>,
     rate: Option<Rate>,
@@ -62,6 +63,11 @@ impl Wecom {
 
     /// What the group got to see, in order: whole request bodies.
     pub fn accepted(&self) -> Vec<Value> {
+        self.arrivals().into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// The same, each with the time it came in.
+    pub fn arrivals(&self) -> Vec<(Timestamp, Value)> {
         self.inner.lock().unwrap().accepted.clone()
     }
 
@@ -79,7 +85,7 @@ async fn send(State(inner): State<Arc<Mutex<Inner>>>, uri: Uri, body: Bytes) -> 
     }
     match judge(&mut inner, &uri, &body) {
         Ok(message) => {
-            inner.accepted.push(message);
+            inner.accepted.push((Timestamp::now(), message));
             axum::Json(json!({"errcode": 0, "errmsg": "ok"})).into_response()
         }
         Err((code, reason)) => {
