@@ -138,3 +138,32 @@ pub(super) fn note(health: &Health, error: &ServerError) {
         _ => health.failed("unreachable", "make sure the server runs and is reachable; firstlook check says more"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario() -> McpSettings {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/03-oomkilled");
+        let settings = serde_json::json!({"name": "k", "transport": "builtin", "snapshot": folder});
+        serde_json::from_value(settings).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_server_with_every_tool_is_read_once() {
+        let probed = probe(&scenario(), Duration::from_secs(10)).await.unwrap();
+        assert_eq!((probed.offered, probed.missing.len()), (policy::names().count(), 0));
+        assert!(probed.read.is_some());
+    }
+
+    #[test]
+    fn a_refusal_is_no_matter_of_addresses_and_a_port_is_no_status() {
+        for refusal in ["HTTP 401", "Auth required", "status: 403 Forbidden", "Unauthorized"] {
+            assert!(matches!(unreachable(refusal), ProbeError::Refused(_)), "{refusal}");
+        }
+        let port = "MCP server k is unreachable: tcp connect error, 127.0.0.1:40123";
+        assert!(matches!(unreachable(port), ProbeError::Unreachable(_)));
+        assert!(matches!(refused("nodes is forbidden: User x cannot list"), ProbeError::Forbidden(_)));
+        assert!(matches!(refused("the Kubernetes API did not answer within 10 s"), ProbeError::Failed(_)));
+    }
+}

@@ -20,6 +20,13 @@ impl Teller<'_> {
         self.section(Role::Alert, self.lang.pick("告警概览", "Alert"), blocks)
     }
 
+    /// The whole of a test message: nothing began, nothing lasts.
+    pub(super) fn rehearsal(&self) -> Section {
+        let summary = self.leading().and_then(Alert::summary).unwrap_or_default();
+        let title = self.lang.pick("渠道测试", "Channel test");
+        self.section(Role::Alert, title, vec![Block::Line(self.prose(summary))])
+    }
+
     /// The diagnosis section of a first message that has no diagnosis yet: what goes on, and what is missing.
     pub(super) fn first_look(&self, missing: &[String], investigating: bool) -> Section {
         let mut blocks = Vec::new();

@@ -40,7 +40,7 @@ impl Teller<'_> {
     fn sections(&self) -> (Vec<Section>, Vec<Section>) {
         match &self.notice.body {
             NoticeBody::Resolved { resolved_at } => (vec![self.resolved(*resolved_at)], Vec::new()),
-            NoticeBody::Test => (vec![self.overview()], Vec::new()),
+            NoticeBody::Test => (vec![self.rehearsal()], Vec::new()),
             NoticeBody::Diagnosis { report } => self.with_report(report, &[], false),
             NoticeBody::Alert { report: Some(report), investigating, missing } => {
                 self.with_report(report, missing, *investigating)
