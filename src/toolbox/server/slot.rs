@@ -18,7 +18,7 @@ const FAILURE_KEPT: Duration = Duration::from_secs(5);
 /// So long a dial after a failed one is waited for; it goes on without those who wait.
 const WAIT_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// A server that worked a moment ago is restarting more often than gone: so long it is dialled again and again.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_millis(1_500);
 /// Between two of these dials.
 const PAUSE: Duration = Duration::from_millis(100);
 

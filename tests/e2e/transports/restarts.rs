@@ -73,7 +73,7 @@ async fn a_restart_during_calls_goes_unnoticed() {
             process.kill().await;
             gate.open();
             // Longer than one try to dial takes: the server is away while everyone finds it gone.
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
             process.start_again();
         };
         let (answers, ()) = tokio::join!(calls, restart);
