@@ -9,7 +9,7 @@
 //! 4. [`triage`] gathers, analyzes, reasons, grounds: [`playbook`] knows Kubernetes, [`agent`] runs a [`model`] in a bounded
 //!    loop, [`toolbox`] is the only way to a tool, [`kube`] is the toolset that needs no second deployment.
 //! 5. [`notify`] takes messages from the outbox and gives them the form of each channel.
-//! 6. [`store`] keeps it all; [`report`], [`redact`], [`telemetry`] and [`markdown`] serve every room.
+//! 6. [`store`] keeps it all; [`report`], [`redact`], [`telemetry`], [`times`] and [`markdown`] serve every room.
 //!
 //! Architecture invariants:
 //!
@@ -37,5 +37,6 @@ pub mod redact;
 pub mod report;
 pub mod store;
 pub mod telemetry;
+pub mod times;
 pub mod toolbox;
 pub mod triage;

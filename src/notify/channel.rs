@@ -125,6 +125,15 @@ impl Channel {
         }
     }
 
+    /// How many messages went out beside those asked for, since this was last asked.
+    #[must_use]
+    pub fn take_attached(&self) -> u32 {
+        match self {
+            Self::WecomBot(channel) => channel.take_attached(),
+            Self::FeishuBot(_) | Self::Email(_) => 0,
+        }
+    }
+
     /// How fast this destination may be sent to.
     #[must_use]
     pub fn pace(&self) -> &'static [Quota] {
