@@ -25,6 +25,8 @@ pub mod agent;
 pub mod alert;
 pub mod cli;
 pub mod config;
+#[cfg(test)]
+mod house;
 pub mod http;
 pub mod incident;
 pub mod intake;

@@ -1,5 +1,6 @@
 //! The command line: arguments to calls, and nothing else.
 
+mod check;
 mod demo;
 mod eval;
 mod scenario;
@@ -42,6 +43,8 @@ enum Command {
     Triage(triage::Arguments),
     /// Run scenario directories and score the reports.
     Eval(eval::Arguments),
+    /// Try every model, MCP server, channel and the store of a configuration; say what to do about what fails.
+    Check(check::Arguments),
 }
 
 /// How a report is printed.
@@ -97,6 +100,7 @@ pub async fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Triage(arguments) => triage::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Eval(arguments) => eval::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Check(arguments) => check::run(arguments).await,
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("firstlook: {error}");

@@ -12,6 +12,9 @@ use crate::config;
 /// Serves the configuration until SIGTERM or Ctrl-C.
 pub(super) async fn run(path: &Path) -> Result<(), CliError> {
     let config = config::load(path).map_err(CliError::usage)?;
+    for warning in &config.warnings {
+        tracing::warn!("{}: {warning}", path.display());
+    }
     let listen = config.server.listen;
     let service = Service::build(config).await?;
     let listener = TcpListener::bind(listen).await.map_err(|error| {

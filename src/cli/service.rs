@@ -2,6 +2,7 @@
 //! real thing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
@@ -20,6 +21,9 @@ use crate::notify::post;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::triage::{Triage, TriageConfig};
+
+/// How long requests under way may take once the service is told to stop.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// All parts of a running Firstlook.
 pub(super) struct Service {
@@ -75,7 +79,14 @@ impl Service {
             tasks.spawn(outbox.run(self.wake.outbox.subscribe(), stop.clone()));
         }
         let store = self.app.store.clone();
-        http::serve(listener, self.app, stop.clone()).await.map_err(CliError::failed)?;
+        let out_of_grace = async {
+            stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            served = http::serve(listener, self.app, stop.clone()) => served.map_err(CliError::failed)?,
+            () = out_of_grace => tracing::warn!("requests were cut off; what was not answered comes again"),
+        }
         stop.cancel();
         tasks.close();
         tasks.wait().await;
@@ -84,7 +95,8 @@ impl Service {
     }
 }
 
-fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, CliError> {
+/// Everything that investigates, as configured.
+pub(super) fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, CliError> {
     Triage::new(&TriageConfig {
         models: &config.models,
         mcp: &config.mcp,
@@ -96,7 +108,8 @@ fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, CliError> {
     .map_err(CliError::usage)
 }
 
-fn channels(config: &Config) -> Result<Vec<Channel>, CliError> {
+/// The configured channels. Nothing is dialled.
+pub(super) fn channels(config: &Config) -> Result<Vec<Channel>, CliError> {
     let client = post::client().map_err(CliError::failed)?;
     config.channels.iter().cloned().map(|settings| settings.build(&client).map_err(CliError::usage)).collect()
 }

@@ -117,10 +117,10 @@ impl Worker {
     async fn investigate(&self, claim: &Claim) -> Result<(), StoreError> {
         let incident = &claim.incident;
         let look = self.triage.look(&incident.group).await;
-        let enriched = self.release(claim, &look).await?;
+        self.release(claim, &look).await?;
         let report = self.triage.reason(&look).await;
         self.count(&report);
-        let notices = self.second_notices(claim, &look, &report, &enriched).await?;
+        let notices = self.second_notices(claim, &report).await?;
         let outgoing: Vec<NewNotice<'_>> = notices
             .iter()
             .map(|(channel, notice)| NewNotice {
@@ -150,11 +150,10 @@ impl Worker {
         }
     }
 
-    /// Adds the playbook's report to first messages that still wait and lets them go. Returns the channels that got it.
-    async fn release(&self, claim: &Claim, look: &Look) -> Result<Vec<String>, StoreError> {
+    /// Adds the playbook's report to first messages that still wait and lets them go.
+    async fn release(&self, claim: &Claim, look: &Look) -> Result<(), StoreError> {
         let investigating = self.triage.has_model();
-        let enriched = self
-            .store
+        self.store
             .release_notice(claim.incident.id, NoticeRole::First, |notice| {
                 let missing = match &notice.body {
                     NoticeBody::Alert { missing, .. } => missing.clone(),
@@ -164,7 +163,7 @@ impl Worker {
             })
             .await?;
         self.wake.outbox.send_replace(());
-        Ok(enriched)
+        Ok(())
     }
 
     async fn release_bare(&self, claim: &Claim) {
@@ -174,27 +173,22 @@ impl Worker {
         self.wake.outbox.send_replace(());
     }
 
-    /// A second message goes to channels whose first one had no findings, and to all when the report adds to them. None
-    /// goes once the incident is over.
-    async fn second_notices(
-        &self,
-        claim: &Claim,
-        look: &Look,
-        report: &Report,
-        enriched: &[String],
-    ) -> Result<Vec<(String, Notice)>, StoreError> {
+    /// A second message goes to the channels whose first one had no findings, and to those to whose findings the report
+    /// adds. What they were told is asked of the store: a process before this one may have told it. None goes once the
+    /// incident is over.
+    async fn second_notices(&self, claim: &Claim, report: &Report) -> Result<Vec<(String, Notice)>, StoreError> {
         let Some(now) = self.store.incident(claim.incident.id).await? else { return Ok(Vec::new()) };
         if now.incident.state == IncidentState::Resolved {
             return Ok(Vec::new());
         }
-        let news = adds(report, &look.report);
+        let told = self.store.first_notices(claim.incident.id).await?;
+        let knows = |channel: &str| {
+            let first = told.iter().find(|(name, _)| name == channel).and_then(|(_, notice)| notice.report());
+            first.is_some_and(|known| !adds(report, known))
+        };
         let body = NoticeBody::Diagnosis { report: Box::new(report.clone()) };
         let notice = self.desk.notice(claim.incident.id, claim.incident.opened_at, now.incident.group, body);
         let channels = self.desk.channels_for(&claim.incident.group);
-        Ok(channels
-            .into_iter()
-            .filter(|channel| news || !enriched.contains(channel))
-            .map(|channel| (channel, notice.clone()))
-            .collect())
+        Ok(channels.into_iter().filter(|channel| !knows(channel)).map(|channel| (channel, notice.clone())).collect())
     }
 }

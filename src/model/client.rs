@@ -19,6 +19,8 @@ use super::config::ModelConfig;
 use super::error::{Class, ModelError};
 use super::wire::{self, Body, Fault, Reply};
 use super::{Model, Request, retry};
+use crate::alert::Lang;
+use crate::telemetry::Health;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,6 +36,7 @@ pub struct Client {
     config: Arc<ModelConfig>,
     api: async_openai::Client<Endpoint>,
     asks_for_usage: AtomicBool,
+    health: Health,
 }
 
 impl Client {
@@ -58,7 +61,13 @@ impl Client {
             move |factory| exchange(Arc::clone(&config), http.clone(), factory)
         });
         let api = async_openai::Client::build(http, endpoint).with_http_service(service);
-        Ok(Self { config, api, asks_for_usage: AtomicBool::new(true) })
+        Ok(Self { config, api, asks_for_usage: AtomicBool::new(true), health: Health::default() })
+    }
+
+    /// How its last calls went.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Asks once, without trying again.
@@ -115,7 +124,15 @@ impl Model for Client {
     }
 
     async fn complete(&self, request: &Request, deadline: Instant) -> Result<Reply, ModelError> {
-        retry::persist(deadline, || self.attempt(request, deadline)).await
+        let started = Instant::now();
+        let outcome = retry::persist(deadline, || self.attempt(request, deadline)).await;
+        match &outcome {
+            Ok(_) => self.health.succeeded(started.elapsed()),
+            // These are about what was asked, not about who was asked.
+            Err(error) if matches!(error.class, Class::ContextLength | Class::ContentFilter) => {}
+            Err(error) => self.health.failed(error.class.label(), error.class.advice(Lang::En)),
+        }
+        outcome
     }
 }
 

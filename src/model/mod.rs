@@ -9,6 +9,7 @@ pub mod client;
 pub mod config;
 pub mod error;
 pub mod fallback;
+pub mod probe;
 mod retry;
 pub mod wire;
 

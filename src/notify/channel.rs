@@ -134,6 +134,19 @@ impl Channel {
         }
     }
 
+    /// Whether the destination can be reached, without telling anybody anything: for chat products DNS, TCP and TLS of
+    /// the host, for mail also the login.
+    ///
+    /// # Errors
+    /// When it cannot; the text says why.
+    pub async fn reach(&self) -> Result<(), SendError> {
+        match self {
+            Self::FeishuBot(channel) => channel.reach().await,
+            Self::WecomBot(channel) => channel.reach().await,
+            Self::Email(channel) => channel.reach().await,
+        }
+    }
+
     /// How fast this destination may be sent to.
     #[must_use]
     pub fn pace(&self) -> &'static [Quota] {
@@ -149,8 +162,8 @@ impl Channel {
 const FEISHU_PACE: [Quota; 2] = [Quota::per(5, 1), Quota::per(100, 60)];
 /// Documented for group bots: 20 a minute.
 const WECOM_PACE: [Quota; 1] = [Quota::per(20, 60)];
-/// Servers differ; this keeps a storm from looking like spam.
-const MAIL_PACE: [Quota; 2] = [Quota::per(2, 1), Quota::per(30, 60)];
+/// Servers differ; this keeps a storm from looking like spam, and a handful of incidents at once within two seconds.
+const MAIL_PACE: [Quota; 2] = [Quota::per(5, 1), Quota::per(60, 60)];
 
 /// So many messages in so long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

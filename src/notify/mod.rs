@@ -22,6 +22,7 @@ mod pace;
 pub mod plain;
 pub mod post;
 pub mod preview;
+pub mod rehearsal;
 pub mod retry;
 pub mod send;
 #[cfg(test)]

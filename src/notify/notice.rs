@@ -30,6 +30,8 @@ pub enum NoticeBody {
         /// When the group resolved.
         resolved_at: Timestamp,
     },
+    /// Nothing happened: an operator tries the channel.
+    Test,
 }
 
 /// One message to people about an incident. Serialised into the outbox; rendered by a channel.
@@ -61,7 +63,7 @@ impl Notice {
         match &self.body {
             NoticeBody::Alert { report, .. } => report.as_deref(),
             NoticeBody::Diagnosis { report } => Some(report),
-            NoticeBody::Resolved { .. } => None,
+            NoticeBody::Resolved { .. } | NoticeBody::Test => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The outbox worker of one channel: takes what is due, at the channel's pace, and tries again by the common rules.
 //!
-//! Architecture invariant: nothing is sent to a person except from here.
+//! Architecture invariant: nothing is sent to a person except from here; only the test message of [`super::rehearsal`]
+//! goes past it, because somebody waits for its outcome.
 
 use std::sync::Arc;
 use std::time::Duration;

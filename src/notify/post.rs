@@ -114,6 +114,18 @@ impl Address {
         Ok(Reply { status, body, wait })
     }
 
+    /// Whether the host answers HTTP at all. Asks for its front page: the address itself is never called.
+    ///
+    /// # Errors
+    /// When the host is not reached or does not answer in time.
+    pub async fn reach(&self, client: &reqwest::Client) -> Result<(), SendError> {
+        let broken = || SendError::new(Reason::Network, BadAddress.to_string());
+        let mut front = Url::parse(self.url.expose_secret()).map_err(|_| broken())?;
+        front.set_path("/");
+        front.set_query(None);
+        client.head(front).send().await.map(drop).map_err(|error| self.network(error))
+    }
+
     /// What a destination said, without the address' secret parts should it echo them.
     pub fn silence(&self, said: &str) -> String {
         let parsed = Url::parse(self.url.expose_secret()).ok();

@@ -157,7 +157,7 @@ fn service_impact(scene: &Scene<'_>, service: &ObjectRef, affected: &BTreeSet<Ob
     let backends = scene.backends(&found.object);
     let concerned =
         affected.contains(service) || backends.iter().any(|pod| affected.contains(&scene.workload(&pod.object)));
-    let none_ready = !backends.iter().any(|pod| pods::is_ready(&pod.object));
+    let none_ready = !backends.iter().any(|pod| pods::may_serve(&pod.object));
     (concerned && none_ready).then(|| {
         scene.text(
             format!("{service} 没有可用的后端，访问它的请求会失败"),

@@ -12,6 +12,9 @@ use crate::playbook::scene::{Scene, named};
 pub fn state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
     match object.kind.as_str() {
         "Pod" => scene.pods.iter().find(|pod| named(&pod.object) == *object).map(|pod| pod_state(scene, &pod.object)),
+        "Deployment" | "StatefulSet" if replicas(scene, object).is_some_and(|(_, wanted)| wanted == 0) => {
+            Some(scene.text("副本数已设为 0（scaled to 0）", "scaled to 0 replicas"))
+        }
         "Deployment" | "StatefulSet" | "DaemonSet" => replicas(scene, object).map(|(ready, wanted)| {
             scene.text(
                 format!("期望副本 {wanted}，就绪 {ready}"),

@@ -2,13 +2,13 @@
 
 use crate::alert::ObjectRef;
 use crate::playbook::describe;
-use crate::playbook::finding::Finding;
+use crate::playbook::finding::{Finding, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
 use crate::playbook::{analyzer, conclude};
-use crate::report::{Diagnosis, Primary, Related, RuledOut, Verdict};
+use crate::report::{Diagnosis, Primary, Related, RuledOut, Step, Verdict};
 
 /// Parts of names of alerts that fire on measurements: healthy objects do not answer them.
 const MEASURED: [&str; 22] = [
@@ -51,7 +51,8 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
             findings.push(format!("{object}: {state}"));
         }
     }
-    findings.truncate(5);
+    findings.truncate(4);
+    findings.extend(passed_trouble(scene, scope));
     let mut diagnosis = Diagnosis {
         verdict,
         headline: headline(scene, verdict, &resource, &seen),
@@ -61,13 +62,27 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
         ruled_out: checks(scene, scope),
         ..Diagnosis::default()
     };
-    diagnosis.steps.extend((!resource.name.is_empty()).then(|| conclude::look_at(scene, &resource)));
+    diagnosis.steps.extend((!resource.name.is_empty()).then(|| next_look(scene, &resource)));
     for object in &unread {
         let gap = scene.text(format!("未能读取 {object}"), format!("{object} could not be read"));
         diagnosis.data_gaps.push(gap);
     }
     explain_verdict(scene, &mut diagnosis, &resource, measured);
     diagnosis
+}
+
+/// The latest warning about a Pod that is well again: what the alert probably saw.
+fn passed_trouble(scene: &Scene<'_>, scope: &Scope) -> Option<String> {
+    let warnings = scene.facts.events().iter().filter(|event| event.kind == "Warning" && scope.has(&event.about));
+    let last = warnings.max_by_key(|event| event.last_seen)?;
+    if logs::instructs(&last.message) {
+        return None;
+    }
+    let said = logs::shorten(&last.message, 140);
+    Some(scene.text(
+        format!("{} 此前出现过告警事件 {}：{said}", last.about, last.reason),
+        format!("{} had a warning before, {}: {said}", last.about, last.reason),
+    ))
 }
 
 /// Targets of which it is not known whether they exist: they may be the fault.
@@ -105,6 +120,13 @@ fn seen_targets(scene: &Scene<'_>, scope: &Scope) -> Vec<ObjectRef> {
 }
 
 fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[ObjectRef]) -> String {
+    if verdict == Verdict::Inconclusive && scene.facts.is_missing(resource) {
+        let resource = &missing_root(scene, resource);
+        return scene.text(
+            format!("{resource} 不存在（not found）：可能已被删除，或告警标签有误；没有可供诊断的对象"),
+            format!("{resource} does not exist (not found): deleted since, or the alert's labels are wrong; there is nothing to diagnose"),
+        );
+    }
     if verdict == Verdict::Inconclusive {
         return scene.text(
             format!("现有数据无法判定原因：已读取的对象中没有发现与 {resource} 有关的故障"),
@@ -112,10 +134,37 @@ fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[O
         );
     }
     let best = seen.first().unwrap_or(resource);
+    if best.kind != "DaemonSet" && describe::replicas(scene, best).is_some_and(|(_, wanted)| wanted == 0) {
+        return scene.text(
+            format!("未发现故障：{best} 的期望副本数为 0（scaled to 0），没有 Pod 是预期状态"),
+            format!("No fault found: {best} is scaled to 0 replicas, so having no Pods is what it asks for"),
+        );
+    }
     let state = describe::state(scene, best).unwrap_or_default();
     scene.text(
         format!("未发现故障：{best} 当前健康（healthy），{state}；告警很可能已自行恢复"),
         format!("No fault found: {best} is healthy now ({state}); the alert has probably cleared by itself"),
+    )
+}
+
+/// The Namespace of an object that is not there, when that is not there either.
+fn missing_root(scene: &Scene<'_>, object: &ObjectRef) -> ObjectRef {
+    let namespace = ObjectRef::new("Namespace", "", &object.namespace);
+    if scene.facts.is_missing(&namespace) { namespace } else { object.clone() }
+}
+
+/// Where to look next: at the object, or at what there is instead of it.
+fn next_look(scene: &Scene<'_>, resource: &ObjectRef) -> Step {
+    if !scene.facts.is_missing(resource) {
+        return conclude::look_at(scene, resource);
+    }
+    let gone = missing_root(scene, resource);
+    if gone.kind == "Namespace" {
+        return look(scene.text("查看现有的 Namespace", "See which Namespaces there are"), "kubectl get namespaces");
+    }
+    look(
+        scene.text("查看该 Namespace 中现有的工作负载与 Pod", "See which workloads and Pods there are"),
+        kubectl(&resource.namespace, "get deployments,statefulsets,daemonsets,jobs,pods"),
     )
 }
 

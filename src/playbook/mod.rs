@@ -62,5 +62,18 @@ fn ranked(scene: &Scene<'_>, scope: &Scope) -> Vec<Ranked> {
     let found = analyzer::ANALYZERS
         .iter()
         .flat_map(|analyzer| (analyzer.run)(scene).into_iter().map(move |finding| (analyzer, finding)));
-    rank::rank(scene, scope, found.collect())
+    rank::rank(scene, scope, found.map(|(analyzer, finding)| (analyzer, grounded(scene, finding))).collect())
+}
+
+/// Where no wording of an analyzer stands in the evidence (a table row instead of an object), the object's line does.
+fn grounded(scene: &Scene<'_>, finding: Finding) -> Finding {
+    if !finding.evidence.is_empty() {
+        return finding;
+    }
+    let line = |object: &ObjectRef| {
+        let (_, reference) = scene.facts.raw(object)?;
+        scene.quote_line(reference, &[&object.name])
+    };
+    let cited = line(&finding.about).or_else(|| line(&finding.blame));
+    finding.cite([cited])
 }

@@ -67,19 +67,19 @@ impl<'a> ContainerView<'a> {
         self.status.is_some_and(|status| status.ready)
     }
 
-    /// Whether it keeps failing now: waiting to be restarted, ended badly, or restarted within the last 10 minutes
-    /// for at least the third time. One restart long ago is no failure.
+    /// Whether it keeps failing now: waiting to be restarted, ended badly, restarted within the last 10 minutes for
+    /// at least the third time, or within the hour for at least the sixth. One restart long ago is no failure.
     #[must_use]
     pub fn failing(&self, now: Timestamp) -> bool {
-        if self.waiting_reason() == "CrashLoopBackOff" {
+        if matches!(self.waiting_reason(), "CrashLoopBackOff" | "RunContainerError" | "StartError") {
             return true;
         }
         let Some(ended) = self.ended() else { return false };
         if !self.running() {
             return ended.exit_code != 0 && self.waiting_reason().is_empty();
         }
-        let recent = ended.finished_at.as_ref().is_none_or(|at| now.as_second() - at.0.as_second() < 600);
-        recent && self.restarts() >= 3
+        let seconds = ended.finished_at.as_ref().map_or(0, |at| now.as_second() - at.0.as_second());
+        (seconds < 600 && self.restarts() >= 3) || (seconds < 3600 && self.restarts() >= 6)
     }
 }
 
@@ -122,6 +122,12 @@ pub fn phase(pod: &Pod) -> &str {
 #[must_use]
 pub fn is_ready(pod: &Pod) -> bool {
     condition(pod, "Ready").is_some_and(|condition| condition.status == "True")
+}
+
+/// Whether the Pod serves as far as is known: a Pod of which only a table row was read is not called unready.
+#[must_use]
+pub fn may_serve(pod: &Pod) -> bool {
+    is_ready(pod) || phase(pod).is_empty()
 }
 
 /// Whether the Pod has run to its end, well or badly.

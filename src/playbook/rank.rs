@@ -81,3 +81,43 @@ fn merge(known: &mut Finding, other: Finding) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, crashed, deployment, patched, pod, service};
+
+    #[test]
+    fn the_cause_comes_before_the_symptoms_it_explains() {
+        let world = World::asking("Service", "web")
+            .with(service(json!({"app": "web"})))
+            .with(deployment(1, 0))
+            .with(pod(crashed(137, "OOMKilled")));
+        assert_eq!(world.codes()[0], "oom_killed_no_limit");
+        assert!(world.codes().contains(&"service_backends_not_ready"));
+        assert!(world.codes().contains(&"deployment_unavailable"));
+    }
+
+    #[test]
+    fn what_two_pods_say_alike_is_one_finding() {
+        let second = patched(crashed(137, "OOMKilled"), json!({"metadata": {"name": "web-1-b"}}));
+        let world = World::asking("Deployment", "web").with(pod(crashed(137, "OOMKilled"))).with(pod(second));
+        assert_eq!(world.codes().iter().filter(|code| **code == "oom_killed_no_limit").count(), 1);
+    }
+
+    #[test]
+    fn a_caller_that_crashes_for_its_dependency_is_explained_by_the_dependency() {
+        let owner =
+            json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]);
+        let caller = json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": owner}});
+        let world = World::asking("Pod", "cart-1-a")
+            .with(pod(patched(crashed(1, "Error"), caller)))
+            .log("cart-1-a", "FATAL GET http://web/rates: dial tcp 10.96.0.7:80: connect: connection refused")
+            .with(service(json!({"app": "web"})))
+            .with(pod(crashed(137, "OOMKilled")));
+        assert_eq!(world.cause(), "oom_killed_no_limit Deployment/web");
+        assert!(world.codes().contains(&"crashloop_app_error"));
+    }
+}

@@ -38,9 +38,10 @@ static TIMEOUT: Pattern =
     Pattern::new(r"(?i)i/o timeout|timed? ?out|deadline exceeded|etimedout|no route to host|unreachable");
 static REFUSED: Pattern = Pattern::new(r"(?i)connection refused|econnrefused|connection reset|econnreset");
 static UNRESOLVED: Pattern = Pattern::new(
-    r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|getaddrinfo",
+    r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|getaddrinfo|lookup \S+ on \S+:53: .*(?:timeout|refused)",
 );
 static SERVER_ERROR: Pattern = Pattern::new(r"(?i)\b(50[0234])\b|bad gateway|service unavailable|gateway time");
+static SILENT: Pattern = Pattern::new(r"(?i)server misbehaving|eai_again|temporary failure in name resolution");
 /// A host stands in a URL, before a port, or after a word that announces it.
 static HOST: Pattern = Pattern::new(
     r#"(?i)://(?:[^/\s@"']*@)?([a-z0-9][a-z0-9.-]*[a-z0-9])|(?:^|["'\s=(@/])([a-z0-9][a-z0-9.-]*[a-z0-9]):\d{1,5}\b|\b(?:lookup|host name|host|enotfound|resolve|exception:|server at)[:\s]+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
@@ -98,6 +99,19 @@ pub fn unresolved_service(caller: &Pod, line: &str) -> Option<ObjectRef> {
         [name, namespace, "svc", ..] => Some(ObjectRef::new("Service", *namespace, *name)),
         _ => None,
     }
+}
+
+/// Whether the resolver itself gave no answer, which is another fault than a name it does not know.
+#[must_use]
+pub fn resolver_is_silent(call: &Call<'_>) -> bool {
+    call.failure == Failure::Unresolved
+        && (TIMEOUT.hits(call.line) || REFUSED.hits(call.line) || SILENT.hits(call.line))
+}
+
+/// The cluster's DNS Service, where it was read.
+#[must_use]
+pub fn dns_service<'s>(scene: &'s Scene<'_>) -> Option<&'s Seen<Service>> {
+    ["kube-dns", "coredns"].iter().find_map(|name| scene.service("kube-system", name))
 }
 
 fn failure(line: &str) -> Option<Failure> {

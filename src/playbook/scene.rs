@@ -17,6 +17,9 @@ use crate::report::Citation;
 /// The longest quotation, in characters: long enough to decide, short enough to read on a phone.
 const QUOTE: usize = 220;
 
+/// The shortest piece of a longer quotation that still says something, in bytes.
+const PIECE: usize = 8;
+
 /// What one diagnosis works on. Objects are typed once, here.
 #[derive(Debug)]
 pub struct Scene<'a> {
@@ -171,22 +174,28 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// Cites the words when they stand in the evidence; a long text by its beginning, apostrophes as YAML doubles them.
+    /// Cites the words when they stand in the evidence; a long text by its beginning, one with quotation marks by its
+    /// longest piece where YAML escapes them. Words that give orders are never cited.
     #[must_use]
     pub fn quote(&self, reference: &str, words: &str) -> Option<Citation> {
+        if logs::instructs(words) {
+            return None;
+        }
         let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
         let short = match words.char_indices().nth(QUOTE) {
             Some((end, _)) => words[..end].rsplit_once(' ').map_or(&words[..end], |(head, _)| head),
             None => &words,
         };
         let piece = short.split(['\'', '"']).max_by_key(|piece| piece.len()).unwrap_or_default().trim();
-        self.facts.cite(reference, short).or_else(|| self.facts.cite(reference, piece))
+        let telling = piece.len() >= PIECE;
+        self.facts.cite(reference, short).or_else(|| self.facts.cite(reference, piece).filter(|_| telling))
     }
 
     /// Cites the first of several wordings that stands in the evidence.
     #[must_use]
     pub fn quote_any(&self, reference: &str, wordings: &[&str]) -> Option<Citation> {
-        wordings.iter().find_map(|words| self.quote(reference, words))
+        let exact = wordings.iter().find_map(|words| self.facts.cite(reference, words));
+        exact.or_else(|| wordings.iter().find_map(|words| self.quote(reference, words)))
     }
 
     /// Cites an event's message.
@@ -200,6 +209,12 @@ impl<'a> Scene<'a> {
     pub fn quote_line(&self, reference: &str, words: &[&str]) -> Option<Citation> {
         let line = self.facts.text(reference)?.lines().find(|line| words.iter().all(|word| line.contains(word)))?;
         self.quote(reference, line.trim())
+    }
+
+    /// How often something was seen, in brackets; nothing for once, which is also what is said when nobody counted.
+    #[must_use]
+    pub fn times(&self, count: i64) -> String {
+        if count <= 1 { String::new() } else { self.text(format!("(共 {count} 次)"), format!(" ({count} times)")) }
     }
 
     /// Whole minutes since a moment.

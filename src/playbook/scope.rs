@@ -42,6 +42,7 @@ impl Scope {
         for target in &scene.question.targets {
             scope.follow(scene, target);
         }
+        scope.widen(scene);
         scope.namespaces = scope.direct.iter().map(|object| object.namespace.clone()).collect();
         scope.namespaces.remove("");
         scope.follow_calls(scene);
@@ -76,6 +77,18 @@ impl Scope {
             return Relevance::Touching;
         }
         if self.namespaces.contains(&finding.about.namespace) { Relevance::Neighbour } else { Relevance::Elsewhere }
+    }
+
+    /// An alert may name a Service that nothing is called after: then it is about something in its namespace.
+    fn widen(&mut self, scene: &Scene<'_>) {
+        let known = self.direct.iter().any(|object| scene.facts.raw(object).is_some());
+        if known {
+            return;
+        }
+        let services = scene.question.targets.iter().filter(|target| target.kind == "Service");
+        for namespace in services.map(|target| target.namespace.clone()).collect::<BTreeSet<_>>() {
+            self.direct.extend(inside(scene, &namespace));
+        }
     }
 
     fn follow(&mut self, scene: &Scene<'_>, target: &ObjectRef) {
@@ -185,7 +198,8 @@ impl Scope {
         let mut reached = BTreeSet::new();
         for caller in callers {
             for call in reach::failing_calls(scene, &caller.object) {
-                let Some(service) = reach::service_of(scene, &caller.object, &call) else { continue };
+                let dns = reach::dns_service(scene).filter(|_| reach::resolver_is_silent(&call));
+                let Some(service) = dns.or_else(|| reach::service_of(scene, &caller.object, &call)) else { continue };
                 reached.insert(named(&service.object));
                 let mut behind = Self::default();
                 behind.follow_service(scene, &named(&service.object));
@@ -210,4 +224,42 @@ fn workloads(scene: &Scene<'_>, namespace: &str) -> Vec<ObjectRef> {
 
 fn inside(scene: &Scene<'_>, namespace: &str) -> Vec<ObjectRef> {
     scene.facts.names().into_iter().filter(|object| object.namespace == namespace).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, crashed, deployment, pod, replica_set};
+
+    fn broken(kind: &str, name: &str) -> World {
+        World::asking(kind, name)
+            .with(deployment(1, 0))
+            .with(replica_set(1, "reg/web:1", 1, 0))
+            .with(pod(crashed(1, "Error")))
+            .log("web-1-a", "ERROR cannot parse rules.yaml")
+    }
+
+    #[test]
+    fn owners_and_what_they_own_are_followed_both_ways() {
+        for (kind, name) in [("Deployment", "web"), ("ReplicaSet", "web-1"), ("Pod", "web-1-a"), ("Pod", "web-1-gone")]
+        {
+            assert_eq!(broken(kind, name).cause(), "crashloop_app_error Deployment/web", "{kind}/{name}");
+        }
+    }
+
+    #[test]
+    fn a_service_label_means_the_workload_of_that_name_or_else_the_namespace() {
+        assert_eq!(broken("Service", "web").cause(), "crashloop_app_error Deployment/web");
+        assert_eq!(broken("Service", "shop-frontend").cause(), "crashloop_app_error Deployment/web");
+    }
+
+    #[test]
+    fn another_workloads_trouble_is_not_the_targets() {
+        let other = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "cart", "namespace": "shop"},
+            "spec": {"replicas": 1, "selector": {}, "template": {}}, "status": {"readyReplicas": 1, "availableReplicas": 1,
+            "updatedReplicas": 1, "replicas": 1}});
+        broken("Deployment", "cart").with(other).is_calm();
+    }
 }

@@ -62,8 +62,13 @@ pub fn node_wishes(pod: &Pod) -> Vec<String> {
         .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref())
         .map(|required| required.node_selector_terms.as_slice())
         .unwrap_or_default();
-    let rules = terms.iter().flat_map(|term| term.match_expressions.iter().flatten());
-    pairs.chain(rules.map(in_words)).collect()
+    pairs.chain(terms_in_words(terms)).collect()
+}
+
+/// What node selector terms ask for, in words such as `zone=a`.
+#[must_use]
+pub fn terms_in_words(terms: &[NodeSelectorTerm]) -> Vec<String> {
+    terms.iter().flat_map(|term| term.match_expressions.iter().flatten()).map(in_words).collect()
 }
 
 /// The taints that keep a Pod off a Node (`NoSchedule` and `NoExecute`, not tolerated).

@@ -13,6 +13,7 @@ mod incidents;
 mod investigations;
 mod open;
 mod outbox;
+mod probe;
 mod reading;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use error::StoreError;
 pub use incidents::{Decision, Delivery, Incident, IncidentState, NewIncident};
 pub use investigations::{Claim, MAX_ATTEMPTS, Retry};
 pub use outbox::{NewNotice, NoticeRole, Outgoing};
+pub use probe::Found;
 pub use reading::{IncidentDetail, IncidentSummary, Investigation, InvestigationState, NoticeState, OutboxEntry};
 
 use error::Doing;
@@ -76,6 +78,14 @@ impl Store {
     /// cannot be reached. Nothing is ever replaced by an empty store.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         open::open(url).await
+    }
+
+    /// Looks at what an address names, without creating or changing anything.
+    ///
+    /// # Errors
+    /// When a service could not run on it.
+    pub async fn probe(url: &str) -> Result<Found, StoreError> {
+        probe::probe(url).await
     }
 
     /// Makes sure that a write could begin now.

@@ -39,25 +39,33 @@ pub(super) async fn open(url: &str) -> Result<Store, StoreError> {
     }
 }
 
-const SHAPES: &str = "Write sqlite:PATH or postgres://user:password@host/database";
+pub(super) const SHAPES: &str = "Write sqlite:PATH or postgres://user:password@host/database";
 
 async fn open_postgres(url: &str) -> Result<Store, StoreError> {
     let address: Url = url.parse().map_err(|error| unusable("postgres", error, SHAPES))?;
     let store = without_secrets(&address);
-    let options = AnyConnectOptions::from_url(&address).map_err(|error| unusable(&store, error, SHAPES))?;
-    let mut first = options.connect().await.map_err(|error| {
-        unusable(
-            &store,
-            error,
-            "Check that the server runs and is reachable from here, and the user, password and database name",
-        )
-    })?;
+    let options = postgres_options(&address)?;
+    let mut first = dial_postgres(&address).await?;
     migrate(&mut first, &store).await?;
     first.close().await.map_err(|error| unusable(&store, error, "Try again"))?;
 
     let pool = settings(POSTGRES_CONNECTIONS, POSTGRES_SETTINGS).connect_lazy_with(options);
     let (writer, reader) = (pool.clone(), pool);
     Ok(Store(Arc::new(Inner { writer, reader, engine: Engine::Postgres, _guard: None })))
+}
+
+fn postgres_options(address: &Url) -> Result<AnyConnectOptions, StoreError> {
+    AnyConnectOptions::from_url(address).map_err(|error| unusable(without_secrets(address), error, SHAPES))
+}
+
+pub(super) async fn dial_postgres(address: &Url) -> Result<AnyConnection, StoreError> {
+    postgres_options(address)?.connect().await.map_err(|error| {
+        unusable(
+            without_secrets(address),
+            error,
+            "Check that the server runs and is reachable from here, and the user, password and database name",
+        )
+    })
 }
 
 async fn open_sqlite(path: &str) -> Result<Store, StoreError> {
@@ -95,7 +103,7 @@ async fn is_usable(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> 
 }
 
 /// The file's real path, whatever route leads to it: two routes to one file must meet at one lock.
-fn resolve(path: &str) -> Result<PathBuf, StoreError> {
+pub(super) fn resolve(path: &str) -> Result<PathBuf, StoreError> {
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() || path == ":memory:" {
         return Err(unusable(format!("sqlite:{path}"), "alerts must survive a restart, so a file is needed", SHAPES));
@@ -120,7 +128,7 @@ fn resolve(path: &str) -> Result<PathBuf, StoreError> {
 }
 
 /// Held as long as the store is open. The kernel lets go of it when the process ends, however it ends.
-fn lock(file: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(file: &Path) -> Result<File, StoreError> {
     let beside = with_suffix(file, ".lock");
     let cannot = |error: std::io::Error| {
         let problem = format!("{} cannot be locked ({error})", beside.display());
@@ -135,7 +143,7 @@ fn lock(file: &Path) -> Result<File, StoreError> {
 }
 
 /// A write-ahead log without its database means that the database was moved away: a new one would hide the loss.
-fn refuse_orphaned_log(file: &Path) -> Result<(), StoreError> {
+pub(super) fn refuse_orphaned_log(file: &Path) -> Result<(), StoreError> {
     let log = with_suffix(file, "-wal");
     if file.exists() || !log.exists() {
         return Ok(());
@@ -144,7 +152,7 @@ fn refuse_orphaned_log(file: &Path) -> Result<(), StoreError> {
     Err(unusable(file.display(), problem, "Put the file back beside its log, or remove the log to start empty"))
 }
 
-fn sqlite_options(file: &Path) -> Result<AnyConnectOptions, StoreError> {
+pub(super) fn sqlite_options(file: &Path) -> Result<AnyConnectOptions, StoreError> {
     let not_an_address = || unusable(file.display(), "the path cannot be written as an address", SHAPES);
     let encoded = Url::from_file_path(file).map_err(|()| not_an_address())?;
     let url = format!("sqlite://{}?mode=rwc", encoded.path());
@@ -152,7 +160,7 @@ fn sqlite_options(file: &Path) -> Result<AnyConnectOptions, StoreError> {
 }
 
 /// Sets the connection up and makes sure that what it opened is whole and ours.
-async fn check(connection: &mut AnyConnection, file: &Path) -> Result<(), StoreError> {
+pub(super) async fn check(connection: &mut AnyConnection, file: &Path) -> Result<(), StoreError> {
     let store = file.display().to_string();
     let refused = |error: sqlx::Error| unreadable(&store, &error);
     sqlx::raw_sql(SQLITE_SETTINGS).execute(&mut *connection).await.map_err(refused)?;
@@ -190,7 +198,7 @@ async fn migrate(connection: &mut AnyConnection, store: &str) -> Result<(), Stor
     })
 }
 
-fn unreadable(store: &str, error: &sqlx::Error) -> StoreError {
+pub(super) fn unreadable(store: &str, error: &sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<i64>().ok());
     // Primary result codes of SQLite: 5 busy, 8 read-only, 10 I/O, 11 corrupt, 13 full, 14 cannot open, 26 no database.
     let (problem, advice) = match code.map(|code| code & 0xff) {
@@ -206,7 +214,7 @@ fn unreadable(store: &str, error: &sqlx::Error) -> StoreError {
     unusable(store, format!("{problem} ({error})"), advice)
 }
 
-fn unusable(store: impl ToString, problem: impl ToString, advice: &str) -> StoreError {
+pub(super) fn unusable(store: impl ToString, problem: impl ToString, advice: &str) -> StoreError {
     StoreError::Unusable { store: store.to_string(), problem: problem.to_string(), advice: advice.to_owned() }
 }
 
@@ -217,7 +225,7 @@ fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Password and parameters (which may hold one) stay out of messages.
-fn without_secrets(address: &Url) -> String {
+pub(super) fn without_secrets(address: &Url) -> String {
     let mut shown = address.clone();
     shown.set_query(None);
     // Refused for addresses that cannot have a password, which then have none to hide.

@@ -191,6 +191,21 @@ impl Store {
         Ok(told)
     }
 
+    /// The first message as each channel got it or will get it; what was given up is not among them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn first_notices(&self, id: Uuid) -> Result<Vec<(String, Notice)>, StoreError> {
+        let query = self
+            .query(
+                "SELECT channel, notice FROM outbox
+                 WHERE incident_id = $1 AND role = 'first' AND state <> 'dead' ORDER BY channel",
+            )
+            .bind(id.to_string());
+        let rows = self.rows("read the first messages", query).await?;
+        rows.iter().map(|row| Ok((Columns(row).text("channel")?, Columns(row).json("notice")?))).collect()
+    }
+
     pub(super) async fn incident_row(&self, id: Uuid) -> Result<Option<Incident>, StoreError> {
         let query = self
             .query(

@@ -1,7 +1,9 @@
 //! Telemetry: what the service says about itself, to logs and to Prometheus. It uses no other room.
 
+mod health;
 mod logging;
 mod metrics;
 
+pub use health::{Health, Seen, State};
 pub use logging::{LogFormat, LoggingError, init_logging};
 pub use metrics::{CONTENT_TYPE, Metrics};

@@ -15,10 +15,10 @@ pub struct McpSettings {
     /// How it is spoken to.
     #[serde(default)]
     pub transport: Transport,
-    /// Address, for `auto` and `http`.
+    /// Address, for `auto`, `http` and `sse`.
     #[serde(default)]
     pub url: Option<String>,
-    /// Headers sent with every request, for `auto` and `http`; usually `Authorization`.
+    /// Headers sent with every request, for `auto`, `http` and `sse`; usually `Authorization`.
     #[serde(default)]
     pub headers: BTreeMap<String, SecretString>,
     /// A kubeconfig, for `builtin`; the in-cluster account when absent.
@@ -39,7 +39,7 @@ pub struct McpSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
-    /// Streamable HTTP, or whatever an older server at the address turns out to speak.
+    /// Streamable HTTP, or SSE where a server at the address (or at `/sse` beside its `/mcp`) speaks only that.
     #[default]
     Auto,
     /// Streamable HTTP.
@@ -57,32 +57,49 @@ impl McpSettings {
     #[must_use]
     pub fn contradiction(&self) -> Option<(&'static str, String)> {
         match self.transport {
-            Transport::Sse | Transport::Stdio => Some((
-                "transport",
-                "this version speaks streamable HTTP (http) and has a toolset of its own (builtin); \
-                 sse and stdio come with a later one"
-                    .to_owned(),
-            )),
-            Transport::Auto | Transport::Http => self.remote_contradiction(),
+            Transport::Auto | Transport::Http | Transport::Sse => self.remote_contradiction(),
+            Transport::Stdio => self.stdio_contradiction(),
             Transport::Builtin => self.builtin_contradiction(),
         }
     }
 
     fn remote_contradiction(&self) -> Option<(&'static str, String)> {
         let Some(url) = &self.url else {
-            let what = "the key \"url\" is missing; give the server's address, or say transport: builtin";
+            let what = if self.command.is_empty() {
+                "the key \"url\" is missing; give the server's address, or say transport: builtin"
+            } else {
+                "the key \"url\" is missing; give the server's address, or say transport: stdio to run the command"
+            };
             return Some(("name", what.to_owned()));
         };
-        if let Err(why) = url::Url::parse(url) {
-            return Some(("url", format!("not a URL ({why}); it must begin with https:// or http://")));
+        match url::Url::parse(url) {
+            Err(why) => return Some(("url", format!("not a URL ({why}); it must begin with https:// or http://"))),
+            Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+                return Some(("url", "must begin with https:// or http://".to_owned()));
+            }
+            Ok(_) => {}
         }
-        let builtin_only = [
-            ("kubeconfig", self.kubeconfig.is_some()),
-            ("context", self.context.is_some()),
-            ("snapshot", self.snapshot.is_some()),
-        ];
-        let (key, _) = builtin_only.into_iter().find(|(_, given)| *given)?;
-        Some((key, "belongs to transport: builtin; remove it, or remove url and say transport: builtin".to_owned()))
+        if !self.command.is_empty() {
+            let what = "belongs to transport: stdio; remove it, or remove url and say transport: stdio";
+            return Some(("command", what.to_owned()));
+        }
+        let what = "belongs to transport: builtin; remove it, or remove url and say transport: builtin";
+        self.builtin_key().map(|key| (key, what.to_owned()))
+    }
+
+    fn stdio_contradiction(&self) -> Option<(&'static str, String)> {
+        if self.command.first().is_none_or(|program| program.trim().is_empty()) {
+            let what = "transport: stdio needs a command, for example [kubernetes-mcp-server, --read-only]";
+            return Some((if self.command.is_empty() { "transport" } else { "command" }, what.to_owned()));
+        }
+        if self.url.is_some() {
+            return Some(("url", "transport: stdio has no address; remove url, or the transport".to_owned()));
+        }
+        if !self.headers.is_empty() {
+            return Some(("headers", "transport: stdio sends no headers; remove them".to_owned()));
+        }
+        let what = "belongs to transport: builtin; give it to the command as an argument of its own";
+        self.builtin_key().map(|key| (key, what.to_owned()))
     }
 
     fn builtin_contradiction(&self) -> Option<(&'static str, String)> {
@@ -92,6 +109,9 @@ impl McpSettings {
         if !self.headers.is_empty() {
             return Some(("headers", "transport: builtin sends no headers of yours; remove them".to_owned()));
         }
+        if !self.command.is_empty() {
+            return Some(("command", "belongs to transport: stdio; remove it, or say transport: stdio".to_owned()));
+        }
         if self.snapshot.is_some() && (self.kubeconfig.is_some() || self.context.is_some()) {
             return Some((
                 "snapshot",
@@ -99,5 +119,15 @@ impl McpSettings {
             ));
         }
         None
+    }
+
+    /// The first key given that only the built-in toolset has.
+    fn builtin_key(&self) -> Option<&'static str> {
+        let given = [
+            ("kubeconfig", self.kubeconfig.is_some()),
+            ("context", self.context.is_some()),
+            ("snapshot", self.snapshot.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(key, _)| key)
     }
 }

@@ -13,6 +13,7 @@ pub mod evidence;
 pub mod fit;
 mod page;
 mod policy;
+pub mod probe;
 pub mod reduce;
 mod run;
 mod schema;
@@ -93,7 +94,10 @@ impl Toolbox {
                         offer.tools.entry(spec.name.clone()).or_insert_with(|| (spec, server.clone()));
                     }
                 }
-                Err(error) => offer.gaps.push(error.to_string()),
+                Err(error) => {
+                    probe::note(server.health(), &error);
+                    offer.gaps.push(error.to_string());
+                }
             }
         }
         offer

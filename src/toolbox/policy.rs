@@ -99,6 +99,11 @@ const KNOWN: &[Known] = &[
     },
 ];
 
+/// Names of all tools that a diagnosis may use.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().map(|known| known.name)
+}
+
 /// The description of a tool when it is one that a diagnosis may use.
 #[must_use]
 pub fn spec(name: &str) -> Option<ToolSpec> {

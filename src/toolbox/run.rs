@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::evidence::{Evidence, EvidenceLog};
 use super::server::ServerError;
-use super::{Offer, page, policy, reduce, schema};
+use super::{Offer, page, policy, probe, reduce, schema};
 use crate::agent::tools::{ToolAnswer, ToolSpec, Tools};
 use crate::redact::Redactor;
 use crate::telemetry::Metrics;
@@ -141,6 +141,10 @@ impl Run {
             Err(_) => "unreachable",
         };
         self.metrics.tool_call(tool, outcome, started.elapsed());
+        match &answer {
+            Ok(_) => server.health().succeeded(started.elapsed()),
+            Err(error) => probe::note(server.health(), error),
+        }
         let answer = answer.map_err(|error| self.redact(&error.to_string()))?;
         let full = reduce::reduce(tool, &self.redact(&answer.text));
         let full = super::fit::fit(&full, self.limits.kept, "…");

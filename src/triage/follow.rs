@@ -2,14 +2,29 @@
 
 use serde_json::Value;
 
+use super::clue;
+use super::rows::{self, cell, has_labels, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
 
 /// Pods read by name for one selector: one that fails and one to compare with say what ten would.
 const PODS_PER_SELECTOR: usize = 3;
-/// Objects of a list read by name when an event points at their kind.
-const OBJECTS_PER_HINT: usize = 6;
+/// Kinds listed when an alert names nothing but a namespace.
+const NAMESPACE_KINDS: [&str; 12] = [
+    "Pod",
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "Job",
+    "CronJob",
+    "PersistentVolumeClaim",
+    "Service",
+    "HorizontalPodAutoscaler",
+    "Ingress",
+    "ResourceQuota",
+    "PodDisruptionBudget",
+];
 
 /// What to read next. Objects among it become relevant; what was already read or asked is the caller's to leave out.
 #[must_use]
@@ -27,15 +42,15 @@ pub fn next(seen: &Seen) -> Vec<Want> {
             None => {}
         }
     }
-    wants.extend(from_events(seen));
-    wants.extend(from_logs(seen));
+    wants.extend(clue::from_events(seen));
+    wants.extend(clue::from_logs(seen));
     wants
 }
 
 fn from_object(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
     let mut wants: Vec<Want> = owners(object, value).map(Want::Object).collect();
     wants.extend(match object.kind.as_str() {
-        "Pod" => from_pod(object, value),
+        "Pod" => from_pod(seen, object, value),
         "Deployment" => from_deployment(seen, object, value),
         "StatefulSet" | "DaemonSet" | "ReplicaSet" => {
             pods(seen, &object.namespace, &selector(value, "/spec/selector/matchLabels"))
@@ -48,22 +63,35 @@ fn from_object(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
             named(value, "/spec/scaleTargetRef/kind", "/spec/scaleTargetRef/name", &object.namespace)
         }
         "Ingress" => from_ingress(object, value),
-        "Node" => vec![Want::EventsAbout { name: object.name.clone() }],
-        "Namespace" => from_namespace(seen, object),
+        "Node" => from_node(seen, object, value),
+        "PodDisruptionBudget" => pods(seen, &object.namespace, &selector(value, "/spec/selector/matchLabels")),
+        "Namespace" if seen.targets.contains(object) => from_namespace(seen, object),
         _ => Vec::new(),
     });
     wants
 }
 
-/// A `service` label is often just what an application calls itself: where no object has the name, the pods that are named
-/// after it are meant.
+/// Where no object has the name: the pods named after it, and what may have owned it. A `service` label is often just what an
+/// application calls itself, and a pod that is gone has been replaced by one of the same workload.
 fn named_after(seen: &Seen, object: &ObjectRef) -> Vec<Want> {
-    let prefix = format!("{}-", object.name);
-    let pods = seen
-        .rows
-        .keys()
-        .filter(|row| row.kind == "Pod" && row.namespace == object.namespace && row.name.starts_with(&prefix));
-    pods.take(PODS_PER_SELECTOR).map(|row| Want::Object(row.clone())).collect()
+    let mut wants = Vec::new();
+    if object.kind != "Namespace" && seen.facts.listing("Pod", &object.namespace).is_some() {
+        wants.extend(rows::beside(seen, object).into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
+        if !seen.rows.keys().any(|row| row.namespace == object.namespace) {
+            wants.push(Want::Object(ObjectRef::new("Namespace", "", object.namespace.as_str())));
+        }
+    }
+    let makers: &[&'static str] = match object.kind.as_str() {
+        "Pod" => &["Deployment", "StatefulSet"],
+        "Job" => &["CronJob"],
+        _ => &[],
+    };
+    for kind in makers {
+        wants.extend(Want::list(kind, &object.namespace));
+        let made = seen.rows.keys().filter(|row| row.kind == *kind && row.namespace == object.namespace);
+        wants.extend(made.filter(|row| rows::is_named_after(&object.name, &row.name)).cloned().map(Want::Object));
+    }
+    wants
 }
 
 /// The objects that own one, of kinds gather knows.
@@ -74,11 +102,16 @@ fn owners<'a>(object: &'a ObjectRef, value: &'a Value) -> impl Iterator<Item = O
     })
 }
 
-fn from_pod(object: &ObjectRef, value: &Value) -> Vec<Want> {
+fn from_pod(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
     let namespace = object.namespace.as_str();
     let mut wants = Vec::new();
     if let Some(node) = value.pointer("/spec/nodeName").and_then(Value::as_str) {
-        wants.push(Want::Object(ObjectRef::new("Node", "", node)));
+        let node = ObjectRef::new("Node", "", node);
+        if seen.facts.raw(&node).is_some_and(|(node, _)| is_cordoned(node)) {
+            wants.extend(Want::list("PodDisruptionBudget", namespace));
+            wants.extend(listed(seen, "PodDisruptionBudget", namespace));
+        }
+        wants.push(Want::Object(node));
     }
     for claim in
         array(value, "/spec/volumes").filter_map(|volume| volume.pointer("/persistentVolumeClaim/claimName")?.as_str())
@@ -162,10 +195,13 @@ fn from_service(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
     wants.extend(Want::list("NetworkPolicy", &object.namespace));
     let chosen = pods(seen, &object.namespace, &labels);
     if chosen.is_empty() {
-        // Nothing matches: the pods that nearly do show which label is wrong.
+        // Nothing matches: the pods that nearly do show which label is wrong, a workload without pods why there are none.
         for label in labels {
             wants.extend(pods(seen, &object.namespace, &[label]));
         }
+        wants.extend(Want::list("Deployment", &object.namespace));
+        let asleep = rows::without_pods(seen, "Deployment", &object.namespace);
+        wants.extend(asleep.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
     }
     wants.extend(chosen);
     wants.extend(listed(seen, "NetworkPolicy", &object.namespace));
@@ -187,89 +223,53 @@ fn from_ingress(object: &ObjectRef, value: &Value) -> Vec<Want> {
     wants
 }
 
-/// Nothing more specific is known: the namespace's pods that are not well, and what runs them.
+/// Events about a Node are worth a read where it is asked about or where it is unwell and a pod of the incident runs on it;
+/// a Node that merely exists is not. A Node that is asked about and cordoned may wait for a drain that a budget blocks.
+fn from_node(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
+    let mut wants = Vec::new();
+    let name = || object.name.clone();
+    if seen.targets.contains(object) {
+        wants.extend([Want::EventsAbout { name: name() }, Want::PodsOn { node: name() }]);
+        if is_cordoned(value) {
+            wants.extend(Want::list("PodDisruptionBudget", ""));
+            wants.extend(listed(seen, "PodDisruptionBudget", ""));
+        }
+    } else if !is_well_node(value) && seen.relevant.iter().any(|pod| runs_on(seen, pod, &object.name)) {
+        wants.push(Want::EventsAbout { name: name() });
+    }
+    wants
+}
+
+fn is_cordoned(node: &Value) -> bool {
+    node.pointer("/spec/unschedulable").and_then(Value::as_bool) == Some(true)
+}
+
+fn is_well_node(node: &Value) -> bool {
+    array(node, "/status/conditions").all(|condition| {
+        let good = if text(condition, "/type") == "Ready" { "True" } else { "False" };
+        text(condition, "/status") == good
+    })
+}
+
+fn runs_on(seen: &Seen, pod: &ObjectRef, node: &str) -> bool {
+    pod.kind == "Pod" && seen.facts.raw(pod).is_some_and(|(value, _)| text(value, "/spec/nodeName") == node)
+}
+
+/// Nothing more specific is known: what in the namespace does not look well, or a few of its pods when all does.
 fn from_namespace(seen: &Seen, object: &ObjectRef) -> Vec<Want> {
     let namespace = object.name.as_str();
     let mut wants = vec![Want::Events { namespace: namespace.to_owned() }];
-    wants.extend(["Pod", "Deployment", "ResourceQuota"].iter().filter_map(|kind| Want::list(kind, namespace)));
-    wants.extend(pods(seen, namespace, &[]));
-    wants.extend(listed(seen, "ResourceQuota", namespace));
-    wants
-}
-
-/// What warnings about relevant objects ask for: the rule that refused, the nodes that did not fit.
-fn from_events(seen: &Seen) -> Vec<Want> {
-    let mut wants = Vec::new();
-    for object in &seen.relevant {
-        for event in seen.facts.events_about(object).filter(|event| event.kind == "Warning") {
-            let message = event.message.to_ascii_lowercase();
-            for (words, kind) in HINTS {
-                if message.contains(words) || event.reason == *words {
-                    wants.extend(Want::list(kind, &object.namespace));
-                    let scope = if kind_info(kind).is_some_and(|(.., namespaced)| namespaced) {
-                        object.namespace.as_str()
-                    } else {
-                        ""
-                    };
-                    wants.extend(listed(seen, kind, scope));
-                }
-            }
-        }
+    wants.extend(NAMESPACE_KINDS.iter().filter_map(|kind| Want::list(kind, namespace)));
+    let mut unwell: Vec<Want> = Vec::new();
+    for kind in NAMESPACE_KINDS {
+        let found = rows::unwell(seen, kind, namespace);
+        unwell.extend(found.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
     }
-    wants
-}
-
-/// Words of a warning (or its reason) and the kind of object that explains it.
-const HINTS: &[(&str, &str)] = &[
-    ("exceeded quota", "ResourceQuota"),
-    ("failed quota", "ResourceQuota"),
-    ("limitrange", "LimitRange"),
-    ("per container is", "LimitRange"),
-    ("per pod is", "LimitRange"),
-    ("failed calling webhook", "ValidatingWebhookConfiguration"),
-    ("failed calling webhook", "MutatingWebhookConfiguration"),
-    ("denied the request", "ValidatingWebhookConfiguration"),
-    ("serviceaccount", "ServiceAccount"),
-    ("configmap", "ConfigMap"),
-    ("FailedScheduling", "Node"),
-];
-
-/// What logs of relevant pods ask for: a network error makes the namespace's services and policies interesting, and a service
-/// the log names is followed. Words of a log are only ever compared with names the API server listed.
-fn from_logs(seen: &Seen) -> Vec<Want> {
-    let mut wants = Vec::new();
-    for pod in seen.relevant.iter().filter(|object| object.kind == "Pod") {
-        for lines in seen.facts.logs_of(&pod.namespace, &pod.name).filter_map(|log| log.lines.as_ref().ok()) {
-            if !NETWORK_WORDS.iter().any(|words| lines.to_ascii_lowercase().contains(words)) {
-                continue;
-            }
-            wants.extend(Want::list("Service", &pod.namespace));
-            wants.extend(Want::list("NetworkPolicy", &pod.namespace));
-            let services = seen.rows.keys().filter(|row| row.kind == "Service" && row.namespace == pod.namespace);
-            wants.extend(services.filter(|row| contains_word(lines, &row.name)).map(|row| Want::Object(row.clone())));
-        }
+    if unwell.is_empty() {
+        unwell.extend(listed(seen, "Pod", namespace).into_iter().take(PODS_PER_SELECTOR));
     }
+    wants.extend(unwell);
     wants
-}
-
-const NETWORK_WORDS: &[&str] = &[
-    "timeout",
-    "timed out",
-    "connection refused",
-    "no route to host",
-    "connection reset",
-    "no such host",
-    "unreachable",
-    "502",
-    "503",
-    "504",
-];
-
-fn contains_word(text: &str, word: &str) -> bool {
-    let part = |char: char| char.is_ascii_alphanumeric() || char == '-';
-    text.match_indices(word).any(|(at, _)| {
-        !text[..at].chars().next_back().is_some_and(part) && !text[at + word.len()..].chars().next().is_some_and(part)
-    })
 }
 
 /// Pods that carry the labels, those that are not well first.
@@ -279,20 +279,8 @@ fn pods(seen: &Seen, namespace: &str, labels: &[(String, String)]) -> Vec<Want> 
         .iter()
         .filter(|(row, cells)| row.kind == "Pod" && row.namespace == namespace && has_labels(cells, labels))
         .collect();
-    found.sort_by_key(|(_, cells)| is_well(cells));
-    let wanted = found.into_iter().filter(|(_, cells)| !labels.is_empty() || !is_well(cells));
-    wanted.take(PODS_PER_SELECTOR).map(|(row, _)| Want::Object(row.clone())).collect()
-}
-
-fn is_well(cells: &crate::toolbox::table::Row) -> bool {
-    let ready = cell(cells, "READY").split_once('/').is_some_and(|(ready, all)| ready == all);
-    (ready && cell(cells, "STATUS") == "Running") || cell(cells, "STATUS") == "Completed"
-}
-
-fn listed(seen: &Seen, kind: &str, namespace: &str) -> Vec<Want> {
-    let rows = seen.rows.keys().filter(|row| row.kind == kind && row.namespace == namespace);
-    // ConfigMaps are looked for by name only: what stands in them is the team's own.
-    rows.filter(|_| kind != "ConfigMap").take(OBJECTS_PER_HINT).map(|row| Want::Object(row.clone())).collect()
+    found.sort_by_key(|(_, cells)| rows::is_well_pod(cells));
+    found.into_iter().take(PODS_PER_SELECTOR).map(|(row, _)| Want::Object(row.clone())).collect()
 }
 
 fn named(value: &Value, kind: &str, name: &str, namespace: &str) -> Vec<Want> {
@@ -302,15 +290,6 @@ fn named(value: &Value, kind: &str, name: &str, namespace: &str) -> Vec<Want> {
 fn selector(value: &Value, pointer: &str) -> Vec<(String, String)> {
     let labels = value.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
     labels.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
-}
-
-fn has_labels(cells: &crate::toolbox::table::Row, labels: &[(String, String)]) -> bool {
-    let carried: Vec<&str> = cell(cells, "LABELS").split(',').collect();
-    labels.iter().all(|(key, value)| carried.contains(&format!("{key}={value}").as_str()))
-}
-
-fn cell<'a>(cells: &'a crate::toolbox::table::Row, heading: &str) -> &'a str {
-    cells.get(heading).map(String::as_str).unwrap_or_default()
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {

@@ -3,12 +3,14 @@
 //! The first two need no model. Their report stands on its own: it goes out when a model is slow, wrong or absent, and a
 //! model starts from it instead of from nothing.
 
+mod clue;
 mod command;
 mod follow;
 mod gather;
 mod ground;
 pub mod prompt;
 mod question;
+mod rows;
 mod seen;
 mod settle;
 mod want;
@@ -25,7 +27,7 @@ use thiserror::Error;
 
 use crate::agent::tools::Tools;
 use crate::agent::{self, AnswerTool, Budget, Envelope, SchemaError, Task};
-use crate::alert::{AlertGroup, Lang, ObjectRef};
+use crate::alert::{AlertGroup, Lang};
 use crate::model::{Client, Fallback, Model, ModelConfig, ModelError};
 use crate::playbook::facts::Facts;
 use crate::playbook::{self, Question};
@@ -272,13 +274,13 @@ fn overview(group: &AlertGroup, question: &Question) -> Overview {
     let resource =
         targets_of(alert).into_iter().next().or_else(|| question.targets.first().cloned()).unwrap_or_default();
     let namespace =
-        if resource.namespace.is_empty() { alert.label("namespace").unwrap_or_default() } else { &resource.namespace };
+        Some(resource.namespace.as_str()).filter(|name| !name.is_empty()).or_else(|| alert.label("namespace"));
     Overview {
         alertname: alert.name().to_owned(),
         severity: alert.label("severity").unwrap_or_default().to_owned(),
-        namespace: namespace.to_owned(),
+        namespace: namespace.unwrap_or_default().to_owned(),
         summary: alert.summary().unwrap_or_default().to_owned(),
-        resource: ObjectRef { namespace: resource.namespace.clone(), ..resource.clone() },
+        resource,
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Seen {
     pub facts: Facts,
     /// Rows of listed objects: names, labels and states, also where the server gives no objects.
     pub rows: BTreeMap<ObjectRef, Row>,
+    /// The alert's own objects.
+    pub targets: Vec<ObjectRef>,
     /// The objects of the incident: the alert's own and those their references lead to.
     pub relevant: Vec<ObjectRef>,
     /// What could not be read, one sentence each.
@@ -28,7 +30,13 @@ impl Seen {
     /// Nothing read yet; the alert's objects are relevant.
     #[must_use]
     pub fn new(now: Timestamp, targets: &[ObjectRef]) -> Self {
-        Self { facts: Facts::at(now), rows: BTreeMap::new(), relevant: targets.to_vec(), gaps: Vec::new() }
+        Self {
+            facts: Facts::at(now),
+            rows: BTreeMap::new(),
+            targets: targets.to_vec(),
+            relevant: targets.to_vec(),
+            gaps: Vec::new(),
+        }
     }
 
     /// Takes in one answer, or why there is none.
@@ -42,7 +50,12 @@ impl Seen {
             Want::Object(object) => self.take_object(want, object, recorded),
             Want::Log { .. } => self.take_log(want, recorded),
             _ if recorded.is_error => self.gap(want, &recorded.evidence.text),
-            Want::List { kind, namespace } => self.take_list(kind, namespace, recorded),
+            Want::List { kind, namespace } => {
+                self.facts.add_listing(kind, namespace, &recorded.evidence.reference);
+                self.take_rows(kind, recorded);
+            }
+            // The pods of one Node are not all there are: no listing that others could be missing from.
+            Want::PodsOn { .. } => self.take_rows("Pod", recorded),
             Want::Events { .. } | Want::EventsAbout { .. } => self.take_events(recorded),
         }
     }
@@ -53,6 +66,7 @@ impl Seen {
             Want::List { kind, namespace } => format!("{kind} list {namespace}"),
             Want::Events { namespace } => format!("events {namespace}"),
             Want::EventsAbout { name } => format!("events {name}"),
+            Want::PodsOn { node } => format!("pods on {node}"),
             Want::Log { namespace, pod, container, .. } => format!("log {namespace}/{pod}/{container}"),
         };
         let why = why.lines().next().unwrap_or_default();
@@ -75,9 +89,8 @@ impl Seen {
         self.facts.add_object(value, &evidence.reference);
     }
 
-    fn take_list(&mut self, kind: &str, namespace: &str, recorded: &Recorded) {
+    fn take_rows(&mut self, kind: &str, recorded: &Recorded) {
         let reference = &recorded.evidence.reference;
-        self.facts.add_listing(kind, namespace, reference);
         for row in table::parse(&recorded.evidence.full) {
             let cell = |heading: &str| row.get(heading).map(String::as_str).unwrap_or_default();
             let object = ObjectRef::new(kind, cell("NAMESPACE"), cell("NAME"));

@@ -9,7 +9,7 @@ use crate::alert::ObjectRef;
 pub enum Want {
     /// An object by name.
     Object(ObjectRef),
-    /// All objects of a kind in a namespace; of the cluster when the namespace is empty.
+    /// All objects of a kind in a namespace; of all namespaces, or of the cluster, when it is empty.
     List {
         /// CamelCase kind.
         kind: &'static str,
@@ -25,6 +25,11 @@ pub enum Want {
     EventsAbout {
         /// The object's name.
         name: String,
+    },
+    /// Pods of all namespaces that run on a Node.
+    PodsOn {
+        /// The Node.
+        node: String,
     },
     /// The last lines of a container's log.
     Log {
@@ -63,6 +68,8 @@ const KINDS: &[(&str, &str, bool)] = &[
     ("Ingress", "networking.k8s.io/v1", true),
     ("IngressClass", "networking.k8s.io/v1", false),
     ("NetworkPolicy", "networking.k8s.io/v1", true),
+    ("Role", "rbac.authorization.k8s.io/v1", true),
+    ("RoleBinding", "rbac.authorization.k8s.io/v1", true),
     ("StorageClass", "storage.k8s.io/v1", false),
     ("CSIDriver", "storage.k8s.io/v1", false),
     ("VolumeAttachment", "storage.k8s.io/v1", false),
@@ -77,7 +84,7 @@ pub fn kind_info(kind: &str) -> Option<(&'static str, &'static str, bool)> {
 }
 
 impl Want {
-    /// Wants a list; `None` for kinds gather does not know.
+    /// Wants a list, of all namespaces when none is given; `None` for kinds gather does not know.
     #[must_use]
     pub fn list(kind: &str, namespace: &str) -> Option<Self> {
         let (kind, _, namespaced) = kind_info(kind)?;
@@ -103,7 +110,7 @@ impl Want {
             Self::List { kind, namespace } => {
                 let (kind, version, namespaced) = kind_info(kind)?;
                 let mut arguments = json!({"apiVersion": version, "kind": kind});
-                if namespaced {
+                if namespaced && !namespace.is_empty() {
                     arguments["namespace"] = json!(namespace);
                 }
                 Some(("resources_list", arguments))
@@ -112,6 +119,7 @@ impl Want {
             Self::EventsAbout { name } => {
                 Some(("events_list", json!({"fieldSelector": format!("involvedObject.name={name}")})))
             }
+            Self::PodsOn { node } => Some(("pods_list", json!({"fieldSelector": format!("spec.nodeName={node}")}))),
             Self::Log { namespace, pod, container, previous } => {
                 let mut arguments = json!({"namespace": namespace, "name": pod, "container": container});
                 if *previous {

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod channels;
+mod check;
 mod kubernetes_mcp_server;
 mod model;
+mod service;
 mod support;

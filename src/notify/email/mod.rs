@@ -99,6 +99,22 @@ impl Email {
         &self.name
     }
 
+    /// Whether the server greets, speaks TLS as configured and takes the login; nothing is sent.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn reach(&self) -> Result<(), SendError> {
+        let answer = self.transport.test_connection().await.map_err(|error| self.failure(&error));
+        match answer {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                Err(SendError::new(Reason::Server, format!("{} closed the connection after its greeting", self.host)))
+            }
+            Err(Failure::One(error) | Failure::All(error)) => Err(error),
+            Err(Failure::TooBig(said)) => Err(SendError::new(Reason::Rejected, said)),
+        }
+    }
+
     /// Sends a notice to every recipient who does not have it yet.
     ///
     /// # Errors

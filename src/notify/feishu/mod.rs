@@ -48,6 +48,14 @@ impl FeishuBot {
         &self.name
     }
 
+    /// Whether the product's host is reached; nothing is posted.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn reach(&self) -> Result<(), SendError> {
+        self.address.reach(&self.client).await
+    }
+
     /// Sends a notice in the richest form the group's bot accepts.
     ///
     /// # Errors

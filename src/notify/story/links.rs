@@ -26,7 +26,8 @@ pub(super) fn all(notice: &Notice) -> Vec<Link> {
 /// A new silence for exactly the leading alert's labels, in the configured Alertmanager; only while it fires.
 fn silence(notice: &Notice) -> Option<Link> {
     const MOST_LABELS: usize = 40;
-    let over = matches!(notice.body, NoticeBody::Resolved { .. }) || notice.group.status == AlertStatus::Resolved;
+    let over = matches!(notice.body, NoticeBody::Resolved { .. } | NoticeBody::Test)
+        || notice.group.status == AlertStatus::Resolved;
     let labels = &notice.group.leading()?.labels;
     if over || labels.is_empty() || labels.len() > MOST_LABELS {
         return None;

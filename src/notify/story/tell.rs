@@ -40,6 +40,7 @@ impl Teller<'_> {
     fn sections(&self) -> (Vec<Section>, Vec<Section>) {
         match &self.notice.body {
             NoticeBody::Resolved { resolved_at } => (vec![self.resolved(*resolved_at)], Vec::new()),
+            NoticeBody::Test => (vec![self.overview()], Vec::new()),
             NoticeBody::Diagnosis { report } => self.with_report(report, &[], false),
             NoticeBody::Alert { report: Some(report), investigating, missing } => {
                 self.with_report(report, missing, *investigating)
@@ -72,6 +73,7 @@ impl Teller<'_> {
     fn tone(&self) -> Tone {
         match &self.notice.body {
             NoticeBody::Resolved { .. } => Tone::Green,
+            NoticeBody::Test => Tone::Blue,
             _ if self.verdict() == Some(Verdict::NoFault) => Tone::Turquoise,
             _ => words::severity_tone(self.severity()),
         }
@@ -98,6 +100,7 @@ impl Teller<'_> {
             NoticeBody::Alert { .. } => (self.lang.pick("告警", "Alert"), Tone::Grey),
             NoticeBody::Diagnosis { .. } => (self.lang.pick("诊断", "Diagnosis"), Tone::Blue),
             NoticeBody::Resolved { .. } => (self.lang.pick("已恢复", "Resolved"), Tone::Green),
+            NoticeBody::Test => (self.lang.pick("测试", "Test"), Tone::Blue),
         }
     }
 

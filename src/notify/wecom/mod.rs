@@ -58,6 +58,14 @@ impl WecomBot {
         &self.name
     }
 
+    /// Whether the product's host is reached; nothing is posted.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn reach(&self) -> Result<(), SendError> {
+        self.address.reach(&self.client).await
+    }
+
     /// Sends a notice in the richest form the bot accepts, and the full report as a file behind a message that could not
     /// hold it. The file is tried once: without it the message is still delivered, and its link still leads to our page.
     ///

@@ -10,6 +10,7 @@ use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
 use crate::playbook::scene::{Scene, named};
+use crate::report::Step;
 
 /// Findings about autoscalers; one at its minimum or switched off by zero replicas is at rest, not broken.
 #[must_use]
@@ -70,7 +71,7 @@ fn at_maximum(
         ])
         .touches([workload.clone()])
         .unresolved(scene.text(
-            "负载上涨是正常业务增长，还是由慢依赖、重试或异常流量引起?",
+            "负载上涨是正常业务增长，还是由慢依赖、重试或异常流量引起？",
             "Is the load ordinary growth, or caused by a slow dependency, retries or odd traffic?",
         ))
         .steps([
@@ -140,11 +141,29 @@ fn no_metrics(
         format!("HPA {}/{} cannot scale ({reason}): {en}", name.namespace, name.name),
     );
     let summary = format!("{headline}: {}", logs::shorten(message, 200));
-    let repair = if no_request {
+    Finding::new(code, Depth::Mechanism, &name, &blame, headline)
+        .summary(summary)
+        .cite([scene.quote(&found.reference, message), scene.quote(&found.reference, &format!("reason: {reason}"))])
+        .touches([workload.clone(), name.clone()])
+        .steps([
+            look(
+                scene.text("查看 HPA 的条件与事件", "Read the HPA's conditions and events"),
+                kubectl(&name.namespace, &format!("describe hpa {}", name.name)),
+            ),
+            look(
+                scene.text("确认 metrics API 是否可用", "Check the metrics API"),
+                "kubectl get apiservices v1beta1.metrics.k8s.io",
+            ),
+            give_metrics(scene, no_request, &workload),
+        ])
+}
+
+fn give_metrics(scene: &Scene<'_>, no_request: bool, workload: &ObjectRef) -> Step {
+    if no_request {
         change(
             scene.text("为容器补上 resources.requests", "Give the containers resource requests"),
             "",
-            Some(kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
+            Some(kubectl(&workload.namespace, &format!("edit {}", slash(workload)))),
         )
     } else {
         change(
@@ -155,22 +174,7 @@ fn no_metrics(
             "",
             None,
         )
-    };
-    Finding::new(code, Depth::Mechanism, &name, &blame, headline)
-        .summary(summary)
-        .cite([scene.quote(&found.reference, message), scene.quote(&found.reference, &format!("reason: {reason}"))])
-        .touches([workload, name.clone()])
-        .steps([
-            look(
-                scene.text("查看 HPA 的条件与事件", "Read the HPA's conditions and events"),
-                kubectl(&name.namespace, &format!("describe hpa {}", name.name)),
-            ),
-            look(
-                scene.text("确认 metrics API 是否可用", "Check the metrics API"),
-                "kubectl get apiservices v1beta1.metrics.k8s.io",
-            ),
-            repair,
-        ])
+    }
 }
 
 fn no_target(

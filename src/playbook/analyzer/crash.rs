@@ -1,6 +1,6 @@
 //! Containers that end and are restarted: what the exit code and the log say about why.
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+use k8s_openapi::api::core::v1::Pod;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{memory, rollout};
@@ -15,6 +15,9 @@ use crate::report::{Confidence, Step};
 static CONFIGURATION: Pattern = Pattern::new(
     r"(?i)environment variable|env(ironment)? var|\bconfig(uration)?\b|\bsetting\b|\bflag\b|\boption\b|KeyError|missing required|yaml:|toml|unmarshal|\bnot set\b",
 );
+
+/// The code of a crash nobody explains.
+const UNKNOWN: &str = "crashloop_unknown";
 
 /// Findings about containers that keep ending, memory aside.
 #[must_use]
@@ -58,7 +61,7 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
     let culprit = scene.culprit(&name, view.name());
     let line = culprit.as_ref().map(|(line, _)| *line);
     let exit = ended.map_or(0, |ended| ended.exit_code);
-    let (code, why) = diagnose(scene, ended, line);
+    let (code, why) = diagnose(scene, view, line);
     let kind_zh = if view.init { "init 容器" } else { "容器" };
     let kind_en = if view.init { "init container" } else { "container" };
     let headline = scene.text(
@@ -74,10 +77,9 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
             view.name()
         ),
     );
-    let confidence = if line.is_some() || code != "crashloop_unknown" { Confidence::High } else { Confidence::Medium };
     let finding = Finding::new(code, Depth::Mechanism, &name, &workload, headline)
         .summary(summary)
-        .confidence(if code == "crashloop_unknown" { Confidence::Medium } else { confidence })
+        .confidence(if code == UNKNOWN { Confidence::Medium } else { Confidence::High })
         .cite([culprit.and_then(|(_, citation)| citation)])
         .cite([
             scene.quote(&pod.reference, &format!("exitCode: {exit}")),
@@ -117,38 +119,53 @@ pub fn missing_log(scene: &Scene<'_>, pod: &ObjectRef, container: &str) -> Strin
     )
 }
 
-fn diagnose(scene: &Scene<'_>, ended: Option<&ContainerStateTerminated>, line: Option<&str>) -> (&'static str, String) {
+fn diagnose(scene: &Scene<'_>, view: &ContainerView<'_>, line: Option<&str>) -> (&'static str, String) {
+    let ended = view.ended();
     let exit = ended.map_or(0, |ended| ended.exit_code);
-    let message = ended.and_then(|ended| ended.message.as_deref()).unwrap_or_default();
     let reason = ended.and_then(|ended| ended.reason.as_deref()).unwrap_or_default();
-    if matches!(reason, "StartError" | "ContainerCannotRun") || matches!(exit, 126..=128) {
-        let said = if message.is_empty() { line.map(logs::said).unwrap_or_default() } else { logs::said(message) };
+    let cannot_start = matches!(reason, "StartError" | "ContainerCannotRun")
+        || matches!(view.waiting_reason(), "RunContainerError" | "StartError");
+    let told = view.waiting().filter(|_| cannot_start).and_then(|waiting| waiting.message.as_deref());
+    let message = ended.and_then(|ended| ended.message.as_deref()).or(told).unwrap_or_default();
+    if cannot_start || matches!(exit, 126..=128) {
+        let said =
+            if message.is_empty() { line.map(logs::said).unwrap_or_default() } else { logs::said(essence(message)) };
         let said = if said.is_empty() { String::new() } else { format!(": {said}") };
-        return (
-            "container_command_invalid",
-            scene.text(
-                format!("启动命令无法执行（退出码 {exit}）{said}"),
-                format!("its command cannot be run (exit code {exit}){said}"),
-            ),
+        let why = scene.text(
+            format!("启动命令无法执行（退出码 {exit}）{said}"),
+            format!("its command cannot be run (exit code {exit}){said}"),
         );
+        return ("container_command_invalid", why);
     }
     if let Some(line) = line {
-        let said = logs::said(line);
-        if line.contains("exec format error") {
-            return (
-                "image_platform_mismatch",
-                scene.text(
-                    format!("镜像与节点的 CPU 架构不符：{said}"),
-                    format!("its image is built for another CPU architecture: {said}"),
-                ),
-            );
-        }
-        let config = CONFIGURATION.hits(line);
-        return (if config { "crashloop_app_config_error" } else { "crashloop_app_error" }, said);
+        return by_line(scene, line);
     }
     if !message.is_empty() && !logs::instructs(message) {
         return ("crashloop_app_error", logs::said(message.lines().last().unwrap_or(message)));
     }
+    by_exit_code(scene, exit)
+}
+
+/// What a container runtime could not run: the end of its chain of errors, whose beginning is the same for every failure.
+fn essence(message: &str) -> &str {
+    const MARKS: [&str; 3] = ["exec: \"", "error during container init: ", "unable to start container process: "];
+    MARKS.iter().find_map(|mark| message.find(mark)).map_or(message, |at| &message[at..])
+}
+
+fn by_line(scene: &Scene<'_>, line: &str) -> (&'static str, String) {
+    let said = logs::said(line);
+    if line.contains("exec format error") {
+        let why = scene.text(
+            format!("镜像与节点的 CPU 架构不符：{said}"),
+            format!("its image is built for another CPU architecture: {said}"),
+        );
+        return ("image_platform_mismatch", why);
+    }
+    (if CONFIGURATION.hits(line) { "crashloop_app_config_error" } else { "crashloop_app_error" }, said)
+}
+
+/// What is left to say without a log: codes above 128 name the signal that ended the process.
+fn by_exit_code(scene: &Scene<'_>, exit: i32) -> (&'static str, String) {
     match exit {
         0 => (
             "container_exits_normally",
@@ -165,14 +182,14 @@ fn diagnose(scene: &Scene<'_>, ended: Option<&ContainerStateTerminated>, line: O
             ),
         ),
         137 => (
-            "crashloop_unknown",
+            UNKNOWN,
             scene.text(
                 "进程被 SIGKILL 终止（退出码 137），但不是 OOMKilled",
                 "its process is killed (exit code 137, SIGKILL) but not for memory",
             ),
         ),
         other => (
-            "crashloop_unknown",
+            UNKNOWN,
             scene.text(
                 format!("进程以退出码 {other} 结束，日志未说明原因"),
                 format!("its process ends with exit code {other}; the log does not say why"),
@@ -300,5 +317,26 @@ mod tests {
         );
         let world = World::asking("Deployment", "web").with(deployment(1, 1)).with(pod(json!({}))).with(pod(remains));
         world.is_calm();
+    }
+
+    #[test]
+    fn a_container_that_never_started_says_why_while_it_waits() {
+        let state = json!({"waiting": {"reason": "RunContainerError",
+            "message": "failed to start container: exec: \"/app/servr\": no such file or directory"}});
+        let world = World::asking("Pod", "web-1-a").with(pod(unready(state, json!({}), 2)));
+        assert_eq!(world.cause(), "container_command_invalid Deployment/web");
+        assert!(world.diagnosis().headline.contains("/app/servr"));
+    }
+
+    #[test]
+    fn a_slow_loop_is_still_a_loop() {
+        let between = |restarts: i32| {
+            json!({"status": {"containerStatuses": [{"name": "web", "image": "reg/web:1", "imageID": "",
+            "ready": true, "restartCount": restarts, "state": {"running": {"startedAt": "2026-11-23T02:30:00Z"}},
+            "lastState": ended(1, "Error", "2026-11-23T02:30:00Z")}]}})
+        };
+        let asked = |restarts: i32| World::asking("Pod", "web-1-a").with(pod(between(restarts)));
+        assert!(asked(9).cause().starts_with("crashloop"), "{}", asked(9).cause());
+        asked(2).is_calm();
     }
 }

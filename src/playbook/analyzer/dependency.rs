@@ -22,6 +22,9 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 
 fn of_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let calls = reach::failing_calls(scene, &pod.object);
+    if let Some(call) = calls.iter().find(|call| reach::resolver_is_silent(call)) {
+        return Some(no_answer_from_dns(scene, pod, call));
+    }
     let named_failure = calls.iter().find_map(|call| {
         let found = reach::service_of(scene, &pod.object, call);
         match (found, call.failure) {
@@ -59,6 +62,25 @@ fn unreachable(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &Ob
         .steps([look(
             scene.text(format!("检查 {service} 及其后端"), format!("Check {service} and its backends")),
             kubectl(&service.namespace, &format!("describe service {}", service.name)),
+        )])
+}
+
+/// The cluster's DNS does not answer; its own Pods' findings rank before this where they were read.
+fn no_answer_from_dns(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Finding {
+    let workload = scene.workload(&pod.object);
+    let dns = reach::dns_service(scene).map(|service| named(&service.object));
+    let blame = dns.unwrap_or_else(|| ObjectRef::new("Service", "kube-system", "kube-dns"));
+    let headline = scene.text(
+        format!("{workload} 无法解析域名：集群 DNS（{}）没有应答", blame.name),
+        format!("{workload} resolves no names: the cluster's DNS ({}) does not answer", blame.name),
+    );
+    Finding::new("dns_not_answering", Depth::Effect, &named(&pod.object), &blame, headline)
+        .confidence(Confidence::Medium)
+        .cite([scene.quote(&call.log.reference, call.line)])
+        .touches([workload])
+        .steps([look(
+            scene.text("查看 CoreDNS 的 Pod", "Look at the CoreDNS Pods"),
+            "kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide",
         )])
 }
 
@@ -168,5 +190,13 @@ mod tests {
         assert_eq!(noisy.cause(), "application_errors Deployment/cart");
         let calm = format!("{}ERROR one slow query\n", "GET / 200\n".repeat(30));
         assert!(World::asking("Pod", "cart-1-a").with(caller()).log("cart-1-a", &calm).codes().is_empty());
+    }
+
+    #[test]
+    fn a_resolver_that_does_not_answer_is_the_clusters_dns() {
+        let world = World::asking("Pod", "cart-1-a")
+            .with(caller())
+            .log("cart-1-a", "ERROR dial tcp: lookup web on 10.96.0.10:53: read udp 10.244.1.5:4444->10.96.0.10:53: i/o timeout: server misbehaving");
+        assert_eq!(world.cause(), "dns_not_answering Service/kube-dns");
     }
 }

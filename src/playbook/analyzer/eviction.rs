@@ -9,7 +9,7 @@ use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
-use crate::report::Confidence;
+use crate::report::{Confidence, Step};
 
 /// Evictions older than this, in minutes, left their Pod behind as a record, not as a fault.
 const RECENT: i64 = 120;
@@ -64,14 +64,35 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         )
     };
     let summary = format!("{headline}: {said}");
-    let repair = if own {
+    let found = Finding::new(code, Depth::Root, &name, &blame, headline)
+        .summary(summary)
+        .confidence(if short_of.is_empty() && !own { Confidence::Medium } else { Confidence::High })
+        .cite([scene.quote(&pod.reference, &message), scene.quote(&pod.reference, "reason: Evicted")])
+        .touches([workload.clone()])
+        .steps([look(
+            scene.text("查看驱逐原因", "Read why it was evicted"),
+            kubectl(&name.namespace, &format!("describe pod {}", name.name)),
+        )]);
+    let found = if own || node.is_empty() {
+        found
+    } else {
+        found.steps([look(
+            scene.text("查看节点条件", "Read the Node's conditions"),
+            format!("kubectl describe node {node}"),
+        )])
+    };
+    Some(found.steps([repair(scene, own, node, &short_of, &workload)]))
+}
+
+fn repair(scene: &Scene<'_>, own: bool, node: &str, short_of: &str, workload: &ObjectRef) -> Step {
+    if own {
         change(
             scene.text(
                 "提高 ephemeral-storage limit，或减少容器写入的日志与临时文件",
                 "Raise the ephemeral-storage limit, or write fewer logs and temporary files",
             ),
             "",
-            (workload.kind != "Pod").then(|| kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
+            (workload.kind != "Pod").then(|| kubectl(&workload.namespace, &format!("edit {}", slash(workload)))),
         )
     } else {
         change(
@@ -85,34 +106,15 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
             ),
             None,
         )
-    };
-    let found = Finding::new(code, Depth::Root, &name, &blame, headline)
-        .summary(summary)
-        .confidence(if short_of.is_empty() && !own { Confidence::Medium } else { Confidence::High })
-        .cite([scene.quote(&pod.reference, &message), scene.quote(&pod.reference, "reason: Evicted")])
-        .touches([workload])
-        .steps([look(
-            scene.text("查看驱逐原因", "Read why it was evicted"),
-            kubectl(&name.namespace, &format!("describe pod {}", name.name)),
-        )]);
-    let found = if own || node.is_empty() {
-        found
-    } else {
-        found.steps([look(
-            scene.text("查看节点条件", "Read the Node's conditions"),
-            format!("kubectl describe node {node}"),
-        )])
-    };
-    Some(found.steps([repair]))
+    }
 }
 
 /// Whether the workload runs again with all its replicas, so that the evicted Pod is history.
 fn recovered(scene: &Scene<'_>, workload: &ObjectRef, evicted: &ObjectRef) -> bool {
     let by_status = crate::playbook::describe::replicas(scene, workload)
         .is_some_and(|(ready, wanted)| ready >= wanted && wanted > 0);
-    let asked = scene.question.targets.contains(evicted)
-        && scene.question.alert_names.iter().any(|name| name.contains("Evict"));
-    by_status && !asked
+    // An alert that names the evicted Pod asks just this, whatever the alert is called.
+    by_status && !scene.question.targets.contains(evicted)
 }
 
 #[cfg(test)]

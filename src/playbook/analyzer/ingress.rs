@@ -10,7 +10,12 @@ use crate::playbook::scene::{Scene, named};
 /// Findings about Ingresses.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    scene.facts.all::<Ingress>().iter().flat_map(|ingress| dangling(scene, ingress)).collect()
+    scene
+        .facts
+        .all::<Ingress>()
+        .iter()
+        .flat_map(|ingress| dangling(scene, ingress).into_iter().chain(wrong_port(scene, ingress)))
+        .collect()
 }
 
 /// The Services an Ingress sends to, with the port it asks for when that is a number.
@@ -48,6 +53,42 @@ fn dangling(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Vec<Finding> {
     }
     missing.retain(|(_, object)| scene.facts.is_missing(object));
     missing.into_iter().map(|(code, object)| absent(scene, ingress, &name, code, &object)).collect()
+}
+
+/// A port number the Service does not have.
+fn wrong_port(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Option<Finding> {
+    let name = named(&ingress.object);
+    backends(&ingress.object).into_iter().find_map(|(service, port)| {
+        let port = port?;
+        let found = scene.service(&name.namespace, &service)?;
+        let offered: Vec<i32> = found.object.spec.as_ref()?.ports.iter().flatten().map(|port| port.port).collect();
+        if offered.is_empty() || offered.contains(&port) {
+            return None;
+        }
+        let offered = offered.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let headline = scene.text(
+            format!("{name} 指向 Service {service} 的端口 {port}，而该 Service 只有端口 {offered}"),
+            format!("{name} sends to port {port} of Service {service}, which only has {offered}"),
+        );
+        let finding = Finding::new("ingress_backend_port_missing", Depth::Root, &name, &name, headline)
+            .cite([scene.quote(&ingress.reference, &format!("number: {port}"))])
+            .touches([named(&found.object)])
+            .steps([
+                look(
+                    scene.text("查看 Service 端口", "Read the Service's ports"),
+                    kubectl(&name.namespace, &format!("get service {service} -o yaml")),
+                ),
+                change(
+                    scene.text(
+                        format!("把 Ingress 的端口改为 {offered}"),
+                        format!("Set the Ingress's port to {offered}"),
+                    ),
+                    "",
+                    Some(kubectl(&name.namespace, &format!("edit ingress {}", name.name))),
+                ),
+            ]);
+        Some(finding)
+    })
 }
 
 fn absent(
@@ -119,5 +160,16 @@ mod tests {
             .listed("Service")
             .listed("Secret");
         world.is_calm();
+    }
+
+    #[test]
+    fn a_port_the_service_does_not_have_is_the_ingresss_fault() {
+        let other_port = json!({"spec": {"tls": null, "rules": [{"http": {"paths": [{"path": "/", "pathType": "Prefix",
+            "backend": {"service": {"name": "web", "port": {"number": 8080}}}}]}}]}});
+        let world = World::asking("Ingress", "front")
+            .with(crate::playbook::world::patched(ingress(), other_port))
+            .with(service(json!({"app": "web"})))
+            .with(pod(json!({})));
+        assert_eq!(world.cause(), "ingress_backend_port_missing Ingress/front");
     }
 }

@@ -9,7 +9,7 @@ use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
-use crate::report::Citation;
+use crate::report::{Citation, Confidence};
 
 /// Findings about failed Jobs and CronJobs that cannot start theirs.
 #[must_use]
@@ -45,10 +45,10 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
     let why_zh = end.as_ref().map_or_else(String::new, |end| format!("：{}", end.zh()));
     let why_en = end.as_ref().map_or_else(String::new, |end| format!(": {}", end.en()));
     let headline = scene.text(format!("{name} 失败（{reason}）{why_zh}"), format!("{name} failed ({reason}){why_en}"));
-    let limit = job.object.spec.as_ref().and_then(|spec| spec.backoff_limit).unwrap_or(6);
+    let (limit_zh, limit_en) = limits(job, &reason);
     let summary = scene.text(
-        format!("{name} 的 Pod 失败 {count} 次，backoffLimit 为 {limit}（{reason}），不会再重试{why_zh}。"),
-        format!("{count} Pods of {name} failed with backoffLimit {limit} ({reason}); it will not try again{why_en}."),
+        format!("{name} 的 Pod 失败 {count} 次，{limit_zh}（{reason}），不会再重试{why_zh}。"),
+        format!("{name} gave up after {count} failed Pods, {limit_en} ({reason}); it will not try again{why_en}."),
     );
     let event = scene.events(&name, &[reason.as_str()]).into_iter().next_back();
     let mut finding = Finding::new(code, Depth::Mechanism, &name, &name, headline).summary(summary).cite([
@@ -91,6 +91,21 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
     ]))
 }
 
+/// The limit that ended a Job, in both languages.
+fn limits(job: &Seen<Job>, reason: &str) -> (String, String) {
+    let spec = job.object.spec.as_ref();
+    match spec.and_then(|spec| spec.active_deadline_seconds).filter(|_| reason == "DeadlineExceeded") {
+        Some(seconds) => (
+            format!("运行时间超过 activeDeadlineSeconds {seconds} 秒"),
+            format!("having run longer than its activeDeadlineSeconds of {seconds}"),
+        ),
+        None => {
+            let limit = spec.and_then(|spec| spec.backoff_limit).unwrap_or(6);
+            (format!("backoffLimit 为 {limit}"), format!("with a backoffLimit of {limit}"))
+        }
+    }
+}
+
 impl End {
     fn zh(&self) -> String {
         let said = self.said.as_ref().map_or_else(String::new, |said| format!("：{said}"));
@@ -122,6 +137,10 @@ fn end_of(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<End> {
 
 fn not_started(scene: &Scene<'_>, cron: &Seen<CronJob>) -> Option<Finding> {
     let name = named(&cron.object);
+    let suspended = cron.object.spec.suspend == Some(true);
+    if suspended && scene.question.targets.contains(&name) {
+        return Some(switched_off(scene, cron, &name));
+    }
     let events = scene.events(
         &name,
         &["FailedNeedsStart", "TooManyMissedTimes", "UnparseableSchedule", "FailedCreate", "InvalidSchedule"],
@@ -150,6 +169,32 @@ fn not_started(scene: &Scene<'_>, cron: &Seen<CronJob>) -> Option<Finding> {
                 ),
             ]),
     )
+}
+
+/// Somebody suspended it: an answer when the alert is about this CronJob, no fault elsewhere.
+fn switched_off(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Finding {
+    let headline = scene.text(
+        format!("{name} 已被暂停（spec.suspend=true），不会按计划创建 Job"),
+        format!("{name} is suspended (spec.suspend=true), so it starts no Jobs"),
+    );
+    Finding::new("cronjob_suspended", Depth::Effect, name, name, headline)
+        .confidence(Confidence::Medium)
+        .cite([scene.quote(&cron.reference, "suspend: true")])
+        .unresolved(scene.text("是否被有意暂停？", "Was it suspended on purpose?"))
+        .steps([
+            look(
+                scene.text("查看 CronJob", "Look at the CronJob"),
+                kubectl(&name.namespace, &format!("describe cronjob {}", name.name)),
+            ),
+            change(
+                scene.text("如果不是有意为之，恢复调度", "If not on purpose, let it run again"),
+                "",
+                Some(kubectl(
+                    &name.namespace,
+                    &format!("patch cronjob {} -p '{{\"spec\":{{\"suspend\":false}}}}'", name.name),
+                )),
+            ),
+        ])
 }
 
 #[cfg(test)]
@@ -201,5 +246,14 @@ mod tests {
             "too many missed start times: 101. Set or decrease startingDeadlineSeconds or check clock skew",
         );
         assert_eq!(late.cause(), "cronjob_not_starting CronJob/nightly");
+    }
+
+    #[test]
+    fn a_suspended_cronjob_is_an_answer_only_where_it_is_asked_about() {
+        let cron = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly", "namespace": "shop"},
+            "spec": {"schedule": "0 3 * * *", "suspend": true, "jobTemplate": {}}});
+        let asked = World::asking("CronJob", "nightly").with(cron.clone());
+        assert_eq!(asked.cause(), "cronjob_suspended CronJob/nightly");
+        assert!(World::asking("Pod", "web-1-a").with(pod(json!({}))).with(cron).codes().is_empty());
     }
 }

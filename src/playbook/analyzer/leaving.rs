@@ -1,6 +1,6 @@
 //! Objects that should be gone and are not: Pods stuck Terminating, Namespaces held by finalizers.
 
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition, Pod};
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::node;
@@ -86,14 +86,24 @@ fn stuck_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     )
 }
 
+/// The condition that says what keeps a Namespace from going.
+#[must_use]
+pub fn held_by(namespace: &Namespace) -> Option<&NamespaceCondition> {
+    let conditions = namespace.status.as_ref()?.conditions.as_deref().unwrap_or(&[]);
+    let mut held = conditions.iter().filter(|condition| condition.status == "True");
+    // A finalizer says more than that something remains, and that more than that deleting failed.
+    let rank = |kind: &str| {
+        ["NamespaceFinalizersRemaining", "NamespaceContentRemaining"].iter().position(|known| *known == kind)
+    };
+    held.clone()
+        .filter(|condition| rank(&condition.type_).is_some())
+        .min_by_key(|condition| rank(&condition.type_))
+        .or_else(|| held.next())
+}
+
 fn stuck_namespace(scene: &Scene<'_>, namespace: &Seen<Namespace>) -> Option<Finding> {
     let minutes = scene.minutes_since(Some(namespace.object.metadata.deletion_timestamp.as_ref()?))?;
-    let status = namespace.object.status.as_ref()?;
-    let conditions = status.conditions.as_deref().unwrap_or(&[]);
-    let holding = conditions
-        .iter()
-        .find(|condition| condition.status == "True" && condition.type_ != "NamespaceDeletionContentFailure");
-    let holding = holding.or_else(|| conditions.iter().find(|condition| condition.status == "True"))?;
+    let holding = held_by(&namespace.object)?;
     if minutes < PATIENCE {
         return None;
     }

@@ -72,7 +72,7 @@ fn out_of_memory(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -
         .summary(summary)
         .cite([scene.quote(&pod.reference, "reason: OOMKilled"), cited_limit, heap.and_then(|(_, citation)| citation)])
         .unresolved(scene.text(
-            "内存用量是正常增长，还是存在泄漏?请对照监控曲线判断",
+            "内存用量是正常增长，还是存在泄漏？请对照监控曲线判断",
             "Does the memory grow for a reason or leak? Look at its graph",
         ))
         .steps(steps(scene, &name, &workload, view))

@@ -7,9 +7,11 @@ pub mod config;
 pub mod crash;
 pub mod creation;
 pub mod dependency;
+pub mod disruption;
 pub mod eviction;
 pub mod image;
 pub mod ingress;
+pub mod init;
 pub mod job;
 pub mod leaving;
 pub mod memory;
@@ -22,6 +24,7 @@ pub mod rollout;
 pub mod scheduling;
 pub mod service;
 pub mod stateful;
+pub mod target_port;
 pub mod unready;
 
 use crate::playbook::finding::Finding;
@@ -99,6 +102,13 @@ pub const ANALYZERS: &[Analyzer] = &[
         kinds: &["Job", "CronJob", "Pod"],
         alerts: &["KubeJobFailed", "KubeJobNotCompleted"],
         run: job::run,
+    },
+    Analyzer { name: "init", kinds: &["Pod"], alerts: &["KubeContainerWaiting"], run: init::run },
+    Analyzer {
+        name: "disruption",
+        kinds: &["PodDisruptionBudget", "Pod", "Node"],
+        alerts: &["KubePdbNotEnoughHealthyPods", "KubePdbAtLimit"],
+        run: disruption::run,
     },
     Analyzer {
         name: "access",

@@ -53,12 +53,12 @@ fn stuck(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
 fn mount_failed(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &SeenEvent) -> Finding {
     let volume = VOLUME.group(&event.message, 1);
     let volume = volume.unwrap_or_default();
-    let count = event.count;
+    let times = scene.times(event.count);
     let finding = if let Some(missing) = config::named_missing(&event.message, &name.namespace) {
         let code = if missing.kind == "Secret" { "volume_secret_missing" } else { "volume_configmap_missing" };
         let how = scene.text(
-            format!("volume {volume} 要挂载它，{} 已出现 {count} 次", event.reason),
-            format!("volume {volume} has to mount it ({} seen {count} times)", event.reason),
+            format!(" volume {volume} 要挂载它，{}{times}", event.reason),
+            format!("volume {volume} has to mount it, {}{times}", event.reason),
         );
         config::absent(scene, code, name, &missing, &how)
     } else if let Some(finding) = missing_key(scene, pod, name, &event.message, &volume) {
@@ -168,7 +168,7 @@ fn reference_missing(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef) -> Op
     };
     let missing = volumes(&pod.object).iter().filter_map(needed).find(|object| scene.facts.is_missing(object))?;
     let code = if missing.kind == "Secret" { "volume_secret_missing" } else { "volume_configmap_missing" };
-    let how = scene.text("volume 要挂载它（mount）", "a volume has to mount it");
+    let how = scene.text(" volume 要挂载它（mount）", "a volume has to mount it");
     Some(
         config::absent(scene, code, name, &missing, &how)
             .confidence(Confidence::Medium)

@@ -123,15 +123,33 @@ fn not_ready_steps(scene: &Scene<'_>, name: &ObjectRef, silent: bool) -> Vec<cra
             format!("kubectl get pods -A -o wide --field-selector spec.nodeName={}", name.name),
         ),
         what,
-        change(
-            scene.text("短时间无法恢复时，将工作负载迁走", "If it does not come back soon, move its workloads"),
-            scene.text(
-                "绑定在该节点上的工作负载（nodeSelector、本地卷）无法迁移",
-                "Workloads pinned to it by nodeSelector or local volumes cannot move",
-            ),
-            Some(format!("kubectl drain {} --ignore-daemonsets --delete-emptydir-data", name.name)),
-        ),
+        move_away(scene, name, silent),
     ]
+}
+
+/// A Node that answers can be drained; one that does not has to be declared gone before its Pods start elsewhere.
+fn move_away(scene: &Scene<'_>, name: &ObjectRef, silent: bool) -> crate::report::Step {
+    if silent {
+        return change(
+            scene.text(
+                "确认主机已关机且短时间无法恢复时，声明该节点退出服务",
+                "If the host is surely off and stays off, declare the Node out of service",
+            ),
+            scene.text(
+                "有状态 Pod 与卷随后才能在其他节点启动；主机可能仍在运行时不要执行",
+                "Only then do stateful Pods and volumes start elsewhere; never while the host may still run",
+            ),
+            Some(format!("kubectl taint nodes {} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute", name.name)),
+        );
+    }
+    change(
+        scene.text("短时间无法恢复时，将工作负载迁走", "If it does not come back soon, move its workloads"),
+        scene.text(
+            "绑定在该节点上的工作负载（nodeSelector、本地卷）无法迁移",
+            "Workloads pinned to it by nodeSelector or local volumes cannot move",
+        ),
+        Some(format!("kubectl drain {} --ignore-daemonsets --delete-emptydir-data", name.name)),
+    )
 }
 
 fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> Finding {
@@ -188,7 +206,7 @@ fn cordoned(scene: &Scene<'_>, node: &Seen<Node>) -> Finding {
             scene.quote_line(&node.reference, &[&name.name, "SchedulingDisabled"]),
         ])
         .unresolved(scene.text(
-            format!("Node {} 是否因维护被有意 cordon?", name.name),
+            format!("Node {} 是否因维护被有意 cordon？", name.name),
             format!("Was Node {} cordoned on purpose, for maintenance?", name.name),
         ))
         .steps([

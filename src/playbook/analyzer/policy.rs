@@ -49,13 +49,11 @@ fn blocked(
         return None;
     }
     if call.failure == Failure::Unresolved {
-        let silent =
-            call.line.contains("timeout") || call.line.contains("misbehaving") || call.line.contains("EAI_AGAIN");
-        return silent.then(|| no_dns(scene, policies, caller, call))?;
+        return reach::resolver_is_silent(call).then(|| no_dns(scene, policies, caller, call))?;
     }
     let service = reach::service_of(scene, &caller.object, call)?;
     let backends = scene.backends(&service.object);
-    let backend = backends.iter().find(|pod| pods::is_ready(&pod.object))?;
+    let backend = backends.iter().find(|pod| pods::may_serve(&pod.object))?;
     let port = target_port(&service.object, &backend.object);
     let (policy, way) = denying(scene, policies, Way::In, &backend.object, &caller.object, port)
         .map(|policy| (policy, Way::In))

@@ -39,32 +39,7 @@ pub fn unprovisioned(
         _ => Confidence::Low,
     };
     let class_name = named(&class.object);
-    let driver_zh = if no_driver {
-        "，集群中没有注册名为该 provisioner 的 CSIDriver，也没有看到它的 Pod"
-    } else {
-        ""
-    };
-    let driver_en = if no_driver { "; no CSIDriver of that name is registered and no Pod of it was seen" } else { "" };
-    let headline = scene.text(
-        format!(
-            "{name} 一直 Pending：StorageClass {} 的 provisioner {provisioner} 未在集群中运行，卷无法创建",
-            class_name.name
-        ),
-        format!(
-            "{name} stays Pending: provisioner {provisioner} of StorageClass {} does not run, so no volume is made",
-            class_name.name
-        ),
-    );
-    let summary = scene.text(
-        format!(
-            "{name} 使用 StorageClass {}，卷应由 {provisioner} 创建，但没有任何组件响应{driver_zh}。",
-            class_name.name
-        ),
-        format!(
-            "{name} uses StorageClass {}; {provisioner} should make its volume, but nothing answers{driver_en}.",
-            class_name.name
-        ),
-    );
+    let (headline, summary) = unanswered(scene, &name, &class_name.name, provisioner, no_driver, runs);
     let finding = Finding::new("pvc_unbound_provisioner_missing", Depth::Root, &name, &name, headline)
         .summary(summary)
         .confidence(confidence)
@@ -85,6 +60,45 @@ pub fn unprovisioned(
     } else {
         finding.gap(scene.text("未能确认 CSIDriver 列表", "the list of CSIDrivers could not be confirmed"))
     })
+}
+
+/// What is said of a provisioner that makes no volume: it is not there, or it is there and silent.
+fn unanswered(
+    scene: &Scene<'_>,
+    claim: &ObjectRef,
+    class: &str,
+    provisioner: &str,
+    no_driver: bool,
+    runs: bool,
+) -> (String, String) {
+    let (state_zh, state_en) = if runs {
+        ("有 Pod 在运行但没有响应", "runs but does not answer")
+    } else {
+        ("未在集群中运行", "does not run")
+    };
+    let headline = scene.text(
+        format!("{claim} 一直 Pending：StorageClass {class} 的 provisioner {provisioner} {state_zh}，卷无法创建"),
+        format!(
+            "{claim} stays Pending: provisioner {provisioner} of StorageClass {class} {state_en}, so no volume is made"
+        ),
+    );
+    let (seen_zh, seen_en) = match (no_driver, runs) {
+        (true, false) => (
+            "，集群中没有注册名为该 provisioner 的 CSIDriver，也没有看到它的 Pod",
+            "; no CSIDriver of that name is registered and no Pod of it was seen",
+        ),
+        (true, true) => {
+            ("，集群中没有注册名为该 provisioner 的 CSIDriver", "; no CSIDriver of that name is registered")
+        }
+        _ => ("", ""),
+    };
+    let summary = scene.text(
+        format!("{claim} 使用 StorageClass {class}，卷应由 {provisioner} 创建，但没有任何组件响应{seen_zh}。"),
+        format!(
+            "{claim} uses StorageClass {class}; {provisioner} should make its volume, but nothing answers{seen_en}."
+        ),
+    );
+    (headline, summary)
 }
 
 fn provisioner_steps(scene: &Scene<'_>, claim: &ObjectRef, class: &str, provisioner: &str) -> Vec<Step> {

@@ -147,7 +147,7 @@ fn paused(scene: &Scene<'_>, deployment: &Seen<Deployment>, name: &ObjectRef) ->
     );
     Finding::new("rollout_paused", Depth::Mechanism, name, name, headline)
         .cite([scene.quote(&deployment.reference, "paused: true")])
-        .unresolved(scene.text("发布是否被有意暂停?", "Was the rollout paused on purpose?"))
+        .unresolved(scene.text("发布是否被有意暂停？", "Was the rollout paused on purpose?"))
         .steps([
             look(
                 scene.text("查看发布历史", "Read the rollout's history"),

@@ -1,17 +1,16 @@
 //! Services nobody answers: selectors that match nothing, Pods that are not ready, ports that do not exist.
 
 use k8s_openapi::api::core::v1::{Pod, Service};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::target_port;
 use crate::playbook::describe;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
-use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named, service_selector};
 use crate::playbook::selector::LabelMap;
-use crate::report::Confidence;
+use crate::report::{Confidence, Step};
 
 /// Findings about Services.
 #[must_use]
@@ -28,8 +27,8 @@ fn unanswered(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
         return scaled_to_zero(scene, service, &name, wanted)
             .or_else(|| selects_nothing(scene, service, &name, wanted));
     }
-    if live.iter().any(|pod| pods::is_ready(&pod.object)) {
-        return wrong_port(scene, service, &name, &live);
+    if live.iter().any(|pod| pods::may_serve(&pod.object)) {
+        return target_port::wrong(scene, service, &name, &live);
     }
     Some(none_ready(scene, service, &name, &live))
 }
@@ -58,8 +57,10 @@ fn scaled_to_zero(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, 
             .confidence(Confidence::Medium)
             .cite([scene.quote(&asleep.reference, "replicas: 0"), endpoints_line(scene, service)])
             .unresolved(
-                scene
-                    .text(format!("{workload} 是否被有意缩容到 0?"), format!("Was {workload} scaled to 0 on purpose?")),
+                scene.text(
+                    format!("{workload} 是否被有意缩容到 0？"),
+                    format!("Was {workload} scaled to 0 on purpose?"),
+                ),
             )
             .steps([
                 look(
@@ -81,94 +82,123 @@ fn selects_nothing(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef,
     if !known {
         return None;
     }
+    Some(match nearest(scene, name, wanted) {
+        Some((pod, differing)) => mislabelled(scene, service, &Mislabelled::new(scene, name, wanted, pod, &differing)),
+        None => nobody(scene, service, name, wanted),
+    })
+}
+
+fn nobody(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, wanted: &LabelMap) -> Finding {
     let selector = in_words(wanted);
-    let Some((pod, differing)) = nearest(scene, name, wanted) else {
-        let headline = scene.text(
-            format!("{name} 没有后端：selector（{selector}）没有匹配到任何 Pod"),
-            format!("{name} has no backend: its selector ({selector}) matches no Pod"),
-        );
-        let finding = Finding::new("service_without_endpoints", Depth::Mechanism, name, name, headline);
-        return Some(
-            finding
-                .confidence(Confidence::Medium)
-                .cite([scene.quote_any(&service.reference, &[&first_pair(wanted)])])
-                .steps([look(
-                    scene.text("查看 Pod 标签", "Read the Pods' labels"),
-                    kubectl(&name.namespace, "get pods --show-labels"),
-                )]),
-        );
-    };
-    let workload = scene.workload(&pod.object);
-    let (keys, have): (Vec<String>, Vec<String>) = differing
-        .iter()
-        .map(|(key, value)| {
-            let actual = pod.object.metadata.labels.as_ref().and_then(|labels| labels.get(*key));
-            (format!("{key}={value}"), actual.map_or_else(|| format!("{key} -"), |actual| format!("{key}={actual}")))
-        })
-        .unzip();
-    let (keys, have) = (keys.join(", "), have.join(", "));
     let headline = scene.text(
-        format!("{name} 没有后端：selector 要求 {keys}，而 {workload} 的 Pod 标签是 {have}"),
-        format!("{name} has no backend: its selector asks for {keys}, but the Pods of {workload} carry {have}"),
+        format!("{name} 没有后端：selector（{selector}）没有匹配到任何 Pod"),
+        format!("{name} has no backend: its selector ({selector}) matches no Pod"),
     );
-    let ready = scene.pods_of(&workload).iter().filter(|pod| pods::is_ready(&pod.object)).count();
-    let summary = scene.text(
-        format!("{name} 的 selector（{selector}）没有匹配到 Pod，endpoints 为空；{workload} 有 {ready} 个 Ready 的 Pod，只是标签 {have} 与 {keys} 不一致。"),
-        format!("The selector of {name} ({selector}) matches no Pod, so it has no endpoints; {workload} has {ready} Ready Pods whose label {have} differs from {keys}."),
-    );
-    let patch = differing.iter().map(|(key, _)| {
-        let actual =
-            pod.object.metadata.labels.as_ref().and_then(|labels| labels.get(*key)).cloned().unwrap_or_default();
-        format!("\"{key}\":\"{actual}\"")
-    });
-    let patch = patch.collect::<Vec<_>>().join(",");
-    let pair = differing.first().map(|(key, value)| format!("{key}: {value}")).unwrap_or_default();
-    let label = have.split(", ").next().unwrap_or_default().to_owned();
-    Some(
-        Finding::new("service_selector_mismatch", Depth::Root, name, name, headline)
-            .summary(summary)
-            .cite([
-                scene.quote_any(&service.reference, &[&pair]),
-                scene.quote_any(&pod.reference, &[&label.replace('=', ": "), &label]),
-                endpoints_line(scene, service),
-            ])
-            .touches([workload.clone()])
-            .related(
-                workload.clone(),
-                scene.text("本应作为后端的工作负载", "the workload that should answer"),
-                describe::state(scene, &workload).unwrap_or_else(|| have.clone()),
-            )
-            .ruled_out(
-                scene.text("后端 Pod 未就绪", "Pods that are not ready"),
+    Finding::new("service_without_endpoints", Depth::Mechanism, name, name, headline)
+        .confidence(Confidence::Medium)
+        .cite([scene.quote_any(&service.reference, &[&first_pair(wanted)])])
+        .steps([look(
+            scene.text("查看 Pod 标签", "Read the Pods' labels"),
+            kubectl(&name.namespace, "get pods --show-labels"),
+        )])
+}
+
+/// A Service and the Pods it was probably meant for, in words: what it asks and what they carry.
+struct Mislabelled<'s> {
+    name: &'s ObjectRef,
+    selector: String,
+    pod: &'s Seen<Pod>,
+    workload: ObjectRef,
+    ready: usize,
+    asked: String,
+    carried: String,
+    /// The selector's new pairs, as JSON.
+    patch: String,
+}
+
+impl<'s> Mislabelled<'s> {
+    fn new(
+        scene: &Scene<'_>,
+        name: &'s ObjectRef,
+        wanted: &LabelMap,
+        pod: &'s Seen<Pod>,
+        differing: &[(&String, &String)],
+    ) -> Self {
+        let carried = |key: &String| pod.object.metadata.labels.as_ref().and_then(|labels| labels.get(key)).cloned();
+        let join = |words: Vec<String>, by: &str| words.join(by);
+        let workload = scene.workload(&pod.object);
+        let shown = |key: &String| carried(key).map_or_else(|| format!("{key} -"), |value| format!("{key}={value}"));
+        let json = |key: &String| serde_json::json!(carried(key));
+        Self {
+            name,
+            selector: in_words(wanted),
+            pod,
+            ready: scene.pods_of(&workload).iter().filter(|pod| pods::is_ready(&pod.object)).count(),
+            workload,
+            asked: join(differing.iter().map(|(key, value)| format!("{key}={value}")).collect(), ", "),
+            carried: join(differing.iter().map(|(key, _)| shown(key)).collect(), ", "),
+            patch: join(differing.iter().map(|(key, _)| format!("\"{key}\":{}", json(key))).collect(), ","),
+        }
+    }
+
+    fn steps(&self, scene: &Scene<'_>) -> [Step; 3] {
+        let Self { name, asked, carried, patch, .. } = self;
+        [
+            look(
+                scene.text("对比 selector 与 Pod 标签", "Compare selector and labels"),
+                kubectl(&name.namespace, "get pods --show-labels"),
+            ),
+            look(
+                scene.text("确认 endpoints 为空", "See that it has no endpoints"),
+                kubectl(&name.namespace, &format!("get endpoints {}", name.name)),
+            ),
+            change(
                 scene.text(
-                    format!("{workload} 有 {ready} 个 Ready 的 Pod"),
-                    format!("{workload} has {ready} Ready Pods"),
+                    format!("把 Service 的 selector 从 {asked} 改为 {carried}"),
+                    format!("Change the selector from {asked} to {carried}"),
                 ),
-            )
-            .steps([
-                look(
-                    scene.text("对比 selector 与 Pod 标签", "Compare selector and labels"),
-                    kubectl(&name.namespace, "get pods --show-labels"),
+                scene.text(
+                    "或者修正 Pod 模板的标签；改后 endpoints 会立即出现",
+                    "Or correct the Pod template's labels; the endpoints appear at once",
                 ),
-                look(
-                    scene.text("确认 endpoints 为空", "See that it has no endpoints"),
-                    kubectl(&name.namespace, &format!("get endpoints {}", name.name)),
-                ),
-                change(
-                    scene.text(
-                        format!("把 Service 的 selector 从 {keys} 改为 {have}"),
-                        format!("Change the selector from {keys} to {have}"),
-                    ),
-                    scene.text(
-                        "或者修正 Pod 模板的标签；改后 endpoints 会立即出现",
-                        "Or correct the Pod template's labels; the endpoints appear at once",
-                    ),
-                    Some(kubectl(
-                        &name.namespace,
-                        &format!("patch service {} -p '{{\"spec\":{{\"selector\":{{{patch}}}}}}}'", name.name),
-                    )),
-                ),
-            ]),
+                Some(kubectl(
+                    &name.namespace,
+                    &format!("patch service {} -p '{{\"spec\":{{\"selector\":{{{patch}}}}}}}'", name.name),
+                )),
+            ),
+        ]
+    }
+}
+
+fn mislabelled(scene: &Scene<'_>, service: &Seen<Service>, found: &Mislabelled<'_>) -> Finding {
+    let Mislabelled { name, selector, pod, workload, ready, asked, carried, .. } = found;
+    let headline = scene.text(
+        format!("{name} 没有后端：selector 要求 {asked}，而 {workload} 的 Pod 标签是 {carried}"),
+        format!("{name} has no backend: its selector asks for {asked}, but the Pods of {workload} carry {carried}"),
+    );
+    let summary = scene.text(
+        format!("{name} 的 selector（{selector}）没有匹配到 Pod，endpoints 为空；{workload} 有 {ready} 个 Ready 的 Pod，只是标签 {carried} 与 {asked} 不一致。"),
+        format!("The selector of {name} ({selector}) matches no Pod, so it has no endpoints; {workload} has {ready} Ready Pods whose label {carried} differs from {asked}."),
+    );
+    let first = |words: &str| words.split(", ").next().unwrap_or_default().to_owned();
+    let label = first(carried);
+    let why = scene.text("本应作为后端的工作负载", "the workload that should answer");
+    let finding = Finding::new("service_selector_mismatch", Depth::Root, name, name, headline)
+        .summary(summary)
+        .cite([
+            scene.quote(&service.reference, &first(asked).replace('=', ": ")),
+            scene.quote_any(&pod.reference, &[&label.replace('=', ": "), &label]),
+            endpoints_line(scene, service),
+        ])
+        .touches([workload.clone()])
+        .related(workload.clone(), why, describe::state(scene, workload).unwrap_or_else(|| carried.clone()))
+        .steps(found.steps(scene));
+    if *ready == 0 {
+        return finding;
+    }
+    finding.ruled_out(
+        scene.text("后端 Pod 未就绪", "Pods that are not ready"),
+        scene.text(format!("{workload} 有 {ready} 个 Ready 的 Pod"), format!("{workload} has {ready} Ready Pods")),
     )
 }
 
@@ -207,69 +237,6 @@ fn none_ready(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, live
         )])
 }
 
-/// A target port that no container offers: by name, or by number where the log says what is really used.
-fn wrong_port(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, live: &[&&Seen<Pod>]) -> Option<Finding> {
-    let ports = service.object.spec.as_ref()?.ports.as_deref()?;
-    let pod = live.iter().find(|pod| pods::is_ready(&pod.object))?;
-    let views = pods::containers(&pod.object);
-    let declared: Vec<_> =
-        views.iter().filter(|view| !view.init).flat_map(|view| view.spec.ports.iter().flatten()).collect();
-    let listening: Vec<i32> = scene
-        .logs(&named(&pod.object), "")
-        .iter()
-        .filter_map(|log| log.lines.as_deref().ok())
-        .flat_map(logs::listening_ports)
-        .collect();
-    let wrong = ports.iter().find_map(|port| match &port.target_port {
-        Some(IntOrString::String(wanted)) => {
-            let known = declared.iter().any(|declared| declared.name.as_deref() == Some(wanted));
-            (!known).then(|| (wanted.clone(), Confidence::High))
-        }
-        target => {
-            let number = match target {
-                Some(IntOrString::Int(number)) => *number,
-                _ => port.port,
-            };
-            let is_declared = declared.iter().any(|declared| declared.container_port == number);
-            let contradicted = !listening.is_empty() && !listening.contains(&number);
-            let sure = if contradicted { Confidence::High } else { Confidence::Medium };
-            (!is_declared && !declared.is_empty() && (contradicted || listening.is_empty()))
-                .then(|| (number.to_string(), sure))
-        }
-    });
-    let (target, confidence) = wrong?;
-    let offered = declared.iter().map(|port| {
-        port.name
-            .as_ref()
-            .map_or_else(|| port.container_port.to_string(), |name| format!("{name}={}", port.container_port))
-    });
-    let offered = offered.collect::<Vec<_>>().join(", ");
-    let headline = scene.text(
-        format!("{name} 的 targetPort {target} 与后端容器端口（{offered}）不一致"),
-        format!("{name} sends to targetPort {target}, but its containers offer {offered}"),
-    );
-    Some(
-        Finding::new("service_port_mismatch", Depth::Root, name, name, headline)
-            .confidence(confidence)
-            .cite([scene.quote(&service.reference, &format!("targetPort: {target}"))])
-            .touches([scene.workload(&pod.object)])
-            .steps([
-                look(
-                    scene.text("查看 Service 端口", "Read the Service's ports"),
-                    kubectl(&name.namespace, &format!("get service {} -o yaml", name.name)),
-                ),
-                change(
-                    scene.text(
-                        format!("把 targetPort 改为容器实际监听的端口（{offered}）"),
-                        format!("Set targetPort to the port the container listens on ({offered})"),
-                    ),
-                    "",
-                    Some(kubectl(&name.namespace, &format!("edit service {}", name.name))),
-                ),
-            ]),
-    )
-}
-
 fn endpoints_line(scene: &Scene<'_>, service: &Seen<Service>) -> Option<crate::report::Citation> {
     let name = named(&service.object);
     let reference = scene.facts.listing("Endpoints", &name.namespace)?;
@@ -289,7 +256,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
-    use crate::playbook::world::{World, crashed, deployment, patched, pod, service};
+    use crate::playbook::world::{World, crashed, deployment, pod, service};
 
     #[test]
     fn a_selector_that_misses_its_pods_names_both_values() {
@@ -314,14 +281,6 @@ mod tests {
     }
 
     #[test]
-    fn a_target_port_nobody_offers_is_the_services_fault() {
-        let named =
-            patched(service(json!({"app": "web"})), json!({"spec": {"ports": [{"port": 80, "targetPort": "grpc"}]}}));
-        let world = World::asking("Service", "web").with(named).with(pod(json!({})));
-        assert_eq!(world.cause(), "service_port_mismatch Service/web");
-    }
-
-    #[test]
     fn a_workload_at_zero_explains_its_service_only_when_that_is_asked_about() {
         let asked =
             World::asking("Service", "web").with(service(json!({"app": "web"}))).with(deployment(0, 0)).listed("Pod");
@@ -336,5 +295,11 @@ mod tests {
     #[test]
     fn a_service_with_a_ready_pod_stays_quiet() {
         World::asking("Service", "web").with(service(json!({"app": "web"}))).with(pod(json!({}))).is_calm();
+    }
+
+    #[test]
+    fn pods_known_only_by_a_table_row_are_not_called_unready() {
+        let row = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-1-a", "namespace": "shop", "labels": {"app": "web"}}});
+        World::asking("Service", "web").with(service(json!({"app": "web"}))).with(row).is_calm();
     }
 }

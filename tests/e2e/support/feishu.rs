@@ -12,6 +12,7 @@ use axum::routing::post;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -40,7 +41,7 @@ struct Bot {
 
 #[derive(Default)]
 struct Inner {
-    accepted: Vec<Value>,
+    accepted: Vec<(Timestamp, Value)>,
     refused: Vec<(i64, String)>,
     faults: Vec<Fault>,
     rate: Option<Rate>,
@@ -79,6 +80,11 @@ impl Feishu {
 
     /// What the group got to see, in order: whole request bodies.
     pub fn accepted(&self) -> Vec<Value> {
+        self.arrivals().into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// The same, each with the time it came in.
+    pub fn arrivals(&self) -> Vec<(Timestamp, Value)> {
         self.bot.inner.lock().unwrap().accepted.clone()
     }
 
@@ -96,7 +102,7 @@ async fn hook(State(bot): State<Arc<Bot>>, Path(token): Path<String>, uri: Uri, 
     }
     match judge(&bot, &mut inner, &token, &body) {
         Ok(message) => {
-            inner.accepted.push(message);
+            inner.accepted.push((Timestamp::now(), message));
             axum::Json(json!({"code": 0, "msg": "success", "data": {}, "StatusCode": 0, "StatusMessage": "success"}))
                 .into_response()
         }

@@ -1,12 +1,17 @@
 //! Stand-ins and foreign servers. A stand-in refuses what the real one refuses.
 //! Stand-ins and servers the tests talk to. They refuse what the real ones refuse.
 
+pub mod alertmanager;
+pub mod alerts;
 pub mod card;
 pub mod cluster;
 pub mod feishu;
 pub mod model;
 pub mod original;
+pub mod pending;
+pub mod service;
 pub mod smtp;
+pub mod team;
 pub mod tools;
 pub mod wecom;
 
@@ -74,5 +79,26 @@ impl Rate {
             self.sent.push_back(now);
         }
         allowed
+    }
+}
+
+/// Asks again until there is an answer; fails after so many seconds.
+pub async fn eventually<T>(what: &str, seconds: u64, mut ask: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(seconds), "not within {seconds} s: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The same for questions that take a while.
+pub async fn eventually_async<F: Future<Output = bool>>(what: &str, seconds: u64, mut ask: impl FnMut() -> F) {
+    let begun = Instant::now();
+    while !ask().await {
+        assert!(begun.elapsed() < Duration::from_secs(seconds), "not within {seconds} s: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::tools;
@@ -23,8 +24,13 @@ pub struct Received {
     pub text: Option<String>,
     /// The HTML part.
     pub html: Option<String>,
+    /// Attached files: name and content.
+    pub files: Vec<(String, String)>,
     /// Whether it came over TLS.
     pub secure: bool,
+    /// When it came in.
+    #[serde(skip, default = "Timestamp::now")]
+    pub at: Timestamp,
 }
 
 impl Received {

@@ -25,7 +25,8 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn explain(scene: &Scene<'_>, refusal: &Refusal) -> Finding {
-    let kinds: [fn(&Scene<'_>, &Refusal) -> Option<Finding>; 8] = [
+    let kinds: [fn(&Scene<'_>, &Refusal) -> Option<Finding>; 9] = [
+        rules::namespace_leaving,
         rules::quota,
         rules::quota_demands,
         webhook::down,

@@ -1,10 +1,11 @@
 //! Pods the cluster's own rules keep out: quota, limits, Pod Security, accounts and priorities that do not exist.
 
-use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota};
+use k8s_openapi::api::core::v1::{LimitRange, Namespace, ResourceQuota};
 
 use super::{Refusal, spec_fault};
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::claim::near_hint;
+use crate::playbook::analyzer::leaving;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
@@ -35,12 +36,12 @@ pub(super) fn quota(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
     );
     let summary = scene.text(
         format!(
-            "{quota} 限制 {limited}，已用 {used}，再申请 {requested} 被拒绝（exceeded quota），已被拒 {} 次。",
-            refusal.count.max(1)
+            "{quota} 限制 {limited}，已用 {used}，再申请 {requested} 被拒绝（exceeded quota）{}。",
+            scene.times(refusal.count)
         ),
         format!(
-            "{quota} allows {limited}, {used} is used, and {requested} more was refused (exceeded quota) {} times.",
-            refusal.count.max(1)
+            "{quota} allows {limited}, {used} is used, and {requested} more was refused (exceeded quota){}.",
+            scene.times(refusal.count)
         ),
     );
     let seen = scene.facts.get::<ResourceQuota>(&quota.namespace, &quota.name);
@@ -111,6 +112,49 @@ pub(super) fn pod_security(scene: &Scene<'_>, refusal: &Refusal) -> Option<Findi
         scene.text("PodSecurity 由该 Namespace 的标签决定", "its labels set PodSecurity"),
         format!("enforce {level}"),
     ))
+}
+
+/// Nothing can be created in a Namespace that is on its way out; whether it should go is for people to say.
+pub(super) fn namespace_leaving(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
+    refusal.message.contains("is being terminated").then_some(())?;
+    let workload = &refusal.workload;
+    let namespace = ObjectRef::new("Namespace", "", &workload.namespace);
+    let headline = scene.text(
+        format!("{workload} 无法创建 Pod：Namespace {} 正在删除（Terminating）", namespace.name),
+        format!("{workload} cannot create Pods: Namespace {} is being deleted (Terminating)", namespace.name),
+    );
+    let finding = Finding::new("namespace_terminating", Depth::Root, &refusal.about, &namespace, headline);
+    let read = scene.facts.get::<Namespace>("", &namespace.name);
+    let held = read.as_ref().and_then(|read| leaving::held_by(&read.object)?.message.clone());
+    let finding = match held {
+        Some(said) => finding.related(
+            namespace.clone(),
+            scene.text("阻止删除完成的内容", "what keeps it from going"),
+            logs::shorten(&said, 160),
+        ),
+        None => finding,
+    };
+    Some(
+        finding
+            .unresolved(scene.text(
+                format!("Namespace {} 是有意删除的吗？{workload} 是否应当随之停用？", namespace.name),
+                format!("Is Namespace {} deleted on purpose, and {workload} to go with it?", namespace.name),
+            ))
+            .steps([
+                look(
+                    scene.text("查看 Namespace 的删除状态", "Read how far the deletion is"),
+                    format!("kubectl get namespace {} -o yaml", namespace.name),
+                ),
+                change(
+                    scene.text(
+                        "若是有意删除，停用该工作负载并静默告警；若是误删，删除完成后重建",
+                        "If on purpose, retire the workload and silence the alert; if not, create both again once it is gone",
+                    ),
+                    scene.text("删除一旦开始便无法撤销", "A deletion that has begun cannot be undone"),
+                    None,
+                ),
+            ]),
+    )
 }
 
 pub(super) fn service_account(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {

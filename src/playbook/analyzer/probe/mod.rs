@@ -64,11 +64,11 @@ struct Failing<'s> {
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let unwell = |pod: &&Seen<Pod>| {
-        !pods::is_ready(&pod.object) && !pods::is_leaving(&pod.object) && !pods::is_finished(&pod.object)
-    };
-    for pod in scene.pods.iter().filter(unwell) {
-        for view in pods::containers(&pod.object).into_iter().filter(|view| !view.ready()) {
+    // Without a readiness probe a container counts as ready between two kills.
+    let unwell = |view: &ContainerView<'_>| !view.ready() || view.failing(scene.facts.now);
+    let alive = |pod: &&Seen<Pod>| !pods::is_leaving(&pod.object) && !pods::is_finished(&pod.object);
+    for pod in scene.pods.iter().filter(alive) {
+        for view in pods::containers(&pod.object).into_iter().filter(unwell) {
             findings.extend(
                 Kind::ALL.into_iter().find_map(|kind| failing(scene, pod, view, kind)).map(|it| explain(scene, &it)),
             );
@@ -89,7 +89,8 @@ fn failing<'s>(scene: &'s Scene<'_>, pod: &'s Seen<Pod>, view: ContainerView<'s>
         .max_by_key(|event| event.last_seen)?;
     let waits_elsewhere = !matches!(view.waiting_reason(), "" | "CrashLoopBackOff");
     // A probe that ends its container shows in restarts; one that never did is not what keeps the Pod down.
-    let harmless = kind.kills() && view.restarts() == 0 && view.waiting_reason().is_empty();
+    let recovered = !kind.kills() && view.ready();
+    let harmless = recovered || (kind.kills() && view.restarts() == 0 && view.waiting_reason().is_empty());
     if waits_elsewhere || harmless || (kind.kills() && !killed(scene, &name, &view)) {
         return None;
     }
@@ -273,5 +274,19 @@ mod tests {
             .with(pod(json!({"spec": {"containers": [container(probe)]}})))
             .event("Pod", "web-1-a", "Unhealthy", &REFUSED.replace("8081", "8080"));
         world.is_calm();
+    }
+
+    #[test]
+    fn between_two_kills_a_container_without_readiness_probe_counts_as_ready() {
+        let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+        let mut looping =
+            patched(probed("livenessProbe", json!({"httpGet": {"path": "/healthz", "port": 8081}}), 9), ready);
+        looping["status"]["containerStatuses"][0]["ready"] = json!(true);
+        let world = World::asking("Pod", "web-1-a")
+            .with(looping)
+            .event("Pod", "web-1-a", "Unhealthy", REFUSED)
+            .event("Pod", "web-1-a", "Killing", "Container web failed liveness probe, will be restarted")
+            .log("web-1-a", "INFO http server listening on 0.0.0.0:8080");
+        assert_eq!(world.cause(), "liveness_probe_misconfigured Deployment/web");
     }
 }

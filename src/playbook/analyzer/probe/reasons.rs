@@ -137,10 +137,10 @@ pub(super) fn unhealthy(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
         format!("{workload} 的 {word} 探针失败（{answer}）{why_zh}"),
         format!("{workload} fails its {word} probe ({answer}){why_en}"),
     );
-    let (count, effect) = (failing.event.count, failing.consequence(scene));
+    let (times, effect) = (scene.times(failing.event.count), failing.consequence(scene));
     let summary = scene.text(
-        format!("{} 的 {word} 探针已失败 {count} 次（{answer}），{effect}{why_zh}。", failing.name),
-        format!("{} failed its {word} probe {count} times ({answer}), {effect}{why_en}.", failing.name),
+        format!("{} 的 {word} 探针失败（{answer}）{times}，{effect}{why_zh}。", failing.name),
+        format!("{} fails its {word} probe ({answer}){times}, {effect}{why_en}.", failing.name),
     );
     let code = if failing.kind.kills() { "liveness_probe_failing" } else { "readiness_probe_failing" };
     let depth = if failing.kind.kills() { Depth::Mechanism } else { Depth::Effect };

@@ -2,7 +2,7 @@
 
 mod nodes;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
@@ -35,12 +35,10 @@ fn unschedulable(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let message = condition
         .and_then(|condition| condition.message.clone())
         .or_else(|| event.map(|event| event.message.clone()))?;
-    let essence = message.split(" preemption:").next().unwrap_or(&message).to_owned();
+    let decisive = essence(&message).to_owned();
     let proof = vec![
-        scene.quote(&pod.reference, &essence),
-        event.and_then(|event| {
-            scene.quote(&event.reference, event.message.split(" preemption:").next().unwrap_or_default())
-        }),
+        scene.quote(&pod.reference, &decisive),
+        event.and_then(|event| scene.quote(&event.reference, essence(&event.message))),
     ];
     let workload = scene.workload(&pod.object);
     let waiting = Waiting { pod: &pod.object, name, workload, message, proof };
@@ -48,6 +46,11 @@ fn unschedulable(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         return Some(gated(scene, &waiting));
     }
     Some(explain(scene, &waiting))
+}
+
+/// The scheduler's verdict without what it says about preemption.
+fn essence(message: &str) -> &str {
+    message.split(". no new claims").next().and_then(|head| head.split(" preemption:").next()).unwrap_or(message)
 }
 
 fn explain(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
@@ -84,18 +87,49 @@ fn finding(code: &'static str, depth: Depth, waiting: &Waiting<'_>, blame: &Obje
 
 fn volume_elsewhere(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let claims = pods::claims(waiting.pod);
-    let claim = claims.first().cloned().unwrap_or_default();
+    let tied = claims.iter().find_map(|claim| tied_volume(scene, &waiting.name.namespace, claim));
+    let claim = tied.as_ref().map(|tied| tied.claim.clone()).or_else(|| claims.first().cloned()).unwrap_or_default();
     let blame = ObjectRef::new("PersistentVolumeClaim", &waiting.name.namespace, &claim);
+    let place = tied.as_ref().map(|tied| format!(" ({}: {})", tied.volume, tied.place)).unwrap_or_default();
     let headline = scene.text(
-        format!("{} 无法调度：PVC {claim} 的卷只能在特定节点或可用区使用，而那里没有可用节点（volume node affinity conflict）", waiting.name),
-        format!("{} cannot be scheduled: the volume of claim {claim} is tied to Nodes or a zone where none is usable (volume node affinity conflict)", waiting.name),
+        format!("{} 无法调度：PVC {claim} 的卷{place}只能在特定节点或可用区使用，而那里没有可用节点（volume node affinity conflict）", waiting.name),
+        format!("{} cannot be scheduled: the volume of claim {claim}{place} is tied to Nodes or a zone where none is usable (volume node affinity conflict)", waiting.name),
     );
-    finding("volume_node_affinity_conflict", Depth::Root, waiting, &blame, headline)
-        .touches([waiting.workload.clone()])
-        .steps([
-            look(scene.text("查看卷的节点亲和性", "Read the volume's node affinity"), "kubectl get pv -o custom-columns=NAME:.metadata.name,CLAIM:.spec.claimRef.name,AFFINITY:.spec.nodeAffinity"),
-            change(scene.text("在卷所在的可用区恢复或增加节点", "Bring back or add a Node in the volume's zone"), "", None),
-        ])
+    let mut found = finding("volume_node_affinity_conflict", Depth::Root, waiting, &blame, headline);
+    if let Some(tied) = tied {
+        let volume = ObjectRef::new("PersistentVolume", "", &tied.volume);
+        found = found.cite([scene.quote(&tied.reference, "nodeAffinity:")]).touches([volume.clone()]).related(
+            volume,
+            scene.text("PVC 绑定的卷", "the volume the claim is bound to"),
+            scene.text(
+                format!("只能用于满足 {} 的节点", tied.place),
+                format!("usable only on Nodes with {}", tied.place),
+            ),
+        );
+    }
+    found.touches([waiting.workload.clone()]).steps([
+        look(
+            scene.text("查看卷的节点亲和性", "Read the volume's node affinity"),
+            "kubectl get pv -o custom-columns=NAME:.metadata.name,CLAIM:.spec.claimRef.name,AFFINITY:.spec.nodeAffinity",
+        ),
+        change(scene.text("在卷所在的可用区恢复或增加节点", "Bring back or add a Node in the volume's zone"), "", None),
+    ])
+}
+
+/// A claim's volume that only some Nodes can reach.
+struct Tied {
+    claim: String,
+    volume: String,
+    place: String,
+    reference: String,
+}
+
+fn tied_volume(scene: &Scene<'_>, namespace: &str, claim: &str) -> Option<Tied> {
+    let bound = scene.facts.get::<PersistentVolumeClaim>(namespace, claim)?.object.spec?.volume_name?;
+    let volume = scene.facts.get::<PersistentVolume>("", &bound)?;
+    let required = volume.object.spec?.node_affinity?.required?;
+    let place = selector::terms_in_words(&required.node_selector_terms).join(", ");
+    Some(Tied { claim: claim.to_owned(), volume: bound, place, reference: volume.reference })
 }
 
 /// The claim's own analyzer says why it is unbound; here only that the Pod waits, and what would fail next.
@@ -163,7 +197,7 @@ fn other_rule(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
         ),
     ];
     let rule = RULES.iter().find(|(words, ..)| waiting.message.contains(words));
-    let said = crate::playbook::logs::shorten(waiting.message.split(" preemption:").next().unwrap_or_default(), 160);
+    let said = crate::playbook::logs::shorten(essence(&waiting.message), 160);
     let workload = &waiting.workload;
     let (code, why) =
         rule.map_or_else(|| ("pod_unschedulable", said.clone()), |(_, code, zh, en)| (*code, scene.text(*zh, *en)));
@@ -278,5 +312,21 @@ mod tests {
             "0/1 nodes are available: 1 Insufficient cpu.",
         );
         world.is_calm();
+    }
+
+    #[test]
+    fn the_volume_and_its_zone_are_named() {
+        let volumes = json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]});
+        let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "shop"},
+            "spec": {"volumeName": "pv-7"}, "status": {"phase": "Bound"}});
+        let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "pv-7"},
+            "spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+                {"key": "zone", "operator": "In", "values": ["c"]}]}]}}}});
+        let world = wants(volumes, "0/1 nodes are available: 1 node(s) had volume node affinity conflict.")
+            .with(node(json!({})))
+            .with(claim)
+            .with(volume);
+        let headline = world.diagnosis().headline;
+        assert!(headline.contains("pv-7") && headline.contains("zone=c"), "{headline}");
     }
 }

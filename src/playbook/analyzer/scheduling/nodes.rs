@@ -152,10 +152,16 @@ pub(super) fn keeps_off(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&N
         let taints = taints.filter(|taint| !selector::is_condition_taint(taint));
         taints.map(|taint| format!("{}={}:{}", taint.key, taint.value.as_deref().unwrap_or(""), taint.effect)).collect()
     };
-    if matching.is_empty() || matching.iter().any(|node| own(node).is_empty()) {
+    // Nodes in service decide, not those that would be kept for others anyway; a control plane's taint is no one's mistake.
+    let reserved = |node: &&Node| own(node).iter().any(|taint| taint.starts_with("node-role.kubernetes.io/"));
+    let in_service = |node: &&Node| !out_of_service(waiting.pod, node);
+    let serving: Vec<&Node> = matching.iter().copied().filter(|node| in_service(node) && !reserved(node)).collect();
+    let decisive = if serving.is_empty() { matching } else { &serving };
+    if decisive.is_empty() || decisive.iter().any(|node| own(node).is_empty()) {
         return None;
     }
-    let mut taints: Vec<String> = matching.iter().flat_map(own).collect();
+    let sure = if decisive.len() == matching.len() { Confidence::High } else { Confidence::Medium };
+    let mut taints: Vec<String> = decisive.iter().flat_map(own).collect();
     taints.sort();
     taints.dedup();
     let taints = taints.join(", ");
@@ -168,6 +174,7 @@ pub(super) fn keeps_off(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&N
     let key = taints.split('=').next().unwrap_or_default().to_owned();
     Some(
         finding("taint_not_tolerated", Depth::Root, waiting, workload, headline)
+            .confidence(sure)
             .cite([cited.and_then(|node| scene.quote(&node.reference, &format!("key: {key}")))])
             .steps([
                 look(
@@ -187,12 +194,15 @@ pub(super) fn keeps_off(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&N
 }
 
 /// Every Node the Pod could run on is out of service: not ready, under pressure or cordoned.
+/// Whether a Node takes no Pods for now: unwell, cordoned, or tainted for a condition the Pod does not bear.
+fn out_of_service(pod: &Pod, node: &Node) -> bool {
+    !node::troubles(node).is_empty()
+        || node::is_cordoned(node)
+        || selector::untolerated(pod, node).iter().any(|taint| selector::is_condition_taint(taint))
+}
+
 pub(super) fn unusable_nodes(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) -> Option<Finding> {
-    let unusable = |node: &&&Node| {
-        !node::troubles(node).is_empty()
-            || node::is_cordoned(node)
-            || selector::untolerated(waiting.pod, node).iter().any(|taint| selector::is_condition_taint(taint))
-    };
+    let unusable = |node: &&&Node| out_of_service(waiting.pod, node);
     let out: Vec<&&Node> = matching.iter().filter(unusable).collect();
     let free_of_own_taints = |node: &&&Node| {
         selector::untolerated(waiting.pod, node).iter().all(|taint| selector::is_condition_taint(taint))
@@ -212,12 +222,18 @@ pub(super) fn unusable_nodes(scene: &Scene<'_>, waiting: &Waiting<'_>, matching:
         || scene.text("已被 cordon", "cordoned"),
         |condition| crate::playbook::logs::shorten(condition.message.as_deref().unwrap_or(&condition.type_), 120),
     );
+    let (which_zh, which_en) = if out.len() == 1 {
+        (format!("唯一能使用的 Node {names} 不可用"), format!("the only Node it may use, {names}, is out of service"))
+    } else {
+        let blamed = &blame.name;
+        (
+            format!("能使用的 Node {names} 都不可用，其中 {blamed}"),
+            format!("every Node it may use is out of service ({names}); {blamed}"),
+        )
+    };
     let headline = scene.text(
-        format!("{} 无法调度：它能使用的节点 {names} 都不可用，其中 {}：{why}", waiting.name, blame.name),
-        format!(
-            "{} cannot be scheduled: every Node it may use is out of service ({names}); {}: {why}",
-            waiting.name, blame.name
-        ),
+        format!("{} 无法调度：{which_zh}：{why}", waiting.name),
+        format!("{} cannot be scheduled: {which_en}: {why}", waiting.name),
     );
     let reference = scene.node(&blame.name).map(|node| node.reference.clone()).unwrap_or_default();
     Some(

@@ -1,0 +1,219 @@
+//! `firstlook check`: every model, MCP server, channel and the store tried once, one line each with what to do.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use futures::StreamExt;
+use futures::future::{BoxFuture, FutureExt};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{CliError, service};
+use crate::alert::Lang;
+use crate::config::{self, Config};
+use crate::model::{self, Client, ModelConfig};
+use crate::notify::channel::Channel;
+use crate::notify::rehearsal;
+use crate::redact::redact;
+use crate::store::{Found, Store};
+use crate::telemetry::Metrics;
+use crate::toolbox::config::McpSettings;
+use crate::toolbox::probe::{self, Probed};
+
+/// Longest wait for one answer: as long as a tool call may take. A model that needs longer is too slow for alerts.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The configuration file.
+    #[arg(long)]
+    config: PathBuf,
+    /// Also send a test message to every channel.
+    #[arg(long)]
+    send: bool,
+    /// Language of facts and remedies; the configuration's when left out.
+    #[arg(long)]
+    lang: Option<Lang>,
+    /// How to print them.
+    #[arg(long, value_enum, default_value = "text")]
+    output: Format,
+}
+
+/// How findings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What trying one thing showed.
+#[derive(Debug, Serialize)]
+struct Line {
+    ok: bool,
+    kind: &'static str,
+    name: String,
+    latency_ms: u64,
+    /// A fact when it works, what happened and what to do when it does not.
+    detail: String,
+}
+
+/// A fact, or what is wrong.
+type Tried = Result<String, String>;
+
+/// Tries everything at once. Exit code 0 when all of it works, 1 when something does not.
+pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
+    let config = config::load(&arguments.config).map_err(CliError::usage)?;
+    let lang = arguments.lang.unwrap_or(config.language);
+    let mut pending = futures::stream::iter(attempts(&config, lang, arguments.send)?).buffered(usize::MAX);
+    let mut lines = Vec::new();
+    while let Some(line) = pending.next().await {
+        if arguments.output == Format::Text {
+            println!("{}", text(&line));
+        }
+        lines.push(line);
+    }
+    let ok = lines.iter().all(|line| line.ok);
+    match arguments.output {
+        Format::Text => config.warnings.iter().for_each(|warning| eprintln!("warning: {warning}")),
+        Format::Json => {
+            let json = serde_json::json!({"ok": ok, "checks": lines, "warnings": config.warnings});
+            println!("{}", serde_json::to_string_pretty(&json).map_err(CliError::failed)?);
+        }
+    }
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn text(line: &Line) -> String {
+    let verdict = if line.ok { "ok" } else { "fail" };
+    let latency = format!("{} ms", line.latency_ms);
+    format!("{verdict:<4}  {:<10}  {:<14}  {latency:>8}  {}", line.kind, line.name, line.detail)
+}
+
+/// One attempt for each thing the configuration names. Settings that `serve` would refuse are refused here too.
+fn attempts(config: &Config, lang: Lang, send: bool) -> Result<Vec<BoxFuture<'static, Line>>, CliError> {
+    service::triage(config, Arc::new(Metrics::new()))?;
+    let url = config.store.clone();
+    let kind = url.expose_secret().split(':').next().unwrap_or_default().to_owned();
+    let mut attempts = vec![timed("store", kind, lang, async move { store(url.expose_secret(), lang).await })];
+    for model in config.models.iter().cloned() {
+        attempts.push(timed("model", model.name.clone(), lang, try_model(model, lang)));
+    }
+    for server in config.mcp.iter().cloned() {
+        attempts.push(timed("mcp", server.name.clone(), lang, try_server(server, lang)));
+    }
+    for channel in service::channels(config)? {
+        let notice = send.then(|| rehearsal::notice(config.language, &config.timezone));
+        attempts.push(timed(channel.kind(), channel.name().to_owned(), lang, async move {
+            match notice {
+                Some(notice) => channel.send(&notice).await.map(|form| sent(form.label(), lang)),
+                None => channel.reach().await.map(|()| reached(&channel, lang)),
+            }
+            .map_err(|error| error.to_string())
+        }));
+    }
+    Ok(attempts)
+}
+
+/// Runs one attempt against the clock. What it says is redacted: foreign errors like to repeat what they were given.
+fn timed(
+    kind: &'static str,
+    name: String,
+    lang: Lang,
+    attempt: impl Future<Output = Tried> + Send + 'static,
+) -> BoxFuture<'static, Line> {
+    async move {
+        let started = Instant::now();
+        let tried = tokio::time::timeout(LIMIT, attempt).await.unwrap_or_else(|_| Err(too_slow(lang)));
+        let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (ok, detail) = tried.map_or_else(|wrong| (false, wrong), |fact| (true, fact));
+        let detail = redact(&detail).split_whitespace().collect::<Vec<_>>().join(" ");
+        Line { ok, kind, name, latency_ms, detail }
+    }
+    .boxed()
+}
+
+fn too_slow(lang: Lang) -> String {
+    let seconds = LIMIT.as_secs();
+    lang.pick(
+        format!("{seconds} 秒内没有应答；检查网络与代理"),
+        format!("no answer within {seconds} s; check network and proxy"),
+    )
+}
+
+/// What happened, and what to do.
+fn with_advice(what: impl Display, advice: &str, lang: Lang) -> String {
+    lang.pick(format!("{what}；{advice}"), format!("{what}; {advice}"))
+}
+
+async fn store(url: &str, lang: Lang) -> Tried {
+    let found = Store::probe(url).await.map_err(|error| error.to_string())?;
+    let (zh, en) = match found {
+        Found::Ready => ("可读写", "takes transactions"),
+        Found::InUse => ("正由运行中的 firstlook 使用", "in use by a running firstlook"),
+        Found::Creatable => ("尚不存在，首次启动时创建", "not there yet; the first start creates it"),
+    };
+    Ok(lang.pick(zh, en).to_owned())
+}
+
+async fn try_model(config: ModelConfig, lang: Lang) -> Tried {
+    let about = config.model.clone();
+    // Ends before the clock around it does, so that the reason is told instead of the time.
+    let deadline = Instant::now() + LIMIT - Duration::from_millis(500);
+    let asked = async { model::probe::probe(&Client::new(config)?, deadline).await };
+    let probed = asked.await.map_err(|error| {
+        let status = error.status.map(|code| format!(", HTTP {code}")).unwrap_or_default();
+        with_advice(format!("{} ({}{status})", error.detail, error.class.label()), error.class.advice(lang), lang)
+    })?;
+    Ok(match probed {
+        model::probe::Probed::CallsTools => format!("{about}, tools: native"),
+        model::probe::Probed::OnlyTalks => with_advice(
+            format!("{about}, tools: none"),
+            lang.pick(
+                "它只用文字作答，没有调用函数；研判中若一直如此，将以规则库的结论为准",
+                "it answered in words instead of calling; when it does so in an investigation, the playbook's answer stands",
+            ),
+            lang,
+        ),
+    })
+}
+
+async fn try_server(settings: McpSettings, lang: Lang) -> Tried {
+    let probed = probe::probe(&settings, LIMIT)
+        .await
+        .map_err(|error| with_advice(&error, error.advice(settings.transport, lang), lang))?;
+    let Probed { offered, missing, read } = probed;
+    let mut said = lang.pick(format!("{offered} 个可用工具"), format!("{offered} usable tools"));
+    if !missing.is_empty() {
+        said += &lang.pick(format!("，缺少 {}", missing.join("、")), format!(", without {}", missing.join(", ")));
+    }
+    said += match read {
+        Some(_) => lang.pick("，可读取集群", ", the cluster can be read"),
+        None => lang.pick("，没有可供试读的工具", ", and none to try a read with"),
+    };
+    Ok(said)
+}
+
+fn sent(form: &str, lang: Lang) -> String {
+    lang.pick(format!("测试消息已送达（{form}）"), format!("the test message was accepted ({form})"))
+}
+
+fn reached(channel: &Channel, lang: Lang) -> String {
+    let (zh, en) = match channel {
+        Channel::Email(_) => {
+            ("服务器可达，登录成功；--send 发送测试邮件", "reachable, login accepted; --send sends a test mail")
+        }
+        _ => (
+            "主机可达；地址与签名要用 --send 验证",
+            "the host is reachable; only --send shows whether address and signature are right",
+        ),
+    };
+    lang.pick(zh, en).to_owned()
+}

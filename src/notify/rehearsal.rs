@@ -1,0 +1,52 @@
+//! The test message an operator asks for: a notice that says of itself that it is none.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::notice::{Notice, NoticeBody};
+use crate::alert::{Alert, AlertGroup, AlertStatus, Labels, Lang, Source};
+
+/// A test message in the language and zone of the configuration.
+#[must_use]
+pub fn notice(lang: Lang, timezone: &str) -> Notice {
+    let now = Timestamp::now();
+    let title = lang.pick("Firstlook 测试消息", "Firstlook test message");
+    let summary = lang.pick(
+        "这是 firstlook check --send 发出的测试消息，不是告警，无需处理。能看到它，说明这个渠道配置正确。",
+        "This test message was sent by firstlook check --send. It is not an alert; nobody needs to act. \
+         Whoever reads it knows that this channel works.",
+    );
+    let labels = Labels::from([("alertname".to_owned(), title.to_owned()), ("severity".to_owned(), "none".to_owned())]);
+    let alert = Alert {
+        status: AlertStatus::Firing,
+        labels: labels.clone(),
+        annotations: Labels::from([("summary".to_owned(), summary.to_owned())]),
+        starts_at: now,
+        ends_at: None,
+        generator_url: None,
+        fingerprint: String::new(),
+    };
+    let group = AlertGroup {
+        source: Source::Alertmanager,
+        receiver: "firstlook".to_owned(),
+        group_key: String::new(),
+        status: AlertStatus::Firing,
+        group_labels: Labels::from([("alertname".to_owned(), title.to_owned())]),
+        common_labels: labels,
+        common_annotations: Labels::new(),
+        external_url: None,
+        truncated_alerts: 0,
+        notification_reason: None,
+        alerts: vec![alert],
+    };
+    Notice {
+        incident: Uuid::now_v7(),
+        opened_at: now,
+        group,
+        body: NoticeBody::Test,
+        lang,
+        timezone: timezone.to_owned(),
+        alertmanager_url: None,
+        page_url: None,
+    }
+}

@@ -1,0 +1,105 @@
+//! PodDisruptionBudgets that allow no eviction at all, so that a drain never ends.
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+
+use crate::alert::ObjectRef;
+use crate::playbook::analyzer::node;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::pods;
+use crate::playbook::scene::{Scene, named};
+use crate::playbook::selector;
+use crate::report::Confidence;
+
+/// Findings about budgets that block evictions of healthy Pods.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    scene.facts.all::<PodDisruptionBudget>().iter().filter_map(|budget| blocks(scene, budget)).collect()
+}
+
+fn blocks(scene: &Scene<'_>, budget: &Seen<PodDisruptionBudget>) -> Option<Finding> {
+    let status = budget.object.status.as_ref()?;
+    let (current, desired) = (status.current_healthy?, status.desired_healthy?);
+    // With unhealthy Pods the budget does its work; the Pods are the story then.
+    if status.disruptions_allowed? > 0 || status.expected_pods == Some(0) || current < desired {
+        return None;
+    }
+    let name = named(&budget.object);
+    let nodes = waiting_nodes(scene, budget, &name);
+    if nodes.is_empty() && !scene.question.targets.contains(&name) {
+        return None;
+    }
+    let headline = scene.text(
+        format!("{name} 不允许驱逐任何 Pod（disruptionsAllowed 0，健康 {current}，要求 {desired}），节点 drain 会一直被阻塞"),
+        format!("{name} allows no eviction (disruptionsAllowed 0, {current} healthy, {desired} required), so a drain never ends"),
+    );
+    Some(
+        Finding::new("pdb_blocks_eviction", Depth::Mechanism, &name, &name, headline)
+            .confidence(Confidence::High)
+            .cite([
+                scene.quote(&budget.reference, "disruptionsAllowed: 0"),
+                scene.quote(&budget.reference, &format!("desiredHealthy: {desired}")),
+            ])
+            .touches(nodes)
+            .steps([
+                look(
+                    scene.text("查看 PDB", "Look at the budget"),
+                    kubectl(&name.namespace, &format!("describe pdb {}", name.name)),
+                ),
+                change(
+                    scene.text(
+                        "增加副本数，或放宽 minAvailable/maxUnavailable",
+                        "Run more replicas, or relax minAvailable or maxUnavailable",
+                    ),
+                    scene.text("至少要允许 1 个 Pod 被驱逐", "At least one Pod must be allowed to go"),
+                    Some(kubectl(&name.namespace, &format!("edit pdb {}", name.name))),
+                ),
+            ]),
+    )
+}
+
+/// The cordoned Nodes on which Pods of the budget still run.
+fn waiting_nodes(scene: &Scene<'_>, budget: &Seen<PodDisruptionBudget>, name: &ObjectRef) -> Vec<ObjectRef> {
+    let wanted = budget.object.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
+    let covered = |pod: &&Seen<Pod>| {
+        named(&pod.object).namespace == name.namespace
+            && selector::selects(&wanted, pod.object.metadata.labels.as_ref())
+    };
+    let places = scene.pods.iter().filter(covered).filter_map(|pod| scene.node(pods::node_name(&pod.object)?));
+    places.filter(|node| node::is_cordoned(&node.object)).map(|node| named(&node.object)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use serde_json::json;
+
+    use crate::playbook::world::{World, node, pod};
+
+    fn budget(allowed: i32, current: i32) -> serde_json::Value {
+        json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}},
+            "status": {"disruptionsAllowed": allowed, "currentHealthy": current, "desiredHealthy": 1, "expectedPods": 1}})
+    }
+
+    fn draining() -> World {
+        World::asking("Node", "n1").with(node(json!({"spec": {"unschedulable": true}}))).with(pod(json!({})))
+    }
+
+    #[test]
+    fn a_budget_without_room_blocks_the_drain_of_its_node() {
+        assert_eq!(draining().with(budget(0, 1)).cause(), "pdb_blocks_eviction PodDisruptionBudget/web");
+    }
+
+    #[test]
+    fn a_budget_with_room_or_with_unhealthy_pods_does_not() {
+        assert_eq!(draining().with(budget(1, 2)).cause(), "node_cordoned Node/n1");
+        assert_eq!(draining().with(budget(0, 0)).cause(), "node_cordoned Node/n1");
+    }
+
+    #[test]
+    fn without_a_drain_nobody_is_blocked() {
+        World::asking("Pod", "web-1-a").with(node(json!({}))).with(pod(json!({}))).with(budget(0, 1)).is_calm();
+    }
+}

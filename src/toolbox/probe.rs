@@ -1,0 +1,140 @@
+//! One look at an MCP server, for people who set it up: what it offers, and whether it may read.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use thiserror::Error;
+
+use super::config::{McpSettings, Transport};
+use super::server::ServerError;
+use super::{Limits, Toolbox, policy};
+use crate::alert::Lang;
+use crate::telemetry::{Health, Metrics};
+
+/// Enough for a list of namespaces; nobody reads it.
+const SHOWN: usize = 4 << 10;
+/// The harmless read: small in every cluster, and refused to an account that may read nothing.
+const READ: &str = "namespaces_list";
+
+/// A server that works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probed {
+    /// How many of the tools that a diagnosis uses it offers.
+    pub offered: usize,
+    /// Those it lacks.
+    pub missing: Vec<&'static str>,
+    /// How long the harmless read took; none when the server does not offer it.
+    pub read: Option<Duration>,
+}
+
+/// Why a server is of no use as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ProbeError {
+    /// Not reached. Holds what happened.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It refuses whoever asks. Holds what it said.
+    #[error("{0}")]
+    Refused(String),
+    /// It answers, and offers nothing a diagnosis uses.
+    #[error("it offers none of the tools a diagnosis uses")]
+    NoTools,
+    /// The cluster behind it does not let it read. Holds what the cluster said.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The read failed. Holds what it said.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl ProbeError {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn advice(&self, transport: Transport, lang: Lang) -> &'static str {
+        let (zh, en) = match self {
+            Self::Unreachable(_) => return unreachable_advice(transport, lang),
+            Self::Refused(_) => ("检查 headers 里的 Authorization", "check Authorization under headers"),
+            Self::NoTools => (
+                "确认对端是 kubernetes-mcp-server，且启用了 core 工具集（--toolsets core）",
+                "make sure it is a kubernetes-mcp-server with its core toolset (--toolsets core)",
+            ),
+            Self::Forbidden(_) => (
+                "给它的账号绑定 ClusterRole view（get、list、watch，不含 Secret）",
+                "bind the ClusterRole view to its account (get, list, watch; no Secrets)",
+            ),
+            Self::Failed(_) => {
+                ("检查它背后的 Kubernetes API 与凭据", "check the Kubernetes API behind it, and its credentials")
+            }
+        };
+        lang.pick(zh, en)
+    }
+}
+
+fn unreachable_advice(transport: Transport, lang: Lang) -> &'static str {
+    let (zh, en) = match transport {
+        Transport::Builtin => (
+            "检查 kubeconfig 与 context；在集群内运行时检查 ServiceAccount",
+            "check kubeconfig and context, or the service account when it runs in the cluster",
+        ),
+        Transport::Stdio => ("确认 command 在本机可以启动", "make sure command starts on this machine"),
+        Transport::Auto | Transport::Http | Transport::Sse => (
+            "确认服务已启动，并检查 url 的主机、端口和路径（通常是 /mcp）",
+            "make sure it runs, and check host, port and path of url (usually /mcp)",
+        ),
+    };
+    lang.pick(zh, en)
+}
+
+/// Connects, counts tools, reads once. The way is the one of every call: allow-list, schema, redaction.
+///
+/// # Errors
+/// When the server would be of no use to an investigation.
+pub async fn probe(settings: &McpSettings, limit: Duration) -> Result<Probed, ProbeError> {
+    let unreachable = |error: &dyn std::fmt::Display| unreachable(&error.to_string());
+    let toolbox = Toolbox::new(std::slice::from_ref(settings), Arc::new(Metrics::new()));
+    let toolbox = toolbox.map_err(|error| unreachable(&error))?;
+    let run = toolbox.run(Limits { call: limit, shown: SHOWN, kept: SHOWN }).await;
+    if let Some(gap) = run.gaps().first() {
+        return Err(unreachable(gap));
+    }
+    let missing: Vec<&str> = policy::names().filter(|name| !run.offers(name)).collect();
+    let offered = policy::names().count() - missing.len();
+    if offered == 0 {
+        return Err(ProbeError::NoTools);
+    }
+    if !run.offers(READ) {
+        return Ok(Probed { offered, missing, read: None });
+    }
+    let started = Instant::now();
+    let answer = run.record(READ, json!({})).await.map_err(|error| unreachable(&error))?;
+    if answer.is_error {
+        return Err(refused(&answer.evidence.text));
+    }
+    Ok(Probed { offered, missing, read: Some(started.elapsed()) })
+}
+
+/// Whoever stands before the server may have refused us: that is no matter of addresses.
+fn unreachable(said: &str) -> ProbeError {
+    let lower = said.to_lowercase();
+    let mut words = lower.split(|char: char| !char.is_alphanumeric());
+    let is_refusal = lower.contains("auth required")
+        || words.any(|word| ["401", "403", "unauthorized", "forbidden", "authrequired"].contains(&word));
+    if is_refusal { ProbeError::Refused(said.to_owned()) } else { ProbeError::Unreachable(said.to_owned()) }
+}
+
+fn refused(said: &str) -> ProbeError {
+    let said = said.trim().to_owned();
+    if said.to_lowercase().contains("forbidden") { ProbeError::Forbidden(said) } else { ProbeError::Failed(said) }
+}
+
+/// Notes a failure in the words that may be shown to anybody.
+pub(super) fn note(health: &Health, error: &ServerError) {
+    match error {
+        ServerError::TimedOut { .. } => health.failed(
+            "timeout",
+            "see whether the server and the Kubernetes API behind it answer; firstlook check tries both",
+        ),
+        _ => health.failed("unreachable", "make sure the server runs and is reachable; firstlook check says more"),
+    }
+}

@@ -1,0 +1,103 @@
+//! Clues: what warnings and log lines ask to be read. Their words are only ever compared with names the API server listed.
+
+use super::rows::listed;
+use super::seen::Seen;
+use super::want::{Want, kind_info};
+use crate::alert::ObjectRef;
+
+/// Words of a warning (or its reason) and the kind of object that explains it.
+const HINTS: &[(&str, &str)] = &[
+    ("exceeded quota", "ResourceQuota"),
+    ("failed quota", "ResourceQuota"),
+    ("limitrange", "LimitRange"),
+    ("per container is", "LimitRange"),
+    ("per pod is", "LimitRange"),
+    ("failed calling webhook", "ValidatingWebhookConfiguration"),
+    ("failed calling webhook", "MutatingWebhookConfiguration"),
+    ("denied the request", "ValidatingWebhookConfiguration"),
+    ("serviceaccount", "ServiceAccount"),
+    ("configmap", "ConfigMap"),
+    ("FailedScheduling", "Node"),
+];
+
+/// Words of a log that make the namespace's Services and policies interesting.
+const NETWORK_WORDS: &[&str] = &[
+    "timeout",
+    "timed out",
+    "connection refused",
+    "no route to host",
+    "connection reset",
+    "no such host",
+    "unreachable",
+    "502",
+    "503",
+    "504",
+];
+
+/// Words of a log line that say the resolver itself gave no answer.
+const DNS_WORDS: &[&str] = &["server misbehaving", "eai_again", "temporary failure in name resolution"];
+
+/// The names clusters give their DNS Service.
+const DNS_SERVICES: [&str; 2] = ["kube-dns", "coredns"];
+
+/// What warnings about relevant objects ask for: the rule that refused, the nodes that did not fit.
+#[must_use]
+pub fn from_events(seen: &Seen) -> Vec<Want> {
+    let mut wants = Vec::new();
+    for object in &seen.relevant {
+        for event in seen.facts.events_about(object).filter(|event| event.kind == "Warning") {
+            let message = event.message.to_ascii_lowercase();
+            if message.contains("is being terminated") {
+                wants.push(Want::Object(ObjectRef::new("Namespace", "", object.namespace.as_str())));
+            }
+            for (words, kind) in HINTS {
+                if message.contains(words) || event.reason == *words {
+                    wants.extend(Want::list(kind, &object.namespace));
+                    let namespaced = kind_info(kind).is_some_and(|(.., namespaced)| namespaced);
+                    wants.extend(listed(seen, kind, if namespaced { &object.namespace } else { "" }));
+                }
+            }
+        }
+    }
+    wants
+}
+
+/// What logs of relevant pods ask for: a network error makes the namespace's Services and policies interesting, a Service the
+/// log names is followed, a resolver without an answer leads to the cluster's DNS, a refused call to who may do what.
+#[must_use]
+pub fn from_logs(seen: &Seen) -> Vec<Want> {
+    let mut wants = Vec::new();
+    for pod in seen.relevant.iter().filter(|object| object.kind == "Pod") {
+        for lines in seen.facts.logs_of(&pod.namespace, &pod.name).filter_map(|log| log.lines.as_ref().ok()) {
+            let lower = lines.to_ascii_lowercase();
+            if lower.contains("forbidden: user") {
+                wants.extend(["RoleBinding", "Role"].iter().filter_map(|kind| Want::list(kind, &pod.namespace)));
+                wants.extend(listed(seen, "RoleBinding", &pod.namespace));
+            }
+            if lower.lines().any(resolver_is_silent) {
+                wants.extend(DNS_SERVICES.map(|name| Want::Object(ObjectRef::new("Service", "kube-system", name))));
+            } else if !NETWORK_WORDS.iter().any(|words| lower.contains(words)) {
+                continue;
+            }
+            wants.extend(Want::list("Service", &pod.namespace));
+            wants.extend(Want::list("NetworkPolicy", &pod.namespace));
+            wants.extend(listed(seen, "NetworkPolicy", &pod.namespace));
+            let services = seen.rows.keys().filter(|row| row.kind == "Service" && row.namespace == pod.namespace);
+            wants.extend(services.filter(|row| contains_word(lines, &row.name)).map(|row| Want::Object(row.clone())));
+        }
+    }
+    wants
+}
+
+fn resolver_is_silent(line: &str) -> bool {
+    let asked_in_vain =
+        line.contains("lookup ") && line.contains(":53") && (line.contains("timeout") || line.contains("refused"));
+    asked_in_vain || DNS_WORDS.iter().any(|words| line.contains(words))
+}
+
+fn contains_word(text: &str, word: &str) -> bool {
+    let part = |char: char| char.is_ascii_alphanumeric() || char == '-';
+    text.match_indices(word).any(|(at, _)| {
+        !text[..at].chars().next_back().is_some_and(part) && !text[at + word.len()..].chars().next().is_some_and(part)
+    })
+}

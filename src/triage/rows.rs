@@ -1,0 +1,99 @@
+//! Rows: what the lists say at a glance, so that only objects that do not look well are read one by one.
+
+use super::seen::Seen;
+use super::want::Want;
+use crate::alert::ObjectRef;
+use crate::toolbox::table::Row;
+
+/// Objects of a list read by name when something points at their kind.
+const OBJECTS_PER_HINT: usize = 6;
+
+/// A row's cell under a heading; empty when there is none.
+pub fn cell<'a>(cells: &'a Row, heading: &str) -> &'a str {
+    cells.get(heading).map(String::as_str).unwrap_or_default()
+}
+
+/// Whether a row carries all of these labels.
+pub fn has_labels(cells: &Row, labels: &[(String, String)]) -> bool {
+    let carried: Vec<&str> = cell(cells, "LABELS").split(',').collect();
+    labels.iter().all(|(key, value)| carried.contains(&format!("{key}={value}").as_str()))
+}
+
+/// Whether a pod's row shows all its containers ready, or its work done.
+pub fn is_well_pod(cells: &Row) -> bool {
+    (is_complete(cells) && cell(cells, "STATUS") == "Running") || cell(cells, "STATUS") == "Completed"
+}
+
+/// The objects of a list, a few; of all namespaces when none is given.
+pub fn listed(seen: &Seen, kind: &str, namespace: &str) -> Vec<Want> {
+    // ConfigMaps are looked for by name only: what stands in them is the team's own.
+    let rows = of_kind(seen, kind, namespace).filter(|_| kind != "ConfigMap");
+    rows.take(OBJECTS_PER_HINT).map(|(row, _)| Want::Object(row.clone())).collect()
+}
+
+/// Objects of a listed kind whose row shows, or does not rule out, that something is wrong with them.
+pub fn unwell(seen: &Seen, kind: &str, namespace: &str) -> Vec<ObjectRef> {
+    let well = |cells: &Row| match kind {
+        "Pod" => is_well_pod(cells),
+        "Deployment" | "StatefulSet" => is_complete(cells),
+        "DaemonSet" => cell(cells, "DESIRED") == cell(cells, "READY"),
+        "Job" => cell(cells, "STATUS") != "Failed",
+        "CronJob" => cell(cells, "SUSPEND") != "True",
+        "PersistentVolumeClaim" => cell(cells, "STATUS") == "Bound",
+        "Service" => is_answered(seen, namespace, cells),
+        "PodDisruptionBudget" => true,
+        _ => false,
+    };
+    of_kind(seen, kind, namespace).filter(|(_, cells)| !well(cells)).map(|(row, _)| row.clone()).collect()
+}
+
+/// Workloads of a listed kind that want no pods.
+pub fn without_pods(seen: &Seen, kind: &str, namespace: &str) -> Vec<ObjectRef> {
+    let asleep = |cells: &Row| cell(cells, "READY") == "0/0";
+    of_kind(seen, kind, namespace).filter(|(_, cells)| asleep(cells)).map(|(row, _)| row.clone()).collect()
+}
+
+/// Pods that bear the name of an object that is not there: named after it, or beside it under the same workload.
+pub fn beside(seen: &Seen, gone: &ObjectRef) -> Vec<ObjectRef> {
+    let mut stem = gone.name.as_str();
+    // A pod's name ends in its own five letters, before them may stand its ReplicaSet's.
+    let cuts = if gone.kind == "Pod" { 2 } else { 0 };
+    for _ in 0..=cuts {
+        let found: Vec<ObjectRef> = of_kind(seen, "Pod", &gone.namespace)
+            .filter(|(row, _)| is_named_after(&row.name, stem))
+            .map(|(row, _)| row.clone())
+            .collect();
+        if !found.is_empty() {
+            return found;
+        }
+        let Some((shorter, _)) = stem.rsplit_once('-') else { break };
+        stem = shorter;
+    }
+    Vec::new()
+}
+
+/// Whether a name is another one with more behind it, as a pod's is its workload's.
+pub fn is_named_after(name: &str, stem: &str) -> bool {
+    name.strip_prefix(stem).is_some_and(|rest| rest.starts_with('-'))
+}
+
+fn of_kind<'s>(seen: &'s Seen, kind: &str, namespace: &str) -> impl Iterator<Item = (&'s ObjectRef, &'s Row)> {
+    let rows = seen.rows.iter();
+    rows.filter(move |(row, _)| row.kind == kind && (namespace.is_empty() || row.namespace == namespace))
+}
+
+/// `READY` with both sides alike.
+fn is_complete(cells: &Row) -> bool {
+    cell(cells, "READY").split_once('/').is_some_and(|(ready, all)| ready == all)
+}
+
+/// Whether a Service selects a pod that is well, or selects nothing by design.
+fn is_answered(seen: &Seen, namespace: &str, cells: &Row) -> bool {
+    let selector = cell(cells, "SELECTOR");
+    if selector.is_empty() || selector == "<none>" {
+        return true;
+    }
+    let pairs = selector.split(',').filter_map(|pair| pair.split_once('='));
+    let labels: Vec<(String, String)> = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    of_kind(seen, "Pod", namespace).any(|(_, pod)| is_well_pod(pod) && has_labels(pod, &labels))
+}

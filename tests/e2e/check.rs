@@ -1,0 +1,236 @@
+//! `firstlook check` tells what works, what does not, and what to do: through the built program, before strict stand-ins.
+
+use std::path::Path;
+use std::process::Output;
+
+use firstlook::kube::snapshot::kubeconfig;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::support::feishu::Feishu;
+use crate::support::model::{Answer, KEY, ModelServer};
+use crate::support::serve;
+use crate::support::smtp::SmtpServer;
+use crate::support::wecom::Wecom;
+
+const TOOL: &str = "report_ready";
+
+/// A port nobody listens on.
+fn closed() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+fn snapshot() -> Value {
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/01-pvc-provisioner-missing");
+    json!([{"name": "kubernetes", "transport": "builtin", "snapshot": scenario}])
+}
+
+fn model(server: &ModelServer, key: &str) -> Value {
+    json!([{"name": "fast", "base_url": server.url(), "api_key": key, "model": "stand-in"}])
+}
+
+/// Runs the program on a configuration, with a store of its own unless it names one.
+async fn check(home: &TempDir, mut config: Value, arguments: &[&str]) -> Output {
+    if config.get("store").is_none() {
+        config["store"] = format!("sqlite:{}", home.path().join("firstlook.db").display()).into();
+    }
+    let file = home.path().join("firstlook.yaml");
+    std::fs::write(&file, config.to_string()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firstlook"));
+    command.args(["check", "--config"]).arg(&file).args(arguments);
+    for name in ["FIRSTLOOK_LOG", "RUST_LOG", "HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        command.env_remove(name);
+    }
+    command.output().await.unwrap()
+}
+
+struct Checked {
+    code: i32,
+    lines: Vec<Value>,
+    all: String,
+}
+
+impl Checked {
+    async fn of(config: Value, arguments: &[&str]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let output = check(&home, config, &[arguments, &["--output", "json"]].concat()).await;
+        let all = String::from_utf8([output.stdout.clone(), output.stderr].concat()).unwrap();
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {all}"));
+        let lines = json["checks"].as_array().unwrap().clone();
+        assert_eq!(json["ok"], lines.iter().all(|line| line["ok"] == true), "{all}");
+        Self { code: output.status.code().unwrap(), lines, all }
+    }
+
+    fn line(&self, name: &str) -> (bool, String) {
+        let line =
+            self.lines.iter().find(|line| line["name"] == name).unwrap_or_else(|| panic!("{name}: {}", self.all));
+        assert!(line["latency_ms"].as_u64().unwrap() < 15_500, "{line}");
+        (line["ok"].as_bool().unwrap(), line["detail"].as_str().unwrap().to_owned())
+    }
+
+    /// The line says that it failed, and all of these words.
+    fn fails(&self, name: &str, words: &[&str]) {
+        let (ok, detail) = self.line(name);
+        assert!(!ok && words.iter().all(|word| detail.contains(word)), "{name}: {detail}");
+        assert_eq!(self.code, 1);
+    }
+}
+
+#[tokio::test]
+async fn everything_works_and_one_line_each_says_so() {
+    let server = ModelServer::start([Answer::call(TOOL, json!({"ready": true}))]).await;
+    let (feishu, wecom) = (Feishu::with(Some("demo"), None).await, Wecom::start().await);
+    let smtp = SmtpServer::start(&["--login", "user:right"]);
+    let home = tempfile::tempdir().unwrap();
+    let config = json!({
+        "language": "en", "models": model(&server, KEY), "mcp": snapshot(),
+        "channels": [
+            {"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "secret": "demo"},
+            {"name": "ops", "type": "wecom-bot", "url": wecom.url()},
+            {"name": "mail", "type": "email", "smtp": format!("smtp://user:right@{}", smtp.address()),
+             "from": "fl@example.com", "to": ["a@example.com"]},
+        ],
+    });
+    let output = check(&home, config, &[]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), text.lines().count()), (Some(0), 6), "{text}");
+    assert!(text.lines().all(|line| line.starts_with("ok ") && line.contains(" ms ")), "{text}");
+    assert!(text.contains("tools: native") && text.contains("10 usable tools, the cluster can be read"), "{text}");
+    assert!(text.contains("login accepted") && text.contains("the first start creates it"), "{text}");
+    assert_eq!(output.stderr, b"", "nothing is wrong, so nothing is said beside the result");
+    assert!(feishu.accepted().is_empty() && feishu.refused().is_empty(), "nothing is posted unless asked");
+    assert!(wecom.accepted().is_empty() && wecom.refused().is_empty() && smtp.received(0).is_empty());
+    assert!(!home.path().join("firstlook.db").exists(), "a check leaves no store behind");
+    assert_eq!(server.asked()[0].offered(), [TOOL]);
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn send_delivers_a_message_that_says_it_is_a_test() {
+    let (feishu, wecom) = (Feishu::with(Some("demo"), None).await, Wecom::start().await);
+    let smtp = SmtpServer::start(&[]);
+    let channels = json!([
+        {"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "secret": "demo"},
+        {"name": "ops", "type": "wecom-bot", "url": wecom.url()},
+        {"name": "mail", "type": "email", "smtp": format!("smtp://{}", smtp.address()), "from": "fl@example.com",
+         "to": ["a@example.com"]},
+    ]);
+    let checked = Checked::of(json!({"channels": channels}), &["--send"]).await;
+    assert_eq!(checked.code, 0, "{}", checked.all);
+    let card = feishu.accepted()[0]["card"].to_string();
+    assert!(card.contains("Firstlook 测试消息") && card.contains("不是告警"), "{card}");
+    let text = wecom.accepted()[0]["markdown_v2"]["content"].as_str().unwrap().to_owned();
+    assert!(text.contains("测试消息") && text.contains("无需处理"), "{text}");
+    let mail = smtp.received(1).remove(0);
+    assert!(mail.header("subject").contains("测试消息"), "{mail:?}");
+    assert_eq!(feishu.accepted().len() + wecom.accepted().len(), 2);
+
+    let english = Checked::of(json!({"language": "en", "channels": channels}), &["--send"]).await;
+    assert!(english.line("oncall").1.contains("accepted"), "{}", english.all);
+    let card = feishu.accepted()[1]["card"].to_string();
+    assert!(card.contains("Firstlook test message") && card.contains("not an alert"), "{card}");
+    let notes = ["请人工排查", "look into it"];
+    assert!(notes.iter().all(|note| !card.contains(note) && !text.contains(note)), "nobody is asked to act");
+}
+
+#[tokio::test]
+async fn a_model_s_failures_are_told_apart() {
+    let server = ModelServer::start([]).await;
+    let wrong = Checked::of(json!({"language": "en", "models": model(&server, "sk-wrong-0123456789")}), &[]).await;
+    wrong.fails("fast", &["HTTP 401", "auth", "check api_key"]);
+    assert!(!wrong.all.contains("sk-wrong"), "{}", wrong.all);
+    assert_eq!(server.take_refusals().len(), 1, "a refused key is not tried again");
+
+    let unknown = json!({"error": {"message": "The model `stand-in` does not exist", "code": "model_not_found"}});
+    let deaf = json!({"error": {"message": "stand-in does not support Function Calling"}});
+    let answers = [Answer::error(404, &unknown), Answer::error(400, &deaf), Answer::Text("I am ready.".into())];
+    let server = ModelServer::start(answers).await;
+    let config = json!({"models": model(&server, KEY)});
+    Checked::of(config.clone(), &["--lang", "en"]).await.fails("fast", &["does not exist", "name under model"]);
+    Checked::of(config.clone(), &[]).await.fails("fast", &["tools_unsupported", "function calling"]);
+    let talks = Checked::of(config, &["--lang", "en"]).await;
+    assert_eq!((talks.code, talks.line("fast").0), (0, true));
+    assert!(talks.line("fast").1.contains("tools: none"), "{}", talks.all);
+
+    let base = format!("http://{}/v1", closed());
+    let away = json!({"models": [{"name": "fast", "base_url": base, "model": "m"}]});
+    Checked::of(away, &["--lang", "en"]).await.fails("fast", &["network", "check base_url"]);
+}
+
+#[tokio::test]
+async fn what_is_away_fails_without_hiding_what_works() {
+    let feishu = Feishu::with(Some("right"), None).await;
+    let config = json!({
+        "language": "en",
+        "mcp": [{"name": "away", "url": format!("http://{}/mcp", closed())}, snapshot()[0]],
+        "channels": [
+            {"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "secret": "wrong-secret"},
+            {"name": "ops", "type": "wecom-bot", "url": format!("http://{}/cgi-bin/webhook/send?key=do-not-print-me", closed())},
+            {"name": "mail", "type": "email", "smtp": format!("smtp://user:do-not-print-me@{}", closed()),
+             "from": "fl@example.com", "to": ["a@example.com"]},
+        ],
+    });
+    let checked = Checked::of(config, &["--send"]).await;
+    checked.fails("away", &["unreachable", "check host, port and path of url"]);
+    checked.fails("oncall", &["19021", "check `secret`"]);
+    checked.fails("ops", &["is not reached"]);
+    checked.fails("mail", &["smtp://127.0.0.1"]);
+    assert!(checked.line("kubernetes").0 && checked.line("sqlite").0, "{}", checked.all);
+    assert!(!checked.all.contains("print-me") && !checked.all.contains("wrong-secret"), "{}", checked.all);
+}
+
+#[tokio::test]
+async fn a_wrong_login_shows_without_sending() {
+    let smtp = SmtpServer::start(&["--login", "user:right"]);
+    let smtp_url = format!("smtp://user:wrong-password@{}", smtp.address());
+    let mail =
+        json!({"name": "mail", "type": "email", "smtp": smtp_url, "from": "fl@example.com", "to": ["a@example.com"]});
+    let checked = Checked::of(json!({"channels": [mail]}), &[]).await;
+    checked.fails("mail", &["535", "check user and password"]);
+    assert!(!checked.all.contains("wrong-password"), "{}", checked.all);
+}
+
+#[tokio::test]
+async fn an_account_that_may_not_read_is_told_what_it_lacks() {
+    let refusing = axum::Router::new().fallback(|| async {
+        let message = "namespaces is forbidden: User \"firstlook\" cannot list resource \"namespaces\"";
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403,
+            "message": message});
+        (axum::http::StatusCode::FORBIDDEN, axum::Json(status))
+    });
+    let address = serve(refusing).await.trim_start_matches("http://").parse().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("kubeconfig");
+    std::fs::write(&file, kubeconfig(address)).unwrap();
+    let config = json!({"language": "en", "mcp": [{"name": "kubernetes", "transport": "builtin", "kubeconfig": file}]});
+    Checked::of(config, &[]).await.fails("kubernetes", &["forbidden", "ClusterRole view"]);
+}
+
+#[tokio::test]
+async fn a_store_in_use_is_fine_and_one_of_another_program_is_not() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("firstlook.db");
+    let url = format!("sqlite:{}", file.display());
+    let store = firstlook::store::Store::open(&url).await.unwrap();
+    let config = json!({"language": "en", "store": url});
+    let (ok, detail) = Checked::of(config.clone(), &[]).await.line("sqlite");
+    assert!(ok && detail.contains("in use by a running firstlook"), "{detail}");
+    store.close().await;
+    drop(store);
+    let (ok, detail) = Checked::of(config.clone(), &[]).await.line("sqlite");
+    assert!(ok && detail.contains("takes transactions"), "{detail}");
+    std::fs::write(&file, "not a database, but long enough to be looked at ".repeat(200)).unwrap();
+    Checked::of(config, &[]).await.fails("sqlite", &["not an SQLite database"]);
+    let nowhere = format!("sqlite:{}/no/such/folder/firstlook.db", home.path().display());
+    Checked::of(json!({"store": nowhere}), &[]).await.fails("sqlite", &["Create the directory"]);
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_no_failed_check() {
+    let home = tempfile::tempdir().unwrap();
+    let output = check(&home, json!({"chanels": []}), &[]).await;
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), b"".as_slice()));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("did you mean \"channels\"?"));
+}

@@ -1,0 +1,8 @@
+//! The whole service: alerts in at one end, messages out at the other.
+
+mod doors;
+mod faults;
+mod main_path;
+mod never_worse;
+mod repeats;
+mod restarts;

@@ -1,0 +1,210 @@
+//! Never worse than no AI: whatever is away or broken, the alert is heard of in time and what is missing is said.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::support::alerts::{PENDING, builtin, scenario, webhook};
+use crate::support::cluster;
+use crate::support::model::{Answer, KEY, ModelServer};
+use crate::support::original::Original;
+use crate::support::pending;
+use crate::support::service::{Home, Service};
+use crate::support::team::{Heard, Team, assert_in_time};
+
+/// A model with so little patience that a test can wait for its end.
+fn impatient(url: &str) -> Value {
+    json!([{"name": "fast", "base_url": url, "api_key": KEY, "model": "m", "timeout": "4s"}])
+}
+
+/// An address that nobody listens at.
+async fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+/// An address where connections are accepted and nothing is ever answered.
+async fn silence() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    url
+}
+
+async fn serve(team: &Team, mcp: Value, models: Value) -> (Home, Service) {
+    let triage = json!({"deadline": "8s"});
+    let home = Home::new(&json!({"mcp": mcp, "models": models, "triage": triage, "channels": team.channels()}));
+    let service = home.serve().await;
+    assert_eq!(service.get("/readyz").await["ready"], true);
+    (home, service)
+}
+
+/// Sends the alert; the settled incident and what was heard, which came in time.
+async fn alert(team: &Team, service: &Service) -> (Value, [Vec<Heard>; 3]) {
+    let (id, decision) = service.accept(&webhook(PENDING)).await;
+    assert_eq!(decision, "opened");
+    let incident = service.settled(&id, 40).await;
+    let heard = team.each_has(1, 5).await;
+    assert_in_time(&heard, &incident);
+    for channel in &heard {
+        assert!(channel[0].text.contains("KubePodNotReady"), "{}", channel[0].text);
+        assert!(channel.len() <= 2, "{channel:#?}");
+    }
+    team.refused_nothing();
+    (incident, heard)
+}
+
+fn gaps(incident: &Value) -> String {
+    incident["report"]["data_gaps"].to_string()
+}
+
+/// The playbook's report stands, and says of the model what `says`.
+async fn without_a_model(models: Value, says: &str) {
+    let team = Team::start().await;
+    let (_home, service) = serve(&team, builtin(PENDING), models).await;
+    let (incident, heard) = alert(&team, &service).await;
+    let report = &incident["report"];
+    assert_eq!(report["usage"]["source"], "playbook", "{report:#}");
+    assert_eq!(report["causes"][0]["resource"]["name"], "test-data");
+    assert!(gaps(&incident).contains(says), "{} does not say {says:?}", gaps(&incident));
+    for channel in &heard {
+        let told: String = channel.iter().map(|message| message.text.as_str()).collect();
+        assert!(told.contains("com.tencent.cloud.csi.cbs"), "the playbook's findings are told: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_hangs() {
+    let model = ModelServer::scripted(|_| Answer::Hang).await;
+    without_a_model(impatient(&model.url()), "model").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_keeps_the_line_open_without_a_word() {
+    let model = ModelServer::scripted(|_| Answer::KeepAlive).await;
+    without_a_model(impatient(&model.url()), "model").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_fails() {
+    let model = ModelServer::scripted(|_| Answer::error(500, &json!({"error": {"message": "cuda ran away"}}))).await;
+    without_a_model(impatient(&model.url()), "500").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_does_not_know_the_key() {
+    let wrong = |url: String| json!([{"name": "fast", "base_url": url, "api_key": "sk-wrong", "model": "m"}]);
+    let model = ModelServer::start([]).await;
+    without_a_model(wrong(model.url()), "401").await;
+    assert_eq!(model.take_refusals(), ["invalid api key"], "a wrong key is not tried twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_talks_nonsense() {
+    let model = ModelServer::scripted(|_| Answer::Text("我觉得应该是网络问题。".to_owned())).await;
+    without_a_model(impatient(&model.url()), "model").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_whose_answer_is_no_json() {
+    let page = || Answer::Raw(200, vec![("content-type", "text/html".to_owned())], "<html>login</html>".to_owned());
+    let model = ModelServer::scripted(move |_| page()).await;
+    without_a_model(impatient(&model.url()), "model").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_is_not_there() {
+    without_a_model(impatient(&format!("{}/v1", nobody().await)), "model").await;
+}
+
+/// Nobody saw the cluster: the alert goes out by itself, a second message says why there is nothing more.
+async fn without_mcp(url: &str, says: &str) {
+    let team = Team::start().await;
+    let mcp = json!([{"name": "kubernetes", "url": format!("{url}/mcp")}]);
+    let (_home, service) = serve(&team, mcp, json!([])).await;
+    let (incident, heard) = alert(&team, &service).await;
+    assert_eq!(incident["report"]["verdict"], "inconclusive", "{incident:#}");
+    assert!(gaps(&incident).contains(says) && gaps(&incident).contains("kubernetes"), "{}", gaps(&incident));
+    for channel in &heard {
+        let told: String = channel.iter().map(|message| message.text.as_str()).collect();
+        assert!(told.contains(says), "people are told what is missing ({says}): {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_mcp_server_that_is_not_there() {
+    without_mcp(&nobody().await, "unreachable").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_mcp_server_that_never_answers() {
+    without_mcp(&silence().await, "did not answer").await;
+}
+
+/// The server goes away between the model's calls: what was seen before stands, what was not is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_mcp_server_that_dies_in_the_middle() {
+    let team = Team::start().await;
+    let cluster = cluster::serve(&scenario(PENDING)).await;
+    let server = Original::with(cluster.address, &[("KUBE_CLIENT_QPS", "1000"), ("KUBE_CLIENT_BURST", "2000")]).await;
+    let url = server.url.clone();
+    let mut running = Some(server);
+    let model = ModelServer::scripted(move |asked| {
+        drop(running.take());
+        if asked.results().is_empty() {
+            let unseen = json!({"apiVersion": "v1", "kind": "ConfigMap", "namespace": "aiops"});
+            return Answer::call("resources_list", unseen);
+        }
+        let turns = asked.messages().iter().filter(|message| message["role"] == "assistant").count();
+        if turns == 1 { pending::look() } else { pending::submit(asked) }
+    })
+    .await;
+    let mcp = json!([{"name": "kubernetes", "url": url}]);
+    let (_home, service) = serve(&team, mcp, impatient(&model.url())).await;
+    let (incident, _) = alert(&team, &service).await;
+    assert_eq!(incident["report"]["causes"][0]["resource"]["name"], "test-data", "{incident:#}");
+    assert_eq!(incident["report"]["usage"]["source"], "model", "{incident:#}");
+    let failed = model.asked()[1].results()[0].to_owned();
+    assert!(failed.contains("unreachable") || failed.contains("did not answer"), "{failed}");
+}
+
+/// Neither a model nor an MCP server is configured: the alert goes out at once and says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_but_channels() {
+    let team = Team::start().await;
+    let (_home, service) = serve(&team, json!([]), json!([])).await;
+    let (incident, heard) = alert(&team, &service).await;
+    assert!(incident["investigation"].is_null(), "{incident:#}");
+    for channel in &heard {
+        assert_eq!(channel.len(), 1);
+        assert!(channel[0].text.contains("No MCP server is configured"), "{}", channel[0].text);
+    }
+    assert_eq!(service.incidents().await.len(), 1);
+}
+
+/// An alert that comes while another one's look hangs is not held up by it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hanging_look_holds_nobody_up() {
+    let team = Team::start().await;
+    let mcp = json!([{"name": "kubernetes", "url": format!("{}/mcp", silence().await)}]);
+    let (_home, service) = serve(&team, mcp, json!([])).await;
+    let groups = ["a", "b", "c"].map(|group| crate::support::alerts::in_group(PENDING, group));
+    let mut ids = Vec::new();
+    for group in &groups {
+        ids.push(service.accept(group).await.0);
+    }
+    let heard = tokio::time::timeout(Duration::from_secs(5), team.each_has(3, 5)).await.unwrap();
+    for (index, id) in ids.iter().enumerate() {
+        let opened: jiff::Timestamp = service.incident(id).await["opened_at"].as_str().unwrap().parse().unwrap();
+        for channel in &heard {
+            let after = channel[index].at.duration_since(opened).as_secs_f64();
+            assert!(after < 2.0, "message {index} came after {after} s\n{}", service.log());
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Repeats: Alertmanager says everything more than once; people hear it once.
+
+use serde_json::{Value, json};
+
+use crate::support::alerts::{PENDING, builtin, in_group, resolved, webhook};
+use crate::support::model::ModelServer;
+use crate::support::pending;
+use crate::support::service::{Home, Service};
+use crate::support::team::Team;
+
+struct Stage {
+    team: Team,
+    model: ModelServer,
+    service: Service,
+    _home: Home,
+}
+
+async fn stage() -> Stage {
+    let (team, model) = (Team::start().await, pending::model().await);
+    let parts = json!({"mcp": builtin(PENDING), "models": pending::models(&model), "channels": team.channels()});
+    let home = Home::new(&parts);
+    Stage { service: home.serve().await, team, model, _home: home }
+}
+
+fn words(receipts: &[(String, String)]) -> Vec<&str> {
+    let mut words: Vec<&str> = receipts.iter().map(|(_, decision)| decision.as_str()).collect();
+    words.sort_unstable();
+    words
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_at_once_are_one_incident_one_message_one_investigation() {
+    let Stage { team, model, service, _home } = stage().await;
+    let alert = webhook(PENDING);
+    let receipts = futures::future::join_all((0..20).map(|_| service.accept(&alert))).await;
+    let id = &receipts[0].0;
+    assert!(receipts.iter().all(|(other, _)| other == id), "{receipts:?}");
+    let mut expected = vec!["merged"; 19];
+    expected.push("opened");
+    assert_eq!(words(&receipts), expected);
+
+    service.settled(id, 30).await;
+    service.accept(&alert).await;
+    let incident = service.settled(id, 30).await;
+    assert_eq!(incident["delivery_log"].as_array().unwrap().len(), 21);
+    assert_eq!(team.counts(), [1, 1, 1], "{:#?}", team.heard());
+    assert_eq!(model.asked().len(), 2, "one investigation: a look and an answer");
+    assert_eq!(service.metric("firstlook_deliveries_total{decision=\"merged\"}").await, Some(20.0));
+    team.refused_nothing();
+}
+
+fn with_another_alert(alert: &Value) -> Value {
+    let mut alert = alert.clone();
+    let mut another = alert["alerts"][0].clone();
+    another["labels"]["alertname"] = "KubePersistentVolumeClaimPending".into();
+    another["labels"]["persistentvolumeclaim"] = "test-data".into();
+    another["fingerprint"] = "feedfacefeedface".into();
+    alert["alerts"].as_array_mut().unwrap().push(another);
+    alert
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_alert_of_a_told_group_is_told_by_itself() {
+    let Stage { team, model, service, _home } = stage().await;
+    let alert = webhook(PENDING);
+    let (id, _) = service.accept(&alert).await;
+    service.settled(&id, 30).await;
+    let before = team.counts();
+    let (same, decision) = service.accept(&with_another_alert(&alert)).await;
+    assert_eq!((same.as_str(), decision.as_str()), (id.as_str(), "joined"));
+    service.settled(&id, 10).await;
+    for (channel, before) in team.heard().iter().zip(before) {
+        assert_eq!(channel.len(), before + 1);
+        assert!(channel[before].text.contains("KubePersistentVolumeClaimPending"), "{}", channel[before].text);
+    }
+    assert_eq!(model.asked().len(), 2, "no second investigation");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_without_a_beginning_is_nothing_to_tell() {
+    let Stage { team, service, .. } = stage().await;
+    let (id, decision) = service.accept(&resolved(&webhook(PENDING))).await;
+    assert_eq!((id.as_str(), decision.as_str()), ("", "suppressed"));
+    // What comes after it is heard, and nothing before that.
+    let (id, _) = service.accept(&in_group(PENDING, "other")).await;
+    service.settled(&id, 30).await;
+    assert_eq!((team.counts(), service.incidents().await.len()), ([1, 1, 1], 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_group_again_after_its_end_is_a_new_incident() {
+    let Stage { team, service, .. } = stage().await;
+    let alert = webhook(PENDING);
+    let (first, _) = service.accept(&alert).await;
+    service.settled(&first, 30).await;
+    let (same, decision) = service.accept(&resolved(&alert)).await;
+    assert_eq!((same.as_str(), decision.as_str()), (first.as_str(), "resolved"));
+    let (none, decision) = service.accept(&resolved(&alert)).await;
+    assert_eq!((none.as_str(), decision.as_str()), ("", "suppressed"), "the end is told once");
+    let (second, decision) = service.accept(&alert).await;
+    assert_eq!(decision, "opened");
+    assert_ne!(first, second);
+    let incident = service.settled(&second, 30).await;
+    assert_eq!(incident["generation"], 2);
+    assert_eq!(service.incident(&first).await["state"], "resolved");
+    assert_eq!(team.counts(), [3, 3, 3], "first, end, first again: {:#?}", team.heard());
+}
+
+/// Over before anything was told: the beginning and the end are told, in that order, and nothing after.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_in_the_same_second_comes_after_the_beginning() {
+    let Stage { team, service, .. } = stage().await;
+    let alert = webhook(PENDING);
+    let (id, _) = service.accept(&alert).await;
+    service.accept(&resolved(&alert)).await;
+    service.settled(&id, 30).await;
+    for channel in team.heard() {
+        assert_eq!(channel.len(), 2, "{channel:#?}");
+        assert!(!channel[0].text.contains("Resolved") && channel[1].text.contains("Resolved"), "{channel:#?}");
+    }
+}

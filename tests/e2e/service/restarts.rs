@@ -1,0 +1,106 @@
+//! Ends and new beginnings: nothing that was answered 202 is lost, whatever ends the process.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::alerts::{PENDING, builtin, one_alert, webhook};
+use crate::support::eventually;
+use crate::support::model::{Answer, ModelServer};
+use crate::support::pending;
+use crate::support::service::{Home, Service, program, run};
+use crate::support::team::Team;
+
+const GROUPS: usize = 10;
+
+/// A model that thinks for longer than the process lives, the first time.
+async fn slow_at_first() -> ModelServer {
+    let begun = Instant::now();
+    ModelServer::scripted(move |asked| {
+        if begun.elapsed() < Duration::from_secs(6) { Answer::Hang } else { pending::investigate(asked) }
+    })
+    .await
+}
+
+fn group(index: usize) -> Value {
+    one_alert(&format!("group-{index}"), &json!({"alertname": format!("Alert{index:02}")}))
+}
+
+fn parts(team: &Team, model: &ModelServer) -> Value {
+    let mut models = pending::models(model);
+    models[0]["timeout"] = "60s".into();
+    json!({"mcp": builtin(PENDING), "models": models, "channels": team.channels()})
+}
+
+async fn all_settled(service: &Service, seconds: u64) -> Vec<Value> {
+    let mut settled = Vec::new();
+    for incident in service.incidents().await {
+        settled.push(service.settled(incident["id"].as_str().unwrap(), seconds).await);
+    }
+    settled
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_right_after_the_202_every_message_comes_and_every_investigation_ends() {
+    let (mut team, model) = (Team::start().await, slow_at_first().await);
+    // A killed process cannot know what it sent within WeCom's minute.
+    team.wecom = team.wecom.without_rate_limit();
+    let home = Home::new(&parts(&team, &model));
+    let service = home.serve().await;
+    let groups: Vec<Value> = (0..GROUPS).map(group).collect();
+    futures::future::join_all(groups.iter().map(|alert| service.accept(alert))).await;
+    service.kill_9().await;
+
+    let service = home.serve().await;
+    assert_eq!(service.incidents().await.len(), GROUPS);
+    let incidents = all_settled(&service, 60).await;
+    for incident in &incidents {
+        assert_eq!(incident["investigation"]["state"], "done", "{incident:#}");
+        assert_eq!(incident["report"]["causes"][0]["resource"]["name"], "test-data");
+    }
+    let named = |text: &str| (0..GROUPS).find(|index| text.contains(&format!("Alert{index:02}")));
+    for channel in team.heard() {
+        let mut told: Vec<usize> = channel.iter().filter_map(|message| named(&message.text)).collect();
+        told.sort_unstable();
+        told.dedup();
+        assert_eq!(told, (0..GROUPS).collect::<Vec<_>>(), "{channel:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asked_to_end_it_ends_soon_and_the_next_one_goes_on_at_once() {
+    let (team, model) = (Team::start().await, slow_at_first().await);
+    let home = Home::new(&parts(&team, &model));
+    let service = home.serve().await;
+    let (id, _) = service.accept(&webhook(PENDING)).await;
+    eventually("the model is asked", 10, || (!model.asked().is_empty()).then_some(())).await;
+    let running = service.incident(&id).await;
+    assert_eq!(running["investigation"]["state"], "running");
+    let begun = Instant::now();
+    assert_eq!(service.terminate().await.code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+
+    eventually("the model is in its right mind", 10, || (begun.elapsed() > Duration::from_secs(6)).then_some(())).await;
+    let service = home.serve().await;
+    let restarted = Instant::now();
+    let incident = service.settled(&id, 20).await;
+    assert!(restarted.elapsed() < Duration::from_secs(10), "no lease had to run out");
+    assert_eq!(incident["report"]["usage"]["source"], "model");
+    assert_eq!(incident["investigation"]["attempts"], 1, "to be stopped is no failed attempt: {incident:#}");
+    assert_eq!(team.counts(), [1, 1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_process_on_the_same_file_refuses() {
+    let home = Home::new(&json!({"mcp": builtin(PENDING), "channels": []}));
+    let service = home.serve().await;
+    let mut second = program();
+    second.args(["serve", "--config"]).arg(home.config());
+    let ended = run(second).await;
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    let last = ended.stderr.lines().last().unwrap();
+    assert!(last.contains("firstlook.db") && last.contains("another"), "{last}");
+    assert_eq!(service.get("/readyz").await["ready"], true);
+    service.kill_9().await;
+    home.serve().await;
+}

@@ -1,0 +1,75 @@
+//! The real Alertmanager, started before a service, with alerts put in through its API.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use super::service::{Lines, Service, TOKEN, client};
+use super::{eventually_async, tools};
+
+/// The running server; it ends when this is dropped.
+pub struct Alertmanager {
+    base: String,
+    log: Lines,
+    _process: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Alertmanager {
+    /// Starts it with one receiver, the service's webhook, grouping by namespace.
+    pub async fn before(service: &Service) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = json!({
+            "route": {"receiver": "firstlook", "group_by": ["namespace"], "group_wait": "1s", "group_interval": "1s", "repeat_interval": "1h"},
+            "receivers": [{"name": "firstlook", "webhook_configs": [{
+                "url": format!("{}/webhooks/alertmanager", service.base()),
+                "send_resolved": true,
+                "http_config": {"authorization": {"type": "Bearer", "credentials": TOKEN}},
+            }]}],
+        });
+        let file = folder.path().join("alertmanager.yml");
+        std::fs::write(&file, config.to_string()).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut process = Command::new(tools::alertmanager())
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg("--cluster.listen-address=")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let log = Lines::of(process.stderr.take().unwrap());
+        let base = format!("http://127.0.0.1:{port}");
+        let ready = format!("{base}/-/ready");
+        let up = || async { client().get(&ready).send().await.is_ok_and(|answer| answer.status().is_success()) };
+        eventually_async("Alertmanager is ready", 20, up).await;
+        Self { base, log, _process: process, _folder: folder }
+    }
+
+    /// Puts alerts in, as Prometheus does: those of a webhook body, firing or over.
+    pub async fn put(&self, body: &Value, fires: bool) {
+        let now = jiff::Timestamp::now();
+        let ends = if fires { now + jiff::SignedDuration::from_mins(30) } else { now };
+        let started = now - jiff::SignedDuration::from_mins(15);
+        let alerts: Vec<Value> = body["alerts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|alert| {
+                json!({"labels": alert["labels"], "annotations": alert["annotations"], "startsAt": started, "endsAt": ends,
+                       "generatorURL": alert["generatorURL"]})
+            })
+            .collect();
+        let answer = client().post(format!("{}/api/v2/alerts", self.base)).json(&alerts).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}\n{}", answer.status(), self.log.text());
+    }
+
+    /// What it logged about deliveries that failed.
+    pub fn log(&self) -> String {
+        self.log.text()
+    }
+}

@@ -1,0 +1,56 @@
+//! A model that investigates the claim without a provisioner: it looks twice, then submits what it saw, with quotes.
+
+use regex::Regex;
+use serde_json::{Value, json};
+
+use super::model::{Answer, Asked, KEY, ModelServer};
+
+/// A stand-in with that script.
+pub async fn model() -> ModelServer {
+    ModelServer::scripted(investigate).await
+}
+
+/// The model, for `models:`.
+pub fn models(server: &ModelServer) -> Value {
+    json!([{"name": "fast", "base_url": server.url(), "api_key": KEY, "model": "m", "timeout": "10s"}])
+}
+
+/// What the model says next.
+pub fn investigate(asked: &Asked) -> Answer {
+    if asked.results().is_empty() { look() } else { submit(asked) }
+}
+
+/// It reads the claim and its class.
+pub fn look() -> Answer {
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "aiops", "name": "test-data"});
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "name": "cbs"});
+    Answer::Calls(vec![("resources_get".to_owned(), claim), ("resources_get".to_owned(), class)])
+}
+
+/// It submits what it read.
+pub fn submit(asked: &Asked) -> Answer {
+    let results = asked.results();
+    let cite = |quote: &str| {
+        let result = results.iter().find(|result| result.contains(quote));
+        let result = result.unwrap_or_else(|| panic!("no result says {quote}: {results:#?}"));
+        let reference = Regex::new(r"(?m)^(E\d+)$").unwrap().captures(result).expect("a reference")[1].to_owned();
+        json!({"ref": reference, "quote": quote})
+    };
+    let claim = json!({"kind": "PersistentVolumeClaim", "namespace": "aiops", "name": "test-data"});
+    Answer::call(
+        "submit_diagnosis",
+        json!({
+            "verdict": "fault",
+            "headline": "PVC test-data cannot bind: the provisioner com.tencent.cloud.csi.cbs is not installed",
+            "causes": [{
+                "summary": "StorageClass cbs asks com.tencent.cloud.csi.cbs for volumes, which is not installed",
+                "code": "pvc_unbound_provisioner_missing", "resource": claim, "confidence": "high",
+                "evidence": [cite("phase: Pending"), cite("provisioner: com.tencent.cloud.csi.cbs")],
+            }],
+            "primary": {"resource": claim, "findings": ["the claim is Pending"]},
+            "related": [], "impact": "the Deployment has no ready replica",
+            "steps": [{"title": "Look for the driver", "detail": "", "command": "kubectl get csidrivers", "effect": "reads"}],
+            "ruled_out": [], "unresolved": [], "data_gaps": [],
+        }),
+    )
+}

@@ -1,0 +1,243 @@
+//! The built program as a child process, spoken to over HTTP as its users do.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+use super::eventually;
+
+/// The token every service of these tests asks for.
+pub const TOKEN: &str = "e2e-token-0123456789abcdef";
+
+/// The program, with nothing in its environment that would change what it does.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firstlook"));
+    for name in ["OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL", "FIRSTLOOK_LOG", "RUST_LOG", "LC_ALL", "LANG"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// A configuration file and the store it names; both outlive the processes that use them.
+pub struct Home {
+    folder: tempfile::TempDir,
+}
+
+impl Home {
+    /// Writes a configuration: these parts, a free port, a token, and a store in the same folder.
+    pub fn new(parts: &Value) -> Self {
+        let home = Self { folder: tempfile::tempdir().unwrap() };
+        home.write(parts);
+        home
+    }
+
+    /// Writes the configuration again; the store stays.
+    pub fn write(&self, parts: &Value) {
+        let mut config = json!({
+            "server": {"listen": "127.0.0.1:0", "tokens": [TOKEN], "public_url": "https://firstlook.example.com"},
+            "store": format!("sqlite:{}", self.folder.path().join("firstlook.db").display()),
+            "language": "en",
+            "timezone": "UTC",
+        });
+        let object = config.as_object_mut().unwrap();
+        object.extend(parts.as_object().cloned().unwrap_or_default());
+        // YAML is a superset of JSON.
+        std::fs::write(self.config(), config.to_string()).unwrap();
+    }
+
+    /// Where the configuration lies.
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("firstlook.yaml")
+    }
+
+    /// Starts the service and waits until it listens.
+    pub async fn serve(&self) -> Service {
+        Service::start(&self.config()).await
+    }
+}
+
+/// What a process left behind.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs a command to its end.
+pub async fn run(mut command: Command) -> Ended {
+    let output = tokio::time::timeout(Duration::from_secs(60), command.output());
+    let output = output.await.expect("the program ends within 60 s").unwrap();
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// The lines a stream has printed so far.
+#[derive(Clone, Default)]
+pub struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    /// Keeps what comes out of a stream.
+    pub fn of(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
+        let lines = Self::default();
+        let kept = lines.clone();
+        tokio::spawn(async move {
+            let mut read = BufReader::new(stream).lines();
+            while let Ok(Some(line)) = read.next_line().await {
+                kept.0.lock().unwrap().push(line);
+            }
+        });
+        lines
+    }
+
+    /// All of it.
+    pub fn text(&self) -> String {
+        self.0.lock().unwrap().join("\n")
+    }
+
+    /// The first thing that `find` makes of a line.
+    pub fn find<T>(&self, find: impl FnMut(&String) -> Option<T>) -> Option<T> {
+        self.0.lock().unwrap().iter().find_map(find)
+    }
+}
+
+/// A running service; it is killed when this is dropped.
+pub struct Service {
+    child: Child,
+    base: String,
+    log: Lines,
+    client: reqwest::Client,
+}
+
+impl Service {
+    async fn start(config: &Path) -> Self {
+        let mut command = program();
+        command.args(["--log-json", "serve", "--config"]).arg(config);
+        let mut child = command.spawn().unwrap();
+        let log = Lines::of(child.stderr.take().unwrap());
+        let listens = |line: &String| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            Some(format!("http://{}", line["listen.address"].as_str()?))
+        };
+        let base = eventually("the service listens", 20, || {
+            assert!(child.try_wait().unwrap().is_none(), "the service ended:\n{}", log.text());
+            log.find(listens)
+        })
+        .await;
+        Self { child, base, log, client: client() }
+    }
+
+    /// Its address, without a path.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// A request with the token.
+    pub fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base)).bearer_auth(TOKEN)
+    }
+
+    /// Posts a body to Alertmanager's webhook: status and answer.
+    pub async fn post(&self, body: impl Into<reqwest::Body>) -> (u16, Value) {
+        let request = self.request(reqwest::Method::POST, "/webhooks/alertmanager");
+        let answer = request.header("content-type", "application/json").body(body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status} {text:?} is not JSON")))
+    }
+
+    /// Posts an alert that must be taken; the incident's id and the decision.
+    pub async fn accept(&self, alert: &Value) -> (String, String) {
+        let (status, answer) = self.post(alert.to_string()).await;
+        assert_eq!(status, 202, "{answer}");
+        let word = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+        (word("incident"), word("decision"))
+    }
+
+    /// Reads JSON.
+    pub async fn get(&self, path: &str) -> Value {
+        self.request(reqwest::Method::GET, path).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// One incident with everything about it.
+    pub async fn incident(&self, id: &str) -> Value {
+        self.get(&format!("/api/v1/incidents/{id}")).await
+    }
+
+    /// All incidents, newest first.
+    pub async fn incidents(&self) -> Vec<Value> {
+        self.get("/api/v1/incidents?limit=500").await["incidents"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Waits until an incident is as asked.
+    pub async fn incident_when(&self, what: &str, id: &str, seconds: u64, is: impl Fn(&Value) -> bool) -> Value {
+        let begun = tokio::time::Instant::now();
+        loop {
+            let incident = self.incident(id).await;
+            if is(&incident) {
+                return incident;
+            }
+            let in_time = begun.elapsed() < Duration::from_secs(seconds);
+            assert!(in_time, "not within {seconds} s: {what}\n{incident:#}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until the investigation is over and no message waits.
+    pub async fn settled(&self, id: &str, seconds: u64) -> Value {
+        self.incident_when("the incident is settled", id, seconds, is_settled).await
+    }
+
+    /// The value of a metric whose line starts like this.
+    pub async fn metric(&self, start: &str) -> Option<f64> {
+        let text = self.request(reqwest::Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+        let line = text.lines().find(|line| line.starts_with(start))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// Ends it as a loss of power would, between one instruction and the next.
+    pub async fn kill_9(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Asks it to end, as Kubernetes does; its exit status.
+    pub async fn terminate(mut self) -> ExitStatus {
+        let status = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().await.unwrap();
+        assert!(status.success());
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await;
+        ended.unwrap_or_else(|_| panic!("it does not end:\n{}", self.log())).unwrap()
+    }
+}
+
+/// Whether the investigation is over and no message waits.
+pub fn is_settled(incident: &Value) -> bool {
+    let over = ["done", "dead", "cancelled"].map(Value::from).contains(&incident["investigation"]["state"]);
+    let notices = incident["notices"].as_array().cloned().unwrap_or_default();
+    let out = notices.iter().all(|notice| notice["state"] == "sent" || notice["state"] == "dead");
+    (over || incident["investigation"].is_null()) && out && !notices.is_empty()
+}
+
+/// A client that takes no proxy for loopback.
+pub fn client() -> reqwest::Client {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap()
+}
