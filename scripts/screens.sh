@@ -33,8 +33,9 @@ from PIL import Image, ImageChops
 image = Image.open(sys.argv[1]).convert("RGB")
 ground = Image.new("RGB", image.size, image.getpixel((0, image.height - 1)))
 _, _, right, bottom = ImageChops.difference(image, ground).getbbox()
-image = image.crop((0, 0, min(image.width, right + 16), min(image.height, bottom + 16)))
-image.quantize(colors=64, dither=Image.Dither.NONE).save(sys.argv[2], optimize=True)
+# A long mail is cut: what matters stands at its top.
+image = image.crop((0, 0, min(image.width, right + 16), min(bottom + 16, 2000)))
+image.quantize(colors=96, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(sys.argv[2], optimize=True)
 PY
   printf '%s %s bytes\n' "docs/messages/$name.png" "$(stat -c %s "docs/messages/$name.png")"
 done

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Rooms from top to bottom: each may use those below it, as `lib.rs` draws them.
-const ROOMS: [&str; 19] = [
+const ROOMS: [&str; 20] = [
     "cli",
     "config",
     "http",
@@ -24,6 +24,7 @@ const ROOMS: [&str; 19] = [
     "redact",
     "telemetry",
     "report",
+    "quantity",
     "times",
     "alert",
 ];

@@ -9,7 +9,7 @@
 //! 4. [`triage`] gathers, analyzes, reasons, grounds: [`playbook`] knows Kubernetes, [`agent`] runs a [`model`] in a bounded
 //!    loop, [`toolbox`] is the only way to a tool, [`kube`] is the toolset that needs no second deployment.
 //! 5. [`notify`] takes messages from the outbox and gives them the form of each channel.
-//! 6. [`store`] keeps it all; [`report`], [`redact`], [`telemetry`], [`times`] and [`markdown`] serve every room.
+//! 6. [`store`] keeps it all; [`report`], [`redact`], [`telemetry`], [`times`], [`quantity`] and [`markdown`] serve every room.
 //!
 //! Architecture invariants:
 //!
@@ -35,6 +35,7 @@ pub mod markdown;
 pub mod model;
 pub mod notify;
 pub mod playbook;
+pub mod quantity;
 pub mod redact;
 pub mod report;
 pub mod store;

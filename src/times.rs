@@ -20,7 +20,7 @@ pub fn moment(at: Timestamp, zone: &str) -> Option<String> {
 /// The time of day in a zone, for pages that show the date elsewhere.
 #[must_use]
 pub fn time_of_day(at: Timestamp, zone: &str) -> String {
-    at.to_zoned(TimeZone::get(zone).unwrap_or(TimeZone::UTC)).strftime("%H:%M:%S").to_string()
+    at.to_zoned(TimeZone::get(zone).unwrap_or(TimeZone::UTC)).strftime("%H:%M").to_string()
 }
 
 /// A duration in its two largest units: `3 天 2 小时`, `1 h 5 min`. Negative ones, from clocks that disagree, are zero.
@@ -68,6 +68,6 @@ mod tests {
         }
         let zero: Timestamp = "0001-01-01T00:00:00Z".parse().expect("a time");
         assert_eq!(moment(zero, "Asia/Shanghai"), None);
-        assert_eq!(time_of_day(at, "Asia/Shanghai"), "10:32:12");
+        assert_eq!(time_of_day(at, "Asia/Shanghai"), "10:32");
     }
 }

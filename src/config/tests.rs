@@ -1,5 +1,4 @@
 //! What a file says, and what every bad file is told.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use proptest::prelude::*;
 use secrecy::ExposeSecret;

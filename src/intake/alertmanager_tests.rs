@@ -1,5 +1,4 @@
 //! Alertmanager's payload with all its quirks.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

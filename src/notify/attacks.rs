@@ -1,7 +1,6 @@
 //! What people who write labels, logs or model answers may try, in every field at once, on every channel.
 //!
 //! The judge of markdown is a CommonMark parser, not our own idea of it.
-#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use serde_json::Value;

@@ -1,5 +1,4 @@
 //! Notices as incidents really produce them, for the tests of every channel; the files also serve the end-to-end tests.
-#![allow(clippy::expect_used)]
 
 use jiff::Timestamp;
 

@@ -46,7 +46,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::expect_used)]
     use super::*;
 
     #[tokio::test]

@@ -1,5 +1,4 @@
 //! What is redacted, and what must not be.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use proptest::prelude::*;
 use serde_json::json;

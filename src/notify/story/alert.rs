@@ -65,12 +65,14 @@ impl Teller<'_> {
         self.section(Role::Alert, self.lang.pick("告警概览", "Alert"), blocks)
     }
 
-    /// Labels and annotations of the leading alert.
+    /// Labels and annotations of the leading alert, without the summary that is told already.
     pub(super) fn facts(&self) -> Section {
         let mut blocks = Vec::new();
         if let Some(alert) = self.leading() {
-            let total = alert.labels.len() + alert.annotations.len();
-            blocks.extend(self.pairs(&alert.labels).chain(self.pairs(&alert.annotations)).take(self.caps.facts));
+            let annotations: Labels =
+                alert.annotations.clone().into_iter().filter(|(key, _)| key != "summary").collect();
+            let total = alert.labels.len() + annotations.len();
+            blocks.extend(self.pairs(&alert.labels).chain(self.pairs(&annotations)).take(self.caps.facts));
             blocks.extend(self.rest(total, self.caps.facts));
         }
         self.section(Role::Facts, self.lang.pick("告警标签与注解", "Labels and annotations"), blocks)

@@ -167,7 +167,6 @@ fn unreadable(reply: &Reply) -> SendError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::expect_used)]
     use reqwest::StatusCode;
     use secrecy::SecretString;
 

@@ -43,13 +43,16 @@ pub fn richest(notice: &Notice, now: Timestamp) -> Message {
         .unwrap_or_else(|| text(notice, now))
 }
 
-/// The story for a chat that folds nothing away: what only rounds it off is left to our page when there is one.
+/// The story for a chat that folds nothing away: what only rounds it off is left to our page when there is one. Labels
+/// and other alerts of the group are no loss there; a hypothesis that was ruled out is said to be missing.
 fn note(notice: &Notice, now: Timestamp, caps: Form) -> Story {
     let mut story = tell(notice, now, Caps::note(caps));
     let on_page = story.links.iter().any(|link| link.primary);
-    if on_page && story.folds.iter().any(|fold| fold.role >= Role::Facts) {
+    if on_page {
+        if story.folds.iter().any(|fold| fold.role == Role::RuledOut) {
+            story.say_shortened();
+        }
         story.folds.retain(|fold| fold.role < Role::Facts);
-        story.say_shortened();
     }
     story
 }
