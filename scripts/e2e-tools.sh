@@ -31,8 +31,7 @@ if [ -n "${packages// /}" ]; then
   fi
 fi
 
-# The platform packages of the npm package hold the binary itself.
-mcp_version=0.0.67
+# The platform packages of the npm package hold the binary itself. 0.0.66 is the last version that speaks SSE.
 case "$(uname -s)-$(uname -m)" in
   Linux-x86_64) platform=linux-amd64 ;;
   Linux-aarch64) platform=linux-arm64 ;;
@@ -40,16 +39,20 @@ case "$(uname -s)-$(uname -m)" in
   Darwin-x86_64) platform=darwin-amd64 ;;
   *) platform="" ;;
 esac
-mcp="$tools/bin/kubernetes-mcp-server"
-if [ "$("$mcp" --version 2>/dev/null || true)" != "v$mcp_version" ]; then
-  if [ -n "$platform" ] && command -v npm >/dev/null; then
-    package=kubernetes-mcp-server-$platform
-    npm install --no-audit --no-fund --ignore-scripts --loglevel=error --prefix "$tools/npm" "$package@$mcp_version"
-    install -m 755 "$tools/npm/node_modules/$package/bin/$package" "$mcp"
-  else
-    missing "kubernetes-mcp-server $mcp_version (needs npm)"
+
+# Installs a version of kubernetes-mcp-server under a name.
+mcp_server() {
+  local version=$1 program="$tools/bin/$2" package=kubernetes-mcp-server-$platform
+  [ "$("$program" --version 2>/dev/null || true)" != "v$version" ] || return 0
+  if [ -z "$platform" ] || ! command -v npm >/dev/null; then
+    missing "kubernetes-mcp-server $version (needs npm)"
+    return 0
   fi
-fi
+  npm install --no-audit --no-fund --ignore-scripts --loglevel=error --prefix "$tools/npm" "$package@$version"
+  install -m 755 "$tools/npm/node_modules/$package/bin/$package" "$program"
+}
+mcp_server 0.0.67 kubernetes-mcp-server
+mcp_server 0.0.66 kubernetes-mcp-server-0.0.66
 
 if [ ! -x "$tools/venv/bin/python" ] || ! "$tools/venv/bin/python" -c 'import aiosmtpd' 2>/dev/null; then
   if python3 -m venv "$tools/venv"; then

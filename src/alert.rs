@@ -179,7 +179,9 @@ impl fmt::Display for ObjectRef {
 }
 
 /// The language people read: of prompts, cards, mails and pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum, schemars::JsonSchema,
+)]
 pub enum Lang {
     /// Simplified Chinese.
     #[default]

@@ -18,6 +18,7 @@ use super::{Outcome, Spent, Stop, Task};
 use crate::model::{
     Arguments, AssistantMessage, Class, Function, Model, ModelError, Reply, Request, TokenUsage, ToolCall,
 };
+use crate::telemetry::progress;
 
 /// Answers that do not have the form asked for, before the run gives up.
 const MAX_INVALID: u32 = 3;
@@ -106,6 +107,8 @@ where
     }
 
     async fn turn(&mut self) -> Flow<T> {
+        let number = self.spent.turns + 1;
+        tracing::debug!(target: progress::TARGET, step = format!("{} turn {number}", self.model.name()).as_str());
         let started = Instant::now();
         let request = self.request();
         let asked = self.model.name().to_owned();

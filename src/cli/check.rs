@@ -19,6 +19,7 @@ use crate::config::{self, Config};
 use crate::model::{self, Client, ModelConfig};
 use crate::notify::channel::Channel;
 use crate::notify::rehearsal;
+use crate::notify::send::Reason;
 use crate::redact::redact;
 use crate::store::{Found, Store};
 use crate::telemetry::Metrics;
@@ -116,7 +117,11 @@ fn attempts(config: &Config, lang: Lang, send: bool) -> Result<Vec<BoxFuture<'st
                 Some(notice) => channel.send(&notice).await.map(|form| sent(form.label(), lang)),
                 None => channel.reach().await.map(|()| reached(&channel, lang)),
             }
-            .map_err(|error| error.to_string())
+            .map_err(|error| match (error.reason, &channel) {
+                (Reason::Network, Channel::Email(_)) => with_advice(error, mail_advice(lang), lang),
+                (Reason::Network, _) => with_advice(error, network_advice(lang), lang),
+                _ => error.to_string(),
+            })
         }));
     }
     Ok(attempts)
@@ -199,6 +204,20 @@ async fn try_server(settings: McpSettings, lang: Lang) -> Tried {
         None => lang.pick("，没有可供试读的工具", ", and none to try a read with"),
     };
     Ok(said)
+}
+
+fn network_advice(lang: Lang) -> &'static str {
+    lang.pick(
+        "检查 DNS、出口网络和代理设置（HTTPS_PROXY、NO_PROXY）",
+        "check DNS, egress and the proxy settings (HTTPS_PROXY, NO_PROXY)",
+    )
+}
+
+fn mail_advice(lang: Lang) -> &'static str {
+    lang.pick(
+        "检查 smtp 的主机、端口和协议（smtps 为 465，STARTTLS 为 587）以及出口网络",
+        "check host, port and scheme of smtp (smtps is 465, STARTTLS 587), and egress",
+    )
 }
 
 fn sent(form: &str, lang: Lang) -> String {

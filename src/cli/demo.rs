@@ -17,12 +17,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::service::Service;
-use super::{CliError, ReportFormat, language, scenario};
+use super::{CliError, ReportFormat, language, scenario, stage};
 use crate::alert::Lang;
 use crate::config::{self, Config};
 use crate::markdown;
 use crate::report::Report;
 use crate::store::{IncidentDetail, InvestigationState, NoticeState, Store};
+use crate::telemetry::progress;
 
 /// The scenario of the article Firstlook grew from.
 const DEFAULT_SCENARIO: &str = "01-pvc-provisioner-missing";
@@ -79,8 +80,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     let store = service.store();
     let serving = tokio::spawn(service.run(listener, stop.clone()));
     announce(lang);
+    stage(lang.pick("查看故障现场", "looking at the broken cluster"));
     let incident = send_alert(address, &scenario).await?;
     let detail = wait_for(&store, incident).await?;
+    progress::clear();
     let report = detail.incident.report.clone().ok_or_else(|| CliError::Failed(undiagnosed(&detail)))?;
     print_report(&report, lang, &timezone, arguments.output)?;
     if !arguments.once {

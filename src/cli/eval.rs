@@ -12,6 +12,7 @@ use crate::alert::Lang;
 use crate::intake::{self, Limits};
 use crate::model::ModelConfig;
 use crate::report::Report;
+use crate::telemetry::progress;
 
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
@@ -78,11 +79,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
         setup.models.iter().map(|model| vec![model.clone()]).collect()
     };
     let mut rows = Vec::new();
+    let all = contestants.len() * scenarios.len();
     for models in &contestants {
         for dir in &scenarios {
+            super::stage(&format!("{}/{all} {} {}", rows.len() + 1, contestant(models), name_of(dir)));
             rows.push(one(&setup, models, dir).await?);
         }
     }
+    progress::clear();
     let totals = totals(&rows);
     match arguments.output {
         Format::Table => print!("{}", table(&rows, &totals)),
@@ -119,6 +123,11 @@ fn is_scenario(dir: &Path) -> bool {
     dir.join("objects.json").is_file() && dir.join("alert.json").is_file()
 }
 
+/// Who is scored: a model, or the playbook alone.
+fn contestant(models: &[ModelConfig]) -> String {
+    models.first().map_or_else(|| "playbook".to_owned(), |model| model.name.clone())
+}
+
 /// A scenario's name: its directory's.
 fn name_of(dir: &Path) -> String {
     dir.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned())
@@ -135,7 +144,7 @@ async fn one(setup: &Setup, models: &[ModelConfig], dir: &Path) -> Result<Row, C
     let (score, reasons) = score::score(&truth, &report, &objects);
     let usage = &report.usage;
     Ok(Row {
-        model: models.first().map_or_else(|| "playbook".to_owned(), |model| model.name.clone()),
+        model: contestant(models),
         scenario: name_of(dir),
         score,
         reasons,

@@ -16,7 +16,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 
 use crate::alert::Lang;
-use crate::telemetry::{self, LogFormat};
+use crate::config;
+use crate::telemetry::{self, LogFormat, Occasion, progress};
 
 /// A true first look at every alert, before it reaches the group chat.
 #[derive(Debug, Parser)]
@@ -45,6 +46,28 @@ enum Command {
     Eval(eval::Arguments),
     /// Try every model, MCP server, channel and the store of a configuration; say what to do about what fails.
     Check(check::Arguments),
+    /// Print the JSON schema of the configuration file, for editors.
+    ConfigSchema,
+}
+
+impl Command {
+    fn occasion(&self) -> Occasion {
+        match self {
+            Self::Serve { .. } => Occasion::Service,
+            Self::Demo(_) | Self::Triage(_) | Self::Eval(_) => Occasion::Result,
+            Self::Check(_) | Self::ConfigSchema => Occasion::Verdict,
+        }
+    }
+}
+
+fn config_schema() -> Result<ExitCode, CliError> {
+    println!("{}", serde_json::to_string_pretty(&config::schema()).map_err(CliError::failed)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says on a terminal what is being done now.
+fn stage(what: &str) {
+    tracing::debug!(target: progress::TARGET, stage = what);
 }
 
 /// How a report is printed.
@@ -91,7 +114,7 @@ pub async fn main() -> ExitCode {
     // One TLS provider for every client. A second installation only happens in tests of this process and changes nothing.
     drop(rustls::crypto::ring::default_provider().install_default());
     let format = if arguments.log_json { LogFormat::Json } else { LogFormat::Text };
-    if let Err(error) = telemetry::init_logging(format) {
+    if let Err(error) = telemetry::init_logging(format, arguments.command.occasion()) {
         eprintln!("firstlook: {error}");
         return ExitCode::from(2);
     }
@@ -101,7 +124,9 @@ pub async fn main() -> ExitCode {
         Command::Triage(arguments) => triage::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Eval(arguments) => eval::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Check(arguments) => check::run(arguments).await,
+        Command::ConfigSchema => config_schema(),
     };
+    progress::clear();
     outcome.unwrap_or_else(|error| {
         eprintln!("firstlook: {error}");
         ExitCode::from(match error {

@@ -13,7 +13,7 @@ use crate::config::{self, Config};
 use crate::intake::{self, Limits};
 use crate::markdown;
 use crate::model::ModelConfig;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, progress};
 use crate::toolbox::config::{McpSettings, Transport};
 use crate::triage::{Triage, TriageConfig};
 
@@ -46,7 +46,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
         None => setup.mcp.clone(),
     };
     let triage = setup.triage(&setup.models, &mcp)?;
+    super::stage(setup.lang.pick("查看集群", "looking at the cluster"));
     let (report, _) = triage.run(&group).await;
+    progress::clear();
     match arguments.output {
         ReportFormat::Json => println!("{}", serde_json::to_string_pretty(&report).map_err(CliError::failed)?),
         ReportFormat::Markdown => println!("{}", markdown::report(&report, setup.lang, &setup.timezone)),

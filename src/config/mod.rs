@@ -7,14 +7,19 @@ mod expand;
 mod node;
 mod problem;
 mod reader;
+#[cfg(test)]
+mod reference;
+mod schema;
 mod server;
 mod triage;
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use problem::{ConfigError, Problem};
+pub use schema::schema;
 pub use server::{BasicAuth, Server, ServerLimits};
 pub use triage::TriageSettings;
 
@@ -26,6 +31,9 @@ use crate::toolbox::config::McpSettings;
 use expand::Sources;
 use node::Node;
 use reader::{Found, Reader};
+
+/// Where alerts are kept when nothing is said: beside where the service was started.
+const DEFAULT_STORE: &str = "sqlite:firstlook.db";
 
 /// The keys of the file. They may be added to, never renamed.
 const KEYS: &[&str] = &[
@@ -43,36 +51,40 @@ const KEYS: &[&str] = &[
 ];
 
 /// Everything an operator says. Secrets stay in `SecretString`, so that printing this shows none.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(default, deny_unknown_fields)]
 pub struct Config {
     /// Where alerts come in.
     pub server: Server,
-    /// `sqlite:PATH` or `postgres://…`; the latter may hold a password.
+    /// Where alerts are kept: `sqlite:PATH`, made when missing, or `postgres://user:pass@host/database`, which several
+    /// instances may share.
+    #[schemars(with = "String", extend("default" = DEFAULT_STORE))]
     pub store: secrecy::SecretString,
     /// The language people read.
     pub language: Lang,
-    /// IANA name of the zone in which people read times.
+    /// IANA name of the zone in which people read times. Left out: the machine's, which containers set by `TZ`.
     pub timezone: String,
-    /// Models, tried in order; none at all leaves the playbook alone.
+    /// Language models with an OpenAI-compatible interface, tried in order; none at all leaves the playbook alone.
     pub models: Vec<ModelConfig>,
-    /// Ways to the cluster.
+    /// MCP servers through which the cluster is looked at; a tool that two offer belongs to the first.
     pub mcp: Vec<McpSettings>,
-    /// Bounds of an investigation.
+    /// Bounds of an investigation; all of them always hold.
     pub triage: TriageSettings,
-    /// Where people are told.
+    /// Where people are told. Each has a `type` and the keys of that type.
     pub channels: Vec<ChannelSettings>,
-    /// Who is told of what.
+    /// Who is told of what: the first entry that matches decides; what none matches goes to every channel.
     pub routes: Vec<Route>,
     /// A folder of prompts that replace the built-in ones, file by file.
     pub prompts: Option<PathBuf>,
     /// The Alertmanager whose pages messages link to.
     pub alertmanager: Option<AlertmanagerLink>,
     /// What works but is probably not meant, one sentence each, for the log and for `firstlook check`.
+    #[schemars(skip)]
     pub warnings: Vec<String>,
 }
 
 /// The Alertmanager that people use.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AlertmanagerLink {
     /// Its address as people reach it. Silence links lead there, never to an address a payload claims.
@@ -117,7 +129,7 @@ fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, Vec<Problem>> {
 fn read(top: &Reader<'_>) -> Config {
     Config {
         server: top.section("server"),
-        store: top.section::<Option<String>>("store").unwrap_or_else(|| "sqlite:firstlook.db".to_owned()).into(),
+        store: top.section::<Option<String>>("store").unwrap_or_else(|| DEFAULT_STORE.to_owned()).into(),
         language: top.section("language"),
         timezone: top.section::<Option<String>>("timezone").unwrap_or_else(system_timezone),
         models: top.list("models"),

@@ -2,21 +2,24 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::intake;
 
 /// The HTTP surface.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Address to listen on; `localhost:PORT` is loopback, `:PORT` is every address.
     #[serde(deserialize_with = "listen_address")]
+    #[schemars(with = "String")]
     pub listen: SocketAddr,
     /// Where people reach these pages; messages link to it.
     pub public_url: Option<String>,
     /// Bearer tokens; any of them opens every route that needs one.
+    #[schemars(with = "Vec<String>")]
     pub tokens: Vec<SecretString>,
     /// Users for HTTP basic authentication, for senders that cannot send a bearer token.
     pub basic_auth: Vec<BasicAuth>,
@@ -27,17 +30,18 @@ pub struct Server {
 }
 
 /// A user of HTTP basic authentication.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BasicAuth {
     /// User name, without a colon.
     pub username: String,
     /// Password.
+    #[schemars(with = "String")]
     pub password: SecretString,
 }
 
 /// What one request may hold; more is answered with 413.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerLimits {
     /// Length of a body in bytes. Groups of real clusters stay below 1 MB.

@@ -156,12 +156,12 @@ proptest! {
 
 #[test]
 fn the_examples_load() {
-    for name in ["minimal", "full"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/{name}.yaml"));
+    for name in ["config/minimal.yaml", "config/full.yaml", "deploy/compose/firstlook.yaml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         let text = std::fs::read_to_string(path).unwrap();
         let sources =
             Sources { variable: &|_| Some("https://example.com/value-long-enough".to_owned()), folder: PathBuf::new() };
-        let config = parse(&text, &sources).unwrap_or_else(|problems| panic!("config/{name}.yaml: {problems:?}"));
+        let config = parse(&text, &sources).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
         assert!(!config.channels.is_empty());
     }
 }

@@ -1,12 +1,13 @@
 //! Settings of `triage:`: how long and how hard an alert is looked at.
 
 use jiff::SignedDuration;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::agent::Budget;
 
 /// The bounds of every investigation. All of them always hold.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TriageSettings {
     /// Wall-clock time of one investigation. People wait for it: three minutes.

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use super::App;
 use super::error::ApiError;
-use crate::telemetry;
+use crate::telemetry::{self, Seen};
 
 /// Says that the process answers.
 #[utoipa::path(get, path = "/healthz", responses((status = 200, description = "The process answers")))]
@@ -24,10 +26,19 @@ pub async fn healthz() -> &'static str {
 #[utoipa::path(
     get,
     path = "/readyz",
+    params(Detail),
     responses((status = 200, description = "Alerts are accepted"), (status = 503, description = "The store does not answer"))
 )]
-pub async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
+pub async fn readyz(State(app): State<Arc<App>>, Query(detail): Query<Detail>) -> (StatusCode, Json<Value>) {
     match app.store.ping().await {
+        Ok(()) if detail.wanted() => (
+            StatusCode::OK,
+            Json(json!({
+                "ready": true,
+                "models": app.triage.model_health().map(Entry::from).collect::<Vec<_>>(),
+                "mcp": app.triage.server_health().map(Entry::from).collect::<Vec<_>>(),
+            })),
+        ),
         Ok(()) => (
             StatusCode::OK,
             Json(json!({"ready": true, "models": app.triage.model_names(), "mcp": app.triage.server_names()})),
@@ -36,6 +47,33 @@ pub async fn readyz(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
             tracing::error!(%error, "not ready");
             (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"ready": false, "error": "the store does not answer"})))
         }
+    }
+}
+
+/// How much readiness tells.
+#[derive(Debug, Deserialize, IntoParams)]
+pub struct Detail {
+    /// `?verbose`: how the last call of each model and MCP server went. Nothing is dialled for it.
+    verbose: Option<String>,
+}
+
+impl Detail {
+    fn wanted(&self) -> bool {
+        self.verbose.as_deref().is_some_and(|value| !matches!(value, "false" | "0"))
+    }
+}
+
+/// One model or server. Fixed words only: this route needs no token.
+#[derive(Serialize)]
+struct Entry<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    seen: Seen,
+}
+
+impl<'a> From<(&'a str, Seen)> for Entry<'a> {
+    fn from((name, seen): (&'a str, Seen)) -> Self {
+        Self { name, seen }
     }
 }
 

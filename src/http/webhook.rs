@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -14,6 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::App;
+use super::body;
 use super::error::ApiError;
 use crate::intake;
 
@@ -40,15 +40,15 @@ pub struct Accepted {
         (status = 503, description = "Not stored; send it again"),
     )
 )]
-pub async fn alertmanager(State(app): State<Arc<App>>, body: Result<Bytes, BytesRejection>) -> Response {
+pub async fn alertmanager(State(app): State<Arc<App>>, body: Body) -> Response {
     let started = Instant::now();
     let response = accept(&app, body).await.into_response();
     app.metrics.webhook("alertmanager", response.status().as_u16(), started.elapsed());
     response
 }
 
-async fn accept(app: &App, body: Result<Bytes, BytesRejection>) -> Result<(StatusCode, Json<Accepted>), ApiError> {
-    let body = body.map_err(|rejection| too_large_or_broken(&rejection, app.body_limit))?;
+async fn accept(app: &App, body: Body) -> Result<(StatusCode, Json<Accepted>), ApiError> {
+    let body = body::read(body, app.body_limit).await?;
     let group = intake::alertmanager::parse(&body, &app.limits)?;
     let receipt = app.desk.receive(&group).await?;
     tracing::info!(
@@ -58,14 +58,4 @@ async fn accept(app: &App, body: Result<Bytes, BytesRejection>) -> Result<(Statu
         "delivery accepted"
     );
     Ok((StatusCode::ACCEPTED, Json(Accepted { incident: receipt.incident, decision: receipt.decision.word() })))
-}
-
-fn too_large_or_broken(rejection: &BytesRejection, limit: usize) -> ApiError {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return ApiError::too_large(format!(
-            "the body is larger than {limit} bytes; set max_alerts in Alertmanager's webhook_config, or raise \
-             server.limits.max_body_bytes"
-        ));
-    }
-    ApiError::bad_request("the request body could not be read to its end")
 }

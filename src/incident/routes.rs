@@ -1,11 +1,12 @@
 //! Routes: which channels hear of a group.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::alert::{AlertGroup, Labels};
 
 /// One entry of `routes:`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Labels an alert of the group must carry; none match every group.

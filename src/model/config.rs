@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -13,7 +14,7 @@ pub const DEFAULT_CONTEXT_TOKENS: usize = 32_768;
 pub const DEFAULT_TIMEOUT: SignedDuration = SignedDuration::from_secs(120);
 
 /// One entry of `models:`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// How reports, logs and metrics call it.
@@ -22,6 +23,7 @@ pub struct ModelConfig {
     pub base_url: String,
     /// Sent as a bearer token; local servers often need none.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     pub api_key: Option<SecretString>,
     /// The provider's name for the model.
     pub model: String,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 use thiserror::Error;
@@ -14,7 +15,7 @@ use super::send::{Form, SendError};
 use super::wecom::{WecomBot, WecomBotSettings};
 
 /// Settings of one channel, by `type`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(tag = "type")]
 pub enum ChannelSettings {
     /// A Feishu (Lark) group bot.

@@ -96,6 +96,12 @@ fn primary(scene: &Scene<'_>, scope: &Scope, listed: &[&Finding], explained: &[&
     let shown = listed.first().map(|finding| finding.about.clone()).unwrap_or_default();
     let resource = scene.question.targets.first().cloned().unwrap_or(shown);
     let mut findings: Vec<String> = describe::state(scene, &resource).into_iter().collect();
+    if scene.facts.is_missing(&resource) {
+        findings.push(scene.text(
+            format!("{resource} 已不存在（not found），以下是与它相关的现有对象"),
+            format!("{resource} does not exist any more (not found); this is about what there is now"),
+        ));
+    }
     let at_target = |finding: &&&Finding| scope.has(&finding.about) || scope.has(&finding.blame);
     findings.extend(listed.iter().chain(explained).filter(at_target).map(|finding| finding.summary.clone()));
     findings.truncate(6);
@@ -111,7 +117,7 @@ fn related(
     nearby: &[&Finding],
 ) -> Vec<Related> {
     let mut related = top.related.clone();
-    let follows = scene.text("随根本原因出现的现象", "follows from the cause");
+    let follows = scene.text("与根本原因属于同一故障", "part of the same fault");
     let beside = scene.text(
         "同一 Namespace 中的其他异常，与本告警无直接关联",
         "another fault in the namespace, not tied to this alert",
@@ -146,7 +152,7 @@ fn impact(scene: &Scene<'_>, top: &Finding) -> String {
     sentences
         .extend(scene.services.iter().filter_map(|service| service_impact(scene, &named(&service.object), &affected)));
     if sentences.is_empty() {
-        sentences.extend(describe::state(scene, &top.about).map(|state| format!("{}: {state}", top.about)));
+        sentences.extend(describe::state(scene, &top.about).map(|state| scene.colon(&top.about, state)));
     }
     sentences.truncate(5);
     sentences.join(scene.lang.pick("；", "; "))

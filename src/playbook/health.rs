@@ -1,5 +1,7 @@
 //! Health: what may be said when nothing was found, and what was checked on the way to a cause.
 
+use k8s_openapi::api::storage::v1::StorageClass;
+
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer;
 use crate::playbook::describe;
@@ -43,12 +45,13 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     let seen = seen_targets(scene, scope);
     let measured = scene.question.alert_names.iter().any(|name| is_measured(name));
     let unread = unread_targets(scene);
-    let decided = unread.is_empty() && !seen.is_empty() && !measured;
+    let unbound = |object: &ObjectRef| is_pending_claim(scene, object) && !waits_for_consumer(scene, object);
+    let decided = unread.is_empty() && !seen.is_empty() && !measured && !seen.iter().any(unbound);
     let verdict = if decided { Verdict::NoFault } else { Verdict::Inconclusive };
     let mut findings: Vec<String> = Vec::new();
     for object in &seen {
         if let Some(state) = describe::state(scene, object) {
-            findings.push(format!("{object}: {state}"));
+            findings.push(scene.colon(object, state));
         }
     }
     findings.truncate(4);
@@ -134,6 +137,12 @@ fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[O
         );
     }
     let best = seen.first().unwrap_or(resource);
+    if waits_for_consumer(scene, best) {
+        return scene.text(
+            format!("未发现故障：{best} 处于 Pending 是因为还没有 Pod 使用它（WaitForFirstConsumer）"),
+            format!("No fault found: {best} is Pending because no Pod uses it yet (WaitForFirstConsumer)"),
+        );
+    }
     if best.kind != "DaemonSet" && scene.replicas(best).is_some_and(|(_, wanted)| wanted == 0) {
         return scene.text(
             format!("未发现故障：{best} 的期望副本数为 0（scaled to 0），没有 Pod 是预期状态"),
@@ -142,9 +151,29 @@ fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[O
     }
     let state = describe::state(scene, best).unwrap_or_default();
     scene.text(
-        format!("未发现故障：{best} 当前健康（healthy），{state}；告警很可能已自行恢复"),
-        format!("No fault found: {best} is healthy now ({state}); the alert has probably cleared by itself"),
+        format!("未发现故障：{best} 当前健康（healthy），{state}；触发告警的情况可能已经过去"),
+        format!("No fault found: {best} is healthy now ({state}); what set the alert off may have passed"),
     )
+}
+
+fn is_pending_claim(scene: &Scene<'_>, object: &ObjectRef) -> bool {
+    object.kind == "PersistentVolumeClaim"
+        && scene.claims.iter().any(|claim| {
+            let phase = claim.object.status.as_ref().and_then(|status| status.phase.as_deref());
+            named(&claim.object) == *object && phase == Some("Pending")
+        })
+}
+
+/// Whether a claim is unbound by design: its controller or its StorageClass says so.
+fn waits_for_consumer(scene: &Scene<'_>, object: &ObjectRef) -> bool {
+    let late = |class: &str| {
+        let found = scene.facts.get::<StorageClass>("", class);
+        found.is_some_and(|found| found.object.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"))
+    };
+    let claim = scene.claims.iter().find(|claim| named(&claim.object) == *object);
+    let class = claim.and_then(|claim| claim.object.spec.as_ref()?.storage_class_name.as_deref());
+    is_pending_claim(scene, object)
+        && (class.is_some_and(late) || !scene.events(object, &["WaitForFirstConsumer"]).is_empty())
 }
 
 /// The Namespace of an object that is not there, when that is not there either.
@@ -249,7 +278,7 @@ fn nodes_check(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
     Some(RuledOut {
         hypothesis: scene.text("Node 故障", "a failing Node"),
         because: scene.text(
-            format!("受影响的 Pod 所在的 Node {list} 为 Ready，且没有资源压力"),
+            format!("相关 Pod 所在的 Node {list} 为 Ready，且没有资源压力"),
             format!("the Pods run on {list}, Ready and without pressure"),
         ),
     })
@@ -281,6 +310,35 @@ mod tests {
         assert_eq!(diagnosis.verdict, Verdict::NoFault);
         assert!(diagnosis.headline.contains("Deployment shop/web is healthy"));
         assert!(diagnosis.unresolved.iter().any(|question| question.contains("does not exist any more")));
+    }
+
+    #[test]
+    fn a_workload_scaled_to_zero_is_said_to_be_so() {
+        let diagnosis = World::asking("Deployment", "web").with(deployment(0, 0)).diagnosis();
+        assert_eq!(diagnosis.verdict, Verdict::NoFault);
+        assert!(diagnosis.headline.contains("scaled to 0"), "{}", diagnosis.headline);
+    }
+
+    #[test]
+    fn what_does_not_exist_is_said_not_to() {
+        let diagnosis = World::asking("Deployment", "web").listed("Deployment").diagnosis();
+        assert_eq!(diagnosis.verdict, Verdict::Inconclusive);
+        assert!(diagnosis.headline.contains("Deployment shop/web does not exist"), "{}", diagnosis.headline);
+        let nowhere = World::asking("Deployment", "web").listed("Deployment").listed("Namespace").diagnosis();
+        assert!(nowhere.headline.contains("Namespace/shop does not exist"), "{}", nowhere.headline);
+    }
+
+    #[test]
+    fn a_claim_nobody_uses_yet_is_pending_not_healthy() {
+        let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "scratch", "namespace": "shop"},
+            "spec": {"storageClassName": "late"}, "status": {"phase": "Pending"}});
+        let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "late"},
+            "provisioner": "disk.csi.example.com", "volumeBindingMode": "WaitForFirstConsumer"});
+        let asked = || World::asking("PersistentVolumeClaim", "scratch").with(claim.clone());
+        assert_eq!(asked().diagnosis().verdict, Verdict::Inconclusive);
+        let told = asked().with(class).diagnosis();
+        assert_eq!(told.verdict, Verdict::NoFault);
+        assert!(told.headline.contains("no Pod uses it yet"), "{}", told.headline);
     }
 
     #[test]

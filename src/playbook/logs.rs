@@ -20,6 +20,7 @@ static CONSEQUENCE: Pattern = Pattern::new(
 );
 static WARNING_OR_LESS: Pattern =
     Pattern::new(r#"(?i)(^|[\s\[|"=])(warn(ing)?|info|debug|trace|notice)([\s\]|":]|$)|^[IW]\d{4} \d\d:"#);
+static WARNING: Pattern = Pattern::new(r#"(^|[\s\[|"=])(WARN(ING)?|[Ww]arn(ing)?)([\s\]|":]|$)|^W\d{4} \d\d:"#);
 static INSTRUCTION: Pattern = Pattern::new(
     r"(?i)ignore (all |any |the |your )*(previous|prior|above|earlier)|disregard|\bsystem\s*(prompt|message|:\s)|\bassistant\s*:|</?\s*(tool|system|assistant|human|instructions?)[\w-]*\s*>|<\|\w+|you are (now|an?) |\b(previous|prior|above|following|new|these|your|my) instructions?\b|root cause is|report everything|must (report|answer|reply|respond)|call (the )?(tool|resources_|pods_|submit)|(resources|pods)_(delete|exec|run|create\w*|scale)|kubectl\s+(delete|apply|exec|scale|drain|patch|edit)|delete (the )?namespace|\[/?INST\]|忽略(以上|之前|前面|先前)|无视|系统提示|你现在是|请(回复|回答|调用|执行)",
 );
@@ -69,6 +70,12 @@ pub fn culprit(text: &str) -> Option<&str> {
         first = index;
     }
     Some(prefer_levels(&lines[first..=last]))
+}
+
+/// The last line of a warning's level; it may say why, but does not claim to.
+#[must_use]
+pub fn warning(text: &str) -> Option<&str> {
+    text.lines().rev().find(|line| WARNING.hits(line) && !instructs(line))
 }
 
 /// Within a burst, a line with a level or an exception's name says more than one with a mere word of trouble.

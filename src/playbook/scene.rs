@@ -79,6 +79,12 @@ impl<'a> Scene<'a> {
         self.lang.pick(zh.into(), en.into())
     }
 
+    /// Two parts of a sentence with the colon of its language.
+    #[must_use]
+    pub fn colon(&self, head: impl std::fmt::Display, rest: impl std::fmt::Display) -> String {
+        self.text(format!("{head}：{rest}"), format!("{head}: {rest}"))
+    }
+
     /// The workload a Pod belongs to (its Deployment, StatefulSet, DaemonSet or Job), or the Pod itself.
     #[must_use]
     pub fn workload(&self, pod: &Pod) -> ObjectRef {
@@ -174,6 +180,15 @@ impl<'a> Scene<'a> {
         })
     }
 
+    /// The last warning in a container's log, for where no line reports an error.
+    #[must_use]
+    pub fn warning(&self, pod: &ObjectRef, container: &str) -> Option<(&'a str, Option<Citation>)> {
+        self.logs(pod, container).into_iter().find_map(|log| {
+            let line = logs::warning(log.lines.as_deref().ok()?)?;
+            Some((line, self.quote(&log.reference, line)))
+        })
+    }
+
     /// Cites the words when they stand in the evidence; a long text by its beginning, one with quotation marks by its
     /// longest piece where YAML escapes them. Words that give orders are never cited.
     #[must_use]
@@ -214,7 +229,7 @@ impl<'a> Scene<'a> {
     /// How often something was seen, in brackets; nothing for once, which is also what is said when nobody counted.
     #[must_use]
     pub fn times(&self, count: i64) -> String {
-        if count <= 1 { String::new() } else { self.text(format!("(共 {count} 次)"), format!(" ({count} times)")) }
+        if count <= 1 { String::new() } else { self.text(format!("，共 {count} 次"), format!(" ({count} times)")) }
     }
 
     /// Whole minutes since a moment.

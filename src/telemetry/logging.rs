@@ -3,14 +3,36 @@
 use std::io::IsTerminal;
 
 use thiserror::Error;
-use tracing::Subscriber;
+use tracing::{Level, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{EnvFilter, Registry, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
-/// What is logged when nobody says otherwise: our own doings, and of libraries only what went wrong.
-const DEFAULT_FILTER: &str = "warn,firstlook=info";
+use super::progress;
+
+/// What the process was started for. Decides what is logged when nobody says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// A service: our own doings, and of libraries only what went wrong.
+    Service,
+    /// A person waits for a result: what went wrong, and progress on a terminal.
+    Result,
+    /// The result itself says what went wrong: nothing but defects of ours, and progress on a terminal.
+    Verdict,
+}
+
+impl Occasion {
+    fn default_filter(self) -> &'static str {
+        match self {
+            Self::Service => "warn,firstlook=info",
+            Self::Result => "warn",
+            Self::Verdict => "off,firstlook=error",
+        }
+    }
+}
 
 /// Never logged, whatever the filter says: it writes whole request and answer bodies, which hold cluster data.
 const NEVER: &str = "async_openai=off";
@@ -50,31 +72,43 @@ pub enum LoggingError {
 ///
 /// # Errors
 /// When `FIRSTLOOK_LOG` or `RUST_LOG` holds no filter, or logging is set up already.
-pub fn init_logging(format: LogFormat) -> Result<(), LoggingError> {
-    let filter = filter(|name| std::env::var(name).ok())?;
+pub fn init_logging(format: LogFormat, occasion: Occasion) -> Result<(), LoggingError> {
+    let filter = filter(occasion, |name| std::env::var(name).ok())?;
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    subscriber(format, filter, color, std::io::stderr).try_init()?;
+    let shows_progress = occasion != Occasion::Service && format == LogFormat::Text;
+    let progress = shows_progress.then(progress::on_terminal).flatten();
+    let writer = || {
+        progress::clear();
+        std::io::stderr()
+    };
+    let of_progress = Targets::new().with_target(progress::TARGET, Level::DEBUG);
+    subscriber(format, filter, color, writer).with(progress.with_filter(of_progress)).try_init()?;
     Ok(())
 }
 
-fn filter(variable: impl Fn(&str) -> Option<String>) -> Result<EnvFilter, LoggingError> {
+fn filter(occasion: Occasion, variable: impl Fn(&str) -> Option<String>) -> Result<EnvFilter, LoggingError> {
     let given = FILTER_VARIABLES
         .iter()
         .find_map(|name| variable(name).filter(|filter| !filter.trim().is_empty()).map(|filter| (*name, filter)));
-    let (name, text) = given.unwrap_or((FILTER_VARIABLES[0], DEFAULT_FILTER.to_owned()));
+    let (name, text) = given.unwrap_or((FILTER_VARIABLES[0], occasion.default_filter().to_owned()));
     let parse = |text: &str| EnvFilter::try_new(text);
     parse(&format!("{text},{NEVER}")).map_err(|cause| LoggingError::Filter { variable: name, cause })
 }
 
-fn subscriber<W>(format: LogFormat, filter: EnvFilter, color: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
+fn subscriber<W>(
+    format: LogFormat,
+    filter: EnvFilter,
+    color: bool,
+    writer: W,
+) -> impl Subscriber + for<'s> LookupSpan<'s> + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let base = Registry::default().with(filter);
-    match format {
-        LogFormat::Text => Box::new(base.with(fmt::layer().with_ansi(color).with_writer(writer))),
-        LogFormat::Json => Box::new(base.with(fmt::layer().json().flatten_event(true).with_writer(writer))),
-    }
+    let lines = match format {
+        LogFormat::Text => fmt::layer().with_ansi(color).with_writer(writer).boxed(),
+        LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
+    };
+    Registry::default().with(lines.with_filter(filter))
 }
 
 #[cfg(test)]
@@ -102,7 +136,7 @@ mod tests {
     fn logged(format: LogFormat, filter_text: &str, log: impl FnOnce()) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let filter = filter(|name| (name == "RUST_LOG").then(|| filter_text.to_owned())).unwrap();
+        let filter = filter(Occasion::Service, |name| (name == "RUST_LOG").then(|| filter_text.to_owned())).unwrap();
         tracing::subscriber::with_default(subscriber(format, filter, false, move || writer.clone()), log);
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -143,7 +177,8 @@ mod tests {
 
     #[test]
     fn a_wrong_filter_names_its_variable() {
-        let error = filter(|name| (name == "FIRSTLOOK_LOG").then(|| "firstlook=loud".to_owned())).unwrap_err();
+        let error = filter(Occasion::Service, |name| (name == "FIRSTLOOK_LOG").then(|| "firstlook=loud".to_owned()))
+            .unwrap_err();
         assert!(error.to_string().starts_with("FIRSTLOOK_LOG is no log filter"), "{error}");
     }
 }

@@ -3,7 +3,8 @@
 mod health;
 mod logging;
 mod metrics;
+pub mod progress;
 
 pub use health::{Health, Seen, State};
-pub use logging::{LogFormat, LoggingError, init_logging};
+pub use logging::{LogFormat, LoggingError, Occasion, init_logging};
 pub use metrics::{CONTENT_TYPE, Metrics};

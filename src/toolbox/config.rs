@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// One entry of `mcp:`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct McpSettings {
     /// Name by which logs, metrics and reports call the server.
@@ -20,6 +21,7 @@ pub struct McpSettings {
     pub url: Option<String>,
     /// Headers sent with every request, for `auto`, `http` and `sse`; usually `Authorization`.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub headers: BTreeMap<String, SecretString>,
     /// A kubeconfig, for `builtin`; the in-cluster account when absent.
     #[serde(default)]
@@ -36,7 +38,7 @@ pub struct McpSettings {
 }
 
 /// How an MCP server is spoken to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// Streamable HTTP, or SSE where a server at the address (or at `/sse` beside its `/mcp`) speaks only that.

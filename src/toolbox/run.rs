@@ -14,7 +14,7 @@ use super::server::ServerError;
 use super::{Offer, page, policy, probe, reduce, schema};
 use crate::agent::tools::{ToolAnswer, ToolSpec, Tools};
 use crate::redact::Redactor;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, progress};
 
 /// What one tool call may cost.
 #[derive(Debug, Clone, Copy)]
@@ -130,6 +130,7 @@ impl Run {
     async fn fetch(&self, tool: &str, arguments: Value) -> Result<Arc<Recorded>, String> {
         let Some((_, server)) = self.offer.tools.get(tool) else { return Err(format!("there is no tool `{tool}`")) };
         self.calls.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(target: progress::TARGET, step = said(tool, &arguments).as_str());
         let slot = self.log.reserve();
         let empty = Map::new();
         let started = Instant::now();
@@ -203,6 +204,13 @@ fn without_nulls(mut arguments: Value) -> Value {
         map.retain(|_, value| !value.is_null());
     }
     if arguments.is_null() { Value::Object(Map::new()) } else { arguments }
+}
+
+/// A call in a few words; the kind says enough without its API version.
+fn said(tool: &str, arguments: &Value) -> String {
+    let named = arguments.as_object().into_iter().flatten().filter(|(key, _)| *key != "apiVersion");
+    let values = named.filter_map(|(_, value)| value.as_str());
+    std::iter::once(tool).chain(values).collect::<Vec<_>>().join(" ")
 }
 
 /// One text for equal arguments, whatever the order of their keys.

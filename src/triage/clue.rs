@@ -20,6 +20,9 @@ const HINTS: &[(&str, &str)] = &[
     ("FailedScheduling", "Node"),
 ];
 
+/// A claim without a volume ends scheduling before any Node is looked at: six reads that would say nothing.
+const UNBOUND: &str = "unbound immediate persistentvolumeclaims";
+
 /// Words of a log that make the namespace's Services and policies interesting.
 const NETWORK_WORDS: &[&str] = &[
     "timeout",
@@ -51,7 +54,8 @@ pub fn from_events(seen: &Seen) -> Vec<Want> {
                 wants.push(Want::Object(ObjectRef::new("Namespace", "", object.namespace.as_str())));
             }
             for (words, kind) in HINTS {
-                if message.contains(words) || event.reason == *words {
+                let asks = message.contains(words) || event.reason == *words;
+                if asks && !(*kind == "Node" && message.contains(UNBOUND)) {
                     wants.extend(Want::list(kind, &object.namespace));
                     let namespaced = kind_info(kind).is_some_and(|(.., namespaced)| namespaced);
                     wants.extend(listed(seen, kind, if namespaced { &object.namespace } else { "" }));
@@ -100,4 +104,57 @@ fn contains_word(text: &str, word: &str) -> bool {
     text.match_indices(word).any(|(at, _)| {
         !text[..at].chars().next_back().is_some_and(part) && !text[at + word.len()..].chars().next().is_some_and(part)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::playbook::facts::{SeenEvent, SeenLog};
+
+    fn logged(text: &str) -> Vec<Want> {
+        let mut seen = Seen::new(Timestamp::UNIX_EPOCH, &[ObjectRef::new("Pod", "a", "web-0")]);
+        seen.facts.add_log(SeenLog {
+            namespace: "a".into(),
+            pod: "web-0".into(),
+            container: "web".into(),
+            previous: false,
+            lines: Ok(text.into()),
+            reference: "E1".into(),
+        });
+        from_logs(&seen)
+    }
+
+    #[test]
+    fn a_silent_resolver_leads_to_the_clusters_dns_and_an_unknown_name_does_not() {
+        let dns = Want::Object(ObjectRef::new("Service", "kube-system", "kube-dns"));
+        assert!(
+            logged("ERROR lookup db on 10.96.0.10:53: read udp 10.0.0.1:9->10.96.0.10:53: i/o timeout").contains(&dns)
+        );
+        assert!(!logged("ERROR lookup db on 10.96.0.10:53: no such host").contains(&dns));
+        assert!(logged("INFO all is well").is_empty());
+    }
+
+    #[test]
+    fn a_refused_account_leads_to_its_bindings() {
+        let wants = logged("pods is forbidden: User \"system:serviceaccount:a:web\" cannot list resource \"pods\"");
+        assert!(wants.iter().any(|want| matches!(want, Want::List { kind: "RoleBinding", .. })));
+    }
+
+    #[test]
+    fn a_namespace_that_is_leaving_is_read() {
+        let set = ObjectRef::new("ReplicaSet", "a", "web-1");
+        let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&set));
+        seen.facts.add_event(SeenEvent {
+            about: set,
+            kind: "Warning".into(),
+            reason: "FailedCreate".into(),
+            message: "unable to create new content in namespace a because it is being terminated".into(),
+            count: 1,
+            last_seen: None,
+            reference: "E1".into(),
+        });
+        assert_eq!(from_events(&seen), [Want::Object(ObjectRef::new("Namespace", "", "a"))]);
+    }
 }

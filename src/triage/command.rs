@@ -41,7 +41,7 @@ const DELETABLE: &[&str] = &["pod", "pods", "po", "job", "jobs"];
 #[must_use]
 pub fn effect(command: &str) -> Option<Effect> {
     let command = command.trim();
-    if command.chars().any(|char| char.is_control() || !char.is_ascii() || "|&;<>$`\\".contains(char)) {
+    if command.chars().any(|char| char.is_control() || !char.is_ascii()) || !is_inert(&without_placeholders(command)) {
         return None;
     }
     let words: Vec<&str> = command.split_whitespace().collect();
@@ -60,6 +60,44 @@ pub fn effect(command: &str) -> Option<Effect> {
         _ if CHANGES.contains(&verb) => Some(Effect::Changes),
         _ => None,
     }
+}
+
+/// The command as it stands when a person has filled in what only a person knows, such as `<IMAGE:TAG>`.
+fn without_placeholders(command: &str) -> String {
+    let mut filled = String::with_capacity(command.len());
+    let mut rest = command;
+    while let Some((before, after)) = rest.split_once('<') {
+        let name = after.split_once('>').filter(|(name, _)| is_placeholder(name));
+        filled.push_str(before);
+        filled.push(if name.is_some() { 'x' } else { '<' });
+        rest = name.map_or(after, |(_, rest)| rest);
+    }
+    filled + rest
+}
+
+fn is_placeholder(name: &str) -> bool {
+    (1..=20).contains(&name.len()) && name.chars().all(|char| char.is_ascii_uppercase() || matches!(char, ':' | '_'))
+}
+
+/// Whether a shell would hand every word over as it stands: between single quotes nothing means anything to it, between
+/// double quotes a few signs do, elsewhere many.
+fn is_inert(command: &str) -> bool {
+    let mut quote = None;
+    for char in command.chars() {
+        let means_something = match quote {
+            Some('\'') => "",
+            Some(_) => "$`\\!",
+            None => "|&;<>$`\\()[]{}*?!#~",
+        };
+        if Some(char) == quote {
+            quote = None;
+        } else if quote.is_none() && matches!(char, '\'' | '"') {
+            quote = Some(char);
+        } else if means_something.contains(char) {
+            return false;
+        }
+    }
+    quote.is_none()
 }
 
 /// Flags before the verb (`-n aiops`) take a value; everything else that starts with a dash is left out.
@@ -110,6 +148,8 @@ mod tests {
             "kubectl delete pod web-0 -n a",
             "kubectl set image deploy/web web=web:2",
             "kubectl uncordon worker-1",
+            "kubectl set image deploy/web web=<IMAGE:TAG>",
+            "kubectl -n a patch hpa web -p '{\"spec\":{\"maxReplicas\":<N>}}'",
         ] {
             assert_eq!(effect(command), Some(Effect::Changes), "{command}");
         }
@@ -131,6 +171,11 @@ mod tests {
             "kubectl get pods --token=abc",
             "kubectl get secret x -o yaml",
             "kubectl get secrets -o jsonpath={.data}",
+            "kubectl get pods -l 'app=web",
+            "kubectl get pods 'x'; id 'x'",
+            "kubectl get pods \"$(id)\"",
+            "kubectl get pods [x](y) *",
+            "kubectl get pods <at> <A/B> >C",
             "kubеctl get pods",
             "kubectl get --raw /api",
             "kubectl config view",

@@ -299,3 +299,56 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 fn array<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> + 'a {
     value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+
+    fn node(ready: &str, unschedulable: bool) -> Value {
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}, "spec": {"unschedulable": unschedulable},
+            "status": {"conditions": [{"type": "DiskPressure", "status": "False"}, {"type": "Ready", "status": ready}]}})
+    }
+
+    fn asked(target: &ObjectRef, objects: Vec<Value>) -> Vec<Want> {
+        let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(target));
+        seen.relevant.push(ObjectRef::new("Node", "", "n1"));
+        for object in objects {
+            seen.facts.add_object(object, "E1");
+        }
+        next(&seen)
+    }
+
+    #[test]
+    fn events_about_a_node_are_read_only_where_it_matters() {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "namespace": "a"}, "spec": {"nodeName": "n1"}});
+        let events = Want::EventsAbout { name: "n1".into() };
+        let target = ObjectRef::new("Pod", "a", "web-0");
+        assert!(!asked(&target, vec![node("True", false), pod.clone()]).contains(&events), "a healthy Node");
+        assert!(asked(&target, vec![node("Unknown", false), pod]).contains(&events), "a sick one under the pod");
+        assert!(!asked(&target, vec![node("Unknown", false)]).contains(&events), "a sick one elsewhere");
+        assert!(
+            asked(&ObjectRef::new("Node", "", "n1"), vec![node("True", false)]).contains(&events),
+            "the one asked about"
+        );
+    }
+
+    #[test]
+    fn a_cordoned_node_makes_budgets_interesting() {
+        let budgets = Want::List { kind: "PodDisruptionBudget", namespace: String::new() };
+        let target = ObjectRef::new("Node", "", "n1");
+        assert!(asked(&target, vec![node("True", true)]).contains(&budgets));
+        assert!(!asked(&target, vec![node("True", false)]).contains(&budgets));
+    }
+
+    #[test]
+    fn only_a_namespace_that_is_asked_about_is_looked_through() {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}});
+        let lists = |wants: Vec<Want>| wants.iter().filter(|want| matches!(want, Want::List { .. })).count();
+        assert_eq!(lists(asked(&ObjectRef::new("Namespace", "", "a"), vec![namespace.clone()])), NAMESPACE_KINDS.len());
+        let beside = ObjectRef::new("Node", "", "n1");
+        assert_eq!(lists(asked(&beside, vec![namespace])), 0);
+    }
+}

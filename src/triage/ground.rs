@@ -26,9 +26,7 @@ pub fn ground(diagnosis: &mut Diagnosis, log: &EvidenceLog, lang: Lang) {
     if diagnosis.verdict == Verdict::Fault && diagnosis.causes.iter().all(|cause| cause.evidence.is_empty()) {
         diagnosis.verdict = Verdict::Inconclusive;
     }
-    for step in &mut diagnosis.steps {
-        check_step(step, lang);
-    }
+    check_commands(diagnosis, lang);
 }
 
 /// Returns how many quotations were dropped.
@@ -64,6 +62,12 @@ fn ceiling(cause: &Cause, log: &EvidenceLog) -> Confidence {
         1 => Confidence::Medium,
         _ => Confidence::High,
     }
+}
+
+/// Checks the commands of a diagnosis. Those of the playbook too: it puts names into them, and names come from labels,
+/// which anybody may have written.
+pub fn check_commands(diagnosis: &mut Diagnosis, lang: Lang) {
+    diagnosis.steps.iter_mut().for_each(|step| check_step(step, lang));
 }
 
 /// A command is shown only when it is one plain `kubectl` call; what it does is decided here, not by who wrote it.

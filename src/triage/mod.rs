@@ -32,7 +32,7 @@ use crate::model::{Client, Fallback, Model, ModelConfig, ModelError};
 use crate::playbook::facts::Facts;
 use crate::playbook::{self, Question};
 use crate::report::{AnsweredBy, Diagnosis, Overview, Report, Usage};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Seen};
 use crate::toolbox::config::McpSettings;
 use crate::toolbox::evidence::Evidence;
 use crate::toolbox::server::ServerError;
@@ -141,6 +141,16 @@ impl Triage {
         self.toolbox.servers().iter().map(|server| server.name()).collect()
     }
 
+    /// How the last calls of each model went.
+    pub fn model_health(&self) -> impl Iterator<Item = (&str, Seen)> {
+        self.models.iter().map(|model| (model.name(), model.health().seen()))
+    }
+
+    /// How the last calls of each MCP server went.
+    pub fn server_health(&self) -> impl Iterator<Item = (&str, Seen)> {
+        self.toolbox.servers().iter().map(|server| (server.name(), server.health().seen()))
+    }
+
     /// Looks and reasons: the whole way from alerts to the report, with what it was read from.
     pub async fn run(&self, group: &AlertGroup) -> (Report, Vec<Evidence>) {
         let look = self.look(group).await;
@@ -156,6 +166,7 @@ impl Triage {
         let run = self.toolbox.run(Limits::for_window(self.context_tokens())).await;
         let gathered = gather::gather(&run, &question, now).await;
         let mut diagnosis = playbook::diagnose(&gathered.facts, &question, self.lang);
+        ground::check_commands(&mut diagnosis, self.lang);
         diagnosis.data_gaps.extend(gathered.gaps);
         let usage = Usage {
             tool_calls: run.calls(),

@@ -97,3 +97,54 @@ fn is_answered(seen: &Seen, namespace: &str, cells: &Row) -> bool {
     let labels: Vec<(String, String)> = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     of_kind(seen, "Pod", namespace).any(|(_, pod)| is_well_pod(pod) && has_labels(pod, &labels))
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    /// Kind, name, and cells by heading.
+    type Listed<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
+    fn seen(rows: &[Listed<'_>]) -> Seen {
+        let mut seen = Seen::new(Timestamp::UNIX_EPOCH, &[]);
+        for (kind, name, cells) in rows {
+            let row = cells.iter().map(|(heading, cell)| ((*heading).to_owned(), (*cell).to_owned())).collect();
+            seen.rows.insert(ObjectRef::new(*kind, "a", *name), row);
+        }
+        seen
+    }
+
+    fn names(found: Vec<ObjectRef>) -> Vec<String> {
+        found.into_iter().map(|object| object.name).collect()
+    }
+
+    #[test]
+    fn only_what_does_not_look_well_is_read() {
+        let seen = seen(&[
+            ("Pod", "ok", &[("READY", "1/1"), ("STATUS", "Running"), ("LABELS", "app=ok,v=4")]),
+            ("Pod", "bad", &[("READY", "0/1"), ("STATUS", "CrashLoopBackOff"), ("LABELS", "app=bad")]),
+            ("Deployment", "ok", &[("READY", "2/2")]),
+            ("Deployment", "bad", &[("READY", "0/2")]),
+            ("CronJob", "bad", &[("SUSPEND", "True")]),
+            ("Service", "ok", &[("SELECTOR", "app=ok")]),
+            ("Service", "bad", &[("SELECTOR", "app=ok,v=3")]),
+            ("Service", "outside", &[("SELECTOR", "<none>")]),
+            ("PersistentVolumeClaim", "bad", &[("STATUS", "Pending")]),
+            ("PersistentVolumeClaim", "ok", &[("STATUS", "Bound")]),
+        ]);
+        for kind in ["Pod", "Deployment", "CronJob", "Service", "PersistentVolumeClaim"] {
+            assert_eq!(names(unwell(&seen, kind, "a")), ["bad"], "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_pod_that_is_gone_has_siblings() {
+        let seen = seen(&[("Pod", "web-5d-new", &[]), ("Pod", "web-6f-abc", &[]), ("Pod", "website-1-x", &[])]);
+        let gone = |name: &str| names(beside(&seen, &ObjectRef::new("Pod", "a", name)));
+        assert_eq!(gone("web-5d-old"), ["web-5d-new"], "of its own ReplicaSet first");
+        assert_eq!(gone("web-4c-old"), ["web-5d-new", "web-6f-abc"], "then of its workload");
+        assert!(gone("db-0").is_empty());
+    }
+}

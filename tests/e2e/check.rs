@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Output;
 
 use firstlook::kube::snapshot::kubeconfig;
+use firstlook::notify::post;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -233,4 +234,87 @@ async fn a_wrong_configuration_is_no_failed_check() {
     let output = check(&home, json!({"chanels": []}), &[]).await;
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), b"".as_slice()));
     assert!(String::from_utf8(output.stderr).unwrap().contains("did you mean \"channels\"?"));
+}
+
+async fn readiness(address: &str, query: &str) -> Value {
+    let url = format!("http://{address}/readyz{query}");
+    post::client().unwrap().get(url).send().await.unwrap().json().await.unwrap()
+}
+
+#[tokio::test]
+async fn readiness_tells_what_the_running_service_met() {
+    let server = ModelServer::start([]).await;
+    let home = tempfile::tempdir().unwrap();
+    let (address, file) = (closed(), home.path().join("firstlook.yaml"));
+    let config = json!({
+        "server": {"listen": address}, "store": format!("sqlite:{}", home.path().join("firstlook.db").display()),
+        "models": model(&server, "sk-wrong-0123456789"), "mcp": snapshot(),
+    });
+    std::fs::write(&file, config.to_string()).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_firstlook"));
+    let program = program.args(["serve", "--config"]).arg(&file).kill_on_drop(true);
+    let _service = program.stderr(std::process::Stdio::null()).spawn().unwrap();
+    until(|| async { tokio::net::TcpStream::connect(&address).await.is_ok() }).await;
+    assert_eq!(readiness(&address, "").await, json!({"ready": true, "models": ["fast"], "mcp": ["kubernetes"]}));
+    let fresh = readiness(&address, "?verbose").await;
+    assert_eq!((&fresh["models"][0]["state"], &fresh["mcp"][0]["state"]), (&json!("unused"), &json!("unused")));
+    assert!(server.take_refusals().is_empty(), "nothing is dialled to answer");
+
+    let alert = snapshot()[0]["snapshot"].as_str().unwrap().to_owned() + "/alert.json";
+    let client = post::client().unwrap();
+    let post = client.post(format!("http://{address}/webhooks/alertmanager")).body(std::fs::read(alert).unwrap());
+    assert_eq!(post.header("content-type", "application/json").send().await.unwrap().status(), 202);
+    until(|| async { readiness(&address, "?verbose").await["models"][0]["state"] == "failing" }).await;
+    let met = readiness(&address, "?verbose").await;
+    let (model, mcp) = (&met["models"][0], &met["mcp"][0]);
+    assert_eq!((&model["name"], &model["failure"]), (&json!("fast"), &json!("auth")), "{met}");
+    assert!(model["advice"].as_str().unwrap().contains("api_key") && model["last_success"].is_null(), "{met}");
+    assert_eq!((&mcp["name"], &mcp["state"]), (&json!("kubernetes"), &json!("ok")), "{met}");
+    assert!(mcp["last_success"].is_string() && mcp["latency_ms"].is_u64() && mcp["last_failure"].is_null(), "{met}");
+    assert!(!server.take_refusals().is_empty());
+}
+
+/// Waits until it is so, ten seconds at most.
+async fn until<F: Future<Output = bool>>(holds: impl Fn() -> F) {
+    for _ in 0..200 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("it did not come to pass within 10 s");
+}
+
+#[tokio::test]
+async fn results_are_quiet_when_nobody_watches() {
+    let output = Command::new(env!("CARGO_BIN_EXE_firstlook"))
+        .args(["demo", "--once", "--lang", "en"])
+        .env_remove("OPENAI_BASE_URL")
+        .env_remove("FIRSTLOOK_LOG")
+        .env_remove("RUST_LOG")
+        .output()
+        .await
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr.lines().count(), 1, "only who answers: {stderr}");
+    assert!(stderr.contains("the playbook alone") && !stderr.contains('\u{1b}'), "{stderr:?}");
+    assert!(output.status.success() && output.stdout.starts_with(b"# "));
+}
+
+#[tokio::test]
+async fn progress_shows_on_a_terminal_and_leaves_the_result_clean() {
+    let program = format!("{} demo --once --lang en", env!("CARGO_BIN_EXE_firstlook"));
+    let watched = Command::new("script")
+        .args(["--quiet", "--return", "--command", &program, "/dev/null"])
+        .env("TERM", "xterm")
+        .env_remove("OPENAI_BASE_URL")
+        .env_remove("FIRSTLOOK_LOG")
+        .env_remove("RUST_LOG")
+        .output()
+        .await
+        .expect("script of util-linux gives the program a terminal");
+    let seen = String::from_utf8(watched.stdout).unwrap();
+    assert!(seen.contains("looking at the broken cluster · ") && seen.contains("resources_get"), "{seen:?}");
+    let (_, after) = seen.rsplit_once("\u{1b}[2K").unwrap();
+    assert!(after.starts_with("# "), "the last line of progress is taken back before the report: {after:?}");
 }

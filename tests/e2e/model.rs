@@ -203,7 +203,7 @@ async fn nothing_a_server_does_costs_more_than_a_bounded_answer() {
     let flood = Answer::Raw(200, Vec::new(), format!("data: {}", "x".repeat(6 << 20)));
     let server = ModelServer::start([flood]).await;
     let client = Client::new(config(&server.url())).unwrap();
-    let error = client.complete(&hello(), soon(1)).await.unwrap_err();
+    let error = client.complete(&hello(), soon(10)).await.unwrap_err();
     assert!(error.detail.contains("longer than 4 MiB"), "{error}");
     let server = ModelServer::start([Answer::Raw(400, Vec::new(), "y".repeat(6 << 20))]).await;
     assert!(ask(&server).await.unwrap_err().to_string().len() < 1_000);

@@ -58,7 +58,9 @@ impl PodLogs {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
             let Some((stem, refused)) = log_stem(&name) else { continue };
             let Some(key) = pods.iter().find_map(|pod| key_of(stem, pod)) else {
-                return Err(SnapshotError::StrayLog { path });
+                // Of a pod that was gone when the objects were taken, say: nobody can ask for it.
+                tracing::warn!(file = %path.display(), "the log names no container of objects.json and is left out");
+                continue;
             };
             let bytes = std::fs::read(&path).map_err(|source| SnapshotError::read(&path, source))?;
             let text = String::from_utf8_lossy(&bytes).into_owned();

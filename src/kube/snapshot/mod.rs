@@ -51,15 +51,6 @@ pub enum SnapshotError {
         /// What is wrong with it.
         what: String,
     },
-    /// A log belongs to no container of the snapshot.
-    #[error(
-        "{} names no container of objects.json; call it NAMESPACE_POD_CONTAINER[.previous].log (or .error)",
-        path.display()
-    )]
-    StrayLog {
-        /// The file.
-        path: PathBuf,
-    },
     /// Nothing in the snapshot says when it was taken.
     #[error("{} holds no timestamp, so its time is unknown; take the objects with their metadata", path.display())]
     Timeless {
@@ -137,7 +128,9 @@ fn sort_out(path: &Path, mut list: Value) -> Result<(Vec<Kind>, Objects), Snapsh
             return Err(SnapshotError::shape(path, "has an item without apiVersion, kind or metadata.name"));
         };
         if kind == "Secret" {
-            return Err(SnapshotError::shape(path, format!("holds the Secret {name}; a snapshot must hold none")));
+            // The identity a snapshot stands for may not read Secrets, so nothing is missing without it.
+            tracing::warn!(file = %path.display(), secret.name = name, "the snapshot holds a Secret, which is left out");
+            continue;
         }
         if !kinds.iter().any(|known| known.api_version() == api_version && known.kind == kind) {
             kinds.push(kinds::custom(&api_version, &kind, &object));
@@ -206,17 +199,17 @@ mod loading {
         assert!(said("{}").contains("must be a v1 List"));
         assert!(said(r#"{"items": [{"kind": "Pod"}]}"#).contains("without apiVersion"));
         assert!(said(r#"{"items": []}"#).contains("holds no timestamp"));
-        assert!(said(&format!("{{\"items\": [{}]}}", POD.replace("Pod", "Secret"))).contains("must hold none"));
         let missing = Snapshot::load("/nonexistent").unwrap_err().to_string();
         assert!(missing.contains("/nonexistent/objects.json"), "{missing}");
     }
 
     #[test]
-    fn a_log_of_nobody_is_an_error() {
-        let directory = directory(&format!("{{\"items\": [{POD}]}}"));
+    fn secrets_and_logs_of_nobody_are_left_out() {
+        let directory = directory(&format!("{{\"items\": [{POD}, {}]}}", POD.replace("Pod", "Secret")));
         std::fs::create_dir(directory.path().join("logs")).unwrap();
         std::fs::write(directory.path().join("logs/n_p_other.log"), "x").unwrap();
-        let said = Snapshot::load(directory.path()).unwrap_err().to_string();
-        assert!(said.contains("n_p_other.log names no container"), "{said}");
+        let snapshot = Snapshot::load(directory.path()).unwrap();
+        assert!(snapshot.stored("v1", "Secret").is_empty());
+        assert_eq!(snapshot.stored("v1", "Pod").len(), 1);
     }
 }

@@ -1,16 +1,18 @@
 //! Settings of a mail channel.
 
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 /// A list of mailboxes, reached through one SMTP server.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmailSettings {
     /// Name by which routes, logs and metrics call this channel.
     pub name: String,
     /// `smtps://user:pass@host[:465]` for implicit TLS, `smtp://user:pass@host:587?tls=required` for STARTTLS,
     /// `smtp://host:25` without TLS for a trusted relay.
+    #[schemars(with = "String")]
     pub smtp: SecretString,
     /// Sender, for example `Firstlook <firstlook@example.com>`.
     pub from: String,

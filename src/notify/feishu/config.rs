@@ -1,18 +1,21 @@
 //! Settings of a Feishu (Lark) group bot.
 
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 /// A custom bot of one group.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeishuBotSettings {
     /// Name by which routes, logs and metrics call this channel.
     pub name: String,
     /// The webhook address from the group's bot page. Its last segment is a credential.
+    #[schemars(with = "String")]
     pub url: SecretString,
     /// The signing secret, when the bot's page shows one ("签名校验").
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     pub secret: Option<SecretString>,
     /// A keyword the bot's page requires in every message ("自定义关键词").
     #[serde(default)]

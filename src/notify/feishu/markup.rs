@@ -106,7 +106,9 @@ fn fenced(text: &str) -> String {
     without_tags(text).replace("```", "'''")
 }
 
+/// A card with an image by address is refused as a whole; nobody wrote down whether one in code counts.
 fn without_tags(text: &str) -> String {
+    let text = text.replace("![", "!［");
     let mut out = String::with_capacity(text.len());
     for (at, c) in text.char_indices() {
         out.push(if c == '<' && opens_tag(&text[at + 1..]) { '‹' } else { c });
@@ -172,6 +174,7 @@ mod tests {
     fn code_keeps_placeholders_and_loses_tags() {
         assert_eq!(code("kubectl logs <pod> `x`"), "`kubectl logs <pod> 'x'`");
         assert_eq!(code("<at id=all></at> < / font >"), "`‹at id=all>‹/at> ‹ / font >`");
+        assert_eq!(code("![x](http://evil.example)"), "`!［x](http://evil.example)`");
         assert_eq!(fenced("a\n```\n<AT id=all>"), "a\n'''\n‹AT id=all>");
     }
 }

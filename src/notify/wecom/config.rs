@@ -1,14 +1,16 @@
 //! Settings of a WeCom (企业微信) group bot.
 
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 /// A message push ("消息推送", formerly group bot) of one group.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WecomBotSettings {
     /// Name by which routes, logs and metrics call this channel.
     pub name: String,
     /// The webhook address with its `key`. The key is the whole credential.
+    #[schemars(with = "String")]
     pub url: SecretString,
 }

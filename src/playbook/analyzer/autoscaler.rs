@@ -140,7 +140,7 @@ fn no_metrics(
         format!("HPA {}/{} 无法扩缩容（{reason}）：{zh}", name.namespace, name.name),
         format!("HPA {}/{} cannot scale ({reason}): {en}", name.namespace, name.name),
     );
-    let summary = format!("{headline}: {}", logs::shorten(message, 200));
+    let summary = scene.colon(&headline, logs::shorten(message, 200));
     Finding::new(code, Depth::Mechanism, &name, &blame, headline)
         .summary(summary)
         .cite([scene.quote(&found.reference, message), scene.quote(&found.reference, &format!("reason: {reason}"))])

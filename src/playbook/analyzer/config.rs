@@ -141,15 +141,15 @@ pub fn absent_key(scene: &Scene<'_>, pod: &ObjectRef, holder: &ObjectRef, key: &
         format!("{pod} 无法启动：{kind} {name} 中没有 key {key}{hint}"),
         format!("{pod} cannot start: {kind} {name} has no key {key}{hint}"),
     );
+    // The keys of a Secret are never read, so nothing is said of them.
+    let (has_zh, has_en) = if known.is_empty() {
+        (String::new(), String::new())
+    } else {
+        (format!("（现有：{}）", listed(&known)), format!(" (it has: {})", listed(&known)))
+    };
     let summary = scene.text(
-        format!(
-            "容器 {container} 需要 {kind} {name} 的 key {key}，但其中没有该 key（现有：{}）{hint}。",
-            listed(&known)
-        ),
-        format!(
-            "Container {container} needs key {key} of {kind} {name}, which lacks it (it has: {}){hint}.",
-            listed(&known)
-        ),
+        format!("容器 {container} 需要 {kind} {name} 的 key {key}，但其中没有该 key{has_zh}{hint}。"),
+        format!("Container {container} needs key {key} of {kind} {name}, which lacks it{has_en}{hint}."),
     );
     Finding::new(code, Depth::Root, pod, holder, headline).summary(summary).steps([
         look(

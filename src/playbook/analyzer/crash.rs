@@ -62,10 +62,10 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
     let line = culprit.as_ref().map(|(line, _)| *line);
     let exit = ended.map_or(0, |ended| ended.exit_code);
     let (code, why) = diagnose(scene, view, line);
-    let kind_zh = if view.init { "init 容器" } else { "容器" };
+    let kind_zh = if view.init { " init 容器" } else { "容器" };
     let kind_en = if view.init { "init container" } else { "container" };
     let headline = scene.text(
-        format!("{workload} 反复崩溃（{kind_zh} {}）：{why}", view.name()),
+        format!("{workload} 反复崩溃（{} {}）：{why}", kind_zh.trim(), view.name()),
         format!("{workload} keeps crashing ({kind_en} {}): {why}", view.name()),
     );
     let restarts = view.restarts();
@@ -130,11 +130,11 @@ fn diagnose(scene: &Scene<'_>, view: &ContainerView<'_>, line: Option<&str>) -> 
     if cannot_start || matches!(exit, 126..=128) {
         let said =
             if message.is_empty() { line.map(logs::said).unwrap_or_default() } else { logs::said(essence(message)) };
-        let said = if said.is_empty() { String::new() } else { format!(": {said}") };
         let why = scene.text(
-            format!("启动命令无法执行（退出码 {exit}）{said}"),
-            format!("its command cannot be run (exit code {exit}){said}"),
+            format!("启动命令无法执行（退出码 {exit}）"),
+            format!("its command cannot be run (exit code {exit})"),
         );
+        let why = if said.is_empty() { why } else { scene.colon(why, said) };
         return ("container_command_invalid", why);
     }
     if let Some(line) = line {
@@ -149,7 +149,8 @@ fn diagnose(scene: &Scene<'_>, view: &ContainerView<'_>, line: Option<&str>) -> 
 /// What a container runtime could not run: the end of its chain of errors, whose beginning is the same for every failure.
 fn essence(message: &str) -> &str {
     const MARKS: [&str; 3] = ["exec: \"", "error during container init: ", "unable to start container process: "];
-    MARKS.iter().find_map(|mark| message.find(mark)).map_or(message, |at| &message[at..])
+    let end = MARKS.iter().find_map(|mark| message.find(mark)).map_or(message, |at| &message[at..]);
+    end.trim_end_matches(": unknown")
 }
 
 fn by_line(scene: &Scene<'_>, line: &str) -> (&'static str, String) {
@@ -293,6 +294,8 @@ mod tests {
         let world = World::asking("Pod", "web-1-a").with(pod(unready(state, last, 4)));
         assert_eq!(world.cause(), "container_command_invalid Deployment/web");
         assert!(world.diagnosis().headline.contains("servr"));
+        let chain = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: exec: \"/app/servr\": stat /app/servr: no such file or directory: unknown";
+        assert_eq!(super::essence(chain), "exec: \"/app/servr\": stat /app/servr: no such file or directory");
     }
 
     #[test]

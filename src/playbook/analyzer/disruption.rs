@@ -1,6 +1,5 @@
 //! PodDisruptionBudgets that allow no eviction at all, so that a drain never ends.
 
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use crate::alert::ObjectRef;
@@ -42,6 +41,7 @@ fn blocks(scene: &Scene<'_>, budget: &Seen<PodDisruptionBudget>) -> Option<Findi
                 scene.quote(&budget.reference, &format!("desiredHealthy: {desired}")),
             ])
             .touches(nodes)
+            .touches(if asks_for_drain(scene) { covered(scene, budget, &name) } else { Vec::new() })
             .steps([
                 look(
                     scene.text("查看 PDB", "Look at the budget"),
@@ -59,14 +59,25 @@ fn blocks(scene: &Scene<'_>, budget: &Seen<PodDisruptionBudget>) -> Option<Findi
     )
 }
 
+/// Whether an alert is about evictions: then the budget answers it even where it names only a Pod.
+fn asks_for_drain(scene: &Scene<'_>) -> bool {
+    const WORDS: [&str; 4] = ["drain", "evict", "disruption", "pdb"];
+    let asks = |name: &String| WORDS.iter().any(|word| name.to_ascii_lowercase().contains(word));
+    scene.question.alert_names.iter().any(asks)
+}
+
+fn covered(scene: &Scene<'_>, budget: &Seen<PodDisruptionBudget>, name: &ObjectRef) -> Vec<ObjectRef> {
+    let wanted = budget.object.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
+    let pods = scene.pods.iter().map(|pod| (named(&pod.object), pod.object.metadata.labels.as_ref()));
+    let inside = pods.filter(|(pod, labels)| pod.namespace == name.namespace && selector::selects(&wanted, *labels));
+    inside.map(|(pod, _)| pod).collect()
+}
+
 /// The cordoned Nodes on which Pods of the budget still run.
 fn waiting_nodes(scene: &Scene<'_>, budget: &Seen<PodDisruptionBudget>, name: &ObjectRef) -> Vec<ObjectRef> {
-    let wanted = budget.object.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default();
-    let covered = |pod: &&Seen<Pod>| {
-        named(&pod.object).namespace == name.namespace
-            && selector::selects(&wanted, pod.object.metadata.labels.as_ref())
-    };
-    let places = scene.pods.iter().filter(covered).filter_map(|pod| scene.node(pods::node_name(&pod.object)?));
+    let inside = covered(scene, budget, name);
+    let pods = scene.pods.iter().filter(|pod| inside.contains(&named(&pod.object)));
+    let places = pods.filter_map(|pod| scene.node(pods::node_name(&pod.object)?));
     places.filter(|node| node::is_cordoned(&node.object)).map(|node| named(&node.object)).collect()
 }
 

@@ -63,7 +63,7 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
             ),
         )
     };
-    let summary = format!("{headline}: {said}");
+    let summary = scene.colon(&headline, said);
     let found = Finding::new(code, Depth::Root, &name, &blame, headline)
         .summary(summary)
         .confidence(if short_of.is_empty() && !own { Confidence::Medium } else { Confidence::High })
@@ -148,6 +148,15 @@ mod tests {
         let world =
             World::asking("Deployment", "web").with(deployment(2, 1)).with(evicted(own, "2026-11-23T02:30:00Z"));
         assert_eq!(world.cause(), "pod_evicted_own_limit Deployment/web");
+    }
+
+    #[test]
+    fn an_alert_that_names_the_evicted_pod_is_answered_though_its_workload_recovered() {
+        let world = World::asking("Pod", "web-1-b")
+            .with(deployment(1, 1))
+            .with(pod(json!({})))
+            .with(evicted(NODE_LOW, "2026-11-23T02:30:00Z"));
+        assert_eq!(world.cause(), "pod_evicted_node_pressure Node/n1");
     }
 
     #[test]

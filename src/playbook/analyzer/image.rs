@@ -123,6 +123,7 @@ fn failing_pull(
             event.and_then(|event| scene.quote(&event.reference, &said)),
             scene.quote(&pod.reference, &format!("reason: {reason}")),
             scene.quote_any(&pod.reference, &[&format!("image: {image}")]),
+            lost_secret.as_ref().and_then(|secret| secret_event(scene, name, secret)),
         ])
         .touches([workload.clone()])
         .steps(repair(scene, why, &workload, name, view, lost_secret.as_ref()))
@@ -148,7 +149,12 @@ fn decisive(event: Option<&SeenEvent>, waiting: &str) -> String {
     let after = message.split_once("\": ").map_or(message, |(_, rest)| rest);
     match after.rfind("desc = ") {
         Some(at) => after[at..].trim_start_matches("desc = ").rsplit("\": ").next().unwrap_or(after).to_owned(),
-        None => after.to_owned(),
+        // What comes before the last "reference: " only repeats the image's name.
+        None => after
+            .rsplit_once("failed to resolve reference \"")
+            .and_then(|(_, rest)| rest.split_once("\": "))
+            .map_or(after, |(_, rest)| rest)
+            .to_owned(),
     }
 }
 
@@ -289,6 +295,12 @@ fn advice(scene: &Scene<'_>, why: Why, image: &str) -> (String, String) {
 }
 
 /// The first pull secret the Pod names that is known not to exist.
+/// The kubelet's warning that it did not find the Secret.
+fn secret_event(scene: &Scene<'_>, pod: &ObjectRef, secret: &ObjectRef) -> Option<crate::report::Citation> {
+    let told = scene.events(pod, &["FailedToRetrieveImagePullSecret"]);
+    told.into_iter().find(|event| event.message.contains(&secret.name)).and_then(|event| scene.quote_event(event))
+}
+
 fn pull_secret_missing(
     scene: &Scene<'_>,
     pod: &crate::playbook::facts::Seen<k8s_openapi::api::core::v1::Pod>,

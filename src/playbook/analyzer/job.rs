@@ -44,8 +44,14 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
     let end = scene.pods_of(&name).into_iter().filter_map(|pod| end_of(scene, pod)).next_back();
     let why_zh = end.as_ref().map_or_else(String::new, |end| format!("：{}", end.zh()));
     let why_en = end.as_ref().map_or_else(String::new, |end| format!(": {}", end.en()));
-    let headline = scene.text(format!("{name} 失败（{reason}）{why_zh}"), format!("{name} failed ({reason}){why_en}"));
     let (limit_zh, limit_en) = limits(job, &reason);
+    let (short_zh, short_en) = if end.is_none() && !reason.is_empty() {
+        (format!("：{limit_zh}"), format!(", {limit_en}"))
+    } else {
+        (why_zh.clone(), why_en.clone())
+    };
+    let headline =
+        scene.text(format!("{name} 失败（{reason}）{short_zh}"), format!("{name} failed ({reason}){short_en}"));
     let summary = scene.text(
         format!("{name} 的 Pod 失败 {count} 次，{limit_zh}（{reason}），不会再重试{why_zh}。"),
         format!("{name} gave up after {count} failed Pods, {limit_en} ({reason}); it will not try again{why_en}."),
@@ -180,7 +186,7 @@ fn switched_off(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Fi
     Finding::new("cronjob_suspended", Depth::Effect, name, name, headline)
         .confidence(Confidence::Medium)
         .cite([scene.quote(&cron.reference, "suspend: true")])
-        .unresolved(scene.text("是否被有意暂停？", "Was it suspended on purpose?"))
+        .unresolved(scene.text(format!("{name} 是否被有意暂停？"), "Was it suspended on purpose?"))
         .steps([
             look(
                 scene.text("查看 CronJob", "Look at the CronJob"),

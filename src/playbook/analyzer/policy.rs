@@ -130,7 +130,13 @@ fn no_dns(scene: &Scene<'_>, policies: &[Seen<NetworkPolicy>], caller: &Seen<Pod
         policies.iter().filter(|policy| applies(&policy.object, Way::Out, &caller.object)).collect();
     let opens = |policy: &&&Seen<NetworkPolicy>| {
         let rules = policy.object.spec.as_ref().and_then(|spec| spec.egress.as_deref()).unwrap_or(&[]);
-        rules.iter().any(|rule| port_allowed(rule.ports.as_deref(), Some(DNS), &caller.object))
+        rules.iter().any(|rule| {
+            // Peers without a namespaceSelector are the policy's own Namespace, where DNS does not run.
+            let outside = rule.to.as_deref().is_none_or(|peers| {
+                peers.is_empty() || peers.iter().any(|it| it.namespace_selector.is_some() || it.ip_block.is_some())
+            });
+            outside && port_allowed(rule.ports.as_deref(), Some(DNS), &caller.object)
+        })
     };
     if applying.is_empty() || applying.iter().any(|policy| opens(&policy)) {
         return None;
@@ -359,6 +365,10 @@ mod tests {
             "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": [{"port": 443}]}]}});
         let world = calling("ERROR lookup web on 10.96.0.10:53: read udp 10.244.1.5:4444->10.96.0.10:53: i/o timeout: server misbehaving").with(shut);
         assert_eq!(world.cause(), "network_policy_blocks_dns NetworkPolicy/shut");
+        let own_only = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "shut", "namespace": "shop"},
+            "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": {}}]}]}});
+        let line = "ERROR lookup web on 10.96.0.10:53: read udp 10.244.1.5:4444->10.96.0.10:53: i/o timeout";
+        assert_eq!(calling(line).with(own_only).cause(), "network_policy_blocks_dns NetworkPolicy/shut");
     }
 
     #[test]

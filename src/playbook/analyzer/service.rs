@@ -8,6 +8,7 @@ use crate::playbook::describe;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::pods;
+use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named, service_selector};
 use crate::playbook::selector::LabelMap;
 use crate::report::{Confidence, Step};
@@ -43,8 +44,8 @@ fn scaled_to_zero(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, 
             && spec.and_then(|spec| spec.replicas) == Some(0)
             && crate::playbook::selector::covers(wanted, labels)
     })?;
-    // Nobody complained about the Service: sleeping workloads are somebody's decision.
-    if !scene.question.targets.contains(name) {
+    // Nobody misses the Service: sleeping workloads are somebody's decision.
+    if !scene.question.targets.contains(name) && !called_in_vain(scene, name) {
         return None;
     }
     let workload = named(&asleep.object);
@@ -74,6 +75,15 @@ fn scaled_to_zero(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, 
                 ),
             ]),
     )
+}
+
+/// Whether a log that was read shows a failing call to the Service.
+fn called_in_vain(scene: &Scene<'_>, name: &ObjectRef) -> bool {
+    scene.pods.iter().any(|pod| {
+        let calls = reach::failing_calls(scene, &pod.object);
+        let mut reached = calls.iter().filter_map(|call| reach::service_of(scene, &pod.object, call));
+        reached.any(|service| named(&service.object) == *name)
+    })
 }
 
 fn selects_nothing(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, wanted: &LabelMap) -> Option<Finding> {

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
+use rmcp::service::ClientInitializeError;
+use rmcp::transport::DynamicTransportError;
+use rmcp::transport::streamable_http_client::StreamableHttpError;
 use thiserror::Error;
+
+use super::session::LastWords;
 
 /// Why a server could not be asked.
 #[derive(Debug, Clone, Error)]
@@ -42,10 +47,36 @@ pub(super) struct DialError {
     pub speaks_otherwise: bool,
 }
 
+impl From<ClientInitializeError> for DialError {
+    fn from(error: ClientInitializeError) -> Self {
+        match &error {
+            ClientInitializeError::TransportError { error, .. } => {
+                Self { problem: transport_problem(error), speaks_otherwise: false }
+            }
+            _ => Self::new(&error),
+        }
+    }
+}
+
 impl DialError {
     /// A failure that says nothing about what else the server may speak.
     pub(super) fn new(error: &(dyn std::error::Error + 'static)) -> Self {
         Self { problem: chain(error), speaks_otherwise: false }
+    }
+
+    /// The same with what the transport said last.
+    pub(super) fn with(self, last_words: &LastWords) -> Self {
+        Self { problem: last_words.after(self.problem), ..self }
+    }
+}
+
+/// What went wrong below rmcp, without the names of its types.
+pub(super) fn transport_problem(error: &DynamicTransportError) -> String {
+    match error.error.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
+        // It does not name the error it wraps as its cause, and there stands why the connection failed.
+        Some(StreamableHttpError::Client(error)) => chain(error),
+        Some(error) => chain(error),
+        None => chain(error.error.as_ref()),
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) async fn connect(remote: &Remote) -> Result<Connection, DialError> {
     let transport = StreamableHttpClientTransport::with_client(remote.client.clone(), config(remote));
     match ().serve(transport).await {
         Ok(service) => Ok(service.into()),
-        Err(error) => Err(DialError { speaks_otherwise: speaks_otherwise(&error), ..DialError::new(&error) }),
+        Err(error) => Err(DialError { speaks_otherwise: speaks_otherwise(&error), ..error.into() }),
     }
 }
 
@@ -39,14 +39,7 @@ fn config(remote: &Remote) -> StreamableHttpClientTransportConfig {
 /// Whether the server is there but gave to `initialize` what is no answer of this transport.
 fn speaks_otherwise(error: &ClientInitializeError) -> bool {
     let ClientInitializeError::TransportError { error, .. } = error else { return false };
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.error.as_ref());
-    while let Some(current) = cause {
-        if let Some(error) = current.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
-            return answers_no_post(error);
-        }
-        cause = current.source();
-    }
-    false
+    error.error.downcast_ref().is_some_and(answers_no_post)
 }
 
 /// Servers of the older transport answer a POST without a session 400, 404 or 405; gateways may say it in HTML.

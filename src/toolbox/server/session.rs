@@ -12,7 +12,7 @@ use rmcp::service::{RoleClient, RunningService, ServiceError};
 use serde_json::Value;
 use tokio_util::sync::DropGuard;
 
-use super::error::chain;
+use super::error::{chain, transport_problem};
 
 /// The rmcp client behind a session.
 pub(super) type Service = RunningService<RoleClient, ()>;
@@ -84,7 +84,7 @@ impl Session {
     /// Asks for the tools: the proof that the server works.
     pub(super) async fn open(connection: Connection) -> Result<Self, String> {
         let listed = tool_names(&connection.service).await;
-        let tools = listed.map_err(|error| connection.last_words.after(chain(&error)))?;
+        let tools = listed.map_err(|error| connection.last_words.after(problem(&error)))?;
         Ok(Self { connection, tools, given_up: AtomicBool::new(false) })
     }
 
@@ -121,7 +121,7 @@ impl Session {
             Err(ServiceError::McpError(error)) => {
                 Ok(Answer { text: error.message.into_owned(), structured: None, is_error: true })
             }
-            Err(error) => match chain(&error) {
+            Err(error) => match problem(&error) {
                 text if is_too_large(&text) => Err(Failure::TooLarge),
                 text => Err(self.lost(text)),
             },
@@ -143,6 +143,13 @@ async fn tool_names(service: &Service) -> Result<Vec<String>, ServiceError> {
         page = Some(PaginatedRequestParams::default().with_cursor(Some(cursor)));
     }
     Ok(names)
+}
+
+fn problem(error: &ServiceError) -> String {
+    match error {
+        ServiceError::TransportSend(error) => transport_problem(error),
+        error => chain(error),
+    }
 }
 
 /// Whether an error says that the server does not know the session any more: not all answer 404.

@@ -59,7 +59,7 @@ pub(super) async fn connect(remote: &Remote, url: &Url) -> Result<Connection, Di
     let transport = SseTransport { post, events, last_words: last_words.clone() };
     match ().serve(transport).await {
         Ok(service) => Ok(Connection { service, last_words, _kept: None }),
-        Err(error) => Err(DialError { problem: last_words.after(chain(&error)), speaks_otherwise: false }),
+        Err(error) => Err(DialError::from(error).with(&last_words)),
     }
 }
 

@@ -1,6 +1,5 @@
 //! A program of our own choosing, spoken to through its standard input and output. It ends with the session.
 
-use std::collections::VecDeque;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio::process::{ChildStderr, Command};
 use tokio::task::JoinHandle;
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 
-use super::error::{DialError, chain};
+use super::error::DialError;
 use super::session::{Connection, LastWords};
 use crate::redact::redact;
 
@@ -19,8 +18,8 @@ use crate::redact::redact;
 const LINE_LIMIT: usize = 2_000;
 /// Lines of standard error that are logged per session; a program that complains forever must not fill a disk.
 const LOGGED_LINES: usize = 1_000;
-/// The last lines explain why a program ended.
-const LAST_LINES: usize = 3;
+/// How a line begins that explains why a program ended; after it often stands how to call the program.
+const TELLING: [&str; 3] = ["error", "fatal", "panic"];
 /// A program that ended has its last lines in the pipe; so long they are waited for.
 const LAST_WORDS_LIMIT: Duration = Duration::from_millis(200);
 
@@ -50,7 +49,7 @@ impl Program {
                 if let Some(drained) = drained {
                     let _ = tokio::time::timeout(LAST_WORDS_LIMIT, drained).await;
                 }
-                Err(DialError { problem: last_words.after(chain(&error)), speaks_otherwise: false })
+                Err(DialError::from(error).with(&last_words))
             }
         }
     }
@@ -60,8 +59,8 @@ impl Program {
 fn drain(stderr: ChildStderr, program: String, last_words: LastWords) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut lines = FramedRead::new(stderr, LinesCodec::new_with_max_length(LINE_LIMIT));
-        let mut last: VecDeque<String> = VecDeque::new();
         let mut logged = 0;
+        let mut has_told = false;
         while let Some(line) = lines.next().await {
             let line = match line {
                 Ok(line) => redact(&line).into_owned(),
@@ -72,11 +71,12 @@ fn drain(stderr: ChildStderr, program: String, last_words: LastWords) -> JoinHan
                 tracing::debug!(mcp.program = %program, "{line}");
                 logged += 1;
             }
-            last.push_back(line);
-            if last.len() > LAST_LINES {
-                last.pop_front();
+            let lower = line.trim_start().to_ascii_lowercase();
+            let tells = TELLING.iter().any(|word| lower.starts_with(word));
+            if (tells || !has_told) && !line.trim().is_empty() {
+                last_words.say(format!("it said: {line}"));
+                has_told |= tells;
             }
-            last_words.say(format!("it said: {}", Vec::from_iter(last.iter().cloned()).join(" / ")));
         }
     })
 }

@@ -7,8 +7,7 @@ use crate::support::service::{Home, Service};
 use crate::support::team::{CHANNELS, Team};
 use crate::support::{Fault, eventually};
 
-async fn serve(team: &Team, channels: Value) -> (Home, Service) {
-    let _ = team;
+async fn serve(channels: Value) -> (Home, Service) {
     let home = Home::new(&json!({"mcp": builtin(PENDING), "channels": channels}));
     let service = home.serve().await;
     (home, service)
@@ -23,10 +22,10 @@ fn notice<'a>(incident: &'a Value, channel: &str) -> &'a Value {
 async fn feishu_that_is_busy_gets_the_message_once_when_it_is_not() {
     let team = Team::start().await;
     team.feishu.fail([Fault::Code(9499, "too many request"), Fault::Code(9499, "too many request")]);
-    let (_home, service) = serve(&team, team.channels()).await;
+    let (_home, service) = serve(team.channels()).await;
     let (id, _) = service.accept(&webhook(PENDING)).await;
     let incident = service.settled(&id, 30).await;
-    assert_eq!(team.counts(), [1, 1, 1]);
+    team.each_has_just([1, 1, 1]).await;
     let sent = notice(&incident, "oncall");
     assert_eq!((&sent["state"], &sent["attempts"], &sent["form"]), (&json!("sent"), &json!(3), &json!("full")));
     let [feishu, wecom, mail] = team.heard();
@@ -39,7 +38,7 @@ async fn feishu_that_is_busy_gets_the_message_once_when_it_is_not() {
 async fn feishu_that_finds_the_card_too_large_gets_a_smaller_one_at_once() {
     let team = Team::start().await;
     team.feishu.fail([Fault::Code(19036, "the message exceeds the size limit")]);
-    let (_home, service) = serve(&team, team.channels()).await;
+    let (_home, service) = serve(team.channels()).await;
     let (id, _) = service.accept(&webhook(PENDING)).await;
     let incident = service.settled(&id, 30).await;
     let sent = notice(&incident, "oncall");
@@ -51,7 +50,7 @@ async fn feishu_that_finds_the_card_too_large_gets_a_smaller_one_at_once() {
 async fn wecom_over_its_rate_waits_as_long_as_wecom_wants() {
     let team = Team::start().await;
     team.wecom.fail([Fault::Code(45009, "api freq out of limit")]);
-    let (_home, service) = serve(&team, team.channels()).await;
+    let (_home, service) = serve(team.channels()).await;
     let (id, _) = service.accept(&webhook(PENDING)).await;
     let waits = |incident: &Value| !notice(incident, "ops")["last_error"].is_null();
     let incident = service.incident_when("WeCom's refusal is noted", &id, 10, waits).await;
@@ -60,7 +59,6 @@ async fn wecom_over_its_rate_waits_as_long_as_wecom_wants() {
     let due: jiff::Timestamp = waiting["due_at"].as_str().unwrap().parse().unwrap();
     let wait = due.duration_since(jiff::Timestamp::now()).as_secs();
     assert!((50..=70).contains(&wait), "a minute is WeCom's window, not {wait} s");
-    team.each_has(0, 1).await;
     eventually("the other channels have it", 5, || (team.counts() == [1, 0, 1]).then_some(())).await;
 }
 
@@ -69,7 +67,7 @@ async fn a_wrong_secret_is_a_dead_letter_that_people_see() {
     let team = Team::start().await;
     let mut channels = team.channels();
     channels[0]["secret"] = "not-the-secret".into();
-    let (_home, service) = serve(&team, channels).await;
+    let (_home, service) = serve(channels).await;
     let (id, _) = service.accept(&webhook(PENDING)).await;
     let incident = service.settled(&id, 30).await;
     let dead = notice(&incident, "oncall");
@@ -77,7 +75,7 @@ async fn a_wrong_secret_is_a_dead_letter_that_people_see() {
     let error = dead["last_error"].as_str().unwrap();
     assert!(error.contains("19021") && error.contains("`secret`"), "{error}");
     assert!(!error.contains("not-the-secret") && !service.log().contains("not-the-secret"));
-    assert_eq!(team.counts(), [0, 1, 1]);
+    team.each_has_just([0, 1, 1]).await;
     assert_eq!(service.metric("firstlook_queue_length{queue=\"outbox_dead\"}").await, Some(1.0));
     let token = team.feishu.url().rsplit('/').next().unwrap().to_owned();
     assert!(!service.log().contains(&token), "the webhook's token is in the log");
@@ -86,13 +84,13 @@ async fn a_wrong_secret_is_a_dead_letter_that_people_see() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_mailbox_gets_its_mail_later() {
     let team = Team::writing_to("busy@example.com").await;
-    let (_home, service) = serve(&team, team.channels()).await;
+    let (_home, service) = serve(team.channels()).await;
     let (id, _) = service.accept(&webhook(PENDING)).await;
     let incident = service.settled(&id, 30).await;
     let sent = notice(&incident, "mail");
     assert_eq!((&sent["state"], &sent["attempts"]), (&json!("sent"), &json!(2)), "{sent:#}");
     assert!(sent["last_error"].as_str().unwrap().contains("busy"));
-    assert_eq!(team.counts(), [1, 1, 1]);
+    team.each_has_just([1, 1, 1]).await;
 }
 
 /// A channel that is down keeps nobody else waiting, and its own messages in their order.
@@ -100,7 +98,7 @@ async fn a_busy_mailbox_gets_its_mail_later() {
 async fn a_gateway_in_between_that_fails_is_outlasted_in_order() {
     let team = Team::start().await;
     team.feishu.fail([Fault::Status(502), Fault::Status(503)]);
-    let (_home, service) = serve(&team, team.channels()).await;
+    let (_home, service) = serve(team.channels()).await;
     let alert = webhook(PENDING);
     let (id, _) = service.accept(&alert).await;
     service.accept(&crate::support::alerts::resolved(&alert)).await;

@@ -43,7 +43,7 @@ async fn twenty_at_once_are_one_incident_one_message_one_investigation() {
     service.accept(&alert).await;
     let incident = service.settled(id, 30).await;
     assert_eq!(incident["delivery_log"].as_array().unwrap().len(), 21);
-    assert_eq!(team.counts(), [1, 1, 1], "{:#?}", team.heard());
+    team.each_has_just([1, 1, 1]).await;
     assert_eq!(model.asked().len(), 2, "one investigation: a look and an answer");
     assert_eq!(service.metric("firstlook_deliveries_total{decision=\"merged\"}").await, Some(20.0));
     team.refused_nothing();
@@ -103,7 +103,7 @@ async fn the_same_group_again_after_its_end_is_a_new_incident() {
     let incident = service.settled(&second, 30).await;
     assert_eq!(incident["generation"], 2);
     assert_eq!(service.incident(&first).await["state"], "resolved");
-    assert_eq!(team.counts(), [3, 3, 3], "first, end, first again: {:#?}", team.heard());
+    team.each_has_just([3, 3, 3]).await;
 }
 
 /// Over before anything was told: the beginning and the end are told, in that order, and nothing after.

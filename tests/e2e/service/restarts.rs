@@ -87,7 +87,7 @@ async fn asked_to_end_it_ends_soon_and_the_next_one_goes_on_at_once() {
     assert!(restarted.elapsed() < Duration::from_secs(10), "no lease had to run out");
     assert_eq!(incident["report"]["usage"]["source"], "model");
     assert_eq!(incident["investigation"]["attempts"], 1, "to be stopped is no failed attempt: {incident:#}");
-    assert_eq!(team.counts(), [1, 1, 1]);
+    team.each_has_just([1, 1, 1]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

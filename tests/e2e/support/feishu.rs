@@ -142,7 +142,7 @@ fn judge(bot: &Bot, inner: &mut Inner, token: &str, body: &[u8]) -> Result<Value
     if bot.keyword.as_ref().is_some_and(|keyword| !shown.contains(keyword)) {
         return Err((19024, "Key Words Not Found".into()));
     }
-    if shown.contains("<at ") {
+    if mentions(&message) {
         return Err((11235, "the group does not allow @all".into()));
     }
     Ok(message)
@@ -178,6 +178,21 @@ fn shown(message: &Value) -> Result<String, (i64, String)> {
             if text.is_empty() { Err((9499, "Bad Request".into())) } else { Ok(text.to_owned()) }
         }
         _ => Err((9499, "Bad Request".into())),
+    }
+}
+
+/// Whether Feishu would make a mention of something: in markdown and in text messages, not in plain text, of which the
+/// line in the list of chats is a kind.
+pub fn mentions(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(mentions),
+        Value::Object(fields) if fields.get("tag").is_some_and(|tag| tag == "plain_text") => false,
+        Value::Object(fields) => {
+            let is_mention = fields.get("tag").is_some_and(|tag| tag == "at");
+            is_mention || fields.iter().any(|(key, value)| key != "summary" && mentions(value))
+        }
+        Value::String(text) => text.to_ascii_lowercase().replace(' ', "").contains("<at"),
+        _ => false,
     }
 }
 

@@ -1,4 +1,3 @@
-//! Stand-ins and foreign servers. A stand-in refuses what the real one refuses.
 //! Stand-ins and servers the tests talk to. They refuse what the real ones refuse.
 
 pub mod alertmanager;
@@ -6,6 +5,8 @@ pub mod alerts;
 pub mod card;
 pub mod cluster;
 pub mod feishu;
+pub mod gate;
+pub mod mcp;
 pub mod model;
 pub mod original;
 pub mod pending;

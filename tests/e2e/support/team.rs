@@ -76,6 +76,12 @@ impl Team {
         .await
     }
 
+    /// Waits until each channel has exactly so many messages: the mail server's word may come a moment after its mail.
+    pub async fn each_has_just(&self, counts: [usize; 3]) {
+        let what = format!("{counts:?} messages, {:?} so far", self.counts());
+        eventually(&what, 5, || (self.counts() == counts).then_some(())).await;
+    }
+
     /// How many messages each channel has.
     pub fn counts(&self) -> [usize; 3] {
         self.heard().map(|channel| channel.len())

@@ -13,6 +13,11 @@ pub fn kubernetes_mcp_server() -> PathBuf {
     there(folder().join("bin/kubernetes-mcp-server"))
 }
 
+/// kubernetes-mcp-server 0.0.66, the last version with SSE.
+pub fn kubernetes_mcp_server_with_sse() -> PathBuf {
+    there(folder().join("bin/kubernetes-mcp-server-0.0.66"))
+}
+
 /// A Python with aiosmtpd.
 pub fn python() -> PathBuf {
     there(folder().join("venv/bin/python"))
@@ -21,6 +26,11 @@ pub fn python() -> PathBuf {
 /// Debian's Alertmanager.
 pub fn alertmanager() -> PathBuf {
     there(PathBuf::from("/usr/bin/prometheus-alertmanager"))
+}
+
+/// Debian's Chromium.
+pub fn chromium() -> PathBuf {
+    there(PathBuf::from("/usr/bin/chromium"))
 }
 
 /// A test without its real counterpart would prove nothing, so it fails and says what to run.

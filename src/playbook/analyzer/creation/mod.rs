@@ -195,6 +195,8 @@ mod tests {
         assert_eq!(refused(denied).cause(), "admission_denied Deployment/web");
         let priority = "pods \"web-1-x\" is forbidden: no PriorityClass with name urgent was found";
         assert_eq!(refused(priority).cause(), "priority_class_missing PriorityClass/urgent");
+        let leaving = "pods \"web-1-x\" is forbidden: unable to create new content in namespace shop because it is being terminated";
+        assert_eq!(refused(leaving).cause(), "namespace_terminating Namespace/shop");
         let limit = "pods \"web-1-x\" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi";
         assert_eq!(refused(limit).cause(), "limit_range_violation Deployment/web");
     }

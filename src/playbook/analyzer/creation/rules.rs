@@ -21,7 +21,8 @@ static SERVICE_ACCOUNT: Pattern = Pattern::new(r#"serviceaccount "([a-z0-9.-]+)"
 
 static PRIORITY: Pattern = Pattern::new(r"no PriorityClass with name ([a-z0-9.-]+) was found");
 
-static LIMIT: Pattern = Pattern::new(r"((?:maximum|minimum) [\w./-]+ usage per (?:Container|Pod) is [^.;,]+)");
+static LIMIT: Pattern =
+    Pattern::new(r"((?:maximum|minimum) [\w./-]+ usage per (?:Container|Pod) is [^.;,]+(?:, but [^.;,]+)?)");
 
 pub(super) fn quota(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
     let found = QUOTA.groups(&refusal.message)?;

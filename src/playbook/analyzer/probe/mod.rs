@@ -181,6 +181,14 @@ impl Failing<'_> {
         self.view.spec.startup_probe.is_none() && refused && lived.is_some_and(|lived| lived <= patience + 40)
     }
 
+    /// The seconds a startup probe leaves a container to start; `None` for other probes.
+    fn seconds_to_start(&self) -> Option<i32> {
+        matches!(self.kind, Kind::Startup).then(|| {
+            self.probe.initial_delay_seconds.unwrap_or(0)
+                + self.probe.period_seconds.unwrap_or(10) * self.probe.failure_threshold.unwrap_or(3)
+        })
+    }
+
     fn proof(&self, scene: &Scene<'_>) -> Vec<Option<Citation>> {
         let words = self.event.message.split(['\n']).next().unwrap_or_default();
         vec![scene.quote(&self.event.reference, words)]

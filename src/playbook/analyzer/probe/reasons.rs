@@ -129,6 +129,8 @@ pub(super) fn unhealthy(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
     let word = failing.kind.word();
     let workload = &failing.workload;
     let culprit = scene.culprit(&failing.name, failing.view.name());
+    let known = culprit.is_some();
+    let culprit = culprit.or_else(|| scene.warning(&failing.name, failing.view.name()));
     let said = culprit.as_ref().map(|(line, _)| logs::said(line));
     let answer = logs::shorten(failing.event.message.split_once(": ").map_or("", |(_, rest)| rest), 120);
     let why_zh = said.as_ref().map_or_else(String::new, |said| format!("，日志：{said}"));
@@ -144,7 +146,7 @@ pub(super) fn unhealthy(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
     );
     let code = if failing.kind.kills() { "liveness_probe_failing" } else { "readiness_probe_failing" };
     let depth = if failing.kind.kills() { Depth::Mechanism } else { Depth::Effect };
-    let known = culprit.is_some();
+    let told = culprit.is_some();
     let finding = failing
         .finding(scene, code, depth, headline)
         .summary(summary)
@@ -164,7 +166,18 @@ pub(super) fn unhealthy(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
                 None,
             ),
         ]);
-    if known {
+    let finding = match failing.seconds_to_start() {
+        Some(seconds) => finding.steps([change(
+            scene.text(
+                "若应用启动本来就慢，增大 startup 探针的 failureThreshold",
+                "If it starts slowly by nature, raise the startup probe's failureThreshold",
+            ),
+            scene.text(format!("目前只给 {seconds} 秒"), format!("It has {seconds} seconds now")),
+            failing.edit(),
+        )]),
+        None => finding,
+    };
+    if told {
         return finding;
     }
     finding.gap(crash::missing_log(scene, &failing.name, failing.view.name()))

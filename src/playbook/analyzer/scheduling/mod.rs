@@ -223,6 +223,8 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
+    use super::Confidence;
+
     use crate::playbook::world::{World, node, patched, pod, unschedulable};
 
     fn wants(spec: serde_json::Value, message: &str) -> World {
@@ -265,6 +267,19 @@ mod tests {
         let world = wants(json!({}), "0/1 nodes are available: 1 node(s) had untolerated taint(s).").with(tainted);
         assert_eq!(world.cause(), "taint_not_tolerated Deployment/web");
         assert!(world.diagnosis().headline.contains("dedicated=gpu:NoSchedule"));
+    }
+
+    #[test]
+    fn the_taint_of_the_only_node_in_service_comes_before_nodes_that_are_out() {
+        let message = "0/2 nodes are available: 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable.";
+        let cordoned = || node(json!({"metadata": {"name": "n2"}, "spec": {"unschedulable": true}}));
+        let tainted = |key: &str| node(json!({"spec": {"taints": [{"key": key, "effect": "NoSchedule"}]}}));
+        let dedicated = wants(json!({}), message).with(cordoned()).with(tainted("dedicated"));
+        assert_eq!(dedicated.cause(), "taint_not_tolerated Deployment/web");
+        assert_eq!(dedicated.diagnosis().causes[0].confidence, Confidence::Medium);
+        let control_plane =
+            wants(json!({}), message).with(cordoned()).with(tainted("node-role.kubernetes.io/control-plane"));
+        assert_eq!(control_plane.cause(), "no_usable_node Node/n2");
     }
 
     #[test]

