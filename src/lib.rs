@@ -9,7 +9,7 @@
 //! 4. [`triage`] gathers, analyzes, reasons, grounds: [`playbook`] knows Kubernetes, [`agent`] runs a [`model`] in a bounded
 //!    loop, [`toolbox`] is the only way to a tool, [`kube`] is the toolset that needs no second deployment.
 //! 5. [`notify`] takes messages from the outbox and gives them the form of each channel.
-//! 6. [`store`] keeps it all; [`report`], [`redact`], [`telemetry`] and [`markdown`] serve every room.
+//! 6. [`store`] keeps it all; [`report`], [`redact`], [`telemetry`], [`times`], [`quantity`] and [`markdown`] serve every room.
 //!
 //! Architecture invariants:
 //!
@@ -25,6 +25,8 @@ pub mod agent;
 pub mod alert;
 pub mod cli;
 pub mod config;
+#[cfg(test)]
+mod house;
 pub mod http;
 pub mod incident;
 pub mod intake;
@@ -33,9 +35,11 @@ pub mod markdown;
 pub mod model;
 pub mod notify;
 pub mod playbook;
+pub mod quantity;
 pub mod redact;
 pub mod report;
 pub mod store;
 pub mod telemetry;
+pub mod times;
 pub mod toolbox;
 pub mod triage;

@@ -3,16 +3,17 @@
 use std::fmt::Write;
 
 use crate::alert::{Lang, ObjectRef};
-use crate::report::{AnsweredBy, Cause, Confidence, Effect, Report, Verdict};
+use crate::report::{AnsweredBy, Cause, Confidence, Effect, EvidenceEntry, Report, Verdict};
+use crate::times;
 
-/// The whole report.
+/// The whole report, with times in a zone given by its IANA name.
 #[must_use]
-pub fn report(report: &Report, lang: Lang) -> String {
+pub fn report(report: &Report, lang: Lang, zone: &str) -> String {
     let mut out = Page { text: String::new(), lang };
     out.overview(report);
     out.diagnosis(report);
     out.steps(report);
-    out.evidence(report);
+    out.evidence(report, zone);
     out.text
 }
 
@@ -132,10 +133,12 @@ impl Page {
         }
     }
 
-    fn evidence(&mut self, report: &Report) {
+    fn evidence(&mut self, report: &Report, zone: &str) {
         self.heading(2, "证据", "Evidence");
         for entry in &report.evidence {
-            self.line(format!("- {} `{} {}` ({} B)", entry.reference, entry.tool, entry.arguments, entry.bytes));
+            let at = times::moment(entry.taken_at, zone).map(|at| format!(" · {at}")).unwrap_or_default();
+            let EvidenceEntry { reference, tool, arguments, bytes, .. } = entry;
+            self.line(format!("- {reference} `{tool} {arguments}` ({bytes} B{at})"));
         }
         let usage = &report.usage;
         let who = match (usage.source, &usage.model) {

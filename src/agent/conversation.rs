@@ -179,7 +179,6 @@ pub(super) fn tokens_in(text: &str) -> f64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use serde_json::Map;
 

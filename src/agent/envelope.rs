@@ -86,7 +86,6 @@ fn regex(pattern: &str) -> Regex {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
 

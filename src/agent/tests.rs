@@ -1,5 +1,4 @@
 //! The loop against scripted models, most of them hostile: whatever they say, every bound holds.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;

@@ -74,7 +74,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     let inbox = inbox(stop.clone()).await?;
     let listener = TcpListener::bind(arguments.listen).await.map_err(CliError::failed)?;
     let address = listener.local_addr().map_err(CliError::failed)?;
-    let service = Service::build(configuration(home.path(), &scenario, inbox, address, lang)?).await?;
+    let configuration = configuration(home.path(), &scenario, inbox, address, lang)?;
+    let timezone = configuration.timezone.clone();
+    let service = Service::build(configuration).await?;
     let store = service.store();
     let serving = tokio::spawn(service.run(listener, stop.clone()));
     announce(lang);
@@ -83,7 +85,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     let detail = wait_for(&store, incident).await?;
     progress::clear();
     let report = detail.incident.report.clone().ok_or_else(|| CliError::Failed(undiagnosed(&detail)))?;
-    print_report(&report, lang, arguments.output)?;
+    print_report(&report, lang, &timezone, arguments.output)?;
     if !arguments.once {
         eprintln!(
             "\n{} http://{address}/incidents/{incident}",
@@ -200,9 +202,9 @@ fn undiagnosed(detail: &IncidentDetail) -> String {
     format!("the investigation failed: {}", error.unwrap_or_else(|| "it left no error".to_owned()))
 }
 
-fn print_report(report: &Report, lang: Lang, output: ReportFormat) -> Result<(), CliError> {
+fn print_report(report: &Report, lang: Lang, zone: &str, output: ReportFormat) -> Result<(), CliError> {
     match output {
-        ReportFormat::Markdown => println!("{}", markdown::report(report, lang)),
+        ReportFormat::Markdown => println!("{}", markdown::report(report, lang, zone)),
         ReportFormat::Json => println!("{}", serde_json::to_string_pretty(report).map_err(CliError::failed)?),
     }
     Ok(())

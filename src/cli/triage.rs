@@ -9,7 +9,7 @@ use clap::Args;
 use super::{CliError, ReportFormat};
 use crate::agent::Budget;
 use crate::alert::{AlertGroup, Lang};
-use crate::config;
+use crate::config::{self, Config};
 use crate::intake::{self, Limits};
 use crate::markdown;
 use crate::model::ModelConfig;
@@ -51,7 +51,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
     progress::clear();
     match arguments.output {
         ReportFormat::Json => println!("{}", serde_json::to_string_pretty(&report).map_err(CliError::failed)?),
-        ReportFormat::Markdown => println!("{}", markdown::report(&report, setup.lang)),
+        ReportFormat::Markdown => println!("{}", markdown::report(&report, setup.lang, &setup.timezone)),
     }
     Ok(())
 }
@@ -78,6 +78,8 @@ pub(super) struct Setup {
     pub(super) budget: Budget,
     /// Language of reports.
     pub(super) lang: Lang,
+    /// IANA name of the zone to show times in.
+    pub(super) timezone: String,
     prompts: Option<PathBuf>,
 }
 
@@ -90,6 +92,7 @@ impl Setup {
                 mcp: Vec::new(),
                 budget: Budget::default(),
                 lang: super::language(lang),
+                timezone: Config::default().timezone,
                 prompts: None,
             });
         };
@@ -97,6 +100,7 @@ impl Setup {
         Ok(Self {
             lang: lang.unwrap_or(config.language),
             budget: config.triage.budget(),
+            timezone: config.timezone,
             models: config.models,
             mcp: config.mcp,
             prompts: config.prompts,

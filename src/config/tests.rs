@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+//! What a file says, and what every bad file is told.
 
 use proptest::prelude::*;
 use secrecy::ExposeSecret;

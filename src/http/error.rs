@@ -61,7 +61,7 @@ impl From<StoreError> for ApiError {
     /// Senders come again on 503. What exactly failed is for the log, not for the network.
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the store failed a request");
-        let message = "the alert could not be stored just now; send it again";
+        let message = "the store did not answer just now, so nothing was kept; send it again";
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.to_owned() }
     }
 }

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+//! Alertmanager's payload with all its quirks.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

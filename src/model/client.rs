@@ -25,9 +25,6 @@ use crate::telemetry::Health;
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The most that is read of one answer; a whole diagnosis with long thinking stays far below 1 MiB.
-pub(super) const MAX_ANSWER_BYTES: usize = 4 << 20;
-
 /// The most that is read of an error body.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 
@@ -174,7 +171,7 @@ fn metered(response: reqwest::Response, idle: Duration) -> impl Stream<Item = Re
             .map_err(|error| Fault::Broken(root_cause(&error)))?;
         let Some(chunk) = chunk else { return Ok(None) };
         let read = read + chunk.len();
-        if read > MAX_ANSWER_BYTES {
+        if read > wire::MAX_ANSWER_BYTES {
             return Err(Fault::TooLong);
         }
         Ok(Some((chunk, (response, read))))

@@ -64,7 +64,6 @@ fn default_timeout() -> SignedDuration {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
 

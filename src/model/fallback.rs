@@ -56,7 +56,6 @@ impl<M: Model> Model for Fallback<M> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use std::time::Duration;
 

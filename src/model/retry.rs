@@ -48,7 +48,6 @@ pub(super) fn wait_asked_for(header: &str) -> Option<Duration> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use std::cell::Cell;
 

@@ -1,7 +1,6 @@
 //! What people who write labels, logs or model answers may try, in every field at once, on every channel.
 //!
 //! The judge of markdown is a CommonMark parser, not our own idea of it.
-#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use serde_json::Value;
@@ -9,7 +8,7 @@ use serde_json::Value;
 use super::fixtures::{notice, now};
 use super::notice::{Notice, NoticeBody};
 use super::send::Form;
-use super::{email, feishu, plain, wecom};
+use super::{attachment, email, feishu, plain, wecom};
 use crate::alert::ObjectRef;
 use crate::notify::story::{Caps, tell};
 use crate::report::{Effect, Related, RuledOut, Step};
@@ -252,8 +251,10 @@ fn mail_reads_no_html_no_address_and_no_header_in_what_others_say() {
             "{attack:?}: the page's address is the only one in {}",
             mail.text
         );
-        let written =
-            email::wire::write(notice, mail, &"a@example.com".parse().unwrap(), &["b@example.com".parse().unwrap()]);
+        let (from, to) = ("a@example.com".parse().unwrap(), ["b@example.com".parse().unwrap()]);
+        let file = attachment::full_report(notice);
+        assert!(file.as_ref().is_none_or(|file| !file.content.contains("://") && !file.content.contains('<')));
+        let written = email::wire::write(notice, mail, file, &from, &to);
         let written = String::from_utf8(written.expect("a mail")).expect("7 bit");
         let head = written.split_once("\r\n\r\n").expect("headers").0;
         assert!(!head.to_ascii_lowercase().contains("\nbcc:"), "{attack:?} became a header in {head}");

@@ -126,6 +126,15 @@ impl Channel {
         }
     }
 
+    /// How many messages went out beside those asked for, since this was last asked.
+    #[must_use]
+    pub fn take_attached(&self) -> u32 {
+        match self {
+            Self::WecomBot(channel) => channel.take_attached(),
+            Self::FeishuBot(_) | Self::Email(_) => 0,
+        }
+    }
+
     /// Whether the destination can be reached, without telling anybody anything: for chat products DNS, TCP and TLS of
     /// the host, for mail also the login.
     ///

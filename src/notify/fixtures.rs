@@ -1,16 +1,17 @@
 //! Notices as incidents really produce them, for the tests of every channel; the files also serve the end-to-end tests.
-#![allow(clippy::expect_used)]
 
 use jiff::Timestamp;
 
 use super::notice::Notice;
 
 /// Every fixture: name with language, and content.
-pub const ALL: [(&str, &str); 12] = [
+pub const ALL: [(&str, &str); 14] = [
     ("alert-bare.en", include_str!("../../tests/notices/alert-bare.en.json")),
     ("alert-bare.zh", include_str!("../../tests/notices/alert-bare.zh.json")),
     ("alert-oom.en", include_str!("../../tests/notices/alert-oom.en.json")),
     ("alert-oom.zh", include_str!("../../tests/notices/alert-oom.zh.json")),
+    ("alert-waiting.en", include_str!("../../tests/notices/alert-waiting.en.json")),
+    ("alert-waiting.zh", include_str!("../../tests/notices/alert-waiting.zh.json")),
     ("diagnosis-hypothesis.en", include_str!("../../tests/notices/diagnosis-hypothesis.en.json")),
     ("diagnosis-hypothesis.zh", include_str!("../../tests/notices/diagnosis-hypothesis.zh.json")),
     ("diagnosis-no-fault.en", include_str!("../../tests/notices/diagnosis-no-fault.en.json")),

@@ -2,16 +2,21 @@
 
 use std::future::Future;
 
+use thiserror::Error;
+
 use super::send::{Form, Reason, SendError};
 
 /// Why one attempt failed.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum Refusal {
     /// It does not fit in this form and was not sent.
+    #[error("it does not fit")]
     Unfit,
     /// The destination refuses this form (too long, invalid card): a plainer one may pass.
+    #[error("{0}")]
     Form(String),
     /// Anything else: a plainer form would fail the same way.
+    #[error(transparent)]
     Other(SendError),
 }
 
@@ -41,7 +46,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::expect_used)]
     use super::*;
 
     #[tokio::test]

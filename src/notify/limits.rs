@@ -1,5 +1,4 @@
 //! Every message fits, whatever an incident holds: sizes the products refuse are never sent, and nothing takes long.
-#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use std::time::{Duration, Instant};
 

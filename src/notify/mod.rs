@@ -2,9 +2,13 @@
 //!
 //! A [`notice::Notice`] becomes a [`story::Story`] — words in order — and each channel gives the story its own shape.
 
+pub mod attachment;
 #[cfg(test)]
 mod attacks;
 pub mod channel;
+#[cfg(test)]
+mod clocks;
+mod delivered;
 pub mod email;
 pub mod feishu;
 #[cfg(test)]

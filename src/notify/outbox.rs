@@ -80,6 +80,8 @@ impl OutboxWorker {
             let seconds = ATTEMPT_LIMIT.as_secs();
             Err(SendError::new(super::send::Reason::Network, format!("no answer within {seconds} s")))
         });
+        // A file beside a message counts at the destination as one more.
+        (0..self.channel.take_attached()).for_each(|_| self.pace.note());
         match outcome {
             Ok(form) => {
                 self.metrics.notice_sent(self.channel.name());

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::StatusCode;
+use reqwest::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
@@ -75,8 +77,29 @@ impl Address {
     /// # Errors
     /// When the destination is not reached or does not answer in time.
     pub async fn post(&self, client: &reqwest::Client, body: &impl Serialize) -> Result<Reply, SendError> {
-        let answer = client.post(self.url.expose_secret()).json(body).send().await;
-        let mut answer = answer.map_err(|error| self.network(error))?;
+        self.exchange(client.post(self.url.expose_secret()).json(body)).await
+    }
+
+    /// Posts bytes of a content type and reads the answer, whatever its status.
+    ///
+    /// # Errors
+    /// When the destination is not reached or does not answer in time.
+    pub async fn post_bytes(&self, client: &reqwest::Client, kind: &str, body: Bytes) -> Result<Reply, SendError> {
+        self.exchange(client.post(self.url.expose_secret()).header(CONTENT_TYPE, kind).body(body)).await
+    }
+
+    /// The address beside this one: its last path segment `from` replaced, a query pair added. `None` when it ends otherwise.
+    #[must_use]
+    pub fn sibling(&self, from: &str, to: &str, (key, value): (&str, &str)) -> Option<Self> {
+        let mut url = Url::parse(self.url.expose_secret()).ok()?;
+        let stem = url.path().strip_suffix(from)?.strip_suffix('/')?.to_owned();
+        url.set_path(&format!("{stem}/{to}"));
+        url.query_pairs_mut().append_pair(key, value);
+        Some(Self { url: String::from(url).into(), host: self.host.clone() })
+    }
+
+    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Reply, SendError> {
+        let mut answer = request.send().await.map_err(|error| self.network(error))?;
         let header = |name: &str| answer.headers().get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
         let seconds = header("x-ogw-ratelimit-reset").or_else(|| header("retry-after"));
         let wait = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.min(600.0)).ok());
@@ -128,4 +151,28 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         deepest = source;
     }
     deepest.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sibling_keeps_host_prefix_and_key() {
+        let address = |url: &str| Address::parse(&url.into()).expect("an address");
+        let sibling = |url: &str| {
+            let found = address(url).sibling("send", "upload_media", ("type", "file"))?;
+            Some(found.url.expose_secret().to_owned())
+        };
+        assert_eq!(
+            sibling("https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=a-b").as_deref(),
+            Some("https://qyapi.weixin.qq.com/cgi-bin/webhook/upload_media?key=a-b&type=file")
+        );
+        assert_eq!(
+            sibling("http://relay:8080/wecom/send?key=k").as_deref(),
+            Some("http://relay:8080/wecom/upload_media?key=k&type=file")
+        );
+        assert_eq!(sibling("http://relay/resend?key=k"), None);
+        assert_eq!(sibling("http://relay/wecom?key=k"), None);
+    }
 }

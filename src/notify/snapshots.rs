@@ -1,8 +1,7 @@
 //! What people see, on record: every fixture on every channel, in both languages.
-#![allow(clippy::expect_used)]
 
 use super::fixtures::{ALL, notice, now};
-use super::{email, feishu, wecom};
+use super::{email, feishu, preview, wecom};
 
 #[test]
 fn feishu_cards() {
@@ -27,5 +26,21 @@ fn mails() {
         let mail = email::render::richest(&notice(name), now());
         insta::assert_snapshot!(format!("mail-{name}.txt"), format!("Subject: {}\n\n{}", mail.subject, mail.text));
         insta::assert_snapshot!(format!("mail-{name}.html"), mail.html.expect("the HTML part"));
+    }
+}
+
+/// Shows the message of every fixture on its page; `scripts/screens.sh` photographs what this writes.
+#[test]
+fn pages() {
+    let folder = std::env::var_os("FIRSTLOOK_SCREENS").map(std::path::PathBuf::from);
+    for (name, _) in ALL {
+        let notice = notice(name);
+        let report = notice.report().cloned().unwrap_or_default();
+        let page = preview::page(std::slice::from_ref(&notice), &[], &report, notice.lang, now());
+        let kind = name.split(['-', '.']).next().expect("a name");
+        assert!(page.contains(&format!("<section class=\"message {kind}\">")), "{name} is shown");
+        if let Some(folder) = &folder {
+            std::fs::write(folder.join(format!("{name}.html")), page).expect("the page is written");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::unready;
 use crate::playbook::describe;
-use crate::playbook::finding::{Depth, Finding, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding};
 use crate::playbook::health;
 use crate::playbook::pods;
 use crate::playbook::rank::Ranked;
@@ -142,7 +142,7 @@ fn impact(scene: &Scene<'_>, top: &Finding) -> String {
     let affected: BTreeSet<ObjectRef> = objects.map(|object| workload_of(scene, object)).collect();
     let mut sentences: Vec<String> = Vec::new();
     for workload in &affected {
-        if let Some((ready, wanted)) = describe::replicas(scene, workload) {
+        if let Some((ready, wanted)) = scene.replicas(workload) {
             sentences.push(scene.text(
                 format!("{workload}：就绪副本 {ready}/{wanted}"),
                 format!("{workload}: {ready}/{wanted} replicas ready"),
@@ -185,13 +185,4 @@ fn workload_of(scene: &Scene<'_>, object: &ObjectRef) -> ObjectRef {
         }
         _ => object.clone(),
     }
-}
-
-/// The step that looks at an object.
-#[must_use]
-pub fn look_at(scene: &Scene<'_>, object: &ObjectRef) -> crate::report::Step {
-    look(
-        scene.text(format!("查看 {object}"), format!("Look at {object}")),
-        kubectl(&object.namespace, &format!("describe {}", slash(object))),
-    )
 }

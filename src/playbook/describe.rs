@@ -12,10 +12,10 @@ use crate::playbook::scene::{Scene, named};
 pub fn state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
     match object.kind.as_str() {
         "Pod" => scene.pods.iter().find(|pod| named(&pod.object) == *object).map(|pod| pod_state(scene, &pod.object)),
-        "Deployment" | "StatefulSet" if replicas(scene, object).is_some_and(|(_, wanted)| wanted == 0) => {
+        "Deployment" | "StatefulSet" if scene.replicas(object).is_some_and(|(_, wanted)| wanted == 0) => {
             Some(scene.text("副本数已设为 0（scaled to 0）", "scaled to 0 replicas"))
         }
-        "Deployment" | "StatefulSet" | "DaemonSet" => replicas(scene, object).map(|(ready, wanted)| {
+        "Deployment" | "StatefulSet" | "DaemonSet" => scene.replicas(object).map(|(ready, wanted)| {
             scene.text(
                 format!("期望副本 {wanted}，就绪 {ready}"),
                 format!("{ready} of {wanted} wanted replicas are ready"),
@@ -26,30 +26,6 @@ pub fn state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
         "Service" => service_state(scene, object),
         "PersistentVolumeClaim" => claim_state(scene, object),
         "HorizontalPodAutoscaler" => autoscaler_state(scene, object),
-        _ => None,
-    }
-}
-
-/// Ready and wanted replicas of a workload whose object was read.
-#[must_use]
-pub fn replicas(scene: &Scene<'_>, workload: &ObjectRef) -> Option<(i32, i32)> {
-    match workload.kind.as_str() {
-        "Deployment" => {
-            let found = scene.deployments.iter().find(|found| named(&found.object) == *workload)?;
-            let status = found.object.status.as_ref()?;
-            let wanted = found.object.spec.as_ref()?.replicas.unwrap_or(1);
-            Some((status.ready_replicas.unwrap_or(0).min(status.available_replicas.unwrap_or(0)), wanted))
-        }
-        "StatefulSet" => {
-            let found = scene.stateful_sets.iter().find(|found| named(&found.object) == *workload)?;
-            let ready = found.object.status.as_ref()?.ready_replicas.unwrap_or(0);
-            Some((ready, found.object.spec.as_ref()?.replicas.unwrap_or(1)))
-        }
-        "DaemonSet" => {
-            let found = scene.daemon_sets.iter().find(|found| named(&found.object) == *workload)?;
-            let status = found.object.status.as_ref()?;
-            Some((status.number_ready, status.desired_number_scheduled))
-        }
         _ => None,
     }
 }

@@ -3,13 +3,13 @@
 use k8s_openapi::api::storage::v1::StorageClass;
 
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer;
 use crate::playbook::describe;
-use crate::playbook::finding::{Finding, kubectl, look};
+use crate::playbook::finding::{Finding, kubectl, look, slash};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
-use crate::playbook::{analyzer, conclude};
 use crate::report::{Diagnosis, Primary, Related, RuledOut, Step, Verdict};
 
 /// Parts of names of alerts that fire on measurements: healthy objects do not answer them.
@@ -143,7 +143,7 @@ fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[O
             format!("No fault found: {best} is Pending because no Pod uses it yet (WaitForFirstConsumer)"),
         );
     }
-    if best.kind != "DaemonSet" && describe::replicas(scene, best).is_some_and(|(_, wanted)| wanted == 0) {
+    if best.kind != "DaemonSet" && scene.replicas(best).is_some_and(|(_, wanted)| wanted == 0) {
         return scene.text(
             format!("未发现故障：{best} 的期望副本数为 0（scaled to 0），没有 Pod 是预期状态"),
             format!("No fault found: {best} is scaled to 0 replicas, so having no Pods is what it asks for"),
@@ -182,10 +182,18 @@ fn missing_root(scene: &Scene<'_>, object: &ObjectRef) -> ObjectRef {
     if scene.facts.is_missing(&namespace) { namespace } else { object.clone() }
 }
 
+/// The step that looks at an object.
+fn look_at(scene: &Scene<'_>, object: &ObjectRef) -> Step {
+    look(
+        scene.text(format!("查看 {object}"), format!("Look at {object}")),
+        kubectl(&object.namespace, &format!("describe {}", slash(object))),
+    )
+}
+
 /// Where to look next: at the object, or at what there is instead of it.
 fn next_look(scene: &Scene<'_>, resource: &ObjectRef) -> Step {
     if !scene.facts.is_missing(resource) {
-        return conclude::look_at(scene, resource);
+        return look_at(scene, resource);
     }
     let gone = missing_root(scene, resource);
     if gone.kind == "Namespace" {

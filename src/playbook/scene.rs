@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference,
 use crate::alert::{Lang, ObjectRef};
 use crate::playbook::Question;
 use crate::playbook::facts::{Facts, Seen, SeenEvent, SeenLog};
-use crate::playbook::{describe, logs, pods, selector};
+use crate::playbook::{logs, pods, selector};
 use crate::report::Citation;
 
 /// The longest quotation, in characters: long enough to decide, short enough to read on a phone.
@@ -255,6 +255,30 @@ impl<'a> Scene<'a> {
         near.into_iter().map(|(_, name)| name).collect()
     }
 
+    /// Ready and wanted replicas of a workload whose object was read.
+    #[must_use]
+    pub fn replicas(&self, workload: &ObjectRef) -> Option<(i32, i32)> {
+        match workload.kind.as_str() {
+            "Deployment" => {
+                let found = self.deployments.iter().find(|found| named(&found.object) == *workload)?;
+                let status = found.object.status.as_ref()?;
+                let wanted = found.object.spec.as_ref()?.replicas.unwrap_or(1);
+                Some((status.ready_replicas.unwrap_or(0).min(status.available_replicas.unwrap_or(0)), wanted))
+            }
+            "StatefulSet" => {
+                let found = self.stateful_sets.iter().find(|found| named(&found.object) == *workload)?;
+                let ready = found.object.status.as_ref()?.ready_replicas.unwrap_or(0);
+                Some((ready, found.object.spec.as_ref()?.replicas.unwrap_or(1)))
+            }
+            "DaemonSet" => {
+                let found = self.daemon_sets.iter().find(|found| named(&found.object) == *workload)?;
+                let status = found.object.status.as_ref()?;
+                Some((status.number_ready, status.desired_number_scheduled))
+            }
+            _ => None,
+        }
+    }
+
     fn is_history(&self, pod: &Pod) -> bool {
         let workload = self.workload(pod);
         let complete = |job: &Job| {
@@ -264,7 +288,7 @@ impl<'a> Scene<'a> {
         pods::is_finished(pod)
             && match workload.kind.as_str() {
                 "Job" => self.jobs.iter().any(|job| named(&job.object) == workload && complete(&job.object)),
-                _ => describe::replicas(self, &workload).is_some_and(|(ready, wanted)| ready >= wanted),
+                _ => self.replicas(&workload).is_some_and(|(ready, wanted)| ready >= wanted),
             }
     }
 

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+//! What is redacted, and what must not be.
 
 use proptest::prelude::*;
 use serde_json::json;

@@ -113,7 +113,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
 
     use std::io::Write;
     use std::sync::{Arc, Mutex};

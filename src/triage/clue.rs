@@ -143,6 +143,26 @@ mod tests {
     }
 
     #[test]
+    fn nodes_are_listed_for_what_does_not_fit_and_not_for_a_claim_without_a_volume() {
+        let listed = |message: &str| {
+            let pod = ObjectRef::new("Pod", "a", "web-0");
+            let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&pod));
+            seen.facts.add_event(SeenEvent {
+                about: pod,
+                kind: "Warning".into(),
+                reason: "FailedScheduling".into(),
+                message: message.into(),
+                count: 1,
+                last_seen: None,
+                reference: "E1".into(),
+            });
+            from_events(&seen).iter().any(|want| matches!(want, Want::List { kind: "Node", .. }))
+        };
+        assert!(listed("0/5 nodes are available: 5 Insufficient cpu."));
+        assert!(!listed("0/5 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found"));
+    }
+
+    #[test]
     fn a_namespace_that_is_leaving_is_read() {
         let set = ObjectRef::new("ReplicaSet", "a", "web-1");
         let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&set));

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use firstlook::notify::channel::{Channel, ChannelSettings};
-use firstlook::notify::notice::Notice;
+use firstlook::notify::notice::{Notice, NoticeBody};
 use firstlook::notify::post;
 use firstlook::notify::send::{Form, Reason, SendError};
+use firstlook::report::Cause;
 use serde_json::{Value, json};
 
 use crate::support::feishu::Feishu;
@@ -139,6 +140,81 @@ async fn wecom_gets_a_shorter_form_of_what_it_refuses() {
     assert_eq!(bot.accepted()[1]["msgtype"], "text");
 }
 
+/// A diagnosis no message holds: six causes with a paragraph each.
+fn long(name: &str) -> Notice {
+    let mut notice = notice(name);
+    let NoticeBody::Diagnosis { report } = &mut notice.body else { unreachable!("the fixture is a diagnosis") };
+    let cause = report.causes[0].clone();
+    report.causes = (1..=6)
+        .map(|number| Cause { summary: format!("cause {number}: {}", "the volume waits ".repeat(40)), ..cause.clone() })
+        .collect();
+    notice
+}
+
+#[tokio::test]
+async fn wecom_gets_the_full_report_as_a_file_behind_a_message_that_could_not_hold_it() {
+    let bot = Wecom::start().await;
+    let channel = wecom(&bot);
+    assert_eq!(channel.send(&notice("diagnosis-pvc.zh")).await.expect("accepted"), Form::Full);
+    assert!(bot.files().is_empty(), "the message held it all");
+    assert_eq!(channel.send(&long("diagnosis-pvc.zh")).await.expect("accepted"), Form::Compact);
+    let content = bot.accepted()[1]["markdown_v2"]["content"].as_str().expect("markdown").to_owned();
+    assert!(content.contains("(https://firstlook.example.com/incidents/"), "the page's link stays: {content}");
+    let files = bot.files();
+    assert_eq!(files.len(), 1);
+    let (after, file) = &files[0];
+    assert_eq!((*after, file.name.as_str()), (2, "firstlook-3f9a12bc.md"), "right behind its message");
+    assert!(file.content.contains("cause 6: ") && file.content.matches("the volume waits").count() == 240);
+    assert_eq!(channel.take_attached(), 1, "it counts at the bot's rate");
+    assert_eq!(channel.take_attached(), 0);
+    assert!(bot.refused().is_empty(), "{:?}", bot.refused());
+}
+
+#[tokio::test]
+async fn wecom_keeps_a_message_whose_file_fails_and_never_repeats_it() {
+    let bot = Wecom::start().await;
+    let channel = wecom(&bot);
+    let faults = [Fault::Code(-1, "system busy"), Fault::Status(502), Fault::Echo(40058)];
+    bot.fail_upload(faults.clone());
+    for _ in faults {
+        channel.send(&long("diagnosis-pvc.en")).await.expect("the message itself is delivered");
+    }
+    assert_eq!((bot.accepted().len(), bot.files().len()), (3, 0));
+    let relay = channel_without_uploads(&bot);
+    relay.send(&long("diagnosis-pvc.en")).await.expect("the message itself is delivered");
+    assert_eq!((bot.accepted().len(), bot.files().len()), (4, 0));
+}
+
+/// The same bot at an address whose sibling nobody can know.
+fn channel_without_uploads(bot: &Wecom) -> Channel {
+    channel(json!({"type": "wecom-bot", "name": "relayed", "url": bot.relay_url()}))
+}
+
+#[tokio::test]
+async fn the_stand_in_refuses_the_uploads_wecom_refuses() {
+    let bot = Wecom::start().await;
+    let client = post::client().expect("a client");
+    let call = async |url: String, body: String| {
+        let kind = "multipart/form-data; boundary=b";
+        let request = client.post(url).header("content-type", kind).body(body);
+        request.send().await.unwrap().json::<Value>().await.unwrap()["errcode"].clone()
+    };
+    let part = |fields: &str, content: &str| {
+        format!("--b\r\nContent-Disposition: form-data; {fields}\r\n\r\n{content}\r\n--b--\r\n")
+    };
+    let upload = bot.url().replace("/send?", "/upload_media?") + "&type=file";
+    let good = r#"name="media"; filename="a.md"; filelength=6"#;
+    assert_eq!(call(upload.clone(), part(good, "123456")).await, 0);
+    assert_eq!(call(upload.clone(), part(good, "1234567")).await, 41005, "another length than it says");
+    assert_eq!(call(upload.clone(), part(r#"name="media"; filename="a.md"; filelength=5"#, "12345")).await, 40006);
+    assert_eq!(call(upload.clone(), part(r#"name="file"; filename="a.md"; filelength=6"#, "123456")).await, 41005);
+    assert_eq!(call(upload.replace("&type=file", ""), part(good, "123456")).await, 40004);
+    assert_eq!(call(upload.replace("key=", "key=0"), part(good, "123456")).await, 93000);
+    let unknown = json!({"msgtype": "file", "file": {"media_id": "of another bot"}});
+    let answer: Value = client.post(bot.url()).json(&unknown).send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["errcode"], 40007);
+}
+
 #[tokio::test]
 async fn wecom_is_given_a_minute_after_twenty_messages() {
     let bot = Wecom::start().await;
@@ -264,6 +340,21 @@ async fn a_mail_sent_again_goes_only_to_those_without_it() {
     let served: Vec<_> = mails.iter().flat_map(|mail| &mail.to).collect();
     assert_eq!(served, ["a@example.com", "busy@example.com"], "nobody got it twice");
     assert_eq!(mails[0].header("Message-ID"), mails[1].header("Message-ID"));
+}
+
+#[tokio::test]
+async fn a_mail_that_had_to_be_shortened_carries_the_full_report() {
+    let server = SmtpServer::start(&[]);
+    let channel = mail(&format!("smtp://{}", server.address()), &["a@example.com"]);
+    channel.send(&long("diagnosis-pvc.zh")).await.expect("accepted");
+    let mails = server.received(1);
+    assert_eq!(
+        mails[0].parts,
+        ["multipart/mixed", "multipart/alternative", "text/plain", "text/html", "text/markdown"]
+    );
+    let (name, content) = &mails[0].files[0];
+    assert_eq!(name, "firstlook-3f9a12bc.md");
+    assert!(content.matches("the volume waits").count() == 240 && content.contains("根本原因"), "{content}");
 }
 
 #[tokio::test]

@@ -12,7 +12,6 @@ mod cluster;
 mod events;
 mod kinds;
 mod pods;
-mod quantity;
 mod resources;
 mod source;
 #[cfg(test)]

@@ -7,8 +7,8 @@ use super::answer::{Answer, Success};
 use super::arguments::Arguments;
 use super::cluster::{Query, ReadError};
 use super::kinds::{object_name, path_segment};
-use super::quantity::{amount, round_up};
 use super::text_table::{Line, align};
+use crate::quantity::{amount, round_up};
 
 const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
 const MEBIBYTE: i64 = 1024 * 1024;

@@ -19,6 +19,9 @@ pub use message::{Arguments, AssistantMessage, Message, ToolCall};
 pub use reply::{Reply, TokenUsage};
 pub(super) use stream::assemble;
 
+/// The most that is read of one answer; a whole diagnosis with long thinking stays far below 1 MiB.
+pub(super) const MAX_ANSWER_BYTES: usize = 4 << 20;
+
 /// Why what came back with a status of 200 is no answer.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub(super) enum Fault {
@@ -40,7 +43,7 @@ pub(super) enum Fault {
     #[error("the stream ended in the middle of the answer")]
     Cut,
     /// More than is reasonable.
-    #[error("the answer is longer than {} MiB", super::client::MAX_ANSWER_BYTES >> 20)]
+    #[error("the answer is longer than {} MiB", MAX_ANSWER_BYTES >> 20)]
     TooLong,
     /// Not one byte for a while.
     #[error("the provider was silent for {0:?}")]

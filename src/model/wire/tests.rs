@@ -1,5 +1,4 @@
 //! The shapes providers are known to answer in, and any other.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::convert::Infallible;
 

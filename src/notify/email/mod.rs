@@ -1,7 +1,6 @@
 //! Mail: one transaction per recipient, so that one bad address does not keep the mail from the others.
 
 mod config;
-mod delivered;
 pub mod render;
 pub mod wire;
 
@@ -17,7 +16,8 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use url::Url;
 
-use self::delivered::Delivered;
+use super::attachment;
+use super::delivered::Delivered;
 use super::ladder::{Refusal, descend};
 use super::notice::Notice;
 use super::send::{Form, Reason, SendError};
@@ -121,12 +121,14 @@ impl Email {
     /// When somebody may still get it later, or nobody gets it at all.
     pub async fn send(&self, notice: &Notice) -> Result<Form, SendError> {
         let now = Timestamp::now();
-        descend(|form, _| self.attempt(notice, now, form)).await
+        descend(|form, refused| self.attempt(notice, now, form, refused)).await
     }
 
-    async fn attempt(&self, notice: &Notice, now: Timestamp, form: Form) -> Result<(), Refusal> {
+    async fn attempt(&self, notice: &Notice, now: Timestamp, form: Form, refused: bool) -> Result<(), Refusal> {
         let mail = render::mail(notice, now, form).ok_or(Refusal::Unfit)?;
-        let written = wire::write(notice, mail, &self.from, &self.to)
+        // A server that found the mail too large would find it larger with a file.
+        let file = (mail.is_cut && !refused).then(|| attachment::full_report(notice)).flatten();
+        let written = wire::write(notice, mail, file, &self.from, &self.to)
             .map_err(|error| Refusal::Other(SendError::new(Reason::Rejected, error.to_string())))?;
         let id = wire::message_id(notice, self.from.email.domain());
         let mut refused = Vec::new();

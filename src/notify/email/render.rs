@@ -7,7 +7,7 @@ use minijinja::value::Serde;
 use crate::notify::notice::Notice;
 use crate::notify::send::Form;
 use crate::notify::story::{Caps, Story, tell};
-use crate::notify::{plain, template, text};
+use crate::notify::{attachment, plain, template, text};
 
 /// Bytes of HTML: Gmail hides what is past about 102 kB.
 const HTML_BUDGET: usize = 90_000;
@@ -23,6 +23,8 @@ pub struct Mail {
     pub text: String,
     /// The HTML part; none in the plainest form.
     pub html: Option<String>,
+    /// Whether it leaves out something of the report, so that the full one should come with it.
+    pub is_cut: bool,
 }
 
 /// The mail in one form; `None` when it does not fit in that form.
@@ -34,14 +36,14 @@ pub fn mail(notice: &Notice, now: Timestamp, form: Form) -> Option<Mail> {
     if html.as_ref().is_some_and(|html| html.len() > HTML_BUDGET) {
         return None;
     }
-    Some(Mail { text: plain::text(&story, TEXT_BUDGET), subject, html })
+    Some(Mail { text: plain::text(&story, TEXT_BUDGET), is_cut: attachment::is_needed(notice, &story), subject, html })
 }
 
 /// The richest mail that fits, as it would be sent first.
 #[must_use]
 pub fn richest(notice: &Notice, now: Timestamp) -> Mail {
     let fits = [Form::Full, Form::Compact, Form::Plain].into_iter().find_map(|form| mail(notice, now, form));
-    fits.unwrap_or_else(|| Mail { subject: subject(notice), text: String::new(), html: None })
+    fits.unwrap_or_else(|| Mail { subject: subject(notice), text: String::new(), html: None, is_cut: true })
 }
 
 /// What groups the alerts, and the incident: neither changes while the incident lasts.

@@ -33,12 +33,12 @@ pub fn blocks(blocks: &[Block]) -> String {
     out
 }
 
-/// Lines need a hard break, lists and code an empty line after them: a soft break may be dropped.
+/// Lines need a hard break: a soft one may be dropped. Everything else stands apart from what surrounds it.
 fn separator(before: Option<&Block>, block: &Block) -> &'static str {
     match (before, block) {
         (None, _) => "",
         (Some(Block::Item(_)), Block::Item(_)) => "\n",
-        (Some(Block::Line(_) | Block::Quote(_)), Block::Line(_) | Block::Quote(_)) => "<br>",
+        (Some(Block::Line(_)), Block::Line(_)) | (Some(Block::Quote(_)), Block::Quote(_)) => "<br>",
         (Some(_), _) => "\n\n",
     }
 }

@@ -137,7 +137,6 @@ fn sign(timestamp: i64, secret: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::expect_used)]
     use reqwest::StatusCode;
 
     use super::*;

@@ -6,7 +6,6 @@ mod markdown;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use minijinja::value::Serde;
 use minijinja::{Value, context};
 use serde::Serialize;
@@ -17,6 +16,7 @@ use super::notice::{Notice, NoticeBody};
 use super::{email, feishu, template, wecom};
 use crate::alert::Lang;
 use crate::report::{Citation, Report};
+use crate::times;
 use crate::toolbox::evidence::Evidence;
 
 const SCRIPT: &str = include_str!("page.js");
@@ -35,7 +35,8 @@ pub fn content_security_policy() -> String {
 #[must_use]
 pub fn page(notices: &[Notice], evidence: &[Evidence], report: &Report, lang: Lang, now: Timestamp) -> String {
     let messages: Vec<Message> = notices.iter().map(|notice| message(notice, now, lang)).collect();
-    let sources: Vec<Source> = evidence.iter().map(|one| source(one, report)).collect();
+    let zone = notices.first().map_or("UTC", |notice| notice.timezone.as_str());
+    let sources: Vec<Source> = evidence.iter().map(|one| source(one, report, zone)).collect();
     let context = context! {
         zh => lang == Lang::Zh,
         lang => lang.tag(),
@@ -95,11 +96,10 @@ fn message(notice: &Notice, now: Timestamp, lang: Lang) -> Message {
     let chat = serde_json::to_value(wecom::render::richest(notice, now)).unwrap_or_default();
     let mail = email::render::richest(notice, now);
     let body = mail.html.unwrap_or_else(|| format!("<pre>{}</pre>", escaped(&mail.text)));
-    let zone = TimeZone::get(&notice.timezone).unwrap_or(TimeZone::UTC);
     Message {
         kind,
         title,
-        time: now.to_zoned(zone).strftime("%H:%M").to_string(),
+        time: times::time_of_day(now, &notice.timezone),
         feishu_bytes: card.to_string().len(),
         feishu: card::feishu(&card),
         wecom_bytes: chat.pointer("/markdown_v2/content").and_then(|text| text.as_str()).map_or(0, str::len),
@@ -131,7 +131,7 @@ struct Source {
     cited: bool,
 }
 
-fn source(evidence: &Evidence, report: &Report) -> Source {
+fn source(evidence: &Evidence, report: &Report, zone: &str) -> Source {
     let citations: Vec<&Citation> = report
         .causes
         .iter()
@@ -142,7 +142,7 @@ fn source(evidence: &Evidence, report: &Report) -> Source {
         reference: evidence.reference.clone(),
         tool: evidence.tool.clone(),
         arguments: serde_json::to_string(&evidence.arguments).unwrap_or_default(),
-        time: evidence.taken_at.strftime("%H:%M:%SZ").to_string(),
+        time: times::moment(evidence.taken_at, zone).unwrap_or_default(),
         bytes: evidence.text.len(),
         cited: !citations.is_empty(),
         text: marked(&evidence.text, &citations),

@@ -6,6 +6,7 @@ use super::tell::{Teller, labelled_object};
 use super::{Badge, Block, Role, Section, Span, Tone, words};
 use crate::alert::{Alert, AlertStatus, Labels};
 use crate::notify::text;
+use crate::times;
 
 impl Teller<'_> {
     /// 告警概览: what the alert says of itself, since when, how many.
@@ -51,17 +52,18 @@ impl Teller<'_> {
 
     /// The whole of a message that an incident is over.
     pub(super) fn resolved(&self, resolved_at: Timestamp) -> Section {
-        let lasted = words::duration(self.lang, resolved_at.as_second() - self.started().as_second());
-        let at = words::moment(resolved_at, &self.notice.timezone).unwrap_or_default();
+        // A sender may leave the end at zero, or put it before the start: then it ended when we were told.
+        let ended = if resolved_at < self.started() { self.now } else { resolved_at };
+        let lasted = times::duration(self.lang, ended.as_second() - self.started().as_second());
         let said =
             self.lang.pick(format!("告警已恢复，共持续 {lasted}。"), format!("The alert is gone after {lasted}."));
         let mut blocks = vec![Block::Line(vec![Span::Strong(said)])];
         if let Some(summary) = self.leading().and_then(Alert::summary) {
             blocks.push(Block::Line(self.prose(summary)));
         }
-        let start = words::moment(self.started(), &self.notice.timezone).unwrap_or_default();
+        let (start, end) = (self.moment(self.started()), self.moment(ended));
         let mut facts = vec![self.lang.pick(format!("{start} 开始"), format!("from {start}"))];
-        facts.push(self.lang.pick(format!("{at} 恢复"), format!("to {at}")));
+        facts.push(self.lang.pick(format!("{end} 恢复"), format!("to {end}")));
         let alerts = self.notice.group.alerts.len();
         if alerts > 1 {
             facts.push(self.lang.pick(format!("共 {alerts} 条告警"), format!("{alerts} alerts")));
@@ -70,12 +72,14 @@ impl Teller<'_> {
         self.section(Role::Alert, self.lang.pick("告警概览", "Alert"), blocks)
     }
 
-    /// Labels and annotations of the leading alert.
+    /// Labels and annotations of the leading alert, without the summary that is told already.
     pub(super) fn facts(&self) -> Section {
         let mut blocks = Vec::new();
         if let Some(alert) = self.leading() {
-            let total = alert.labels.len() + alert.annotations.len();
-            blocks.extend(self.pairs(&alert.labels).chain(self.pairs(&alert.annotations)).take(self.caps.facts));
+            let annotations: Labels =
+                alert.annotations.clone().into_iter().filter(|(key, _)| key != "summary").collect();
+            let total = alert.labels.len() + annotations.len();
+            blocks.extend(self.pairs(&alert.labels).chain(self.pairs(&annotations)).take(self.caps.facts));
             blocks.extend(self.rest(total, self.caps.facts));
         }
         self.section(Role::Facts, self.lang.pick("告警标签与注解", "Labels and annotations"), blocks)
@@ -106,9 +110,8 @@ impl Teller<'_> {
     }
 
     fn since_when(&self) -> String {
-        let started = self.started();
-        let lasted = words::duration(self.lang, self.now.as_second() - started.as_second());
-        let at = words::moment(started, &self.notice.timezone).unwrap_or_default();
+        let lasted = times::duration(self.lang, self.now.as_second() - self.started().as_second());
+        let at = self.moment(self.started());
         let mut said = vec![
             self.lang.pick(format!("{at} 开始"), format!("since {at}")),
             self.lang.pick(format!("已持续 {lasted}"), format!("for {lasted}")),
@@ -121,10 +124,17 @@ impl Teller<'_> {
         said.join(" · ")
     }
 
-    /// When the condition began; senders that put a zero there began when they told us.
+    /// When the condition began. What senders put at zero, or ahead of the clock, began when they told us.
     fn started(&self) -> Timestamp {
-        let begun = |alert: &Alert| (alert.starts_at.as_second() > 0).then_some(alert.starts_at);
+        let begun = |alert: &Alert| {
+            let known = alert.starts_at.as_second() > 0 && alert.starts_at <= self.now;
+            known.then_some(alert.starts_at)
+        };
         self.notice.group.alerts.iter().filter_map(begun).min().unwrap_or(self.notice.opened_at)
+    }
+
+    fn moment(&self, at: Timestamp) -> String {
+        times::moment(at, &self.notice.timezone).unwrap_or_default()
     }
 
     fn pairs<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = Block> + 'a {

@@ -32,6 +32,12 @@ impl Caps {
         }
     }
 
+    /// More than any message holds: what reads differently under these was cut.
+    #[must_use]
+    pub fn whole() -> Self {
+        Self { line: 720, quote: 720, command: 1200, items: 12, steps: 12, facts: 0, alerts: 0 }
+    }
+
     /// For channels with room for a note (WeCom, 4 096 bytes): a Chinese character takes three of them.
     #[must_use]
     pub fn note(form: Form) -> Self {

@@ -3,14 +3,19 @@
 mod config;
 mod markup;
 pub mod render;
+mod upload;
 pub mod wire;
 
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 pub use config::WecomBotSettings;
 use jiff::Timestamp;
 
+use self::upload::Files;
 use self::wire::Answer;
+use super::attachment::{self, Attachment};
+use super::delivered::{Delivered, fingerprint};
 use super::ladder::{Refusal, descend};
 use super::notice::Notice;
 use super::post::{Address, BadAddress, Reply};
@@ -19,12 +24,20 @@ use super::send::{Form, Reason, SendError};
 /// A bot may send 20 messages a minute; once refused, the minute has to pass.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// All forms, richest first.
+const FORMS: [Form; 3] = [Form::Full, Form::Compact, Form::Plain];
+/// For a file to be uploaded and shown. Short, because the outbox gives a whole message twelve seconds.
+const FILE_LIMIT: Duration = Duration::from_secs(5);
+
 /// A message push of one WeCom group.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct WecomBot {
     name: String,
     address: Address,
+    files: Option<Files>,
     client: reqwest::Client,
+    delivered: Delivered,
+    attached: AtomicU32,
 }
 
 impl WecomBot {
@@ -34,7 +47,9 @@ impl WecomBot {
     /// When `url` is not a web address.
     pub fn new(settings: WecomBotSettings, client: reqwest::Client) -> Result<Self, BadAddress> {
         let WecomBotSettings { name, url } = settings;
-        Ok(Self { name, address: Address::parse(&url)?, client })
+        let address = Address::parse(&url)?;
+        let files = Files::beside(&address);
+        Ok(Self { name, address, files, client, delivered: Delivered::default(), attached: AtomicU32::new(0) })
     }
 
     /// The configured name.
@@ -51,20 +66,64 @@ impl WecomBot {
         self.address.reach(&self.client).await
     }
 
-    /// Sends a notice in the richest form the bot accepts.
+    /// Sends a notice in the richest form the bot accepts, and the full report as a file behind a message that could not
+    /// hold it. The file is tried once: without it the message is still delivered, and its link still leads to our page.
     ///
     /// # Errors
     /// When it is not delivered in any form; the error says why and what to do.
     pub async fn send(&self, notice: &Notice) -> Result<Form, SendError> {
         let now = Timestamp::now();
-        descend(|form, refused| self.attempt(notice, now, form, refused)).await
+        let id = fingerprint(notice);
+        let known = FORMS.into_iter().find(|form| self.delivered.has(&id, *form as usize));
+        if let Some(form) = known {
+            // The last attempt was cut off behind the message: only the file is missing, and it had its chance.
+            self.delivered.forget(&id);
+            return Ok(form);
+        }
+        let cut = AtomicBool::new(false);
+        let form = descend(|form, refused| self.attempt(notice, now, form, refused, &cut)).await?;
+        self.delivered.note(&id, form as usize);
+        if cut.into_inner()
+            && let (Some(files), Some(report)) = (&self.files, attachment::full_report(notice))
+        {
+            self.attach(files, &report).await;
+        }
+        self.delivered.forget(&id);
+        Ok(form)
     }
 
-    async fn attempt(&self, notice: &Notice, now: Timestamp, form: Form, refused: bool) -> Result<(), Refusal> {
+    /// How many messages went out beside those asked for, since this was last asked: they count at the bot's rate.
+    pub fn take_attached(&self) -> u32 {
+        self.attached.swap(0, Ordering::Relaxed)
+    }
+
+    async fn attempt(
+        &self,
+        notice: &Notice,
+        now: Timestamp,
+        form: Form,
+        refused: bool,
+        cut: &AtomicBool,
+    ) -> Result<(), Refusal> {
         let budget = if refused { render::MARKDOWN_BUDGET / 2 } else { render::MARKDOWN_BUDGET };
-        let message = render::message(notice, now, form, budget).ok_or(Refusal::Unfit)?;
+        let (message, is_cut) = render::rendered(notice, now, form, budget).ok_or(Refusal::Unfit)?;
+        cut.store(is_cut, Ordering::Relaxed);
         let reply = self.address.post(&self.client, &message).await.map_err(Refusal::Other)?;
         self.read(&reply)
+    }
+
+    /// Uploads the report and shows it; a failure is logged and that is all.
+    async fn attach(&self, files: &Files, report: &Attachment) {
+        let attached = async {
+            let message = files.upload(&self.client, report).await?;
+            self.attached.fetch_add(1, Ordering::Relaxed);
+            let reply = self.address.post(&self.client, &message).await.map_err(|error| error.to_string())?;
+            self.read(&reply).map_err(|refusal| refusal.to_string())
+        };
+        let outcome = tokio::time::timeout(FILE_LIMIT, attached).await;
+        if let Err(error) = outcome.unwrap_or_else(|_| Err(format!("not done within {} s", FILE_LIMIT.as_secs()))) {
+            tracing::warn!(channel = self.name, %error, "a message went out without its file of the full report");
+        }
     }
 
     fn read(&self, reply: &Reply) -> Result<(), Refusal> {
@@ -108,7 +167,6 @@ fn unreadable(reply: &Reply) -> SendError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::expect_used)]
     use reqwest::StatusCode;
     use secrecy::SecretString;
 

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use super::markup::{blocks, disc, escape};
 use super::wire::{Message, Text};
 use crate::notify::notice::Notice;
-use crate::notify::plain;
 use crate::notify::send::Form;
 use crate::notify::story::{Caps, Link, Role, Section, Story, tell};
+use crate::notify::{attachment, plain};
 
 /// Bytes of markdown. WeCom refuses more than 4 096.
 pub const MARKDOWN_BUDGET: usize = 3_800;
@@ -17,14 +17,21 @@ pub const TEXT_BUDGET: usize = 1_900;
 /// A message in one form and at most so many bytes of markdown; `None` when it does not fit.
 #[must_use]
 pub fn message(notice: &Notice, now: Timestamp, form: Form, budget: usize) -> Option<Message> {
-    match form {
-        Form::Full => Some(markdown(&note(notice, now, Form::Full))).filter(|text| text.len() <= budget),
+    rendered(notice, now, form, budget).map(|(message, _)| message)
+}
+
+/// The same, with whether it leaves out something of the report, so that the full one should follow as a file.
+#[must_use]
+pub fn rendered(notice: &Notice, now: Timestamp, form: Form, budget: usize) -> Option<(Message, bool)> {
+    let story = match form {
+        Form::Full => Some(note(notice, now, Form::Full)).filter(|story| markdown(story).len() <= budget),
         Form::Compact => [Form::Full, Form::Compact, Form::Plain]
             .into_iter()
             .find_map(|caps| without_folds(note(notice, now, caps), budget)),
-        Form::Plain => return Some(text(notice, now)),
-    }
-    .map(|content| Message::MarkdownV2 { markdown_v2: Text { content } })
+        Form::Plain => return Some((text(notice, now), notice.report().is_some())),
+    }?;
+    let message = Message::MarkdownV2 { markdown_v2: Text { content: markdown(&story) } };
+    Some((message, attachment::is_needed(notice, &story)))
 }
 
 /// The richest message that fits, as it would be sent first.
@@ -36,25 +43,27 @@ pub fn richest(notice: &Notice, now: Timestamp) -> Message {
         .unwrap_or_else(|| text(notice, now))
 }
 
-/// The story for a chat that folds nothing away: what only rounds it off is left to our page when there is one.
+/// The story for a chat that folds nothing away: what only rounds it off is left to our page when there is one. Labels
+/// and other alerts of the group are no loss there; a hypothesis that was ruled out is said to be missing.
 fn note(notice: &Notice, now: Timestamp, caps: Form) -> Story {
     let mut story = tell(notice, now, Caps::note(caps));
     let on_page = story.links.iter().any(|link| link.primary);
-    if on_page && story.folds.iter().any(|fold| fold.role >= Role::Facts) {
+    if on_page {
+        if story.folds.iter().any(|fold| fold.role == Role::RuledOut) {
+            story.say_shortened();
+        }
         story.folds.retain(|fold| fold.role < Role::Facts);
-        story.say_shortened();
     }
     story
 }
 
 /// Gives up long addresses (a silence names every label), then folds, least needed first, until the rest fits.
-fn without_folds(mut story: Story, budget: usize) -> Option<String> {
+fn without_folds(mut story: Story, budget: usize) -> Option<Story> {
     const LONG_ADDRESS: usize = 160;
     story.links.retain(|link| link.primary || link.url.len() <= LONG_ADDRESS);
     loop {
-        let text = markdown(&story);
-        if text.len() <= budget {
-            return Some(text);
+        if markdown(&story).len() <= budget {
+            return Some(story);
         }
         if !story.give_up_a_fold() {
             return None;

@@ -16,6 +16,18 @@ pub enum Message {
         /// The text.
         text: Text,
     },
+    /// A file the bot was given before. Counts as a message.
+    File {
+        /// Which.
+        file: Media,
+    },
+}
+
+/// A file by the id it got when it was uploaded; good for three days and for this bot only.
+#[derive(Debug, Clone, Serialize)]
+pub struct Media {
+    /// The id.
+    pub media_id: String,
 }
 
 /// The body of either.
@@ -33,6 +45,9 @@ pub struct Answer {
     /// What it says about it, with a hint and a request id.
     #[serde(default)]
     pub errmsg: String,
+    /// The id of an uploaded file.
+    #[serde(default)]
+    pub media_id: Option<String>,
 }
 
 impl Answer {
@@ -41,4 +56,18 @@ impl Answer {
     pub fn read(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok()
     }
+}
+
+/// A file as the form an upload expects: content type and body. WeCom wants the file's length beside its name, which is
+/// why no library's form serves. The name is ours and plain ASCII.
+#[must_use]
+pub fn form_data(name: &str, content: &[u8]) -> (String, Vec<u8>) {
+    let boundary = format!("firstlook-{}", uuid::Uuid::new_v4().simple());
+    let length = content.len();
+    let head = format!(
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"media\"; filename=\"{name}\"; filelength={length}\r\n\
+         Content-Type: application/octet-stream\r\n\r\n"
+    );
+    let tail = format!("\r\n--{boundary}--\r\n");
+    (format!("multipart/form-data; boundary={boundary}"), [head.as_bytes(), content, tail.as_bytes()].concat())
 }

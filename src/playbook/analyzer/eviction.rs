@@ -111,8 +111,7 @@ fn repair(scene: &Scene<'_>, own: bool, node: &str, short_of: &str, workload: &O
 
 /// Whether the workload runs again with all its replicas, so that the evicted Pod is history.
 fn recovered(scene: &Scene<'_>, workload: &ObjectRef, evicted: &ObjectRef) -> bool {
-    let by_status = crate::playbook::describe::replicas(scene, workload)
-        .is_some_and(|(ready, wanted)| ready >= wanted && wanted > 0);
+    let by_status = scene.replicas(workload).is_some_and(|(ready, wanted)| ready >= wanted && wanted > 0);
     // An alert that names the evicted Pod asks just this, whatever the alert is called.
     by_status && !scene.question.targets.contains(evicted)
 }

@@ -118,7 +118,7 @@ fn heap(
     view: &ContainerView<'_>,
     limit: Option<&str>,
 ) -> Option<(String, Option<Citation>)> {
-    let limit_value = quantity::value(limit?)?;
+    let limit_value = crate::quantity::amount(limit?)?;
     let logs = scene.logs(pod, view.name());
     let texts = logs.iter().filter_map(|log| Some((log.lines.as_deref().ok()?, log.reference.as_str())));
     for (text, reference) in texts {

@@ -42,7 +42,7 @@ fn workloads(scene: &Scene<'_>) -> Vec<Finding> {
     stateful
         .chain(daemons)
         .filter_map(|(name, reference)| {
-            let (ready, wanted) = describe::replicas(scene, &name).filter(|(ready, wanted)| ready < wanted)?;
+            let (ready, wanted) = scene.replicas(&name).filter(|(ready, wanted)| ready < wanted)?;
             let headline = scene.text(
                 format!("{name} 只有 {ready}/{wanted} 个副本就绪"),
                 format!("{name} has only {ready} of {wanted} replicas ready"),

@@ -1,7 +1,5 @@
 //! The store as its callers use it, on SQLite always and on PostgreSQL when `TEST_DATABASE_URL` is set.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 mod fixtures;
 mod incidents;
 mod investigations;

@@ -24,6 +24,8 @@ pub struct Received {
     pub text: Option<String>,
     /// The HTML part.
     pub html: Option<String>,
+    /// Attached files: name and content.
+    pub files: Vec<(String, String)>,
     /// Whether it came over TLS.
     pub secure: bool,
     /// When it came in.

@@ -38,6 +38,7 @@ class Handler:
             "parts": [p.get_content_type() for p in mail.walk()],
             "text": part("text/plain"),
             "html": part("text/html"),
+            "files": [[p.get_filename(), p.get_content()] for p in mail.iter_attachments()],
             "secure": session.ssl is not None or server.transport.get_extra_info("ssl_object") is not None,
         }), flush=True)
         return "250 OK"

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use jiff::Timestamp;
@@ -34,6 +34,19 @@ struct Inner {
     refused: Vec<(i64, String)>,
     faults: Vec<Fault>,
     rate: Option<Rate>,
+    /// Uploaded files by media id, for this bot only.
+    uploads: Vec<(String, File)>,
+    upload_faults: Vec<Fault>,
+    files: Vec<(usize, File)>,
+}
+
+/// A file as it was uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// The name people see.
+    pub name: String,
+    /// What it holds.
+    pub content: String,
 }
 
 impl Wecom {
@@ -41,7 +54,11 @@ impl Wecom {
     pub async fn start() -> Self {
         let rate = Some(Rate::new(&[(20, Duration::from_secs(60))]));
         let inner = Arc::new(Mutex::new(Inner { rate, ..Inner::default() }));
-        let router = Router::new().route("/cgi-bin/webhook/send", post(send)).with_state(inner.clone());
+        let router = Router::new()
+            .route("/cgi-bin/webhook/send", post(send))
+            .route("/relay", post(send))
+            .route("/cgi-bin/webhook/upload_media", post(upload))
+            .with_state(inner.clone());
         Self { base: serve(router).await, inner }
     }
 
@@ -50,9 +67,24 @@ impl Wecom {
         format!("{}/cgi-bin/webhook/send?key={KEY}", self.base)
     }
 
+    /// The same bot behind a relay that takes messages only.
+    pub fn relay_url(&self) -> String {
+        format!("{}/relay?key={KEY}", self.base)
+    }
+
     /// Fails the next requests in this way, one each.
     pub fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
         self.inner.lock().unwrap().faults.extend(faults);
+    }
+
+    /// Fails the next uploads in this way, one each.
+    pub fn fail_upload(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.inner.lock().unwrap().upload_faults.extend(faults);
+    }
+
+    /// The files shown in the group, each with the number of messages accepted before it.
+    pub fn files(&self) -> Vec<(usize, File)> {
+        self.inner.lock().unwrap().files.clone()
     }
 
     /// Lifts the limit of 20 a minute.
@@ -61,7 +93,7 @@ impl Wecom {
         self
     }
 
-    /// What the group got to see, in order: whole request bodies.
+    /// What the group got to see, in order: whole request bodies. Files belong to their messages: see [`Self::files`].
     pub fn accepted(&self) -> Vec<Value> {
         self.arrivals().into_iter().map(|(_, message)| message).collect()
     }
@@ -85,7 +117,7 @@ async fn send(State(inner): State<Arc<Mutex<Inner>>>, uri: Uri, body: Bytes) -> 
     }
     match judge(&mut inner, &uri, &body) {
         Ok(message) => {
-            inner.accepted.push((Timestamp::now(), message));
+            keep(&mut inner, message);
             axum::Json(json!({"errcode": 0, "errmsg": "ok"})).into_response()
         }
         Err((code, reason)) => {
@@ -93,6 +125,69 @@ async fn send(State(inner): State<Arc<Mutex<Inner>>>, uri: Uri, body: Bytes) -> 
             axum::Json(json!({"errcode": code, "errmsg": reason})).into_response()
         }
     }
+}
+
+/// A file is shown with the message it follows; everything else is a message of its own.
+fn keep(inner: &mut Inner, message: Value) {
+    let shown = message.pointer("/file/media_id").and_then(Value::as_str);
+    let file = shown.and_then(|id| inner.uploads.iter().find(|(known, _)| known == id)).map(|(_, file)| file.clone());
+    match file {
+        Some(file) => inner.files.push((inner.accepted.len(), file)),
+        None => inner.accepted.push((Timestamp::now(), message)),
+    }
+}
+
+async fn upload(State(inner): State<Arc<Mutex<Inner>>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let mut inner = inner.lock().unwrap();
+    if !inner.upload_faults.is_empty() {
+        let fault = inner.upload_faults.remove(0);
+        return failed(&fault, &uri);
+    }
+    match judge_upload(&uri, &headers, &body) {
+        Ok(file) => {
+            let id = format!("3a1b{:060x}", inner.uploads.len());
+            inner.uploads.push((id.clone(), file));
+            let created = Timestamp::now().as_second().to_string();
+            let answer = json!({"errcode": 0, "errmsg": "ok", "type": "file", "media_id": id, "created_at": created});
+            axum::Json(answer).into_response()
+        }
+        Err((code, reason)) => {
+            inner.refused.push((code, reason.to_owned()));
+            axum::Json(json!({"errcode": code, "errmsg": reason})).into_response()
+        }
+    }
+}
+
+/// One part named `media` with the name and the length of the file, more than 5 bytes and at most 20 MB.
+fn judge_upload(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<File, (i64, &'static str)> {
+    let pairs: Vec<&str> = uri.query().unwrap_or_default().split('&').collect();
+    if !pairs.contains(&format!("key={KEY}").as_str()) {
+        return Err((93000, "invalid webhook url"));
+    }
+    if !pairs.contains(&"type=file") {
+        return Err((40004, "invalid media type"));
+    }
+    let kind = headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let boundary = kind.strip_prefix("multipart/form-data; boundary=").ok_or((41005, "media data missing"))?;
+    let body = std::str::from_utf8(body).map_err(|_| (41005, "media data missing"))?;
+    let part = body
+        .strip_prefix(&format!("--{boundary}\r\n"))
+        .and_then(|rest| rest.strip_suffix(&format!("\r\n--{boundary}--\r\n")))
+        .filter(|part| !part.contains(&format!("--{boundary}")))
+        .ok_or((41005, "media data missing"))?;
+    let (head, content) = part.split_once("\r\n\r\n").ok_or((41005, "media data missing"))?;
+    let disposition = head.lines().find_map(|line| line.strip_prefix("Content-Disposition: form-data; "));
+    let fields: Vec<&str> = disposition.unwrap_or_default().split("; ").collect();
+    let name = fields.iter().find_map(|field| field.strip_prefix("filename=\"")?.strip_suffix('"'));
+    let name = name.filter(|name| !name.is_empty()).ok_or((41005, "media data missing"))?;
+    let length = format!("filelength={}", content.len());
+    if !fields.contains(&"name=\"media\"") || !fields.contains(&length.as_str()) {
+        return Err((41005, "media data missing"));
+    }
+    if content.len() <= 5 || content.len() > 20 << 20 {
+        return Err((40006, "invalid media size"));
+    }
+    Ok(File { name: name.to_owned(), content: content.to_owned() })
 }
 
 fn failed(fault: &Fault, uri: &Uri) -> Response {
@@ -116,6 +211,11 @@ fn judge(inner: &mut Inner, uri: &Uri, body: &[u8]) -> Result<Value, (i64, Strin
     let (kind, most, code) = match message.get("msgtype").and_then(Value::as_str) {
         Some("markdown_v2") => ("markdown_v2", MARKDOWN, 40058),
         Some("text") => ("text", TEXT, 45002),
+        Some("file") => {
+            let id = message.pointer("/file/media_id").and_then(Value::as_str);
+            let known = id.is_some_and(|id| inner.uploads.iter().any(|(known, _)| known == id));
+            return if known { Ok(message) } else { Err((40007, "invalid media_id".into())) };
+        }
         _ => return Err((40008, "invalid message type".into())),
     };
     let content = message.get(kind).and_then(|body| body.get("content")).and_then(Value::as_str).unwrap_or_default();

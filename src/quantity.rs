@@ -19,15 +19,18 @@ const SUFFIXES: &[(&str, f64)] = &[
     ("E", 1e18),
 ];
 
-/// A quantity in its base unit; none when it is no quantity.
-pub(super) fn amount(text: &str) -> Option<f64> {
+/// A quantity in its base unit (cores, bytes, pieces); `None` when it is not one.
+#[must_use]
+pub fn amount(text: &str) -> Option<f64> {
+    let text = text.trim();
     let suffix = SUFFIXES.iter().find_map(|(suffix, factor)| text.strip_suffix(suffix).map(|digits| (digits, *factor)));
     let (digits, factor) = suffix.unwrap_or((text, 1.0));
-    digits.parse::<f64>().ok().map(|number| number * factor)
+    digits.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number * factor)
 }
 
 /// Rounded up to a whole number, as Kubernetes rounds.
-pub(super) fn round_up(exact: f64) -> i64 {
+#[must_use]
+pub fn round_up(exact: f64) -> i64 {
     let nearest = exact.round();
     // Binary floats miss decimal fractions by a hair; a hair must not become a whole one.
     let whole = if (exact - nearest).abs() < 1e-9 * exact.abs().max(1.0) { nearest } else { exact.ceil() };
@@ -48,6 +51,7 @@ mod tests {
         }
         assert_eq!(amount("41Mi"), Some(42_991_616.0));
         assert_eq!(amount("100k"), Some(100_000.0));
-        assert_eq!(amount("lots"), None);
+        assert_eq!(amount("256Mi"), Some(268_435_456.0));
+        assert_eq!((amount("lots"), amount("inf"), amount("")), (None, None, None));
     }
 }
