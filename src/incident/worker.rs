@@ -134,7 +134,7 @@ impl Worker {
         if !self.store.finish_investigation(claim, &report, &look.run.log().all(), &outgoing).await? {
             tracing::warn!(incident.id = %incident.id, "the investigation was taken over by another process; its result is dropped");
         }
-        self.wake.outbox.send_replace(());
+        self.wake.ring(notices.iter().map(|(channel, _)| channel.as_str()));
         Ok(())
     }
 
@@ -163,15 +163,17 @@ impl Worker {
                 notice.body = NoticeBody::Alert { report: Some(Box::new(look.report.clone())), investigating, missing };
             })
             .await?;
-        self.wake.outbox.send_replace(());
+        self.wake.ring(enriched.iter().map(String::as_str));
         Ok(enriched)
     }
 
     async fn release_bare(&self, claim: &Claim) {
-        if let Err(error) = self.store.release_notice(claim.incident.id, NoticeRole::First, |_| {}).await {
-            tracing::error!(incident.id = %claim.incident.id, %error, "could not let the first message go; it goes when it is due");
+        match self.store.release_notice(claim.incident.id, NoticeRole::First, |_| {}).await {
+            Ok(released) => self.wake.ring(released.iter().map(String::as_str)),
+            Err(error) => {
+                tracing::error!(incident.id = %claim.incident.id, %error, "could not let the first message go; it goes when it is due")
+            }
         }
-        self.wake.outbox.send_replace(());
     }
 
     /// A second message goes to channels whose first one had no findings, and to all when the report adds to them. None
