@@ -1,5 +1,7 @@
 //! JSON schemas that every provider accepts, and slips of models that a schema can forgive.
 
+use std::collections::HashSet;
+
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value};
@@ -14,7 +16,30 @@ pub(super) fn parameters_of<T: JsonSchema>() -> Value {
     let mut schema: Schema = settings.into_generator().into_root_schema_for::<T>();
     let mut value = std::mem::take(&mut schema).to_value();
     simplify(&mut value);
+    if let Value::Object(object) = &mut value {
+        object.remove("description");
+    }
+    say_once(&mut value, &mut HashSet::new());
     value
+}
+
+/// Takes out descriptions that say what stands there already: of the answer as a whole (the tool has one), of a list's
+/// items (the list has one), and of the same part as before. The schema is paid for every turn.
+fn say_once(schema: &mut Value, said: &mut HashSet<String>) {
+    let Value::Object(object) = schema else { return };
+    for (name, property) in object.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+        let again = property.get("description").is_some_and(|text| !said.insert(format!("{name}: {text}")));
+        if again && let Some(property) = property.as_object_mut() {
+            property.remove("description");
+        }
+        say_once(property, said);
+    }
+    if let Some(Value::Object(items)) = object.get_mut("items") {
+        items.remove("description");
+    }
+    if let Some(items) = object.get_mut("items") {
+        say_once(items, said);
+    }
 }
 
 fn simplify(schema: &mut Value) {
@@ -148,6 +173,17 @@ mod tests {
         assert!(
             schema["properties"]["causes"]["items"]["properties"]["evidence"]["items"]["properties"]["ref"].is_object()
         );
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let schema = parameters_of::<Diagnosis>();
+        let text = schema.to_string();
+        for once in ["CamelCase kind", "A quotation from", "The object that is to blame"] {
+            assert!(text.matches(once).count() <= 1, "{once}");
+        }
+        assert!(schema["properties"]["causes"]["description"].is_string());
+        assert!(text.len() < 3_600, "{} bytes", text.len());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -30,8 +31,7 @@ pub(super) struct Service {
     app: Arc<App>,
     worker: Worker,
     concurrency: usize,
-    outboxes: Vec<OutboxWorker>,
-    wake: Wake,
+    outboxes: Vec<(OutboxWorker, watch::Receiver<()>)>,
 }
 
 impl Service {
@@ -41,13 +41,16 @@ impl Service {
         let triage = Arc::new(triage(&config, metrics.clone())?);
         let channels = channels(&config)?;
         let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
-        let wake = Wake::default();
+        let wake = Wake::for_channels(channels.iter().map(Channel::name));
         let desk = Desk::new(store.clone(), desk_settings(&config, &triage, &channels), wake.clone(), metrics.clone());
         // Tells replicas apart in the store; a restarted process is a new one.
         let name = Uuid::now_v7().to_string();
         let outboxes = channels
             .into_iter()
-            .map(|channel| OutboxWorker::new(name.clone(), store.clone(), channel, metrics.clone()))
+            .filter_map(|channel| {
+                let bell = wake.outbox(channel.name())?;
+                Some((OutboxWorker::new(name.clone(), store.clone(), channel, metrics.clone()), bell))
+            })
             .collect();
         let worker = Worker::new(name, store.clone(), desk.clone(), triage.clone(), wake.clone(), metrics.clone());
         let auth = Auth {
@@ -63,7 +66,7 @@ impl Service {
             limits: config.server.limits.intake(),
             body_limit: config.server.limits.max_body_bytes,
         });
-        Ok(Self { app, worker, concurrency: config.triage.concurrency, outboxes, wake })
+        Ok(Self { app, worker, concurrency: config.triage.concurrency, outboxes })
     }
 
     /// The store, for commands that look at what the service did.
@@ -75,8 +78,8 @@ impl Service {
     pub(super) async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), CliError> {
         let tasks = TaskTracker::new();
         tasks.spawn(self.worker.run(self.concurrency, stop.clone()));
-        for outbox in self.outboxes {
-            tasks.spawn(outbox.run(self.wake.outbox.subscribe(), stop.clone()));
+        for (outbox, bell) in self.outboxes {
+            tasks.spawn(outbox.run(bell, stop.clone()));
         }
         let store = self.app.store.clone();
         let out_of_grace = async {

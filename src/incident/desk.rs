@@ -1,5 +1,6 @@
 //! The desk: takes a delivery, decides, and commits everything that follows from it in one transaction.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,8 +57,37 @@ pub struct Receipt {
 pub struct Wake {
     /// An investigation was queued.
     pub investigations: Arc<Notify>,
-    /// A message was queued or became due; every channel's worker watches it.
-    pub outbox: watch::Sender<()>,
+    /// A message was queued or became due; each channel's worker watches its own. One bell for all of them would make
+    /// every channel ask the store at every alert: with 50 channels that was most of the service's CPU time.
+    outboxes: Arc<HashMap<String, watch::Sender<()>>>,
+}
+
+impl Wake {
+    /// Bells for these channels.
+    #[must_use]
+    pub fn for_channels<'a>(channels: impl IntoIterator<Item = &'a str>) -> Self {
+        let outboxes = channels.into_iter().map(|channel| (channel.to_owned(), watch::Sender::default())).collect();
+        Self { investigations: Arc::default(), outboxes: Arc::new(outboxes) }
+    }
+
+    /// What the worker of a channel watches; none for a channel without a bell.
+    #[must_use]
+    pub fn outbox(&self, channel: &str) -> Option<watch::Receiver<()>> {
+        self.outboxes.get(channel).map(watch::Sender::subscribe)
+    }
+
+    /// Tells the workers of these channels that there is something to send.
+    pub fn ring<'a>(&self, channels: impl IntoIterator<Item = &'a str>) {
+        for bell in channels.into_iter().filter_map(|channel| self.outboxes.get(channel)) {
+            bell.send_replace(());
+        }
+    }
+
+    fn ring_all(&self) {
+        for bell in self.outboxes.values() {
+            bell.send_replace(());
+        }
+    }
 }
 
 /// Takes deliveries.
@@ -99,9 +129,20 @@ impl Desk {
         };
         self.metrics.alerts_accepted(group.alerts.len());
         self.metrics.delivery(receipt.decision.word());
-        self.wake.outbox.send_replace(());
-        self.wake.investigations.notify_one();
+        self.wake_for(group, receipt.decision);
         Ok(receipt)
+    }
+
+    /// Wakes those who have something to do now. A joined or resolved group may be told where its first delivery was not.
+    fn wake_for(&self, group: &AlertGroup, decision: Decision) {
+        match decision {
+            Decision::Opened => {
+                self.wake.ring(self.channels_for(group).iter().map(String::as_str));
+                self.wake.investigations.notify_one();
+            }
+            Decision::Joined | Decision::Resolved => self.wake.ring_all(),
+            Decision::Merged | Decision::Suppressed => {}
+        }
     }
 
     async fn receive_once(&self, group: &AlertGroup, now: Timestamp) -> Result<Receipt, StoreError> {

@@ -134,7 +134,7 @@ impl Worker {
         if !self.store.finish_investigation(claim, &report, &look.run.log().all(), &outgoing).await? {
             tracing::warn!(incident.id = %incident.id, "the investigation was taken over by another process; its result is dropped");
         }
-        self.wake.outbox.send_replace(());
+        self.wake.ring(notices.iter().map(|(channel, _)| channel.as_str()));
         Ok(())
     }
 
@@ -153,7 +153,8 @@ impl Worker {
     /// Adds the playbook's report to first messages that still wait and lets them go.
     async fn release(&self, claim: &Claim, look: &Look) -> Result<(), StoreError> {
         let investigating = self.triage.has_model();
-        self.store
+        let released = self
+            .store
             .release_notice(claim.incident.id, NoticeRole::First, |notice| {
                 let missing = match &notice.body {
                     NoticeBody::Alert { missing, .. } => missing.clone(),
@@ -162,15 +163,17 @@ impl Worker {
                 notice.body = NoticeBody::Alert { report: Some(Box::new(look.report.clone())), investigating, missing };
             })
             .await?;
-        self.wake.outbox.send_replace(());
+        self.wake.ring(released.iter().map(String::as_str));
         Ok(())
     }
 
     async fn release_bare(&self, claim: &Claim) {
-        if let Err(error) = self.store.release_notice(claim.incident.id, NoticeRole::First, |_| {}).await {
-            tracing::error!(incident.id = %claim.incident.id, %error, "could not let the first message go; it goes when it is due");
+        match self.store.release_notice(claim.incident.id, NoticeRole::First, |_| {}).await {
+            Ok(released) => self.wake.ring(released.iter().map(String::as_str)),
+            Err(error) => {
+                tracing::error!(incident.id = %claim.incident.id, %error, "could not let the first message go; it goes when it is due")
+            }
         }
-        self.wake.outbox.send_replace(());
     }
 
     /// A second message goes to the channels whose first one had no findings, and to those to whose findings the report

@@ -36,6 +36,10 @@ pub fn reduce_object(object: &mut Value) {
             metadata.remove(key);
         }
         drop_entry(metadata, "annotations", "kubectl.kubernetes.io/last-applied-configuration");
+        for owner in metadata.get_mut("ownerReferences").and_then(Value::as_array_mut).into_iter().flatten() {
+            let Some(owner) = owner.as_object_mut() else { continue };
+            owner.retain(|key, _| !matches!(key.as_str(), "uid" | "blockOwnerDeletion"));
+        }
     }
     for path in ["/spec", "/spec/template/spec", "/spec/jobTemplate/spec/template/spec"] {
         if let Some(spec) = object.pointer_mut(path).and_then(Value::as_object_mut) {
@@ -57,6 +61,7 @@ fn reduce_pod_spec(spec: &mut Map<String, Value>) {
         toleration.get("tolerationSeconds").and_then(Value::as_i64) == Some(300)
             && toleration.get("key").and_then(Value::as_str).is_some_and(|key| key.starts_with("node.kubernetes.io/"))
     };
+    spec.retain(|key, value| !is_default(key, value));
     retain(spec, "tolerations", |item| !default_toleration(item));
     retain(spec, "volumes", |volume| !is_token_volume(volume));
     for list in ["containers", "initContainers"] {
@@ -66,6 +71,21 @@ fn reduce_pod_spec(spec: &mut Map<String, Value>) {
             container.remove("terminationMessagePath");
             container.remove("terminationMessagePolicy");
         }
+    }
+}
+
+/// What the API server writes into every pod that says nothing about it, and explains no fault.
+fn is_default(key: &str, value: &Value) -> bool {
+    match key {
+        "dnsPolicy" => value == "ClusterFirst",
+        "schedulerName" => value == "default-scheduler",
+        "preemptionPolicy" => value == "PreemptLowerPriority",
+        "enableServiceLinks" => value == true,
+        "terminationGracePeriodSeconds" => value == 30,
+        "securityContext" => value.as_object().is_some_and(Map::is_empty),
+        // The old name of `serviceAccountName`, which stands beside it.
+        "serviceAccount" => true,
+        _ => false,
     }
 }
 
@@ -123,11 +143,11 @@ mod tests {
 
     #[test]
     fn a_pod_loses_its_bookkeeping_and_keeps_its_meaning() {
-        let pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  annotations:\n    kubectl.kubernetes.io/last-applied-configuration: |\n      {}\n  name: web-0\n  uid: x\nspec:\n  containers:\n  - image: noimage\n    name: web\n    terminationMessagePath: /dev/termination-log\n    volumeMounts:\n    - mountPath: /var/run/secrets\n      name: kube-api-access-f7hlc\n  tolerations:\n  - key: node.kubernetes.io/not-ready\n    operator: Exists\n    tolerationSeconds: 300\n  volumes:\n  - name: kube-api-access-f7hlc\nstatus:\n  phase: Pending\n";
+        let pod = "apiVersion: v1\nkind: Pod\nmetadata:\n  annotations:\n    kubectl.kubernetes.io/last-applied-configuration: |\n      {}\n  name: web-0\n  uid: x\nspec:\n  dnsPolicy: ClusterFirst\n  schedulerName: special\n  containers:\n  - image: noimage\n    name: web\n    terminationMessagePath: /dev/termination-log\n    volumeMounts:\n    - mountPath: /var/run/secrets\n      name: kube-api-access-f7hlc\n  tolerations:\n  - key: node.kubernetes.io/not-ready\n    operator: Exists\n    tolerationSeconds: 300\n  volumes:\n  - name: kube-api-access-f7hlc\nstatus:\n  phase: Pending\n";
         let text = reduce("pods_get", pod);
         assert_eq!(
             text,
-            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web-0\nspec:\n  containers:\n  - image: noimage\n    name: web\nstatus:\n  phase: Pending\n"
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web-0\nspec:\n  schedulerName: special\n  containers:\n  - image: noimage\n    name: web\nstatus:\n  phase: Pending\n"
         );
     }
 

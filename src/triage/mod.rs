@@ -30,6 +30,7 @@ use crate::agent::{self, AnswerTool, Budget, Envelope, SchemaError, Task};
 use crate::alert::{AlertGroup, Lang};
 use crate::model::{Client, Fallback, Model, ModelConfig, ModelError};
 use crate::playbook::facts::Facts;
+use crate::playbook::finding::Finding;
 use crate::playbook::{self, Question};
 use crate::report::{AnsweredBy, Diagnosis, Overview, Report, Usage};
 use crate::telemetry::{Metrics, Seen};
@@ -40,7 +41,7 @@ use crate::toolbox::{Limits, Run, Toolbox};
 use prompt::{AlertInput, PromptError, Prompts, SystemInput};
 use settle::Leads;
 
-/// Evidence shown in the first prompt: what the findings cite comes first, the rest can be read again for nothing.
+/// The most evidence shown in the first prompt; all of it can be read again for nothing.
 const SHOWN_EVIDENCE: usize = 8;
 
 /// Why triage cannot be set up.
@@ -219,8 +220,9 @@ impl Triage {
             answer_tool: &self.answer.function().name,
             budget: &self.budget,
         })?;
-        let findings = finding_lines(&look.facts, &look.question, self.lang);
-        let evidence = shown_evidence(&look.report, look.run.log().all());
+        let findings = playbook::findings(&look.facts, &look.question, self.lang);
+        let evidence = shown_evidence(&findings, look.run.log().all());
+        let findings = finding_lines(&findings);
         let prompt = self.prompts.alert(&AlertInput {
             envelope: &envelope,
             group: &look.group,
@@ -296,8 +298,7 @@ fn overview(group: &AlertGroup, question: &Question) -> Overview {
 }
 
 /// The playbook's findings as numbered lines, the likeliest cause first.
-fn finding_lines(facts: &Facts, question: &Question, lang: Lang) -> Vec<String> {
-    let findings = playbook::findings(facts, question, lang);
+fn finding_lines(findings: &[Finding]) -> Vec<String> {
     findings.iter().enumerate().map(|(index, finding)| finding.line(index + 1)).collect()
 }
 
@@ -308,12 +309,59 @@ fn diagnosis_of(report: &Report) -> Diagnosis {
     Diagnosis { verdict, headline, causes, primary, related, impact, steps, ruled_out, unresolved, data_gaps }
 }
 
-fn shown_evidence(report: &Report, all: Vec<Evidence>) -> Vec<Evidence> {
-    let cited = |evidence: &Evidence| {
-        report.causes.iter().flat_map(|cause| &cause.evidence).any(|citation| citation.reference == evidence.reference)
-    };
-    let (mut shown, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(cited);
-    shown.extend(rest);
+/// What the findings cite, or the first reads where nothing was found. What no finding needs would be paid for every turn.
+fn shown_evidence(findings: &[Finding], all: Vec<Evidence>) -> Vec<Evidence> {
+    let mut order: Vec<&str> = Vec::new();
+    for citation in findings.iter().flat_map(|finding| &finding.evidence) {
+        if !order.contains(&citation.reference.as_str()) {
+            order.push(&citation.reference);
+        }
+    }
+    let place = |evidence: &Evidence| order.iter().position(|reference| *reference == evidence.reference);
+    let mut shown = all;
+    if shown.iter().any(|evidence| place(evidence).is_some()) {
+        shown.retain(|evidence| place(evidence).is_some());
+        shown.sort_by_key(place);
+    }
     shown.truncate(SHOWN_EVIDENCE);
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::ObjectRef;
+    use crate::playbook::finding::Depth;
+    use crate::report::Citation;
+    use serde_json::Value;
+
+    fn evidence(count: usize) -> Vec<Evidence> {
+        let log = crate::toolbox::evidence::EvidenceLog::default();
+        let text = || "text".to_owned();
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        (0..count).map(|_| log.record(log.reserve(), "pods_get", &Value::Null, text(), 99, now)).collect()
+    }
+
+    fn finding(references: &[&str]) -> Finding {
+        let object = ObjectRef::new("Pod", "a", "web-0");
+        let mut finding = Finding::new("code", Depth::Root, &object, &object, "it is broken");
+        let cite = |reference: &&str| Citation { reference: (*reference).to_owned(), quote: "text".to_owned() };
+        finding.evidence = references.iter().map(cite).collect();
+        finding
+    }
+
+    fn shown(findings: &[Finding], count: usize) -> Vec<String> {
+        shown_evidence(findings, evidence(count)).into_iter().map(|evidence| evidence.reference).collect()
+    }
+
+    #[test]
+    fn the_prompt_shows_what_the_findings_cite_the_likeliest_first() {
+        assert_eq!(shown(&[finding(&["E9", "E2"]), finding(&["E2", "E1"])], 12), ["E9", "E2", "E1"]);
+    }
+
+    #[test]
+    fn without_findings_the_prompt_shows_the_first_reads() {
+        assert_eq!(shown(&[], 12), ["E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8"]);
+        assert_eq!(shown(&[finding(&[])], 2), ["E1", "E2"]);
+    }
 }

@@ -1,0 +1,38 @@
+//! Measures the built service from outside: CPU, memory, latency, prompt and disk per alert, against scripted
+//! counterparts on loopback. Prints a Markdown table. Linux only: figures of the process come from `/proc`.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot be taken has to stop loudly")]
+
+mod alert;
+mod figures;
+mod process;
+mod runs;
+mod sender;
+mod stand_ins;
+mod storm;
+mod table;
+
+use stand_ins::StandIns;
+use table::Table;
+
+#[tokio::main]
+async fn main() {
+    // The HTTP clients share one provider of TLS, which nothing here uses.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let world = StandIns::start().await;
+    let table = if std::env::args().any(|argument| argument == "--storm") {
+        let mut table = Table::new(&["Storm", "Firstlook"]);
+        storm::storm(&world, &mut table).await;
+        table
+    } else {
+        let mut table = Table::new(&["Measured", "n8n 2.40.7", "Firstlook"]);
+        runs::start_and_idle(&world, &mut table).await;
+        runs::one_at_a_time(&world, &mut table).await;
+        runs::beside_a_slow_model(&world, &mut table).await;
+        runs::submitted_at_once(&world, &mut table).await;
+        runs::many_in_flight(&world, &mut table).await;
+        runs::answers_only(&world, &mut table).await;
+        table
+    };
+    world.assert_nothing_was_refused();
+    println!("{table}");
+}

@@ -1,0 +1,163 @@
+//! Firstlook as a process of its own: started, read through `/proc`, stopped.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use reqwest::Client;
+use tempfile::TempDir;
+
+use crate::alert::TEAMS;
+use crate::stand_ins::{StandIns, model};
+
+/// The unit of CPU time in `/proc/PID/stat`: user space sees hundredths on every Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What a run wants of the model and of Firstlook.
+#[derive(Clone, Copy)]
+pub struct Setup {
+    /// Which script the model follows; none leaves the playbook alone.
+    pub script: Option<model::Script>,
+    /// How long the model thinks about each turn, in milliseconds.
+    pub thinks: u64,
+    /// `triage.concurrency`.
+    pub concurrency: usize,
+}
+
+/// A running service with a store of its own.
+pub struct Firstlook {
+    child: Child,
+    base: String,
+    folder: TempDir,
+    started: Instant,
+}
+
+impl Firstlook {
+    /// Starts the process and returns at once.
+    pub fn spawn(world: &StandIns, setup: Setup) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let config = folder.path().join("firstlook.yaml");
+        std::fs::write(&config, configuration(world, setup, port, &folder)).unwrap();
+        let log = File::create(folder.path().join("log")).unwrap();
+        let started = Instant::now();
+        let child = Command::new(env!("CARGO_BIN_EXE_firstlook"))
+            .args(["serve", "--config"])
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { child, base: format!("http://127.0.0.1:{port}"), folder, started }
+    }
+
+    /// Starts the process and waits until it serves.
+    pub async fn serving(world: &StandIns, setup: Setup) -> Self {
+        let this = Self::spawn(world, setup);
+        let client = Client::new();
+        let url = format!("{}/healthz", this.base);
+        while !client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            assert!(this.started.elapsed() < Duration::from_secs(20), "not serving: {}", this.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        this
+    }
+
+    /// Where Alertmanager would send its webhooks.
+    pub fn webhook(&self) -> String {
+        format!("{}/webhooks/alertmanager", self.base)
+    }
+
+    /// Time since the process was started.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// CPU seconds used so far, in user and kernel mode.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The program's name stands in brackets and may hold spaces; user and kernel time are 12th and 13th after it.
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let ticks: f64 = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<f64>().unwrap()).sum();
+        ticks / TICKS_PER_SECOND
+    }
+
+    /// Resident memory now, in MB of a million bytes.
+    pub fn rss(&self) -> f64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory there ever was, in MB of a million bytes.
+    pub fn peak_rss(&self) -> f64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, key: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kibibytes * 1024.0 / 1e6
+    }
+
+    /// Ends the process as an operator would, and returns the bytes its store then has on disk.
+    pub async fn stop(mut self) -> u64 {
+        let told = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(told.success());
+        let status = tokio::task::spawn_blocking(move || (self.child.wait().unwrap(), self)).await.unwrap();
+        let (status, this) = status;
+        assert!(status.success(), "did not end well: {}", this.log());
+        ["firstlook.db", "firstlook.db-wal"]
+            .iter()
+            .filter_map(|name| this.folder.path().join(name).metadata().ok())
+            .map(|file| file.len())
+            .sum()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Firstlook {
+    fn drop(&mut self) {
+        // Already gone after `stop`; after a failed run nothing may stay behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The size of the program, in MB of a million bytes.
+pub fn program_megabytes() -> f64 {
+    std::fs::metadata(env!("CARGO_BIN_EXE_firstlook")).unwrap().len() as f64 / 1e6
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn configuration(world: &StandIns, setup: Setup, port: u16, folder: &TempDir) -> String {
+    let store = folder.path().join("firstlook.db");
+    let mut yaml = format!(
+        "server: {{ listen: \"127.0.0.1:{port}\" }}\nstore: \"sqlite:{}\"\nlanguage: en\ntimezone: UTC\n\
+         mcp:\n  - {{ name: kubernetes, url: \"{}\" }}\ntriage: {{ concurrency: {} }}\n",
+        store.display(),
+        world.mcp_url(),
+        setup.concurrency,
+    );
+    if let Some(script) = setup.script {
+        let url = world.model_url(script, setup.thinks);
+        let key = model::KEY;
+        writeln!(yaml, "models:\n  - {{ name: scripted, base_url: \"{url}\", api_key: {key}, model: scripted }}")
+            .unwrap();
+    }
+    yaml.push_str("channels:\n");
+    for team in 0..TEAMS {
+        writeln!(yaml, "  - {{ name: t{team}, type: feishu-bot, url: \"{}\" }}", world.chat_url(team)).unwrap();
+    }
+    yaml.push_str("routes:\n");
+    for team in 0..TEAMS {
+        writeln!(yaml, "  - {{ match: {{ team: t{team} }}, channels: [t{team}] }}").unwrap();
+    }
+    yaml
+}

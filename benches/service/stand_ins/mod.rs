@@ -1,0 +1,73 @@
+//! The other ends of Firstlook's connections, on one port of loopback in the measuring process.
+
+#[path = "../../../tests/e2e/support/card.rs"]
+mod card;
+pub mod chat;
+pub mod cluster;
+pub mod model;
+#[path = "../../../tests/e2e/support/model/strict.rs"]
+mod strict;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::TcpListener;
+
+pub use chat::{Chat, Stage};
+use cluster::Cluster;
+use model::{Model, Script};
+
+/// All stand-ins, serving.
+#[derive(Clone)]
+pub struct StandIns {
+    address: SocketAddr,
+    model: Arc<Model>,
+    chat: Arc<Chat>,
+}
+
+impl StandIns {
+    /// Starts them; they end with the program.
+    pub async fn start() -> Self {
+        let (model, chat) = (Arc::new(Model::default()), Arc::new(Chat::default()));
+        let cluster = Arc::new(Cluster::load());
+        let router = Router::new()
+            .merge(model::router(model.clone()))
+            .merge(chat::router(chat.clone()))
+            .merge(cluster::router(cluster));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { address, model, chat }
+    }
+
+    /// What the model counts.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// What the chats show.
+    pub fn chat(&self) -> &Chat {
+        &self.chat
+    }
+
+    /// `base_url` of a model that follows a script and thinks so many milliseconds about each turn.
+    pub fn model_url(&self, script: Script, thinks: u64) -> String {
+        format!("http://{}/{}/{thinks}/v1", self.address, script.word())
+    }
+
+    pub fn mcp_url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+
+    /// The bot of one team's chat.
+    pub fn chat_url(&self, team: usize) -> String {
+        format!("http://{}/open-apis/bot/v2/hook/{team}", self.address)
+    }
+
+    /// Figures of a run in which a counterpart had to refuse something would be wrong.
+    pub fn assert_nothing_was_refused(&self) {
+        let refused = [self.model.refused(), self.chat.refused()].concat();
+        assert!(refused.is_empty(), "refused: {refused:#?}");
+    }
+}

@@ -1,0 +1,175 @@
+//! A model that follows a script, behind an interface as strict as the strictest provider's. Counts what it is sent.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde_json::{Value, json};
+
+use super::strict;
+
+/// The only key that is accepted.
+pub const KEY: &str = "sk-bench-0123456789";
+/// By these words the card with the model's diagnosis is known.
+pub const HEADLINE: &str = "nobody provides StorageClass cbs";
+
+/// What the model does.
+#[derive(Clone, Copy)]
+pub enum Script {
+    /// Four calls, one a turn, and the diagnosis in the fifth.
+    FiveTurns,
+    /// The diagnosis in the first turn: what is offered there suffices.
+    OneTurn,
+}
+
+impl Script {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::FiveTurns => "five-turns",
+            Self::OneTurn => "one-turn",
+        }
+    }
+}
+
+/// What was asked since the counts were last taken.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Counts {
+    /// Requests.
+    pub turns: usize,
+    /// Bytes of the requests' bodies.
+    pub prompt_bytes: usize,
+    /// Bytes of the tools' descriptions in them.
+    pub tool_bytes: usize,
+}
+
+#[derive(Default)]
+pub struct Model {
+    counts: Mutex<Counts>,
+    refused: Mutex<Vec<String>>,
+}
+
+impl Model {
+    /// Takes the counts and begins anew.
+    pub fn take_counts(&self) -> Counts {
+        std::mem::take(&mut self.counts.lock().unwrap())
+    }
+
+    /// What was refused, and why.
+    pub fn refused(&self) -> Vec<String> {
+        self.refused.lock().unwrap().clone()
+    }
+
+    fn refuse(&self, status: StatusCode, reason: String) -> Response {
+        self.refused.lock().unwrap().push(reason.clone());
+        (status, axum::Json(json!({ "error": { "message": reason } }))).into_response()
+    }
+
+    fn count(&self, body: &[u8], request: &Value) {
+        let mut counts = self.counts.lock().unwrap();
+        counts.turns += 1;
+        counts.prompt_bytes += body.len();
+        counts.tool_bytes += request["tools"].to_string().len();
+    }
+}
+
+pub fn router(model: Arc<Model>) -> Router {
+    Router::new().route("/{script}/{thinks}/v1/chat/completions", post(complete)).with_state(model)
+}
+
+async fn complete(
+    State(model): State<Arc<Model>>,
+    Path((script, thinks)): Path<(String, u64)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if headers.get("authorization").is_none_or(|value| value != format!("Bearer {KEY}").as_str()) {
+        return model.refuse(StatusCode::UNAUTHORIZED, "invalid api key".to_owned());
+    }
+    let request = match strict::check(&body) {
+        Ok(request) => request,
+        Err(reason) => return model.refuse(StatusCode::BAD_REQUEST, reason),
+    };
+    model.count(&body, &request);
+    tokio::time::sleep(Duration::from_millis(thinks)).await;
+    let (name, arguments) = act(&script, &request);
+    ([(header::CONTENT_TYPE, "text/event-stream")], packets(name, &arguments, body.len())).into_response()
+}
+
+/// The next call of the script, by the turns already in the conversation.
+fn act(script: &str, request: &Value) -> (&'static str, Value) {
+    let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let turns = messages.iter().filter(|message| message["role"] == "assistant").count();
+    let object = |version: &str, kind: &str, name: &str| json!({"apiVersion": version, "kind": kind, "name": name});
+    match (script, turns) {
+        ("five-turns", 0) => ("pods_get", json!({"namespace": "aiops", "name": "test-deployment-d49fc6fff-v8f86"})),
+        ("five-turns", 1) => ("events_list", json!({"namespace": "aiops"})),
+        ("five-turns", 2) => {
+            let mut claim = object("v1", "PersistentVolumeClaim", "test-data");
+            claim["namespace"] = "aiops".into();
+            ("resources_get", claim)
+        }
+        ("five-turns", 3) => ("resources_get", object("storage.k8s.io/v1", "StorageClass", "cbs")),
+        _ => ("submit_diagnosis", diagnosis(messages)),
+    }
+}
+
+/// As long as a model's usual answer, with evidence that stands the check; it blames one more object than the playbook.
+fn diagnosis(messages: &[Value]) -> Value {
+    let prompt =
+        messages.iter().find(|message| message["role"] == "user").and_then(|message| message["content"].as_str());
+    let evidence = |name: &str| evidence_of(prompt.unwrap_or_default(), name);
+    json!({
+        "verdict": "fault",
+        "headline": format!("Pod test-deployment-d49fc6fff-v8f86 cannot be scheduled: {HEADLINE}, which its claim needs"),
+        "causes": [
+            {
+                "summary": "StorageClass cbs names a provisioner that does not run in this cluster.",
+                "resource": {"kind": "StorageClass", "namespace": "", "name": "cbs"},
+                "confidence": "high",
+                "evidence": [{"ref": evidence("cbs"), "quote": "provisioner: com.tencent.cloud.csi.cbs"}],
+            },
+            {
+                "summary": "PersistentVolumeClaim test-data therefore stays Pending, and the Pod with it.",
+                "code": "pvc_unbound_provisioner_missing",
+                "resource": {"kind": "PersistentVolumeClaim", "namespace": "aiops", "name": "test-data"},
+                "confidence": "high",
+                "evidence": [{"ref": evidence("test-data"), "quote": "phase: Pending"}],
+            },
+        ],
+        "impact": "Deployment test-deployment in aiops has no ready replica.",
+        "steps": [
+            {"title": "See which drivers are registered", "detail": "com.tencent.cloud.csi.cbs is missing there", "command": "kubectl get csidrivers", "effect": "reads"},
+            {"title": "Install the CSI driver", "detail": "the claim binds by itself afterwards", "effect": "changes"},
+        ],
+        "ruled_out": [{"hypothesis": "The nodes are full", "because": "the events speak of the unbound claim only"}],
+        "unresolved": ["Was the driver removed on purpose?"],
+    })
+}
+
+/// The evidence whose arguments name an object, as the prompt lists it.
+fn evidence_of(prompt: &str, name: &str) -> String {
+    let at = prompt.find(&format!("\"name\":\"{name}\"")).expect("the prompt shows the object");
+    let (_, heading) = prompt[..at].rsplit_once("### ").expect("evidence has a heading");
+    heading.split_whitespace().next().unwrap_or_default().to_owned()
+}
+
+/// The call as a stream: a beginning, arguments in pieces, the end, usage.
+fn packets(name: &str, arguments: &Value, prompt_bytes: usize) -> String {
+    let arguments = arguments.to_string();
+    let id = format!("call_{}", uuid::Uuid::new_v4().simple());
+    let call = json!({"index": 0, "id": id, "type": "function", "function": {"name": name, "arguments": ""}});
+    let mut deltas = vec![json!({"role": "assistant"}), json!({"tool_calls": [call]})];
+    let pieces = arguments.as_bytes().chunks(120).map(|piece| String::from_utf8_lossy(piece).into_owned());
+    deltas.extend(pieces.map(|piece| json!({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})));
+    let chunk = |delta: Value, finish: Value| json!({"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+    let mut chunks: Vec<Value> = deltas.into_iter().map(|delta| chunk(delta, Value::Null)).collect();
+    chunks.push(chunk(json!({}), "tool_calls".into()));
+    let tokens = prompt_bytes / 4;
+    chunks.push(json!({"object": "chat.completion.chunk", "choices": [], "usage": {"prompt_tokens": tokens, "completion_tokens": arguments.len() / 4, "total_tokens": tokens + arguments.len() / 4}}));
+    chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).chain(["data: [DONE]\n\n".to_owned()]).collect()
+}
