@@ -74,8 +74,9 @@ impl OutboxWorker {
     }
 
     async fn send(&mut self, outgoing: Outgoing) {
-        self.pace.note();
         let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(&outgoing.notice)).await;
+        // Counted when the answer is there: the destination counts arrivals, and this one came before.
+        self.pace.note();
         let outcome = attempt.unwrap_or_else(|_| {
             let seconds = ATTEMPT_LIMIT.as_secs();
             Err(SendError::new(super::send::Reason::Network, format!("no answer within {seconds} s")))

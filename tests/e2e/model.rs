@@ -200,10 +200,12 @@ async fn comments_keep_a_slow_answer_alive_and_the_deadline_ends_it() {
 
 #[tokio::test]
 async fn nothing_a_server_does_costs_more_than_a_bounded_answer() {
-    let flood = Answer::Raw(200, Vec::new(), format!("data: {}", "x".repeat(6 << 20)));
-    let server = ModelServer::start([flood]).await;
-    let client = Client::new(config(&server.url())).unwrap();
-    let error = client.complete(&hello(), soon(10)).await.unwrap_err();
+    let flood = || Answer::Raw(200, Vec::new(), format!("data: {}", "x".repeat(6 << 20)));
+    let server = ModelServer::start([flood(), flood(), flood()]).await;
+    // Reading so much takes a busy machine longer than the other tests' five seconds.
+    let patient = ModelConfig { timeout: jiff::SignedDuration::from_secs(60), ..config(&server.url()) };
+    let client = Client::new(patient).unwrap();
+    let error = client.complete(&hello(), soon(60)).await.unwrap_err();
     assert!(error.detail.contains("longer than 4 MiB"), "{error}");
     let server = ModelServer::start([Answer::Raw(400, Vec::new(), "y".repeat(6 << 20))]).await;
     assert!(ask(&server).await.unwrap_err().to_string().len() < 1_000);

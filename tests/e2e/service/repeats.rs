@@ -78,7 +78,7 @@ async fn a_new_alert_of_a_told_group_is_told_by_itself() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_end_without_a_beginning_is_nothing_to_tell() {
-    let Stage { team, service, .. } = stage().await;
+    let Stage { team, service, _home, model: _model } = stage().await;
     let (id, decision) = service.accept(&resolved(&webhook(PENDING))).await;
     assert_eq!((id.as_str(), decision.as_str()), ("", "suppressed"));
     // What comes after it is heard, and nothing before that.
@@ -89,7 +89,7 @@ async fn an_end_without_a_beginning_is_nothing_to_tell() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_group_again_after_its_end_is_a_new_incident() {
-    let Stage { team, service, .. } = stage().await;
+    let Stage { team, service, _home, model: _model } = stage().await;
     let alert = webhook(PENDING);
     let (first, _) = service.accept(&alert).await;
     service.settled(&first, 30).await;
@@ -109,7 +109,7 @@ async fn the_same_group_again_after_its_end_is_a_new_incident() {
 /// Over before anything was told: the beginning and the end are told, in that order, and nothing after.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_end_in_the_same_second_comes_after_the_beginning() {
-    let Stage { team, service, .. } = stage().await;
+    let Stage { team, service, _home, model: _model } = stage().await;
     let alert = webhook(PENDING);
     let (id, _) = service.accept(&alert).await;
     service.accept(&resolved(&alert)).await;

@@ -173,9 +173,13 @@ impl Service {
         (word("incident"), word("decision"))
     }
 
-    /// Reads JSON.
+    /// Reads JSON; anything but a success ends the test with what the service logged.
     pub async fn get(&self, path: &str) -> Value {
-        self.request(reqwest::Method::GET, path).send().await.unwrap().json().await.unwrap()
+        let answer = self.request(reqwest::Method::GET, path).send().await.unwrap();
+        let status = answer.status();
+        let body = answer.text().await.unwrap();
+        assert!(status.is_success(), "GET {path}: {status} {body}\n{}", self.log.text());
+        serde_json::from_str(&body).unwrap()
     }
 
     /// One incident with everything about it.
