@@ -98,7 +98,8 @@ async fn refusing_takes_bounded_memory() {
         sizes.push(resident(service.pid()));
     }
     let (settled, end) = (sizes[6], sizes[12]);
-    assert!(end < settled + 30 && end < 250, "MiB resident after each round: {sizes:?}");
+    // The allocator keeps what it once had: 40 rounds of this moved between 100 and 155 MiB. A leak would be 50 a round.
+    assert!(end < settled + 80 && end < 300, "MiB resident after each round: {sizes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
