@@ -26,7 +26,8 @@ step "docs"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
 
 step "the demo, and every scenario with the playbook alone"
-cargo run --quiet -- demo --once --lang en | tee target/demo.md | head -n 12
+cargo run --quiet -- demo --once --lang en >target/demo.md
+head -n 12 target/demo.md
 grep -q 'test-data' target/demo.md
 grep -q 'com.tencent.cloud.csi.cbs' target/demo.md
 cargo run --quiet -- eval scenarios
