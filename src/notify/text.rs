@@ -14,7 +14,7 @@ pub fn line(text: &str, chars: usize) -> String {
     clip(line, chars, cut)
 }
 
-/// One line of prose: as [`line`], and no address in it becomes a link.
+/// One line of prose: as [`line()`], and no address in it becomes a link.
 #[must_use]
 pub fn said(text: &str, chars: usize) -> String {
     defang(&line(text, chars))

@@ -297,7 +297,6 @@ fn logs_check(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, crashed, deployment, patched, pod};

@@ -1,7 +1,7 @@
 //! The playbook: what is known about broken Kubernetes workloads, as pure functions from facts to findings.
 //!
-//! One diagnosis walks through it like this: [`scene`] types the facts, the analyzers of [`analyzer`] say what they
-//! find, [`scope`] tells what the question is about, [`rank`] puts causes before symptoms, [`conclude`] writes the
+//! One diagnosis walks through it like this: `scene` types the facts, the analyzers of [`analyzer`] say what they
+//! find, `scope` tells what the question is about, `rank` puts causes before symptoms, `conclude` writes the
 //! diagnosis. An analyzer knows no other analyzer, no model and no tool; all it may cite stands in [`facts`].
 
 pub mod analyzer;

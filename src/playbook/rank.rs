@@ -84,7 +84,6 @@ fn merge(known: &mut Finding, other: Finding) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, crashed, deployment, patched, pod, service};

@@ -1,7 +1,5 @@
 //! Every scenario of the repository, diagnosed without a model in both languages, under the rule of its truth.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -228,7 +228,6 @@ fn inside(scene: &Scene<'_>, namespace: &str) -> Vec<ObjectRef> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, crashed, deployment, pod, replica_set};

@@ -133,7 +133,6 @@ fn in_words(rule: &NodeSelectorRequirement) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
     use serde_json::json;
 

@@ -1,7 +1,5 @@
 //! A small world for tests: objects, events and logs as a gather would have read them, and a question about them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use serde_json::{Value, json};
 
 use crate::alert::{Lang, ObjectRef};

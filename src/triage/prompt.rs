@@ -261,7 +261,6 @@ fn sample_group() -> AlertGroup {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
 

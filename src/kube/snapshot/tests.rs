@@ -1,7 +1,5 @@
 //! The snapshot server seen through the real `kube` client.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -103,7 +103,6 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, pod};

@@ -248,7 +248,6 @@ pub fn consumers(scene: &Scene<'_>, claim: &ObjectRef) -> Vec<ObjectRef> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, pod, unschedulable};

@@ -210,7 +210,6 @@ fn other(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>, message: 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, pod, waiting};

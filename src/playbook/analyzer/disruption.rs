@@ -83,7 +83,6 @@ fn waiting_nodes(scene: &Scene<'_>, budget: &Seen<PodDisruptionBudget>, name: &O
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, node, pod};

@@ -118,7 +118,6 @@ fn recovered(scene: &Scene<'_>, workload: &ObjectRef, evicted: &ObjectRef) -> bo
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, deployment, patched, pod};

@@ -316,7 +316,6 @@ fn pull_secret_missing(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use super::{Why, classify};

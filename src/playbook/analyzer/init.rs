@@ -71,7 +71,6 @@ fn hanging(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, patched, pod, waiting};

@@ -135,7 +135,6 @@ fn stuck_namespace(scene: &Scene<'_>, namespace: &Seen<Namespace>) -> Option<Fin
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, node, pod};

@@ -145,7 +145,6 @@ fn heap(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, container, crashed, ended, patched, pod};

@@ -190,7 +190,6 @@ fn volumes(pod: &Pod) -> &[k8s_openapi::api::core::v1::Volume] {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, patched, pod, waiting};

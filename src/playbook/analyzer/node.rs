@@ -240,7 +240,6 @@ fn evicted(scene: &Scene<'_>, node: &str) -> Vec<ObjectRef> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, crashed, node, pod};

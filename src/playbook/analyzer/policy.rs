@@ -298,7 +298,6 @@ fn allowed_in_words(policy: &NetworkPolicy, way: Way) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, deployment, patched, pod, service};

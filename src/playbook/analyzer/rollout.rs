@@ -184,7 +184,6 @@ fn image(spec: &PodSpec, container: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, deployment, patched, pod, replica_set, unready};

@@ -263,7 +263,6 @@ fn first_pair(selector: &LabelMap) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, crashed, deployment, pod, service};

@@ -54,7 +54,6 @@ fn without_service(scene: &Scene<'_>, set: &Seen<StatefulSet>) -> Option<Finding
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, patched, service};

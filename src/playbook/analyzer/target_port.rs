@@ -79,7 +79,6 @@ fn in_words(declared: &[&ContainerPort]) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, patched, pod, service};

@@ -1,7 +1,5 @@
 //! The toolset seen by an MCP client in the same process, against snapshots and against recordings of the original.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 mod recordings;
 mod top;
 

@@ -142,7 +142,6 @@ fn spec_fault(scene: &Scene<'_>, code: &'static str, refusal: &Refusal, headline
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, deployment, patched, replica_set};

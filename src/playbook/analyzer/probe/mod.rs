@@ -220,7 +220,6 @@ impl Failing<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use crate::playbook::world::{World, container, ended, patched, pod, unready};

@@ -220,7 +220,6 @@ fn other_rule(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use serde_json::json;
 
     use super::Confidence;
