@@ -34,8 +34,9 @@ impl Occasion {
     }
 }
 
-/// Never logged, whatever the filter says: it writes whole request and answer bodies, which hold cluster data.
-const NEVER: &str = "async_openai=off";
+/// Never logged, whatever the filter says: the one writes whole request and answer bodies, which hold cluster data, the
+/// other addresses of MCP servers, which can hold tokens. What they report reaches the log in our own words.
+const NEVER: &str = "async_openai=off,rmcp=off";
 
 /// The variables that hold a filter, the first that is set counts.
 const FILTER_VARIABLES: [&str; 2] = ["FIRSTLOOK_LOG", "RUST_LOG"];
