@@ -215,19 +215,6 @@ impl Store {
         self.returning("claim a message", query).await
     }
 
-    /// Renews the lease of a message that takes long to send. False when somebody else holds it now.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn extend_notice(&self, outgoing: &Outgoing, lease: Duration) -> Result<bool, StoreError> {
-        let query = self
-            .query("UPDATE outbox SET due_at = $3 WHERE id = $1 AND state = 'sending' AND attempt = $2")
-            .bind(outgoing.id.to_string())
-            .bind(i64::from(outgoing.attempt))
-            .bind(lease_end(lease));
-        Ok(self.write("extend a lease", query).await? == 1)
-    }
-
     /// Notes that a message was accepted, and in which form. False when somebody else holds it now: it may go twice.
     ///
     /// # Errors

@@ -98,8 +98,6 @@ async fn an_expired_send_is_tried_again_under_the_same_id_and_the_old_sender_is_
         assert!(!store.mark_sent(&stale, "full").await.unwrap());
         assert!(!store.retry_notice(&stale, "x", past()).await.unwrap());
         assert!(!store.bury_notice(&stale, "x").await.unwrap());
-        assert!(!store.extend_notice(&stale, LEASE).await.unwrap());
-        assert!(store.extend_notice(&fresh, LEASE).await.unwrap());
         assert!(store.mark_sent(&fresh, "plain").await.unwrap());
         assert!(claim(&store, "c").await.is_none());
         assert_eq!(store.next_due("c").await.unwrap(), None);
