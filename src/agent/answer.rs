@@ -42,7 +42,8 @@ impl<T: JsonSchema + DeserializeOwned> AnswerTool<T> {
         let parameters = parameters_of::<T>();
         let validator = jsonschema::validator_for(&parameters)
             .map_err(|error| SchemaError { tool: name.to_owned(), reason: error.to_string() })?;
-        let function = Function { name: name.to_owned(), description: description.to_owned(), parameters };
+        let function =
+            Function { name: name.to_owned(), description: description.to_owned(), parameters, read_only: true };
         Ok(Self { function, validator, answer: PhantomData })
     }
 

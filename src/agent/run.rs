@@ -86,6 +86,7 @@ where
             name: spec.name,
             description: spec.description,
             parameters: spec.parameters,
+            read_only: spec.read_only,
         });
         Self {
             model,

@@ -121,7 +121,12 @@ impl Cluster {
 impl Tools for Cluster {
     fn specs(&self) -> Vec<ToolSpec> {
         let parameters = json!({ "type": "object", "properties": { "name": { "type": "string" } } });
-        let spec = |name: &str| ToolSpec { name: name.into(), description: "d".into(), parameters: parameters.clone() };
+        let spec = |name: &str| ToolSpec {
+            name: name.into(),
+            description: "d".into(),
+            parameters: parameters.clone(),
+            read_only: true,
+        };
         ["pods_get", "events_list"].map(spec).to_vec()
     }
 

@@ -13,6 +13,8 @@ pub struct ToolSpec {
     pub description: String,
     /// JSON schema of the arguments, always an object with `type` and `properties`.
     pub parameters: Value,
+    /// Whether calling it changes nothing.
+    pub read_only: bool,
 }
 
 /// What a call gave: always text for the model, even when it failed or was refused.

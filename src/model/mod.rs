@@ -28,6 +28,21 @@ pub struct Function {
     pub description: String,
     /// JSON schema of its arguments, always an object with `type` and `properties`.
     pub parameters: Value,
+    /// Whether calling it changes nothing. A call that was found in text is only believed of such a function.
+    pub read_only: bool,
+}
+
+/// Text in which a model meant to call functions, and nothing that could be called was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Garbled {
+    /// Markers of calls around something that is no call.
+    Unreadable,
+    /// Remains of markers, or an old layout without them: asked again, the model may do it right.
+    Suspected,
+    /// Calls of functions that were not offered.
+    NotOffered(Vec<String>),
+    /// Calls of functions that change something; those are never taken from text.
+    Changing(Vec<String>),
 }
 
 /// One question: the conversation so far and the functions that may be called in the answer.

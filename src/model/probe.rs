@@ -42,6 +42,7 @@ fn question() -> Request {
             "properties": {"ready": {"type": "boolean", "description": "true"}},
             "required": ["ready"],
         }),
+        read_only: true,
     };
     let content = format!("Call the function {NAME} once with ready=true. Say nothing else.");
     Request { messages: vec![Message::User { content }], tools: vec![function] }

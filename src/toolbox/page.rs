@@ -26,6 +26,7 @@ pub fn spec() -> ToolSpec {
             "required": ["ref"],
             "additionalProperties": false
         }),
+        read_only: true,
     }
 }
 

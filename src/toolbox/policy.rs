@@ -119,6 +119,8 @@ pub fn spec(name: &str) -> Option<ToolSpec> {
         name: known.name.to_owned(),
         description: known.about.to_owned(),
         parameters: json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false}),
+        // The table holds no tool that changes something.
+        read_only: true,
     })
 }
 

@@ -176,8 +176,12 @@ impl Prompts {
     fn rehearse(&self) -> Result<(), PromptError> {
         let envelope = Envelope::new();
         let group = sample_group();
-        let tools =
-            [ToolSpec { name: "pods_get".into(), description: String::new(), parameters: serde_json::Value::Null }];
+        let tools = [ToolSpec {
+            name: "pods_get".into(),
+            description: String::new(),
+            parameters: serde_json::Value::Null,
+            read_only: true,
+        }];
         let budget = Budget::default();
         self.system(&SystemInput {
             envelope: &envelope,
@@ -276,6 +280,7 @@ mod tests {
             name: name.to_owned(),
             description: String::new(),
             parameters: serde_json::Value::Null,
+            read_only: true,
         });
         let budget = Budget::default();
         let system =

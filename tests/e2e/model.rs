@@ -257,7 +257,12 @@ struct Cluster(usize);
 impl Tools for Cluster {
     fn specs(&self) -> Vec<ToolSpec> {
         let parameters = json!({ "type": "object", "properties": { "name": { "type": "string" } } });
-        vec![ToolSpec { name: "pods_get".to_owned(), description: "Reads a Pod.".to_owned(), parameters }]
+        vec![ToolSpec {
+            name: "pods_get".to_owned(),
+            description: "Reads a Pod.".to_owned(),
+            parameters,
+            read_only: true,
+        }]
     }
 
     async fn call(&self, _: &str, arguments: Value) -> ToolAnswer {

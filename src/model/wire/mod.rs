@@ -85,6 +85,6 @@ impl<'a> Body<'a> {
 }
 
 fn declaration(function: &Function) -> Value {
-    let Function { name, description, parameters } = function;
+    let Function { name, description, parameters, .. } = function;
     json!({ "type": "function", "function": { "name": name, "description": description, "parameters": parameters } })
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{AssistantMessage, Fault};
+use crate::model::Garbled;
 
 /// Tokens of one call, as the provider counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,6 +25,8 @@ pub struct Reply {
     pub filtered: bool,
     /// What it cost, where the provider says so.
     pub usage: Option<TokenUsage>,
+    /// Why its text is no answer although it holds no calls either.
+    pub garbled: Option<Garbled>,
 }
 
 impl Reply {
@@ -37,7 +40,7 @@ impl Reply {
         let truncated = matches!(finish, "length" | "max_tokens") || reached(usage, max_tokens);
         let filtered = matches!(finish, "content_filter" | "sensitive" | "risk_control");
         let message = choice.get_mut("message").map(Value::take).ok_or(Fault::Empty)?;
-        Ok(Self { message: AssistantMessage::read(message), truncated, filtered, usage })
+        Ok(Self { message: AssistantMessage::read(message), truncated, filtered, usage, garbled: None })
     }
 }
 
