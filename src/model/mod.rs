@@ -5,10 +5,12 @@ use std::future::Future;
 use serde_json::Value;
 use tokio::time::Instant;
 
+pub mod breaker;
 pub mod client;
 pub mod config;
 pub mod error;
 pub mod fallback;
+pub mod ledger;
 pub mod probe;
 mod retry;
 pub mod wire;
@@ -61,6 +63,12 @@ pub trait Model: Send + Sync {
 
     /// Tokens that fit into it, question and answer together.
     fn context_tokens(&self) -> usize;
+
+    /// What an answer cost, in the currency of the model's prices; zero where they are not known.
+    fn cost(&self, usage: TokenUsage) -> f64 {
+        let _ = usage;
+        0.0
+    }
 
     /// Asks once and waits for the whole answer, at the latest until `deadline`.
     fn complete(&self, request: &Request, deadline: Instant) -> impl Future<Output = Result<Reply, ModelError>> + Send;
