@@ -86,17 +86,16 @@ impl Memory {
         self.stale_turns >= STALE_TURNS || self.idle.values().any(|idle| *idle >= CIRCLES_FROM)
     }
 
-    /// Remembers the lines of a text; gives how many were new, and of how many.
+    /// Remembers the lines of a text; gives how many were new, and of how many different ones.
     fn learn(&mut self, text: &str) -> (usize, usize) {
-        let (mut new, mut all) = (0, 0);
+        let mut pieces = HashSet::new();
         for line in text.lines() {
             let is_long = line.len() > LONG_LINE;
-            let pieces = line.split(|c| is_long && matches!(c, ',' | ' '));
-            for piece in pieces.map(str::trim).filter(|piece| !piece.is_empty()) {
-                all += 1;
-                new += usize::from(self.lines.insert(hash(piece)));
-            }
+            let parts = line.split(|c| is_long && matches!(c, ',' | ' ')).map(str::trim);
+            pieces.extend(parts.filter(|part| !part.is_empty()).map(hash));
         }
+        let all = pieces.len();
+        let new = pieces.into_iter().filter(|piece| self.lines.insert(*piece)).count();
         (new, all)
     }
 

@@ -147,7 +147,8 @@ impl Tools for Cluster {
         let wait = arguments.get("wait_ms").and_then(Value::as_u64).unwrap_or_default();
         tokio::time::sleep(Duration::from_millis(wait)).await;
         self.running.fetch_sub(1, Ordering::SeqCst);
-        let text = self.text.clone().unwrap_or_else(|| format!("result of {name} {arguments}"));
+        let numbered = self.text.as_ref().map(|text| text.replace('#', &number.to_string()));
+        let text = numbered.unwrap_or_else(|| format!("result of {name} {arguments}"));
         ToolAnswer { text, reference: (!self.fails).then(|| format!("E{number}")), is_error: self.fails }
     }
 }
@@ -507,7 +508,7 @@ async fn a_conversation_that_is_too_long_is_shortened_once_and_closed() {
 
 #[tokio::test]
 async fn a_small_window_is_kept_without_an_error() {
-    let cluster = Cluster { text: Some("x".repeat(8_000)), ..Cluster::default() };
+    let cluster = Cluster { text: Some("result #\n".repeat(800)), ..Cluster::default() };
     let steps = [look("a"), look("b"), look("c"), submits()].map(uncounted);
     let script = Script { window: 8_000, ..Script::new(steps) };
     let outcome = run_default(&script, &cluster).await;
@@ -571,13 +572,14 @@ async fn arguments_that_cannot_be_read_are_not_guessed() {
     assert_eq!(history["tool_calls"][0]["function"]["arguments"], "{}", "a broken text would poison the history");
 }
 
+/// The same answer, for 3 100 tokens.
+fn costly(step: Step) -> Step {
+    let usage = Some(TokenUsage { prompt: 3_000, completion: 100 });
+    Box::new(move |request| Ok(Reply { usage, ..step(request)? }))
+}
+
 #[tokio::test]
 async fn tokens_are_a_bound_and_the_last_turn_is_called_before_they_are_gone() {
-    let costly = |step: Step| -> Step {
-        Box::new(move |request| {
-            Ok(Reply { usage: Some(TokenUsage { prompt: 3_000, completion: 100 }), ..step(request)? })
-        })
-    };
     let script = Script::new([look("a"), look("b"), submits()].map(costly));
     let budget = Budget { max_tokens: 10_000, ..Budget::default() };
     let outcome = run_with(&script, &Cluster::default(), &budget).await;
@@ -598,12 +600,12 @@ async fn a_question_that_the_tokens_left_do_not_carry_is_never_asked() {
 
 #[tokio::test]
 async fn money_is_a_bound_where_prices_are_known() {
-    let budget = Budget { max_cost: Some(0.5), ..Budget::default() };
-    let steps = || [look("a"), look("b"), look("c"), submits()];
-    let dear = Script { price: 0.001, ..Script::new(steps()) };
+    let budget = Budget { max_cost: Some(1.4), ..Budget::default() };
+    let steps = || [look("a"), look("b"), look("c"), submits()].map(costly);
+    let dear = Script { price: 0.000_1, ..Script::new(steps()) };
     let outcome = run_with(&dear, &Cluster::default(), &budget).await;
     assert_eq!((outcome.stop, dear.offered(3).len()), (Stop::Submitted, 1));
-    assert!((outcome.spent.cost - 0.44).abs() < 1e-9, "{}", outcome.spent.cost);
+    assert!((outcome.spent.cost - 1.24).abs() < 1e-9, "{}", outcome.spent.cost);
     let free = Script::new(steps());
     assert_eq!(run_with(&free, &Cluster::default(), &budget).await.stop, Stop::Submitted);
     assert_eq!(free.offered(3).len(), 3, "without prices money is no bound");
@@ -625,7 +627,7 @@ async fn a_model_that_takes_over_is_asked_anew_for_its_own_window() {
             self.0.complete(request, deadline).await
         }
     }
-    let cluster = Cluster { text: Some("x".repeat(12_000)), ..Cluster::default() };
+    let cluster = Cluster { text: Some("result #\n".repeat(1_200)), ..Cluster::default() };
     let steps = [look("a"), look("b"), fails(Class::ContextLength), look("c"), submits()].map(uncounted);
     let models = Smaller(Script::new(steps), AtomicUsize::new(0));
     let (answer, envelope, budget) = (tool(), Envelope::new(), Budget::default());
@@ -746,7 +748,7 @@ async fn hostile_arguments_reach_the_tool_as_data_and_the_run_goes_on() {
         ("pods_get", json!({ "name": ["a"], "extra": 1 })),
     ]);
     let cluster = Cluster { fails: true, ..Cluster::default() };
-    let script = Script::new([uncounted(hostile), submits()]);
+    let script = Script::new([hostile, submits()]);
     let outcome = run_default(&script, &cluster).await;
     assert_eq!((outcome.stop, outcome.spent.turns), (Stop::Submitted, 2));
 }

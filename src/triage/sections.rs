@@ -140,7 +140,7 @@ impl Reading {
             Part::Related => {
                 self.related.push(Related { resource: self.object(rest), ..Related::default() });
             }
-            Part::Step => self.steps.push(Step { title: plain(rest), ..Step::default() }),
+            Part::Step => self.steps.push(step(&plain(rest))),
             _ if !rest.trim().is_empty() => self.add(rest),
             _ => {}
         }
@@ -256,6 +256,8 @@ fn heading(line: &str) -> Option<(Part, &str)> {
     match (part, after) {
         (Part::Step, None) => None,
         (Part::Primary | Part::Related, None) if marks > 0 => Some((*part, rest)),
+        // Run together with its text: the sign of a heading is enough.
+        (_, None) if line.trim_start().starts_with('#') && rest.starts_with(' ') => Some((*part, rest)),
         (_, None) => None,
         (_, Some(after)) => Some((*part, &rest[after.end()..])),
     }

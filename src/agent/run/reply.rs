@@ -23,6 +23,9 @@ const MAX_TRUNCATED: u32 = 2;
 /// Turns in a row whose calls in the text are given back as unusable.
 const MAX_GARBLED: u32 = 2;
 
+/// The most of a call's arguments that stays in the conversation, in bytes: four times a long diagnosis.
+const MAX_ARGUMENT_BYTES: usize = 32 << 10;
+
 impl<M, K, T> Run<'_, M, K, T>
 where
     M: Model,
@@ -122,6 +125,7 @@ where
             false => answers.next().unwrap_or_else(refused),
         });
         let in_order = in_order.collect();
+        forget_endless_arguments(&mut message);
         self.conversation.add_calls(message, in_order);
         ControlFlow::Continue(())
     }
@@ -157,5 +161,19 @@ where
         }
         self.shortfall = Some(Stop::InvalidAnswer);
         ControlFlow::Continue(self.notes.invalid(errors))
+    }
+}
+
+/// No tool takes arguments of this length, and a conversation that carries them has room for nothing else: they are sent
+/// back as an empty object, beside the answer that says what was wrong with them.
+fn forget_endless_arguments(message: &mut AssistantMessage) {
+    for call in &mut message.tool_calls {
+        let length = match &call.arguments {
+            Arguments::Object(object) => object.iter().map(|(key, value)| key.len() + value.to_string().len()).sum(),
+            Arguments::Unreadable(_) => 0,
+        };
+        if length > MAX_ARGUMENT_BYTES {
+            call.arguments = Arguments::Object(serde_json::Map::new());
+        }
     }
 }
