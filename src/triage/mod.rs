@@ -38,11 +38,15 @@ use crate::toolbox::config::McpSettings;
 use crate::toolbox::evidence::Evidence;
 use crate::toolbox::server::ServerError;
 use crate::toolbox::{Limits, Run, Toolbox};
+use ground::Ground;
 use prompt::{AlertInput, PromptError, Prompts, SystemInput};
 use settle::Leads;
 
 /// The most evidence shown in the first prompt; all of it can be read again for nothing.
 const SHOWN_EVIDENCE: usize = 8;
+
+/// The most open questions that are put to the model.
+const MOST_QUESTIONS: usize = 5;
 
 /// Why triage cannot be set up.
 #[derive(Debug, Error)]
@@ -222,11 +226,13 @@ impl Triage {
         })?;
         let findings = playbook::findings(&look.facts, &look.question, self.lang);
         let evidence = shown_evidence(&findings, look.run.log().all());
+        let questions = open_questions(&findings);
         let findings = finding_lines(&findings);
         let prompt = self.prompts.alert(&AlertInput {
             envelope: &envelope,
             group: &look.group,
             findings: &findings,
+            questions: &questions,
             evidence: &evidence,
         })?;
         // The deadline is the incident's: what gathering took is gone.
@@ -245,13 +251,17 @@ impl Triage {
 
     /// The report of a model's diagnosis, checked and put beside the playbook's.
     fn settled(&self, look: &Look, mut diagnosis: Diagnosis, usage: Usage) -> Report {
-        ground::ground(&mut diagnosis, look.run.log(), self.lang);
-        let (settled, leads) = settle::settle(diagnosis_of(&look.report), diagnosis, look.run.log());
-        let source = match leads {
+        let log = look.run.log();
+        Ground { log, facts: &look.facts, group: &look.group, playbook: &look.report, lang: self.lang }
+            .check(&mut diagnosis);
+        let settled = settle::settle(diagnosis_of(&look.report), diagnosis, log, self.lang);
+        let source = match settled.leads {
             Leads::Model => AnsweredBy::Model,
             Leads::Playbook => AnsweredBy::Playbook,
         };
-        assemble(&look.group, &look.question, settled, &look.run, self.spent(look, Usage { source, ..usage }))
+        let usage = self.spent(look, Usage { source, ..usage });
+        let report = assemble(&look.group, &look.question, settled.diagnosis, &look.run, usage);
+        Report { disagreement: settled.disagreement, ..report }
     }
 
     /// The playbook's report when the model gave none, saying so.
@@ -300,6 +310,18 @@ fn overview(group: &AlertGroup, question: &Question) -> Overview {
 /// The playbook's findings as numbered lines, the likeliest cause first.
 fn finding_lines(findings: &[Finding]) -> Vec<String> {
     findings.iter().enumerate().map(|(index, finding)| finding.line(index + 1)).collect()
+}
+
+/// What the playbook could not settle, each question once.
+fn open_questions(findings: &[Finding]) -> Vec<String> {
+    let mut questions: Vec<String> = Vec::new();
+    for question in findings.iter().flat_map(|finding| finding.unresolved.iter().chain(&finding.gaps)) {
+        if !questions.contains(question) {
+            questions.push(question.clone());
+        }
+    }
+    questions.truncate(MOST_QUESTIONS);
+    questions
 }
 
 /// The part of a report that was diagnosed.

@@ -71,6 +71,8 @@ pub struct AlertInput<'a> {
     pub group: &'a AlertGroup,
     /// The playbook's findings, one line each, with their evidence.
     pub findings: &'a [String],
+    /// What the playbook could not settle.
+    pub questions: &'a [String],
     /// What gather recorded.
     pub evidence: &'a [Evidence],
 }
@@ -141,8 +143,7 @@ impl Prompts {
     /// When the template fails on this input.
     pub fn alert(&self, input: &AlertInput<'_>) -> Result<String, PromptError> {
         let wrap = |text: &str| input.envelope.wrap(text);
-        let findings: Vec<_> =
-            input.findings.iter().enumerate().map(|(i, line)| format!("{}. {line}", i + 1)).collect();
+        let wrap_lines = |lines: &[String]| if lines.is_empty() { String::new() } else { wrap(&lines.join("\n")) };
         let evidence = input.evidence.iter().map(|item| EvidenceItem {
             reference: &item.reference,
             tool: &item.tool,
@@ -152,7 +153,8 @@ impl Prompts {
         let values = context! {
             alert => wrap(&head(&alert_lines(input.group), ALERT_CHARS)),
             firing => input.group.firing().count(),
-            findings => if findings.is_empty() { String::new() } else { wrap(&findings.join("\n")) },
+            findings => wrap_lines(input.findings),
+            questions => wrap_lines(input.questions),
             evidence => Serde(evidence.collect::<Vec<_>>()),
         };
         self.render("alert.md.j2", values)
@@ -198,9 +200,15 @@ impl Prompts {
             taken_at: jiff::Timestamp::UNIX_EPOCH,
         }];
         let findings = ["Pod is Pending (E1)".to_owned()];
-        let full = AlertInput { envelope: &envelope, group: &group, findings: &findings, evidence: &evidence };
+        let full = AlertInput {
+            envelope: &envelope,
+            group: &group,
+            findings: &findings,
+            questions: &findings,
+            evidence: &evidence,
+        };
         self.alert(&full)?;
-        self.alert(&AlertInput { findings: &[], evidence: &[], ..full })?;
+        self.alert(&AlertInput { findings: &[], questions: &[], evidence: &[], ..full })?;
         Ok(())
     }
 }
@@ -293,8 +301,15 @@ mod tests {
             full: String::new(),
             taken_at: jiff::Timestamp::UNIX_EPOCH,
         }];
-        let findings = ["the PVC is unbound (E1)".to_owned()];
-        let alert = AlertInput { envelope: &envelope, group: &group, findings: &findings, evidence: &evidence };
+        let findings = ["F1 [E1] the PVC is unbound".to_owned()];
+        let questions = ["Was the class renamed?".to_owned()];
+        let alert = AlertInput {
+            envelope: &envelope,
+            group: &group,
+            findings: &findings,
+            questions: &questions,
+            evidence: &evidence,
+        };
         let (system, alert) = (prompts.system(&system).unwrap(), prompts.alert(&alert).unwrap());
         let plain = |text: String| text.replace(&envelope.tag(), "data-0");
         (plain(system), plain(alert))
@@ -310,7 +325,8 @@ mod tests {
             {
                 assert!(system.contains(word), "{word} is missing in {}", lang.tag());
             }
-            assert!(alert.contains("KubePodNotReady") && alert.contains("1. the PVC is unbound (E1)"), "{alert}");
+            assert!(alert.contains("KubePodNotReady") && alert.contains("F1 [E1] the PVC is unbound"), "{alert}");
+            assert!(alert.contains("Was the class renamed?"), "{alert}");
             assert!(alert.find("ResolvedOne") > alert.find("KubePodNotReady"), "what fires comes first: {alert}");
             assert!(alert.contains("### E1 events_list") && alert.contains("bytes)"), "{alert}");
         }
