@@ -32,13 +32,16 @@ pub struct Scope {
     direct: BTreeSet<ObjectRef>,
     reached: BTreeSet<ObjectRef>,
     namespaces: BTreeSet<String>,
+    /// Whether the alerts are about something that is no object: what objects suffer from is beside the point then.
+    elsewhere: bool,
 }
 
 impl Scope {
     /// Follows owners up and down from every target, selectors from Services, and failing calls from Pods.
     #[must_use]
     pub fn of(scene: &Scene<'_>) -> Self {
-        let mut scope = Self::default();
+        let elsewhere = scene.question.targets.is_empty() && !scene.question.outside.is_empty();
+        let mut scope = Self { elsewhere, ..Self::default() };
         for target in &scene.question.targets {
             scope.follow(scene, target);
         }
@@ -69,6 +72,9 @@ impl Scope {
     /// How close a finding is. Without any target everything is asked.
     #[must_use]
     pub fn relevance(&self, finding: &Finding) -> Relevance {
+        if self.elsewhere {
+            return Relevance::Neighbour;
+        }
         if self.direct.is_empty() || self.direct.contains(&finding.about) || self.direct.contains(&finding.blame) {
             return Relevance::Direct;
         }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::clue;
+use super::outside;
 use super::rows::{self, cell, has_labels, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
@@ -10,6 +11,8 @@ use crate::alert::ObjectRef;
 
 /// Pods read by name for one selector: one that fails and one to compare with say what ten would.
 const PODS_PER_SELECTOR: usize = 3;
+/// Kinds listed because the alert's analyzers want them.
+const LISTS_ASKED: usize = 3;
 /// Kinds listed when an alert names nothing but a namespace.
 const NAMESPACE_KINDS: [&str; 12] = [
     "Pod",
@@ -42,8 +45,25 @@ pub fn next(seen: &Seen) -> Vec<Want> {
             None => {}
         }
     }
+    wants.extend(asked(seen));
+    wants.extend(outside::next(seen));
     wants.extend(clue::from_events(seen));
     wants.extend(clue::from_logs(seen));
+    wants
+}
+
+/// What the analyzers that the alert asks for want listed, a few kinds, and what of it does not look well.
+fn asked(seen: &Seen) -> Vec<Want> {
+    let namespaces = seen.targets.iter().map(|target| target.namespace.as_str());
+    let namespace = namespaces.into_iter().find(|namespace| !namespace.is_empty());
+    let mut wants = Vec::new();
+    for kind in seen.wanted.iter().take(LISTS_ASKED) {
+        let namespaced = kind_info(kind).is_some_and(|(.., namespaced)| namespaced);
+        let Some(namespace) = namespace.or((!namespaced).then_some("")) else { continue };
+        wants.extend(Want::list(kind, namespace));
+        let unwell = rows::unwell(seen, kind, if namespaced { namespace } else { "" });
+        wants.extend(unwell.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
+    }
     wants
 }
 

@@ -5,6 +5,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::provisioner::{unprovisioned, waits_for_volume};
+use crate::playbook::analyzer::volume;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::pods;
@@ -30,10 +31,11 @@ fn unbound(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>) -> Option<Fin
     let class_name = claim.object.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
     match class_name.as_deref() {
         None => no_class(scene, claim),
-        Some("") => Some(static_binding(scene, claim, "")),
+        Some("") => volume::released_for(scene, claim).or_else(|| Some(static_binding(scene, claim, ""))),
         Some(name) => match scene.facts.get::<StorageClass>("", name) {
             Some(class) if class.object.provisioner == "kubernetes.io/no-provisioner" => {
-                waits_for_volume(scene, claim, &class).then(|| static_binding(scene, claim, name))
+                volume::released_for(scene, claim)
+                    .or_else(|| waits_for_volume(scene, claim, &class).then(|| static_binding(scene, claim, name)))
             }
             Some(class) => unprovisioned(scene, claim, &class),
             None => class_missing(scene, claim, name),
