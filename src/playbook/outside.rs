@@ -82,7 +82,9 @@ pub fn undecided(scene: &Scene<'_>, outside: &Outside, nearby: &[&Finding]) -> D
 pub fn rules(scene: &Scene<'_>) -> Vec<String> {
     let shown = scene.question.expressions.iter().filter(|expression| !logs::instructs(expression));
     shown
-        .map(|expression| scene.colon(scene.text("告警规则表达式", "the rule's expression"), logs::shorten(expression, SHOWN)))
+        .map(|expression| {
+            scene.colon(scene.text("告警规则表达式", "the rule's expression"), logs::shorten(expression, SHOWN))
+        })
         .collect()
 }
 
@@ -126,7 +128,8 @@ fn known(scene: &Scene<'_>, outside: &Outside) -> Vec<String> {
     if let Some(summary) = outside.summary.as_deref().filter(|text| !logs::instructs(text)) {
         known.push(scene.colon(scene.text("告警说明", "the alert says"), logs::shorten(summary, SHOWN)));
     }
-    let telling = outside.labels.iter().filter(|(key, value)| !ROUTING.contains(&key.as_str()) && !logs::instructs(value));
+    let telling =
+        outside.labels.iter().filter(|(key, value)| !ROUTING.contains(&key.as_str()) && !logs::instructs(value));
     let labels: Vec<String> = telling.take(LABELS).map(|(key, value)| format!("{key}={value}")).collect();
     if !labels.is_empty() {
         known.push(scene.colon(scene.text("标签", "labels"), logs::shorten(&labels.join(", "), SHOWN)));
@@ -146,9 +149,10 @@ fn steps(scene: &Scene<'_>, outside: &Outside) -> Vec<Step> {
         effect: Effect::Reads,
     };
     let place = match outside.place {
-        Place::Host => {
-            Some(look(scene.text("确认该主机是否是集群节点", "See whether the host is a Node"), "kubectl get nodes -o wide"))
-        }
+        Place::Host => Some(look(
+            scene.text("确认该主机是否是集群节点", "See whether the host is a Node"),
+            "kubectl get nodes -o wide",
+        )),
         Place::Url => Some(look(
             scene.text("查看集群对外提供的域名", "See which hosts the cluster serves"),
             "kubectl get ingress -A",
@@ -157,9 +161,7 @@ fn steps(scene: &Scene<'_>, outside: &Outside) -> Vec<Step> {
             scene.text("查看控制面的 Pod", "Look at the control plane's Pods"),
             "kubectl -n kube-system get pods -o wide",
         )),
-        Place::Cluster => {
-            Some(look(scene.text("查看节点与其容量", "Look at the Nodes"), "kubectl get nodes"))
-        }
+        Place::Cluster => Some(look(scene.text("查看节点与其容量", "Look at the Nodes"), "kubectl get nodes")),
         Place::Database | Place::Unknown => None,
     };
     std::iter::once(graph).chain(place).collect()

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::core::v1::PersistentVolume;
 use k8s_openapi::api::networking::v1::Ingress;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::{aggregation, disruption};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
 use crate::playbook::pods;
@@ -109,6 +112,9 @@ impl Scope {
             "HorizontalPodAutoscaler" => self.follow_autoscaler(scene, target),
             "Ingress" => self.follow_ingress(scene, target),
             "CronJob" => self.follow_cron_job(scene, target),
+            "PodDisruptionBudget" => self.follow_pods(scene, disruption::covered_by(scene, target)),
+            "PersistentVolume" => self.follow_volume(scene, target),
+            "APIService" => self.follow_api(scene, target),
             "ReplicaSet" | "Deployment" | "StatefulSet" | "DaemonSet" | "Job" => self.follow_workload(scene, target),
             _ => {}
         }
@@ -185,6 +191,28 @@ impl Scope {
         let Some(found) = scene.facts.get::<Ingress>(&target.namespace, &target.name) else { return };
         for (service, _) in crate::playbook::analyzer::ingress::backends(&found.object) {
             self.follow(scene, &ObjectRef::new("Service", &target.namespace, service));
+        }
+    }
+
+    fn follow_pods(&mut self, scene: &Scene<'_>, pods: Vec<ObjectRef>) {
+        for pod in pods {
+            self.follow(scene, &pod);
+        }
+    }
+
+    fn follow_volume(&mut self, scene: &Scene<'_>, target: &ObjectRef) {
+        let claim =
+            scene.facts.get::<PersistentVolume>("", &target.name).and_then(|found| found.object.spec?.claim_ref);
+        let named = claim.and_then(|claim| Some((claim.namespace?, claim.name?)));
+        if let Some((namespace, name)) = named {
+            self.follow(scene, &ObjectRef::new("PersistentVolumeClaim", namespace, name));
+        }
+    }
+
+    fn follow_api(&mut self, scene: &Scene<'_>, target: &ObjectRef) {
+        let found = scene.facts.get::<APIService>("", &target.name);
+        if let Some(service) = found.and_then(|found| aggregation::service_of(&found.object)) {
+            self.follow(scene, &service);
         }
     }
 

@@ -21,7 +21,8 @@ pub struct World {
 impl World {
     /// An empty world in which somebody asks about an object.
     pub fn asking(kind: &str, name: &str) -> Self {
-        let namespace = if matches!(kind, "Node" | "Namespace" | "PersistentVolume" | "APIService") { "" } else { "shop" };
+        let namespace =
+            if matches!(kind, "Node" | "Namespace" | "PersistentVolume" | "APIService") { "" } else { "shop" };
         let question = Question { targets: vec![ObjectRef::new(kind, namespace, name)], ..Question::default() };
         Self { facts: Facts::at(NOW.parse().unwrap()), recorded: EvidenceLog::default(), question }
     }

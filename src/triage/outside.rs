@@ -39,9 +39,9 @@ fn objects(seen: &Seen, outside: &Outside) -> Vec<ObjectRef> {
         Place::Host => rows::matching(seen, "Node", "", |row, cells| {
             row.name == name || ["INTERNAL-IP", "EXTERNAL-IP"].iter().any(|heading| cell(cells, heading) == name)
         }),
-        Place::Url => {
-            rows::matching(seen, "Ingress", "", |_, cells| cell(cells, "HOSTS").split(',').any(|host| serves(host, name)))
-        }
+        Place::Url => rows::matching(seen, "Ingress", "", |_, cells| {
+            cell(cells, "HOSTS").split(',').any(|host| serves(host, name))
+        }),
         Place::Component => rows::matching(seen, "Pod", SYSTEM, |row, _| rows::is_named_after(&row.name, name)),
         Place::Database => rows::matching(seen, "Pod", &outside.namespace, |row, _| {
             row.name.split('-').any(|part| part.starts_with(name)) && !row.name.contains("exporter")

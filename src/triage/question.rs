@@ -319,8 +319,12 @@ mod tests {
 
     #[test]
     fn an_alert_about_a_database_is_not_about_its_exporter() {
-        let labels =
-            [("alertname", "MysqlDown"), ("namespace", "data"), ("pod", "mysql-exporter-5d-x"), ("job", "mysql-exporter")];
+        let labels = [
+            ("alertname", "MysqlDown"),
+            ("namespace", "data"),
+            ("pod", "mysql-exporter-5d-x"),
+            ("job", "mysql-exporter"),
+        ];
         assert_eq!(named(&labels), Vec::<String>::new());
         assert_eq!(outside(&labels), (Place::Database, "mysql".into()));
     }
@@ -330,7 +334,8 @@ mod tests {
         assert_eq!(outside(&[("alertname", "KubeSchedulerDown")]), (Place::Component, "kube-scheduler".into()));
         assert_eq!(outside(&[("alertname", "KubeCPUOvercommit"), ("namespace", "monitoring")]).0, Place::Cluster);
         assert_eq!(outside(&[("alertname", "Mystery")]).0, Place::Unknown);
-        let api = [("alertname", "KubeAggregatedAPIDown"), ("name", "v1beta1.metrics.k8s.io"), ("namespace", "default")];
+        let api =
+            [("alertname", "KubeAggregatedAPIDown"), ("name", "v1beta1.metrics.k8s.io"), ("namespace", "default")];
         assert_eq!(named(&api), ["APIService/v1beta1.metrics.k8s.io"]);
     }
 }

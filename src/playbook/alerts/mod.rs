@@ -75,15 +75,44 @@ const TABLES: [&[Known]; 3] = [workloads::ALERTS, cluster::ALERTS, platform::ALE
 
 /// Parts of names of alerts that fire on measurements: healthy objects do not answer them.
 const MEASURED: [&str; 22] = [
-    "fillingup", "throttl", "latency", "burn", "filesystem", "overcommit", "clock", "certificate", "expir", "slow",
-    "usage", "utilization", "utilisation", "saturation", "inode", "highcpu", "highmemory", "load", "replicationlag",
-    "connections", "queue", "backup",
+    "fillingup",
+    "throttl",
+    "latency",
+    "burn",
+    "filesystem",
+    "overcommit",
+    "clock",
+    "certificate",
+    "expir",
+    "slow",
+    "usage",
+    "utilization",
+    "utilisation",
+    "saturation",
+    "inode",
+    "highcpu",
+    "highmemory",
+    "load",
+    "replicationlag",
+    "connections",
+    "queue",
+    "backup",
 ];
 
 /// Beginnings of names of alerts about what objects do not show: a database's inner state, an address that is probed.
 const INNER: [&str; 12] = [
-    "mysql", "mariadb", "postgres", "redis", "mongo", "kafka", "rabbitmq", "elasticsearch", "clickhouse", "probe",
-    "blackbox", "host",
+    "mysql",
+    "mariadb",
+    "postgres",
+    "redis",
+    "mongo",
+    "kafka",
+    "rabbitmq",
+    "elasticsearch",
+    "clickhouse",
+    "probe",
+    "blackbox",
+    "host",
 ];
 
 /// Parts of names of alerts that count errors.
@@ -151,7 +180,9 @@ mod tests {
     #[test]
     fn the_alerts_kube_prometheus_ships_are_known() {
         assert!(all().count() > 150, "{}", all().count());
-        for name in ["KubePodCrashLooping", "NodeFilesystemAlmostOutOfSpace", "etcdNoLeader", "CoreDNSDown", "TargetDown"] {
+        for name in
+            ["KubePodCrashLooping", "NodeFilesystemAlmostOutOfSpace", "etcdNoLeader", "CoreDNSDown", "TargetDown"]
+        {
             assert!(known(name).is_some(), "{name}");
         }
     }

@@ -27,10 +27,8 @@ fn unavailable(scene: &Scene<'_>, api: &Seen<APIService>) -> Option<Finding> {
     let reason = condition.reason.as_deref().unwrap_or_default();
     let message = condition.message.as_deref().unwrap_or_default();
     let said = logs::shorten(message, 160);
-    let headline = scene.text(
-        format!("{name} 不可用（{reason}）：{said}"),
-        format!("{name} is not available ({reason}): {said}"),
-    );
+    let headline =
+        scene.text(format!("{name} 不可用（{reason}）：{said}"), format!("{name} is not available ({reason}): {said}"));
     let mut finding = Finding::new("apiservice_unavailable", Depth::Root, &name, &name, headline)
         .cite([scene.quote(&api.reference, message), scene.quote(&api.reference, &format!("reason: {reason}"))])
         .touches(suffering(scene, &api.object))

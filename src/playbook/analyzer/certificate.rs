@@ -110,6 +110,8 @@ mod tests {
 
     #[test]
     fn a_certificate_in_force_stays_quiet() {
-        assert!(World::asking("Certificate", "tls").with(certificate("True", "2027-01-01T00:00:00Z")).codes().is_empty());
+        assert!(
+            World::asking("Certificate", "tls").with(certificate("True", "2027-01-01T00:00:00Z")).codes().is_empty()
+        );
     }
 }

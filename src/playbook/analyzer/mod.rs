@@ -19,6 +19,7 @@ pub mod leaving;
 pub mod memory;
 pub mod mount;
 pub mod node;
+pub mod node_events;
 pub mod policy;
 pub mod probe;
 pub mod provisioner;
@@ -28,6 +29,7 @@ pub mod scheduling;
 pub mod service;
 pub mod stateful;
 pub mod target_port;
+pub mod traffic;
 pub mod unready;
 pub mod volume;
 
@@ -56,17 +58,14 @@ const fn analyzer(name: &'static str, run: fn(&Scene<'_>) -> Vec<Finding>) -> An
     Analyzer { name, wants: &[], run }
 }
 
-const fn wanting(
-    name: &'static str,
-    wants: &'static [&'static str],
-    run: fn(&Scene<'_>) -> Vec<Finding>,
-) -> Analyzer {
+const fn wanting(name: &'static str, wants: &'static [&'static str], run: fn(&Scene<'_>) -> Vec<Finding>) -> Analyzer {
     Analyzer { name, wants, run }
 }
 
 /// All analyzers; among equal findings the earlier one's stands first.
 pub const ANALYZERS: &[Analyzer] = &[
     wanting("node", &["Node"], node::run),
+    analyzer("node_events", node_events::run),
     analyzer("claim", claim::run),
     analyzer("volume", volume::run),
     analyzer("creation", creation::run),
@@ -86,6 +85,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("leaving", leaving::run),
     wanting("policy", &["NetworkPolicy"], policy::run),
     wanting("service", &["Service"], service::run),
+    analyzer("traffic", traffic::run),
     wanting("ingress", &["Ingress"], ingress::run),
     wanting("autoscaler", &["HorizontalPodAutoscaler"], autoscaler::run),
     wanting("aggregation", &["APIService"], aggregation::run),

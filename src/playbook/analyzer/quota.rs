@@ -44,6 +44,14 @@ fn fullest(quota: &ResourceQuota) -> Option<Use> {
     uses.max_by(|left, right| left.share.total_cmp(&right.share))
 }
 
+/// The resource of a quota that is used most, in one sentence; `None` when it was not read.
+#[must_use]
+pub fn state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    let quota = scene.facts.get::<ResourceQuota>(&object.namespace, &object.name)?;
+    let Use { resource, used, hard, .. } = fullest(&quota.object)?;
+    Some(format!("{resource}: used {used}, hard {hard}"))
+}
+
 fn full(scene: &Scene<'_>, quota: &Seen<ResourceQuota>) -> Option<Finding> {
     let Use { resource, used, hard, share } = fullest(&quota.object).filter(|found| found.share >= NEARLY)?;
     let name = named(&quota.object);
@@ -76,7 +84,8 @@ fn quoted(
     resource: &str,
     amount: &str,
 ) -> Option<crate::report::Citation> {
-    let wordings = [format!("{resource}: {amount}"), format!("{resource}: \"{amount}\""), format!("{resource}: '{amount}'")];
+    let wordings =
+        [format!("{resource}: {amount}"), format!("{resource}: \"{amount}\""), format!("{resource}: '{amount}'")];
     let wordings: Vec<&str> = wordings.iter().map(String::as_str).collect();
     scene.quote_any(&quota.reference, &wordings)
 }

@@ -95,7 +95,10 @@ pub fn released_for(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>) -> O
                 change(
                     scene.text("确认数据可复用后，清除 claimRef", "If its data may be used again, clear its claimRef"),
                     scene.text("清除后卷变为 Available，PVC 会自动绑定", "It becomes Available, and the claim binds"),
-                    Some(format!("kubectl patch pv {} --type=merge -p '{{\"spec\":{{\"claimRef\":null}}}}'", held.name)),
+                    Some(format!(
+                        "kubectl patch pv {} --type=merge -p '{{\"spec\":{{\"claimRef\":null}}}}'",
+                        held.name
+                    )),
                 ),
             ]),
     )
@@ -164,19 +167,22 @@ fn full(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let name = named(&pod.object);
     let (log, line) = scene.logs(&name, "").into_iter().find_map(|log| Some((log, full_line(log)?)))?;
     let mounts = mounts(&pod.object);
-    let path = PATH.all(line).into_iter().filter_map(|found| Some(found.get(1)?.as_str().to_owned())).find_map(|path| {
-        let inside = |mount: &&Mount| path == mount.path || path.starts_with(&format!("{}/", mount.path));
-        mounts.iter().filter(inside).max_by_key(|mount| mount.path.len())
-    });
+    let path =
+        PATH.all(line).into_iter().filter_map(|found| Some(found.get(1)?.as_str().to_owned())).find_map(|path| {
+            let inside = |mount: &&Mount| path == mount.path || path.starts_with(&format!("{}/", mount.path));
+            mounts.iter().filter(inside).max_by_key(|mount| mount.path.len())
+        });
     let only = match mounts.as_slice() {
         [one] => Some(one),
         _ => None,
     };
     let (mount, confidence) = path.map(|it| (it, Confidence::High)).or(only.map(|it| (it, Confidence::Medium)))?;
     let claim = ObjectRef::new("PersistentVolumeClaim", &name.namespace, &mount.claim);
-    let size = scene.claims.iter().find(|known| named(&known.object) == claim).and_then(|known| {
-        Some(known.object.status.as_ref()?.capacity.as_ref()?.get("storage")?.0.clone())
-    });
+    let size = scene
+        .claims
+        .iter()
+        .find(|known| named(&known.object) == claim)
+        .and_then(|known| Some(known.object.status.as_ref()?.capacity.as_ref()?.get("storage")?.0.clone()));
     let size = size.map(|size| scene.text(format!("（容量 {size}）"), format!(" ({size})"))).unwrap_or_default();
     let headline = scene.text(
         format!("{claim}{size} 已写满，{name} 无法写入 {}：{}", mount.path, logs::said(line)),
@@ -185,7 +191,10 @@ fn full(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     Some(
         Finding::new("volume_full", Depth::Root, &name, &claim, headline)
             .confidence(confidence)
-            .cite([scene.quote(&log.reference, line), scene.quote(&pod.reference, &format!("claimName: {}", mount.claim))])
+            .cite([
+                scene.quote(&log.reference, line),
+                scene.quote(&pod.reference, &format!("claimName: {}", mount.claim)),
+            ])
             .touches([scene.workload(&pod.object), claim.clone()])
             .steps([
                 look(
@@ -289,7 +298,10 @@ mod tests {
                 "spec": {"storageClassName": "", "claimRef": {"namespace": "shop", "name": "data", "uid": "old"}},
                 "status": {"phase": phase, "message": "error deleting volume: disk is attached"}})
         };
-        assert_eq!(World::asking("PersistentVolume", "pv-7").with(volume("Failed")).cause(), "pv_failed PersistentVolume/pv-7");
+        assert_eq!(
+            World::asking("PersistentVolume", "pv-7").with(volume("Failed")).cause(),
+            "pv_failed PersistentVolume/pv-7"
+        );
         let waiting = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "shop"},
             "spec": {"storageClassName": ""}, "status": {"phase": "Pending"}});
         let world = World::asking("PersistentVolumeClaim", "data").with(waiting).with(volume("Released"));
