@@ -24,6 +24,7 @@ const NAMING_LABELS: &[(&str, &str)] = &[
     ("ingress", "Ingress"),
     ("resourcequota", "ResourceQuota"),
     ("poddisruptionbudget", "PodDisruptionBudget"),
+    ("httproute", "HTTPRoute"),
     ("networkpolicy", "NetworkPolicy"),
     ("persistentvolume", "PersistentVolume"),
     ("storageclass", "StorageClass"),

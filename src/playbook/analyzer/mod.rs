@@ -11,6 +11,7 @@ pub mod creation;
 pub mod dependency;
 pub mod disruption;
 pub mod eviction;
+pub mod gateway;
 pub mod image;
 pub mod ingress;
 pub mod init;
@@ -87,6 +88,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     wanting("service", &["Service"], service::run),
     analyzer("traffic", traffic::run),
     wanting("ingress", &["Ingress"], ingress::run),
+    analyzer("gateway", gateway::run),
     wanting("autoscaler", &["HorizontalPodAutoscaler"], autoscaler::run),
     wanting("aggregation", &["APIService"], aggregation::run),
     wanting("certificate", &["Certificate"], certificate::run),

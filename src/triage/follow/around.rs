@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{PODS_PER_SELECTOR, array, named, pods, selector, text};
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::gateway;
 use crate::triage::rows::{self, listed};
 use crate::triage::seen::Seen;
 use crate::triage::want::{Want, kind_info};
@@ -177,4 +178,14 @@ fn is_well_node(node: &Value) -> bool {
 
 fn runs_on(seen: &Seen, pod: &ObjectRef, node: &str) -> bool {
     pod.kind == "Pod" && seen.facts.raw(pod).is_some_and(|(value, _)| text(value, "/spec/nodeName") == node)
+}
+
+/// The Gateways a route hangs on and the Services it sends to.
+pub(super) fn from_route(object: &ObjectRef, value: &Value) -> Vec<Want> {
+    let parents = array(value, "/spec/parentRefs").map(|parent| {
+        let namespace = Some(text(parent, "/namespace")).filter(|name| !name.is_empty()).unwrap_or(&object.namespace);
+        ObjectRef::new("Gateway", namespace, text(parent, "/name"))
+    });
+    let services = gateway::backends(value).map(|name| ObjectRef::new("Service", object.namespace.as_str(), name));
+    parents.chain(services).map(Want::Object).collect()
 }

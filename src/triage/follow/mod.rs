@@ -82,6 +82,7 @@ fn from_object(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
         "PersistentVolumeClaim" => around::from_claim(value),
         "Service" => around::from_service(seen, object, value),
         "HorizontalPodAutoscaler" => around::from_autoscaler(object, value),
+        "HTTPRoute" => around::from_route(object, value),
         "PersistentVolume" => around::from_volume(value),
         "APIService" => around::from_api(value),
         "ResourceQuota" => around::refused_by(seen, object),
