@@ -4,9 +4,11 @@ mod catalogue;
 mod facts;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 pub use catalogue::{Catalogue, CatalogueError};
@@ -41,7 +43,7 @@ pub enum ReplayReasoning {
 }
 
 /// Whether a model thinks before it answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Thinking {
     /// As the provider has it.
@@ -51,6 +53,34 @@ pub enum Thinking {
     Off,
     /// Yes.
     On,
+}
+
+impl<'de> Deserialize<'de> for Thinking {
+    /// `on` and `off` are truth values to many YAML readers, so those are taken too.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Wish;
+        impl Visitor<'_> for Wish {
+            type Value = Thinking;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("default, off or on")
+            }
+
+            fn visit_bool<E: de::Error>(self, on: bool) -> Result<Thinking, E> {
+                Ok(if on { Thinking::On } else { Thinking::Off })
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Thinking, E> {
+                match word {
+                    "default" => Ok(Thinking::Default),
+                    "off" => Ok(Thinking::Off),
+                    "on" => Ok(Thinking::On),
+                    other => Err(E::unknown_variant(other, &["default", "off", "on"])),
+                }
+            }
+        }
+        deserializer.deserialize_any(Wish)
+    }
 }
 
 /// Fields of the request body that switch thinking; empty where it cannot be switched.
