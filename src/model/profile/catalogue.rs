@@ -183,6 +183,7 @@ fn read(path: &Path, text: &str) -> Result<Provider, CatalogueError> {
 mod tests {
     use super::super::{Auth, ReplayReasoning, Thinking, ToolSetting};
     use super::*;
+    use crate::model::Family;
 
     fn config(rest: &str) -> ModelConfig {
         yaml_serde::from_str(&format!("{{ name: m, {rest} }}")).unwrap()
@@ -247,11 +248,11 @@ mod tests {
     #[test]
     fn a_family_is_known_wherever_it_is_served() {
         let v3 = profile("base_url: http://gateway/v1, model: deepseek-ai/DeepSeek-V3");
-        assert_eq!(v3.text_format.as_deref(), Some("deepseek_v3"));
+        assert_eq!(v3.text_format, Family::DeepseekV3);
         let coder = profile("base_url: http://gpu:8000/v1, provider: vllm, model: Qwen/Qwen3-Coder-30B-A3B-Instruct");
-        assert_eq!(coder.text_format.as_deref(), Some("qwen3_coder"));
+        assert_eq!(coder.text_format, Family::Qwen3Coder);
         assert!(!coder.tool_choice.contains(&super::super::ToolChoice::Required), "the family counts more");
-        assert_eq!(profile("base_url: http://x/v1, model: doubao").text_format, None);
+        assert_eq!(profile("base_url: http://x/v1, model: doubao").text_format, Family::Unknown);
         assert_eq!(
             profile("base_url: http://x/v1, model: codellama").text_format,
             None,

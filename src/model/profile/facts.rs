@@ -9,6 +9,7 @@ use super::{
     Auth, CallIds, Dialect, MaxTokensField, Prices, Profile, ReplayReasoning, ResponseFormat, Temperature,
     ThinkingSwitch, ToolChoice, ToolSetting, UsageOption,
 };
+use crate::model::Family;
 
 /// What one layer says; what it is silent about is decided by the layer below. The meaning of each is told at
 /// [`Profile`].
@@ -17,7 +18,7 @@ use super::{
 #[expect(missing_docs, reason = "each is told at the same field of Profile")]
 pub struct Facts {
     pub tools: Option<ToolSetting>,
-    pub text_format: Option<String>,
+    pub text_format: Option<Family>,
     pub replay_reasoning: Option<ReplayReasoning>,
     pub thinking: Option<ThinkingSwitch>,
     pub tool_choice: Option<Vec<ToolChoice>>,
@@ -44,7 +45,7 @@ impl Facts {
 
     fn apply_conversation(&self, profile: &mut Profile) {
         lay(&mut profile.tools, self.tools.as_ref());
-        profile.text_format = self.text_format.clone().or_else(|| profile.text_format.take());
+        lay(&mut profile.text_format, self.text_format.as_ref());
         lay(&mut profile.replay_reasoning, self.replay_reasoning.as_ref());
         lay(&mut profile.thinking, self.thinking.as_ref());
         lay(&mut profile.tool_choice, self.tool_choice.as_ref());

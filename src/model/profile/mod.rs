@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 pub use catalogue::{Catalogue, CatalogueError};
 pub use facts::Facts;
 
-use super::TokenUsage;
+use super::{Family, TokenUsage};
 
 /// How functions are offered to a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
@@ -219,7 +219,7 @@ pub struct Profile {
     /// How functions are offered.
     pub tools: ToolSetting,
     /// How the model writes calls when it writes them as text; looked for in a fixed order when unknown.
-    pub text_format: Option<String>,
+    pub text_format: Family,
     /// Whether thinking goes back.
     pub replay_reasoning: ReplayReasoning,
     /// How thinking is switched.
