@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(profile("base_url: http://x/v1, model: doubao").text_format, Family::Unknown);
         assert_eq!(
             profile("base_url: http://x/v1, model: codellama").text_format,
-            None,
+            Family::Unknown,
             "another family's name inside"
         );
     }
