@@ -162,7 +162,11 @@ mod tests {
     type Answer = Result<Receipt, Arc<StoreError>>;
 
     /// Sends all while another writer holds the store, so that they wait together, and lets them go.
-    async fn sent_together(store: &Store, desk: &Desk, groups: Vec<AlertGroup>) -> Vec<tokio::task::JoinHandle<Answer>> {
+    async fn sent_together(
+        store: &Store,
+        desk: &Desk,
+        groups: Vec<AlertGroup>,
+    ) -> Vec<tokio::task::JoinHandle<Answer>> {
         let busy = store.begin().await.unwrap();
         let senders = groups.into_iter().map(|group| {
             let desk = desk.clone();
