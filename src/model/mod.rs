@@ -13,12 +13,14 @@ pub mod fallback;
 pub mod ledger;
 pub mod probe;
 mod retry;
+pub mod tape;
 pub mod wire;
 
 pub use client::Client;
 pub use config::ModelConfig;
 pub use error::{Class, ModelError};
 pub use fallback::Fallback;
+pub use tape::Tape;
 pub use wire::{Arguments, AssistantMessage, Message, Reply, TokenUsage, ToolCall};
 
 /// A function offered to a model.
