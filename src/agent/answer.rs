@@ -104,7 +104,7 @@ fn describe(error: &jsonschema::ValidationError<'_>) -> String {
 }
 
 /// Drops thinking that a server left in the text: up to the last closing tag, or all after one that is never closed.
-fn without_thinking(text: &str) -> &str {
+pub(super) fn without_thinking(text: &str) -> &str {
     let after = text.rsplit_once("</think>").map_or(text, |(_, after)| after);
     after.split_once("<think>").map_or(after, |(before, _)| before)
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Stop;
 
 /// Bounds of one run; the same words as under `triage:` in the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Budget {
     /// Wall-clock time, for example `180s`.
@@ -20,12 +20,38 @@ pub struct Budget {
     pub max_tool_calls: u32,
     /// Tool calls at the same time.
     pub max_parallel: usize,
+    /// Tokens of all turns, questions and answers together. The last answer may pass it, a question never does.
+    pub max_tokens: u64,
+    /// Money for all turns, in the currency of the models' prices; no bound where it is left out.
+    pub max_cost: Option<f64>,
 }
 
 impl Default for Budget {
     /// An alert's budget: most are answered in two or three turns and half a minute.
     fn default() -> Self {
-        Self { deadline: SignedDuration::from_secs(180), max_turns: 12, max_tool_calls: 24, max_parallel: 4 }
+        Self {
+            deadline: SignedDuration::from_secs(180),
+            max_turns: 12,
+            max_tool_calls: 24,
+            max_parallel: 4,
+            max_tokens: 200_000,
+            max_cost: None,
+        }
+    }
+}
+
+/// What one turn took, its tool calls included, or what the next question alone will take.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Price {
+    pub(super) took: Duration,
+    pub(super) tokens: u64,
+    pub(super) cost: f64,
+}
+
+impl Price {
+    /// The larger of both in every respect.
+    fn max(self, other: Self) -> Self {
+        Self { took: self.took.max(other.took), tokens: self.tokens.max(other.tokens), cost: self.cost.max(other.cost) }
     }
 }
 
@@ -35,7 +61,10 @@ pub(super) struct Clock {
     deadline: Instant,
     turns_left: u32,
     calls_left: u32,
-    slowest_turn: Duration,
+    tokens_left: u64,
+    money_left: f64,
+    /// The most a turn took so far, in every respect.
+    dearest: Price,
 }
 
 impl Clock {
@@ -44,7 +73,9 @@ impl Clock {
             deadline: Instant::now() + Duration::try_from(budget.deadline).unwrap_or_default(),
             turns_left: budget.max_turns,
             calls_left: budget.max_tool_calls,
-            slowest_turn: Duration::ZERO,
+            tokens_left: budget.max_tokens,
+            money_left: budget.max_cost.unwrap_or(f64::INFINITY),
+            dearest: Price::default(),
         }
     }
 
@@ -66,10 +97,12 @@ impl Clock {
         taken.is_some()
     }
 
-    /// Notes a turn and how long it took, its tool calls included.
-    pub(super) fn note_turn(&mut self, took: Duration) {
+    /// Notes a turn and what it took.
+    pub(super) fn note_turn(&mut self, turn: Price) {
         self.turns_left = self.turns_left.saturating_sub(1);
-        self.slowest_turn = self.slowest_turn.max(took);
+        self.tokens_left = self.tokens_left.saturating_sub(turn.tokens);
+        self.money_left -= turn.cost;
+        self.dearest = self.dearest.max(turn);
     }
 
     /// The budget that is used up, if any.
@@ -77,7 +110,10 @@ impl Clock {
         if self.turns_left == 0 {
             return Some(Stop::MaxTurns);
         }
-        self.is_late().then_some(Stop::Deadline)
+        if self.is_late() {
+            return Some(Stop::Deadline);
+        }
+        self.cannot_ask(Price::default())
     }
 
     /// Whether the time is over.
@@ -85,22 +121,48 @@ impl Clock {
         Instant::now() >= self.deadline
     }
 
-    /// The budget of which too little is left for two more turns, one to look and one to answer.
-    pub(super) fn short_of(&self) -> Option<Stop> {
+    /// The budget that does not carry even this question.
+    pub(super) fn cannot_ask(&self, question: Price) -> Option<Stop> {
+        if self.tokens_left == 0 || self.tokens_left < question.tokens {
+            return Some(Stop::MaxTokens);
+        }
+        (self.money_left <= 0.0 || self.money_left < question.cost).then_some(Stop::MaxCost)
+    }
+
+    /// The budget of which too little is left for two more turns, one to look and one to answer. They take as much as
+    /// the dearest before, and at least the next question each: a conversation only grows.
+    pub(super) fn short_of(&self, question: Price) -> Option<Stop> {
         if self.turns_left < 2 {
             return Some(Stop::MaxTurns);
         }
         if self.calls_left == 0 {
             return Some(Stop::MaxToolCalls);
         }
+        let next = self.dearest.max(question);
+        if self.tokens_left < next.tokens.saturating_mul(2) {
+            return Some(Stop::MaxTokens);
+        }
+        if self.money_left < next.cost * 2.0 {
+            return Some(Stop::MaxCost);
+        }
         let left = self.deadline.saturating_duration_since(Instant::now());
-        (left < self.slowest_turn * 2).then_some(Stop::Deadline)
+        (left < next.took * 2).then_some(Stop::Deadline)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOTHING: Price = Price { took: Duration::ZERO, tokens: 0, cost: 0.0 };
+
+    fn seconds(seconds: u64) -> Price {
+        Price { took: Duration::from_secs(seconds), ..NOTHING }
+    }
+
+    fn tokens(tokens: u64) -> Price {
+        Price { tokens, ..NOTHING }
+    }
 
     #[test]
     fn durations_are_written_as_people_write_them() {
@@ -114,25 +176,55 @@ mod tests {
     fn the_last_turn_is_called_before_the_budget_is_gone() {
         let budget = Budget { max_turns: 3, max_tool_calls: 1, ..Budget::default() };
         let mut clock = Clock::start(&budget);
-        assert_eq!(clock.short_of(), None);
+        assert_eq!(clock.short_of(NOTHING), None);
         assert!(clock.take_call());
         assert!(!clock.take_call(), "there was only one");
-        assert_eq!(clock.short_of(), Some(Stop::MaxToolCalls));
-        clock.note_turn(Duration::from_secs(1));
-        clock.note_turn(Duration::from_secs(1));
-        assert_eq!(clock.short_of(), Some(Stop::MaxTurns));
+        assert_eq!(clock.short_of(NOTHING), Some(Stop::MaxToolCalls));
+        clock.note_turn(seconds(1));
+        clock.note_turn(seconds(1));
+        assert_eq!(clock.short_of(NOTHING), Some(Stop::MaxTurns));
         assert_eq!(clock.exhausted(), None);
-        clock.note_turn(Duration::from_secs(1));
+        clock.note_turn(seconds(1));
         assert_eq!(clock.exhausted(), Some(Stop::MaxTurns));
     }
 
     #[test]
     fn a_slow_model_is_asked_to_answer_while_there_is_time() {
         let mut clock = Clock::start(&Budget { deadline: SignedDuration::from_secs(100), ..Budget::default() });
-        clock.note_turn(Duration::from_secs(40));
-        assert_eq!(clock.short_of(), None);
-        clock.note_turn(Duration::from_secs(51));
-        assert_eq!(clock.short_of(), Some(Stop::Deadline));
+        clock.note_turn(seconds(40));
+        assert_eq!(clock.short_of(NOTHING), None);
+        clock.note_turn(seconds(51));
+        assert_eq!(clock.short_of(NOTHING), Some(Stop::Deadline));
+    }
+
+    #[test]
+    fn tokens_must_carry_two_more_turns_and_the_last_question() {
+        let mut clock = Clock::start(&Budget { max_tokens: 1_000, ..Budget::default() });
+        assert_eq!(clock.short_of(tokens(501)), Some(Stop::MaxTokens), "known before the first turn");
+        assert_eq!(clock.short_of(tokens(500)), None);
+        clock.note_turn(tokens(400));
+        assert_eq!(clock.short_of(tokens(10)), Some(Stop::MaxTokens), "600 do not carry twice 400");
+        assert_eq!((clock.cannot_ask(tokens(600)), clock.exhausted()), (None, None));
+        assert_eq!(clock.cannot_ask(tokens(601)), Some(Stop::MaxTokens));
+        clock.note_turn(tokens(700));
+        assert_eq!(clock.exhausted(), Some(Stop::MaxTokens));
+    }
+
+    #[test]
+    fn money_is_a_bound_only_where_one_is_set() {
+        let price = |cost| Price { cost, ..NOTHING };
+        let mut free = Clock::start(&Budget::default());
+        free.note_turn(price(1e9));
+        assert_eq!((free.short_of(NOTHING), free.exhausted()), (None, None));
+
+        let mut clock = Clock::start(&Budget { max_cost: Some(1.0), ..Budget::default() });
+        clock.note_turn(price(0.3));
+        assert_eq!(clock.short_of(NOTHING), None);
+        clock.note_turn(price(0.3));
+        assert_eq!(clock.short_of(NOTHING), Some(Stop::MaxCost));
+        assert_eq!(clock.cannot_ask(price(0.5)), Some(Stop::MaxCost));
+        clock.note_turn(price(0.4));
+        assert_eq!(clock.exhausted(), Some(Stop::MaxCost));
     }
 
     #[test]

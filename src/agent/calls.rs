@@ -10,6 +10,7 @@ use tracing::Instrument;
 use super::budget::Clock;
 use super::conversation::CallAnswer;
 use super::envelope::Envelope;
+use super::memory::{Memory, News, family};
 use super::notes::Notes;
 use super::tools::{ToolAnswer, Tools};
 use crate::model::{Arguments, ToolCall};
@@ -27,7 +28,7 @@ const LINE_CHARS: usize = 160;
 #[derive(Debug, Default)]
 struct Seen {
     times: u32,
-    answer: Option<ToolAnswer>,
+    answer: Option<(ToolAnswer, News)>,
 }
 
 /// What is done with one call.
@@ -45,6 +46,8 @@ struct Wanted {
     name: String,
     arguments: Map<String, Value>,
     key: String,
+    /// What it shares with calls that differ in amounts and spelling alone.
+    family: String,
     id: String,
 }
 
@@ -56,13 +59,23 @@ pub(super) struct Caller<'a, K> {
     notes: Notes<'a>,
     max_parallel: usize,
     seen: HashMap<String, Seen>,
+    memory: Memory,
     executed: u32,
 }
 
 impl<'a, K: Tools> Caller<'a, K> {
     pub(super) fn new(tools: &'a K, envelope: &'a Envelope, notes: Notes<'a>, max_parallel: usize) -> Self {
         let offered = tools.specs().into_iter().map(|spec| spec.name).collect();
-        Self { tools, offered, envelope, notes, max_parallel, seen: HashMap::new(), executed: 0 }
+        Self {
+            tools,
+            offered,
+            envelope,
+            notes,
+            max_parallel,
+            seen: HashMap::new(),
+            memory: Memory::default(),
+            executed: 0,
+        }
     }
 
     /// How many calls were made.
@@ -70,9 +83,9 @@ impl<'a, K: Tools> Caller<'a, K> {
         self.executed
     }
 
-    /// Whether one call was asked so often that nothing new will come.
+    /// Whether one call was asked so often, or so many turns brought nothing, that nothing new will come.
     pub(super) fn is_in_circles(&self) -> bool {
-        self.seen.values().any(|seen| seen.times >= CIRCLES_FROM)
+        self.memory.is_in_circles() || self.seen.values().any(|seen| seen.times >= CIRCLES_FROM)
     }
 
     /// Answers to all calls of a turn, in their order. On the last turn (`closing`) none is made.
@@ -91,6 +104,9 @@ impl<'a, K: Tools> Caller<'a, K> {
             plans.push(plan);
         }
         self.run(&runs, clock.tools_deadline()).await;
+        if !calls.is_empty() {
+            self.memory.end_turn();
+        }
         let answers = calls
             .iter()
             .zip(&wanted)
@@ -105,7 +121,8 @@ impl<'a, K: Tools> Caller<'a, K> {
         match &call.arguments {
             Arguments::Object(arguments) => {
                 let key = format!("{name} {}", canonical(&Value::Object(arguments.clone())));
-                Ok(Wanted { name, arguments: arguments.clone(), key, id: call.id.clone() })
+                let family = family(&name, arguments);
+                Ok(Wanted { name, arguments: arguments.clone(), key, family, id: call.id.clone() })
             }
             Arguments::Unreadable(_) => Err(self.notes.unreadable(&super::envelope::defang(&name))),
         }
@@ -119,7 +136,7 @@ impl<'a, K: Tools> Caller<'a, K> {
         let seen = self.seen.entry(want.key.clone()).or_default();
         seen.times += 1;
         let times = seen.times;
-        let is_known = seen.answer.as_ref().is_some_and(|answer| !answer.is_error);
+        let is_known = seen.answer.as_ref().is_some_and(|(answer, _)| !answer.is_error);
         if closing {
             return Plan::Say(self.notes.not_offered(&[self.notes.answer.to_owned()]));
         }
@@ -132,6 +149,9 @@ impl<'a, K: Tools> Caller<'a, K> {
         if is_known || runs.iter().any(|run| run.key == want.key) {
             return Plan::Again;
         }
+        if let Some(times) = self.memory.refuses(&want.family) {
+            return Plan::Say(self.notes.refused_variation(times));
+        }
         if clock.take_call() { Plan::Run } else { Plan::Say(self.notes.no_calls_left()) }
     }
 
@@ -140,7 +160,8 @@ impl<'a, K: Tools> Caller<'a, K> {
         let answers: Vec<_> = stream::iter(calls).buffered(self.max_parallel.max(1)).collect().await;
         for (want, answer) in runs.iter().zip(answers) {
             self.executed += 1;
-            self.seen.entry(want.key.clone()).or_default().answer = Some(answer);
+            let news = self.memory.note(&want.family, &answer);
+            self.seen.entry(want.key.clone()).or_default().answer = Some((answer, news));
         }
     }
 
@@ -166,14 +187,24 @@ impl<'a, K: Tools> Caller<'a, K> {
         let made = want.and_then(|want| self.seen.get(&want.key)).and_then(|seen| seen.answer.as_ref());
         let (text, reference) = match (plan, made) {
             (Plan::Say(text), _) => (text, None),
-            (Plan::Run, Some(answer)) => (self.show(answer), answer.reference.as_deref()),
-            (Plan::Again, Some(answer)) => {
+            (Plan::Run, Some((answer, news))) => (self.show_new(answer, news), answer.reference.as_deref()),
+            (Plan::Again, Some((answer, _))) => {
                 let note = self.notes.already_called(answer.reference.as_deref());
                 (format!("{note}\n{}", self.show(answer)), answer.reference.as_deref())
             }
             (Plan::Run | Plan::Again, None) => (self.notes.no_time(), None),
         };
         CallAnswer { text, line: line_of(call, reference) }
+    }
+
+    /// What was shown before is not paid for again; what says little new is said to.
+    fn show_new(&self, answer: &ToolAnswer, news: &News) -> String {
+        match news {
+            News::Fresh => self.show(answer),
+            News::Stale if answer.is_error => self.show(answer),
+            News::Stale => format!("{}\n{}", self.notes.nothing_new(), self.show(answer)),
+            News::SameAs(first) => self.notes.same_as(answer.reference.as_deref().unwrap_or_default(), first),
+        }
     }
 
     /// The reference stands outside the envelope, where no log can forge it.

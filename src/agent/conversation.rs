@@ -1,6 +1,6 @@
 //! The history of a run: always well-formed, verbatim where it is kept, one line where it had to make room.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::notes::Notes;
 use crate::model::{AssistantMessage, Function, Message, Request};
@@ -25,27 +25,47 @@ enum Entry {
     Note(String),
 }
 
+/// A question as it would be sent.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) request: Request,
+    /// What it costs, by our estimate and this model's correction of it.
+    pub(super) tokens: u64,
+    /// Whether it leaves the model room to answer.
+    pub(super) fits: bool,
+}
+
+/// The model a question is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Addressee<'a> {
+    pub(super) name: &'a str,
+    /// Its window, in tokens.
+    pub(super) window: usize,
+}
+
 /// What was said so far.
 #[derive(Debug)]
 pub(super) struct Conversation {
     system: String,
-    prompt: String,
+    /// The question, the fullest first; the first that is left is the one asked.
+    prompts: VecDeque<String>,
     set_aside: Vec<String>,
     entries: Vec<Entry>,
     ids: HashSet<String>,
-    /// How many tokens the provider counts for one of ours.
-    scale: f64,
+    /// How many tokens each model counts for one of ours; two models have two tokenizers.
+    scales: HashMap<String, f64>,
 }
 
 impl Conversation {
-    pub(super) fn new(system: &str, prompt: &str) -> Self {
+    /// A conversation that begins with a question; `shorter` says it in fewer words, in this order.
+    pub(super) fn new(system: &str, prompt: &str, shorter: &[String]) -> Self {
         Self {
             system: system.to_owned(),
-            prompt: prompt.to_owned(),
+            prompts: std::iter::once(prompt.to_owned()).chain(shorter.iter().cloned()).collect(),
             set_aside: Vec::new(),
             entries: Vec::new(),
             ids: HashSet::new(),
-            scale: 1.0,
+            scales: HashMap::new(),
         }
     }
 
@@ -77,37 +97,47 @@ impl Conversation {
         self.entries.push(Entry::Note(note));
     }
 
-    /// The request for the next turn, made to fit `window` tokens by setting old turns aside. The flag is false when
-    /// it does not fit even so.
-    pub(super) fn request(&mut self, tools: Vec<Function>, window: usize, notes: &Notes<'_>) -> (Request, bool) {
-        let window = window as f64;
+    /// The request for the next turn, made to fit the model's window: old turns are set aside, then the question is
+    /// asked in fewer words.
+    pub(super) fn draft(&mut self, tools: Vec<Function>, model: Addressee<'_>, notes: &Notes<'_>) -> Draft {
+        let window = model.window as f64;
         let limit = window - ANSWER_TOKENS.min(window / 4.0);
+        let scale = self.scales.get(model.name).copied().unwrap_or(1.0);
+        let offered = tools_estimate(&tools);
         loop {
-            let request = Request { messages: self.messages(notes), tools: tools.clone() };
-            if estimate(&request) * self.scale <= limit {
-                return (request, true);
-            }
-            if !self.set_oldest_aside(1) {
-                return (request, false);
+            let messages = self.messages(notes);
+            let tokens = (messages_estimate(&messages) + offered) * scale;
+            let fits = tokens <= limit;
+            if fits || !(self.set_oldest_aside(1) || self.shorten_prompt()) {
+                return Draft { request: Request { messages, tools }, tokens: tokens.ceil() as u64, fits };
             }
         }
     }
 
-    /// Learns from the provider's own count how far the estimate was off.
-    pub(super) fn learn(&mut self, request: &Request, counted: u64) {
-        let estimated = estimate(request);
+    /// Learns from a model's own count how far the estimate was off.
+    pub(super) fn learn(&mut self, model: &str, request: &Request, counted: u64) {
+        let estimated = messages_estimate(&request.messages) + tools_estimate(&request.tools);
         if counted > 0 && estimated > 0.0 {
-            self.scale = (counted as f64 / estimated).clamp(0.5, 3.0);
+            self.scales.insert(model.to_owned(), (counted as f64 / estimated).clamp(0.5, 3.0));
         }
     }
 
-    /// Makes as much room as can be made: all old turns, or the newest when there is no other.
+    /// Makes as much room as can be made: all old turns and the long question, or the newest turn when that was all.
     pub(super) fn squeeze(&mut self) -> bool {
         let mut changed = false;
-        while self.set_oldest_aside(1) {
+        while self.set_oldest_aside(1) || self.shorten_prompt() {
             changed = true;
         }
         changed || self.set_oldest_aside(0)
+    }
+
+    /// Asks the question in fewer words from now on, if there are any fewer.
+    fn shorten_prompt(&mut self) -> bool {
+        let can = self.prompts.len() > 1;
+        if can {
+            self.prompts.pop_front();
+        }
+        can
     }
 
     /// Takes the newest results back: what came before them was accepted, so the offence is among them.
@@ -121,7 +151,8 @@ impl Conversation {
         true
     }
 
-    /// Replaces the oldest turn with calls by one line for each, as long as more than `keep` such turns are there.
+    /// Replaces the oldest turn with calls by one line for each, as long as more than `keep` such turns are there. It
+    /// leaves whole: calls, results, and the thinking that belongs to them.
     fn set_oldest_aside(&mut self, keep: usize) -> bool {
         let turns: Vec<_> =
             (0..self.entries.len()).filter(|&i| matches!(self.entries[i], Entry::Calls { .. })).collect();
@@ -137,7 +168,7 @@ impl Conversation {
     }
 
     fn messages(&self, notes: &Notes<'_>) -> Vec<Message> {
-        let mut prompt = self.prompt.clone();
+        let mut prompt = self.prompts.front().cloned().unwrap_or_default();
         if !self.set_aside.is_empty() {
             prompt.push_str(&format!("\n\n{}", notes.set_aside(&self.set_aside)));
         }
@@ -163,12 +194,13 @@ impl Conversation {
     }
 }
 
-/// Tokens of a request, before any correction.
-fn estimate(request: &Request) -> f64 {
-    let messages =
-        request.messages.iter().map(|message| tokens_in(&serde_json::to_string(message).unwrap_or_default()));
-    let tools = request.tools.iter().map(|tool| tokens_in(&tool.description) + tokens_in(&tool.parameters.to_string()));
-    messages.sum::<f64>() + tools.sum::<f64>()
+/// Tokens of messages, before any correction.
+fn messages_estimate(messages: &[Message]) -> f64 {
+    messages.iter().map(|message| tokens_in(&serde_json::to_string(message).unwrap_or_default())).sum()
+}
+
+fn tools_estimate(tools: &[Function]) -> f64 {
+    tools.iter().map(|tool| tokens_in(&tool.description) + tokens_in(&tool.parameters.to_string())).sum()
 }
 
 /// Four bytes of ASCII a token; Chinese about 1.5 characters a token.
@@ -188,6 +220,10 @@ mod tests {
 
     const NOTES: Notes<'static> = Notes { lang: Lang::En, answer: "submit" };
 
+    const fn window(window: usize) -> Addressee<'static> {
+        Addressee { name: "m", window }
+    }
+
     fn turn(ids: &[&str]) -> AssistantMessage {
         let call = |id: &&str| ToolCall {
             id: (*id).to_owned(),
@@ -203,7 +239,7 @@ mod tests {
     }
 
     fn conversation_of(turns: usize, length: usize) -> Conversation {
-        let mut conversation = Conversation::new("system", "prompt");
+        let mut conversation = Conversation::new("system", "prompt", &[]);
         for n in 1..=turns {
             let mut message = turn(&["", "same"]);
             conversation.identify(&mut message, u32::try_from(n).unwrap());
@@ -236,16 +272,16 @@ mod tests {
 
     #[test]
     fn ids_are_unique_over_the_whole_run() {
-        let (request, fits) = conversation_of(3, 10).request(Vec::new(), 32_000, &NOTES);
-        assert!(fits);
-        assert_well_formed(&request.messages);
+        let draft = conversation_of(3, 10).draft(Vec::new(), window(32_000), &NOTES);
+        assert!(draft.fits);
+        assert_well_formed(&draft.request.messages);
     }
 
     #[test]
     fn old_turns_become_lines_until_it_fits() {
         let mut conversation = conversation_of(4, 4_000);
         conversation.add_note("go on".to_owned());
-        let (request, fits) = conversation.request(Vec::new(), 8_000, &NOTES);
+        let Draft { request, fits, .. } = conversation.draft(Vec::new(), window(8_000), &NOTES);
         assert!(fits);
         assert_well_formed(&request.messages);
         let Message::User { content } = &request.messages[1] else { panic!("the prompt comes second") };
@@ -257,19 +293,54 @@ mod tests {
     #[test]
     fn what_cannot_fit_is_said_and_squeezed_on_demand() {
         let mut conversation = conversation_of(2, 40_000);
-        assert!(!conversation.request(Vec::new(), 8_000, &NOTES).1);
+        assert!(!conversation.draft(Vec::new(), window(8_000), &NOTES).fits);
         assert!(conversation.squeeze());
-        assert!(conversation.request(Vec::new(), 8_000, &NOTES).1);
+        assert!(conversation.draft(Vec::new(), window(8_000), &NOTES).fits);
         assert!(!conversation.squeeze(), "nothing is left to set aside");
     }
 
     #[test]
     fn the_providers_count_corrects_the_estimate() {
         let mut conversation = conversation_of(3, 4_000);
-        let (request, _) = conversation.request(Vec::new(), 100_000, &NOTES);
-        conversation.learn(&request, (estimate(&request) * 2.0) as u64);
-        let (shorter, fits) = conversation.request(Vec::new(), 13_000, &NOTES);
-        assert!(fits && shorter.messages.len() < request.messages.len(), "6 000 by our count are 12 000 by theirs");
+        let draft = conversation.draft(Vec::new(), window(100_000), &NOTES);
+        conversation.learn("m", &draft.request, draft.tokens * 2);
+        let other = conversation.draft(Vec::new(), Addressee { name: "other", window: 13_000 }, &NOTES);
+        assert!(other.fits && other.request.messages.len() == draft.request.messages.len(), "another counts otherwise");
+        let shorter = conversation.draft(Vec::new(), window(13_000), &NOTES);
+        let fewer = shorter.request.messages.len() < draft.request.messages.len();
+        assert!(shorter.fits && fewer, "6 000 by our count are 12 000 by theirs");
+    }
+
+    #[test]
+    fn where_setting_turns_aside_is_not_enough_the_question_is_asked_in_fewer_words() {
+        let shorter = ["p".repeat(8_000), "brief".to_owned()];
+        let mut conversation = Conversation::new("system", &"p".repeat(40_000), &shorter);
+        let first = conversation.draft(Vec::new(), window(32_000), &NOTES);
+        assert!(first.fits && first.tokens > 10_000, "a large window sees all of it");
+        let second = conversation.draft(Vec::new(), window(4_000), &NOTES);
+        assert!(second.fits && (2_000..3_000).contains(&second.tokens), "{}", second.tokens);
+        assert!(conversation.squeeze());
+        assert!(conversation.draft(Vec::new(), window(4_000), &NOTES).tokens < 100);
+        assert!(!conversation.squeeze(), "there are no fewer words");
+    }
+
+    #[test]
+    fn thinking_stays_with_its_calls_and_leaves_with_them() {
+        let mut conversation = conversation_of(0, 0);
+        for n in 1..=3 {
+            let mut message = turn(&[""]);
+            message.extra.insert("reasoning_content".to_owned(), format!("thought {n}").into());
+            conversation.identify(&mut message, n);
+            conversation.add_calls(message, vec![answer(&format!("E{n}"), 6_000)]);
+        }
+        let draft = conversation.draft(Vec::new(), window(5_000), &NOTES);
+        for message in &draft.request.messages {
+            let Message::Assistant(said) = message else { continue };
+            assert_eq!((said.reasoning().is_some(), said.tool_calls.len()), (true, 1));
+        }
+        let text = serde_json::to_string(&draft.request.messages).unwrap();
+        assert!(!text.contains("thought 1") && text.contains("thought 3"), "{text}");
+        assert_well_formed(&draft.request.messages);
     }
 
     #[test]
@@ -284,6 +355,6 @@ mod tests {
         assert!(conversation.withhold_newest("(removed)"));
         let text = serde_json::to_string(&conversation.messages(&NOTES)).unwrap();
         assert_eq!((text.matches("(removed)").count(), text.matches("xxxxxxxxxx").count()), (2, 2));
-        assert!(!Conversation::new("s", "p").withhold_newest("(removed)"));
+        assert!(!Conversation::new("s", "p", &[]).withhold_newest("(removed)"));
     }
 }

@@ -5,6 +5,7 @@ pub mod budget;
 mod calls;
 mod conversation;
 pub mod envelope;
+mod memory;
 mod notes;
 mod run;
 mod schema;
@@ -29,8 +30,12 @@ pub struct Task<'a, T> {
     pub system: &'a str,
     /// What it is asked; foreign text in it is already wrapped.
     pub prompt: &'a str,
+    /// The same question in fewer words, each shorter than the one before, for windows that the first does not fit.
+    pub shorter: &'a [String],
     /// The tool by which it answers.
     pub answer: &'a AnswerTool<T>,
+    /// Reads an answer that was written as plain text, without JSON, where it has the sections people know.
+    pub read: fn(&str) -> Option<T>,
     /// What it may spend.
     pub budget: &'a Budget,
     /// What wraps tool results in this run.
@@ -48,9 +53,13 @@ pub enum Stop {
     MaxTurns,
     /// All tool calls were used, and the turn after them brought no answer.
     MaxToolCalls,
+    /// All tokens were used, or what is left does not carry one more question.
+    MaxTokens,
+    /// All money was used, or what is left does not carry one more question.
+    MaxCost,
     /// The time was used.
     Deadline,
-    /// The same call was made five times.
+    /// The same call was made five times, or turn after turn brought nothing new.
     Repetition,
     /// The conversation does not fit into the model, even shortened.
     Context,
@@ -60,6 +69,8 @@ pub enum Stop {
     InvalidAnswer,
     /// The model talks, and submits nothing.
     NoAnswer,
+    /// The model wrote calls into its text, again and again, that are none.
+    GarbledCalls,
     /// The answer was cut off at the model's output limit.
     Truncated,
 }
@@ -72,12 +83,15 @@ impl Stop {
             Self::Submitted => "submitted",
             Self::MaxTurns => "max_turns",
             Self::MaxToolCalls => "max_tool_calls",
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCost => "max_cost",
             Self::Deadline => "deadline",
             Self::Repetition => "repetition",
             Self::Context => "context",
             Self::ModelError => "model_error",
             Self::InvalidAnswer => "invalid_answer",
             Self::NoAnswer => "no_answer",
+            Self::GarbledCalls => "garbled_calls",
             Self::Truncated => "truncated",
         }
     }
@@ -90,7 +104,7 @@ impl fmt::Display for Stop {
 }
 
 /// What a run cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Spent {
     /// Answers of the model.
     pub turns: u32,
@@ -100,6 +114,8 @@ pub struct Spent {
     pub prompt_tokens: u64,
     /// Tokens of all answers, estimated where the provider does not count.
     pub completion_tokens: u64,
+    /// Money, in the currency of the models' prices; zero where they are not known.
+    pub cost: f64,
 }
 
 /// How a run ended.

@@ -14,8 +14,8 @@ impl Notes<'_> {
     pub(super) fn last_turn(&self) -> String {
         let answer = self.answer;
         self.lang.pick(
-            format!("预算即将用完，这是最后一轮：请只根据已有证据调用 {answer} 提交结论。没查到的内容如实说明，不要猜测。"),
-            format!("The budget is nearly spent and this is the last turn: call {answer} now, from the evidence you have. Say what you could not check; do not guess."),
+            format!("预算即将用完，这是最后一轮：请只根据已有证据调用 {answer} 提交结论；如果无法调用，就直接输出它的参数（一个 JSON 对象）。没查到的内容如实说明，不要猜测。"),
+            format!("The budget is nearly spent and this is the last turn: call {answer} now, from the evidence you have; if you cannot call it, write its arguments as one JSON object. Say what you could not check; do not guess."),
         )
     }
 
@@ -81,6 +81,46 @@ impl Notes<'_> {
         self.lang.pick(
             format!("没有执行：相同的调用已经是第 {times} 次，结果不会变化。请换一个角度，或调用 {answer}。"),
             format!("Not executed: the same call has now been asked {times} times and its result will not change. Look elsewhere, or call {answer}."),
+        )
+    }
+
+    pub(super) fn refused_variation(&self, times: u32) -> String {
+        let answer = self.answer;
+        self.lang.pick(
+            format!("没有执行：这个调用只改了数量或写法，已经是第 {times} 次，之前没有带来新内容。请换一个角度，或调用 {answer}。"),
+            format!("Not executed: this is the same call in other amounts or another spelling, for the {times}th time, and it brought nothing new. Look elsewhere, or call {answer}."),
+        )
+    }
+
+    pub(super) fn nothing_new(&self) -> String {
+        self.lang.pick(
+            "以下结果几乎都是已经给出过的内容：".to_owned(),
+            "Nearly all of this result was given before:".to_owned(),
+        )
+    }
+
+    pub(super) fn same_as(&self, reference: &str, first: &str) -> String {
+        self.lang.pick(
+            format!("{reference}：结果与 {first} 完全相同，不再重复。"),
+            format!("{reference}: the result is exactly that of {first} and is not repeated."),
+        )
+    }
+
+    /// Calls were written into the text, in a form that could not be read.
+    pub(super) fn garbled(&self) -> String {
+        let answer = self.answer;
+        self.lang.pick(
+            format!("上一条回复的正文里像是写了工具调用，但无法识别，没有执行。请用标准的工具调用格式重新发出（名称加一个 JSON 对象作参数），或调用 {answer}。"),
+            format!("Your last message seems to hold tool calls in its text that cannot be read; nothing was executed. Make them as proper tool calls (a name, and one JSON object of arguments), or call {answer}."),
+        )
+    }
+
+    /// Calls of something that changes the cluster were written into the text.
+    pub(super) fn changing(&self, names: &[String], offered: &[String]) -> String {
+        let (names, list) = (names.join(", "), offered.join(", "));
+        self.lang.pick(
+            format!("没有执行 {names}：这里只能查看，不能改动集群。可用的工具：{list}。需要改动的操作请写进建议，由人决定。"),
+            format!("{names}: not executed. Here one can look at the cluster, not change it. Available: {list}. What should be changed belongs into your advice, for a person to decide."),
         )
     }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::agent::Budget;
 
 /// The bounds of every investigation. All of them always hold.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TriageSettings {
     /// Wall-clock time of one investigation. People wait for it: three minutes.
@@ -18,6 +18,10 @@ pub struct TriageSettings {
     pub max_tool_calls: u32,
     /// Tool calls at the same time within one investigation.
     pub max_parallel: usize,
+    /// Tokens of the model over all turns, questions and answers together.
+    pub max_tokens: u64,
+    /// Money for the model over all turns, in the currency of the models' prices; left out: no bound.
+    pub max_cost: Option<f64>,
     /// Investigations at the same time.
     pub concurrency: usize,
 }
@@ -29,6 +33,8 @@ impl Default for TriageSettings {
             max_turns: 12,
             max_tool_calls: 24,
             max_parallel: 4,
+            max_tokens: 200_000,
+            max_cost: None,
             concurrency: 8,
         }
     }
@@ -43,6 +49,8 @@ impl TriageSettings {
             max_turns: self.max_turns,
             max_tool_calls: self.max_tool_calls,
             max_parallel: self.max_parallel,
+            max_tokens: self.max_tokens,
+            max_cost: self.max_cost,
         }
     }
 
@@ -62,6 +70,12 @@ impl TriageSettings {
         check("max_tool_calls", self.max_tool_calls as usize, 500);
         check("max_parallel", self.max_parallel, 64);
         check("concurrency", self.concurrency, 256);
+        if !(1_000..=100_000_000).contains(&self.max_tokens) {
+            wrong.push(("max_tokens", "must be between 1000 and 100000000; 200000 is a good value".to_owned()));
+        }
+        if self.max_cost.is_some_and(|most| !(most > 0.0 && most.is_finite())) {
+            wrong.push(("max_cost", "must be more than 0; leave it out for no bound".to_owned()));
+        }
         wrong
     }
 }

@@ -184,7 +184,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_the_provider_asks_for_is_kept_within_reason() {
         let breaker = Breaker::default();
-        let asked = |hours| ModelError {
+        let asked = |hours: u64| ModelError {
             retry_after: Some(Duration::from_secs(hours * 3600 / 2)),
             ..error(Class::RateLimited)
         };

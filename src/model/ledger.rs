@@ -8,35 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use super::TokenUsage;
-
-/// Tokens and money of one model on one day.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Spending {
-    /// Tokens of questions.
-    pub prompt_tokens: u64,
-    /// Tokens of answers.
-    pub completion_tokens: u64,
-    /// Money, in the currency of the model's prices; zero where they are not known.
-    pub cost: f64,
-}
-
-impl Spending {
-    /// Both kinds of tokens.
-    #[must_use]
-    pub fn tokens(&self) -> u64 {
-        self.prompt_tokens.saturating_add(self.completion_tokens)
-    }
-
-    /// This and more.
-    #[must_use]
-    pub fn plus(self, more: Self) -> Self {
-        Self {
-            prompt_tokens: self.prompt_tokens.saturating_add(more.prompt_tokens),
-            completion_tokens: self.completion_tokens.saturating_add(more.completion_tokens),
-            cost: self.cost + more.cost,
-        }
-    }
-}
+use crate::store::Spending;
 
 /// What one model may use up in a day, in the configured time zone; absent means without limit.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

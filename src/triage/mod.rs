@@ -8,9 +8,11 @@ mod command;
 mod follow;
 mod gather;
 mod ground;
+mod mention;
 pub mod prompt;
 mod question;
 mod rows;
+mod sections;
 mod seen;
 mod settle;
 mod want;
@@ -38,7 +40,7 @@ use crate::toolbox::config::McpSettings;
 use crate::toolbox::evidence::Evidence;
 use crate::toolbox::server::ServerError;
 use crate::toolbox::{Limits, Run, Toolbox};
-use prompt::{AlertInput, PromptError, Prompts, SystemInput};
+use prompt::{AlertInput, PromptError, Prompts, Size, SystemInput};
 use settle::Leads;
 
 /// The most evidence shown in the first prompt; all of it can be read again for nothing.
@@ -225,19 +227,25 @@ impl Triage {
         let findings = playbook::findings(&look.facts, &look.question, self.lang);
         let evidence = shown_evidence(&findings, look.run.log().all());
         let findings = finding_lines(&findings);
-        let prompt = self.prompts.alert(&AlertInput {
+        let input = AlertInput {
             envelope: &envelope,
             group: &look.group,
             findings: &findings,
             evidence: &evidence,
-        })?;
+            size: Size::Whole,
+        };
+        let prompt = self.prompts.alert(&input)?;
+        let shorter = [Size::Tight, Size::Bare].map(|size| self.prompts.alert(&AlertInput { size, ..input }));
+        let shorter: Vec<String> = shorter.into_iter().collect::<Result<_, _>>()?;
         // The deadline is the incident's: what gathering took is gone.
         let spent = SignedDuration::try_from(look.started.elapsed()).unwrap_or_default();
         let budget = Budget { deadline: self.budget.deadline - spent, ..self.budget.clone() };
         let task = Task {
             system: &system,
             prompt: &prompt,
+            shorter: &shorter,
             answer: &self.answer,
+            read: sections::read,
             budget: &budget,
             envelope: &envelope,
             lang: self.lang,

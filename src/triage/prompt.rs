@@ -12,12 +12,6 @@ use crate::agent::{Budget, Envelope};
 use crate::alert::{Alert, AlertGroup, AlertStatus, Labels, Lang, Source};
 use crate::toolbox::evidence::Evidence;
 
-/// The most of one piece of evidence that stands in the first prompt, in characters.
-const EXCERPT_CHARS: usize = 1_200;
-
-/// The most of an alert group that stands in the prompt, in characters; some groups hold thousands of alerts.
-const ALERT_CHARS: usize = 12_000;
-
 /// Steps one template may take; a loop in an override must not hold up an alert.
 const FUEL: u64 = 200_000;
 
@@ -62,6 +56,47 @@ pub struct SystemInput<'a> {
     pub budget: &'a Budget,
 }
 
+/// How much of alerts and evidence a question shows. A window of 8 000 tokens holds the instructions, the tools and
+/// little else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// All that helps: about 6 000 tokens at most.
+    Whole,
+    /// The beginning of everything.
+    Tight,
+    /// The findings, one alert, and what evidence there is to read.
+    Bare,
+}
+
+impl Size {
+    /// The most of one piece of evidence, in characters.
+    fn excerpt(self) -> usize {
+        match self {
+            Self::Whole => 1_200,
+            Self::Tight => 300,
+            Self::Bare => 0,
+        }
+    }
+
+    /// The most of an alert group, in characters; some groups hold thousands of alerts.
+    fn alerts(self) -> usize {
+        match self {
+            Self::Whole => 12_000,
+            Self::Tight => 3_000,
+            Self::Bare => 1_000,
+        }
+    }
+
+    /// The most of the findings, in characters.
+    fn findings(self) -> usize {
+        match self {
+            Self::Whole => 12_000,
+            Self::Tight => 3_000,
+            Self::Bare => 1_500,
+        }
+    }
+}
+
 /// What the model is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct AlertInput<'a> {
@@ -73,6 +108,8 @@ pub struct AlertInput<'a> {
     pub findings: &'a [String],
     /// What gather recorded.
     pub evidence: &'a [Evidence],
+    /// How much of all that is shown.
+    pub size: Size,
 }
 
 /// One piece of evidence as the template sees it.
@@ -147,12 +184,12 @@ impl Prompts {
             reference: &item.reference,
             tool: &item.tool,
             bytes: item.text.len(),
-            excerpt: wrap(&format!("{}\n{}", item.arguments, head(&item.text, EXCERPT_CHARS))),
+            excerpt: wrap(&format!("{}\n{}", item.arguments, head(&item.text, input.size.excerpt()))),
         });
         let values = context! {
-            alert => wrap(&head(&alert_lines(input.group), ALERT_CHARS)),
+            alert => wrap(&head(&alert_lines(input.group), input.size.alerts())),
             firing => input.group.firing().count(),
-            findings => if findings.is_empty() { String::new() } else { wrap(&findings.join("\n")) },
+            findings => if findings.is_empty() { String::new() } else { wrap(&head(&findings.join("\n"), input.size.findings())) },
             evidence => Serde(evidence.collect::<Vec<_>>()),
         };
         self.render("alert.md.j2", values)
@@ -198,9 +235,16 @@ impl Prompts {
             taken_at: jiff::Timestamp::UNIX_EPOCH,
         }];
         let findings = ["Pod is Pending (E1)".to_owned()];
-        let full = AlertInput { envelope: &envelope, group: &group, findings: &findings, evidence: &evidence };
+        let full = AlertInput {
+            envelope: &envelope,
+            group: &group,
+            findings: &findings,
+            evidence: &evidence,
+            size: Size::Whole,
+        };
         self.alert(&full)?;
         self.alert(&AlertInput { findings: &[], evidence: &[], ..full })?;
+        self.alert(&AlertInput { size: Size::Bare, ..full })?;
         Ok(())
     }
 }
@@ -294,7 +338,13 @@ mod tests {
             taken_at: jiff::Timestamp::UNIX_EPOCH,
         }];
         let findings = ["the PVC is unbound (E1)".to_owned()];
-        let alert = AlertInput { envelope: &envelope, group: &group, findings: &findings, evidence: &evidence };
+        let alert = AlertInput {
+            envelope: &envelope,
+            group: &group,
+            findings: &findings,
+            evidence: &evidence,
+            size: Size::Whole,
+        };
         let (system, alert) = (prompts.system(&system).unwrap(), prompts.alert(&alert).unwrap());
         let plain = |text: String| text.replace(&envelope.tag(), "data-0");
         (plain(system), plain(alert))

@@ -274,7 +274,16 @@ impl Tools for Cluster {
 async fn investigate(model: &impl Model, cluster: &Cluster) -> Outcome<Diagnosis> {
     let answer = AnswerTool::new("submit_diagnosis", "Submit the diagnosis.").unwrap();
     let (budget, envelope) = (Budget::default(), Envelope::new());
-    let task = Task { system: "s", prompt: "p", answer: &answer, budget: &budget, envelope: &envelope, lang: Lang::Zh };
+    let task = Task {
+        shorter: &[],
+        read: |_| None,
+        system: "s",
+        prompt: "p",
+        answer: &answer,
+        budget: &budget,
+        envelope: &envelope,
+        lang: Lang::Zh,
+    };
     run(model, cluster, task).await
 }
 

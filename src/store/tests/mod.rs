@@ -3,5 +3,6 @@
 mod fixtures;
 mod incidents;
 mod investigations;
+mod models;
 mod opening;
 mod outbox;

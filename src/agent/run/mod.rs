@@ -1,30 +1,26 @@
 //! One run of the loop, turn by turn, until it is answered or a bound holds.
 
+mod reply;
+
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::budget::Clock;
+use super::budget::{Clock, Price};
 use super::calls::Caller;
-use super::conversation::{CallAnswer, Conversation, tokens_in};
+use super::conversation::{Addressee, Conversation, Draft, tokens_in};
 use super::notes::Notes;
 use super::tools::Tools;
 use super::{Outcome, Spent, Stop, Task};
-use crate::model::{
-    Arguments, AssistantMessage, Class, Function, Model, ModelError, Reply, Request, TokenUsage, ToolCall,
-};
+use crate::model::{Class, Function, Model, ModelError, Reply, Request, TokenUsage};
 use crate::telemetry::progress;
 
-/// Answers that do not have the form asked for, before the run gives up.
-const MAX_INVALID: u32 = 3;
-
-/// Answers cut off at the output limit, before the run gives up.
-const MAX_TRUNCATED: u32 = 2;
+/// How often a question may be made to fit a model that took over from another with a larger window.
+const MAX_HANDOVERS: u32 = 4;
 
 /// Runs the loop: the model looks through the tools and answers through the answer tool, within the budget.
 pub async fn run<M, K, T>(model: &M, tools: &K, task: Task<'_, T>) -> Outcome<T>
@@ -69,9 +65,12 @@ struct Run<'a, M, K, T> {
     shortfall: Option<Stop>,
     invalid: u32,
     truncated: u32,
+    /// Turns in a row whose text meant to call something and could not be read.
+    garbled: u32,
     nudged: bool,
     squeezed: bool,
     withheld: bool,
+    handovers: u32,
 }
 
 impl<'a, M, K, T> Run<'a, M, K, T>
@@ -94,15 +93,17 @@ where
             functions: looks.chain([task.answer.function().clone()]).collect(),
             caller: Caller::new(tools, task.envelope, notes, task.budget.max_parallel),
             clock: Clock::start(task.budget),
-            conversation: Conversation::new(task.system, task.prompt),
+            conversation: Conversation::new(task.system, task.prompt, task.shorter),
             spent: Spent::default(),
             closing: None,
             shortfall: None,
             invalid: 0,
             truncated: 0,
+            garbled: 0,
             nudged: false,
             squeezed: false,
             withheld: false,
+            handovers: 0,
             task,
         }
     }
@@ -111,34 +112,47 @@ where
         let number = self.spent.turns + 1;
         tracing::debug!(target: progress::TARGET, step = format!("{} turn {number}", self.model.name()).as_str());
         let started = Instant::now();
-        let request = self.request();
-        let asked = self.model.name().to_owned();
-        let reply = match self.model.complete(&request, self.clock.deadline()).await {
+        let draft = self.question();
+        if let Some(stop) = self.clock.cannot_ask(self.price(draft.tokens)) {
+            return stopped(self.shortfall.or(self.closing).unwrap_or(stop), None);
+        }
+        let asked = self.model.name();
+        let reply = match self.model.complete(&draft.request, self.clock.deadline()).await {
             Ok(reply) => reply,
-            Err(error) => return self.react(error),
+            Err(error) => return self.react(error, asked),
         };
-        self.count(&request, &reply);
+        let spent = self.count(&draft.request, &reply);
         let flow = self.take(reply).await;
         // When another model took over, this turn's time says nothing about the turns to come.
         let took = if asked == self.model.name() { started.elapsed() } else { Duration::ZERO };
-        self.clock.note_turn(took);
+        self.clock.note_turn(Price { took, ..spent });
         flow
     }
 
     /// The next question. When too little is left for two more turns it is the last, and offers the answer tool alone:
     /// a tool that is not there is a bound every provider keeps, a `tool_choice` is not.
-    fn request(&mut self) -> Request {
+    fn question(&mut self) -> Draft {
         if self.closing.is_none() {
+            let draft = self.draft();
             let circles = self.caller.is_in_circles().then_some(Stop::Repetition);
-            self.close(circles.or_else(|| self.clock.short_of()));
+            let short = circles.or_else(|| self.clock.short_of(self.price(draft.tokens)));
+            match short.or((!draft.fits).then_some(Stop::Context)) {
+                None => return draft,
+                reason => self.close(reason),
+            }
         }
-        let window = self.model.context_tokens();
-        let (request, fits) = self.conversation.request(self.offered(), window, &self.notes);
-        if fits || self.closing.is_some() {
-            return request;
-        }
-        self.close(Some(Stop::Context));
-        self.conversation.request(self.offered(), window, &self.notes).0
+        self.draft()
+    }
+
+    fn draft(&mut self) -> Draft {
+        let addressee = Addressee { name: self.model.name(), window: self.model.context_tokens() };
+        self.conversation.draft(self.offered(), addressee, &self.notes)
+    }
+
+    /// What a question of so many tokens takes, before its answer.
+    fn price(&self, tokens: u64) -> Price {
+        let usage = TokenUsage { prompt: tokens, completion: 0 };
+        Price { took: Duration::ZERO, tokens, cost: self.model.cost(usage) }
     }
 
     fn close(&mut self, reason: Option<Stop>) {
@@ -155,25 +169,35 @@ where
         }
     }
 
-    fn count(&mut self, request: &Request, reply: &Reply) {
+    /// Books what a turn cost. The model is named after its answer: another may have taken over.
+    fn count(&mut self, request: &Request, reply: &Reply) -> Price {
         if let Some(usage) = reply.usage {
-            self.conversation.learn(request, usage.prompt);
+            self.conversation.learn(self.model.name(), request, usage.prompt);
         }
         let usage = reply.usage.unwrap_or_else(|| guess(request, reply));
+        let cost = self.model.cost(usage);
         self.spent.turns += 1;
         self.spent.prompt_tokens += usage.prompt;
         self.spent.completion_tokens += usage.completion;
+        self.spent.cost += cost;
         tracing::debug!(
             prompt = usage.prompt,
             completion = usage.completion,
             calls = reply.message.tool_calls.len(),
             "model answered"
         );
+        Price { took: Duration::ZERO, tokens: usage.prompt + usage.completion, cost }
     }
 
-    /// What can be done about a failed call: make room once, take back what the censor refused once, else stop.
-    fn react(&mut self, error: ModelError) -> Flow<T> {
+    /// What can be done about a failed call: make room once, take back what the censor refused once, else stop. A model
+    /// that took over in the middle of the call (`asked` was another) may have a smaller window: it is asked anew.
+    fn react(&mut self, error: ModelError, asked: &str) -> Flow<T> {
+        let is_other = asked != self.model.name() && self.handovers < MAX_HANDOVERS;
         match error.class {
+            Class::ContextLength if is_other => {
+                self.handovers += 1;
+                ControlFlow::Continue(())
+            }
             Class::ContextLength if !self.squeezed && self.conversation.squeeze() => {
                 self.squeezed = true;
                 if self.closing.is_none() {
@@ -188,104 +212,6 @@ where
             Class::Timeout if self.clock.is_late() => stopped(Stop::Deadline, Some(error)),
             _ => stopped(Stop::ModelError, Some(error)),
         }
-    }
-
-    async fn take(&mut self, reply: Reply) -> Flow<T> {
-        self.shortfall = None;
-        if reply.truncated {
-            return self.take_truncated();
-        }
-        if reply.message.tool_calls.is_empty() {
-            return self.take_text(reply.message);
-        }
-        self.nudged = false;
-        self.take_calls(reply.message).await
-    }
-
-    /// Nothing of a turn that was cut off is used: its last call, or its last argument, may be half of one.
-    fn take_truncated(&mut self) -> Flow<T> {
-        self.truncated += 1;
-        if self.truncated >= MAX_TRUNCATED {
-            return stopped(Stop::Truncated, None);
-        }
-        self.shortfall = Some(Stop::Truncated);
-        self.conversation.add_note(self.notes.cut_off());
-        ControlFlow::Continue(())
-    }
-
-    /// Text is used only when it is an answer in the form asked for; some servers leave it in the thinking at the end.
-    fn take_text(&mut self, message: AssistantMessage) -> Flow<T> {
-        let thinking = message.reasoning().filter(|_| self.closing.is_some());
-        let text = message.content.as_deref().filter(|text| !text.trim().is_empty()).or(thinking);
-        let note = match text.and_then(|text| self.task.answer.find_in(text)) {
-            Some(Ok(answer)) => return ControlFlow::Break(Ending::Submitted(answer)),
-            Some(Err(errors)) => self.refuse(&errors)?,
-            None if self.nudged => return stopped(Stop::NoAnswer, None),
-            None => {
-                self.nudged = true;
-                self.shortfall = Some(Stop::NoAnswer);
-                self.notes.nudge()
-            }
-        };
-        self.conversation.add_text(message);
-        self.conversation.add_note(note);
-        ControlFlow::Continue(())
-    }
-
-    async fn take_calls(&mut self, mut message: AssistantMessage) -> Flow<T> {
-        self.conversation.identify(&mut message, self.spent.turns);
-        let (submissions, looks): (Vec<_>, Vec<_>) =
-            message.tool_calls.iter().partition(|call| self.is_submission(call));
-        let refusal = self.submit(&submissions)?;
-        if submissions.is_empty()
-            && let Some(reason) = self.closing
-        {
-            return stopped(reason, None);
-        }
-        let mut answers = self.caller.answer(&looks, self.closing.is_some(), &mut self.clock).await.into_iter();
-        self.spent.tool_calls = self.caller.executed();
-        let line = format!("- {}", self.notes.answer);
-        let refused = || CallAnswer { text: refusal.clone().unwrap_or_default(), line: line.clone() };
-        let in_order = message.tool_calls.iter().map(|call| match self.is_submission(call) {
-            true => refused(),
-            false => answers.next().unwrap_or_else(refused),
-        });
-        let in_order = in_order.collect();
-        self.conversation.add_calls(message, in_order);
-        ControlFlow::Continue(())
-    }
-
-    fn is_submission(&self, call: &ToolCall) -> bool {
-        call.name.strip_prefix("functions.").unwrap_or(&call.name) == self.notes.answer
-    }
-
-    /// Ends the run with the first acceptable submission of a turn, or says what is wrong with the last.
-    fn submit(&mut self, submissions: &[&ToolCall]) -> ControlFlow<Ending<T>, Option<String>> {
-        let mut errors = Vec::new();
-        for call in submissions {
-            let Arguments::Object(arguments) = &call.arguments else {
-                errors = vec![self.notes.unreadable(self.notes.answer)];
-                continue;
-            };
-            match self.task.answer.accept(Value::Object(arguments.clone())) {
-                Ok(answer) => return ControlFlow::Break(Ending::Submitted(answer)),
-                Err(found) => errors = found,
-            }
-        }
-        match submissions {
-            [] => ControlFlow::Continue(None),
-            _ => self.refuse(&errors).map_continue(Some),
-        }
-    }
-
-    /// Counts an unusable answer and words what is wrong with it.
-    fn refuse(&mut self, errors: &[String]) -> ControlFlow<Ending<T>, String> {
-        self.invalid += 1;
-        if self.invalid >= MAX_INVALID {
-            return ControlFlow::Break(Ending::Stopped(Stop::InvalidAnswer, None));
-        }
-        self.shortfall = Some(Stop::InvalidAnswer);
-        ControlFlow::Continue(self.notes.invalid(errors))
     }
 
     fn outcome(self, ending: Ending<T>) -> Outcome<T> {
