@@ -385,7 +385,7 @@ mod tests {
         tape.exchange("m", &body("a"), never()).await.unwrap_err();
         let problem = tape.problem().unwrap();
         assert!(problem.contains("no answer yet when the recorded run's time was over"), "{problem}");
-        assert!(tape.waited() >= Duration::from_millis(5));
+        assert!(tape.waited() > Duration::ZERO);
     }
 
     #[test]
