@@ -67,11 +67,7 @@ pub(super) fn scrub(diagnosis: Diagnosis) -> Diagnosis {
 
 fn clean(value: &mut Value) {
     match value {
-        Value::String(one) => {
-            if has_signs(one) {
-                *one = text(one);
-            }
-        }
+        Value::String(one) if has_signs(one) => *one = text(one),
         Value::Array(items) => items.iter_mut().for_each(clean),
         Value::Object(object) => object.values_mut().for_each(clean),
         _ => {}
