@@ -3,15 +3,18 @@
 //! The first two need no model. Their report stands on its own: it goes out when a model is slow, wrong or absent, and a
 //! model starts from it instead of from nothing.
 
+mod brief;
 mod clue;
 mod command;
 mod follow;
 mod gather;
 mod ground;
 mod mention;
+mod outside;
 pub mod prompt;
 mod question;
 mod rows;
+mod scrub;
 mod sections;
 mod seen;
 mod settle;
@@ -32,7 +35,6 @@ use crate::agent::{self, AnswerTool, Budget, Envelope, SchemaError, Task};
 use crate::alert::{AlertGroup, Lang};
 use crate::model::{Client, Fallback, Model, ModelConfig, ModelError, Tape};
 use crate::playbook::facts::Facts;
-use crate::playbook::finding::Finding;
 use crate::playbook::{self, Question};
 use crate::report::{AnsweredBy, Diagnosis, Overview, Report, Usage};
 use crate::telemetry::{Metrics, Seen};
@@ -40,11 +42,9 @@ use crate::toolbox::config::McpSettings;
 use crate::toolbox::evidence::Evidence;
 use crate::toolbox::server::ServerError;
 use crate::toolbox::{Limits, Run, Toolbox};
+use ground::Ground;
 use prompt::{AlertInput, PromptError, Prompts, Size, SystemInput};
 use settle::Leads;
-
-/// The most evidence shown in the first prompt; all of it can be read again for nothing.
-const SHOWN_EVIDENCE: usize = 8;
 
 /// Why triage cannot be set up.
 #[derive(Debug, Error)]
@@ -166,10 +166,11 @@ impl Triage {
     /// Gathers and analyzes.
     pub async fn look(&self, group: &AlertGroup) -> Look {
         let started = Instant::now();
-        let question = question::question(group);
+        let mut question = question::question(group);
         let now = self.toolbox.now();
         let run = self.toolbox.run(Limits::for_window(self.context_tokens())).await;
         let gathered = gather::gather(&run, &question, now).await;
+        question.targets = gathered.targets;
         let mut diagnosis = playbook::diagnose(&gathered.facts, &question, self.lang);
         ground::check_commands(&mut diagnosis, self.lang);
         diagnosis.data_gaps.extend(gathered.gaps);
@@ -209,7 +210,10 @@ impl Triage {
             ..Usage::default()
         };
         tracing::info!(model = %outcome.model, stopped_by = outcome.stop.label(), turns = outcome.spent.turns, "model finished");
-        match outcome.submitted {
+        match outcome.submitted.map(scrub::scrub) {
+            Some(diagnosis) if diagnosis.headline.is_empty() => {
+                self.without_model(look, agent::Stop::InvalidAnswer.label(), None, usage)
+            }
             Some(diagnosis) => self.settled(look, diagnosis, usage),
             None => self.without_model(look, outcome.stop.label(), outcome.error.map(|error| error.to_string()), usage),
         }
@@ -225,12 +229,14 @@ impl Triage {
             budget: &self.budget,
         })?;
         let findings = playbook::findings(&look.facts, &look.question, self.lang);
-        let evidence = shown_evidence(&findings, look.run.log().all());
-        let findings = finding_lines(&findings);
+        let evidence = brief::evidence(&findings, look.run.log().all());
+        let questions = brief::questions(&findings);
+        let findings = brief::lines(&findings);
         let input = AlertInput {
             envelope: &envelope,
             group: &look.group,
             findings: &findings,
+            questions: &questions,
             evidence: &evidence,
             size: Size::Whole,
         };
@@ -255,19 +261,23 @@ impl Triage {
 
     /// The report of a model's diagnosis, checked and put beside the playbook's.
     fn settled(&self, look: &Look, mut diagnosis: Diagnosis, usage: Usage) -> Report {
-        ground::ground(&mut diagnosis, look.run.log(), self.lang);
-        let (settled, leads) = settle::settle(diagnosis_of(&look.report), diagnosis, look.run.log());
-        let source = match leads {
+        let log = look.run.log();
+        Ground { log, facts: &look.facts, group: &look.group, playbook: &look.report, lang: self.lang }
+            .check(&mut diagnosis);
+        let settled = settle::settle(diagnosis_of(&look.report), diagnosis, log, self.lang);
+        let source = match settled.leads {
             Leads::Model => AnsweredBy::Model,
             Leads::Playbook => AnsweredBy::Playbook,
         };
-        assemble(&look.group, &look.question, settled, &look.run, self.spent(look, Usage { source, ..usage }))
+        let usage = self.spent(look, Usage { source, ..usage });
+        let report = assemble(&look.group, &look.question, settled.diagnosis, &look.run, usage);
+        Report { disagreement: settled.disagreement, ..report }
     }
 
     /// The playbook's report when the model gave none, saying so.
     fn without_model(&self, look: &Look, stopped_by: &str, error: Option<String>, usage: Usage) -> Report {
         let mut report = look.report.clone();
-        let why = error.unwrap_or_else(|| stopped_by.to_owned());
+        let why = scrub::text(&error.unwrap_or_else(|| stopped_by.to_owned()));
         report.data_gaps.push(
             self.lang.pick(format!("模型没有给出可用的结论：{why}"), format!("The model gave no usable answer: {why}")),
         );
@@ -311,71 +321,9 @@ fn overview(group: &AlertGroup, question: &Question) -> Overview {
     }
 }
 
-/// The playbook's findings as numbered lines, the likeliest cause first.
-fn finding_lines(findings: &[Finding]) -> Vec<String> {
-    findings.iter().enumerate().map(|(index, finding)| finding.line(index + 1)).collect()
-}
-
 /// The part of a report that was diagnosed.
 fn diagnosis_of(report: &Report) -> Diagnosis {
     let Report { verdict, headline, causes, primary, related, impact, steps, ruled_out, unresolved, data_gaps, .. } =
         report.clone();
     Diagnosis { verdict, headline, causes, primary, related, impact, steps, ruled_out, unresolved, data_gaps }
-}
-
-/// What the findings cite, or the first reads where nothing was found. What no finding needs would be paid for every turn.
-fn shown_evidence(findings: &[Finding], all: Vec<Evidence>) -> Vec<Evidence> {
-    let mut order: Vec<&str> = Vec::new();
-    for citation in findings.iter().flat_map(|finding| &finding.evidence) {
-        if !order.contains(&citation.reference.as_str()) {
-            order.push(&citation.reference);
-        }
-    }
-    let place = |evidence: &Evidence| order.iter().position(|reference| *reference == evidence.reference);
-    let mut shown = all;
-    if shown.iter().any(|evidence| place(evidence).is_some()) {
-        shown.retain(|evidence| place(evidence).is_some());
-        shown.sort_by_key(place);
-    }
-    shown.truncate(SHOWN_EVIDENCE);
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::alert::ObjectRef;
-    use crate::playbook::finding::Depth;
-    use crate::report::Citation;
-    use serde_json::Value;
-
-    fn evidence(count: usize) -> Vec<Evidence> {
-        let log = crate::toolbox::evidence::EvidenceLog::default();
-        let text = || "text".to_owned();
-        let now = jiff::Timestamp::UNIX_EPOCH;
-        (0..count).map(|_| log.record(log.reserve(), "pods_get", &Value::Null, text(), 99, now)).collect()
-    }
-
-    fn finding(references: &[&str]) -> Finding {
-        let object = ObjectRef::new("Pod", "a", "web-0");
-        let mut finding = Finding::new("code", Depth::Root, &object, &object, "it is broken");
-        let cite = |reference: &&str| Citation { reference: (*reference).to_owned(), quote: "text".to_owned() };
-        finding.evidence = references.iter().map(cite).collect();
-        finding
-    }
-
-    fn shown(findings: &[Finding], count: usize) -> Vec<String> {
-        shown_evidence(findings, evidence(count)).into_iter().map(|evidence| evidence.reference).collect()
-    }
-
-    #[test]
-    fn the_prompt_shows_what_the_findings_cite_the_likeliest_first() {
-        assert_eq!(shown(&[finding(&["E9", "E2"]), finding(&["E2", "E1"])], 12), ["E9", "E2", "E1"]);
-    }
-
-    #[test]
-    fn without_findings_the_prompt_shows_the_first_reads() {
-        assert_eq!(shown(&[], 12), ["E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8"]);
-        assert_eq!(shown(&[finding(&[])], 2), ["E1", "E2"]);
-    }
 }
