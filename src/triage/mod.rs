@@ -14,6 +14,7 @@ mod outside;
 pub mod prompt;
 mod question;
 mod rows;
+mod scrub;
 mod sections;
 mod seen;
 mod settle;
@@ -32,7 +33,7 @@ use thiserror::Error;
 use crate::agent::tools::Tools;
 use crate::agent::{self, AnswerTool, Budget, Envelope, SchemaError, Task};
 use crate::alert::{AlertGroup, Lang};
-use crate::model::{Client, Fallback, Model, ModelConfig, ModelError};
+use crate::model::{Client, Fallback, Model, ModelConfig, ModelError, Tape};
 use crate::playbook::facts::Facts;
 use crate::playbook::{self, Question};
 use crate::report::{AnsweredBy, Diagnosis, Overview, Report, Usage};
@@ -76,6 +77,8 @@ pub struct TriageConfig<'a> {
     pub prompts: Option<&'a Path>,
     /// Counts tool calls.
     pub metrics: Arc<Metrics>,
+    /// Where the models' exchanges are recorded or played from; a tape holds one run.
+    pub tape: Option<Arc<Tape>>,
 }
 
 /// Everything that investigates.
@@ -108,7 +111,7 @@ impl Triage {
     pub fn new(config: &TriageConfig<'_>) -> Result<Self, TriageError> {
         Ok(Self {
             toolbox: Toolbox::new(config.mcp, config.metrics.clone())?,
-            models: config.models.iter().cloned().map(Client::new).collect::<Result<Vec<_>, _>>()?.into(),
+            models: clients(config)?,
             prompts: Prompts::load(config.lang, config.prompts)?,
             answer: AnswerTool::new(
                 "submit_diagnosis",
@@ -207,7 +210,10 @@ impl Triage {
             ..Usage::default()
         };
         tracing::info!(model = %outcome.model, stopped_by = outcome.stop.label(), turns = outcome.spent.turns, "model finished");
-        match outcome.submitted {
+        match outcome.submitted.map(scrub::scrub) {
+            Some(diagnosis) if diagnosis.headline.is_empty() => {
+                self.without_model(look, agent::Stop::InvalidAnswer.label(), None, usage)
+            }
             Some(diagnosis) => self.settled(look, diagnosis, usage),
             None => self.without_model(look, outcome.stop.label(), outcome.error.map(|error| error.to_string()), usage),
         }
@@ -271,7 +277,7 @@ impl Triage {
     /// The playbook's report when the model gave none, saying so.
     fn without_model(&self, look: &Look, stopped_by: &str, error: Option<String>, usage: Usage) -> Report {
         let mut report = look.report.clone();
-        let why = error.unwrap_or_else(|| stopped_by.to_owned());
+        let why = scrub::text(&error.unwrap_or_else(|| stopped_by.to_owned()));
         report.data_gaps.push(
             self.lang.pick(format!("模型没有给出可用的结论：{why}"), format!("The model gave no usable answer: {why}")),
         );
@@ -289,6 +295,10 @@ impl Triage {
         // Without a model nothing is paid for by the token; the largest result a person scrolls through is the limit.
         self.models.iter().map(Model::context_tokens).min().unwrap_or(usize::MAX / 8)
     }
+}
+
+fn clients(config: &TriageConfig<'_>) -> Result<Arc<[Client]>, ModelError> {
+    config.models.iter().map(|model| Client::taped(model.clone(), config.tape.clone())).collect()
 }
 
 fn assemble(group: &AlertGroup, question: &Question, diagnosis: Diagnosis, run: &Run, usage: Usage) -> Report {
