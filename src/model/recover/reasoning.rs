@@ -9,7 +9,7 @@ use super::Family;
 use super::tokens::pattern;
 
 /// Tags that open and close thinking. Magistral's are in brackets, and mean that only in Mistral's family.
-static TAGS: LazyLock<Regex> = LazyLock::new(|| pattern(r"</?(?:\w{1,16}:)?think(?:ing)?>"));
+static TAGS: LazyLock<Regex> = LazyLock::new(|| pattern(r"</?(?:seed:|mm:)?think(?:ing)?>"));
 static BRACKETS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\[/?THINK\]"));
 
 /// Tokens that begin or end a message, which gateways sometimes leave in.
