@@ -1,6 +1,8 @@
 //! Foreign JSON of the chat completions protocol: what is sent, and lenient reading of what comes back.
 
 mod message;
+#[cfg(test)]
+mod native_cases;
 mod reply;
 mod stream;
 #[cfg(test)]
