@@ -55,7 +55,8 @@ fn essence(message: &str) -> &str {
 
 fn explain(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let message = &waiting.message;
-    if message.contains("unbound immediate") || message.contains("persistentvolumeclaim") {
+    let volume_words = ["unbound immediate", "persistentvolumeclaim", "didn't find available persistent volumes"];
+    if volume_words.iter().any(|words| message.contains(words)) {
         return waits_for_claim(scene, waiting);
     }
     if message.contains("volume node affinity conflict") {
@@ -169,7 +170,25 @@ fn gated(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
 }
 
 fn other_rule(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
-    const RULES: [(&str, &str, &str, &str); 5] = [
+    const RULES: [(&str, &str, &str, &str); 8] = [
+        (
+            "exceed max volume count",
+            "node_volume_limit",
+            "节点可挂载的卷数量已达上限（max volume count）",
+            "every Node is at its limit of attached volumes (max volume count)",
+        ),
+        (
+            "enough free storage",
+            "storage_capacity_exhausted",
+            "存储后端剩余容量不足（not enough free storage）",
+            "the storage behind its class has not enough free space",
+        ),
+        (
+            "ReadWriteOncePod",
+            "volume_in_use_by_other_pod",
+            "它的 ReadWriteOncePod 卷正被另一个 Pod 使用",
+            "its ReadWriteOncePod volume is in use by another Pod",
+        ),
         (
             "anti-affinity",
             "anti_affinity_unsatisfied",
@@ -307,6 +326,11 @@ mod tests {
                 .starts_with("host_port_conflict")
         );
         assert!(told("0/1 nodes are available: 1 Too many pods.").starts_with("node_pod_limit"));
+        assert!(told("0/1 nodes are available: 1 node(s) exceed max volume count.").starts_with("node_volume_limit"));
+        assert!(
+            told("0/1 nodes are available: 1 node(s) did not have enough free storage.")
+                .starts_with("storage_capacity_exhausted")
+        );
     }
 
     #[test]
