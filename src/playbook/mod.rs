@@ -23,6 +23,7 @@ mod scenarios;
 mod scene;
 mod scope;
 mod selector;
+mod trace;
 #[cfg(test)]
 mod world;
 
