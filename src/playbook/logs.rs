@@ -13,7 +13,7 @@ static LEVEL: Pattern = Pattern::new(
 );
 static FATAL: Pattern = Pattern::new(r#"(?i)\b(fatal|panic|critical|emerg)\b|level=(fatal|panic)|^F\d{4} \d\d:"#);
 static TROUBLE: Pattern = Pattern::new(
-    r"(?i)\b(fail(ed|ure|s)?|cannot|can't|could not|couldn't|unable to|denied|refused|not found|no such|not set|is missing|missing|required|invalid|timed? ?out|unreachable|forbidden|unauthorized|exec format|permission|already in use|not executable|no space left|out of memory|killed|unhandled)\b",
+    r"(?i)\b(fail(ed|ure|s)?|cannot|can't|could not|couldn't|unable to|denied|refused|not found|no such|not set|is missing|missing|required|invalid|timed? ?out|unreachable|forbidden|unauthorized|exec format|permission|already in use|not executable|no space left|bad address|nxdomain|out of memory|killed|unhandled)\b",
 );
 /// Words of lines that only say what follows from an error: the end of the process, another attempt.
 static CONSEQUENCE: Pattern = Pattern::new(
@@ -94,7 +94,8 @@ fn prefer_levels<'a>(burst: &[&'a str]) -> &'a str {
 pub fn said(line: &str) -> String {
     let prefix = PREFIX.groups(line).and_then(|found| found.get(0)).map_or(0, |found| found.end());
     let bare = &line[prefix..];
-    let bare = bare.trim().trim_start_matches("Caused by: ").trim_start_matches("---> ").trim_start_matches("[cause]: ");
+    let bare =
+        bare.trim().trim_start_matches("Caused by: ").trim_start_matches("---> ").trim_start_matches("[cause]: ");
     shorten(&message_of(bare), SAID)
 }
 

@@ -6,11 +6,13 @@
 
 pub mod alerts;
 pub mod analyzer;
+mod change;
 mod conclude;
 mod describe;
 pub mod facts;
 pub mod finding;
 mod health;
+mod latent;
 pub mod logs;
 pub mod outside;
 mod pattern;

@@ -27,7 +27,8 @@ fn caused<'a>(lines: &[&'a str]) -> Option<&'a str> {
 
 /// The last traceback's exception; of those tied by "direct cause" the first, which the others only wrap.
 fn python<'a>(lines: &[&'a str]) -> Option<&'a str> {
-    let starts: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].contains("Traceback (most recent call last)")).collect();
+    let starts: Vec<usize> =
+        (0..lines.len()).filter(|at| lines[*at].contains("Traceback (most recent call last)")).collect();
     let mut chosen = starts.len().checked_sub(1)?;
     while chosen > 0
         && lines[starts[chosen - 1]..starts[chosen]].iter().any(|line| line.contains("was the direct cause of"))
@@ -84,7 +85,10 @@ mod tests {
 
     #[test]
     fn panics_say_why_in_the_line_where_their_language_puts_it() {
-        assert_eq!(of("up\nfatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1"), Some("fatal error: all goroutines are asleep - deadlock!"));
+        assert_eq!(
+            of("up\nfatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1"),
+            Some("fatal error: all goroutines are asleep - deadlock!")
+        );
         let new = "thread 'main' panicked at src/main.rs:9:14:\nmissing DATABASE_URL: NotPresent\nnote: run with `RUST_BACKTRACE=1`";
         assert_eq!(of(new), Some("missing DATABASE_URL: NotPresent"));
         let old = "thread 'main' panicked at 'no config', src/main.rs:9:14";

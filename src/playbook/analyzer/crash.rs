@@ -19,8 +19,9 @@ static CONFIGURATION: Pattern = Pattern::new(
 /// What the kernel answers for a program of another architecture (ENOEXEC); also for a script without its first line.
 const OTHER_ARCHITECTURE: &str = "exec format error";
 
-static CERTIFICATE_EXPIRED: Pattern =
-    Pattern::new(r"(?i)certificate has expired|cert_has_expired|certificate expired|certificate is expired|\bNotAfter:");
+static CERTIFICATE_EXPIRED: Pattern = Pattern::new(
+    r"(?i)certificate has expired|cert_has_expired|certificate expired|certificate is expired|\bNotAfter:",
+);
 static PORT_TAKEN: Pattern = Pattern::new(r"(?i)address (?:is )?already in use|eaddrinuse|port \d+ (?:is|was) already");
 static NOT_PERMITTED: Pattern =
     Pattern::new(r"(?i)\bpermission denied\b|\beacces\b|operation not permitted|read-only file system|\berofs\b");
@@ -170,7 +171,11 @@ fn by_line(scene: &Scene<'_>, line: &str) -> (&'static str, String) {
     if line.contains(OTHER_ARCHITECTURE) {
         return other_architecture(scene, &said);
     }
-    let causes = [(&CERTIFICATE_EXPIRED, "crashloop_certificate_expired"), (&PORT_TAKEN, "crashloop_port_in_use"), (&NOT_PERMITTED, "crashloop_permission_denied")];
+    let causes = [
+        (&CERTIFICATE_EXPIRED, "crashloop_certificate_expired"),
+        (&PORT_TAKEN, "crashloop_port_in_use"),
+        (&NOT_PERMITTED, "crashloop_permission_denied"),
+    ];
     if let Some((_, code)) = causes.into_iter().find(|(sign, _)| sign.hits(line)) {
         return (code, said);
     }
@@ -249,8 +254,14 @@ fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &Contai
             Some(edit),
         ),
         "crashloop_certificate_expired" => change(
-            scene.text("更换已过期的证书，然后重启使用它的 Pod", "Renew the expired certificate, then restart what uses it"),
-            scene.text("证书所在的 Secret 不会被读取，请由有权限的人核对有效期", "Secrets are never read here: have its dates checked by somebody who may"),
+            scene.text(
+                "更换已过期的证书，然后重启使用它的 Pod",
+                "Renew the expired certificate, then restart what uses it",
+            ),
+            scene.text(
+                "证书所在的 Secret 不会被读取，请由有权限的人核对有效期",
+                "Secrets are never read here: have its dates checked by somebody who may",
+            ),
             None,
         ),
         "crashloop_port_in_use" => change(

@@ -47,7 +47,13 @@ const SIGNS: [(Why, &[&str]); 11] = [
     (Why::Unsigned, &["signaturevalidationfailed", "source image rejected", "signature was required"]),
     (
         Why::Untrusted,
-        &["x509", "tls: failed to verify", "certificate signed by unknown", "http response to https client", "tls handshake failure"],
+        &[
+            "x509",
+            "tls: failed to verify",
+            "certificate signed by unknown",
+            "http response to https client",
+            "tls handshake failure",
+        ],
     ),
     // Docker Hub and others do not say whether a repository is private or not there.
     (Why::Hidden, &["repository does not exist or may require", "insufficient_scope"]),
@@ -113,8 +119,8 @@ fn failing_pull(
     // The image's own name says nothing about why it fails, even when it contains "403" or "denied".
     let why = classify(&words.replace(image, ""));
     let workload = scene.workload(&pod.object);
-    let lost_secret =
-        pull_secret_missing(scene, pod, name).filter(|_| matches!(why, Why::Denied | Why::Hidden | Why::Unknown | Why::NotFound));
+    let lost_secret = pull_secret_missing(scene, pod, name)
+        .filter(|_| matches!(why, Why::Denied | Why::Hidden | Why::Unknown | Why::NotFound));
     let blame = lost_secret.clone().unwrap_or_else(|| workload.clone());
     let (code, cause) = in_words(scene, why, image, lost_secret.as_ref());
     let headline = scene.text(
@@ -298,7 +304,9 @@ fn advice(scene: &Scene<'_>, why: Why, image: &str) -> (String, String) {
             "仅提供 HTTP 的仓库要在容器运行时中显式配置",
             "A registry of plain HTTP has to be configured in the container runtime",
         ),
-        Why::Unsigned => ("为镜像签名，或核对节点的签名策略", "Sign the image, or check the Nodes' signature policy", "", ""),
+        Why::Unsigned => {
+            ("为镜像签名，或核对节点的签名策略", "Sign the image, or check the Nodes' signature policy", "", "")
+        }
         Why::RateLimited => (
             "使用已认证的账号或镜像缓存拉取",
             "Pull with an account or through a mirror",
@@ -374,7 +382,10 @@ mod tests {
         assert_eq!(of("dial tcp: lookup registry.lab on 10.96.0.10:53: no such host"), Why::Unreachable);
         assert_eq!(of("no match for platform in manifest: not found"), Why::NoPlatform);
         assert_eq!(of("ErrImagePull"), Why::Unknown);
-        assert_eq!(of("tls: failed to verify certificate: x509: certificate signed by unknown authority"), Why::Untrusted);
+        assert_eq!(
+            of("tls: failed to verify certificate: x509: certificate signed by unknown authority"),
+            Why::Untrusted
+        );
         assert_eq!(of("http: server gave HTTP response to HTTPS client"), Why::Untrusted);
         let hub = "pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed";
         assert_eq!(of(hub), Why::Hidden);

@@ -115,10 +115,7 @@ fn blocked(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Option<
     );
     Some(
         Finding::new("cronjob_blocked_by_active_job", Depth::Effect, name, &job, headline)
-            .cite([
-                scene.quote_event(event),
-                scene.quote(&cron.reference, "concurrencyPolicy: Forbid"),
-            ])
+            .cite([scene.quote_event(event), scene.quote(&cron.reference, "concurrencyPolicy: Forbid")])
             .touches([name.clone()])
             .steps([
                 look(

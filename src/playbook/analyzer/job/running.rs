@@ -65,7 +65,10 @@ fn kept_alive(scene: &Scene<'_>, pod: &Seen<Pod>, job: &ObjectRef) -> Option<Fin
                     None,
                 ),
                 change(
-                    scene.text("确认任务已完成后，删除该 Pod 以结束本次运行", "Once the work is surely done, delete the Pod to end this run"),
+                    scene.text(
+                        "确认任务已完成后，删除该 Pod 以结束本次运行",
+                        "Once the work is surely done, delete the Pod to end this run",
+                    ),
                     "",
                     Some(kubectl(&name.namespace, &format!("delete pod {}", name.name))),
                 ),
@@ -94,7 +97,10 @@ fn suspended(scene: &Scene<'_>, job: &Seen<Job>, name: &ObjectRef) -> Finding {
             change(
                 scene.text("如果不是有意为之，恢复运行", "If not on purpose, let it run"),
                 "",
-                Some(kubectl(&name.namespace, &format!("patch job {} -p '{{\"spec\":{{\"suspend\":false}}}}'", name.name))),
+                Some(kubectl(
+                    &name.namespace,
+                    &format!("patch job {} -p '{{\"spec\":{{\"suspend\":false}}}}'", name.name),
+                )),
             ),
         ])
 }
@@ -104,7 +110,8 @@ fn still_running(scene: &Scene<'_>, job: &Seen<Job>, name: &ObjectRef) -> Option
     const ALERTS: [&str; 2] = ["KubeJobNotCompleted", "KubeJobCompletion"];
     let status = job.object.status.as_ref()?;
     let asked = scene.question.alert_names.iter().any(|alert| ALERTS.contains(&alert.as_str()));
-    let minutes = scene.minutes_since(status.start_time.as_ref()).filter(|_| asked && status.active.unwrap_or(0) > 0)?;
+    let minutes =
+        scene.minutes_since(status.start_time.as_ref()).filter(|_| asked && status.active.unwrap_or(0) > 0)?;
     let headline = scene.text(
         format!("{name} 已运行 {minutes} 分钟仍未结束，没有失败的 Pod"),
         format!("{name} has run for {minutes} minutes and has not ended; none of its Pods failed"),
@@ -134,9 +141,7 @@ mod tests {
     }
 
     fn run(ended: &str, other: serde_json::Value) -> serde_json::Value {
-        let status = |name: &str, state: serde_json::Value| {
-            json!({"name": name, "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": state})
-        };
+        let status = |name: &str, state: serde_json::Value| json!({"name": name, "image": "", "imageID": "", "ready": true, "restartCount": 0, "state": state});
         let end = json!({"terminated": {"exitCode": 0, "reason": "Completed", "finishedAt": ended}});
         pod(json!({"metadata": {"name": "report-x", "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job",
             "name": "report", "uid": "j", "controller": true}]},
@@ -148,9 +153,7 @@ mod tests {
     #[test]
     fn a_sidecar_that_runs_on_keeps_its_job_from_completing() {
         let running = json!({"running": {"startedAt": "2026-11-23T01:00:00Z"}});
-        let world = |ended: &str| {
-            World::asking("Job", "report").with(job(json!({}))).with(run(ended, running.clone()))
-        };
+        let world = |ended: &str| World::asking("Job", "report").with(job(json!({}))).with(run(ended, running.clone()));
         assert_eq!(world("2026-11-23T02:00:00Z").cause(), "job_sidecar_keeps_running Job/report");
         assert!(world("2026-11-23T02:00:00Z").diagnosis().headline.contains("sidecar container proxy runs on"));
         assert!(!world("2026-11-23T02:58:00Z").codes().contains(&"job_sidecar_keeps_running"), "it may still notice");

@@ -73,8 +73,16 @@ fn misconfigured(kind: Kind) -> &'static str {
 /// the image does not have.
 pub(super) fn wrong_question(scene: &Scene<'_>, failing: &Failing<'_>) -> Option<Finding> {
     const SIGNS: [(&str, &str, &str); 6] = [
-        ("HTTP response to HTTPS client", "探针使用 HTTPS，而应用提供的是 HTTP（scheme 不符）", "it asks with HTTPS while the application speaks HTTP (scheme)"),
-        ("malformed HTTP", "探针使用 HTTP，而应用提供的是 HTTPS（scheme 不符）", "it asks with HTTP while the application speaks HTTPS (scheme)"),
+        (
+            "HTTP response to HTTPS client",
+            "探针使用 HTTPS，而应用提供的是 HTTP（scheme 不符）",
+            "it asks with HTTPS while the application speaks HTTP (scheme)",
+        ),
+        (
+            "malformed HTTP",
+            "探针使用 HTTP，而应用提供的是 HTTPS（scheme 不符）",
+            "it asks with HTTP while the application speaks HTTPS (scheme)",
+        ),
         ("statuscode: 401", "探针路径需要认证（401）", "its path asks for credentials (401)"),
         ("statuscode: 403", "探针路径拒绝访问（403）", "its path refuses access (403)"),
         ("executable file not found", "探针执行的命令在镜像中不存在", "it runs a command the image does not have"),
@@ -148,12 +156,7 @@ pub(super) fn wrong_path(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
         format!("{workload}: the {word} probe's path {path} answers 404, {effect}"),
     );
     failing
-        .finding(
-            scene,
-            misconfigured(failing.kind),
-            Depth::Root,
-            headline,
-        )
+        .finding(scene, misconfigured(failing.kind), Depth::Root, headline)
         .cite([scene.quote(&failing.pod.reference, &format!("path: {path}"))])
         .steps([change(
             scene.text(
