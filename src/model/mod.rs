@@ -12,6 +12,7 @@ pub mod error;
 pub mod fallback;
 pub mod ledger;
 pub mod probe;
+pub mod recover;
 mod retry;
 pub mod wire;
 
@@ -19,6 +20,7 @@ pub use client::Client;
 pub use config::ModelConfig;
 pub use error::{Class, ModelError};
 pub use fallback::Fallback;
+pub use recover::{Family, Recovered, recover};
 pub use wire::{Arguments, AssistantMessage, Message, Reply, TokenUsage, ToolCall};
 
 /// A function offered to a model.

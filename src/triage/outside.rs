@@ -65,7 +65,10 @@ mod tests {
     use super::*;
     use crate::playbook::Question;
 
-    fn seen(place: Place, name: &str, rows: &[(&str, &str, &str, &[(&str, &str)])]) -> Seen {
+    /// Kind, namespace, name, and cells by heading.
+    type Listed<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)]);
+
+    fn seen(place: Place, name: &str, rows: &[Listed<'_>]) -> Seen {
         let outside = Outside {
             place,
             name: name.into(),
