@@ -7,6 +7,8 @@
 pub mod alerts;
 pub mod analyzer;
 mod change;
+#[cfg(test)]
+mod codes;
 mod conclude;
 mod describe;
 pub mod facts;
