@@ -6,15 +6,16 @@ use crate::playbook::facts::SeenEvent;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::pods::{self, ContainerView};
 use crate::playbook::scene::{Scene, named};
-use crate::report::Step;
+use crate::report::{Confidence, Step};
 
-const WAITING: [&str; 6] = [
+const WAITING: [&str; 7] = [
     "ImagePullBackOff",
     "ErrImagePull",
     "InvalidImageName",
     "ErrImageNeverPull",
     "ImageInspectError",
     "RegistryUnavailable",
+    "SignatureValidationFailed",
 ];
 
 /// Why a pull fails, as the registry's or the runtime's words tell.
@@ -25,13 +26,16 @@ enum Why {
     NoSpace,
     InvalidName,
     NeverPulled,
+    Unsigned,
+    Untrusted,
+    Hidden,
     Denied,
     NotFound,
     Unreachable,
     Unknown,
 }
 
-const SIGNS: [(Why, &[&str]); 8] = [
+const SIGNS: [(Why, &[&str]); 11] = [
     (Why::RateLimited, &["toomanyrequests", "too many requests", "rate limit", "429"]),
     (Why::NoPlatform, &["no match for platform", "no matching manifest", "does not match the specified platform"]),
     (Why::NoSpace, &["no space left"]),
@@ -40,6 +44,19 @@ const SIGNS: [(Why, &[&str]); 8] = [
         &["couldn't parse image", "invalid reference format", "invalidimagename", "failed to apply default image tag"],
     ),
     (Why::NeverPulled, &["errimageneverpull", "imagepullpolicy never", "pull policy of never"]),
+    (Why::Unsigned, &["signaturevalidationfailed", "source image rejected", "signature was required"]),
+    (
+        Why::Untrusted,
+        &[
+            "x509",
+            "tls: failed to verify",
+            "certificate signed by unknown",
+            "http response to https client",
+            "tls handshake failure",
+        ],
+    ),
+    // Docker Hub and others do not say whether a repository is private or not there.
+    (Why::Hidden, &["repository does not exist or may require", "insufficient_scope"]),
     (
         Why::Denied,
         &[
@@ -63,7 +80,6 @@ const SIGNS: [(Why, &[&str]); 8] = [
             "connection refused",
             "dial tcp",
             "tls handshake",
-            "x509",
             "deadline exceeded",
             "no route",
             "server misbehaving",
@@ -103,8 +119,8 @@ fn failing_pull(
     // The image's own name says nothing about why it fails, even when it contains "403" or "denied".
     let why = classify(&words.replace(image, ""));
     let workload = scene.workload(&pod.object);
-    let lost_secret =
-        pull_secret_missing(scene, pod, name).filter(|_| matches!(why, Why::Denied | Why::Unknown | Why::NotFound));
+    let lost_secret = pull_secret_missing(scene, pod, name)
+        .filter(|_| matches!(why, Why::Denied | Why::Hidden | Why::Unknown | Why::NotFound));
     let blame = lost_secret.clone().unwrap_or_else(|| workload.clone());
     let (code, cause) = in_words(scene, why, image, lost_secret.as_ref());
     let headline = scene.text(
@@ -118,6 +134,7 @@ fn failing_pull(
         format!("Container {} of {name} is in {reason}: {cause}. {}", view.name(), reported(scene, &said_text)),
     );
     Finding::new(code, Depth::Mechanism, name, &blame, headline)
+        .confidence(if why == Why::Unknown { Confidence::Medium } else { Confidence::High })
         .summary(summary.trim_end())
         .cite([
             event.and_then(|event| scene.quote(&event.reference, &said)),
@@ -138,8 +155,6 @@ fn reported(scene: &Scene<'_>, said: &str) -> String {
 
 fn classify(words: &str) -> Why {
     let words = words.to_ascii_lowercase();
-    // A registry that hides private images answers "does not exist or may require authorization": both stay open,
-    // and asking for the right to pull is the wrong start only when the tag is the typo. "not found" alone is clear.
     SIGNS.iter().find(|(_, signs)| signs.iter().any(|sign| words.contains(sign))).map_or(Why::Unknown, |(why, _)| *why)
 }
 
@@ -176,6 +191,21 @@ fn in_words(scene: &Scene<'_>, why: Why, image: &str, secret: Option<&ObjectRef>
             "image_pull_unauthorized",
             "拉取被拒绝：没有权限或凭据无效（unauthorized）",
             "may not be pulled: the registry refuses access (unauthorized)",
+        ),
+        Why::Hidden => (
+            "image_missing_or_private",
+            "拉不到：仓库中不存在（not found），或是私有仓库而没有凭据（仓库不区分这两种情况）",
+            "cannot be pulled: its repository does not exist (not found) or is private and no credentials were given; the registry does not say which",
+        ),
+        Why::Untrusted => (
+            "image_registry_tls_failed",
+            "无法拉取：节点不信任镜像仓库的证书，或仓库只提供 HTTP（TLS）",
+            "cannot be pulled: the Node does not trust the registry's certificate, or the registry speaks plain HTTP (TLS)",
+        ),
+        Why::Unsigned => (
+            "image_signature_invalid",
+            "未通过签名校验，节点拒绝使用",
+            "failed its signature check, so the Node refuses it",
         ),
         Why::RateLimited => (
             "image_pull_rate_limited",
@@ -232,7 +262,7 @@ fn repair(
     }
     let image = view.image();
     let (title, detail) = advice(scene, why, image);
-    let set = matches!(why, Why::NotFound | Why::InvalidName | Why::NoPlatform)
+    let set = matches!(why, Why::NotFound | Why::Hidden | Why::InvalidName | Why::NoPlatform)
         .then(|| kubectl(&workload.namespace, &format!("set image {} {}=<IMAGE:TAG>", slash(workload), view.name())));
     steps.push(change(title, detail, set));
     if let Some(last_good) = rollout::image_before(scene, workload, view.name()).filter(|last| last != image) {
@@ -262,6 +292,21 @@ fn advice(scene: &Scene<'_>, why: Why, image: &str) -> (String, String) {
             "确认仓库账号有该镜像的拉取权限且未过期",
             "Make sure the account may pull this image and has not expired",
         ),
+        Why::Hidden => (
+            "核对镜像名；若仓库是私有的，为工作负载配置 imagePullSecrets",
+            "Check the image's name; if its repository is private, give the workload an imagePullSecret",
+            "先确认镜像是否存在",
+            "First see whether it exists",
+        ),
+        Why::Untrusted => (
+            "在节点上信任仓库的 CA 证书，或更换仓库已过期的证书",
+            "Make the Nodes trust the registry's CA, or renew the registry's certificate",
+            "仅提供 HTTP 的仓库要在容器运行时中显式配置",
+            "A registry of plain HTTP has to be configured in the container runtime",
+        ),
+        Why::Unsigned => {
+            ("为镜像签名，或核对节点的签名策略", "Sign the image, or check the Nodes' signature policy", "", "")
+        }
         Why::RateLimited => (
             "使用已认证的账号或镜像缓存拉取",
             "Pull with an account or through a mirror",
@@ -294,13 +339,13 @@ fn advice(scene: &Scene<'_>, why: Why, image: &str) -> (String, String) {
     (scene.text(title_zh, title_en), if zh.is_empty() { String::new() } else { detail })
 }
 
-/// The first pull secret the Pod names that is known not to exist.
 /// The kubelet's warning that it did not find the Secret.
 fn secret_event(scene: &Scene<'_>, pod: &ObjectRef, secret: &ObjectRef) -> Option<crate::report::Citation> {
     let told = scene.events(pod, &["FailedToRetrieveImagePullSecret"]);
     told.into_iter().find(|event| event.message.contains(&secret.name)).and_then(|event| scene.quote_event(event))
 }
 
+/// The first pull secret the Pod names that is known not to exist.
 fn pull_secret_missing(
     scene: &Scene<'_>,
     pod: &crate::playbook::facts::Seen<k8s_openapi::api::core::v1::Pod>,
@@ -337,6 +382,13 @@ mod tests {
         assert_eq!(of("dial tcp: lookup registry.lab on 10.96.0.10:53: no such host"), Why::Unreachable);
         assert_eq!(of("no match for platform in manifest: not found"), Why::NoPlatform);
         assert_eq!(of("ErrImagePull"), Why::Unknown);
+        assert_eq!(
+            of("tls: failed to verify certificate: x509: certificate signed by unknown authority"),
+            Why::Untrusted
+        );
+        assert_eq!(of("http: server gave HTTP response to HTTPS client"), Why::Untrusted);
+        let hub = "pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed";
+        assert_eq!(of(hub), Why::Hidden);
     }
 
     #[test]
