@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::ledger::DailyLimits;
+
 /// Tokens assumed to fit when nothing is said; every model that can call tools today carries at least these.
 pub const DEFAULT_CONTEXT_TOKENS: usize = 32_768;
 
@@ -36,6 +38,9 @@ pub struct ModelConfig {
     /// Tokens that fit, question and answer together.
     #[serde(default = "default_context_tokens")]
     pub context_tokens: usize,
+    /// What it may use up in a day, by all replicas together; then the next model is asked.
+    #[serde(default)]
+    pub daily: DailyLimits,
     /// Longest one call may take, for example `120s`. Half of it is how long the provider may stay silent.
     #[serde(default = "default_timeout")]
     pub timeout: SignedDuration,
