@@ -60,6 +60,16 @@ impl Alert {
             .map(String::as_str)
             .filter(|text| !text.trim().is_empty())
     }
+
+    /// The rule's expression, which Prometheus (and Thanos) put into the link to their graph as `g0.expr`.
+    #[must_use]
+    pub fn expression(&self) -> Option<String> {
+        let (_, query) = self.generator_url.as_deref()?.split_once('?')?;
+        let query = query.split('#').next().unwrap_or_default();
+        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+        let expression = pairs.find(|(key, _)| key == "g0.expr").map(|(_, value)| value.trim().to_owned());
+        expression.filter(|text| !text.is_empty())
+    }
 }
 
 /// What kind of sender a group came from; part of an incident's identity.
@@ -208,5 +218,32 @@ impl Lang {
     #[must_use]
     pub fn tag(self) -> &'static str {
         self.pick("zh-CN", "en")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn linked(url: Option<&str>) -> Option<String> {
+        let alert = Alert {
+            status: AlertStatus::Firing,
+            labels: Labels::new(),
+            annotations: Labels::new(),
+            starts_at: Timestamp::UNIX_EPOCH,
+            ends_at: None,
+            generator_url: url.map(str::to_owned),
+            fingerprint: String::new(),
+        };
+        alert.expression()
+    }
+
+    #[test]
+    fn the_expression_is_read_from_the_link_to_the_graph() {
+        let url = "http://prometheus:9090/graph?g0.expr=up%7Bjob%3D%22api%22%7D+%3D%3D+0&g0.tab=1";
+        assert_eq!(linked(Some(url)).as_deref(), Some("up{job=\"api\"} == 0"));
+        assert_eq!(linked(Some("https://grafana/alerting/x/view?orgId=1")), None, "Grafana names no expression");
+        assert_eq!(linked(Some("http://prometheus/graph?g0.expr=")), None);
+        assert_eq!(linked(None), None);
     }
 }

@@ -1,6 +1,7 @@
 //! The one decision point: what a delivery means for the incidents that are open. Pure, so that every case is a test.
 
 use crate::alert::{Alert, AlertGroup, AlertStatus};
+use crate::playbook::alerts;
 
 /// What a delivery means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,9 @@ pub enum Decision {
 #[must_use]
 pub fn decide(open: Option<&AlertGroup>, delivery: &AlertGroup) -> Decision {
     let Some(open) = open else {
+        if let Some(why) = no_incident(delivery) {
+            return Decision::Suppress(why);
+        }
         return match delivery.status {
             AlertStatus::Firing => Decision::Open,
             AlertStatus::Resolved => Decision::Suppress("resolved, but no incident is open for this group"),
@@ -34,6 +38,13 @@ pub fn decide(open: Option<&AlertGroup>, delivery: &AlertGroup) -> Decision {
     let known = |alert: &Alert| open.alerts.iter().any(|other| other.fingerprint == alert.fingerprint);
     let new: Vec<Alert> = delivery.firing().filter(|alert| !known(alert)).cloned().collect();
     if new.is_empty() { Decision::Merge } else { Decision::Join(new) }
+}
+
+/// Why a group is no incident: all its alerts are heartbeats. One that may be more makes an incident of all of them.
+fn no_incident(delivery: &AlertGroup) -> Option<&'static str> {
+    let mut reasons = delivery.alerts.iter().map(|alert| alerts::no_incident(alert.name()));
+    let first = reasons.next()??;
+    reasons.all(|why| why.is_some()).then_some(first)
 }
 
 /// The group as it stands after a delivery: what the delivery says of an alert is newer than what was known of it.
@@ -117,5 +128,19 @@ pub(super) mod tests {
         assert_eq!(decide(Some(&open), &delivery), Decision::Resolve);
         delivery.truncated_alerts = 1;
         assert_eq!(decide(Some(&open), &delivery), Decision::Merge);
+    }
+
+    #[test]
+    fn heartbeats_are_taken_and_counted_and_no_incident() {
+        let named = |names: &[&str]| {
+            let mut group = group(&names.iter().map(|name| (*name, Firing)).collect::<Vec<_>>());
+            for (alert, name) in group.alerts.iter_mut().zip(names) {
+                alert.labels.insert("alertname".into(), (*name).to_owned());
+            }
+            group
+        };
+        assert!(matches!(decide(None, &named(&["Watchdog"])), Decision::Suppress(why) if why.contains("Watchdog")));
+        assert!(matches!(decide(None, &named(&["InfoInhibitor"])), Decision::Suppress(_)));
+        assert_eq!(decide(None, &named(&["Watchdog", "KubePodNotReady"])), Decision::Open);
     }
 }

@@ -13,6 +13,7 @@ pub mod error;
 pub mod fallback;
 pub mod ledger;
 pub mod probe;
+pub mod recover;
 mod retry;
 pub mod roster;
 pub mod wire;
@@ -23,6 +24,7 @@ pub use config::ModelConfig;
 pub use error::{Class, ModelError};
 pub use fallback::Fallback;
 pub use ledger::{DailyLimits, Ledger};
+pub use recover::{Family, Recovered, recover};
 pub use roster::{Roster, Standing};
 pub use wire::{Arguments, AssistantMessage, Message, Reply, TokenUsage, ToolCall};
 

@@ -1,7 +1,9 @@
 //! An object's state in one sentence, for the findings of primary and related resources.
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolume, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
 use crate::alert::ObjectRef;
 use crate::playbook::pods;
@@ -26,6 +28,11 @@ pub fn state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
         "Service" => service_state(scene, object),
         "PersistentVolumeClaim" => claim_state(scene, object),
         "HorizontalPodAutoscaler" => autoscaler_state(scene, object),
+        "PersistentVolume" => volume_state(scene, object),
+        "PodDisruptionBudget" => budget_state(scene, object),
+        "APIService" => api_state(scene, object),
+        "ResourceQuota" => crate::playbook::analyzer::quota::state(scene, object),
+        "Certificate" => certificate_state(scene, object),
         _ => None,
     }
 }
@@ -84,6 +91,32 @@ fn claim_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
     let phase = claim.object.status.as_ref()?.phase.clone()?;
     let class = claim.object.spec.as_ref().and_then(|spec| spec.storage_class_name.clone()).unwrap_or_default();
     Some(format!("phase {phase}, StorageClass {}", if class.is_empty() { "-" } else { &class }))
+}
+
+fn volume_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    let volume = scene.facts.get::<PersistentVolume>("", &object.name)?.object;
+    let phase = volume.status?.phase?;
+    let claim = volume.spec?.claim_ref.and_then(|claim| Some(format!(" ({}/{})", claim.namespace?, claim.name?)));
+    Some(format!("phase {phase}{}", claim.unwrap_or_default()))
+}
+
+fn budget_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    let status = scene.facts.get::<PodDisruptionBudget>(&object.namespace, &object.name)?.object.status?;
+    let (healthy, desired, allowed) = (status.current_healthy?, status.desired_healthy?, status.disruptions_allowed?);
+    Some(format!("currentHealthy {healthy}, desiredHealthy {desired}, disruptionsAllowed {allowed}"))
+}
+
+fn api_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    let conditions = scene.facts.get::<APIService>("", &object.name)?.object.status?.conditions?;
+    let available = conditions.into_iter().find(|condition| condition.type_ == "Available")?;
+    Some(format!("Available={}", available.status))
+}
+
+fn certificate_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    let (value, _) = scene.facts.raw(object)?;
+    let ends = value.pointer("/status/notAfter").and_then(serde_json::Value::as_str).unwrap_or("-");
+    let ready = crate::playbook::analyzer::certificate::is_ready(value);
+    Some(format!("Ready={}, notAfter {ends}", if ready { "True" } else { "False" }))
 }
 
 fn autoscaler_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {

@@ -154,6 +154,16 @@ impl Facts {
         self.objects.get(object).map(|(value, reference)| (value, reference.as_str()))
     }
 
+    /// All objects of a kind that were read, untyped, each with its evidence.
+    pub fn raw_all<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = (&'a ObjectRef, &'a Value, &'a str)> {
+        self.raw_objects().filter(move |(key, ..)| key.kind == kind)
+    }
+
+    /// All objects that were read, untyped, each with its evidence.
+    pub fn raw_objects(&self) -> impl Iterator<Item = (&ObjectRef, &Value, &str)> {
+        self.objects.iter().map(|(key, (value, reference))| (key, value, reference.as_str()))
+    }
+
     /// Names of all objects known to exist, read whole or only listed.
     #[must_use]
     pub fn names(&self) -> BTreeSet<ObjectRef> {

@@ -3,47 +3,26 @@
 use k8s_openapi::api::storage::v1::StorageClass;
 
 use crate::alert::ObjectRef;
+use crate::playbook::alerts::{self, Answer};
 use crate::playbook::analyzer;
 use crate::playbook::describe;
 use crate::playbook::finding::{Finding, kubectl, look, slash};
 use crate::playbook::logs;
+use crate::playbook::outside;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
 use crate::report::{Diagnosis, Primary, Related, RuledOut, Step, Verdict};
 
-/// Parts of names of alerts that fire on measurements: healthy objects do not answer them.
-const MEASURED: [&str; 22] = [
-    "fillingup",
-    "throttl",
-    "latency",
-    "errorrate",
-    "errorratio",
-    "errorbudget",
-    "burn",
-    "filesystem",
-    "overcommit",
-    "clock",
-    "certificate",
-    "expir",
-    "slow",
-    "usage",
-    "utilization",
-    "utilisation",
-    "saturation",
-    "inode",
-    "5xx",
-    "highcpu",
-    "highmemory",
-    "load",
-];
-
 /// The diagnosis when no finding is relevant: healthy when that was really seen, otherwise undecided.
 #[must_use]
 pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -> Diagnosis {
+    if let (Some(outside), []) = (scene.question.outside.first(), scene.question.targets.as_slice()) {
+        return outside::undecided(scene, outside, nearby);
+    }
     let resource = scene.question.targets.first().cloned().unwrap_or_default();
     let seen = seen_targets(scene, scope);
-    let measured = scene.question.alert_names.iter().any(|name| is_measured(name));
+    let measured = scene.question.alert_names.iter().any(|name| is_measured(scene, scope, name));
     let unread = unread_targets(scene);
     let unbound = |object: &ObjectRef| is_pending_claim(scene, object) && !waits_for_consumer(scene, object);
     let decided = unread.is_empty() && !seen.is_empty() && !measured && !seen.iter().any(unbound);
@@ -103,9 +82,13 @@ pub fn ruled_out(scene: &Scene<'_>, scope: &Scope, top: &Finding) -> Vec<RuledOu
     nodes_check(scene, scope).into_iter().collect()
 }
 
-fn is_measured(alert: &str) -> bool {
-    let name = alert.to_ascii_lowercase();
-    MEASURED.iter().any(|part| name.contains(part))
+/// Whether objects that are well leave an alert unanswered. One that counts errors is answered by logs that hold none.
+fn is_measured(scene: &Scene<'_>, scope: &Scope, alert: &str) -> bool {
+    match alerts::answer(alert) {
+        Answer::State | Answer::Nothing(_) => false,
+        Answer::Errors => logs_check(scene, scope).is_none(),
+        Answer::Measurement => true,
+    }
 }
 
 /// Workloads, Nodes, Services and so on that were asked about and read; Pods stand behind their workload.
@@ -212,7 +195,9 @@ fn calm_impact(scene: &Scene<'_>, verdict: Verdict) -> String {
     }
 }
 
-fn neighbour(scene: &Scene<'_>, finding: &Finding) -> Related {
+/// A finding of the same Namespace that does not answer the question.
+#[must_use]
+pub fn neighbour(scene: &Scene<'_>, finding: &Finding) -> Related {
     Related {
         resource: finding.about.clone(),
         why: scene.text(
@@ -231,6 +216,7 @@ fn explain_verdict(scene: &Scene<'_>, diagnosis: &mut Diagnosis, resource: &Obje
         ));
     }
     if measured {
+        diagnosis.primary.findings.extend(outside::rules(scene));
         diagnosis.data_gaps.push(scene.text(
             "该告警基于监控指标，而指标不在可读取的数据之内；请查看告警规则对应的曲线",
             "The alert fires on a measurement, and metrics are not among what could be read; look at the rule's graph",

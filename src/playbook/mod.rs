@@ -4,6 +4,7 @@
 //! find, `scope` tells what the question is about, `rank` puts causes before symptoms, `conclude` writes the
 //! diagnosis. An analyzer knows no other analyzer, no model and no tool; all it may cite stands in [`facts`].
 
+pub mod alerts;
 pub mod analyzer;
 mod conclude;
 mod describe;
@@ -11,6 +12,7 @@ pub mod facts;
 pub mod finding;
 mod health;
 pub mod logs;
+pub mod outside;
 mod pattern;
 mod pods;
 mod quantity;
@@ -28,6 +30,7 @@ use crate::alert::{Lang, ObjectRef};
 use crate::report::Diagnosis;
 use facts::Facts;
 use finding::Finding;
+use outside::Outside;
 use rank::Ranked;
 use scene::Scene;
 use scope::{Relevance, Scope};
@@ -39,6 +42,24 @@ pub struct Question {
     pub targets: Vec<ObjectRef>,
     /// The alerts' names.
     pub alert_names: Vec<String>,
+    /// What alerts are about whose labels name no object.
+    pub outside: Vec<Outside>,
+    /// The expressions of the alerts' rules, where their sender gives them.
+    pub expressions: Vec<String>,
+}
+
+/// The kinds that the analyzers asked by the alerts want listed, the likeliest first. What is named is read by name anyway.
+#[must_use]
+pub fn wanted(question: &Question) -> Vec<&'static str> {
+    let asked = question.alert_names.iter().flat_map(|name| alerts::asks(name));
+    let mut kinds: Vec<&'static str> = Vec::new();
+    for kind in asked.flat_map(|asked| analyzer::wants(asked)) {
+        let named = question.targets.iter().any(|target| target.kind == *kind);
+        if !named && !kinds.contains(kind) {
+            kinds.push(kind);
+        }
+    }
+    kinds
 }
 
 /// Runs every analyzer and ranks what they found into a diagnosis.

@@ -1,5 +1,6 @@
 //! Ranking: causes before the symptoms they explain, what is asked before what merely lies nearby.
 
+use crate::playbook::alerts;
 use crate::playbook::analyzer::Analyzer;
 use crate::playbook::finding::Finding;
 use crate::playbook::scene::Scene;
@@ -60,7 +61,7 @@ fn weigh(scene: &Scene<'_>, scope: &Scope, analyzer: &Analyzer, finding: &Findin
     Weight {
         asked: if relevance >= Relevance::Touching { Relevance::Touching } else { relevance },
         depth: finding.depth as i32 * 2 + sureness + behind,
-        serves_alert: scene.question.alert_names.iter().any(|name| analyzer.alerts.contains(&name.as_str())),
+        serves_alert: scene.question.alert_names.iter().any(|name| alerts::asks(name).contains(&analyzer.name)),
         direct: relevance == Relevance::Direct,
         confidence: finding.confidence,
     }

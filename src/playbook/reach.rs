@@ -85,6 +85,19 @@ pub fn service_of<'s>(scene: &'s Scene<'_>, caller: &Pod, call: &Call<'_>) -> Op
     })
 }
 
+/// The port a call names behind one of its hosts, for example 8081 in `http://web:8081/`.
+#[must_use]
+pub fn port_of(call: &Call<'_>) -> Option<i32> {
+    let line = call.line.to_ascii_lowercase();
+    call.hosts.iter().find_map(|host| {
+        line.match_indices(host.as_str()).find_map(|(at, _)| {
+            let rest = line[at + host.len()..].strip_prefix(':')?;
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().ok().filter(|port| (1..=65_535).contains(port))
+        })
+    })
+}
+
 /// The Service a name means that did not resolve, when it can only mean one inside the cluster.
 #[must_use]
 pub fn unresolved_service(caller: &Pod, line: &str) -> Option<ObjectRef> {

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::core::v1::PersistentVolume;
 use k8s_openapi::api::networking::v1::Ingress;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::{aggregation, disruption};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
 use crate::playbook::pods;
@@ -32,13 +35,16 @@ pub struct Scope {
     direct: BTreeSet<ObjectRef>,
     reached: BTreeSet<ObjectRef>,
     namespaces: BTreeSet<String>,
+    /// Whether the alerts are about something that is no object: what objects suffer from is beside the point then.
+    elsewhere: bool,
 }
 
 impl Scope {
     /// Follows owners up and down from every target, selectors from Services, and failing calls from Pods.
     #[must_use]
     pub fn of(scene: &Scene<'_>) -> Self {
-        let mut scope = Self::default();
+        let elsewhere = scene.question.targets.is_empty() && !scene.question.outside.is_empty();
+        let mut scope = Self { elsewhere, ..Self::default() };
         for target in &scene.question.targets {
             scope.follow(scene, target);
         }
@@ -69,6 +75,9 @@ impl Scope {
     /// How close a finding is. Without any target everything is asked.
     #[must_use]
     pub fn relevance(&self, finding: &Finding) -> Relevance {
+        if self.elsewhere {
+            return Relevance::Neighbour;
+        }
         if self.direct.is_empty() || self.direct.contains(&finding.about) || self.direct.contains(&finding.blame) {
             return Relevance::Direct;
         }
@@ -103,6 +112,9 @@ impl Scope {
             "HorizontalPodAutoscaler" => self.follow_autoscaler(scene, target),
             "Ingress" => self.follow_ingress(scene, target),
             "CronJob" => self.follow_cron_job(scene, target),
+            "PodDisruptionBudget" => self.follow_pods(scene, disruption::covered_by(scene, target)),
+            "PersistentVolume" => self.follow_volume(scene, target),
+            "APIService" => self.follow_api(scene, target),
             "ReplicaSet" | "Deployment" | "StatefulSet" | "DaemonSet" | "Job" => self.follow_workload(scene, target),
             _ => {}
         }
@@ -179,6 +191,28 @@ impl Scope {
         let Some(found) = scene.facts.get::<Ingress>(&target.namespace, &target.name) else { return };
         for (service, _) in crate::playbook::analyzer::ingress::backends(&found.object) {
             self.follow(scene, &ObjectRef::new("Service", &target.namespace, service));
+        }
+    }
+
+    fn follow_pods(&mut self, scene: &Scene<'_>, pods: Vec<ObjectRef>) {
+        for pod in pods {
+            self.follow(scene, &pod);
+        }
+    }
+
+    fn follow_volume(&mut self, scene: &Scene<'_>, target: &ObjectRef) {
+        let claim =
+            scene.facts.get::<PersistentVolume>("", &target.name).and_then(|found| found.object.spec?.claim_ref);
+        let named = claim.and_then(|claim| Some((claim.namespace?, claim.name?)));
+        if let Some((namespace, name)) = named {
+            self.follow(scene, &ObjectRef::new("PersistentVolumeClaim", namespace, name));
+        }
+    }
+
+    fn follow_api(&mut self, scene: &Scene<'_>, target: &ObjectRef) {
+        let found = scene.facts.get::<APIService>("", &target.name);
+        if let Some(service) = found.and_then(|found| aggregation::service_of(&found.object)) {
+            self.follow(scene, &service);
         }
     }
 

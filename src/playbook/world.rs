@@ -21,8 +21,9 @@ pub struct World {
 impl World {
     /// An empty world in which somebody asks about an object.
     pub fn asking(kind: &str, name: &str) -> Self {
-        let namespace = if matches!(kind, "Node" | "Namespace") { "" } else { "shop" };
-        let question = Question { targets: vec![ObjectRef::new(kind, namespace, name)], alert_names: Vec::new() };
+        let namespace =
+            if matches!(kind, "Node" | "Namespace" | "PersistentVolume" | "APIService") { "" } else { "shop" };
+        let question = Question { targets: vec![ObjectRef::new(kind, namespace, name)], ..Question::default() };
         Self { facts: Facts::at(NOW.parse().unwrap()), recorded: EvidenceLog::default(), question }
     }
 

@@ -40,6 +40,9 @@ const NETWORK_WORDS: &[&str] = &[
 /// Words of a log line that say the resolver itself gave no answer.
 const DNS_WORDS: &[&str] = &["server misbehaving", "eai_again", "temporary failure in name resolution"];
 
+/// Services of other namespaces followed from one log.
+const SERVICES_ELSEWHERE: usize = 2;
+
 /// The names clusters give their DNS Service.
 const DNS_SERVICES: [&str; 2] = ["kube-dns", "coredns"];
 
@@ -88,9 +91,39 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
             wants.extend(listed(seen, "NetworkPolicy", &pod.namespace));
             let services = seen.rows.keys().filter(|row| row.kind == "Service" && row.namespace == pod.namespace);
             wants.extend(services.filter(|row| contains_word(lines, &row.name)).map(|row| Want::Object(row.clone())));
+            wants.extend(elsewhere(&lower, &pod.namespace).into_iter().map(Want::Object));
+            wants.extend(labels_asked(seen, &pod.namespace));
         }
     }
     wants
+}
+
+/// Services of other namespaces that failing calls name, for example `db.data.svc`; a few.
+fn elsewhere(lines: &str, own: &str) -> Vec<ObjectRef> {
+    let failing = lines.lines().filter(|line| NETWORK_WORDS.iter().any(|words| line.contains(words)));
+    let words =
+        failing.flat_map(|line| line.split(|char: char| !(char.is_ascii_alphanumeric() || "-.".contains(char))));
+    let mut found: Vec<ObjectRef> = Vec::new();
+    for word in words {
+        let labels: Vec<&str> = word.split('.').collect();
+        if let [name, namespace, "svc", ..] = labels.as_slice()
+            && *namespace != own
+            && !name.is_empty()
+        {
+            let service = ObjectRef::new("Service", *namespace, *name);
+            if !found.contains(&service) && found.len() < SERVICES_ELSEWHERE {
+                found.push(service);
+            }
+        }
+    }
+    found
+}
+
+/// The caller's Namespace, where a policy asks for a Namespace's labels: without them nobody can say whom it lets in.
+fn labels_asked(seen: &Seen, namespace: &str) -> Option<Want> {
+    let asks = |policy: &serde_json::Value| policy.to_string().contains("namespaceSelector");
+    let asked = seen.facts.raw_all("NetworkPolicy").any(|(_, policy, _)| asks(policy));
+    asked.then(|| Want::Object(ObjectRef::new("Namespace", "", namespace)))
 }
 
 fn resolver_is_silent(line: &str) -> bool {
@@ -134,6 +167,14 @@ mod tests {
         );
         assert!(!logged("ERROR lookup db on 10.96.0.10:53: no such host").contains(&dns));
         assert!(logged("INFO all is well").is_empty());
+    }
+
+    #[test]
+    fn a_call_into_another_namespace_leads_to_its_service() {
+        let wants = logged("ERROR dial tcp: http://db.data.svc.cluster.local:5432: i/o timeout");
+        assert!(wants.contains(&Want::Object(ObjectRef::new("Service", "data", "db"))), "{wants:?}");
+        let calm = logged("INFO connected to db.data.svc\nERROR http://web/: i/o timeout");
+        assert!(!calm.contains(&Want::Object(ObjectRef::new("Service", "data", "db"))), "only failing calls");
     }
 
     #[test]

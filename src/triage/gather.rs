@@ -6,8 +6,10 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use super::follow;
+use super::outside;
 use super::seen::Seen;
 use super::want::Want;
+use crate::alert::ObjectRef;
 use crate::playbook::Question;
 use crate::playbook::facts::Facts;
 use crate::toolbox::Run;
@@ -25,18 +27,20 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 pub struct Gathered {
     /// The facts for the analyzers.
     pub facts: Facts,
+    /// The question's objects, with those its hosts, addresses and components turned out to be.
+    pub targets: Vec<ObjectRef>,
     /// What could not be read, one sentence each.
     pub gaps: Vec<String>,
 }
 
 /// Reads what the question asks for and what that leads to.
 pub async fn gather(run: &Run, question: &Question, now: jiff::Timestamp) -> Gathered {
-    let mut seen = Seen::new(now, &question.targets);
+    let mut seen = Seen::of(now, question);
     seen.gaps.extend(run.gaps().iter().cloned());
     if tokio::time::timeout(TIME_LIMIT, waves(run, &mut seen)).await.is_err() {
         seen.gaps.push(format!("reading was cut off after {} s", TIME_LIMIT.as_secs()));
     }
-    Gathered { facts: seen.facts, gaps: seen.gaps }
+    Gathered { facts: seen.facts, targets: seen.targets, gaps: seen.gaps }
 }
 
 async fn waves(run: &Run, seen: &mut Seen) {
@@ -59,6 +63,7 @@ async fn waves(run: &Run, seen: &mut Seen) {
             }
         }
         read(run, seen, wave).await;
+        seen.aim_at(outside::found(seen));
     }
 }
 

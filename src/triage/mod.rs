@@ -10,6 +10,7 @@ mod gather;
 mod ground;
 mod mention;
 mod models;
+mod outside;
 pub mod prompt;
 mod question;
 mod rows;
@@ -194,10 +195,11 @@ impl Triage {
     /// Gathers and analyzes.
     pub async fn look(&self, group: &AlertGroup) -> Look {
         let started = Instant::now();
-        let question = question::question(group);
+        let mut question = question::question(group);
         let now = self.toolbox.now();
         let run = self.toolbox.run(Limits::for_window(self.context_tokens())).await;
         let gathered = gather::gather(&run, &question, now).await;
+        question.targets = gathered.targets;
         let mut diagnosis = playbook::diagnose(&gathered.facts, &question, self.lang);
         ground::check_commands(&mut diagnosis, self.lang);
         diagnosis.data_gaps.extend(gathered.gaps);

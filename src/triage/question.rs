@@ -2,6 +2,8 @@
 
 use crate::alert::{Alert, AlertGroup, ObjectRef};
 use crate::playbook::Question;
+use crate::playbook::alerts::{self, Subject};
+use crate::playbook::outside::{Outside, Place};
 
 /// At most this many objects are looked at for one group; the rest are members, not subjects.
 const TARGET_LIMIT: usize = 6;
@@ -22,8 +24,30 @@ const NAMING_LABELS: &[(&str, &str)] = &[
     ("ingress", "Ingress"),
     ("resourcequota", "ResourceQuota"),
     ("poddisruptionbudget", "PodDisruptionBudget"),
+    ("httproute", "HTTPRoute"),
+    ("networkpolicy", "NetworkPolicy"),
+    ("persistentvolume", "PersistentVolume"),
+    ("storageclass", "StorageClass"),
     ("service", "Service"),
     ("node", "Node"),
+];
+
+/// Kinds without a namespace among them.
+const CLUSTER_KINDS: [&str; 3] = ["Node", "PersistentVolume", "StorageClass"];
+
+/// Families of databases and queues, as their exporters' jobs and their alerts are named, and the word in their Pods' names.
+const DATABASES: &[(&str, &str)] = &[
+    ("mysql", "mysql"),
+    ("mariadb", "mariadb"),
+    ("postgres", "postgres"),
+    ("redis", "redis"),
+    ("mongo", "mongo"),
+    ("kafka", "kafka"),
+    ("rabbitmq", "rabbitmq"),
+    ("elasticsearch", "elasticsearch"),
+    ("clickhouse", "clickhouse"),
+    ("memcached", "memcached"),
+    ("zookeeper", "zookeeper"),
 ];
 
 /// Exporters whose own pod, container, instance and service stand in the labels of what they report about others.
@@ -34,10 +58,16 @@ const EXPORTERS: &[&str] = &["kube-state-metrics", "node-exporter", "blackbox-ex
 pub fn question(group: &AlertGroup) -> Question {
     let mut targets: Vec<ObjectRef> = Vec::new();
     let mut alert_names: Vec<String> = Vec::new();
+    let mut outside: Vec<Outside> = Vec::new();
+    let mut expressions: Vec<String> = Vec::new();
     let firing: Vec<&Alert> = group.firing().collect();
     let asked = if firing.is_empty() { group.alerts.iter().collect() } else { firing };
     for alert in asked {
-        for target in targets_of(alert) {
+        let named = targets_of(alert);
+        if named.is_empty() && outside.len() < TARGET_LIMIT {
+            outside.push(outside_of(alert));
+        }
+        for target in named {
             if !targets.contains(&target) && targets.len() < TARGET_LIMIT {
                 targets.push(target);
             }
@@ -45,26 +75,61 @@ pub fn question(group: &AlertGroup) -> Question {
         if !alert_names.iter().any(|name| name == alert.name()) {
             alert_names.push(alert.name().to_owned());
         }
+        expressions.extend(alert.expression().filter(|expression| !expressions.contains(expression)));
     }
     // A namespace is a subject only when nothing more specific is.
     if targets.iter().any(|target| target.kind != "Namespace") {
         targets.retain(|target| target.kind != "Namespace");
     }
-    Question { targets, alert_names }
+    Question { targets, alert_names, outside, expressions }
 }
 
 /// The objects one alert names; its namespace when it names none.
 #[must_use]
 pub fn targets_of(alert: &Alert) -> Vec<ObjectRef> {
+    match subject(alert) {
+        Subject::Labels => named_by_labels(alert),
+        Subject::Host => host_node(alert).into_iter().collect(),
+        Subject::Component(_) | Subject::Cluster => Vec::new(),
+    }
+}
+
+/// What an alert is about; one that is not known may say by its labels that it is about a machine.
+fn subject(alert: &Alert) -> Subject {
+    match alerts::known(alert.name()) {
+        Some(known) => known.subject,
+        None if is_of_host(alert) => Subject::Host,
+        None => Subject::Labels,
+    }
+}
+
+fn is_of_host(alert: &Alert) -> bool {
+    alert.label("job").is_some_and(|job| job.contains("node-exporter") || job.contains("node_exporter"))
+}
+
+fn named_by_labels(alert: &Alert) -> Vec<ObjectRef> {
+    let place = place_of(alert);
+    if let Some((Place::Url, host)) = &place {
+        return service_of_host(host).into_iter().collect();
+    }
+    if alerts::asks(alert.name()).contains(&"aggregation")
+        && let Some(name) = alert.label("name")
+    {
+        return vec![ObjectRef::new("APIService", "", name)];
+    }
     let namespace = alert.label("exported_namespace").or_else(|| alert.label("namespace")).unwrap_or_default();
     let mut targets: Vec<ObjectRef> = NAMING_LABELS
         .iter()
         .filter_map(|(label, kind)| Some((*kind, name_in(alert, label)?)))
-        .filter(|(kind, _)| *kind == "Node" || !namespace.is_empty())
-        .map(|(kind, name)| ObjectRef::new(kind, if kind == "Node" { "" } else { namespace }, name))
+        .filter(|(kind, _)| CLUSTER_KINDS.contains(kind) || !namespace.is_empty())
+        .map(|(kind, name)| ObjectRef::new(kind, if CLUSTER_KINDS.contains(&kind) { "" } else { namespace }, name))
         .collect();
     targets.extend(workload(alert, namespace));
-    targets.extend(node_of_instance(alert));
+    if place.is_some() {
+        // An exporter's own Pod and Service say nothing about the database behind it.
+        targets.retain(|target| !target.name.contains("exporter"));
+        return targets;
+    }
     // A pod names its node as where it runs; the node is a subject only on its own.
     if targets.iter().any(|target| target.kind == "Pod") {
         targets.retain(|target| target.kind != "Node");
@@ -105,15 +170,65 @@ fn workload(alert: &Alert, namespace: &str) -> Option<ObjectRef> {
     Some(ObjectRef::new(kind, namespace, alert.label("workload")?))
 }
 
-/// node-exporter names its machine only by `instance`; a name is taken, an address says nothing about which node it is.
-fn node_of_instance(alert: &Alert) -> Option<ObjectRef> {
-    if !alert.label("job")?.contains("node-exporter") || alert.label("node").is_some() {
-        return None;
+/// The Node of an alert about a machine: its `node` or `nodename`, or the name in `instance`. An address alone says
+/// nothing about which Node it is; gather looks that up.
+fn host_node(alert: &Alert) -> Option<ObjectRef> {
+    let named = alert.label("node").or_else(|| alert.label("nodename")).or_else(|| alert.label("exported_node"));
+    let host = named.map(str::to_owned).or_else(|| {
+        let host = host_of(alert.label("instance")?).to_owned();
+        let is_address = host.parse::<std::net::IpAddr>().is_ok();
+        (!is_address && host != "localhost").then_some(host)
+    })?;
+    Some(ObjectRef::new("Node", "", host))
+}
+
+/// The alert as one about something that is no object.
+fn outside_of(alert: &Alert) -> Outside {
+    let (place, name) = match subject(alert) {
+        Subject::Component(pods) => (Place::Component, pods.to_owned()),
+        Subject::Cluster => (Place::Cluster, String::new()),
+        Subject::Host => (Place::Host, host_of(alert.label("instance").unwrap_or_default()).to_owned()),
+        Subject::Labels => place_of(alert).unwrap_or((Place::Unknown, String::new())),
+    };
+    Outside {
+        place,
+        name,
+        namespace: alert.label("namespace").unwrap_or_default().to_owned(),
+        alert: alert.name().to_owned(),
+        labels: alert.labels.clone(),
+        summary: alert.summary().map(str::to_owned),
     }
-    let instance = alert.label("instance")?;
-    let host = instance.rsplit_once(':').map_or(instance, |(host, _)| host);
-    let is_address = host.parse::<std::net::IpAddr>().is_ok() || host.contains(':');
-    (!is_address).then(|| ObjectRef::new("Node", "", host))
+}
+
+/// A probed URL's host or a database's family, where the labels or the alert's name speak of one.
+fn place_of(alert: &Alert) -> Option<(Place, String)> {
+    let addresses = ["target", "url", "instance"].iter().filter_map(|label| alert.label(label));
+    let urls = addresses.filter(|address| address.starts_with("http://") || address.starts_with("https://"));
+    let hosts = urls.filter_map(|address| url::Url::parse(address).ok()?.host_str().map(str::to_owned));
+    if let Some(host) = hosts.into_iter().next() {
+        return Some((Place::Url, host));
+    }
+    let job = alert.label("job").unwrap_or_default().to_ascii_lowercase();
+    if job.contains("blackbox") || job.starts_with("probe") {
+        return Some((Place::Url, host_of(alert.label("target").or(alert.label("instance"))?).to_owned()));
+    }
+    let name = alert.name().to_ascii_lowercase();
+    let meant = |family: &str| name.starts_with(family) || (job.contains(family) && job.contains("exporter"));
+    let family = DATABASES.iter().find(|(family, _)| meant(family))?;
+    Some((Place::Database, family.1.to_owned()))
+}
+
+/// The Service of an address inside the cluster, for example `web.shop.svc`.
+fn service_of_host(host: &str) -> Option<ObjectRef> {
+    let mut labels = host.split('.');
+    let (name, namespace, svc) = (labels.next()?, labels.next()?, labels.next()?);
+    (svc == "svc").then(|| ObjectRef::new("Service", namespace, name))
+}
+
+/// An address without its port.
+fn host_of(instance: &str) -> &str {
+    let bare = instance.rsplit_once(':').filter(|(_, port)| port.chars().all(|digit| digit.is_ascii_digit()));
+    bare.map_or(instance, |(host, _)| host).trim_start_matches('[').trim_end_matches(']')
 }
 
 #[cfg(test)]
@@ -132,6 +247,11 @@ mod tests {
             generator_url: None,
             fingerprint: String::new(),
         }
+    }
+
+    fn outside(labels: &[(&str, &str)]) -> (Place, String) {
+        let found = outside_of(&alert(labels));
+        (found.place, found.name)
     }
 
     fn named(labels: &[(&str, &str)]) -> Vec<String> {
@@ -171,5 +291,52 @@ mod tests {
     #[test]
     fn a_pods_node_is_where_it_runs_not_the_subject() {
         assert_eq!(named(&[("namespace", "a"), ("pod", "web-0"), ("node", "worker-1")]), ["Pod a/web-0"]);
+    }
+
+    #[test]
+    fn an_alert_about_a_machine_is_not_about_the_exporter_on_it() {
+        let disk = |instance: &'static str| {
+            [
+                ("alertname", "NodeFilesystemAlmostOutOfSpace"),
+                ("namespace", "monitoring"),
+                ("pod", "node-exporter-x7k2p"),
+                ("job", "node-exporter"),
+                ("instance", instance),
+            ]
+        };
+        assert_eq!(named(&disk("worker-3:9100")), ["Node/worker-3"]);
+        assert_eq!(named(&disk("10.0.0.3:9100")), Vec::<String>::new());
+        assert_eq!(outside(&disk("10.0.0.3:9100")), (Place::Host, "10.0.0.3".into()));
+        assert_eq!(outside(&disk("[fd00::3]:9100")), (Place::Host, "fd00::3".into()));
+    }
+
+    #[test]
+    fn a_probed_address_is_its_service_or_its_host() {
+        let probe = |target: &'static str| [("alertname", "ProbeFailed"), ("job", "blackbox"), ("instance", target)];
+        assert_eq!(named(&probe("http://web.shop.svc:8080/healthz")), ["Service shop/web"]);
+        assert_eq!(named(&probe("https://shop.example.com/")), Vec::<String>::new());
+        assert_eq!(outside(&probe("https://shop.example.com/")), (Place::Url, "shop.example.com".into()));
+    }
+
+    #[test]
+    fn an_alert_about_a_database_is_not_about_its_exporter() {
+        let labels = [
+            ("alertname", "MysqlDown"),
+            ("namespace", "data"),
+            ("pod", "mysql-exporter-5d-x"),
+            ("job", "mysql-exporter"),
+        ];
+        assert_eq!(named(&labels), Vec::<String>::new());
+        assert_eq!(outside(&labels), (Place::Database, "mysql".into()));
+    }
+
+    #[test]
+    fn the_control_plane_and_the_cluster_are_named_by_their_alerts() {
+        assert_eq!(outside(&[("alertname", "KubeSchedulerDown")]), (Place::Component, "kube-scheduler".into()));
+        assert_eq!(outside(&[("alertname", "KubeCPUOvercommit"), ("namespace", "monitoring")]).0, Place::Cluster);
+        assert_eq!(outside(&[("alertname", "Mystery")]).0, Place::Unknown);
+        let api =
+            [("alertname", "KubeAggregatedAPIDown"), ("name", "v1beta1.metrics.k8s.io"), ("namespace", "default")];
+        assert_eq!(named(&api), ["APIService/v1beta1.metrics.k8s.io"]);
     }
 }

@@ -41,6 +41,9 @@ pub fn unwell(seen: &Seen, kind: &str, namespace: &str) -> Vec<ObjectRef> {
         "CronJob" => cell(cells, "SUSPEND") != "True",
         "PersistentVolumeClaim" => cell(cells, "STATUS") == "Bound",
         "Service" => is_answered(seen, namespace, cells),
+        "Node" => cell(cells, "STATUS") == "Ready",
+        "APIService" => cell(cells, "AVAILABLE") == "True",
+        "Certificate" => cell(cells, "READY") == "True",
         "PodDisruptionBudget" => true,
         _ => false,
     };
@@ -75,6 +78,13 @@ pub fn beside(seen: &Seen, gone: &ObjectRef) -> Vec<ObjectRef> {
 /// Whether a name is another one with more behind it, as a pod's is its workload's.
 pub fn is_named_after(name: &str, stem: &str) -> bool {
     name.strip_prefix(stem).is_some_and(|rest| rest.starts_with('-'))
+}
+
+/// Objects of a listed kind that fit, those that are not well first.
+pub fn matching(seen: &Seen, kind: &str, namespace: &str, fits: impl Fn(&ObjectRef, &Row) -> bool) -> Vec<ObjectRef> {
+    let mut found: Vec<_> = of_kind(seen, kind, namespace).filter(|(row, cells)| fits(row, cells)).collect();
+    found.sort_by_key(|(_, cells)| kind == "Pod" && is_well_pod(cells));
+    found.into_iter().map(|(row, _)| row.clone()).collect()
 }
 
 fn of_kind<'s>(seen: &'s Seen, kind: &str, namespace: &str) -> impl Iterator<Item = (&'s ObjectRef, &'s Row)> {

@@ -8,6 +8,8 @@ use serde_json::Value;
 use super::want::Want;
 use crate::alert::ObjectRef;
 use crate::playbook::facts::{Facts, SeenEvent, SeenLog};
+use crate::playbook::outside::Outside;
+use crate::playbook::{self, Question};
 use crate::report::Citation;
 use crate::toolbox::table::{self, Row};
 use crate::toolbox::{Recorded, events};
@@ -22,6 +24,10 @@ pub struct Seen {
     pub targets: Vec<ObjectRef>,
     /// The objects of the incident: the alert's own and those their references lead to.
     pub relevant: Vec<ObjectRef>,
+    /// What the alerts are about where their labels name no object.
+    pub outside: Vec<Outside>,
+    /// Kinds that the analyzers asked by the alerts want listed.
+    pub wanted: Vec<&'static str>,
     /// What could not be read, one sentence each.
     pub gaps: Vec<String>,
 }
@@ -35,7 +41,26 @@ impl Seen {
             rows: BTreeMap::new(),
             targets: targets.to_vec(),
             relevant: targets.to_vec(),
+            outside: Vec::new(),
+            wanted: Vec::new(),
             gaps: Vec::new(),
+        }
+    }
+
+    /// Nothing read yet of what a question is about.
+    #[must_use]
+    pub fn of(now: Timestamp, question: &Question) -> Self {
+        let wanted = playbook::wanted(question);
+        Self { outside: question.outside.clone(), wanted, ..Self::new(now, &question.targets) }
+    }
+
+    /// Takes objects that turned out to be what the alerts are about.
+    pub fn aim_at(&mut self, objects: Vec<ObjectRef>) {
+        for object in objects {
+            if !self.targets.contains(&object) {
+                self.targets.push(object.clone());
+                self.relevant.push(object);
+            }
         }
     }
 

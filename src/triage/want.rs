@@ -73,6 +73,10 @@ const KINDS: &[(&str, &str, bool)] = &[
     ("StorageClass", "storage.k8s.io/v1", false),
     ("CSIDriver", "storage.k8s.io/v1", false),
     ("VolumeAttachment", "storage.k8s.io/v1", false),
+    ("APIService", "apiregistration.k8s.io/v1", false),
+    ("Certificate", "cert-manager.io/v1", true),
+    ("Gateway", "gateway.networking.k8s.io/v1", true),
+    ("HTTPRoute", "gateway.networking.k8s.io/v1", true),
     ("ValidatingWebhookConfiguration", "admissionregistration.k8s.io/v1", false),
     ("MutatingWebhookConfiguration", "admissionregistration.k8s.io/v1", false),
 ];

@@ -12,6 +12,10 @@ use crate::playbook::logs;
 use crate::playbook::scene::{Scene, named};
 use crate::report::Step;
 
+/// Reasons by which the controller says that the autoscaler itself is wrong, not its metrics.
+const MISTAKES: [&str; 5] =
+    ["InvalidSelector", "AmbiguousSelector", "InvalidMetricSourceType", "FailedUpdateScale", "MissingSelector"];
+
 /// Findings about autoscalers; one at its minimum or switched off by zero replicas is at rest, not broken.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
@@ -28,12 +32,48 @@ fn broken(scene: &Scene<'_>, found: &Seen<HorizontalPodAutoscaler>) -> Option<Fi
     {
         return Some(no_target(scene, found, spec, unable));
     }
+    let refused = condition("AbleToScale", "False").or_else(|| condition("ScalingActive", "False"));
+    if let Some(refused) = refused.filter(|it| MISTAKES.contains(&it.reason.as_deref().unwrap_or_default())) {
+        return Some(mistaken(scene, found, refused));
+    }
     let limited = condition("ScalingLimited", "True").filter(|it| it.reason.as_deref() == Some("TooManyReplicas"));
     if let Some(limited) = limited {
         return Some(at_maximum(scene, found, spec, status, limited));
     }
     let inactive = condition("ScalingActive", "False").filter(|it| it.reason.as_deref() != Some("ScalingDisabled"))?;
     Some(no_metrics(scene, found, spec, inactive))
+}
+
+fn mistaken(
+    scene: &Scene<'_>,
+    found: &Seen<HorizontalPodAutoscaler>,
+    refused: &HorizontalPodAutoscalerCondition,
+) -> Finding {
+    let name = named(&found.object);
+    let reason = refused.reason.as_deref().unwrap_or_default();
+    let message = refused.message.as_deref().unwrap_or_default();
+    let said = logs::shorten(message, 160);
+    let headline = scene.text(
+        format!("HPA {}/{} 无法工作（{reason}）：{said}", name.namespace, name.name),
+        format!("HPA {}/{} cannot work ({reason}): {said}", name.namespace, name.name),
+    );
+    Finding::new("hpa_invalid", Depth::Root, &name, &name, headline)
+        .cite([scene.quote(&found.reference, message), scene.quote(&found.reference, &format!("reason: {reason}"))])
+        .touches([scaled(found, &found.object.spec)])
+        .steps([
+            look(
+                scene.text("查看 HPA 的条件", "Read the HPA's conditions"),
+                kubectl(&name.namespace, &format!("describe hpa {}", name.name)),
+            ),
+            change(
+                scene.text(
+                    "修正 HPA，并确认没有两个 HPA 控制同一组 Pod",
+                    "Correct the HPA, and see that no two of them scale the same Pods",
+                ),
+                "",
+                Some(kubectl(&name.namespace, &format!("edit hpa {}", name.name))),
+            ),
+        ])
 }
 
 fn scaled(found: &Seen<HorizontalPodAutoscaler>, spec: &HorizontalPodAutoscalerSpec) -> ObjectRef {
@@ -116,8 +156,12 @@ fn no_metrics(
     let workload = scaled(found, spec);
     let message = inactive.message.as_deref().unwrap_or_default();
     let no_request = message.contains("missing request for");
-    let no_api =
-        message.contains("could not find the requested resource") || message.contains("unable to fetch metrics");
+    let reason = inactive.reason.as_deref().unwrap_or_default();
+    let custom = ["FailedGetPodsMetric", "FailedGetObjectMetric", "FailedGetExternalMetric"].contains(&reason);
+    let no_api = !custom
+        && !message.contains("custom.metrics")
+        && !message.contains("external.metrics")
+        && (message.contains("could not find the requested resource") || message.contains("unable to fetch metrics"));
     let (code, blame, zh, en) = if no_request {
         (
             "hpa_missing_requests",
@@ -132,10 +176,16 @@ fn no_metrics(
             "无法从 metrics API 取得指标（metrics-server 未安装或不可用）",
             "the metrics API gives nothing (metrics-server is missing or down)",
         )
+    } else if message.contains("custom.metrics.k8s.io") || message.contains("external.metrics.k8s.io") || custom {
+        (
+            "hpa_metrics_unavailable",
+            name.clone(),
+            "无法取得自定义指标（指标适配器未安装、不可用，或没有这个指标）",
+            "its custom metric cannot be read (the metrics adapter is missing or down, or knows no such metric)",
+        )
     } else {
         ("hpa_metrics_unavailable", name.clone(), "无法取得指标", "its metric cannot be read")
     };
-    let reason = inactive.reason.as_deref().unwrap_or_default();
     let headline = scene.text(
         format!("HPA {}/{} 无法扩缩容（{reason}）：{zh}", name.namespace, name.name),
         format!("HPA {}/{} cannot scale ({reason}): {en}", name.namespace, name.name),
@@ -258,5 +308,20 @@ mod tests {
     fn at_its_minimum_or_switched_off_it_is_at_rest() {
         asked(json!([{"type": "ScalingLimited", "status": "True", "reason": "TooFewReplicas"}])).is_calm();
         asked(json!([{"type": "ScalingActive", "status": "False", "reason": "ScalingDisabled"}])).is_calm();
+    }
+
+    #[test]
+    fn a_custom_metric_and_a_mistake_of_the_autoscaler_are_told_apart() {
+        let inactive = |reason: &str, message: &str| {
+            asked(json!([{"type": "ScalingActive", "status": "False", "reason": reason, "message": message}]))
+        };
+        let custom = inactive(
+            "FailedGetPodsMetric",
+            "the HPA was unable to compute the replica count: unable to get metric queue_depth: unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered",
+        );
+        assert_eq!(custom.cause(), "hpa_metrics_unavailable HorizontalPodAutoscaler/web");
+        assert!(custom.diagnosis().headline.contains("custom metric"), "{}", custom.diagnosis().headline);
+        let twice = inactive("AmbiguousSelector", "pods by selector app=web are controlled by multiple HPAs");
+        assert_eq!(twice.cause(), "hpa_invalid HorizontalPodAutoscaler/web");
     }
 }

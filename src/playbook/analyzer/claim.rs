@@ -5,10 +5,12 @@ use k8s_openapi::api::storage::v1::StorageClass;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::provisioner::{unprovisioned, waits_for_volume};
+use crate::playbook::analyzer::volume;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
+use crate::quantity;
 
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 
@@ -30,10 +32,11 @@ fn unbound(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>) -> Option<Fin
     let class_name = claim.object.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
     match class_name.as_deref() {
         None => no_class(scene, claim),
-        Some("") => Some(static_binding(scene, claim, "")),
+        Some("") => volume::released_for(scene, claim).or_else(|| Some(static_binding(scene, claim, ""))),
         Some(name) => match scene.facts.get::<StorageClass>("", name) {
             Some(class) if class.object.provisioner == "kubernetes.io/no-provisioner" => {
-                waits_for_volume(scene, claim, &class).then(|| static_binding(scene, claim, name))
+                volume::released_for(scene, claim)
+                    .or_else(|| waits_for_volume(scene, claim, &class).then(|| static_binding(scene, claim, name)))
             }
             Some(class) => unprovisioned(scene, claim, &class),
             None => class_missing(scene, claim, name),
@@ -120,6 +123,7 @@ fn static_binding(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>, class:
         })
         .collect();
     let count = of_class.len();
+    let misfit = of_class.iter().find_map(|volume| misfit(scene, &claim.object, &volume.object)).unwrap_or_default();
     let class_zh = if class.is_empty() {
         "无 StorageClass（静态绑定）".to_owned()
     } else {
@@ -131,8 +135,8 @@ fn static_binding(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>, class:
         format!("StorageClass {class} makes no volumes")
     };
     let headline = scene.text(
-        format!("{name} 一直 Pending：{class_zh}，也没有可用且匹配的 PersistentVolume"),
-        format!("{name} stays Pending: {class_en} and no free PersistentVolume fits"),
+        format!("{name} 一直 Pending：{class_zh}，也没有可用且匹配的 PersistentVolume{misfit}"),
+        format!("{name} stays Pending: {class_en} and no free PersistentVolume fits{misfit}"),
     );
     let summary = scene.text(
         format!("{headline}；同类 PersistentVolume 共 {count} 个，均不可用或不匹配容量、访问模式。"),
@@ -154,6 +158,28 @@ fn static_binding(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>, class:
                 None,
             ),
         ])
+}
+
+/// Why a volume of the right class does not fit, with both figures.
+fn misfit(scene: &Scene<'_>, claim: &PersistentVolumeClaim, volume: &PersistentVolume) -> Option<String> {
+    let (asked, offered) = (claim.spec.as_ref()?, volume.spec.as_ref()?);
+    let name = volume.metadata.name.as_deref()?;
+    let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
+    let wants = asked.resources.as_ref()?.requests.as_ref()?.get("storage")?.0.clone();
+    let has = offered.capacity.as_ref()?.get("storage")?.0.clone();
+    let modes = asked.access_modes.as_deref().unwrap_or(&[]);
+    let gives = offered.access_modes.as_deref().unwrap_or(&[]);
+    let why = if phase == "Bound" {
+        let owner = offered.claim_ref.as_ref().and_then(|claim| claim.name.clone()).unwrap_or_default();
+        scene.text(format!("已绑定给 {owner}"), format!("is bound to {owner}"))
+    } else if quantity::amount(&has)? < quantity::amount(&wants)? {
+        scene.text(format!("容量 {has} 小于申请的 {wants}"), format!("has {has}, less than the {wants} asked for"))
+    } else if let Some(mode) = modes.iter().find(|mode| !gives.contains(mode)) {
+        scene.text(format!("不支持访问模式 {mode}"), format!("does not offer access mode {mode}"))
+    } else {
+        return None;
+    };
+    Some(scene.text(format!("（{name} {why}）"), format!(" ({name} {why})")))
 }
 
 fn lost(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>) -> Finding {
@@ -317,6 +343,24 @@ mod tests {
         let volumes = json!({"spec": {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}});
         let world = World::asking("Pod", "web-1-a").with(pod(crate::playbook::world::patched(told, volumes)));
         assert_eq!(world.cause(), "pvc_missing PersistentVolumeClaim/data");
+    }
+
+    #[test]
+    fn a_volume_that_does_not_fit_says_by_which_figure() {
+        let asked = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "shop"},
+            "spec": {"storageClassName": "", "accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "20Gi"}}},
+            "status": {"phase": "Pending"}});
+        let volume = |size: &str| {
+            json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "pv-7"},
+                "spec": {"capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"]}, "status": {"phase": "Available"}})
+        };
+        let told = |size: &str| {
+            let world = World::asking("PersistentVolumeClaim", "data").with(asked.clone()).with(volume(size));
+            assert_eq!(world.cause(), "pvc_no_matching_volume PersistentVolumeClaim/data");
+            world.diagnosis().headline
+        };
+        assert!(told("10Gi").contains("10Gi, less than the 20Gi"), "{}", told("10Gi"));
+        assert!(told("50Gi").contains("access mode ReadWriteMany"), "{}", told("50Gi"));
     }
 
     #[test]

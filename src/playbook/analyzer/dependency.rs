@@ -1,10 +1,10 @@
 //! Calls that fail because of what they call: the name does not exist, or the Service has nobody to answer.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Service};
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, kubectl, look};
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::reach::{self, Call, Failure};
@@ -28,7 +28,11 @@ fn of_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let named_failure = calls.iter().find_map(|call| {
         let found = reach::service_of(scene, &pod.object, call);
         match (found, call.failure) {
-            (Some(service), _) => Some(unreachable(scene, pod, call, &named(&service.object))),
+            (Some(service), _) => Some(
+                wrong_port(scene, pod, call, service)
+                    .or_else(|| own_resolver(scene, pod, call, service))
+                    .unwrap_or_else(|| unreachable(scene, pod, call, &named(&service.object))),
+            ),
             (None, Failure::Unresolved) => no_such_service(scene, pod, call),
             _ => None,
         }
@@ -63,6 +67,78 @@ fn unreachable(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &Ob
             scene.text(format!("检查 {service} 及其后端"), format!("Check {service} and its backends")),
             kubectl(&service.namespace, &format!("describe service {}", service.name)),
         )])
+}
+
+/// The caller asks for a port the Service does not have.
+fn wrong_port(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &Seen<Service>) -> Option<Finding> {
+    let spec = service.object.spec.as_ref()?;
+    let headless = spec.cluster_ip.as_deref() == Some("None") || spec.type_.as_deref() == Some("ExternalName");
+    let offered: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
+    let port = reach::port_of(call).filter(|port| !offered.contains(port))?;
+    if headless || offered.is_empty() || !matches!(call.failure, Failure::Timeout | Failure::Refused) {
+        return None;
+    }
+    let workload = scene.workload(&pod.object);
+    let name = named(&service.object);
+    let offered = offered.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let headline = scene.text(
+        format!("{workload} 访问 {name} 的端口 {port}，而该 Service 只有端口 {offered}"),
+        format!("{workload} calls port {port} of {name}, which only has {offered}"),
+    );
+    Some(
+        Finding::new("dependency_wrong_port", Depth::Root, &named(&pod.object), &workload, headline)
+            .cite([scene.quote(&call.log.reference, call.line), scene.quote(&service.reference, "port:")])
+            .touches([name.clone()])
+            .steps([
+                look(
+                    scene.text("查看 Service 端口", "Read the Service's ports"),
+                    kubectl(&name.namespace, &format!("get service {}", name.name)),
+                ),
+                change(
+                    scene.text(
+                        format!("把调用方配置中的端口改为 {offered}，或在 Service 上增加 {port}"),
+                        format!("Set the caller's port to {offered}, or add {port} to the Service"),
+                    ),
+                    "",
+                    Some(kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
+                ),
+            ]),
+    )
+}
+
+/// The Service exists, but the Pod asks a resolver that does not know the cluster's names.
+fn own_resolver(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &Seen<Service>) -> Option<Finding> {
+    let spec = pod.object.spec.as_ref()?;
+    let policy = spec.dns_policy.as_deref().unwrap_or("ClusterFirst");
+    let on_host = spec.host_network == Some(true) && policy == "ClusterFirst";
+    if call.failure != Failure::Unresolved || !(matches!(policy, "Default" | "None") || on_host) {
+        return None;
+    }
+    let workload = scene.workload(&pod.object);
+    let name = named(&service.object);
+    let host = if on_host { "（hostNetwork）" } else { "" };
+    let host_en = if on_host { " (with hostNetwork)" } else { "" };
+    let headline = scene.text(
+        format!("{workload} 的 dnsPolicy 为 {policy}{host}，不使用集群 DNS，因此解析不到 {name}"),
+        format!(
+            "{workload} has dnsPolicy {policy}{host_en}, so it does not ask the cluster's DNS and cannot resolve {name}"
+        ),
+    );
+    Some(
+        Finding::new("dns_policy_bypasses_cluster", Depth::Root, &named(&pod.object), &workload, headline)
+            .cite([
+                scene.quote(&call.log.reference, call.line),
+                scene.quote(&pod.reference, &format!("dnsPolicy: {policy}")),
+            ])
+            .steps([change(
+                scene.text(
+                    "把 dnsPolicy 改为 ClusterFirst（hostNetwork 时为 ClusterFirstWithHostNet）",
+                    "Set dnsPolicy to ClusterFirst (with hostNetwork: ClusterFirstWithHostNet)",
+                ),
+                "",
+                Some(kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
+            )]),
+    )
 }
 
 /// The cluster's DNS does not answer; its own Pods' findings rank before this where they were read.
@@ -197,5 +273,34 @@ mod tests {
             .with(caller())
             .log("cart-1-a", "ERROR dial tcp: lookup web on 10.96.0.10:53: read udp 10.244.1.5:4444->10.96.0.10:53: i/o timeout: server misbehaving");
         assert_eq!(world.cause(), "dns_not_answering Service/kube-dns");
+    }
+
+    #[test]
+    fn a_port_the_service_does_not_have_is_the_callers_mistake() {
+        let calling = |line: &str| {
+            World::asking("Pod", "cart-1-a")
+                .with(caller())
+                .with(service(json!({"app": "web"})))
+                .with(pod(json!({})))
+                .log("cart-1-a", line)
+        };
+        let wrong = calling("ERROR Get \"http://web:8081/\": dial tcp 10.96.0.7:8081: i/o timeout");
+        assert_eq!(wrong.cause(), "dependency_wrong_port Deployment/cart");
+        assert!(wrong.diagnosis().headline.contains("8081"));
+        let right = calling("ERROR Get \"http://web:80/\": dial tcp 10.96.0.7:80: i/o timeout");
+        assert_eq!(right.cause(), "dependency_unreachable Service/web");
+    }
+
+    #[test]
+    fn a_pod_that_does_not_ask_the_clusters_dns_cannot_find_its_service() {
+        let asking = |policy: &str| {
+            World::asking("Pod", "cart-1-a")
+                .with(crate::playbook::world::patched(caller(), json!({"spec": {"dnsPolicy": policy}})))
+                .with(service(json!({"app": "web"})))
+                .with(pod(json!({})))
+                .log("cart-1-a", "ERROR dial tcp: lookup web on 192.168.1.1:53: no such host")
+        };
+        assert_eq!(asking("Default").cause(), "dns_policy_bypasses_cluster Deployment/cart");
+        assert_eq!(asking("ClusterFirst").cause(), "dependency_unreachable Service/web");
     }
 }

@@ -14,7 +14,55 @@ use crate::report::Confidence;
 /// Findings about budgets that block evictions of healthy Pods.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    scene.facts.all::<PodDisruptionBudget>().iter().filter_map(|budget| blocks(scene, budget)).collect()
+    let budgets = scene.facts.all::<PodDisruptionBudget>();
+    let blocking = budgets.iter().filter_map(|budget| blocks(scene, budget));
+    blocking.chain(overlapping(scene, &budgets)).collect()
+}
+
+/// Two budgets for one Pod: the API server then refuses every eviction of it, whatever they allow.
+fn overlapping(scene: &Scene<'_>, budgets: &[Seen<PodDisruptionBudget>]) -> Option<Finding> {
+    let pods: Vec<Vec<ObjectRef>> = budgets.iter().map(|it| covered(scene, it, &named(&it.object))).collect();
+    let (first, second, pod) = budgets.iter().enumerate().find_map(|(at, budget)| {
+        let other = (at + 1..budgets.len()).find_map(|other| {
+            let shared = pods[at].iter().find(|pod| pods[other].contains(pod))?;
+            Some((other, shared.clone()))
+        })?;
+        Some((budget, &budgets[other.0], other.1))
+    })?;
+    let (name, other) = (named(&first.object), named(&second.object));
+    let nodes = waiting_nodes(scene, first, &name);
+    let asked = scene.question.targets.contains(&name) || scene.question.targets.contains(&other);
+    if nodes.is_empty() && !asked {
+        return None;
+    }
+    let headline = scene.text(
+        format!("{pod} 同时被两个 PDB（{}、{}）覆盖，API server 会拒绝对它的任何驱逐", name.name, other.name),
+        format!(
+            "{pod} is covered by two budgets ({}, {}), so the API server refuses every eviction of it",
+            name.name, other.name
+        ),
+    );
+    Some(
+        Finding::new("pdb_overlap", Depth::Mechanism, &name, &name, headline)
+            .cite([scene.quote_any(&second.reference, &[&other.name])])
+            .touches(nodes)
+            .touches([other])
+            .steps([
+                look(scene.text("查看 PDB", "List the budgets"), kubectl(&name.namespace, "get pdb -o wide")),
+                change(
+                    scene.text("让每个 Pod 只被一个 PDB 选中", "Let one budget alone select each Pod"),
+                    "",
+                    Some(kubectl(&name.namespace, &format!("edit pdb {}", name.name))),
+                ),
+            ]),
+    )
+}
+
+/// The Pods a budget counts; none when it was not read.
+#[must_use]
+pub fn covered_by(scene: &Scene<'_>, budget: &ObjectRef) -> Vec<ObjectRef> {
+    let found = scene.facts.get::<PodDisruptionBudget>(&budget.namespace, &budget.name);
+    found.map_or_else(Vec::new, |found| covered(scene, &found, budget))
 }
 
 fn blocks(scene: &Scene<'_>, budget: &Seen<PodDisruptionBudget>) -> Option<Finding> {
@@ -106,6 +154,26 @@ mod tests {
     fn a_budget_with_room_or_with_unhealthy_pods_does_not() {
         assert_eq!(draining().with(budget(1, 2)).cause(), "node_cordoned Node/n1");
         assert_eq!(draining().with(budget(0, 0)).cause(), "node_cordoned Node/n1");
+    }
+
+    #[test]
+    fn two_budgets_for_one_pod_block_every_eviction() {
+        let second = crate::playbook::world::patched(budget(1, 2), json!({"metadata": {"name": "all"}}));
+        let world = draining().with(budget(1, 2)).with(second);
+        assert!(world.codes().contains(&"pdb_overlap"), "{:?}", world.codes());
+        let apart = json!({"metadata": {"name": "all"}, "spec": {"selector": {"matchLabels": {"app": "cart"}}}});
+        let world = draining().with(budget(1, 2)).with(crate::playbook::world::patched(budget(1, 2), apart));
+        assert!(!world.codes().contains(&"pdb_overlap"));
+    }
+
+    #[test]
+    fn a_budget_that_misses_healthy_pods_is_explained_by_its_pods() {
+        let broken = pod(crate::playbook::world::crashed(1, "Error"));
+        let world = World::asking("PodDisruptionBudget", "web")
+            .with(budget(0, 0))
+            .with(broken)
+            .log("web-1-a", "ERROR cannot parse rules.yaml");
+        assert_eq!(world.cause(), "crashloop_app_error Deployment/web");
     }
 
     #[test]

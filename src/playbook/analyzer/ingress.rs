@@ -1,6 +1,6 @@
 //! Ingresses that point at nothing: a Service, a TLS Secret or a class that is not there.
 
-use k8s_openapi::api::networking::v1::{Ingress, IngressBackend};
+use k8s_openapi::api::networking::v1::{Ingress, IngressBackend, IngressClass};
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
@@ -14,8 +14,97 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
         .facts
         .all::<Ingress>()
         .iter()
-        .flat_map(|ingress| dangling(scene, ingress).into_iter().chain(wrong_port(scene, ingress)))
+        .flat_map(|ingress| {
+            let more = [wrong_port(scene, ingress), certificate_refused(scene, ingress), no_class(scene, ingress)];
+            dangling(scene, ingress).into_iter().chain(more.into_iter().flatten())
+        })
         .collect()
+}
+
+/// A controller that said it could not use the TLS Secret. The Secret itself is never read.
+fn certificate_refused(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Option<Finding> {
+    let name = named(&ingress.object);
+    let secrets: Vec<String> = ingress
+        .object
+        .spec
+        .iter()
+        .flat_map(|spec| spec.tls.iter().flatten())
+        .filter_map(|it| it.secret_name.clone())
+        .collect();
+    let warnings = scene.facts.events_about(&name).filter(|event| event.kind == "Warning");
+    let (event, secret) = warnings.into_iter().find_map(|event| {
+        let secret = secrets.iter().find(|secret| event.message.contains(secret.as_str()))?;
+        Some((event, secret))
+    })?;
+    let missing =
+        ["not found", "does not exist", "no object matching"].iter().any(|words| event.message.contains(words));
+    let secret = ObjectRef::new("Secret", &name.namespace, secret);
+    let code = if missing { "ingress_tls_secret_missing" } else { "ingress_tls_secret_invalid" };
+    let said = crate::playbook::logs::said(&event.message);
+    let headline = scene.text(
+        format!("{name} 的 TLS Secret {} 无法使用：{said}", secret.name),
+        format!("{name} cannot use its TLS Secret {}: {said}", secret.name),
+    );
+    Some(
+        Finding::new(code, Depth::Root, &name, &secret, headline)
+            .cite([scene.quote(&event.reference, &event.message)])
+            .steps([
+                look(
+                    scene.text("查看 Ingress 事件", "Read the Ingress's events"),
+                    kubectl(&name.namespace, &format!("describe ingress {}", name.name)),
+                ),
+                change(
+                    scene.text(
+                        format!("创建或更新 Secret {}（类型 kubernetes.io/tls）", secret.name),
+                        format!("Create or renew Secret {} (type kubernetes.io/tls)", secret.name),
+                    ),
+                    "",
+                    None,
+                ),
+            ]),
+    )
+}
+
+const DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
+const OLD_CLASS: &str = "kubernetes.io/ingress.class";
+
+/// No class, no default one, and no controller has taken it: nobody serves it.
+fn no_class(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Option<Finding> {
+    let name = named(&ingress.object);
+    let annotated = |annotations: Option<&std::collections::BTreeMap<String, String>>, key: &str| {
+        annotations.is_some_and(|all| all.contains_key(key))
+    };
+    let classed = ingress.object.spec.as_ref()?.ingress_class_name.is_some()
+        || annotated(ingress.object.metadata.annotations.as_ref(), OLD_CLASS);
+    let balancer = ingress.object.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let served = balancer.is_some_and(|it| it.ingress.as_ref().is_some_and(|points| !points.is_empty()));
+    let classes = scene.facts.all::<IngressClass>();
+    let default = classes.iter().any(|class| annotated(class.object.metadata.annotations.as_ref(), DEFAULT_CLASS));
+    // Names in a table do not show which class is the default one.
+    let unread = scene.facts.names().iter().filter(|known| known.kind == "IngressClass").count() > classes.len();
+    scene.facts.listing("IngressClass", "")?;
+    if classed || served || default || unread {
+        return None;
+    }
+    let headline = scene.text(
+        format!("{name} 没有指定 ingressClassName，集群也没有默认 IngressClass，没有控制器为它提供服务"),
+        format!(
+            "{name} names no ingressClassName and the cluster has no default IngressClass, so no controller serves it"
+        ),
+    );
+    Some(
+        Finding::new("ingress_no_class", Depth::Root, &name, &name, headline)
+            .confidence(crate::report::Confidence::Medium)
+            .cite([scene.quote_any(&ingress.reference, &["loadBalancer: {}", &format!("name: {}", name.name)])])
+            .steps([
+                look(scene.text("查看 IngressClass", "List the classes"), "kubectl get ingressclass"),
+                change(
+                    scene.text("为 Ingress 指定 ingressClassName", "Give the Ingress an ingressClassName"),
+                    "",
+                    Some(kubectl(&name.namespace, &format!("edit ingress {}", name.name))),
+                ),
+            ]),
+    )
 }
 
 /// The Services an Ingress sends to, with the port it asks for when that is a number.
@@ -55,40 +144,66 @@ fn dangling(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Vec<Finding> {
     missing.into_iter().map(|(code, object)| absent(scene, ingress, &name, code, &object)).collect()
 }
 
-/// A port number the Service does not have.
+/// The ports an Ingress asks for by name, with their Service.
+fn named_ports(ingress: &Ingress) -> Vec<(String, String)> {
+    let Some(spec) = &ingress.spec else { return Vec::new() };
+    let paths = spec.rules.iter().flatten().filter_map(|rule| rule.http.as_ref()).flat_map(|http| &http.paths);
+    let all = spec.default_backend.iter().chain(paths.map(|path| &path.backend));
+    let named = all.filter_map(|backend| {
+        let service = backend.service.as_ref()?;
+        Some((service.name.clone(), service.port.as_ref()?.name.clone()?))
+    });
+    named.collect()
+}
+
+/// A port the Service does not have: as the Ingress asks for it, as its YAML writes it, and what the Service offers.
+fn missing_port(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Option<(ObjectRef, String, String, String)> {
+    let namespace = named(&ingress.object).namespace;
+    let numbers = backends(&ingress.object).into_iter().filter_map(|(service, port)| Some((service, Err(port?))));
+    let names = named_ports(&ingress.object).into_iter().map(|(service, port)| (service, Ok(port)));
+    names.chain(numbers).find_map(|(service, port): (String, Result<String, i32>)| {
+        let found = scene.service(&namespace, &service)?;
+        let ports = found.object.spec.as_ref()?.ports.as_deref().filter(|ports| !ports.is_empty())?;
+        let offers = ports.iter().any(|offered| match &port {
+            Ok(name) => offered.name.as_ref() == Some(name),
+            Err(number) => offered.port == *number,
+        });
+        let shown = |offered: &k8s_openapi::api::core::v1::ServicePort| match (&port, &offered.name) {
+            (Ok(_), Some(name)) => format!("{name}={}", offered.port),
+            _ => offered.port.to_string(),
+        };
+        let offered = ports.iter().map(shown).collect::<Vec<_>>().join(", ");
+        let (asked, written) = match &port {
+            Ok(name) => (name.clone(), format!("name: {name}")),
+            Err(number) => (number.to_string(), format!("number: {number}")),
+        };
+        (!offers).then(|| (named(&found.object), asked, written, offered))
+    })
+}
+
+/// A port the Service does not have.
 fn wrong_port(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Option<Finding> {
     let name = named(&ingress.object);
-    backends(&ingress.object).into_iter().find_map(|(service, port)| {
-        let port = port?;
-        let found = scene.service(&name.namespace, &service)?;
-        let offered: Vec<i32> = found.object.spec.as_ref()?.ports.iter().flatten().map(|port| port.port).collect();
-        if offered.is_empty() || offered.contains(&port) {
-            return None;
-        }
-        let offered = offered.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let headline = scene.text(
-            format!("{name} 指向 Service {service} 的端口 {port}，而该 Service 只有端口 {offered}"),
-            format!("{name} sends to port {port} of Service {service}, which only has {offered}"),
-        );
-        let finding = Finding::new("ingress_backend_port_missing", Depth::Root, &name, &name, headline)
-            .cite([scene.quote(&ingress.reference, &format!("number: {port}"))])
-            .touches([named(&found.object)])
-            .steps([
-                look(
-                    scene.text("查看 Service 端口", "Read the Service's ports"),
-                    kubectl(&name.namespace, &format!("get service {service} -o yaml")),
-                ),
-                change(
-                    scene.text(
-                        format!("把 Ingress 的端口改为 {offered}"),
-                        format!("Set the Ingress's port to {offered}"),
-                    ),
-                    "",
-                    Some(kubectl(&name.namespace, &format!("edit ingress {}", name.name))),
-                ),
-            ]);
-        Some(finding)
-    })
+    let (service, port, written, offered) = missing_port(scene, ingress)?;
+    let headline = scene.text(
+        format!("{name} 指向 Service {} 的端口 {port}，而该 Service 只有端口 {offered}", service.name),
+        format!("{name} sends to port {port} of Service {}, which only has {offered}", service.name),
+    );
+    let finding = Finding::new("ingress_backend_port_missing", Depth::Root, &name, &name, headline)
+        .cite([scene.quote(&ingress.reference, &written)])
+        .touches([service.clone()])
+        .steps([
+            look(
+                scene.text("查看 Service 端口", "Read the Service's ports"),
+                kubectl(&name.namespace, &format!("get service {} -o yaml", service.name)),
+            ),
+            change(
+                scene.text(format!("把 Ingress 的端口改为 {offered}"), format!("Set the Ingress's port to {offered}")),
+                "",
+                Some(kubectl(&name.namespace, &format!("edit ingress {}", name.name))),
+            ),
+        ]);
+    Some(finding)
 }
 
 fn absent(
@@ -170,5 +285,55 @@ mod tests {
             .with(service(json!({"app": "web"})))
             .with(pod(json!({})));
         assert_eq!(world.cause(), "ingress_backend_port_missing Ingress/front");
+    }
+
+    fn bare() -> serde_json::Value {
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "front", "namespace": "shop"},
+            "spec": {"rules": [{"http": {"paths": [{"path": "/", "pathType": "Prefix",
+                "backend": {"service": {"name": "web", "port": {"name": "http"}}}}]}}]}})
+    }
+
+    #[test]
+    fn a_port_name_the_service_does_not_have_is_the_ingresss_fault() {
+        let with = |port: &str| {
+            let ports = json!({"spec": {"ports": [{"name": port, "port": 80, "targetPort": 8080}]}});
+            World::asking("Ingress", "front")
+                .with(bare())
+                .with(crate::playbook::world::patched(service(json!({"app": "web"})), ports))
+                .with(pod(json!({})))
+        };
+        assert_eq!(with("web").cause(), "ingress_backend_port_missing Ingress/front");
+        assert!(with("web").diagnosis().headline.contains("web=80"));
+        with("http").is_calm();
+    }
+
+    #[test]
+    fn a_certificate_the_controller_refuses_is_told_by_its_event() {
+        let world = World::asking("Ingress", "front").with(ingress()).event(
+            "Ingress",
+            "front",
+            "BadConfig",
+            "Error obtaining X.509 certificate: secret \"shop/tls\" has no private key",
+        );
+        assert_eq!(world.cause(), "ingress_tls_secret_invalid Secret/tls");
+    }
+
+    #[test]
+    fn an_ingress_without_class_is_served_by_the_default_one_or_by_nobody() {
+        let class = |default: bool| {
+            let annotations =
+                if default { json!({"ingressclass.kubernetes.io/is-default-class": "true"}) } else { json!({}) };
+            json!({"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "nginx", "annotations": annotations}})
+        };
+        let world =
+            |default| World::asking("Ingress", "front").with(bare()).with(class(default)).listed("IngressClass");
+        assert_eq!(world(false).cause(), "ingress_no_class Ingress/front");
+        assert!(world(true).codes().is_empty());
+        let taken = crate::playbook::world::patched(
+            bare(),
+            json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}}),
+        );
+        let served = World::asking("Ingress", "front").with(taken).with(class(false)).listed("IngressClass");
+        assert!(served.codes().is_empty(), "a controller has taken it");
     }
 }

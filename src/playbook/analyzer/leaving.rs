@@ -1,11 +1,13 @@
 //! Objects that should be gone and are not: Pods stuck Terminating, Namespaces held by finalizers.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition, Pod};
+use serde_json::Value;
 
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::node;
+use crate::playbook::analyzer::{claim, node};
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
@@ -19,7 +21,52 @@ const PATIENCE: i64 = 5;
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let pods = scene.pods.iter().filter_map(|pod| stuck_pod(scene, pod));
     let namespaces = scene.facts.all::<Namespace>();
-    pods.chain(namespaces.iter().filter_map(|namespace| stuck_namespace(scene, namespace))).collect()
+    let namespaces = namespaces.iter().filter_map(|namespace| stuck_namespace(scene, namespace));
+    let others = scene.facts.raw_objects().filter(|(name, ..)| !matches!(name.kind.as_str(), "Pod" | "Namespace"));
+    let others = others.filter_map(|(name, value, reference)| stuck_object(scene, name, value, reference));
+    pods.chain(namespaces).chain(others).collect()
+}
+
+/// Any other object whose finalizers nobody takes away; a claim that a Pod still uses waits for that Pod.
+fn stuck_object(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) -> Option<Finding> {
+    let since: Timestamp = value.pointer("/metadata/deletionTimestamp")?.as_str()?.parse().ok()?;
+    let minutes = (scene.facts.now.as_second() - since.as_second()) / 60;
+    let finalizers: Vec<&str> =
+        value.pointer("/metadata/finalizers")?.as_array()?.iter().filter_map(Value::as_str).collect();
+    if minutes < PATIENCE || finalizers.is_empty() {
+        return None;
+    }
+    let users = if name.kind == "PersistentVolumeClaim" { claim::consumers(scene, name) } else { Vec::new() };
+    let held = finalizers.join(", ");
+    let why = match users.first() {
+        Some(pod) => scene.text(format!("{pod} 仍在使用它（{held}）"), format!("{pod} still uses it ({held})")),
+        None => scene.text(format!("finalizer {held} 未被移除"), format!("finalizer {held} was not removed")),
+    };
+    let headline = scene.text(
+        format!("{name} 删除 {minutes} 分钟后仍未消失：{why}"),
+        format!("{name} is still there {minutes} minutes after its deletion: {why}"),
+    );
+    Some(
+        Finding::new("object_stuck_deleting", Depth::Mechanism, name, name, headline)
+            .cite([scene.quote_line(reference, &["deletionTimestamp"]), scene.quote(reference, finalizers[0])])
+            .steps([
+                look(
+                    scene.text("查看对象的 finalizers 与事件", "Read its finalizers and events"),
+                    kubectl(&name.namespace, &format!("get {} -o yaml", slash(name))),
+                ),
+                change(
+                    scene.text(
+                        "恢复负责该 finalizer 的控制器，或先移除使用它的 Pod",
+                        "Bring back the controller behind the finalizer, or first remove the Pod that uses it",
+                    ),
+                    scene.text(
+                        "手工移除 finalizer 会跳过清理，可能遗留外部资源",
+                        "Taking the finalizer away by hand skips the clean-up and may leave things behind outside",
+                    ),
+                    None,
+                ),
+            ]),
+    )
 }
 
 fn stuck_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
@@ -174,5 +221,19 @@ mod tests {
             "status": {"phase": "Terminating", "conditions": [{"type": "NamespaceFinalizersRemaining", "status": "True",
                 "message": "Some content in the namespace has finalizers remaining: example.com/backup in 1 resource instances"}]}});
         assert_eq!(World::asking("Namespace", "old").with(held).cause(), "namespace_stuck_terminating Namespace/old");
+    }
+
+    #[test]
+    fn a_claim_that_a_pod_still_uses_waits_for_it() {
+        let claim = |since: &str| {
+            json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "shop",
+                "deletionTimestamp": since, "finalizers": ["kubernetes.io/pvc-protection"]}, "status": {"phase": "Bound"}})
+        };
+        let user = pod(json!({"spec": {"volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]}}));
+        let world = World::asking("PersistentVolumeClaim", "data").with(claim("2026-11-23T02:00:00Z")).with(user);
+        assert_eq!(world.cause(), "object_stuck_deleting PersistentVolumeClaim/data");
+        assert!(world.diagnosis().headline.contains("Pod shop/web-1-a still uses it"));
+        let fresh = World::asking("PersistentVolumeClaim", "data").with(claim("2026-11-23T02:58:00Z"));
+        assert!(fresh.codes().is_empty());
     }
 }

@@ -1,7 +1,9 @@
 //! The analyzers, one file for each kind of trouble. Adding one is a file, a line in the registry and its test.
 
 pub mod access;
+pub mod aggregation;
 pub mod autoscaler;
+pub mod certificate;
 pub mod claim;
 pub mod config;
 pub mod crash;
@@ -9,6 +11,7 @@ pub mod creation;
 pub mod dependency;
 pub mod disruption;
 pub mod eviction;
+pub mod gateway;
 pub mod image;
 pub mod ingress;
 pub mod init;
@@ -17,143 +20,80 @@ pub mod leaving;
 pub mod memory;
 pub mod mount;
 pub mod node;
+pub mod node_events;
 pub mod policy;
 pub mod probe;
 pub mod provisioner;
+pub mod quota;
 pub mod rollout;
 pub mod scheduling;
 pub mod service;
 pub mod stateful;
 pub mod target_port;
+pub mod traffic;
 pub mod unready;
+pub mod volume;
 
 use crate::playbook::finding::Finding;
 use crate::playbook::scene::Scene;
 
-/// One analyzer: what it looks at, which alerts it answers, and the function that does it.
+/// One analyzer: its name, what it wants listed, and the function that does it.
 #[derive(Debug)]
 pub struct Analyzer {
-    /// Its name, for people.
+    /// Its name, by which [`alerts`](crate::playbook::alerts) asks for it.
     pub name: &'static str,
-    /// The kinds whose objects it reads: what gather should bring for it.
-    pub kinds: &'static [&'static str],
-    /// The alerts it answers best; its findings go first among equals when one of them fires.
-    pub alerts: &'static [&'static str],
+    /// Kinds it wants listed in the alert's namespace when an alert asks for it. What the alert names, and what that
+    /// refers to, is read anyway; gather decides how many of these lists it makes.
+    pub wants: &'static [&'static str],
     /// The analysis, a pure function.
     pub run: fn(&Scene<'_>) -> Vec<Finding>,
 }
 
+/// The kinds an analyzer wants listed.
+#[must_use]
+pub fn wants(analyzer: &str) -> &'static [&'static str] {
+    ANALYZERS.iter().find(|known| known.name == analyzer).map_or(&[], |known| known.wants)
+}
+
+const fn analyzer(name: &'static str, run: fn(&Scene<'_>) -> Vec<Finding>) -> Analyzer {
+    Analyzer { name, wants: &[], run }
+}
+
+const fn wanting(name: &'static str, wants: &'static [&'static str], run: fn(&Scene<'_>) -> Vec<Finding>) -> Analyzer {
+    Analyzer { name, wants, run }
+}
+
 /// All analyzers; among equal findings the earlier one's stands first.
 pub const ANALYZERS: &[Analyzer] = &[
-    Analyzer {
-        name: "node",
-        kinds: &["Node", "Pod"],
-        alerts: &["KubeNodeNotReady", "KubeNodeUnreachable", "KubeletDown", "KubeNodePressure", "KubeNodeEviction"],
-        run: node::run,
-    },
-    Analyzer {
-        name: "claim",
-        kinds: &["PersistentVolumeClaim", "StorageClass", "CSIDriver", "PersistentVolume"],
-        alerts: &["KubePersistentVolumeErrors", "KubePersistentVolumeClaimPending"],
-        run: claim::run,
-    },
-    Analyzer {
-        name: "creation",
-        kinds: &[
-            "ReplicaSet",
-            "ResourceQuota",
-            "LimitRange",
-            "ValidatingWebhookConfiguration",
-            "MutatingWebhookConfiguration",
-            "ServiceAccount",
-        ],
-        alerts: &["KubeQuotaFullyUsed", "KubeQuotaExceeded", "KubeQuotaAlmostFull"],
-        run: creation::run,
-    },
-    Analyzer { name: "scheduling", kinds: &["Pod", "Node"], alerts: &["KubePodUnschedulable"], run: scheduling::run },
-    Analyzer {
-        name: "config",
-        kinds: &["Pod", "ConfigMap", "Secret"],
-        alerts: &["KubeContainerWaiting"],
-        run: config::run,
-    },
-    Analyzer {
-        name: "mount",
-        kinds: &["Pod", "ConfigMap", "Secret"],
-        alerts: &["KubeContainerWaiting"],
-        run: mount::run,
-    },
-    Analyzer {
-        name: "image",
-        kinds: &["Pod", "Secret", "ReplicaSet"],
-        alerts: &["KubeContainerWaiting"],
-        run: image::run,
-    },
-    Analyzer {
-        name: "memory",
-        kinds: &["Pod"],
-        alerts: &["KubeContainerOOMKilled", "ContainerOOMKilled"],
-        run: memory::run,
-    },
-    Analyzer { name: "probe", kinds: &["Pod"], alerts: &["KubePodCrashLooping", "KubePodNotReady"], run: probe::run },
-    Analyzer { name: "crash", kinds: &["Pod", "ReplicaSet"], alerts: &["KubePodCrashLooping"], run: crash::run },
-    Analyzer {
-        name: "job",
-        kinds: &["Job", "CronJob", "Pod"],
-        alerts: &["KubeJobFailed", "KubeJobNotCompleted"],
-        run: job::run,
-    },
-    Analyzer { name: "init", kinds: &["Pod"], alerts: &["KubeContainerWaiting"], run: init::run },
-    Analyzer {
-        name: "disruption",
-        kinds: &["PodDisruptionBudget", "Pod", "Node"],
-        alerts: &["KubePdbNotEnoughHealthyPods", "KubePdbAtLimit"],
-        run: disruption::run,
-    },
-    Analyzer {
-        name: "access",
-        kinds: &["Pod", "RoleBinding", "Role", "ServiceAccount"],
-        alerts: &[],
-        run: access::run,
-    },
-    Analyzer { name: "eviction", kinds: &["Pod", "Node"], alerts: &["KubePodEvicted"], run: eviction::run },
-    Analyzer {
-        name: "leaving",
-        kinds: &["Pod", "Namespace", "Node"],
-        alerts: &["KubePodStuckTerminating"],
-        run: leaving::run,
-    },
-    Analyzer {
-        name: "policy",
-        kinds: &["NetworkPolicy", "Service", "Pod", "Namespace"],
-        alerts: &["HighErrorRate"],
-        run: policy::run,
-    },
-    Analyzer { name: "service", kinds: &["Service", "Endpoints", "Pod"], alerts: &["TargetDown"], run: service::run },
-    Analyzer {
-        name: "ingress",
-        kinds: &["Ingress", "IngressClass", "Service", "Secret"],
-        alerts: &[],
-        run: ingress::run,
-    },
-    Analyzer {
-        name: "autoscaler",
-        kinds: &["HorizontalPodAutoscaler"],
-        alerts: &["KubeHpaMaxedOut", "KubeHpaReplicasMismatch"],
-        run: autoscaler::run,
-    },
-    Analyzer {
-        name: "rollout",
-        kinds: &["Deployment", "ReplicaSet"],
-        alerts: &["KubeDeploymentRolloutStuck", "KubeDeploymentReplicasMismatch"],
-        run: rollout::run,
-    },
-    Analyzer { name: "dependency", kinds: &["Service", "Pod"], alerts: &["HighErrorRate"], run: dependency::run },
-    Analyzer {
-        name: "stateful",
-        kinds: &["StatefulSet", "Service"],
-        alerts: &["KubeStatefulSetReplicasMismatch"],
-        run: stateful::run,
-    },
-    Analyzer { name: "unready", kinds: &["Pod", "StatefulSet", "DaemonSet"], alerts: &[], run: unready::run },
+    wanting("node", &["Node"], node::run),
+    analyzer("node_events", node_events::run),
+    analyzer("claim", claim::run),
+    analyzer("volume", volume::run),
+    analyzer("creation", creation::run),
+    wanting("quota", &["ResourceQuota"], quota::run),
+    analyzer("scheduling", scheduling::run),
+    analyzer("config", config::run),
+    analyzer("mount", mount::run),
+    analyzer("image", image::run),
+    analyzer("memory", memory::run),
+    analyzer("probe", probe::run),
+    analyzer("crash", crash::run),
+    analyzer("job", job::run),
+    analyzer("init", init::run),
+    wanting("disruption", &["PodDisruptionBudget"], disruption::run),
+    analyzer("access", access::run),
+    analyzer("eviction", eviction::run),
+    analyzer("leaving", leaving::run),
+    wanting("policy", &["NetworkPolicy"], policy::run),
+    wanting("service", &["Service"], service::run),
+    analyzer("traffic", traffic::run),
+    wanting("ingress", &["Ingress"], ingress::run),
+    analyzer("gateway", gateway::run),
+    wanting("autoscaler", &["HorizontalPodAutoscaler"], autoscaler::run),
+    wanting("aggregation", &["APIService"], aggregation::run),
+    wanting("certificate", &["Certificate"], certificate::run),
+    analyzer("rollout", rollout::run),
+    analyzer("dependency", dependency::run),
+    analyzer("stateful", stateful::run),
+    analyzer("unready", unready::run),
 ];

@@ -63,7 +63,7 @@ fn not_ready(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) ->
     let name = named(&node.object);
     let message = condition.message.as_deref().unwrap_or_default().trim_end_matches('.').to_owned();
     let silent = condition.status == "Unknown";
-    let code = if silent { "node_not_ready_kubelet_stopped" } else { "node_not_ready" };
+    let code = if silent { "node_not_ready_kubelet_stopped" } else { spoken(&message) };
     let minutes = scene.minutes_since(condition.last_transition_time.as_ref()).unwrap_or(0);
     let said = crate::playbook::logs::shorten(&message, 200);
     let headline = scene.text(
@@ -91,6 +91,18 @@ fn not_ready(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) ->
         ])
         .touches(suffering)
         .steps(not_ready_steps(scene, &name, silent))
+}
+
+/// What a kubelet that still speaks says is wrong.
+fn spoken(message: &str) -> &'static str {
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if has(&["cni", "CNI", "network plugin", "NetworkPluginNotReady"]) {
+        "node_not_ready_network_plugin"
+    } else if has(&["container runtime", "PLEG", "containerd"]) {
+        "node_not_ready_container_runtime"
+    } else {
+        "node_not_ready"
+    }
 }
 
 fn not_ready_steps(scene: &Scene<'_>, name: &ObjectRef, silent: bool) -> Vec<crate::report::Step> {
@@ -290,5 +302,22 @@ mod tests {
         let cordoned = node(json!({"spec": {"unschedulable": true}}));
         assert_eq!(World::asking("Node", "n1").with(cordoned.clone()).cause(), "node_cordoned Node/n1");
         World::asking("Pod", "web-1-a").with(cordoned).with(pod(json!({}))).is_calm();
+    }
+
+    #[test]
+    fn a_kubelet_that_speaks_says_what_is_wrong() {
+        let told = |message: &str| {
+            let broken = node(
+                json!({"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": message}]}}),
+            );
+            World::asking("Node", "n1").with(broken).cause()
+        };
+        let network = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized";
+        assert_eq!(told(network), "node_not_ready_network_plugin Node/n1");
+        assert_eq!(
+            told("PLEG is not healthy: pleg was last seen active 4m0s ago"),
+            "node_not_ready_container_runtime Node/n1"
+        );
+        assert_eq!(told("kubelet is starting"), "node_not_ready Node/n1");
     }
 }

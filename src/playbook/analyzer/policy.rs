@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::alert::ObjectRef;
@@ -234,6 +235,10 @@ fn means_pod(scene: &Scene<'_>, policy: &NetworkPolicy, rule: &NetworkPolicyPeer
         Some(wanted) => {
             let name = pod.metadata.namespace.clone().unwrap_or_default();
             let found = scene.facts.get::<Namespace>("", &name);
+            // Labels nobody read may well be the ones that are asked for: no policy is blamed on that ground.
+            if found.is_none() && !only_by_name(wanted) {
+                return true;
+            }
             let mut labels = found.and_then(|found| found.object.metadata.labels).unwrap_or_default();
             labels.insert("kubernetes.io/metadata.name".to_owned(), name);
             selector::selects(wanted, Some(&labels))
@@ -241,6 +246,13 @@ fn means_pod(scene: &Scene<'_>, policy: &NetworkPolicy, rule: &NetworkPolicyPeer
     };
     let labels = pod.metadata.labels.as_ref();
     namespace && rule.pod_selector.as_ref().is_none_or(|wanted| selector::selects(wanted, labels))
+}
+
+/// Whether a selector asks for nothing but the label every Namespace has, its name.
+fn only_by_name(wanted: &LabelSelector) -> bool {
+    let by_name = |key: &str| key == "kubernetes.io/metadata.name";
+    wanted.match_labels.iter().flatten().all(|(key, _)| by_name(key))
+        && wanted.match_expressions.iter().flatten().all(|rule| by_name(&rule.key))
 }
 
 /// Whether an IPv4 address lies in a block such as `10.0.0.0/8`; anything else is taken as outside.
@@ -349,6 +361,16 @@ mod tests {
         let second = patched(policy(from_namespace), json!({"metadata": {"name": "open"}}));
         let world = calling(TIMEOUT).with(policy(json!([]))).with(second);
         assert!(!world.cause().starts_with("network_policy"));
+    }
+
+    #[test]
+    fn a_namespaces_labels_that_were_not_read_put_no_blame_on_a_policy() {
+        let by_team = json!([{"from": [{"namespaceSelector": {"matchLabels": {"team": "shop"}}}]}]);
+        assert!(!calling(TIMEOUT).with(policy(by_team.clone())).cause().starts_with("network_policy"));
+        let namespace = |team: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"team": team}}});
+        let other = calling(TIMEOUT).with(policy(by_team.clone())).with(namespace("cart"));
+        assert_eq!(other.cause(), "network_policy_blocks_traffic NetworkPolicy/guard");
+        assert!(!calling(TIMEOUT).with(policy(by_team)).with(namespace("shop")).cause().starts_with("network_policy"));
     }
 
     #[test]

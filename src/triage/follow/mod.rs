@@ -1,8 +1,11 @@
 //! Following: from what was read to what is worth reading next. Pure, so that a wave of reads can be tested without a cluster.
 
+mod around;
+
 use serde_json::Value;
 
 use super::clue;
+use super::outside;
 use super::rows::{self, cell, has_labels, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
@@ -10,6 +13,8 @@ use crate::alert::ObjectRef;
 
 /// Pods read by name for one selector: one that fails and one to compare with say what ten would.
 const PODS_PER_SELECTOR: usize = 3;
+/// Kinds listed because the alert's analyzers want them.
+const LISTS_ASKED: usize = 3;
 /// Kinds listed when an alert names nothing but a namespace.
 const NAMESPACE_KINDS: [&str; 12] = [
     "Pod",
@@ -42,8 +47,25 @@ pub fn next(seen: &Seen) -> Vec<Want> {
             None => {}
         }
     }
+    wants.extend(asked(seen));
+    wants.extend(outside::next(seen));
     wants.extend(clue::from_events(seen));
     wants.extend(clue::from_logs(seen));
+    wants
+}
+
+/// What the analyzers that the alert asks for want listed, a few kinds, and what of it does not look well.
+fn asked(seen: &Seen) -> Vec<Want> {
+    let namespaces = seen.targets.iter().map(|target| target.namespace.as_str());
+    let namespace = namespaces.into_iter().find(|namespace| !namespace.is_empty());
+    let mut wants = Vec::new();
+    for kind in seen.wanted.iter().take(LISTS_ASKED) {
+        let namespaced = kind_info(kind).is_some_and(|(.., namespaced)| namespaced);
+        let Some(namespace) = namespace.or((!namespaced).then_some("")) else { continue };
+        wants.extend(Want::list(kind, namespace));
+        let unwell = rows::unwell(seen, kind, if namespaced { namespace } else { "" });
+        wants.extend(unwell.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
+    }
     wants
 }
 
@@ -57,14 +79,19 @@ fn from_object(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
         }
         "Job" => pods(seen, &object.namespace, &[("job-name".to_owned(), object.name.clone())]),
         "CronJob" => from_cron_job(seen, object),
-        "PersistentVolumeClaim" => from_claim(value),
-        "Service" => from_service(seen, object, value),
-        "HorizontalPodAutoscaler" => {
-            named(value, "/spec/scaleTargetRef/kind", "/spec/scaleTargetRef/name", &object.namespace)
-        }
-        "Ingress" => from_ingress(object, value),
-        "Node" => from_node(seen, object, value),
+        "PersistentVolumeClaim" => around::from_claim(value),
+        "Service" => around::from_service(seen, object, value),
+        "HorizontalPodAutoscaler" => around::from_autoscaler(object, value),
+        "HTTPRoute" => around::from_route(object, value),
+        "PersistentVolume" => around::from_volume(value),
+        "APIService" => around::from_api(value),
+        "ResourceQuota" => around::refused_by(seen, object),
+        "Ingress" => around::from_ingress(seen, object, value),
+        "Node" => around::from_node(seen, object, value),
         "PodDisruptionBudget" => pods(seen, &object.namespace, &selector(value, "/spec/selector/matchLabels")),
+        "Namespace" if value.pointer("/metadata/deletionTimestamp").is_some() => {
+            around::from_leaving_namespace(seen, value)
+        }
         "Namespace" if seen.targets.contains(object) => from_namespace(seen, object),
         _ => Vec::new(),
     });
@@ -107,7 +134,7 @@ fn from_pod(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
     let mut wants = Vec::new();
     if let Some(node) = value.pointer("/spec/nodeName").and_then(Value::as_str) {
         let node = ObjectRef::new("Node", "", node);
-        if seen.facts.raw(&node).is_some_and(|(node, _)| is_cordoned(node)) {
+        if seen.facts.raw(&node).is_some_and(|(node, _)| around::is_cordoned(node)) {
             wants.extend(Want::list("PodDisruptionBudget", namespace));
             wants.extend(listed(seen, "PodDisruptionBudget", namespace));
         }
@@ -172,87 +199,6 @@ fn from_cron_job(seen: &Seen, object: &ObjectRef) -> Vec<Want> {
         .filter(|row| row.kind == "Job" && row.namespace == object.namespace && row.name.starts_with(&prefix));
     wants.extend(jobs.take(2).map(|row| Want::Object(row.clone())));
     wants
-}
-
-fn from_claim(value: &Value) -> Vec<Want> {
-    let mut wants = Vec::new();
-    if let Some(class) = value.pointer("/spec/storageClassName").and_then(Value::as_str).filter(|name| !name.is_empty())
-    {
-        wants.push(Want::Object(ObjectRef::new("StorageClass", "", class)));
-    }
-    if let Some(volume) = value.pointer("/spec/volumeName").and_then(Value::as_str).filter(|name| !name.is_empty()) {
-        wants.push(Want::Object(ObjectRef::new("PersistentVolume", "", volume)));
-    }
-    if text(value, "/status/phase") != "Bound" {
-        wants.extend(["StorageClass", "CSIDriver", "PersistentVolume"].iter().filter_map(|kind| Want::list(kind, "")));
-    }
-    wants
-}
-
-fn from_service(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
-    let labels = selector(value, "/spec/selector");
-    let mut wants = vec![Want::Object(ObjectRef::new("Endpoints", object.namespace.as_str(), object.name.as_str()))];
-    wants.extend(Want::list("NetworkPolicy", &object.namespace));
-    let chosen = pods(seen, &object.namespace, &labels);
-    if chosen.is_empty() {
-        // Nothing matches: the pods that nearly do show which label is wrong, a workload without pods why there are none.
-        for label in labels {
-            wants.extend(pods(seen, &object.namespace, &[label]));
-        }
-        wants.extend(Want::list("Deployment", &object.namespace));
-        let asleep = rows::without_pods(seen, "Deployment", &object.namespace);
-        wants.extend(asleep.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
-    }
-    wants.extend(chosen);
-    wants.extend(listed(seen, "NetworkPolicy", &object.namespace));
-    wants
-}
-
-fn from_ingress(object: &ObjectRef, value: &Value) -> Vec<Want> {
-    let backends = array(value, "/spec/rules").flat_map(|rule| array(rule, "/http/paths"));
-    let names = backends
-        .map(|path| text(path, "/backend/service/name"))
-        .chain([text(value, "/spec/defaultBackend/service/name")]);
-    let mut wants: Vec<Want> =
-        Want::list("IngressClass", "").into_iter().chain(Want::list("Service", &object.namespace)).collect();
-    wants.extend(
-        names
-            .filter(|name| !name.is_empty())
-            .map(|name| Want::Object(ObjectRef::new("Service", object.namespace.as_str(), name))),
-    );
-    wants
-}
-
-/// Events about a Node are worth a read where it is asked about or where it is unwell and a pod of the incident runs on it;
-/// a Node that merely exists is not. A Node that is asked about and cordoned may wait for a drain that a budget blocks.
-fn from_node(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
-    let mut wants = Vec::new();
-    let name = || object.name.clone();
-    if seen.targets.contains(object) {
-        wants.extend([Want::EventsAbout { name: name() }, Want::PodsOn { node: name() }]);
-        if is_cordoned(value) {
-            wants.extend(Want::list("PodDisruptionBudget", ""));
-            wants.extend(listed(seen, "PodDisruptionBudget", ""));
-        }
-    } else if !is_well_node(value) && seen.relevant.iter().any(|pod| runs_on(seen, pod, &object.name)) {
-        wants.push(Want::EventsAbout { name: name() });
-    }
-    wants
-}
-
-fn is_cordoned(node: &Value) -> bool {
-    node.pointer("/spec/unschedulable").and_then(Value::as_bool) == Some(true)
-}
-
-fn is_well_node(node: &Value) -> bool {
-    array(node, "/status/conditions").all(|condition| {
-        let good = if text(condition, "/type") == "Ready" { "True" } else { "False" };
-        text(condition, "/status") == good
-    })
-}
-
-fn runs_on(seen: &Seen, pod: &ObjectRef, node: &str) -> bool {
-    pod.kind == "Pod" && seen.facts.raw(pod).is_some_and(|(value, _)| text(value, "/spec/nodeName") == node)
 }
 
 /// Nothing more specific is known: what in the namespace does not look well, or a few of its pods when all does.

@@ -1,0 +1,68 @@
+//! Alerts about workloads, storage and namespaces: kubernetes-mixin's `apps`, `resources` and `storage`, and common ones beside.
+
+use super::{Answer, Known, Subject, measured, state};
+
+/// What a Pod that does not come up may suffer from, the likeliest first.
+const POD: &[&str] = &["image", "config", "mount", "crash", "probe", "scheduling", "claim", "init", "creation"];
+/// What a Pod that keeps restarting may suffer from.
+const RESTARTS: &[&str] = &["crash", "memory", "probe", "init", "dependency"];
+/// What keeps a workload from having all its Pods.
+const REPLICAS: &[&str] = &["creation", "rollout", "scheduling", "image", "crash", "probe", "config", "mount", "claim"];
+/// What a caller that fails may suffer from.
+const CALLS: &[&str] = &["policy", "dependency", "service", "ingress", "crash"];
+
+const fn errors(name: &'static str) -> Known {
+    Known { name, subject: Subject::Labels, answer: Answer::Errors, asks: CALLS }
+}
+
+pub(super) const ALERTS: &[Known] = &[
+    state("KubePodCrashLooping", RESTARTS),
+    state("KubePodNotReady", POD),
+    state("KubeContainerWaiting", POD),
+    state("KubeDeploymentGenerationMismatch", &["rollout", "creation"]),
+    state("KubeDeploymentReplicasMismatch", REPLICAS),
+    state("KubeDeploymentRolloutStuck", &["rollout", "image", "crash", "probe", "creation", "scheduling"]),
+    state("KubeStatefulSetReplicasMismatch", &["stateful", "claim", "creation", "scheduling", "crash", "image"]),
+    state("KubeStatefulSetGenerationMismatch", &["stateful", "rollout", "creation"]),
+    state("KubeStatefulSetUpdateNotRolledOut", &["stateful", "probe", "crash", "image", "creation"]),
+    state("KubeDaemonSetRolloutStuck", &["scheduling", "node", "image", "crash", "probe"]),
+    state("KubeDaemonSetNotScheduled", &["scheduling", "node", "creation"]),
+    state("KubeDaemonSetMisScheduled", &["scheduling", "node"]),
+    state("KubeJobNotCompleted", &["job", "crash", "scheduling", "image"]),
+    state("KubeJobCompletion", &["job", "crash", "scheduling", "image"]),
+    state("KubeJobFailed", &["job", "crash", "memory"]),
+    state("KubeCronJobRunning", &["job"]),
+    state("KubeCronJobSuspended", &["job"]),
+    state("KubeHpaReplicasMismatch", &["autoscaler", "creation", "scheduling"]),
+    state("KubeHpaMaxedOut", &["autoscaler"]),
+    state("KubePdbNotEnoughHealthyPods", &["disruption", "crash", "probe"]),
+    state("KubePdbAtLimit", &["disruption"]),
+    state("KubeQuotaAlmostFull", &["quota", "creation"]),
+    state("KubeQuotaFullyUsed", &["quota", "creation"]),
+    state("KubeQuotaExceeded", &["quota", "creation"]),
+    measured("CPUThrottlingHigh", &[]),
+    measured("KubePersistentVolumeFillingUp", &["volume", "claim", "crash"]),
+    measured("KubePersistentVolumeInodesFillingUp", &["volume", "claim"]),
+    state("KubePersistentVolumeErrors", &["volume", "claim"]),
+    state("KubePersistentVolumeClaimPending", &["claim", "scheduling"]),
+    state("PersistentVolumeClaimPending", &["claim", "scheduling"]),
+    state("KubePersistentVolumeClaimLost", &["claim", "volume"]),
+    state("KubePodUnschedulable", &["scheduling", "claim"]),
+    state("KubePodPending", &["scheduling", "claim", "image", "mount"]),
+    state("KubePodEvicted", &["eviction", "node"]),
+    state("KubePodStuckTerminating", &["leaving", "node"]),
+    state("KubeNamespaceStuckTerminating", &["leaving", "aggregation"]),
+    state("KubeContainerOOMKilled", &["memory"]),
+    state("ContainerOOMKilled", &["memory"]),
+    state("KubernetesContainerOomKiller", &["memory"]),
+    state("KubernetesPodCrashLooping", RESTARTS),
+    state("KubernetesPodNotHealthy", POD),
+    state("KubeImagePullBackOff", &["image"]),
+    state("KubeServiceWithoutEndpoints", &["service"]),
+    state("KubeServiceNoEndpoints", &["service"]),
+    state("KubeIngressBackendMissing", &["ingress", "service"]),
+    state("CertManagerCertNotReady", &["certificate"]),
+    errors("HighErrorRate"),
+    errors("HighHTTPErrorRate"),
+    errors("KubeIngressErrorRate"),
+];

@@ -1,0 +1,191 @@
+//! What stands around Pods and leads on: claims and volumes, Services and Ingresses, autoscalers, quotas, Nodes, Namespaces.
+
+use serde_json::Value;
+
+use super::{PODS_PER_SELECTOR, array, named, pods, selector, text};
+use crate::alert::ObjectRef;
+use crate::playbook::analyzer::gateway;
+use crate::triage::rows::{self, listed};
+use crate::triage::seen::Seen;
+use crate::triage::want::{Want, kind_info};
+
+pub(super) fn from_claim(value: &Value) -> Vec<Want> {
+    let mut wants = Vec::new();
+    if let Some(class) = value.pointer("/spec/storageClassName").and_then(Value::as_str).filter(|name| !name.is_empty())
+    {
+        wants.push(Want::Object(ObjectRef::new("StorageClass", "", class)));
+    }
+    if let Some(volume) = value.pointer("/spec/volumeName").and_then(Value::as_str).filter(|name| !name.is_empty()) {
+        wants.push(Want::Object(ObjectRef::new("PersistentVolume", "", volume)));
+    }
+    if text(value, "/status/phase") != "Bound" {
+        wants.extend(["StorageClass", "CSIDriver", "PersistentVolume"].iter().filter_map(|kind| Want::list(kind, "")));
+    }
+    wants
+}
+
+pub(super) fn from_service(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
+    let labels = selector(value, "/spec/selector");
+    let mut wants = vec![Want::Object(ObjectRef::new("Endpoints", object.namespace.as_str(), object.name.as_str()))];
+    wants.extend(Want::list("NetworkPolicy", &object.namespace));
+    let chosen = pods(seen, &object.namespace, &labels);
+    if chosen.is_empty() {
+        // Nothing matches: the pods that nearly do show which label is wrong, a workload without pods why there are none.
+        for label in labels {
+            wants.extend(pods(seen, &object.namespace, &[label]));
+        }
+        wants.extend(Want::list("Deployment", &object.namespace));
+        let asleep = rows::without_pods(seen, "Deployment", &object.namespace);
+        wants.extend(asleep.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
+    }
+    wants.extend(chosen);
+    wants.extend(listed(seen, "NetworkPolicy", &object.namespace));
+    wants
+}
+
+/// The workload, and the API its metrics come from where they do not come.
+pub(super) fn from_autoscaler(object: &ObjectRef, value: &Value) -> Vec<Want> {
+    let mut wants = named(value, "/spec/scaleTargetRef/kind", "/spec/scaleTargetRef/name", &object.namespace);
+    let starved = array(value, "/status/conditions").any(|it| {
+        text(it, "/type") == "ScalingActive"
+            && text(it, "/status") == "False"
+            && text(it, "/message").contains("metrics API")
+    });
+    if starved {
+        wants.push(Want::Object(ObjectRef::new("APIService", "", "v1beta1.metrics.k8s.io")));
+    }
+    wants
+}
+
+/// The claim a volume is bound to, and its class.
+pub(super) fn from_volume(value: &Value) -> Vec<Want> {
+    let (namespace, claim) = (text(value, "/spec/claimRef/namespace"), text(value, "/spec/claimRef/name"));
+    let class = text(value, "/spec/storageClassName");
+    let claim = (!claim.is_empty()).then(|| ObjectRef::new("PersistentVolumeClaim", namespace, claim));
+    let class = (!class.is_empty()).then(|| ObjectRef::new("StorageClass", "", class));
+    claim.into_iter().chain(class).map(Want::Object).collect()
+}
+
+pub(super) fn from_api(value: &Value) -> Vec<Want> {
+    let (namespace, name) = (text(value, "/spec/service/namespace"), text(value, "/spec/service/name"));
+    if name.is_empty() { Vec::new() } else { vec![Want::Object(ObjectRef::new("Service", namespace, name))] }
+}
+
+/// The objects whose Pods a quota refused, as their events say.
+pub(super) fn refused_by(seen: &Seen, quota: &ObjectRef) -> Vec<Want> {
+    let words = format!("exceeded quota: {},", quota.name);
+    let refused = seen.facts.events().iter().filter(|event| {
+        event.about.namespace == quota.namespace
+            && event.message.contains(&words)
+            && kind_info(&event.about.kind).is_some()
+    });
+    let mut wants: Vec<Want> = refused.map(|event| Want::Object(event.about.clone())).collect();
+    wants.dedup();
+    wants.truncate(PODS_PER_SELECTOR);
+    wants
+}
+
+/// A Namespace on its way out: an API that cannot be discovered, or the Pods that remain.
+pub(super) fn from_leaving_namespace(seen: &Seen, value: &Value) -> Vec<Want> {
+    let held = |kind: &str| {
+        array(value, "/status/conditions").any(|it| text(it, "/type") == kind && text(it, "/status") == "True")
+    };
+    let mut wants = Vec::new();
+    if held("NamespaceDeletionDiscoveryFailure") {
+        wants.extend(Want::list("APIService", ""));
+        wants.extend(rows::unwell(seen, "APIService", "").into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
+    }
+    let namespace = text(value, "/metadata/name");
+    for kind in kinds_remaining(value) {
+        wants.extend(Want::list(kind, namespace));
+        wants.extend(listed(seen, kind, namespace).into_iter().take(PODS_PER_SELECTOR));
+    }
+    wants
+}
+
+/// The kinds a Namespace's conditions say remain in it, of those gather reads, for example `persistentvolumeclaims. has 1`.
+fn kinds_remaining(namespace: &Value) -> Vec<&'static str> {
+    let said: Vec<&str> = array(namespace, "/status/conditions").map(|it| text(it, "/message")).collect();
+    let remains = |kind: &&str| {
+        let plural = format!("{}s.", kind.to_lowercase());
+        said.iter().any(|message| message.contains(&plural))
+    };
+    ["Pod", "PersistentVolumeClaim", "Service", "Deployment", "StatefulSet", "Job"]
+        .into_iter()
+        .filter(remains)
+        .collect()
+}
+
+pub(super) fn from_ingress(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
+    let backends = array(value, "/spec/rules").flat_map(|rule| array(rule, "/http/paths"));
+    let names = backends
+        .map(|path| text(path, "/backend/service/name"))
+        .chain([text(value, "/spec/defaultBackend/service/name")]);
+    let mut wants: Vec<Want> =
+        Want::list("IngressClass", "").into_iter().chain(Want::list("Service", &object.namespace)).collect();
+    if text(value, "/spec/ingressClassName").is_empty() {
+        wants.extend(
+            seen.rows
+                .keys()
+                .filter(|row| row.kind == "IngressClass")
+                .take(PODS_PER_SELECTOR)
+                .cloned()
+                .map(Want::Object),
+        );
+    }
+    let managed = value.pointer("/metadata/annotations").and_then(Value::as_object);
+    if managed.is_some_and(|all| all.keys().any(|key| key.starts_with("cert-manager.io/"))) {
+        let secrets = array(value, "/spec/tls").map(|tls| text(tls, "/secretName"));
+        wants.extend(
+            secrets.map(|secret| Want::Object(ObjectRef::new("Certificate", object.namespace.as_str(), secret))),
+        );
+    }
+    wants.extend(
+        names
+            .filter(|name| !name.is_empty())
+            .map(|name| Want::Object(ObjectRef::new("Service", object.namespace.as_str(), name))),
+    );
+    wants
+}
+
+/// Events about a Node are worth a read where it is asked about or where it is unwell and a pod of the incident runs on it;
+/// a Node that merely exists is not. A Node that is asked about and cordoned may wait for a drain that a budget blocks.
+pub(super) fn from_node(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
+    let mut wants = Vec::new();
+    let name = || object.name.clone();
+    if seen.targets.contains(object) {
+        wants.extend([Want::EventsAbout { name: name() }, Want::PodsOn { node: name() }]);
+        if is_cordoned(value) {
+            wants.extend(Want::list("PodDisruptionBudget", ""));
+            wants.extend(listed(seen, "PodDisruptionBudget", ""));
+        }
+    } else if !is_well_node(value) && seen.relevant.iter().any(|pod| runs_on(seen, pod, &object.name)) {
+        wants.push(Want::EventsAbout { name: name() });
+    }
+    wants
+}
+
+pub(super) fn is_cordoned(node: &Value) -> bool {
+    node.pointer("/spec/unschedulable").and_then(Value::as_bool) == Some(true)
+}
+
+fn is_well_node(node: &Value) -> bool {
+    array(node, "/status/conditions").all(|condition| {
+        let good = if text(condition, "/type") == "Ready" { "True" } else { "False" };
+        text(condition, "/status") == good
+    })
+}
+
+fn runs_on(seen: &Seen, pod: &ObjectRef, node: &str) -> bool {
+    pod.kind == "Pod" && seen.facts.raw(pod).is_some_and(|(value, _)| text(value, "/spec/nodeName") == node)
+}
+
+/// The Gateways a route hangs on and the Services it sends to.
+pub(super) fn from_route(object: &ObjectRef, value: &Value) -> Vec<Want> {
+    let parents = array(value, "/spec/parentRefs").map(|parent| {
+        let namespace = Some(text(parent, "/namespace")).filter(|name| !name.is_empty()).unwrap_or(&object.namespace);
+        ObjectRef::new("Gateway", namespace, text(parent, "/name"))
+    });
+    let services = gateway::backends(value).map(|name| ObjectRef::new("Service", object.namespace.as_str(), name));
+    parents.chain(services).map(Want::Object).collect()
+}

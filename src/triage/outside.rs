@@ -1,0 +1,124 @@
+//! Outside: from a host's address, a probed URL, a database's family or a component's name to objects of the cluster.
+
+use super::rows::{self, cell};
+use super::seen::Seen;
+use super::want::Want;
+use crate::alert::ObjectRef;
+use crate::playbook::outside::{Outside, Place};
+
+/// Objects taken for one name.
+const FOUND: usize = 3;
+/// Where the control plane and its add-ons run.
+const SYSTEM: &str = "kube-system";
+
+/// The lists in which the subjects of the alerts may be found.
+#[must_use]
+pub fn next(seen: &Seen) -> Vec<Want> {
+    seen.outside.iter().filter_map(list).collect()
+}
+
+/// The objects that the subjects of the alerts turned out to be.
+#[must_use]
+pub fn found(seen: &Seen) -> Vec<ObjectRef> {
+    seen.outside.iter().flat_map(|outside| objects(seen, outside).into_iter().take(FOUND)).collect()
+}
+
+fn list(outside: &Outside) -> Option<Want> {
+    match outside.place {
+        Place::Host if !outside.name.is_empty() => Want::list("Node", ""),
+        Place::Url => Want::list("Ingress", ""),
+        Place::Component => Want::list("Pod", SYSTEM),
+        Place::Database if !outside.namespace.is_empty() => Want::list("Pod", &outside.namespace),
+        _ => None,
+    }
+}
+
+fn objects(seen: &Seen, outside: &Outside) -> Vec<ObjectRef> {
+    let name = outside.name.as_str();
+    match outside.place {
+        Place::Host => rows::matching(seen, "Node", "", |row, cells| {
+            row.name == name || ["INTERNAL-IP", "EXTERNAL-IP"].iter().any(|heading| cell(cells, heading) == name)
+        }),
+        Place::Url => rows::matching(seen, "Ingress", "", |_, cells| {
+            cell(cells, "HOSTS").split(',').any(|host| serves(host, name))
+        }),
+        Place::Component => rows::matching(seen, "Pod", SYSTEM, |row, _| rows::is_named_after(&row.name, name)),
+        Place::Database => rows::matching(seen, "Pod", &outside.namespace, |row, _| {
+            row.name.split('-').any(|part| part.starts_with(name)) && !row.name.contains("exporter")
+        }),
+        Place::Cluster | Place::Unknown => Vec::new(),
+    }
+}
+
+/// Whether an Ingress host means a name: itself, or one more label before what follows its `*.`.
+fn serves(host: &str, name: &str) -> bool {
+    match host.trim().strip_prefix("*.") {
+        Some(rest) => name.split_once('.').is_some_and(|(_, parent)| parent == rest),
+        None => host.trim() == name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::playbook::Question;
+
+    /// Kind, namespace, name, and cells by heading.
+    type Listed<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)]);
+
+    fn seen(place: Place, name: &str, rows: &[Listed<'_>]) -> Seen {
+        let outside = Outside {
+            place,
+            name: name.into(),
+            namespace: "data".into(),
+            alert: "X".into(),
+            labels: Default::default(),
+            summary: None,
+        };
+        let mut seen = Seen::of(Timestamp::UNIX_EPOCH, &Question { outside: vec![outside], ..Question::default() });
+        for (kind, namespace, name, cells) in rows {
+            let row = cells.iter().map(|(heading, cell)| ((*heading).to_owned(), (*cell).to_owned())).collect();
+            seen.rows.insert(ObjectRef::new(*kind, *namespace, *name), row);
+        }
+        seen
+    }
+
+    fn names(seen: &Seen) -> Vec<String> {
+        found(seen).into_iter().map(|object| object.to_string()).collect()
+    }
+
+    #[test]
+    fn a_hosts_address_leads_to_its_node() {
+        let nodes = [
+            ("Node", "", "worker-1", [("INTERNAL-IP", "10.0.0.1")].as_slice()),
+            ("Node", "", "worker-2", [("INTERNAL-IP", "10.0.0.2")].as_slice()),
+        ];
+        let seen = seen(Place::Host, "10.0.0.2", &nodes);
+        assert_eq!(next(&seen), [Want::List { kind: "Node", namespace: String::new() }]);
+        assert_eq!(names(&seen), ["Node/worker-2"]);
+    }
+
+    #[test]
+    fn a_probed_address_leads_to_the_ingress_that_serves_it() {
+        let ingresses = [
+            ("Ingress", "web", "shop", [("HOSTS", "shop.example.com,www.example.com")].as_slice()),
+            ("Ingress", "web", "wild", [("HOSTS", "*.apps.example.com")].as_slice()),
+        ];
+        assert_eq!(names(&seen(Place::Url, "shop.example.com", &ingresses)), ["Ingress web/shop"]);
+        assert_eq!(names(&seen(Place::Url, "a.apps.example.com", &ingresses)), ["Ingress web/wild"]);
+        assert!(names(&seen(Place::Url, "example.com", &ingresses)).is_empty());
+    }
+
+    #[test]
+    fn a_component_and_a_database_lead_to_their_pods_and_not_to_an_exporter() {
+        let pods = [
+            ("Pod", "kube-system", "coredns-7c-x", [].as_slice()),
+            ("Pod", "data", "shop-mysql-0", [].as_slice()),
+            ("Pod", "data", "mysql-exporter-5d-x", [].as_slice()),
+        ];
+        assert_eq!(names(&seen(Place::Component, "coredns", &pods)), ["Pod kube-system/coredns-7c-x"]);
+        assert_eq!(names(&seen(Place::Database, "mysql", &pods)), ["Pod data/shop-mysql-0"]);
+    }
+}
