@@ -5,6 +5,7 @@ use std::future::Future;
 use serde_json::Value;
 use tokio::time::Instant;
 
+pub mod absence;
 pub mod breaker;
 pub mod client;
 pub mod config;
@@ -15,14 +16,18 @@ pub mod probe;
 pub mod profile;
 pub mod recover;
 mod retry;
+pub mod roster;
 pub mod wire;
 
+pub use absence::{Absence, Passed};
 pub use client::Client;
 pub use config::ModelConfig;
 pub use error::{Class, ModelError};
 pub use fallback::Fallback;
+pub use ledger::{DailyLimits, Ledger};
 pub use profile::{Catalogue, Profile};
 pub use recover::{Family, Recovered, recover};
+pub use roster::{Roster, Standing};
 pub use wire::{Arguments, AssistantMessage, Message, Reply, TokenUsage, ToolCall};
 
 /// A function offered to a model.

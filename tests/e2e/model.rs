@@ -6,8 +6,12 @@ use std::time::Duration;
 use firstlook::agent::tools::{ToolAnswer, ToolSpec, Tools};
 use firstlook::agent::{AnswerTool, Budget, Envelope, Outcome, Stop, Task, run};
 use firstlook::alert::Lang;
-use firstlook::model::{Arguments, Class, Client, Fallback, Message, Model, ModelConfig, ModelError, Reply, Request};
+use firstlook::model::{
+    Arguments, Class, Client, DailyLimits, Fallback, Ledger, Message, Model, ModelConfig, ModelError, Reply, Request,
+    Roster,
+};
 use firstlook::report::Diagnosis;
+use firstlook::telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -372,7 +376,10 @@ async fn the_next_model_answers_for_one_that_cannot() {
     let named = |name: &str, server: &ModelServer| {
         Client::new(ModelConfig { name: name.to_owned(), ..config(&server.url()) }).unwrap()
     };
-    let models = Fallback::new(Arc::new([named("r1", &first), named("qwen", &second)])).unwrap();
+    let models = [named("r1", &first), named("qwen", &second)].map(|client| (client, DailyLimits::default()));
+    let ledger = Ledger::new(jiff::tz::TimeZone::UTC);
+    let roster = Roster::new(models, ledger, DailyLimits::default(), Arc::new(Metrics::new()));
+    let models = Fallback::new(Arc::new(roster)).unwrap_or_else(|passed| panic!("{passed:?}"));
     // In the service every triage is a task of its own.
     let outcome = tokio::spawn(async move { investigate(&models, &Cluster(10)).await }).await.unwrap();
     assert_eq!((outcome.stop, outcome.model.as_str()), (Stop::Submitted, "qwen"));
