@@ -148,6 +148,7 @@ impl Worker {
         if let Some(model) = &usage.model {
             self.metrics.model_tokens(model, usage.prompt_tokens, usage.completion_tokens);
         }
+        self.triage.take_recovered_calls().for_each(|(model, calls)| self.metrics.recovered_calls(model, calls));
     }
 
     /// Adds the playbook's report to first messages that still wait and lets them go.

@@ -78,6 +78,11 @@ struct Tokens {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelName {
+    model: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Notice {
     channel: String,
     outcome: &'static str,
@@ -118,6 +123,7 @@ pub struct Metrics {
     tool_calls: Family<ToolCall, Counter>,
     tool_seconds: Durations<Tool>,
     tokens: Family<Tokens, Counter>,
+    recovered_calls: Family<ModelName, Counter>,
     notices: Family<Notice, Counter>,
     first_message_seconds: Durations<Channel>,
     queues: Family<Queue, Gauge>,
@@ -145,6 +151,7 @@ impl Metrics {
             tool_calls: Family::default(),
             tool_seconds: Family::new_with_constructor(Buckets(CALL)),
             tokens: Family::default(),
+            recovered_calls: Family::default(),
             notices: Family::default(),
             first_message_seconds: Family::new_with_constructor(Buckets(CALL)),
             queues: Family::default(),
@@ -178,6 +185,8 @@ impl Metrics {
         let help = "Time a tool call took";
         registry.register_with_unit("tool_call_duration", help, Unit::Seconds, self.tool_seconds.clone());
         registry.register("model_tokens", "Tokens that models read and wrote", self.tokens.clone());
+        let help = "Calls that models wrote into their text and that were carried out";
+        registry.register("model_recovered_calls", help, self.recovered_calls.clone());
         registry.register("notices", "Attempts to send a notice by outcome", self.notices.clone());
         let help = "Time from an accepted alert until its first message was accepted by a channel";
         registry.register_with_unit("first_message_delay", help, Unit::Seconds, self.first_message_seconds.clone());
@@ -211,6 +220,14 @@ impl Metrics {
         let tool = self.names.keep("tool", tool);
         self.tool_calls.get_or_create(&ToolCall { tool: tool.clone(), outcome }).inc();
         self.tool_seconds.get_or_create(&Tool { tool }).observe(took.as_secs_f64());
+    }
+
+    /// Calls were found in a model's text; none is no event.
+    pub fn recovered_calls(&self, model: &str, calls: u64) {
+        if calls > 0 {
+            let model = self.names.keep("model", model);
+            self.recovered_calls.get_or_create(&ModelName { model }).inc_by(calls);
+        }
     }
 
     /// A model answered.
@@ -303,6 +320,7 @@ mod tests {
         metrics.investigation("submitted", "model", Duration::from_secs(15));
         metrics.tool_call("pods_get", "ok", Duration::from_millis(80));
         metrics.model_tokens("fast", 1200, 80);
+        metrics.recovered_calls("fast", 2);
         metrics.notice_sent("oncall");
         metrics.first_message("oncall", second);
         metrics.notice_failed("oncall", "rate_limited");

@@ -101,13 +101,13 @@ impl Client {
     /// How functions are offered now.
     #[must_use]
     pub fn mode(&self) -> ToolMode {
-        self.mode_in(&self.learnt().form.clone())
+        let form = self.learnt().form.clone();
+        self.mode_in(&form)
     }
 
-    /// Calls that were found in text since the start.
-    #[must_use]
-    pub fn recovered_calls(&self) -> u64 {
-        self.recovered.load(Ordering::Relaxed)
+    /// Calls that were found in text since this was last asked.
+    pub fn take_recovered_calls(&self) -> u64 {
+        self.recovered.swap(0, Ordering::Relaxed)
     }
 
     /// Asks by the protocol whatever was learnt, and gives the answer as it came: nothing is read from its text, nothing
