@@ -136,6 +136,7 @@ pub struct Metrics {
     tool_calls: Family<ToolCall, Counter>,
     tool_seconds: Durations<Tool>,
     models: ModelFigures,
+    recovered_calls: Family<Model, Counter>,
     notices: Family<Notice, Counter>,
     first_message_seconds: Durations<Channel>,
     queues: Family<Queue, Gauge>,
@@ -174,6 +175,7 @@ impl Metrics {
             tool_calls: Family::default(),
             tool_seconds: Family::new_with_constructor(Buckets(CALL)),
             models: ModelFigures::default(),
+            recovered_calls: Family::default(),
             notices: Family::default(),
             first_message_seconds: Family::new_with_constructor(Buckets(CALL)),
             queues: Family::default(),
@@ -207,6 +209,8 @@ impl Metrics {
         registry.register("tool_calls", "Tool calls by outcome", self.tool_calls.clone());
         let help = "Time a tool call took";
         registry.register_with_unit("tool_call_duration", help, Unit::Seconds, self.tool_seconds.clone());
+        let help = "Calls that models wrote into their text and that were carried out";
+        registry.register("model_recovered_calls", help, self.recovered_calls.clone());
         registry.register("notices", "Attempts to send a notice by outcome", self.notices.clone());
         let help = "Time from an accepted alert until its first message was accepted by a channel";
         registry.register_with_unit("first_message_delay", help, Unit::Seconds, self.first_message_seconds.clone());
@@ -260,6 +264,14 @@ impl Metrics {
     pub fn model_call(&self, model: &str, outcome: &'static str) {
         let model = self.names.keep("model", model);
         self.models.calls.get_or_create(&ModelCall { model, outcome }).inc();
+    }
+
+    /// Calls were found in a model's text; none is no event.
+    pub fn recovered_calls(&self, model: &str, calls: u64) {
+        if calls > 0 {
+            let model = self.names.keep("model", model);
+            self.recovered_calls.get_or_create(&Model { model }).inc_by(calls);
+        }
     }
 
     /// A model answered.
@@ -378,6 +390,7 @@ mod tests {
         metrics.model_cost("fast", 0.25);
         metrics.model_passed_over("fast", "resting");
         metrics.model_standing("fast", true, false);
+        metrics.recovered_calls("fast", 2);
         metrics.notice_sent("oncall");
         metrics.first_message("oncall", second);
         metrics.notice_failed("oncall", "rate_limited");

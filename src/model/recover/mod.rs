@@ -116,6 +116,11 @@ pub fn recover(family: Family, text: &str, truncated: bool, tools: &[Function]) 
     judge(found, truncated, tools)
 }
 
+/// A text without the model's thinking.
+pub(super) fn without_thinking(text: &str, family: Family) -> String {
+    reasoning::without(text, family).trim().to_owned()
+}
+
 /// What the text of one call looked like.
 #[derive(Debug, Clone, PartialEq)]
 enum Attempt {
