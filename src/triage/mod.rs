@@ -139,7 +139,7 @@ impl Triage {
 
     /// Calls that each model wrote into its text since this was last asked.
     pub fn take_recovered_calls(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.models.iter().map(|model| (model.name(), model.take_recovered_calls()))
+        self.models.models().map(|model| (model.name(), model.take_recovered_calls()))
     }
 
     /// How the last calls of each MCP server went.

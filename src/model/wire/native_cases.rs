@@ -98,7 +98,7 @@ fn every_refusal_is_of_the_class_that_leads_to_its_reaction() {
             assert_eq!(read(&body, 7).unwrap_err(), Fault::NotJson, "{}", case["id"]);
             continue;
         }
-        let class = ModelError::refused("m", status, None, &body).class;
+        let class = ModelError::refused("m", Some(status), None, &body).class;
         let expected = match case["expect"]["status"].as_str().unwrap() {
             "switch_profile" => Class::ToolsUnsupported,
             "backoff" | "give_up" => Class::RateLimited,
