@@ -7,6 +7,7 @@ use url::Url;
 
 use super::problem::{nearest, not_one_of};
 use super::{Config, Server};
+use crate::model::{ModelConfig, Profile};
 use crate::notify::channel::ChannelSettings;
 
 /// A path and what is wrong there.
@@ -133,6 +134,16 @@ fn models(config: &Config, found: &mut Vec<Complaint>) {
             found.push((format!("models[{index}].timeout"), "must be longer than 0s".to_owned()));
         }
     }
+}
+
+/// A wish that cannot be fulfilled is told at once, not on the first alert.
+pub(super) fn thinking(index: usize, model: &ModelConfig, profile: &Profile) -> Option<Complaint> {
+    let what = format!(
+        "provider {} has no known switch for thinking of this model; remove the key, name the provider, or give the \
+         field in extra_body",
+        profile.provider
+    );
+    profile.thinking_fields(model.thinking).is_none().then(|| (format!("models[{index}].thinking"), what))
 }
 
 fn mcp(config: &Config, found: &mut Vec<Complaint>) {

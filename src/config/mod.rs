@@ -14,6 +14,7 @@ mod server;
 mod triage;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -25,7 +26,7 @@ pub use triage::TriageSettings;
 
 use crate::alert::Lang;
 use crate::incident::routes::Route;
-use crate::model::ModelConfig;
+use crate::model::{Catalogue, ModelConfig};
 use crate::notify::channel::ChannelSettings;
 use crate::toolbox::config::McpSettings;
 use expand::Sources;
@@ -42,6 +43,7 @@ const KEYS: &[&str] = &[
     "language",
     "timezone",
     "models",
+    "providers",
     "mcp",
     "triage",
     "channels",
@@ -66,6 +68,8 @@ pub struct Config {
     pub timezone: String,
     /// Language models with an OpenAI-compatible interface, tried in order; none at all leaves the playbook alone.
     pub models: Vec<ModelConfig>,
+    /// A folder of files like those of `config/providers`: a file adds a provider, or replaces the built-in one it names.
+    pub providers: Option<PathBuf>,
     /// MCP servers through which the cluster is looked at; a tool that two offer belongs to the first.
     pub mcp: Vec<McpSettings>,
     /// Bounds of an investigation; all of them always hold.
@@ -113,10 +117,9 @@ fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, Vec<Problem>> {
     let mut config = read(&Reader::top(&tree, KEYS, &found));
     let mut problems = found.into_inner();
     if problems.is_empty() {
-        problems = check::problems(&config)
-            .into_iter()
-            .map(|(path, what)| Problem::new(tree.line_of(&path), path, what))
-            .collect();
+        let mut complaints = check::problems(&config);
+        find_profiles(&mut config, &sources.folder, &mut complaints);
+        problems = complaints.into_iter().map(|(path, what)| Problem::new(tree.line_of(&path), path, what)).collect();
     }
     if !problems.is_empty() {
         problems.sort_by_key(|problem| problem.line);
@@ -133,6 +136,7 @@ fn read(top: &Reader<'_>) -> Config {
         language: top.section("language"),
         timezone: top.section::<Option<String>>("timezone").unwrap_or_else(system_timezone),
         models: top.list("models"),
+        providers: top.section("providers"),
         mcp: top.list("mcp"),
         triage: top.section("triage"),
         channels: top.list("channels"),
@@ -140,6 +144,32 @@ fn read(top: &Reader<'_>) -> Config {
         prompts: top.section("prompts"),
         alertmanager: top.section("alertmanager"),
         warnings: Vec::new(),
+    }
+}
+
+/// Finds out how each model wants to be spoken to, among the built-in providers and the operator's own.
+fn find_profiles(config: &mut Config, folder: &Path, complaints: &mut Vec<(String, String)>) {
+    let built_in = Catalogue::built_in();
+    let catalogue = match &config.providers {
+        Some(own) => built_in.and_then(|known| known.with_folder(&folder.join(own))),
+        None => built_in,
+    };
+    let catalogue = match catalogue {
+        Ok(catalogue) => catalogue,
+        Err(error) => return complaints.push(("providers".to_owned(), error.to_string())),
+    };
+    for (index, model) in config.models.iter_mut().enumerate() {
+        match catalogue.profile(model) {
+            Ok(profile) => {
+                complaints.extend(check::thinking(index, model, &profile));
+                model.profile = Some(Arc::new(profile));
+            }
+            Err(_) => {
+                let given = model.provider.as_deref().unwrap_or_default();
+                let what = problem::not_one_of("provider", given, &catalogue.names());
+                complaints.push((format!("models[{index}].provider"), what));
+            }
+        }
     }
 }
 

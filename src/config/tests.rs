@@ -155,12 +155,30 @@ proptest! {
 }
 
 #[test]
+fn a_model_is_given_what_is_known_of_its_provider() {
+    let model = |rest: &str| {
+        parse_text(&format!("models: [{{ name: a, base_url: \"https://api.siliconflow.cn/v1\", model: m, {rest} }}]"))
+    };
+    let config = model("thinking: off, tools: prompt").unwrap();
+    let profile = config.models[0].profile().unwrap();
+    assert_eq!(profile.provider, "siliconflow");
+    assert!(profile.thinking_fields(config.models[0].thinking).unwrap().contains_key("enable_thinking"));
+    let told = |rest: &str| model(rest).unwrap_err()[0].to_string();
+    assert!(
+        told("provider: silicon").contains("did you mean \"siliconflow\"? (valid: azure"),
+        "{}",
+        told("provider: silicon")
+    );
+    assert!(told("provider: generic, thinking: off").contains("no known switch"));
+}
+
+#[test]
 fn the_examples_load() {
     for name in ["config/minimal.yaml", "config/full.yaml", "deploy/compose/firstlook.yaml"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-        let text = std::fs::read_to_string(path).unwrap();
-        let sources =
-            Sources { variable: &|_| Some("https://example.com/value-long-enough".to_owned()), folder: PathBuf::new() };
+        let text = std::fs::read_to_string(&path).unwrap();
+        let folder = path.parent().unwrap().to_owned();
+        let sources = Sources { variable: &|_| Some("https://example.com/value-long-enough".to_owned()), folder };
         let config = parse(&text, &sources).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
         assert!(!config.channels.is_empty());
     }

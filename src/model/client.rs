@@ -9,15 +9,16 @@ use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use super::config::ModelConfig;
+use super::config::{DEFAULT_CONTEXT_TOKENS, ModelConfig};
 use super::error::{Class, ModelError};
-use super::wire::{self, Body, Fault, Reply};
+use super::profile::{Auth, CatalogueError, Profile};
+use super::wire::{self, Body, Fault, Reply, TokenUsage};
 use super::{Model, Request, retry};
 use crate::alert::Lang;
 use crate::telemetry::Health;
@@ -31,6 +32,7 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 /// A model behind an OpenAI-compatible interface.
 pub struct Client {
     config: Arc<ModelConfig>,
+    profile: Arc<Profile>,
     api: async_openai::Client<Endpoint>,
     asks_for_usage: AtomicBool,
     health: Health,
@@ -44,7 +46,9 @@ impl Client {
     pub fn new(config: ModelConfig) -> Result<Self, ModelError> {
         // The program installs it first thing; a second time changes nothing, and tests have no first thing.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let endpoint = Endpoint::new(&config)?;
+        let unknown = |error: CatalogueError| ModelError::new(&config.name, Class::Config, error.to_string());
+        let profile = config.profile().map_err(unknown)?;
+        let endpoint = Endpoint::new(&config, &profile)?;
         // A redirect would carry the key and the conversation to another place than the configured one.
         let http = reqwest::Client::builder()
             .user_agent(concat!("firstlook/", env!("CARGO_PKG_VERSION")))
@@ -58,7 +62,13 @@ impl Client {
             move |factory| exchange(Arc::clone(&config), http.clone(), factory)
         });
         let api = async_openai::Client::build(http, endpoint).with_http_service(service);
-        Ok(Self { config, api, asks_for_usage: AtomicBool::new(true), health: Health::default() })
+        Ok(Self { config, profile, api, asks_for_usage: AtomicBool::new(true), health: Health::default() })
+    }
+
+    /// How this model is spoken to.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     /// How its last calls went.
@@ -117,7 +127,11 @@ impl Model for Client {
     }
 
     fn context_tokens(&self) -> usize {
-        self.config.context_tokens
+        self.profile.context_tokens.unwrap_or(DEFAULT_CONTEXT_TOKENS)
+    }
+
+    fn cost(&self, usage: TokenUsage) -> f64 {
+        self.profile.prices.as_ref().map_or(0.0, |prices| prices.of(usage))
     }
 
     async fn complete(&self, request: &Request, deadline: Instant) -> Result<Reply, ModelError> {
@@ -212,10 +226,8 @@ fn connection_error(config: &ModelConfig, error: reqwest::Error) -> ModelError {
 }
 
 fn scrubbed(config: &ModelConfig, error: ModelError) -> ModelError {
-    match &config.api_key {
-        Some(key) => error.without(key.expose_secret()),
-        None => error,
-    }
+    let secrets = config.api_key.iter().chain(config.headers.values());
+    secrets.fold(error, |error, secret| error.without(secret.expose_secret()))
 }
 
 /// The innermost reason ("connection refused"); the outer ones repeat the address, which may hold a password.
@@ -233,25 +245,46 @@ struct Endpoint {
     base: String,
     key: SecretString,
     headers: HeaderMap,
+    query: Vec<(String, String)>,
 }
 
 impl Endpoint {
-    fn new(config: &ModelConfig) -> Result<Self, ModelError> {
+    fn new(config: &ModelConfig, profile: &Profile) -> Result<Self, ModelError> {
         let refuse = |detail: &str| ModelError::new(&config.name, Class::Config, detail);
-        let url = Url::parse(&config.base_url).map_err(|error| refuse(&format!("base_url: {error}")))?;
+        let mut url = Url::parse(&config.base_url).map_err(|error| refuse(&format!("base_url: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(refuse("base_url must begin with http:// or https://"));
         }
+        let in_address = url.query_pairs().into_owned();
+        let query = in_address.chain(profile.query.clone()).collect();
+        url.set_query(None);
         let key = config.api_key.clone().unwrap_or_default();
-        let mut headers = HeaderMap::new();
-        if !key.expose_secret().is_empty() {
-            let mut bearer = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret().trim()))
-                .map_err(|_| refuse("api_key holds characters that cannot be sent"))?;
-            bearer.set_sensitive(true);
-            headers.insert(AUTHORIZATION, bearer);
-        }
-        Ok(Self { base: config.base_url.trim_end_matches('/').to_owned(), key, headers })
+        let headers = headers(config, profile, &key)?;
+        Ok(Self { base: url.as_str().trim_end_matches('/').to_owned(), key, headers, query })
     }
+}
+
+/// What proves who asks, and what the operator adds.
+fn headers(config: &ModelConfig, profile: &Profile, key: &SecretString) -> Result<HeaderMap, ModelError> {
+    let refuse = |what: &str| ModelError::new(&config.name, Class::Config, format!("{what} cannot be sent"));
+    let mut headers = HeaderMap::new();
+    let mut add = |name: HeaderName, value: &str, what: &str| {
+        let mut value = HeaderValue::from_str(value).map_err(|_| refuse(&format!("{what} holds characters that")))?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+        Ok::<_, ModelError>(())
+    };
+    let key = key.expose_secret().trim();
+    match profile.auth {
+        _ if key.is_empty() => {}
+        Auth::Bearer => add(AUTHORIZATION, &format!("Bearer {key}"), "api_key")?,
+        Auth::ApiKeyHeader => add(HeaderName::from_static("api-key"), key, "api_key")?,
+    }
+    for (name, value) in &config.headers {
+        let parsed = name.parse().map_err(|_| refuse(&format!("the header {name}")))?;
+        add(parsed, value.expose_secret(), &format!("the header {name}"))?;
+    }
+    Ok(headers)
 }
 
 impl Config for Endpoint {
@@ -264,7 +297,7 @@ impl Config for Endpoint {
     }
 
     fn query(&self) -> Vec<(&str, &str)> {
-        Vec::new()
+        self.query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 
     fn api_base(&self) -> &str {

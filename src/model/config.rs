@@ -1,11 +1,18 @@
 //! What an operator says about a model: where it is, what it is called there, and what it can carry.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::profile::{
+    Catalogue, CatalogueError, Facts, Prices, Profile, ReplayReasoning, Temperature, Thinking, ToolSetting,
+};
 
 /// Tokens assumed to fit when nothing is said; every model that can call tools today carries at least these.
 pub const DEFAULT_CONTEXT_TOKENS: usize = 32_768;
@@ -21,7 +28,10 @@ pub struct ModelConfig {
     pub name: String,
     /// Root of the OpenAI-compatible interface, usually ending in `/v1`.
     pub base_url: String,
-    /// Sent as a bearer token; local servers often need none.
+    /// Who serves it: a name from `config/providers`. Left out: recognised by `base_url`, else by the name of the model.
+    #[serde(default)]
+    pub provider: Option<String>,
+    /// Sent as a bearer token, or as the provider wants it; local servers often need none.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub api_key: Option<SecretString>,
@@ -33,15 +43,66 @@ pub struct ModelConfig {
     /// Sampling temperature; left out when absent, because some models refuse every value but their own.
     #[serde(default)]
     pub temperature: Option<f32>,
-    /// Tokens that fit, question and answer together.
-    #[serde(default = "default_context_tokens")]
-    pub context_tokens: usize,
+    /// Tokens that fit, question and answer together. Left out: what is known of the model, else 32768.
+    #[serde(default)]
+    pub context_tokens: Option<usize>,
+    /// How functions are offered. Left out: as is known of the model, for most `auto`.
+    #[serde(default)]
+    pub tools: Option<ToolSetting>,
+    /// Whether it thinks before it answers, where the provider has a switch. `off` is much faster.
+    #[serde(default)]
+    pub thinking: Thinking,
+    /// Whether its thinking goes back to it. Left out: as is known of the model.
+    #[serde(default)]
+    pub replay_reasoning: Option<ReplayReasoning>,
+    /// What tokens cost, for reports and limits. Left out: the public prices, where they are known.
+    #[serde(default)]
+    pub prices: Option<Prices>,
+    /// Further fields of the request body, sent as they are.
+    #[serde(default)]
+    pub extra_body: Map<String, Value>,
+    /// Headers sent with every request.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub headers: BTreeMap<String, SecretString>,
+    /// Parameters put into the address, for example Azure's `api-version`.
+    #[serde(default)]
+    pub query: BTreeMap<String, String>,
     /// Longest one call may take, for example `120s`. Half of it is how long the provider may stay silent.
     #[serde(default = "default_timeout")]
     pub timeout: SignedDuration,
+    /// What was found for it among an operator's own providers; the built-in ones are asked when absent.
+    #[serde(skip)]
+    pub profile: Option<Arc<Profile>>,
 }
 
 impl ModelConfig {
+    /// How it wants to be spoken to.
+    ///
+    /// # Errors
+    /// When it names a provider that is not known.
+    pub fn profile(&self) -> Result<Arc<Profile>, CatalogueError> {
+        match &self.profile {
+            Some(profile) => Ok(Arc::clone(profile)),
+            None => Catalogue::built_in()?.profile(self).map(Arc::new),
+        }
+    }
+
+    /// What the operator says about it, as the topmost layer of its profile.
+    pub(super) fn said(&self) -> Facts {
+        Facts {
+            tools: self.tools,
+            replay_reasoning: self.replay_reasoning,
+            context_tokens: self.context_tokens,
+            prices: self.prices.clone(),
+            extra_body: self.extra_body.clone(),
+            // Who sets one wants it sent; a refusal is learnt from.
+            temperature: self.temperature.map(|_| Temperature::Allowed),
+            query: self.query.clone(),
+            ..Facts::default()
+        }
+    }
+
     /// The longest one call may take.
     #[must_use]
     pub fn total_timeout(&self) -> Duration {
@@ -53,10 +114,6 @@ impl ModelConfig {
     pub fn idle_timeout(&self) -> Duration {
         self.total_timeout() / 2
     }
-}
-
-fn default_context_tokens() -> usize {
-    DEFAULT_CONTEXT_TOKENS
 }
 
 fn default_timeout() -> SignedDuration {
@@ -74,7 +131,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.total_timeout(), Duration::from_secs(90));
-        assert_eq!(config.context_tokens, DEFAULT_CONTEXT_TOKENS);
+        assert_eq!(config.profile().unwrap().provider, "generic");
         assert!(!format!("{config:?}").contains("sk-secret"));
     }
 

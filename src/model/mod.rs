@@ -12,6 +12,7 @@ pub mod error;
 pub mod fallback;
 pub mod ledger;
 pub mod probe;
+pub mod profile;
 pub mod recover;
 mod retry;
 pub mod wire;
@@ -20,6 +21,7 @@ pub use client::Client;
 pub use config::ModelConfig;
 pub use error::{Class, ModelError};
 pub use fallback::Fallback;
+pub use profile::{Catalogue, Profile};
 pub use recover::{Family, Recovered, recover};
 pub use wire::{Arguments, AssistantMessage, Message, Reply, TokenUsage, ToolCall};
 

@@ -354,7 +354,7 @@ async fn a_long_investigation_fits_a_small_window() {
         }
     })
     .await;
-    let client = Client::new(ModelConfig { context_tokens: 8_000, ..config(&server.url()) }).unwrap();
+    let client = Client::new(ModelConfig { context_tokens: Some(8_000), ..config(&server.url()) }).unwrap();
     let outcome = investigate(&client, &Cluster(4_000)).await;
     assert_eq!((outcome.stop, outcome.spent.turns, server.asked().len()), (Stop::Submitted, 8, 8));
     let prompt = server.asked()[7].messages()[1]["content"].to_string();
