@@ -73,6 +73,7 @@ impl Family {
     }
 
     /// Every family but the unknown one, in the order they are tried: those whose markers nothing else uses first.
+    #[cfg(test)]
     pub(super) const ALL: [Self; 21] = [
         Self::DeepseekV4,
         Self::DeepseekV32,
