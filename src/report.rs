@@ -128,6 +128,10 @@ pub struct Step {
     /// Whether it changes the cluster.
     #[serde(default)]
     pub effect: Effect,
+    /// A command that was suggested and must not be copied, as words for people. Code fills it in, never a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub blocked: Option<String>,
 }
 
 /// A hypothesis that was looked into and dropped.
@@ -136,6 +140,17 @@ pub struct RuledOut {
     /// What it could have been.
     pub hypothesis: String,
     /// Why it is not.
+    pub because: String,
+}
+
+/// The model and the playbook name different causes: people see both, and why one comes first.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Disagreement {
+    /// What the model blames.
+    pub model: String,
+    /// What the playbook blames.
+    pub playbook: String,
+    /// Why the one that leads does.
     pub because: String,
 }
 
@@ -245,6 +260,9 @@ pub struct Report {
     pub unresolved: Vec<String>,
     /// What could not be read or checked.
     pub data_gaps: Vec<String>,
+    /// Where the model and the playbook name different causes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disagreement: Option<Disagreement>,
     /// The recorded tool results the report may cite.
     pub evidence: Vec<EvidenceEntry>,
     /// What it cost.
@@ -269,6 +287,7 @@ impl Report {
             ruled_out,
             unresolved,
             data_gaps,
+            disagreement: None,
             evidence,
             usage,
         }

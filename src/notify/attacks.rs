@@ -72,7 +72,8 @@ fn attacked(attack: &str, with_report: bool) -> Notice {
     report.primary.resource = object.clone();
     report.primary.findings = vec![said(), said()];
     report.related = vec![Related { resource: object, why: said(), findings: vec![said()] }];
-    let step = Step { title: said(), detail: said(), command: Some(said()), effect: Effect::Changes };
+    let step =
+        Step { title: said(), detail: said(), command: Some(said()), effect: Effect::Changes, blocked: Some(said()) };
     report.steps = vec![step.clone(), step];
     report.ruled_out = vec![RuledOut { hypothesis: said(), because: said() }];
     report.unresolved = vec![said()];

@@ -158,13 +158,19 @@ impl Finding {
 /// A step that only looks.
 #[must_use]
 pub fn look(title: impl Into<String>, command: impl Into<String>) -> Step {
-    Step { title: title.into(), detail: String::new(), command: Some(command.into()), effect: Effect::Reads }
+    Step {
+        title: title.into(),
+        detail: String::new(),
+        command: Some(command.into()),
+        effect: Effect::Reads,
+        blocked: None,
+    }
 }
 
 /// A step that changes something; without a command when only a person knows the new value.
 #[must_use]
 pub fn change(title: impl Into<String>, detail: impl Into<String>, command: Option<String>) -> Step {
-    Step { title: title.into(), detail: detail.into(), command, effect: Effect::Changes }
+    Step { title: title.into(), detail: detail.into(), command, effect: Effect::Changes, blocked: None }
 }
 
 /// `kubectl` with the object's namespace, then the words of the command.

@@ -6,7 +6,7 @@ use crate::playbook::finding::{Finding, look};
 use crate::playbook::health;
 use crate::playbook::logs;
 use crate::playbook::scene::Scene;
-use crate::report::{Diagnosis, Effect, Primary, Step, Verdict};
+use crate::report::{Diagnosis, Primary, Step, Verdict};
 
 /// How many labels are shown: enough to tell which disk or which route it is.
 const LABELS: usize = 8;
@@ -145,8 +145,7 @@ fn steps(scene: &Scene<'_>, outside: &Outside) -> Vec<Step> {
             "确认数值是持续越线还是瞬时抖动，以及从何时开始",
             "See whether it stays past the limit or only touched it, and since when",
         ),
-        command: None,
-        effect: Effect::Reads,
+        ..Step::default()
     };
     let place = match outside.place {
         Place::Host => Some(look(

@@ -3,6 +3,7 @@
 //! The first two need no model. Their report stands on its own: it goes out when a model is slow, wrong or absent, and a
 //! model starts from it instead of from nothing.
 
+mod brief;
 mod clue;
 mod command;
 mod follow;
@@ -33,7 +34,6 @@ use crate::agent::{self, AnswerTool, Budget, Envelope, SchemaError, Task};
 use crate::alert::{AlertGroup, Lang};
 use crate::model::{Client, Fallback, Model, ModelConfig, ModelError};
 use crate::playbook::facts::Facts;
-use crate::playbook::finding::Finding;
 use crate::playbook::{self, Question};
 use crate::report::{AnsweredBy, Diagnosis, Overview, Report, Usage};
 use crate::telemetry::{Metrics, Seen};
@@ -41,11 +41,9 @@ use crate::toolbox::config::McpSettings;
 use crate::toolbox::evidence::Evidence;
 use crate::toolbox::server::ServerError;
 use crate::toolbox::{Limits, Run, Toolbox};
+use ground::Ground;
 use prompt::{AlertInput, PromptError, Prompts, Size, SystemInput};
 use settle::Leads;
-
-/// The most evidence shown in the first prompt; all of it can be read again for nothing.
-const SHOWN_EVIDENCE: usize = 8;
 
 /// Why triage cannot be set up.
 #[derive(Debug, Error)]
@@ -230,12 +228,14 @@ impl Triage {
             budget: &self.budget,
         })?;
         let findings = playbook::findings(&look.facts, &look.question, self.lang);
-        let evidence = shown_evidence(&findings, look.run.log().all());
-        let findings = finding_lines(&findings);
+        let evidence = brief::evidence(&findings, look.run.log().all());
+        let questions = brief::questions(&findings);
+        let findings = brief::lines(&findings);
         let input = AlertInput {
             envelope: &envelope,
             group: &look.group,
             findings: &findings,
+            questions: &questions,
             evidence: &evidence,
             size: Size::Whole,
         };
@@ -260,13 +260,17 @@ impl Triage {
 
     /// The report of a model's diagnosis, checked and put beside the playbook's.
     fn settled(&self, look: &Look, mut diagnosis: Diagnosis, usage: Usage) -> Report {
-        ground::ground(&mut diagnosis, look.run.log(), self.lang);
-        let (settled, leads) = settle::settle(diagnosis_of(&look.report), diagnosis, look.run.log());
-        let source = match leads {
+        let log = look.run.log();
+        Ground { log, facts: &look.facts, group: &look.group, playbook: &look.report, lang: self.lang }
+            .check(&mut diagnosis);
+        let settled = settle::settle(diagnosis_of(&look.report), diagnosis, log, self.lang);
+        let source = match settled.leads {
             Leads::Model => AnsweredBy::Model,
             Leads::Playbook => AnsweredBy::Playbook,
         };
-        assemble(&look.group, &look.question, settled, &look.run, self.spent(look, Usage { source, ..usage }))
+        let usage = self.spent(look, Usage { source, ..usage });
+        let report = assemble(&look.group, &look.question, settled.diagnosis, &look.run, usage);
+        Report { disagreement: settled.disagreement, ..report }
     }
 
     /// The playbook's report when the model gave none, saying so.
@@ -312,71 +316,9 @@ fn overview(group: &AlertGroup, question: &Question) -> Overview {
     }
 }
 
-/// The playbook's findings as numbered lines, the likeliest cause first.
-fn finding_lines(findings: &[Finding]) -> Vec<String> {
-    findings.iter().enumerate().map(|(index, finding)| finding.line(index + 1)).collect()
-}
-
 /// The part of a report that was diagnosed.
 fn diagnosis_of(report: &Report) -> Diagnosis {
     let Report { verdict, headline, causes, primary, related, impact, steps, ruled_out, unresolved, data_gaps, .. } =
         report.clone();
     Diagnosis { verdict, headline, causes, primary, related, impact, steps, ruled_out, unresolved, data_gaps }
-}
-
-/// What the findings cite, or the first reads where nothing was found. What no finding needs would be paid for every turn.
-fn shown_evidence(findings: &[Finding], all: Vec<Evidence>) -> Vec<Evidence> {
-    let mut order: Vec<&str> = Vec::new();
-    for citation in findings.iter().flat_map(|finding| &finding.evidence) {
-        if !order.contains(&citation.reference.as_str()) {
-            order.push(&citation.reference);
-        }
-    }
-    let place = |evidence: &Evidence| order.iter().position(|reference| *reference == evidence.reference);
-    let mut shown = all;
-    if shown.iter().any(|evidence| place(evidence).is_some()) {
-        shown.retain(|evidence| place(evidence).is_some());
-        shown.sort_by_key(place);
-    }
-    shown.truncate(SHOWN_EVIDENCE);
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::alert::ObjectRef;
-    use crate::playbook::finding::Depth;
-    use crate::report::Citation;
-    use serde_json::Value;
-
-    fn evidence(count: usize) -> Vec<Evidence> {
-        let log = crate::toolbox::evidence::EvidenceLog::default();
-        let text = || "text".to_owned();
-        let now = jiff::Timestamp::UNIX_EPOCH;
-        (0..count).map(|_| log.record(log.reserve(), "pods_get", &Value::Null, text(), 99, now)).collect()
-    }
-
-    fn finding(references: &[&str]) -> Finding {
-        let object = ObjectRef::new("Pod", "a", "web-0");
-        let mut finding = Finding::new("code", Depth::Root, &object, &object, "it is broken");
-        let cite = |reference: &&str| Citation { reference: (*reference).to_owned(), quote: "text".to_owned() };
-        finding.evidence = references.iter().map(cite).collect();
-        finding
-    }
-
-    fn shown(findings: &[Finding], count: usize) -> Vec<String> {
-        shown_evidence(findings, evidence(count)).into_iter().map(|evidence| evidence.reference).collect()
-    }
-
-    #[test]
-    fn the_prompt_shows_what_the_findings_cite_the_likeliest_first() {
-        assert_eq!(shown(&[finding(&["E9", "E2"]), finding(&["E2", "E1"])], 12), ["E9", "E2", "E1"]);
-    }
-
-    #[test]
-    fn without_findings_the_prompt_shows_the_first_reads() {
-        assert_eq!(shown(&[], 12), ["E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8"]);
-        assert_eq!(shown(&[finding(&[])], 2), ["E1", "E2"]);
-    }
 }

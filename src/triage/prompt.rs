@@ -106,6 +106,8 @@ pub struct AlertInput<'a> {
     pub group: &'a AlertGroup,
     /// The playbook's findings, one line each, with their evidence.
     pub findings: &'a [String],
+    /// What the playbook could not settle.
+    pub questions: &'a [String],
     /// What gather recorded.
     pub evidence: &'a [Evidence],
     /// How much of all that is shown.
@@ -178,8 +180,10 @@ impl Prompts {
     /// When the template fails on this input.
     pub fn alert(&self, input: &AlertInput<'_>) -> Result<String, PromptError> {
         let wrap = |text: &str| input.envelope.wrap(text);
-        let findings: Vec<_> =
-            input.findings.iter().enumerate().map(|(i, line)| format!("{}. {line}", i + 1)).collect();
+        let wrap_lines = |lines: &[String]| match lines {
+            [] => String::new(),
+            lines => wrap(&head(&lines.join("\n"), input.size.findings())),
+        };
         let evidence = input.evidence.iter().map(|item| EvidenceItem {
             reference: &item.reference,
             tool: &item.tool,
@@ -189,7 +193,8 @@ impl Prompts {
         let values = context! {
             alert => wrap(&head(&alert_lines(input.group), input.size.alerts())),
             firing => input.group.firing().count(),
-            findings => if findings.is_empty() { String::new() } else { wrap(&head(&findings.join("\n"), input.size.findings())) },
+            findings => wrap_lines(input.findings),
+            questions => wrap_lines(input.questions),
             evidence => Serde(evidence.collect::<Vec<_>>()),
         };
         self.render("alert.md.j2", values)
@@ -239,11 +244,12 @@ impl Prompts {
             envelope: &envelope,
             group: &group,
             findings: &findings,
+            questions: &findings,
             evidence: &evidence,
             size: Size::Whole,
         };
         self.alert(&full)?;
-        self.alert(&AlertInput { findings: &[], evidence: &[], ..full })?;
+        self.alert(&AlertInput { findings: &[], questions: &[], evidence: &[], ..full })?;
         self.alert(&AlertInput { size: Size::Bare, ..full })?;
         Ok(())
     }
@@ -337,11 +343,13 @@ mod tests {
             full: String::new(),
             taken_at: jiff::Timestamp::UNIX_EPOCH,
         }];
-        let findings = ["the PVC is unbound (E1)".to_owned()];
+        let findings = ["F1 [E1] the PVC is unbound".to_owned()];
+        let questions = ["Was the class renamed?".to_owned()];
         let alert = AlertInput {
             envelope: &envelope,
             group: &group,
             findings: &findings,
+            questions: &questions,
             evidence: &evidence,
             size: Size::Whole,
         };
@@ -360,7 +368,8 @@ mod tests {
             {
                 assert!(system.contains(word), "{word} is missing in {}", lang.tag());
             }
-            assert!(alert.contains("KubePodNotReady") && alert.contains("1. the PVC is unbound (E1)"), "{alert}");
+            assert!(alert.contains("KubePodNotReady") && alert.contains("F1 [E1] the PVC is unbound"), "{alert}");
+            assert!(alert.contains("Was the class renamed?"), "{alert}");
             assert!(alert.find("ResolvedOne") > alert.find("KubePodNotReady"), "what fires comes first: {alert}");
             assert!(alert.contains("### E1 events_list") && alert.contains("bytes)"), "{alert}");
         }

@@ -2,8 +2,9 @@
 //!
 //! Code wins where a model cannot know better: it may refine what the analyzers proved, not talk it away.
 
-use crate::alert::ObjectRef;
-use crate::report::{Cause, Confidence, Diagnosis, Verdict};
+use super::ground::is_outsiders;
+use crate::alert::{Lang, ObjectRef};
+use crate::report::{Cause, Confidence, Diagnosis, Disagreement, Verdict};
 use crate::toolbox::evidence::EvidenceLog;
 
 /// Who leads the settled diagnosis.
@@ -15,53 +16,147 @@ pub enum Leads {
     Playbook,
 }
 
-/// Puts the two together.
+/// Two diagnoses made one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    /// What people are told.
+    pub diagnosis: Diagnosis,
+    /// Whose diagnosis it is first of all.
+    pub leads: Leads,
+    /// Where the two name different causes.
+    pub disagreement: Option<Disagreement>,
+}
+
+/// Puts the two together: the better proven first, the other behind it.
 #[must_use]
-pub fn settle(playbook: Diagnosis, model: Diagnosis, log: &EvidenceLog) -> (Diagnosis, Leads) {
-    if playbook_leads(&playbook, &model, log) {
-        let mut settled = playbook;
-        let doubted = model.causes.into_iter().map(|cause| Cause { confidence: Confidence::Low, ..cause });
-        append_new(&mut settled.causes, doubted);
-        settled.data_gaps.extend(model.data_gaps);
-        (settled, Leads::Playbook)
-    } else {
-        let mut settled = model;
-        append_new(&mut settled.causes, playbook.causes);
-        if settled.steps.is_empty() {
-            settled.steps = playbook.steps;
-        }
-        if settled.primary.findings.is_empty() {
-            settled.primary = playbook.primary;
-        }
-        for gap in playbook.data_gaps {
-            if !settled.data_gaps.contains(&gap) {
-                settled.data_gaps.push(gap);
-            }
-        }
-        (settled, Leads::Model)
-    }
-}
-
-fn playbook_leads(playbook: &Diagnosis, model: &Diagnosis, log: &EvidenceLog) -> bool {
-    let Some(proven) = playbook.causes.first().filter(|cause| !cause.evidence.is_empty()) else {
-        // Nothing is proven on our side. A model without a quote says less than the playbook's "healthy" or "not known".
-        return model.verdict == Verdict::Inconclusive && playbook.verdict == Verdict::NoFault;
+pub fn settle(playbook: Diagnosis, model: Diagnosis, log: &EvidenceLog, lang: Lang) -> Settled {
+    let case = weigh(&playbook, &model, log);
+    let disagreement = disagreement(&playbook, &model, case, lang);
+    let (diagnosis, leads) = match case.leads() {
+        Leads::Playbook => (playbook_first(playbook, model, log), Leads::Playbook),
+        Leads::Model => (model_first(playbook, model), Leads::Model),
     };
-    let Some(claimed) = model.causes.first().filter(|cause| !cause.evidence.is_empty()) else { return true };
-    if model.verdict != Verdict::Fault {
-        return true;
-    }
-    let differs = !same_thing(&claimed.resource, &proven.resource);
-    differs && proven.confidence == Confidence::High && from_logs_only(claimed, log)
+    Settled { diagnosis, leads, disagreement }
 }
 
-/// Logs are hostile input: what only they say never outranks what the API server says.
-fn from_logs_only(cause: &Cause, log: &EvidenceLog) -> bool {
+fn playbook_first(playbook: Diagnosis, model: Diagnosis, log: &EvidenceLog) -> Diagnosis {
+    let mut settled = playbook;
+    let doubted = model.causes.into_iter().map(|cause| {
+        let most = if outsiders_only(&cause, log) { Confidence::Low } else { Confidence::Medium };
+        Cause { confidence: cause.confidence.min(most), ..cause }
+    });
+    append_new(&mut settled.causes, doubted);
+    settled.unresolved.extend(model.unresolved);
+    settled.data_gaps.extend(model.data_gaps);
+    settled
+}
+
+fn model_first(playbook: Diagnosis, model: Diagnosis) -> Diagnosis {
+    let mut settled = model;
+    append_new(&mut settled.causes, playbook.causes);
+    if settled.steps.is_empty() {
+        settled.steps = playbook.steps;
+    }
+    if settled.primary.findings.is_empty() {
+        settled.primary = playbook.primary;
+    }
+    for gap in playbook.data_gaps {
+        if !settled.data_gaps.contains(&gap) {
+            settled.data_gaps.push(gap);
+        }
+    }
+    settled
+}
+
+/// How the two stand to each other; decides who leads, and says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Case {
+    /// The playbook proved nothing.
+    NothingProven,
+    /// The playbook found everything healthy, and the model found nothing it can quote.
+    Healthy,
+    /// The model quotes nothing that stands.
+    NoQuote,
+    /// The model sees no fault where one is proven.
+    DeniesProven,
+    /// What the model blames rests on words an outsider could have written.
+    OutsidersWords,
+    /// The playbook's evidence is the stronger.
+    Weaker,
+    /// The model's evidence is as strong or stronger, or both mean the same.
+    AsStrong,
+}
+
+impl Case {
+    fn leads(self) -> Leads {
+        match self {
+            Self::NothingProven | Self::AsStrong => Leads::Model,
+            Self::Healthy | Self::NoQuote | Self::DeniesProven | Self::OutsidersWords | Self::Weaker => Leads::Playbook,
+        }
+    }
+
+    fn because(self, lang: Lang) -> &'static str {
+        let (zh, en) = match self {
+            Self::NothingProven => ("规则库没有查到有证据的原因", "the playbook proved nothing"),
+            Self::Healthy | Self::NoQuote => {
+                ("模型的说法没有查得到的引文", "nothing the model quotes was found in a result")
+            }
+            Self::DeniesProven => ("故障有工具结果为证", "tool results prove the fault"),
+            Self::OutsidersWords => (
+                "模型的依据来自日志等外部可写的内容，规则库的依据来自 API server",
+                "the model relies on words that outsiders can write, the playbook on the API server",
+            ),
+            Self::Weaker => ("规则库的证据更直接", "the playbook's evidence is more direct"),
+            Self::AsStrong => ("模型的证据不弱于规则库", "the model's evidence is at least as direct"),
+        };
+        lang.pick(zh, en)
+    }
+}
+
+fn weigh(playbook: &Diagnosis, model: &Diagnosis, log: &EvidenceLog) -> Case {
+    let Some(proven) = playbook.causes.first().filter(|cause| !cause.evidence.is_empty()) else {
+        // A model without a quote says less than the playbook's "healthy".
+        let says_nothing = model.verdict == Verdict::Inconclusive && playbook.verdict == Verdict::NoFault;
+        return if says_nothing { Case::Healthy } else { Case::NothingProven };
+    };
+    let Some(claimed) = model.causes.first().filter(|cause| !cause.evidence.is_empty()) else { return Case::NoQuote };
+    if model.verdict != Verdict::Fault {
+        return Case::DeniesProven;
+    }
+    if same_thing(&claimed.resource, &proven.resource) {
+        return Case::AsStrong;
+    }
+    if outsiders_only(claimed, log) && proven.confidence == Confidence::High {
+        return Case::OutsidersWords;
+    }
+    if claimed.confidence < proven.confidence { Case::Weaker } else { Case::AsStrong }
+}
+
+/// Both sides in words, when they blame different objects or only one of them sees a fault.
+fn disagreement(playbook: &Diagnosis, model: &Diagnosis, case: Case, lang: Lang) -> Option<Disagreement> {
+    let proven = playbook.causes.first()?;
+    let says = |diagnosis: &Diagnosis| match diagnosis.causes.first() {
+        Some(cause) if cause.resource.name.is_empty() => cause.summary.clone(),
+        Some(cause) => format!("{}{}{}", cause.resource, lang.pick("：", ": "), cause.summary),
+        None => lang.pick("没有发现故障", "no fault").to_owned(),
+    };
+    let agrees = match model.causes.first() {
+        Some(claimed) => same_thing(&claimed.resource, &proven.resource),
+        None => model.verdict == Verdict::Inconclusive,
+    };
+    (!agrees).then(|| Disagreement {
+        model: says(model),
+        playbook: says(playbook),
+        because: case.because(lang).to_owned(),
+    })
+}
+
+/// Words that outsiders can write never outrank what the API server says.
+fn outsiders_only(cause: &Cause, log: &EvidenceLog) -> bool {
     cause
         .evidence
         .iter()
-        .filter_map(|citation| log.get(&citation.reference))
-        .all(|evidence| evidence.tool == "pods_log")
+        .all(|citation| log.get(&citation.reference).is_none_or(|evidence| is_outsiders(&evidence, &citation.quote)))
 }
 
 fn append_new(causes: &mut Vec<Cause>, more: impl IntoIterator<Item = Cause>) {
@@ -133,8 +228,8 @@ mod tests {
     }
 
     fn leader(playbook: Diagnosis, model: Diagnosis) -> (Leads, usize) {
-        let (settled, leads) = settle(playbook, model, &log());
-        (leads, settled.causes.len())
+        let settled = settle(playbook, model, &log(), Lang::En);
+        (settled.leads, settled.diagnosis.causes.len())
     }
 
     #[test]
@@ -154,6 +249,29 @@ mod tests {
         let healthy = Diagnosis { verdict: Verdict::NoFault, ..Diagnosis::default() };
         assert_eq!(leader(fault("Deployment", "web", Some("E1")), healthy), (Leads::Playbook, 1));
         assert_eq!(leader(fault("Deployment", "web", Some("E1")), fault("Node", "n", None)), (Leads::Playbook, 2));
+    }
+
+    #[test]
+    fn where_they_differ_both_are_told_and_why_one_comes_first() {
+        let told = |playbook, model| settle(playbook, model, &log(), Lang::En).disagreement;
+        let web = || fault("Deployment", "web", Some("E1"));
+        assert_eq!(told(web(), fault("Pod", "web-5d4-x", Some("E1"))), None, "the Deployment's own Pod");
+        assert_eq!(told(Diagnosis::default(), fault("Node", "n", Some("E1"))), None, "only one of them says something");
+        let differ = told(web(), fault("Node", "n", Some("E2"))).unwrap();
+        assert!(differ.model.starts_with("Node a/n") && differ.playbook.starts_with("Deployment a/web"), "{differ:?}");
+        assert!(differ.because.contains("outsiders"), "{differ:?}");
+        let denied = told(web(), Diagnosis { verdict: Verdict::NoFault, ..Diagnosis::default() }).unwrap();
+        assert_eq!(denied.model, "no fault");
+    }
+
+    #[test]
+    fn the_better_proven_cause_comes_first() {
+        let mut likely = fault("Node", "n", Some("E1"));
+        likely.causes[0].confidence = Confidence::Medium;
+        assert_eq!(leader(fault("Deployment", "web", Some("E1")), likely.clone()), (Leads::Playbook, 2));
+        let mut guess = fault("Deployment", "web", Some("E1"));
+        guess.causes[0].confidence = Confidence::Medium;
+        assert_eq!(leader(guess, likely), (Leads::Model, 2));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::tell::Teller;
 use super::{Badge, Block, Quote, Role, Section, Span, Tone, words};
 use crate::notify::text;
-use crate::report::{Cause, Citation, Confidence, Effect, Report, Step};
+use crate::report::{Cause, Citation, Confidence, Disagreement, Effect, Report, Step};
 
 impl Teller<'_> {
     /// 诊断分析: what it comes to, the root cause with its confidence and first quotation, who is affected.
@@ -17,6 +17,7 @@ impl Teller<'_> {
             blocks.push(Block::Line(self.cause(cause)));
             blocks.extend(cause.evidence.first().map(|cited| self.quote(report, cited)));
         }
+        blocks.extend(report.disagreement.as_ref().map(|differ| self.disagreement(differ)));
         if !report.impact.trim().is_empty() {
             blocks.push(self.labelled(self.lang.pick("影响", "Impact"), &report.impact));
         }
@@ -24,6 +25,21 @@ impl Teller<'_> {
             blocks.push(self.investigating());
         }
         self.section(Role::Diagnosis, self.lang.pick("诊断分析", "Diagnosis"), blocks)
+    }
+
+    /// Both views in one line: whoever decides at night must know that there are two.
+    fn disagreement(&self, differ: &Disagreement) -> Block {
+        let said = self.lang.pick(
+            format!(
+                "模型认为是 {}；规则库认为是 {}。排在前面的理由：{}。",
+                differ.model, differ.playbook, differ.because
+            ),
+            format!(
+                "the model says {}; the playbook says {}. What comes first: {}.",
+                differ.model, differ.playbook, differ.because
+            ),
+        );
+        self.labelled(self.lang.pick("结论不一致", "Two views"), &said)
     }
 
     /// 处理建议: the first step, or the first question when there is none.
@@ -170,7 +186,18 @@ impl Teller<'_> {
             blocks.push(Block::Line(self.prose(&step.detail)));
         }
         blocks.extend(step.command.as_deref().and_then(|command| self.command(command)));
+        blocks.extend(step.blocked.as_deref().map(|command| self.blocked(command)));
         blocks
+    }
+
+    /// A command that must not be copied is told as words, without the form commands have.
+    fn blocked(&self, command: &str) -> Block {
+        let words = self.line(command).replace('`', "");
+        let said = self.lang.pick(
+            format!("已拦截的建议，请勿直接执行：{words}"),
+            format!("Blocked suggestion, not to be run as it is: {words}"),
+        );
+        Block::Line(vec![Span::Aside(said)])
     }
 
     fn command(&self, command: &str) -> Option<Block> {

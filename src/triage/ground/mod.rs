@@ -1,0 +1,233 @@
+//! Ground: every claim of a model held against what was read. Code, not a second opinion.
+//!
+//! Nothing here makes a claim surer. Words are made harmless, objects nobody read are taken out, quotations and figures are
+//! looked up where they are said to stand, and commands are shown, shown as blocked, or dropped. What was found wanting is
+//! said among the data gaps.
+
+mod figures;
+mod kinds;
+mod links;
+mod names;
+mod quote;
+
+pub use quote::is_outsiders;
+
+use std::collections::BTreeSet;
+
+use super::command::{self, Fate};
+use crate::alert::{AlertGroup, Lang, ObjectRef};
+use crate::playbook::facts::Facts;
+use crate::report::{Cause, Confidence, Diagnosis, Effect, Report, Step, Verdict};
+use crate::toolbox::evidence::EvidenceLog;
+use figures::Figures;
+use names::Names;
+
+/// The most figures named in one data gap.
+const NAMED_FIGURES: usize = 6;
+
+/// What claims are held against.
+pub struct Ground<'a> {
+    /// What the tools returned.
+    pub log: &'a EvidenceLog,
+    /// The same, as objects.
+    pub facts: &'a Facts,
+    /// The alerts.
+    pub group: &'a AlertGroup,
+    /// What the analyzers made of it: its figures were computed, not read.
+    pub playbook: &'a Report,
+    /// The language in which shortcomings are said.
+    pub lang: Lang,
+}
+
+impl Ground<'_> {
+    /// Checks a model's diagnosis.
+    pub fn check(&self, diagnosis: &mut Diagnosis) {
+        texts_of(diagnosis).into_iter().for_each(|text| *text = links::harmless(text));
+        let names = Names::of(self.log, self.facts, self.group);
+        self.check_objects(diagnosis, &names);
+        self.check_quotes(diagnosis);
+        self.check_figures(diagnosis);
+        // What is proven comes before what is guessed; among equals the model's order stands.
+        diagnosis.causes.sort_by_key(|cause| cause.evidence.is_empty());
+        if diagnosis.verdict == Verdict::Fault && diagnosis.causes.iter().all(|cause| cause.evidence.is_empty()) {
+            diagnosis.verdict = Verdict::Inconclusive;
+        }
+        check_commands(diagnosis, self.lang);
+        diagnosis.steps.iter_mut().for_each(|step| self.check_names(step, &names));
+    }
+
+    /// Takes out what is said of objects that occur nowhere. A cause survives as a question: its thought may be right.
+    fn check_objects(&self, diagnosis: &mut Diagnosis, names: &Names) {
+        let is_known = |object: &mut ObjectRef| {
+            kinds::spell_as_read(object, self.facts);
+            object.name.is_empty() || names.know_object(object)
+        };
+        let (kept, unread): (Vec<Cause>, Vec<Cause>) =
+            std::mem::take(&mut diagnosis.causes).into_iter().partition(|cause| is_known(&mut cause.resource.clone()));
+        diagnosis.causes = kept;
+        diagnosis.causes.iter_mut().for_each(|cause| kinds::spell_as_read(&mut cause.resource, self.facts));
+        for cause in unread {
+            let object = &cause.resource;
+            diagnosis.unresolved.push(self.lang.pick(
+                format!("模型怀疑 {object}，但读到的内容里没有这个对象：{}", cause.summary),
+                format!("The model suspects {object}, which occurs in nothing that was read: {}", cause.summary),
+            ));
+        }
+        if !is_known(&mut diagnosis.primary.resource) {
+            diagnosis.primary = crate::report::Primary::default();
+        }
+        diagnosis.related.retain_mut(|related| is_known(&mut related.resource));
+    }
+
+    /// Drops quotations that do not stand in the result they cite, and caps what is left by what the rest proves.
+    fn check_quotes(&self, diagnosis: &mut Diagnosis) {
+        let mut dropped = 0;
+        for cause in &mut diagnosis.causes {
+            let claimed = cause.evidence.len();
+            cause.evidence.retain_mut(|citation| {
+                citation.reference = citation.reference.trim().to_ascii_uppercase();
+                self.log.get(&citation.reference).is_some_and(|evidence| quote::stands_in(&evidence, &citation.quote))
+            });
+            dropped += claimed - cause.evidence.len();
+            cause.confidence = cause.confidence.min(self.ceiling(cause));
+        }
+        if dropped > 0 {
+            diagnosis.data_gaps.push(self.lang.pick(
+                format!("{dropped} 处引文在所引用的工具结果中找不到，已删除"),
+                format!("{dropped} quotation(s) were not found in the results they cite and were dropped"),
+            ));
+        }
+    }
+
+    /// The most a cause may claim: nothing without a telling quotation, certainty only when two different tools say so and
+    /// one of them tells what the cluster's own components wrote. What outsiders can write carries a likelihood at most.
+    fn ceiling(&self, cause: &Cause) -> Confidence {
+        let mut tools = BTreeSet::new();
+        let mut own_words = false;
+        for citation in cause.evidence.iter().filter(|citation| quote::is_telling(&citation.quote)) {
+            let Some(evidence) = self.log.get(&citation.reference) else { continue };
+            own_words |= !quote::is_outsiders(&evidence, &citation.quote);
+            tools.insert(evidence.tool);
+        }
+        match tools.len() {
+            0 => Confidence::Low,
+            1 => Confidence::Medium,
+            _ if own_words => Confidence::High,
+            _ => Confidence::Medium,
+        }
+    }
+
+    /// Lowers causes whose figures were not read, and names the figures. The headline and the impact speak for the first.
+    fn check_figures(&self, diagnosis: &mut Diagnosis) {
+        let mut known = self.common_figures();
+        let mut unread = BTreeSet::new();
+        for cause in &mut diagnosis.causes {
+            let mut read = Figures::default();
+            for citation in &cause.evidence {
+                self.log.get(&citation.reference).into_iter().for_each(|evidence| read.read(&evidence.full));
+            }
+            let wrong = figures::figures_in(&cause.summary).into_iter().filter(|it| !read.hold(it) && !known.hold(it));
+            let before = unread.len();
+            unread.extend(wrong);
+            if unread.len() > before {
+                cause.confidence = Confidence::Low;
+            }
+        }
+        self.log.all().iter().for_each(|evidence| known.read(&evidence.full));
+        for claim in [&diagnosis.headline, &diagnosis.impact] {
+            let wrong: Vec<String> = figures::figures_in(claim).into_iter().filter(|it| !known.hold(it)).collect();
+            if let (false, Some(first)) = (wrong.is_empty(), diagnosis.causes.first_mut()) {
+                first.confidence = Confidence::Low;
+            }
+            unread.extend(wrong);
+        }
+        if !unread.is_empty() {
+            let named: Vec<String> = unread.into_iter().take(NAMED_FIGURES).collect();
+            diagnosis.data_gaps.push(self.lang.pick(
+                format!("模型给出的数字在工具结果中找不到：{}；相关结论按推测对待", named.join("、")),
+                format!(
+                    "Figures of the model that were read nowhere: {}; what rests on them is a guess",
+                    named.join(", ")
+                ),
+            ));
+        }
+    }
+
+    /// Figures of the alerts and of the playbook, which every claim may use.
+    fn common_figures(&self) -> Figures {
+        let mut figures = Figures::default();
+        for alert in &self.group.alerts {
+            alert.labels.values().chain(alert.annotations.values()).for_each(|text| figures.read(text));
+        }
+        let report = self.playbook;
+        let findings = report.related.iter().flat_map(|related| &related.findings).chain(&report.primary.findings);
+        let causes = report.causes.iter().map(|cause| &cause.summary);
+        findings.chain(causes).chain([&report.headline]).for_each(|text| figures.read(text));
+        figures
+    }
+
+    /// A command about an object that occurs nowhere is not one to copy.
+    fn check_names(&self, step: &mut Step, names: &Names) {
+        let is_unknown = |command: &String| command::names_in(command).into_iter().any(|name| !names.know(name));
+        if step.command.as_ref().is_some_and(is_unknown) {
+            step.blocked = step.command.take();
+            let note = self.lang.pick(
+                "（命令里的对象在读到的内容中没有出现）",
+                " (The command names an object that occurs in nothing that was read.)",
+            );
+            step.detail.push_str(note);
+        }
+    }
+}
+
+/// Checks the commands of a diagnosis. Those of the playbook too: it puts names into them, and names come from labels,
+/// which anybody may have written.
+pub fn check_commands(diagnosis: &mut Diagnosis, lang: Lang) {
+    diagnosis.steps.iter_mut().for_each(|step| check_step(step, lang));
+}
+
+/// A command is for copying only when it is one plain `kubectl` call of a known verb; what it does is decided here, not by
+/// who wrote it.
+fn check_step(step: &mut Step, lang: Lang) {
+    step.blocked = None;
+    let Some(text) = step.command.take() else { return };
+    let text = text.trim().to_owned();
+    match command::fate(&text) {
+        Fate::Shown(effect) => {
+            step.effect = if step.effect == Effect::Changes { Effect::Changes } else { effect };
+            step.command = Some(text);
+        }
+        Fate::Blocked => step.blocked = Some(text),
+        Fate::Dropped => {
+            let note = lang.pick(
+                "（建议的命令未通过检查，未列出）",
+                " (The suggested command did not pass the check and is left out.)",
+            );
+            step.detail.push_str(note);
+        }
+    }
+}
+
+/// Every text of a diagnosis that people read, quotations and commands aside: those have checks of their own.
+fn texts_of(diagnosis: &mut Diagnosis) -> Vec<&mut String> {
+    let Diagnosis { headline, causes, primary, related, impact, steps, ruled_out, unresolved, data_gaps, .. } =
+        diagnosis;
+    let mut texts = vec![headline, impact];
+    texts.extend(causes.iter_mut().map(|cause| &mut cause.summary));
+    texts.extend(primary.findings.iter_mut());
+    for one in related {
+        texts.push(&mut one.why);
+        texts.extend(one.findings.iter_mut());
+    }
+    for step in steps {
+        texts.extend([&mut step.title, &mut step.detail]);
+    }
+    for out in ruled_out {
+        texts.extend([&mut out.hypothesis, &mut out.because]);
+    }
+    texts.extend(unresolved.iter_mut().chain(data_gaps.iter_mut()));
+    texts
+}
+
+#[cfg(test)]
+mod tests;
