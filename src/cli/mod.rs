@@ -5,7 +5,6 @@ mod debug;
 mod demo;
 mod eval;
 mod scenario;
-mod score;
 mod serve;
 mod service;
 mod triage;

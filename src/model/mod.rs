@@ -20,6 +20,7 @@ pub mod reaction;
 pub mod recover;
 mod retry;
 pub mod roster;
+pub mod tape;
 pub mod wire;
 
 pub use absence::{Absence, Passed};
@@ -34,6 +35,7 @@ pub use profile::{Catalogue, Profile};
 pub use reaction::{Reaction, reaction};
 pub use recover::{Family, Recovered, recover};
 pub use roster::{Roster, Standing};
+pub use tape::Tape;
 pub use wire::{Arguments, AssistantMessage, Message, Reply, TokenUsage, ToolCall};
 
 /// A function offered to a model.
