@@ -144,7 +144,8 @@ pub struct ModelError {
     pub detail: String,
     /// How long the provider asks to wait.
     pub retry_after: Option<Duration>,
-    /// What can be done about it.
+    /// What can be done about it; follows from the rest, so it is not kept with it.
+    #[serde(skip)]
     pub reaction: Reaction,
 }
 
@@ -163,6 +164,15 @@ impl ModelError {
         let (class, reaction) = judge(status, &code_of(body), &said);
         let detail = if said.is_empty() { "no explanation was given".to_owned() } else { said };
         Self { model: model.to_owned(), class, status, detail, retry_after, reaction }
+    }
+
+    /// A failure that was kept, with the reaction to it.
+    pub(super) fn judged(mut self) -> Self {
+        self.reaction = match self.status {
+            Some(_) => judge(self.status, "", &self.detail).1,
+            None => self.class.reaction(),
+        };
+        self
     }
 
     /// The same failure with a secret taken out of its text; providers like to repeat the key they refuse.

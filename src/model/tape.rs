@@ -174,7 +174,7 @@ impl Tape {
         state.waited += Duration::try_from_secs_f64(kept.seconds).unwrap_or_default();
         match (kept.completion, kept.error) {
             (Some(completion), _) => Ok(Ok(completion)),
-            (None, Some(error)) => Ok(Err(error)),
+            (None, Some(error)) => Ok(Err(error.judged())),
             (None, None) => {
                 let problem = format!("request {number} had no answer yet when the recorded run's time was over");
                 state.problem = Some(problem.clone());

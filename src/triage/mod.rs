@@ -300,10 +300,6 @@ impl Triage {
     }
 }
 
-fn clients(config: &TriageConfig<'_>) -> Result<Arc<[Client]>, ModelError> {
-    config.models.iter().map(|model| Client::taped(model.clone(), config.tape.clone())).collect()
-}
-
 fn assemble(group: &AlertGroup, question: &Question, diagnosis: Diagnosis, run: &Run, usage: Usage) -> Report {
     let evidence = run.log().all().iter().map(Evidence::entry).collect();
     Report::assemble(overview(group, question), diagnosis, evidence, usage)
