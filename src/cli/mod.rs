@@ -4,7 +4,6 @@ mod check;
 mod demo;
 mod eval;
 mod scenario;
-mod score;
 mod serve;
 mod service;
 mod triage;

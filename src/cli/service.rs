@@ -107,6 +107,7 @@ pub(super) fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, C
         lang: config.language,
         prompts: config.prompts.as_deref(),
         metrics,
+        tape: None,
     })
     .map_err(CliError::usage)
 }

@@ -18,6 +18,7 @@ use url::Url;
 use super::config::{DEFAULT_CONTEXT_TOKENS, ModelConfig};
 use super::error::{Class, ModelError};
 use super::profile::{Auth, CatalogueError, Profile};
+use super::tape::Tape;
 use super::wire::{self, Body, Fault, Reply, TokenUsage};
 use super::{Model, Request, retry};
 use crate::alert::Lang;
@@ -44,6 +45,14 @@ impl Client {
     /// # Errors
     /// When the address or the key cannot be used.
     pub fn new(config: ModelConfig) -> Result<Self, ModelError> {
+        Self::taped(config, None)
+    }
+
+    /// The same, with every exchange recorded on a tape or played from it.
+    ///
+    /// # Errors
+    /// When the address or the key cannot be used.
+    pub fn taped(config: ModelConfig, tape: Option<Arc<Tape>>) -> Result<Self, ModelError> {
         // The program installs it first thing; a second time changes nothing, and tests have no first thing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let unknown = |error: CatalogueError| ModelError::new(&config.name, Class::Config, error.to_string());
@@ -59,7 +68,7 @@ impl Client {
         let config = Arc::new(config);
         let service = tower::service_fn({
             let (config, http) = (Arc::clone(&config), http.clone());
-            move |factory| exchange(Arc::clone(&config), http.clone(), factory)
+            move |factory| exchange(Arc::clone(&config), http.clone(), tape.clone(), factory)
         });
         let api = async_openai::Client::build(http, endpoint).with_http_service(service);
         Ok(Self { config, profile, api, asks_for_usage: AtomicBool::new(true), health: Health::default() })
@@ -152,10 +161,18 @@ impl Model for Client {
 async fn exchange(
     config: Arc<ModelConfig>,
     http: reqwest::Client,
+    tape: Option<Arc<Tape>>,
     factory: HttpRequestFactory,
 ) -> Result<reqwest::Response, OpenAIError> {
     let request = factory.build().await?;
-    let completion = ask(&config, &http, request).await.map_err(|error| OpenAIError::Boxed(Box::new(error)))?;
+    let outcome = match tape {
+        Some(tape) => {
+            let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default().to_vec();
+            tape.exchange(&config.name, &body, ask(&config, &http, request)).await
+        }
+        None => ask(&config, &http, request).await,
+    };
+    let completion = outcome.map_err(|error| OpenAIError::Boxed(Box::new(error)))?;
     Ok(http::Response::new(reqwest::Body::from(completion.to_string())).into())
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -11,7 +12,8 @@ use crate::alert::Lang;
 const DETAIL_CHARS: usize = 500;
 
 /// What kind of failure it is; decides who reacts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Class {
     /// The provider was not reached, or the connection broke.
     Network,
@@ -117,7 +119,7 @@ impl Class {
 }
 
 /// A call that gave no usable answer. Its text never holds the key and at most 500 characters of the provider's words.
-#[derive(Debug, Clone, PartialEq, Error)]
+#[derive(Debug, Clone, PartialEq, Error, Serialize, Deserialize)]
 #[error("model {model}: {detail} ({}{}); {}", class.label(), status.map(|code| format!(", HTTP {code}")).unwrap_or_default(), class.advice(Lang::En))]
 pub struct ModelError {
     /// The configured name of the model.

@@ -15,6 +15,7 @@ pub mod probe;
 pub mod profile;
 pub mod recover;
 mod retry;
+pub mod tape;
 pub mod wire;
 
 pub use client::Client;
@@ -23,6 +24,7 @@ pub use error::{Class, ModelError};
 pub use fallback::Fallback;
 pub use profile::{Catalogue, Profile};
 pub use recover::{Family, Recovered, recover};
+pub use tape::Tape;
 pub use wire::{Arguments, AssistantMessage, Message, Reply, TokenUsage, ToolCall};
 
 /// A function offered to a model.

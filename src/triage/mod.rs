@@ -33,7 +33,7 @@ use thiserror::Error;
 use crate::agent::tools::Tools;
 use crate::agent::{self, AnswerTool, Budget, Envelope, SchemaError, Task};
 use crate::alert::{AlertGroup, Lang};
-use crate::model::{Client, Fallback, Model, ModelConfig, ModelError};
+use crate::model::{Client, Fallback, Model, ModelConfig, ModelError, Tape};
 use crate::playbook::facts::Facts;
 use crate::playbook::{self, Question};
 use crate::report::{AnsweredBy, Diagnosis, Overview, Report, Usage};
@@ -77,6 +77,8 @@ pub struct TriageConfig<'a> {
     pub prompts: Option<&'a Path>,
     /// Counts tool calls.
     pub metrics: Arc<Metrics>,
+    /// Where the models' exchanges are recorded or played from; a tape holds one run.
+    pub tape: Option<Arc<Tape>>,
 }
 
 /// Everything that investigates.
@@ -109,7 +111,7 @@ impl Triage {
     pub fn new(config: &TriageConfig<'_>) -> Result<Self, TriageError> {
         Ok(Self {
             toolbox: Toolbox::new(config.mcp, config.metrics.clone())?,
-            models: config.models.iter().cloned().map(Client::new).collect::<Result<Vec<_>, _>>()?.into(),
+            models: clients(config)?,
             prompts: Prompts::load(config.lang, config.prompts)?,
             answer: AnswerTool::new(
                 "submit_diagnosis",
@@ -293,6 +295,10 @@ impl Triage {
         // Without a model nothing is paid for by the token; the largest result a person scrolls through is the limit.
         self.models.iter().map(Model::context_tokens).min().unwrap_or(usize::MAX / 8)
     }
+}
+
+fn clients(config: &TriageConfig<'_>) -> Result<Arc<[Client]>, ModelError> {
+    config.models.iter().map(|model| Client::taped(model.clone(), config.tape.clone())).collect()
 }
 
 fn assemble(group: &AlertGroup, question: &Question, diagnosis: Diagnosis, run: &Run, usage: Usage) -> Report {
