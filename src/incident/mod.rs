@@ -6,6 +6,7 @@
 
 pub mod decide;
 pub mod desk;
+mod line;
 pub mod routes;
 pub mod worker;
 
