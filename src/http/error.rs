@@ -1,5 +1,7 @@
 //! Errors as senders and people read them: a status and one sentence.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
@@ -58,8 +60,14 @@ impl From<IntakeError> for ApiError {
 }
 
 impl From<StoreError> for ApiError {
-    /// Senders come again on 503. What exactly failed is for the log, not for the network.
     fn from(error: StoreError) -> Self {
+        Arc::new(error).into()
+    }
+}
+
+impl From<Arc<StoreError>> for ApiError {
+    /// Senders come again on 503. What exactly failed is for the log, not for the network.
+    fn from(error: Arc<StoreError>) -> Self {
         tracing::error!(%error, "the store failed a request");
         let message = "the store did not answer just now, so nothing was kept; send it again";
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.to_owned() }

@@ -50,10 +50,11 @@ pub async fn alertmanager(State(app): State<Arc<App>>, body: Body) -> Response {
 async fn accept(app: &App, body: Body) -> Result<(StatusCode, Json<Accepted>), ApiError> {
     let body = body::read(body, app.body_limit).await?;
     let group = intake::alertmanager::parse(&body, &app.limits)?;
-    let receipt = app.desk.receive(&group).await?;
+    let alerts = group.alerts.len();
+    let receipt = app.desk.receive(group).await?;
     tracing::info!(
         incident.id = receipt.incident.map(tracing::field::display),
-        alerts = group.alerts.len(),
+        alerts,
         decision = receipt.decision.word(),
         "delivery accepted"
     );

@@ -1,4 +1,4 @@
-//! The desk: takes a delivery, decides, and commits everything that follows from it in one transaction.
+//! The desk: decides what a delivery means and writes everything that follows from it into the transaction it is taken in.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::decide::{self, Decision as Meaning};
+use super::line::Line;
 use super::routes::{self, Route};
 use crate::alert::{Alert, AlertGroup, Lang};
 use crate::notify::notice::{Notice, NoticeBody};
@@ -19,8 +20,6 @@ use crate::telemetry::Metrics;
 /// How long a first message waits for the playbook. The promise is two seconds until people have it; the rest is for
 /// the way to the chat service.
 pub const FIRST_MESSAGE_HOLD: Duration = Duration::from_millis(1_400);
-/// Two deliveries of one group at the same moment: the second sees what the first did when it tries again.
-const CONFLICT_TRIES: u32 = 4;
 
 /// What the desk needs to know of the configuration.
 #[derive(Debug, Clone, Default)]
@@ -97,13 +96,14 @@ pub struct Desk {
     settings: Arc<DeskSettings>,
     wake: Wake,
     metrics: Arc<Metrics>,
+    line: Arc<Line>,
 }
 
 impl Desk {
     /// A desk over a store.
     #[must_use]
     pub fn new(store: Store, settings: DeskSettings, wake: Wake, metrics: Arc<Metrics>) -> Self {
-        Self { store, settings: Arc::new(settings), wake, metrics }
+        Self { store, settings: Arc::new(settings), wake, metrics, line: Arc::default() }
     }
 
     /// What the desk knows of the configuration.
@@ -116,24 +116,23 @@ impl Desk {
     ///
     /// # Errors
     /// When the store fails; nothing was kept then and the sender should come again.
-    pub async fn receive(&self, group: &AlertGroup) -> Result<Receipt, StoreError> {
-        let mut tries = 0;
-        let receipt = loop {
-            tries += 1;
-            match self.receive_once(group, Timestamp::now()).await {
-                Err(StoreError::Conflict) if tries < CONFLICT_TRIES => {
-                    tokio::time::sleep(Duration::from_millis(5)).await
-                }
-                outcome => break outcome?,
-            }
-        };
+    pub async fn receive(&self, group: AlertGroup) -> Result<Receipt, Arc<StoreError>> {
+        self.line.receive(self, group).await
+    }
+
+    /// The store that deliveries are kept in.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Counts a delivery that was committed, and wakes those who have something to do now.
+    pub(super) fn committed(&self, group: &AlertGroup, receipt: Receipt) {
         self.metrics.alerts_accepted(group.alerts.len());
         self.metrics.delivery(receipt.decision.word());
         self.wake_for(group, receipt.decision);
-        Ok(receipt)
     }
 
-    /// Wakes those who have something to do now. A joined or resolved group may be told where its first delivery was not.
+    /// A joined or resolved group may be told where its first delivery was not.
     fn wake_for(&self, group: &AlertGroup, decision: Decision) {
         match decision {
             Decision::Opened => {
@@ -145,20 +144,24 @@ impl Desk {
         }
     }
 
-    async fn receive_once(&self, group: &AlertGroup, now: Timestamp) -> Result<Receipt, StoreError> {
-        let key = hash(&group.group_key);
-        let mut tx = self.store.begin().await?;
+    /// Decides what a delivery means, as things stand in this transaction, and writes what follows.
+    ///
+    /// # Errors
+    /// When the store fails; the transaction is spoilt then. [`StoreError::Conflict`] when another one changed the same
+    /// incident at this moment.
+    pub(super) async fn take(&self, tx: &mut Tx<'_>, group: &AlertGroup) -> Result<Receipt, StoreError> {
+        let (key, now) = (hash(&group.group_key), Timestamp::now());
         let open = tx.open_incident(group.source, &key).await?;
         let meaning = decide::decide(open.as_ref().map(|incident| &incident.group), group);
         let (incident, decision, reason) = match (meaning, open) {
-            (Meaning::Open, _) => (Some(self.open(&mut tx, group, &key, now).await?), Decision::Opened, String::new()),
+            (Meaning::Open, _) => (Some(self.open(tx, group, &key, now).await?), Decision::Opened, String::new()),
             (Meaning::Join(new), Some(open)) => {
                 let reason = format!("{} new alert(s) of the group", new.len());
-                self.join(&mut tx, &open, group, new, now).await?;
+                self.join(tx, &open, group, new, now).await?;
                 (Some(open.id), Decision::Joined, reason)
             }
             (Meaning::Resolve, Some(open)) => {
-                self.resolve(&mut tx, &open, group, now).await?;
+                self.resolve(tx, &open, group, now).await?;
                 (Some(open.id), Decision::Resolved, String::new())
             }
             (Meaning::Merge, Some(open)) => {
@@ -180,22 +183,13 @@ impl Desk {
             reason,
         })
         .await?;
-        tx.commit().await?;
         Ok(Receipt { incident, decision })
     }
 
     async fn open(&self, tx: &mut Tx<'_>, group: &AlertGroup, key: &str, now: Timestamp) -> Result<Uuid, StoreError> {
         let id = Uuid::now_v7();
-        let generation = tx.last_generation(group.source, key).await? + 1;
-        tx.insert_incident(&NewIncident {
-            id,
-            source: group.source,
-            group_key_hash: key,
-            generation,
-            opened_at: now,
-            group,
-        })
-        .await?;
+        tx.insert_incident(&NewIncident { id, source: group.source, group_key_hash: key, opened_at: now, group })
+            .await?;
         let body = NoticeBody::Alert {
             report: None,
             investigating: self.settings.investigates,

@@ -183,8 +183,8 @@ impl Worker {
     /// adds. What they were told is asked of the store: a process before this one may have told it. None goes once the
     /// incident is over.
     async fn second_notices(&self, claim: &Claim, report: &Report) -> Result<Vec<(String, Notice)>, StoreError> {
-        let Some(now) = self.store.incident(claim.incident.id).await? else { return Ok(Vec::new()) };
-        if now.incident.state == IncidentState::Resolved {
+        let Some(now) = self.store.incident_alone(claim.incident.id).await? else { return Ok(Vec::new()) };
+        if now.state == IncidentState::Resolved {
             return Ok(Vec::new());
         }
         let told = self.store.first_notices(claim.incident.id).await?;
@@ -193,7 +193,7 @@ impl Worker {
             first.is_some_and(|known| !adds(report, known))
         };
         let body = NoticeBody::Diagnosis { report: Box::new(report.clone()) };
-        let notice = self.desk.notice(claim.incident.id, claim.incident.opened_at, now.incident.group, body);
+        let notice = self.desk.notice(claim.incident.id, claim.incident.opened_at, now.group, body);
         let channels = self.desk.channels_for(&claim.incident.group);
         Ok(channels.into_iter().filter(|channel| !knows(channel)).map(|channel| (channel, notice.clone())).collect())
     }

@@ -50,27 +50,42 @@ impl OutboxWorker {
                 () = stop.cancelled() => return,
             }
             wake.mark_unchanged();
-            match self.store.claim_notice(self.channel.name(), &self.name, LEASE).await {
-                Ok(Some(outgoing)) => {
-                    self.send(outgoing).await;
-                    continue;
-                }
-                Ok(None) => {}
-                Err(error) => tracing::error!(channel = self.channel.name(), %error, "could not look for messages"),
+            let wait = self.until_due().await;
+            if wait.is_zero()
+                && let Some(outgoing) = self.claim().await
+            {
+                self.send(outgoing).await;
+                continue;
             }
             tokio::select! {
                 _ = wake.changed() => {}
-                () = tokio::time::sleep(self.until_due().await) => {}
+                // Never at once: what is due but was not claimed just now is in another worker's hands.
+                () = tokio::time::sleep(wait.max(Duration::from_millis(20))) => {}
                 () = stop.cancelled() => {}
             }
         }
     }
 
+    /// Looking is a read beside all others; claiming where there is nothing would keep the writers waiting.
     async fn until_due(&self) -> Duration {
-        let Ok(Some(due)) = self.store.next_due(self.channel.name()).await else { return POLL };
-        let wait = due.duration_since(Timestamp::now());
-        // Never at once: what is due but was not claimed just now is in another worker's hands.
-        Duration::try_from(wait).unwrap_or(Duration::ZERO).clamp(Duration::from_millis(20), POLL)
+        match self.store.next_due(self.channel.name()).await {
+            Ok(Some(due)) => {
+                Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO).min(POLL)
+            }
+            Ok(None) => POLL,
+            Err(error) => {
+                tracing::error!(channel = self.channel.name(), %error, "could not look for messages");
+                POLL
+            }
+        }
+    }
+
+    async fn claim(&self) -> Option<Outgoing> {
+        let claimed = self.store.claim_notice(self.channel.name(), &self.name, LEASE).await;
+        claimed.unwrap_or_else(|error| {
+            tracing::error!(channel = self.channel.name(), %error, "could not claim a message");
+            None
+        })
     }
 
     async fn send(&mut self, outgoing: Outgoing) {

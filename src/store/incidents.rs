@@ -100,8 +100,6 @@ pub struct NewIncident<'a> {
     pub source: Source,
     /// Hash of the sender's identity for the group.
     pub group_key_hash: &'a str,
-    /// One more than [`Tx::last_generation`].
-    pub generation: i64,
     /// When the delivery came.
     pub opened_at: Timestamp,
     /// Its alerts.
@@ -148,22 +146,7 @@ impl Tx<'_> {
         self.row("look up an open incident", query).await?.as_ref().map(incident_of).transpose()
     }
 
-    /// The generation of a group's newest incident, open or not; 0 when the group was never seen.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn last_generation(&mut self, source: Source, group_key_hash: &str) -> Result<i64, StoreError> {
-        let query = self
-            .query(
-                "SELECT COALESCE(MAX(generation), 0) AS last FROM incident WHERE source = $1 AND group_key_hash = $2",
-            )
-            .bind(source.to_string())
-            .bind(group_key_hash);
-        let row = self.row("look up the last generation", query).await?;
-        row.map_or(Ok(0), |row| Columns(&row).get("last"))
-    }
-
-    /// Opens an incident with its first delivery counted.
+    /// Opens an incident with its first delivery counted, as the next generation of its group.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when another delivery opened the same group first: run the transaction again.
@@ -174,12 +157,12 @@ impl Tx<'_> {
             .query(
                 "INSERT INTO incident (id, source, group_key_hash, generation, state, opened_at, updated_at, deliveries,
                                        group_json, alertname, severity, namespace, firing)
-                 VALUES ($1, $2, $3, $4, 'open', $5, $5, 1, $6, $7, $8, $9, $10)",
+                 SELECT $1, $2, $3, COALESCE(MAX(generation), 0) + 1, 'open', $4, $4, 1, $5, $6, $7, $8, $9
+                 FROM incident WHERE source = $2 AND group_key_hash = $3",
             )
             .bind(new.id.to_string())
             .bind(new.source.to_string())
             .bind(new.group_key_hash)
-            .bind(new.generation)
             .bind(at)
             .bind(to_json("the alert group", new.group)?)
             .bind(gist.alertname)

@@ -112,7 +112,7 @@ impl Store {
                 self.put_aside(id, fence).await?;
                 continue;
             }
-            let incident = self.incident_row(id).await?;
+            let incident = self.incident_alone(id).await?;
             let incident = incident.ok_or_else(|| StoreError::content("an incident", "it was deleted meanwhile"))?;
             return Ok(Some(Claim { incident, attempt, fence }));
         }

@@ -17,7 +17,7 @@ mod outbox;
 mod probe;
 mod reading;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fs::File;
 use std::sync::Arc;
@@ -97,6 +97,12 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         let tx = self.begin().await?;
         tx.inner.rollback().await.doing("end a transaction")
+    }
+
+    /// Whether all writers wait for each other, so that those who wait together had better share a commit: SQLite.
+    #[must_use]
+    pub fn has_one_writer(&self) -> bool {
+        self.0.engine == Engine::Sqlite
     }
 
     /// Starts a transaction. On SQLite it is the only one: until it ends, every other write waits, up to 5 s.

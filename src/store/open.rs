@@ -97,6 +97,9 @@ fn settings(connections: u32, statements: &'static str) -> AnyPoolOptions {
 /// A full disk makes SQLite end the transaction by itself. The driver then believes for ever that it goes on, and refuses
 /// to begin another one: such a connection is replaced, or no alert could be taken even after there is space again.
 async fn is_usable(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    if !connection.is_in_transaction() {
+        return Ok(true);
+    }
     // The rollback of a dropped transaction may be on its way; the answer to a ping comes after it.
     connection.ping().await?;
     Ok(!connection.is_in_transaction())

@@ -161,7 +161,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn incident(&self, id: Uuid) -> Result<Option<IncidentDetail>, StoreError> {
-        let Some(incident) = self.incident_row(id).await? else { return Ok(None) };
+        let Some(incident) = self.incident_alone(id).await? else { return Ok(None) };
         Ok(Some(IncidentDetail {
             incident,
             investigation: self.investigation_of(id).await?,
@@ -206,7 +206,11 @@ impl Store {
         rows.iter().map(|row| Ok((Columns(row).text("channel")?, Columns(row).json("notice")?))).collect()
     }
 
-    pub(super) async fn incident_row(&self, id: Uuid) -> Result<Option<Incident>, StoreError> {
+    /// An incident as it stands now, without what belongs to it; none when there is none of this id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn incident_alone(&self, id: Uuid) -> Result<Option<Incident>, StoreError> {
         let query = self
             .query(
                 "SELECT id, source, group_key_hash, generation, state, opened_at, updated_at, resolved_at, deliveries,

@@ -15,6 +15,7 @@ mod outside;
 pub mod prompt;
 mod question;
 mod rows;
+mod scrub;
 mod sections;
 mod seen;
 mod settle;
@@ -205,7 +206,10 @@ impl Triage {
             ..Usage::default()
         };
         tracing::info!(model = %outcome.model, stopped_by = outcome.stop.label(), turns = outcome.spent.turns, "model finished");
-        let mut report = match outcome.submitted {
+        let mut report = match outcome.submitted.map(scrub::scrub) {
+            Some(diagnosis) if diagnosis.headline.is_empty() => {
+                self.without_model(look, agent::Stop::InvalidAnswer.label(), None, usage)
+            }
             Some(diagnosis) => self.settled(look, diagnosis, usage),
             None => self.without_model(look, outcome.stop.label(), outcome.error.map(|error| error.to_string()), usage),
         };
@@ -271,7 +275,7 @@ impl Triage {
     /// The playbook's report when the model gave none, saying so.
     fn without_model(&self, look: &Look, stopped_by: &str, error: Option<String>, usage: Usage) -> Report {
         let mut report = look.report.clone();
-        let why = error.unwrap_or_else(|| stopped_by.to_owned());
+        let why = scrub::text(&error.unwrap_or_else(|| stopped_by.to_owned()));
         report.data_gaps.push(
             self.lang.pick(format!("模型没有给出可用的结论：{why}"), format!("The model gave no usable answer: {why}")),
         );

@@ -114,6 +114,12 @@ pub fn evidence() -> Vec<Evidence> {
     vec![piece("E1", "start", "start and a long rest"), piece("E2", "panic\0\0", "panic\0\0")]
 }
 
+/// Makes the database refuse a second incident of this name, whatever its group.
+pub async fn only_one_named(store: &Store, alertname: &str) {
+    let index = format!("CREATE UNIQUE INDEX only_one ON incident (alertname) WHERE alertname = '{alertname}'");
+    store.write("make an index", sqlx::query(AssertSqlSafe(index))).await.unwrap();
+}
+
 /// Opens an incident of its own group and returns its id.
 pub async fn opened(store: &Store, group_key_hash: &str) -> Uuid {
     let mut tx = store.begin().await.unwrap();
@@ -125,8 +131,7 @@ pub async fn opened(store: &Store, group_key_hash: &str) -> Uuid {
 /// Opens an incident in a transaction that goes on.
 pub async fn insert(tx: &mut Tx<'_>, group_key_hash: &str) -> Uuid {
     let (id, source, group) = (Uuid::now_v7(), Source::Alertmanager, group(&["api-1"]));
-    let generation = tx.last_generation(source, group_key_hash).await.unwrap() + 1;
-    let new = NewIncident { id, source, group_key_hash, generation, opened_at: at(0), group: &group };
+    let new = NewIncident { id, source, group_key_hash, opened_at: at(0), group: &group };
     tx.insert_incident(&new).await.unwrap();
     id
 }

@@ -56,7 +56,6 @@ async fn the_life_of_one_incident() {
         let mut tx = store.begin().await.unwrap();
         tx.resolve_incident(id, &group(&["api-1", "api-2"]), at(9)).await.unwrap();
         assert!(tx.open_incident(Source::Alertmanager, "k").await.unwrap().is_none());
-        assert_eq!(tx.last_generation(Source::Alertmanager, "k").await.unwrap(), 1);
         tx.commit().await.unwrap();
 
         let detail = store.incident(id).await.unwrap().unwrap();
@@ -85,11 +84,10 @@ async fn a_group_has_one_open_incident_and_counts_its_generations() {
     on_every_engine(async |store| {
         let first = opened(&store, "k").await;
         let alerts = group(&["api-1"]);
-        let mut again = NewIncident {
+        let again = NewIncident {
             id: Uuid::now_v7(),
             source: Source::Alertmanager,
             group_key_hash: "k",
-            generation: 2,
             opened_at: at(1),
             group: &alerts,
         };
@@ -101,10 +99,6 @@ async fn a_group_has_one_open_incident_and_counts_its_generations() {
         tx.resolve_incident(first, &alerts, at(2)).await.unwrap();
         assert!(matches!(tx.resolve_incident(first, &alerts, at(2)).await, Err(StoreError::Conflict)));
         tx.commit().await.unwrap();
-        let mut tx = store.begin().await.unwrap();
-        again.generation = 1;
-        assert!(matches!(tx.insert_incident(&again).await, Err(StoreError::Conflict)), "a generation is used once");
-        drop(tx);
 
         let second = opened(&store, "k").await;
         assert_eq!(store.incident(second).await.unwrap().unwrap().incident.generation, 2);
@@ -124,9 +118,8 @@ async fn receive(store: Store, pod: String) {
                 tx.update_group(open.id, &alerts, at(1)).await
             }
             None => {
-                let generation = tx.last_generation(Source::Alertmanager, "k").await.unwrap() + 1;
                 let (id, source) = (Uuid::now_v7(), Source::Alertmanager);
-                let new = NewIncident { id, source, group_key_hash: "k", generation, opened_at: at(0), group: &alerts };
+                let new = NewIncident { id, source, group_key_hash: "k", opened_at: at(0), group: &alerts };
                 tx.insert_incident(&new).await
             }
         };

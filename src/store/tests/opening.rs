@@ -169,7 +169,7 @@ async fn a_full_disk_refuses_new_alerts_and_keeps_the_old_until_there_is_space_a
         let group = group(&["api-1"; 50]);
         let key = id.to_string();
         let (source, opened_at) = (Source::Alertmanager, at(0));
-        let new = NewIncident { id, source, group_key_hash: &key, generation: 1, opened_at, group: &group };
+        let new = NewIncident { id, source, group_key_hash: &key, opened_at, group: &group };
         match tx.insert_incident(&new).await {
             Ok(()) => tx.commit().await.unwrap(),
             Err(error) => break error,

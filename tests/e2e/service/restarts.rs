@@ -8,7 +8,7 @@ use crate::support::alerts::{PENDING, builtin, one_alert, webhook};
 use crate::support::eventually;
 use crate::support::model::{Answer, ModelServer};
 use crate::support::pending;
-use crate::support::service::{Home, Service, program, run};
+use crate::support::service::{Home, Service, client, program, run};
 use crate::support::team::Team;
 
 const GROUPS: usize = 10;
@@ -64,6 +64,37 @@ async fn killed_right_after_the_202_every_message_comes_and_every_investigation_
         told.sort_unstable();
         told.dedup();
         assert_eq!(told, (0..GROUPS).collect::<Vec<_>>(), "{channel:#?}");
+    }
+}
+
+/// Sends until the service is gone, and returns the incidents it was told of with a 202.
+async fn posted_until_killed(url: String, sender: usize) -> Vec<String> {
+    let (client, mut told) = (client(), Vec::new());
+    for number in 0.. {
+        let alert = one_alert(&format!("{sender} {number}"), &json!({"alertname": "Burst"}));
+        let Ok(answer) = client.post(&url).json(&alert).send().await else { break };
+        assert_eq!(answer.status(), 202);
+        // The process may die between the status and the body; then nobody was told of an incident.
+        let Ok(answer) = answer.json::<Value>().await else { break };
+        told.push(answer["incident"].as_str().unwrap().to_owned());
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_in_the_middle_of_a_burst_every_delivery_answered_202_is_there() {
+    let home = Home::new(&json!({"mcp": [], "channels": []}));
+    let service = home.serve().await;
+    let url = format!("{}/webhooks/alertmanager", service.base());
+    let senders: Vec<_> = (0..20).map(|sender| tokio::spawn(posted_until_killed(url.clone(), sender))).collect();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    service.kill_9().await;
+    let told: Vec<String> = futures::future::join_all(senders).await.into_iter().flat_map(Result::unwrap).collect();
+    assert!(told.len() > 20, "the process was killed too early to say anything: {}", told.len());
+
+    let service = home.serve().await;
+    for id in told {
+        assert_eq!(service.incident(&id).await["state"], "open");
     }
 }
 
