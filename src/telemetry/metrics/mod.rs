@@ -3,8 +3,9 @@
 //! Words of our own are `&'static str`. Names that come from the configuration or from an MCP server are kept up to a
 //! number of different ones; the rest are counted together as `other`, so that nothing outside can grow the series.
 
+mod models;
+
 use std::collections::HashSet;
-use std::sync::atomic::AtomicU64;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use models::ModelFigures;
 
 /// The media type of [`Metrics::encode`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -73,29 +76,6 @@ struct Tool {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Tokens {
-    model: String,
-    kind: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Model {
-    model: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ModelCall {
-    model: String,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Failover {
-    model: String,
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Notice {
     channel: String,
     outcome: &'static str,
@@ -142,17 +122,6 @@ pub struct Metrics {
     names: Names,
 }
 
-/// What is counted about models.
-#[derive(Debug, Default)]
-struct ModelFigures {
-    calls: Family<ModelCall, Counter>,
-    tokens: Family<Tokens, Counter>,
-    cost: Family<Model, Counter<f64, AtomicU64>>,
-    failovers: Family<Failover, Counter>,
-    resting: Family<Model, Gauge>,
-    capped: Family<Model, Gauge>,
-}
-
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -181,7 +150,7 @@ impl Metrics {
         };
         metrics.register_intake();
         metrics.register_work();
-        metrics.register_models();
+        metrics.models.register(&mut metrics.registry);
         metrics
     }
 
@@ -212,20 +181,6 @@ impl Metrics {
         registry.register_with_unit("first_message_delay", help, Unit::Seconds, self.first_message_seconds.clone());
     }
 
-    fn register_models(&mut self) {
-        let (registry, models) = (&mut self.registry, &self.models);
-        registry.register("model_calls", "Questions to models by outcome, retries not counted", models.calls.clone());
-        registry.register("model_tokens", "Tokens that models read and wrote", models.tokens.clone());
-        let help = "Money models cost, in the currency of their prices";
-        registry.register("model_cost", help, models.cost.clone());
-        let help = "Times a run went on without a model: it failed, rests, or its daily limit is used up";
-        registry.register("model_failovers", help, models.failovers.clone());
-        let help = "1 while a model rests after failing, when nobody waits for it";
-        registry.register("model_resting", help, models.resting.clone());
-        let help = "1 while a daily limit keeps a model from being asked";
-        registry.register("model_capped", help, models.capped.clone());
-    }
-
     /// A webhook request was answered.
     pub fn webhook(&self, route: &'static str, status: u16, took: Duration) {
         self.requests.get_or_create(&Request { route, status: status_class(status) }).inc();
@@ -254,40 +209,6 @@ impl Metrics {
         let tool = self.names.keep("tool", tool);
         self.tool_calls.get_or_create(&ToolCall { tool: tool.clone(), outcome }).inc();
         self.tool_seconds.get_or_create(&Tool { tool }).observe(took.as_secs_f64());
-    }
-
-    /// A model was asked; `outcome` is `ok` or the class of its failure.
-    pub fn model_call(&self, model: &str, outcome: &'static str) {
-        let model = self.names.keep("model", model);
-        self.models.calls.get_or_create(&ModelCall { model, outcome }).inc();
-    }
-
-    /// A model answered.
-    pub fn model_tokens(&self, model: &str, prompt: u64, completion: u64) {
-        let model = self.names.keep("model", model);
-        self.models.tokens.get_or_create(&Tokens { model: model.clone(), kind: "prompt" }).inc_by(prompt);
-        self.models.tokens.get_or_create(&Tokens { model, kind: "completion" }).inc_by(completion);
-    }
-
-    /// An answer cost money; nothing is noted of a price that is not known, or is none.
-    pub fn model_cost(&self, model: &str, cost: f64) {
-        if cost > 0.0 {
-            let model = self.names.keep("model", model);
-            self.models.cost.get_or_create(&Model { model }).inc_by(cost);
-        }
-    }
-
-    /// A run goes on without a model; `reason` is `failed`, `resting` or `daily_limit`.
-    pub fn model_passed_over(&self, model: &str, reason: &'static str) {
-        let model = self.names.keep("model", model);
-        self.models.failovers.get_or_create(&Failover { model, reason }).inc();
-    }
-
-    /// How a model stands now.
-    pub fn model_standing(&self, model: &str, resting: bool, capped: bool) {
-        let model = Model { model: self.names.keep("model", model) };
-        self.models.resting.get_or_create(&model).set(i64::from(resting));
-        self.models.capped.get_or_create(&model).set(i64::from(capped));
     }
 
     /// A notice was accepted by its channel.
