@@ -109,6 +109,7 @@ pub(super) fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, C
         daily: config.triage.daily,
         timezone: &config.timezone,
         metrics,
+        tape: None,
     })
     .map_err(CliError::usage)
 }

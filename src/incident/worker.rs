@@ -151,6 +151,7 @@ impl Worker {
             AnsweredBy::Playbook => "playbook",
         };
         self.metrics.investigation(&usage.stopped_by, source, Duration::from_secs_f64(usage.seconds.max(0.0)));
+        self.triage.take_recovered_calls().for_each(|(model, calls)| self.metrics.recovered_calls(model, calls));
     }
 
     /// Adds the playbook's report to first messages that still wait and lets them go.

@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_card_has_room_for_every_reason_and_none_of_the_providers_words() {
-        let refused = ModelError::refused("fast", 429, None, r#"{"message":"TPM limit reached, see https://evil"}"#);
+        let refused =
+            ModelError::refused("fast", Some(429), None, r#"{"message":"TPM limit reached, see https://evil"}"#);
         assert_eq!(Absence::of(&refused).brief(Lang::En), "429 rate limited");
         assert_eq!(Absence::of(&refused).brief(Lang::Zh), "429 限流");
         assert_eq!(Absence::Resting(Class::Timeout).brief(Lang::En), "resting (timed out)");

@@ -137,6 +137,11 @@ impl Triage {
         self.models.is_limited()
     }
 
+    /// Calls that each model wrote into its text since this was last asked.
+    pub fn take_recovered_calls(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.models.models().map(|model| (model.name(), model.take_recovered_calls()))
+    }
+
     /// How the last calls of each MCP server went.
     pub fn server_health(&self) -> impl Iterator<Item = (&str, Seen)> {
         self.toolbox.servers().iter().map(|server| (server.name(), server.health().seen()))

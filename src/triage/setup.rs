@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::prompt::PromptError;
 use crate::agent::{Budget, SchemaError};
 use crate::alert::Lang;
-use crate::model::{Client, DailyLimits, Ledger, ModelConfig, ModelError, Roster};
+use crate::model::{Client, DailyLimits, Ledger, ModelConfig, ModelError, Roster, Tape};
 use crate::telemetry::Metrics;
 use crate::toolbox::config::McpSettings;
 use crate::toolbox::server::ServerError;
@@ -49,11 +49,13 @@ pub struct TriageConfig<'a> {
     pub timezone: &'a str,
     /// Counts tool calls and questions to models.
     pub metrics: Arc<Metrics>,
+    /// Where the models' exchanges are recorded or played from; a tape holds one run.
+    pub tape: Option<Arc<Tape>>,
 }
 
 /// The models with what all runs know of them. Nothing is dialled.
 pub(super) fn roster(config: &TriageConfig<'_>) -> Result<Roster<Client>, ModelError> {
-    let client = |model: &ModelConfig| Ok((Client::new(model.clone())?, model.daily));
+    let client = |model: &ModelConfig| Ok((Client::taped(model.clone(), config.tape.clone())?, model.daily));
     let clients = config.models.iter().map(client).collect::<Result<Vec<_>, ModelError>>()?;
     let zone = TimeZone::get(config.timezone).unwrap_or(TimeZone::UTC);
     Ok(Roster::new(clients, Ledger::new(zone), config.daily, config.metrics.clone()))

@@ -299,6 +299,7 @@ mod tests {
         metrics.model_cost("fast", 0.25);
         metrics.model_passed_over("fast", "resting");
         metrics.model_standing("fast", true, false);
+        metrics.recovered_calls("fast", 2);
         metrics.notice_sent("oncall");
         metrics.first_message("oncall", second);
         metrics.notice_failed("oncall", "rate_limited");

@@ -37,6 +37,7 @@ struct Failover {
 #[derive(Debug, Default)]
 pub(super) struct ModelFigures {
     calls: Family<ModelCall, Counter>,
+    recovered_calls: Family<Model, Counter>,
     tokens: Family<Tokens, Counter>,
     cost: Family<Model, Counter<f64, AtomicU64>>,
     failovers: Family<Failover, Counter>,
@@ -47,6 +48,8 @@ pub(super) struct ModelFigures {
 impl ModelFigures {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register("model_calls", "Questions to models by outcome, retries not counted", self.calls.clone());
+        let help = "Calls that models wrote into their text and that were carried out";
+        registry.register("model_recovered_calls", help, self.recovered_calls.clone());
         registry.register("model_tokens", "Tokens that models read and wrote", self.tokens.clone());
         let help = "Money models cost, in the currency of their prices";
         registry.register("model_cost", help, self.cost.clone());
@@ -64,6 +67,14 @@ impl Metrics {
     pub fn model_call(&self, model: &str, outcome: &'static str) {
         let model = self.names.keep("model", model);
         self.models.calls.get_or_create(&ModelCall { model, outcome }).inc();
+    }
+
+    /// Calls were found in a model's text; none is no event.
+    pub fn recovered_calls(&self, model: &str, calls: u64) {
+        if calls > 0 {
+            let model = self.names.keep("model", model);
+            self.models.recovered_calls.get_or_create(&Model { model }).inc_by(calls);
+        }
     }
 
     /// A model answered.
