@@ -31,11 +31,17 @@ impl Envelope {
         format!("data-{}", self.nonce)
     }
 
-    /// The text between the tags, disarmed.
+    /// The text between the tags, disarmed. What is disarmed is shown, and thereby grows; a text that would grow by more
+    /// than a quarter was written to fill the window, and its end is cut.
     #[must_use]
     pub fn wrap(&self, text: &str) -> String {
         let tag = self.tag();
-        let text = defang(text).replace(&self.nonce, "[…]");
+        let most = text.len() + text.len() / 4 + 1_024;
+        let mut text = defang(text).replace(&self.nonce, "[…]");
+        if text.len() > most {
+            text.truncate(text.floor_char_boundary(most));
+            text.push('…');
+        }
         format!("<{tag}>\n{}\n</{tag}>", text.trim_end_matches('\n'))
     }
 }
@@ -139,6 +145,12 @@ mod tests {
         assert_eq!(wrapped.matches(&envelope.tag()).count(), 2, "the two tags of the envelope and no other: {wrapped}");
         assert!(wrapped.starts_with(&format!("<{}>\n", envelope.tag())));
         assert_ne!(envelope.tag(), Envelope::new().tag());
+    }
+
+    #[test]
+    fn hidden_text_that_is_shown_does_not_fill_the_window() {
+        let wrapped = Envelope::new().wrap(&"\u{200b}".repeat(8_000));
+        assert!((30_000..32_000).contains(&wrapped.len()), "{} bytes of 24 000", wrapped.len());
     }
 
     proptest::proptest! {

@@ -12,7 +12,7 @@ use crate::alert::{AlertGroup, Lang};
 use crate::config::{self, Config};
 use crate::intake::{self, Limits};
 use crate::markdown;
-use crate::model::ModelConfig;
+use crate::model::{DailyLimits, ModelConfig, Tape};
 use crate::telemetry::{Metrics, progress};
 use crate::toolbox::config::{McpSettings, Transport};
 use crate::triage::{Triage, TriageConfig};
@@ -45,7 +45,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
         None if setup.mcp.is_empty() => vec![in_cluster()],
         None => setup.mcp.clone(),
     };
-    let triage = setup.triage(&setup.models, &mcp)?;
+    let triage = setup.triage(&setup.models, &mcp, None)?;
     super::stage(setup.lang.pick("查看集群", "looking at the cluster"));
     let (report, _) = triage.run(&group).await;
     progress::clear();
@@ -107,15 +107,24 @@ impl Setup {
         })
     }
 
-    /// Triage over these models and servers.
-    pub(super) fn triage(&self, models: &[ModelConfig], mcp: &[McpSettings]) -> Result<Triage, CliError> {
+    /// Triage over these models and servers, recorded on a tape or played from it where there is one.
+    pub(super) fn triage(
+        &self,
+        models: &[ModelConfig],
+        mcp: &[McpSettings],
+        tape: Option<Arc<Tape>>,
+    ) -> Result<Triage, CliError> {
         let config = TriageConfig {
             models,
             mcp,
             budget: self.budget.clone(),
             lang: self.lang,
             prompts: self.prompts.as_deref(),
+            // One command is no day's work.
+            daily: DailyLimits::default(),
+            timezone: &self.timezone,
             metrics: Arc::new(Metrics::new()),
+            tape,
         };
         Triage::new(&config).map_err(CliError::usage)
     }

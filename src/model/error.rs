@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -12,7 +13,8 @@ use crate::alert::Lang;
 const DETAIL_CHARS: usize = 500;
 
 /// What kind of failure it is; decides who reacts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Class {
     /// The provider was not reached, or the connection broke.
     Network,
@@ -129,7 +131,7 @@ impl Class {
 }
 
 /// A call that gave no usable answer. Its text never holds the key and at most 500 characters of the provider's words.
-#[derive(Debug, Clone, PartialEq, Error)]
+#[derive(Debug, Clone, PartialEq, Error, Serialize, Deserialize)]
 #[error("model {model}: {detail} ({}{}); {}", class.label(), status.map(|code| format!(", HTTP {code}")).unwrap_or_default(), class.advice(Lang::En))]
 pub struct ModelError {
     /// The configured name of the model.
@@ -142,7 +144,8 @@ pub struct ModelError {
     pub detail: String,
     /// How long the provider asks to wait.
     pub retry_after: Option<Duration>,
-    /// What can be done about it.
+    /// What can be done about it; follows from the rest, so it is not kept with it.
+    #[serde(skip)]
     pub reaction: Reaction,
 }
 
@@ -161,6 +164,15 @@ impl ModelError {
         let (class, reaction) = judge(status, &code_of(body), &said);
         let detail = if said.is_empty() { "no explanation was given".to_owned() } else { said };
         Self { model: model.to_owned(), class, status, detail, retry_after, reaction }
+    }
+
+    /// A failure that was kept, with the reaction to it.
+    pub(super) fn judged(mut self) -> Self {
+        self.reaction = match self.status {
+            Some(_) => judge(self.status, "", &self.detail).1,
+            None => self.class.reaction(),
+        };
+        self
     }
 
     /// The same failure with a secret taken out of its text; providers like to repeat the key they refuse.

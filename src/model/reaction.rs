@@ -4,7 +4,7 @@ use super::error::Class;
 use super::form::Change;
 
 /// What is done about a failed call, by the layer that can do it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Reaction {
     /// The same again after a pause of our own.
     RetryBackoff,
@@ -19,6 +19,7 @@ pub enum Reaction {
     /// The loop takes the newest results back, once.
     WithholdNewest,
     /// Nothing helps here; another model may answer.
+    #[default]
     NextModel,
 }
 

@@ -77,7 +77,7 @@ impl EvidenceLog {
         at: Timestamp,
     ) -> Evidence {
         let reference = format!("E{}", slot.0);
-        let text = fit(&full, limit, &reference);
+        let text = fit(&full, limit, Some(&reference));
         let evidence =
             Evidence { reference, tool: tool.to_owned(), arguments: arguments.clone(), text, full, taken_at: at };
         self.entries().insert(slot.0, evidence.clone());
@@ -95,6 +95,12 @@ impl EvidenceLog {
     #[must_use]
     pub fn all(&self) -> Vec<Evidence> {
         self.entries().values().cloned().collect()
+    }
+
+    /// The references recorded so far, in order.
+    #[must_use]
+    pub fn references(&self) -> Vec<String> {
+        self.entries().keys().map(|number| format!("E{number}")).collect()
     }
 
     fn entries(&self) -> MutexGuard<'_, BTreeMap<usize, Evidence>> {

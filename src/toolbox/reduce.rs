@@ -1,11 +1,16 @@
 //! Reduction: what every reader of an object skips is taken out before a model pays for it.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::events;
 
 /// Stands in for an empty answer, which kubernetes-mcp-server gives both for "none" and for "no such namespace".
 pub const NOTHING: &str = "No objects found (the server answers the same when the namespace does not exist).";
+
+/// Larger texts are no object: an API server keeps none of more than 1.5 MiB (etcd's limit on a request).
+const OBJECT_BYTES: usize = 3 << 19;
 
 /// The text of a tool result without noise: grouped events, objects without bookkeeping, terminal colours removed.
 #[must_use]
@@ -16,10 +21,10 @@ pub fn reduce(tool: &str, text: &str) -> String {
     }
     let reduced = match tool {
         "events_list" => events::grouped(&text),
-        "pods_get" | "resources_get" => reduced_yaml(&text),
+        "pods_get" | "resources_get" if text.len() <= OBJECT_BYTES => reduced_yaml(&text),
         _ => None,
     };
-    reduced.unwrap_or(text)
+    reduced.unwrap_or_else(|| text.into_owned())
 }
 
 fn reduced_yaml(text: &str) -> Option<String> {
@@ -103,7 +108,12 @@ fn retain(map: &mut Map<String, Value>, key: &str, keep: impl Fn(&Value) -> bool
 }
 
 /// Removes terminal escape sequences (colours, links) and other control characters; keeps line ends and tabs.
-fn strip_ansi(text: &str) -> String {
+fn strip_ansi(text: &str) -> Cow<'_, str> {
+    // The second byte of a control character beyond ASCII follows 0xc2, as that of much else does.
+    let may_be_control = |byte: u8| (byte < 0x20 && !matches!(byte, b'\n' | b'\t')) || matches!(byte, 0x7f | 0xc2);
+    if !text.bytes().any(may_be_control) {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
     while let Some(char) = rest.next() {
@@ -114,7 +124,7 @@ fn strip_ansi(text: &str) -> String {
             _ => out.push(char),
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// Skips what follows ESC: a CSI sequence up to its final letter, an OSC one up to BEL or ESC, else one character.

@@ -148,7 +148,7 @@ impl Run {
         }
         let answer = answer.map_err(|error| self.redact(&error.to_string()))?;
         let full = reduce::reduce(tool, &self.redact(&answer.text));
-        let full = super::fit::fit(&full, self.limits.kept, "…");
+        let full = super::fit::fit(&full, self.limits.kept, None);
         let structured = answer.structured.map(|mut value| {
             self.redactor.redact_value(&mut value);
             value

@@ -8,10 +8,11 @@ use firstlook::agent::{AnswerTool, Budget, Envelope, Outcome, Stop, Task, run};
 use firstlook::alert::Lang;
 use firstlook::model::profile::ToolSetting;
 use firstlook::model::{
-    Arguments, Capabilities, Class, Client, Fallback, Function, Message, Model, ModelConfig, ModelError, Reply,
-    Request, ToolMode,
+    Arguments, Capabilities, Class, Client, DailyLimits, Fallback, Function, Ledger, Message, Model, ModelConfig,
+    ModelError, Reply, Request, Roster, ToolMode,
 };
 use firstlook::report::Diagnosis;
+use firstlook::telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -441,7 +442,10 @@ async fn the_next_model_answers_for_one_that_cannot() {
         let tools = Some(ToolSetting::Native);
         Client::new(ModelConfig { name: name.to_owned(), tools, ..config(&server.url()) }).unwrap()
     };
-    let models = Fallback::new(Arc::new([named("r1", &first), named("qwen", &second)])).unwrap();
+    let models = [named("r1", &first), named("qwen", &second)].map(|client| (client, DailyLimits::default()));
+    let ledger = Ledger::new(jiff::tz::TimeZone::UTC);
+    let roster = Roster::new(models, ledger, DailyLimits::default(), Arc::new(Metrics::new()));
+    let models = Fallback::new(Arc::new(roster)).unwrap_or_else(|passed| panic!("{passed:?}"));
     // In the service every triage is a task of its own.
     let outcome = tokio::spawn(async move { investigate(&models, &Cluster(10)).await }).await.unwrap();
     assert_eq!((outcome.stop, outcome.model.as_str()), (Stop::Submitted, "qwen"));

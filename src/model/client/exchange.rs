@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::model::config::ModelConfig;
 use crate::model::error::{Class, ModelError};
 use crate::model::retry;
+use crate::model::tape::Tape;
 use crate::model::wire::{self, Fault};
 
 /// The most that is read of an error body.
@@ -23,10 +24,18 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 pub(super) async fn exchange(
     config: Arc<ModelConfig>,
     http: reqwest::Client,
+    tape: Option<Arc<Tape>>,
     factory: HttpRequestFactory,
 ) -> Result<reqwest::Response, OpenAIError> {
     let request = factory.build().await?;
-    let completion = ask(&config, &http, request).await.map_err(|error| OpenAIError::Boxed(Box::new(error)))?;
+    let outcome = match tape {
+        Some(tape) => {
+            let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default().to_vec();
+            tape.exchange(&config.name, &body, ask(&config, &http, request)).await
+        }
+        None => ask(&config, &http, request).await,
+    };
+    let completion = outcome.map_err(|error| OpenAIError::Boxed(Box::new(error)))?;
     Ok(http::Response::new(reqwest::Body::from(completion.to_string())).into())
 }
 

@@ -16,6 +16,7 @@ use super::error::{Class, ModelError};
 use super::form::{Change, Form};
 use super::profile::{CatalogueError, Profile, ToolSetting};
 use super::recover::{recover, without_thinking};
+use super::tape::Tape;
 use super::wire::prompted::{self, Called};
 use super::wire::{Reply, Sending, TokenUsage};
 use super::{Capabilities, Model, Reaction, Request, ToolMode, retry};
@@ -53,6 +54,14 @@ impl Client {
     /// # Errors
     /// When the address or the key cannot be used.
     pub fn new(config: ModelConfig) -> Result<Self, ModelError> {
+        Self::taped(config, None)
+    }
+
+    /// The same, with every exchange recorded on a tape or played from it.
+    ///
+    /// # Errors
+    /// When the address or the key cannot be used.
+    pub fn taped(config: ModelConfig, tape: Option<Arc<Tape>>) -> Result<Self, ModelError> {
         // The program installs it first thing; a second time changes nothing, and tests have no first thing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let unknown = |error: CatalogueError| ModelError::new(&config.name, Class::Config, error.to_string());
@@ -68,7 +77,7 @@ impl Client {
         let config = Arc::new(config);
         let service = tower::service_fn({
             let (config, http) = (Arc::clone(&config), http.clone());
-            move |factory| exchange(Arc::clone(&config), http.clone(), factory)
+            move |factory| exchange(Arc::clone(&config), http.clone(), tape.clone(), factory)
         });
         let api = async_openai::Client::build(http, endpoint).with_http_service(service);
         let (learnt, recovered) = (Mutex::default(), AtomicU64::new(0));

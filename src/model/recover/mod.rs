@@ -5,9 +5,14 @@
 //! of functions that were offered and change nothing.
 
 mod bare;
+mod coerce;
 mod family;
+mod harmony;
 mod json;
+mod pythonic;
 mod reasoning;
+mod sections;
+mod tagged;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -155,6 +160,10 @@ impl Found {
     /// A text without calls.
     fn plain(text: &str) -> Self {
         Self { shown: text.to_owned(), ..Self::default() }
+    }
+
+    fn is_marked(&self) -> bool {
+        self.marked != Marked::Nothing
     }
 }
 

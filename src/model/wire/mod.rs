@@ -5,6 +5,8 @@ mod body;
 mod body_tests;
 mod history;
 mod message;
+#[cfg(test)]
+mod native_cases;
 pub(super) mod prompted;
 mod reply;
 mod schema;

@@ -31,8 +31,8 @@ use self::slot::Slot;
 use super::config::McpSettings;
 use crate::telemetry::Health;
 
-/// Largest message accepted from a server, in bytes. A 72-pod namespace as YAML is 310 KB; 4 MiB is a runaway log.
-const MESSAGE_LIMIT: usize = 4 << 20;
+/// Largest message accepted from a server, in bytes. A 72-pod namespace as YAML is 310 KB; 5 MB of log are 6 as JSON.
+const MESSAGE_LIMIT: usize = 8 << 20;
 
 /// An MCP server. Connects at first use and again whenever the session is gone.
 pub struct Server {

@@ -98,7 +98,7 @@ async fn a_flood_is_refused_and_asked_for_once() {
     let fake = McpServer::start(WAYS_TO_LOSE[0]).await;
     let server = server(&fake.url);
     let answer = call(&server, "pods_log", LIMIT).await.unwrap();
-    assert!(answer.is_error && answer.text.contains("larger than 4 MiB"), "{}", answer.text);
+    assert!(answer.is_error && answer.text.contains("larger than 8 MiB"), "{}", answer.text);
     assert_eq!(fake.calls(), ["pods_log"]);
     assert!(call(&server, "pods_get", LIMIT).await.is_ok());
     assert_eq!(fake.initialized(), 1);

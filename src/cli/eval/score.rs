@@ -50,9 +50,26 @@ pub(super) enum Score {
     ConfidentlyWrong,
     /// A fault where there is none.
     FalseAlarm,
+    /// The run is not the recorded one: nothing is said about the model.
+    Unplayed,
 }
 
 impl Score {
+    /// All of them, the best first.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Right, Self::Wrong, Self::ConfidentlyWrong, Self::FalseAlarm, Self::Unplayed];
+
+    /// Its one character in the matrix.
+    pub(super) fn mark(self) -> char {
+        match self {
+            Self::Right => '✓',
+            Self::Wrong => '✗',
+            Self::ConfidentlyWrong => '‼',
+            Self::FalseAlarm => '!',
+            Self::Unplayed => '?',
+        }
+    }
+
     /// The word in tables.
     pub(super) fn label(self) -> &'static str {
         match self {
@@ -60,6 +77,7 @@ impl Score {
             Self::Wrong => "wrong",
             Self::ConfidentlyWrong => "confidently wrong",
             Self::FalseAlarm => "false alarm",
+            Self::Unplayed => "does not fit its recording",
         }
     }
 }
@@ -78,7 +96,7 @@ pub(super) fn score(truth: &Truth, report: &Report, objects: &[Value]) -> (Score
         let named = report.causes.first().map_or_else(|| "nothing".to_owned(), |cause| cause.resource.to_string());
         reasons.push(format!("blames {named}, not {}/{}", truth.root_cause_kind, truth.root_cause_name));
     }
-    let said = plain(&words(&serde_json::to_value(report).unwrap_or_default()));
+    let said = plain(&said(report));
     for mention in &truth.must_mention {
         if !mention.split('|').any(|one| said.contains(&plain(one))) {
             reasons.push(format!("does not say `{mention}`"));
@@ -90,8 +108,7 @@ pub(super) fn score(truth: &Truth, report: &Report, objects: &[Value]) -> (Score
     if reasons.is_empty() {
         return (Score::Right, reasons);
     }
-    let sure = report.verdict == Verdict::Fault
-        && report.causes.first().is_some_and(|cause| cause.confidence == Confidence::High);
+    let sure = report.causes.first().is_some_and(|cause| cause.confidence == Confidence::High);
     (if sure { Score::ConfidentlyWrong } else { Score::Wrong }, reasons)
 }
 
@@ -99,6 +116,9 @@ pub(super) fn score(truth: &Truth, report: &Report, objects: &[Value]) -> (Score
 fn names_the_cause(truth: &Truth, report: &Report, objects: &[Value]) -> bool {
     let Some(cause) = report.causes.first() else { return false };
     let named = &cause.resource;
+    if named.kind.is_empty() || named.name.is_empty() {
+        return false;
+    }
     let right =
         ObjectRef::new(truth.root_cause_kind.as_str(), truth.namespace.as_str(), truth.root_cause_name.as_str());
     let matches =
@@ -149,17 +169,21 @@ fn owns(owner: &ObjectRef, object: &ObjectRef, objects: &[Value]) -> bool {
     false
 }
 
-/// What a report asserts: headline, causes and steps.
-fn claims(report: &Report) -> String {
-    let causes = report.causes.iter().map(|cause| format!("{} {:?} {}", cause.summary, cause.code, cause.resource));
-    let steps = report
-        .steps
-        .iter()
-        .map(|step| format!("{} {} {}", step.title, step.detail, step.command.as_deref().unwrap_or_default()));
-    [report.headline.clone()].into_iter().chain(causes).chain(steps).collect::<Vec<_>>().join("\n")
+/// What a report says to a reader. The arguments of its tool calls are not said, and neither is who answered.
+fn said(report: &Report) -> String {
+    let mut report = serde_json::to_value(report).unwrap_or_default();
+    if let Some(report) = report.as_object_mut() {
+        report.retain(|key, _| !matches!(key.as_str(), "evidence" | "usage"));
+    }
+    words(&report)
 }
 
-/// All texts of a report, its keys aside.
+/// What a report asserts: headline, causes with what they quote, and steps.
+fn claims(report: &Report) -> String {
+    words(&serde_json::json!([report.headline, report.causes, report.steps]))
+}
+
+/// All texts of a value, its keys aside.
 fn words(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -232,17 +256,71 @@ mod tests {
         assert_eq!(score(&truth, &blaming("Deployment", "other"), &owned()).0, Score::ConfidentlyWrong);
     }
 
+    fn pod_truth(key: &str, value: Value) -> Truth {
+        let mut base = json!({"root_cause_kind": "Pod", "root_cause_name": "p", "namespace": "a"});
+        base[key] = value;
+        truth(base)
+    }
+
     #[test]
     fn what_must_and_must_not_be_said_counts() {
-        let base = json!({"root_cause_kind": "Pod", "root_cause_name": "p", "namespace": "a"});
-        let with = |key: &str, value: Value| {
-            let mut base = base.clone();
-            base[key] = value;
-            score(&truth(base), &blaming("Pod", "p"), &[]).0
-        };
+        let with = |key: &str, value: Value| score(&pod_truth(key, value), &blaming("Pod", "p"), &[]).0;
         assert_eq!(with("must_mention", json!(["elsewhere"])), Score::ConfidentlyWrong);
+        assert_eq!(with("must_mention", json!(["elsewhere|oom killed"])), Score::Right);
         assert_eq!(with("must_not", json!(["256 mi"])), Score::ConfidentlyWrong);
-        assert_eq!(with("also_accept", json!(["Pod/q"])), Score::Right);
+        assert_eq!(with("must_not", json!(["some"])), Score::Right, "no word of ours is taken for the report's");
+    }
+
+    #[test]
+    fn one_of_the_accepted_objects_will_do_and_so_will_what_it_owns() {
+        let with = |accepted: Value, kind: &str, name: &str| {
+            score(&pod_truth("also_accept", accepted), &blaming(kind, name), &owned()).0
+        };
+        assert_eq!(with(json!(["Pod/q"]), "Pod", "q"), Score::Right);
+        assert_eq!(with(json!([{"kind": "Deployment", "name": "web"}]), "Pod", "web-1-x"), Score::Right);
+        assert_eq!(with(json!([{"kind": "Pod", "name": "q", "namespace": "b"}]), "Pod", "q"), Score::ConfidentlyWrong);
+        assert_eq!(with(json!(["Pod/q"]), "Service", "q"), Score::ConfidentlyWrong);
+    }
+
+    #[test]
+    fn what_is_only_said_in_a_quotation_is_said_and_claimed() {
+        let mut report = blaming("Pod", "p");
+        let quote = "exit code 137".to_owned();
+        report.causes[0].evidence.push(crate::report::Citation { reference: "E1".into(), quote });
+        assert_eq!(score(&pod_truth("must_mention", json!(["137"])), &report, &[]).0, Score::Right);
+        assert_eq!(score(&pod_truth("must_not", json!(["137"])), &report, &[]).0, Score::ConfidentlyWrong);
+    }
+
+    #[test]
+    fn what_was_only_asked_of_a_tool_is_not_said() {
+        let mut report = blaming("Pod", "p");
+        report.evidence.push(crate::report::EvidenceEntry {
+            reference: "E1".into(),
+            tool: "resources_get".into(),
+            arguments: json!({"name": "test-data"}),
+            bytes: 1,
+            taken_at: jiff::Timestamp::UNIX_EPOCH,
+        });
+        assert_eq!(score(&pod_truth("must_mention", json!(["test-data"])), &report, &[]).0, Score::ConfidentlyWrong);
+    }
+
+    #[test]
+    fn a_cause_without_a_kind_or_a_name_names_nothing() {
+        let truth = pod_truth("must_mention", json!([]));
+        assert_eq!(score(&truth, &blaming("", "p"), &[]).0, Score::ConfidentlyWrong);
+        assert_eq!(score(&truth, &blaming("Pod", ""), &[]).0, Score::ConfidentlyWrong);
+        assert_eq!(score(&truth, &blaming("pod", "p"), &[]).0, Score::Right);
+    }
+
+    #[test]
+    fn only_the_first_cause_counts_and_its_confidence_says_how_bad_an_error_is() {
+        let truth = pod_truth("must_mention", json!([]));
+        let mut report = blaming("Pod", "q");
+        report.causes.push(blaming("Pod", "p").causes.remove(0));
+        assert_eq!(score(&truth, &report, &[]).0, Score::ConfidentlyWrong);
+        report.causes[0].confidence = Confidence::Medium;
+        assert_eq!(score(&truth, &report, &[]).0, Score::Wrong);
+        assert_eq!(score(&truth, &Report::default(), &[]).0, Score::Wrong);
     }
 
     #[test]
