@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::alert::{Lang, ObjectRef};
-use crate::report::{AnsweredBy, Cause, Confidence, Effect, EvidenceEntry, Report, Verdict};
+use crate::report::{AnsweredBy, Cause, Confidence, Effect, EvidenceEntry, PassedOver, Report, Verdict};
 use crate::times;
 
 /// The whole report, with times in a zone given by its IANA name.
@@ -145,10 +145,14 @@ impl Page {
             (AnsweredBy::Model, Some(model)) => model.clone(),
             _ => self.lang.pick("规则库 (playbook)", "playbook").to_owned(),
         };
+        let passed = |one: &PassedOver| {
+            self.lang.pick(format!(" · {}：{}", one.model, one.why), format!(" · {}: {}", one.model, one.why))
+        };
+        let passed: String = usage.passed_over.iter().map(passed).collect();
         // Writing to a String cannot fail.
         let _ = writeln!(
             self.text,
-            "\n---\n{who} · {:.1} s · {} turns · {} tool calls · {} tokens · {}",
+            "\n---\n{who}{passed} · {:.1} s · {} turns · {} tool calls · {} tokens · {}",
             usage.seconds,
             usage.turns,
             usage.tool_calls,

@@ -181,6 +181,15 @@ pub enum AnsweredBy {
     Playbook,
 }
 
+/// A model that an earlier place in the configuration would have let answer, and why it did not.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct PassedOver {
+    /// Its name in the configuration.
+    pub model: String,
+    /// A few fixed words in the report's language, such as `429 rate limited`.
+    pub why: String,
+}
+
 /// What the triage cost, and why it ended.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
@@ -196,6 +205,12 @@ pub struct Usage {
     pub prompt_tokens: u64,
     /// Completion tokens over all turns.
     pub completion_tokens: u64,
+    /// Money over all turns, in the currency of the models' prices; 0 where they are not known.
+    #[serde(default)]
+    pub cost: f64,
+    /// Models that were to answer before the one that did, or that failed when none did.
+    #[serde(default)]
+    pub passed_over: Vec<PassedOver>,
     /// Wall-clock seconds of the whole triage.
     pub seconds: f64,
     /// Why the loop ended: `submitted`, `deadline`, `no_model`, …

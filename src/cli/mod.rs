@@ -1,6 +1,7 @@
 //! The command line: arguments to calls, and nothing else.
 
 mod check;
+mod debug;
 mod demo;
 mod eval;
 mod scenario;
@@ -47,6 +48,9 @@ enum Command {
     Check(check::Arguments),
     /// Print the JSON schema of the configuration file, for editors.
     ConfigSchema,
+    /// Look at single parts of the program, for those who work on it.
+    #[command(subcommand, hide = true)]
+    Debug(debug::Command),
 }
 
 impl Command {
@@ -54,7 +58,7 @@ impl Command {
         match self {
             Self::Serve { .. } => Occasion::Service,
             Self::Demo(_) | Self::Triage(_) | Self::Eval(_) => Occasion::Result,
-            Self::Check(_) | Self::ConfigSchema => Occasion::Verdict,
+            Self::Check(_) | Self::ConfigSchema | Self::Debug(_) => Occasion::Verdict,
         }
     }
 }
@@ -124,6 +128,7 @@ pub async fn main() -> ExitCode {
         Command::Eval(arguments) => eval::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Check(arguments) => check::run(arguments).await,
         Command::ConfigSchema => config_schema(),
+        Command::Debug(command) => debug::run(&command),
     };
     progress::clear();
     outcome.unwrap_or_else(|error| {

@@ -106,6 +106,8 @@ pub(super) fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, C
         budget: config.triage.budget(),
         lang: config.language,
         prompts: config.prompts.as_deref(),
+        daily: config.triage.daily,
+        timezone: &config.timezone,
         metrics,
         tape: None,
     })

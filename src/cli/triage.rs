@@ -12,7 +12,7 @@ use crate::alert::{AlertGroup, Lang};
 use crate::config::{self, Config};
 use crate::intake::{self, Limits};
 use crate::markdown;
-use crate::model::{ModelConfig, Tape};
+use crate::model::{DailyLimits, ModelConfig, Tape};
 use crate::telemetry::{Metrics, progress};
 use crate::toolbox::config::{McpSettings, Transport};
 use crate::triage::{Triage, TriageConfig};
@@ -120,6 +120,9 @@ impl Setup {
             budget: self.budget.clone(),
             lang: self.lang,
             prompts: self.prompts.as_deref(),
+            // One command is no day's work.
+            daily: DailyLimits::default(),
+            timezone: &self.timezone,
             metrics: Arc::new(Metrics::new()),
             tape,
         };

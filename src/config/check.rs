@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::problem::{nearest, not_one_of};
+use super::triage::NO_LIMIT;
 use super::{Config, Server};
 use crate::model::{ModelConfig, Profile};
 use crate::notify::channel::ChannelSettings;
@@ -129,6 +130,9 @@ fn models(config: &Config, found: &mut Vec<Complaint>) {
                 format!("models[{index}].api_key"),
                 "the key is empty; give it a value or remove it".to_owned(),
             ));
+        }
+        if let Some(key) = model.daily.senseless() {
+            found.push((format!("models[{index}].daily.{key}"), NO_LIMIT.to_owned()));
         }
         if !model.timeout.is_positive() {
             found.push((format!("models[{index}].timeout"), "must be longer than 0s".to_owned()));

@@ -5,6 +5,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::agent::Budget;
+use crate::model::DailyLimits;
+
+/// What is said of a daily limit under which no model could ever be asked.
+pub(super) const NO_LIMIT: &str = "must be more than 0; leave it out for no limit";
 
 /// The bounds of every investigation. All of them always hold.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -22,6 +26,8 @@ pub struct TriageSettings {
     pub max_tokens: u64,
     /// Money for the model over all turns, in the currency of the models' prices; left out: no bound.
     pub max_cost: Option<f64>,
+    /// What all models together may use up in a day; then the playbook answers alone.
+    pub daily: DailyLimits,
     /// Investigations at the same time.
     pub concurrency: usize,
 }
@@ -35,6 +41,7 @@ impl Default for TriageSettings {
             max_parallel: 4,
             max_tokens: 200_000,
             max_cost: None,
+            daily: DailyLimits::default(),
             concurrency: 8,
         }
     }
@@ -75,6 +82,11 @@ impl TriageSettings {
         }
         if self.max_cost.is_some_and(|most| !(most > 0.0 && most.is_finite())) {
             wrong.push(("max_cost", "must be more than 0; leave it out for no bound".to_owned()));
+        }
+        match self.daily.senseless() {
+            Some("tokens") => wrong.push(("daily.tokens", NO_LIMIT.to_owned())),
+            Some(_) => wrong.push(("daily.cost", NO_LIMIT.to_owned())),
+            None => {}
         }
         wrong
     }

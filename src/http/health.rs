@@ -13,6 +13,7 @@ use utoipa::IntoParams;
 
 use super::App;
 use super::error::ApiError;
+use crate::model::Standing;
 use crate::telemetry::{self, Seen};
 
 /// Says that the process answers.
@@ -35,7 +36,7 @@ pub async fn readyz(State(app): State<Arc<App>>, Query(detail): Query<Detail>) -
             StatusCode::OK,
             Json(json!({
                 "ready": true,
-                "models": app.triage.model_health().map(Entry::from).collect::<Vec<_>>(),
+                "models": app.triage.model_health().map(ModelEntry::from).collect::<Vec<_>>(),
                 "mcp": app.triage.server_health().map(Entry::from).collect::<Vec<_>>(),
             })),
         ),
@@ -77,6 +78,29 @@ impl<'a> From<(&'a str, Seen)> for Entry<'a> {
     }
 }
 
+/// One model, and what keeps it from being asked.
+#[derive(Serialize)]
+struct ModelEntry<'a> {
+    #[serde(flatten)]
+    entry: Entry<'a>,
+    /// Seconds until it is tried again, while it rests after failing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resting_s: Option<u64>,
+    /// The class of the failure it rests after, or `daily_limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'static str>,
+}
+
+impl<'a> From<(&'a str, Seen, Standing)> for ModelEntry<'a> {
+    fn from((name, seen, standing): (&'a str, Seen, Standing)) -> Self {
+        let (why, resting_s) = match standing.resting {
+            Some((class, left)) => (Some(class.label()), Some(left.as_secs())),
+            None => (standing.capped.then_some("daily_limit"), None),
+        };
+        Self { entry: Entry { name, seen }, resting_s, why }
+    }
+}
+
 /// Prometheus' view, in OpenMetrics.
 pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let counts = app.store.counts().await?;
@@ -86,6 +110,9 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> 
     app.metrics.queue_length("outbox", length(counts.outbox.values().map(|channel| channel.pending).sum()));
     app.metrics.queue_length("outbox_dead", length(counts.outbox.values().map(|channel| channel.dead).sum()));
     app.metrics.queue_length("incidents_open", length(counts.incidents_open));
+    for (model, _, standing) in app.triage.model_health() {
+        app.metrics.model_standing(model, standing.resting.is_some(), standing.capped);
+    }
     let text = app.metrics.encode().map_err(|error| ApiError::internal(&error))?;
     Ok(([(CONTENT_TYPE, telemetry::CONTENT_TYPE)], text).into_response())
 }

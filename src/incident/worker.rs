@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::books::Books;
 use super::desk::{Desk, Wake};
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::report::{AnsweredBy, Report};
@@ -29,13 +30,15 @@ pub struct Worker {
     triage: Arc<Triage>,
     wake: Wake,
     metrics: Arc<Metrics>,
+    books: Books,
 }
 
 impl Worker {
     /// A worker; `name` tells replicas apart in the store.
     #[must_use]
     pub fn new(name: String, store: Store, desk: Desk, triage: Arc<Triage>, wake: Wake, metrics: Arc<Metrics>) -> Self {
-        Self { name, store, desk, triage, wake, metrics }
+        let books = Books::new(store.clone(), triage.clone());
+        Self { name, store, desk, triage, wake, metrics, books }
     }
 
     /// Works until it is told to stop, then hands back what is under way so that the next process takes it up at once.
@@ -69,6 +72,7 @@ impl Worker {
         }
         tasks.close();
         tasks.wait().await;
+        self.books.settle().await;
     }
 
     /// Runs one investigation while renewing its lease; a failure or a panic is tried again by the store's rules.
@@ -116,6 +120,7 @@ impl Worker {
     /// Looks, lets the first message go with what was found, reasons, and keeps the outcome.
     async fn investigate(&self, claim: &Claim) -> Result<(), StoreError> {
         let incident = &claim.incident;
+        self.books.look().await;
         let look = self.triage.look(&incident.group).await;
         self.release(claim, &look).await?;
         let report = self.triage.reason(&look).await;
@@ -135,6 +140,7 @@ impl Worker {
             tracing::warn!(incident.id = %incident.id, "the investigation was taken over by another process; its result is dropped");
         }
         self.wake.ring(notices.iter().map(|(channel, _)| channel.as_str()));
+        self.books.settle().await;
         Ok(())
     }
 
@@ -145,14 +151,12 @@ impl Worker {
             AnsweredBy::Playbook => "playbook",
         };
         self.metrics.investigation(&usage.stopped_by, source, Duration::from_secs_f64(usage.seconds.max(0.0)));
-        if let Some(model) = &usage.model {
-            self.metrics.model_tokens(model, usage.prompt_tokens, usage.completion_tokens);
-        }
+        self.triage.take_recovered_calls().for_each(|(model, calls)| self.metrics.recovered_calls(model, calls));
     }
 
     /// Adds the playbook's report to first messages that still wait and lets them go.
     async fn release(&self, claim: &Claim, look: &Look) -> Result<(), StoreError> {
-        let investigating = self.triage.has_model();
+        let investigating = look.will_be_reasoned_about();
         let released = self
             .store
             .release_notice(claim.incident.id, NoticeRole::First, |notice| {

@@ -61,24 +61,40 @@ impl Breaker {
     /// When it rests.
     pub fn enter(&self) -> Result<Pass<'_>, Resting> {
         let mut state = self.state();
-        let Some(rest) = state.rest else { return Ok(Pass { breaker: self, on_trial: false }) };
-        let left = rest.until.saturating_duration_since(Instant::now());
-        if !left.is_zero() || state.on_trial {
-            return Err(Resting { why: rest.why, left });
+        if let Some(resting) = state.refusal() {
+            return Err(resting);
         }
-        state.on_trial = true;
-        Ok(Pass { breaker: self, on_trial: true })
+        let on_trial = state.rest.is_some();
+        state.on_trial |= on_trial;
+        Ok(Pass { breaker: self, on_trial })
+    }
+
+    /// Why leave would be refused now; takes no place.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Resting> {
+        self.state().refusal()
     }
 
     /// Why and for how long it rests, if it does.
     #[must_use]
     pub fn resting(&self) -> Option<Resting> {
-        let rest = self.state().rest?;
-        Some(Resting { why: rest.why, left: rest.until.saturating_duration_since(Instant::now()) })
+        self.state().rest.map(Rest::now)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn refusal(&self) -> Option<Resting> {
+        self.rest.map(Rest::now).filter(|resting| self.on_trial || !resting.left.is_zero())
+    }
+}
+
+impl Rest {
+    fn now(self) -> Resting {
+        Resting { why: self.why, left: self.until.saturating_duration_since(Instant::now()) }
     }
 }
 

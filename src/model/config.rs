@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::ledger::DailyLimits;
 use super::profile::{
     Catalogue, CatalogueError, Facts, Prices, Profile, ReplayReasoning, Temperature, Thinking, ToolSetting,
 };
@@ -68,6 +69,9 @@ pub struct ModelConfig {
     /// Parameters put into the address, for example Azure's `api-version`.
     #[serde(default)]
     pub query: BTreeMap<String, String>,
+    /// What it may use up in a day, by all replicas together; then the next model is asked.
+    #[serde(default)]
+    pub daily: DailyLimits,
     /// Longest one call may take, for example `120s`. Half of it is how long the provider may stay silent.
     #[serde(default = "default_timeout")]
     pub timeout: SignedDuration,

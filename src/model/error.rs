@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
+use super::reaction::{Reaction, judge};
 use crate::alert::Lang;
 
 /// The most that is kept of what a provider said, in characters.
@@ -70,6 +71,17 @@ impl Class {
         matches!(self, Self::Network | Self::Timeout | Self::RateLimited | Self::Server | Self::BadAnswer)
     }
 
+    /// What is done about it when nothing more is known.
+    fn reaction(self) -> Reaction {
+        match self {
+            Self::ContextLength => Reaction::ShrinkOnce,
+            Self::ContentFilter => Reaction::WithholdNewest,
+            Self::RateLimited => Reaction::WaitRetryAfter,
+            _ if self.is_retryable() => Reaction::RetryBackoff,
+            _ => Reaction::NextModel,
+        }
+    }
+
     /// What a person can do about it.
     #[must_use]
     pub fn advice(self, lang: Lang) -> &'static str {
@@ -99,7 +111,7 @@ impl Class {
                 ("检查 model 的名称和 base_url 的路径", "check the name under model and the path of base_url")
             }
             Self::ToolsUnsupported => {
-                ("换用支持 function calling 的模型", "use a model that supports function calling")
+                ("给该模型配置 tools: auto 或 prompt", "say tools: auto or tools: prompt for this model")
             }
             Self::ContextLength => (
                 "调小 context_tokens，或换上下文更大的模型",
@@ -132,21 +144,35 @@ pub struct ModelError {
     pub detail: String,
     /// How long the provider asks to wait.
     pub retry_after: Option<Duration>,
+    /// What can be done about it; follows from the rest, so it is not kept with it.
+    #[serde(skip)]
+    pub reaction: Reaction,
 }
 
 impl ModelError {
     /// A failure without an HTTP status.
     pub fn new(model: &str, class: Class, detail: impl AsRef<str>) -> Self {
-        Self { model: model.to_owned(), class, status: None, detail: shorten(detail.as_ref()), retry_after: None }
+        let (model, detail) = (model.to_owned(), shorten(detail.as_ref()));
+        Self { model, class, status: None, detail, retry_after: None, reaction: class.reaction() }
     }
 
-    /// What a provider's refusal means; the words decide before the status, because providers disagree on statuses.
+    /// What a provider's refusal means, and what can be done about it. There is no status when the error came in place
+    /// of an answer.
     #[must_use]
-    pub fn refused(model: &str, status: u16, retry_after: Option<Duration>, body: &str) -> Self {
+    pub fn refused(model: &str, status: Option<u16>, retry_after: Option<Duration>, body: &str) -> Self {
         let said = shorten(&words_of(body));
-        let class = class_of(status, &format!("{said} {}", code_of(body)));
+        let (class, reaction) = judge(status, &code_of(body), &said);
         let detail = if said.is_empty() { "no explanation was given".to_owned() } else { said };
-        Self { model: model.to_owned(), class, status: Some(status), detail, retry_after }
+        Self { model: model.to_owned(), class, status, detail, retry_after, reaction }
+    }
+
+    /// A failure that was kept, with the reaction to it.
+    pub(super) fn judged(mut self) -> Self {
+        self.reaction = match self.status {
+            Some(_) => judge(self.status, "", &self.detail).1,
+            None => self.class.reaction(),
+        };
+        self
     }
 
     /// The same failure with a secret taken out of its text; providers like to repeat the key they refuse.
@@ -159,84 +185,12 @@ impl ModelError {
     }
 }
 
-/// Phrases by which providers say the same thing, in lower case.
-const PHRASES: &[(Class, &[&str])] = &[
-    (
-        Class::ToolsUnsupported,
-        &[
-            "support function call",
-            "function call is not supported",
-            "function calling is not supported",
-            "tool call is not supported",
-            "does not support tools",
-            "support tool use",
-            "tools is not supported",
-            "tool calling is not supported",
-        ],
-    ),
-    (
-        Class::ContentFilter,
-        &["content exists risk", "content_filter", "data_inspection_failed", "datainspectionfailed", "敏感内容"],
-    ),
-    (
-        Class::Quota,
-        &[
-            "insufficient_quota",
-            "insufficient balance",
-            "balance is insufficient",
-            "exceeded your current quota",
-            "arrearage",
-            "欠费",
-            "余额不足",
-        ],
-    ),
-    (
-        Class::ContextLength,
-        &[
-            "context length",
-            "context_length_exceeded",
-            "context limit",
-            "context window",
-            "context size",
-            "exceed_context",
-            "prompt is too long",
-            "input is too long",
-            "range of input length",
-            "maximum prompt length",
-            "too many tokens",
-        ],
-    ),
-    // Gateway noise of SiliconFlow: the same request succeeds a moment later.
-    (Class::Server, &["the parameter is invalid"]),
-    (Class::RateLimited, &["tpm limit", "rpm limit", "rate limit", "engine_overloaded"]),
-];
-
-fn class_of(status: u16, said: &str) -> Class {
-    let said = said.to_lowercase();
-    if status < 500 {
-        for (class, phrases) in PHRASES {
-            if phrases.iter().any(|phrase| said.contains(phrase)) {
-                return *class;
-            }
-        }
-    }
-    match status {
-        401 | 403 => Class::Auth,
-        402 => Class::Quota,
-        404 | 405 => Class::NotFound,
-        408 => Class::Timeout,
-        413 => Class::ContextLength,
-        425 | 429 => Class::RateLimited,
-        409 | 500.. => Class::Server,
-        300..=399 => Class::NotFound,
-        _ => Class::Rejected,
-    }
-}
-
 /// The sentence in an error body, whatever its shape; pages are named, never quoted.
 fn words_of(body: &str) -> String {
     let body = body.trim();
     match serde_json::from_str::<Value>(body) {
+        Ok(Value::Null) => String::new(),
+        Ok(Value::Object(object)) if object.is_empty() => String::new(),
         Ok(value) => sentence_in(&value).unwrap_or_else(|| value.to_string()),
         Err(_) if body.starts_with('<') => "an HTML page instead of an answer".to_owned(),
         Err(_) => body.to_owned(),
@@ -278,7 +232,7 @@ mod tests {
     use super::*;
 
     fn class(status: u16, body: &str) -> Class {
-        ModelError::refused("m", status, None, body).class
+        ModelError::refused("m", Some(status), None, body).class
     }
 
     #[test]
@@ -347,12 +301,12 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_one_short_line_without_pages_or_keys() {
-        let page = ModelError::refused("m", 502, None, "<html><body>secret page</body></html>");
+        let page = ModelError::refused("m", Some(502), None, "<html><body>secret page</body></html>");
         assert!(!page.to_string().contains("secret page"));
-        let long = ModelError::refused("m", 400, None, &"好".repeat(5_000));
+        let long = ModelError::refused("m", Some(400), None, &"好".repeat(5_000));
         assert_eq!(long.detail.chars().count(), DETAIL_CHARS + 1);
         let echoed =
-            ModelError::refused("m", 401, None, r#"{"error":{"message":"Incorrect API key provided: sk-abc"}}"#);
+            ModelError::refused("m", Some(401), None, r#"{"error":{"message":"Incorrect API key provided: sk-abc"}}"#);
         assert!(!echoed.without("sk-abc").to_string().contains("sk-abc"));
     }
 }

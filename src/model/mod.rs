@@ -5,25 +5,36 @@ use std::future::Future;
 use serde_json::Value;
 use tokio::time::Instant;
 
+pub mod absence;
 pub mod breaker;
+pub mod capabilities;
 pub mod client;
 pub mod config;
 pub mod error;
 pub mod fallback;
+mod form;
 pub mod ledger;
 pub mod probe;
 pub mod profile;
+pub mod reaction;
 pub mod recover;
 mod retry;
+pub mod roster;
 pub mod tape;
 pub mod wire;
 
+pub use absence::{Absence, Passed};
+pub use capabilities::{Capabilities, ToolMode};
 pub use client::Client;
 pub use config::ModelConfig;
 pub use error::{Class, ModelError};
 pub use fallback::Fallback;
+pub use form::Change;
+pub use ledger::{DailyLimits, Ledger};
 pub use profile::{Catalogue, Profile};
+pub use reaction::{Reaction, reaction};
 pub use recover::{Family, Recovered, recover};
+pub use roster::{Roster, Standing};
 pub use tape::Tape;
 pub use wire::{Arguments, AssistantMessage, Message, Reply, TokenUsage, ToolCall};
 

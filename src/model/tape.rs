@@ -174,7 +174,7 @@ impl Tape {
         state.waited += Duration::try_from_secs_f64(kept.seconds).unwrap_or_default();
         match (kept.completion, kept.error) {
             (Some(completion), _) => Ok(Ok(completion)),
-            (None, Some(error)) => Ok(Err(error)),
+            (None, Some(error)) => Ok(Err(error.judged())),
             (None, None) => {
                 let problem = format!("request {number} had no answer yet when the recorded run's time was over");
                 state.problem = Some(problem.clone());
@@ -322,7 +322,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_recorded_is_played_in_order_without_asking() {
-        let refused = ModelError::refused("m", 429, Some(Duration::from_secs(2)), "slow down");
+        let refused = ModelError::refused("m", Some(429), Some(Duration::from_secs(2)), "slow down");
         let outcomes = [Err(refused), Ok(completion("done"))];
         let (_folder, path) = recorded(vec![("a", outcomes[0].clone()), ("a", outcomes[1].clone())]).await;
         let tape = Tape::replay(&path).unwrap();

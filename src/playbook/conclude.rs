@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::unready;
+use crate::playbook::change;
 use crate::playbook::describe;
 use crate::playbook::finding::{Depth, Finding};
 use crate::playbook::health;
+use crate::playbook::latent;
 use crate::playbook::pods;
 use crate::playbook::rank::Ranked;
 use crate::playbook::scene::{Scene, named};
@@ -66,6 +68,9 @@ fn fault(scene: &Scene<'_>, scope: &Scope, top: &Finding, rest: &[&Finding], nea
     for finding in listed.iter().skip(1).chain(&explained) {
         diagnosis.unresolved.extend(finding.unresolved.iter().cloned());
     }
+    let before = diagnosis.unresolved.iter().position(|told| !top.unresolved.contains(told));
+    let at = before.unwrap_or(diagnosis.unresolved.len());
+    diagnosis.unresolved.splice(at..at, latent::next(scene, top));
     diagnosis.steps.truncate(STEPS);
     diagnosis.ruled_out.extend(health::ruled_out(scene, scope, top));
     diagnosis.unresolved.dedup();
@@ -117,6 +122,7 @@ fn related(
     nearby: &[&Finding],
 ) -> Vec<Related> {
     let mut related = top.related.clone();
+    related.extend(change::lead(scene, &workload_of(scene, &top.about)));
     let follows = scene.text("与根本原因属于同一故障", "part of the same fault");
     let beside = scene.text(
         "同一 Namespace 中的其他异常，与本告警无直接关联",

@@ -67,6 +67,7 @@ pub struct Facts {
     events: Vec<SeenEvent>,
     logs: Vec<SeenLog>,
     texts: BTreeMap<String, String>,
+    crowds: BTreeMap<String, usize>,
 }
 
 impl Facts {
@@ -108,6 +109,17 @@ impl Facts {
     /// Notes that the API server said an object does not exist.
     pub fn add_absent(&mut self, object: ObjectRef, said: Citation) {
         self.absent.insert(object, said);
+    }
+
+    /// Notes how many Pods that have not ended a Node runs.
+    pub fn add_crowd(&mut self, node: &str, pods: usize) {
+        self.crowds.insert(node.to_owned(), pods);
+    }
+
+    /// How many Pods that have not ended a Node runs, where they were listed.
+    #[must_use]
+    pub fn crowd(&self, node: &str) -> Option<usize> {
+        self.crowds.get(node).copied()
     }
 
     /// Adds an event; the same reason and message about the same object counts up instead.

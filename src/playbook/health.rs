@@ -195,9 +195,7 @@ fn calm_impact(scene: &Scene<'_>, verdict: Verdict) -> String {
     }
 }
 
-/// A finding of the same Namespace that does not answer the question.
-#[must_use]
-pub fn neighbour(scene: &Scene<'_>, finding: &Finding) -> Related {
+fn neighbour(scene: &Scene<'_>, finding: &Finding) -> Related {
     Related {
         resource: finding.about.clone(),
         why: scene.text(

@@ -1,6 +1,7 @@
 //! Logs: the line that says why, picked from hostile text that is quoted but never obeyed.
 
 use crate::playbook::pattern::Pattern;
+use crate::playbook::trace;
 
 /// How many lines of other text may stand between the errors of one burst.
 const BURST_GAP: usize = 8;
@@ -12,7 +13,7 @@ static LEVEL: Pattern = Pattern::new(
 );
 static FATAL: Pattern = Pattern::new(r#"(?i)\b(fatal|panic|critical|emerg)\b|level=(fatal|panic)|^F\d{4} \d\d:"#);
 static TROUBLE: Pattern = Pattern::new(
-    r"(?i)\b(fail(ed|ure|s)?|cannot|can't|could not|couldn't|unable to|denied|refused|not found|no such|not set|is missing|missing|required|invalid|timed? ?out|unreachable|forbidden|unauthorized|exec format|permission|already in use|not executable|no space left|out of memory|killed|unhandled)\b",
+    r"(?i)\b(fail(ed|ure|s)?|cannot|can't|could not|couldn't|unable to|denied|refused|not found|no such|not set|is missing|missing|required|invalid|timed? ?out|unreachable|forbidden|unauthorized|exec format|permission|already in use|not executable|no space left|bad address|nxdomain|out of memory|killed|unhandled)\b",
 );
 /// Words of lines that only say what follows from an error: the end of the process, another attempt.
 static CONSEQUENCE: Pattern = Pattern::new(
@@ -54,7 +55,7 @@ pub fn is_error(line: &str) -> bool {
 #[must_use]
 pub fn culprit(text: &str) -> Option<&str> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty() && !instructs(line)).collect();
-    if let Some(line) = exception(&lines) {
+    if let Some(line) = trace::decisive(&lines) {
         return Some(line);
     }
     let told = |line: &str| is_error(line) && !CONSEQUENCE.hits(line);
@@ -88,24 +89,13 @@ fn prefer_levels<'a>(burst: &[&'a str]) -> &'a str {
         .unwrap_or_default()
 }
 
-/// The decisive line of a stack trace: the deepest Java cause, the last line of a Python traceback, a Go panic.
-fn exception<'a>(lines: &[&'a str]) -> Option<&'a str> {
-    if let Some(line) = lines.iter().rev().find(|line| line.trim_start().starts_with("Caused by:")) {
-        return Some(line);
-    }
-    if let Some(start) = lines.iter().rposition(|line| line.contains("Traceback (most recent call last)")) {
-        let frames = |line: &&&str| line.starts_with(' ') || line.starts_with('\t');
-        return lines[start + 1..].iter().find(|line| !frames(line)).copied();
-    }
-    lines.iter().find(|line| line.starts_with("panic: ")).copied()
-}
-
 /// A log line as it may stand in a sentence: without time and level, shortened, on one line.
 #[must_use]
 pub fn said(line: &str) -> String {
     let prefix = PREFIX.groups(line).and_then(|found| found.get(0)).map_or(0, |found| found.end());
     let bare = &line[prefix..];
-    let bare = bare.trim().trim_start_matches("Caused by: ");
+    let bare =
+        bare.trim().trim_start_matches("Caused by: ").trim_start_matches("---> ").trim_start_matches("[cause]: ");
     shorten(&message_of(bare), SAID)
 }
 

@@ -6,11 +6,15 @@
 
 pub mod alerts;
 pub mod analyzer;
+mod change;
+#[cfg(test)]
+mod codes;
 mod conclude;
 mod describe;
 pub mod facts;
 pub mod finding;
 mod health;
+mod latent;
 pub mod logs;
 pub mod outside;
 mod pattern;
@@ -23,6 +27,7 @@ mod scenarios;
 mod scene;
 mod scope;
 mod selector;
+mod trace;
 #[cfg(test)]
 mod world;
 

@@ -1,12 +1,11 @@
 //! Alerts about what is no Kubernetes object: a machine, an address, a database, the control plane. What can be known of
 //! them is said, and what could not be looked at; never that they are well.
 
-use crate::alert::Labels;
+use crate::alert::{Labels, ObjectRef};
 use crate::playbook::finding::{Finding, look};
-use crate::playbook::health;
 use crate::playbook::logs;
 use crate::playbook::scene::Scene;
-use crate::report::{Diagnosis, Primary, Step, Verdict};
+use crate::report::{Diagnosis, Primary, Related, Step, Verdict};
 
 /// How many labels are shown: enough to tell which disk or which route it is.
 const LABELS: usize = 8;
@@ -59,21 +58,55 @@ pub fn undecided(scene: &Scene<'_>, outside: &Outside, nearby: &[&Finding]) -> D
         format!("告警 {alert} 针对{what}，无法判定原因：{why}"),
         format!("Undecided: alert {alert} is about {what}; {why}"),
     );
+    let question = match outside.place {
+        Place::Unknown => scene.text(
+            format!("告警 {alert} 说的是哪个对象？给规则加上 namespace、pod 或 node 标签后即可自动查看"),
+            format!(
+                "What is alert {alert} about? With a namespace, pod or node label on its rule it is looked at next time"
+            ),
+        ),
+        _ => scene.text(
+            format!("请由熟悉它的人确认：{what}当前是否正常？"),
+            format!("Is {what} all right now? Somebody who knows it has to say"),
+        ),
+    };
+    // Where nothing in particular is meant, what is broken in the cluster is worth a word, as no more than that.
+    let nearby = if matches!(outside.place, Place::Component | Place::Cluster) { nearby } else { &[] };
     Diagnosis {
         verdict: Verdict::Inconclusive,
         headline,
-        primary: Primary { findings: known(scene, outside), ..Primary::default() },
-        related: nearby.iter().take(3).map(|finding| health::neighbour(scene, finding)).collect(),
+        primary: Primary { resource: named(outside), findings: known(scene, outside) },
+        related: nearby.iter().take(3).map(|finding| beside(scene, finding)).collect(),
         impact: scene.text("影响范围尚不清楚。", "The impact is not known."),
         steps: steps(scene, outside),
-        unresolved: vec![scene.text(
-            format!("请由熟悉该对象的人确认：{what}当前是否正常？"),
-            format!("Somebody who knows it has to say: is {what} all right now?"),
-        )],
-        data_gaps: vec![
-            scene.text(format!("未能查看{what}本身：{why}"), format!("{what} itself was not looked at: {why}")),
-        ],
+        unresolved: vec![question],
+        data_gaps: vec![scene.text(format!("未能查看{what}：{why}"), format!("{what} was not looked at: {why}"))],
         ..Diagnosis::default()
+    }
+}
+
+/// Its name in the form objects have, so that pages and cards show what is known of it.
+fn named(outside: &Outside) -> ObjectRef {
+    let (kind, name) = match outside.place {
+        Place::Host => ("Host", outside.name.as_str()),
+        Place::Url => ("URL", outside.name.as_str()),
+        Place::Database => ("Database", outside.name.as_str()),
+        Place::Component => ("Component", outside.name.as_str()),
+        Place::Cluster => ("Cluster", ""),
+        Place::Unknown => ("Alert", ""),
+    };
+    let name = if name.is_empty() { outside.alert.as_str() } else { name };
+    ObjectRef::new(kind, "", logs::shorten(name, 120))
+}
+
+fn beside(scene: &Scene<'_>, finding: &Finding) -> Related {
+    Related {
+        resource: finding.about.clone(),
+        why: scene.text(
+            "集群中的其他异常，没有证据表明与本告警有关",
+            "another fault in the cluster, not shown to be tied to this alert",
+        ),
+        findings: vec![finding.summary.clone()],
     }
 }
 
@@ -91,33 +124,33 @@ pub fn rules(scene: &Scene<'_>) -> Vec<String> {
 /// What it is and why it was not looked at.
 fn words(scene: &Scene<'_>, outside: &Outside) -> (String, String) {
     let name = logs::shorten(&outside.name, 120);
-    let named = |zh: &str, en: &str| {
+    let called = |zh: &str, en: &str| {
         let gap = if name.is_empty() { "" } else { " " };
         scene.text(format!("{zh}{gap}{name}{gap}"), format!("{en}{gap}{name}"))
     };
     match outside.place {
         Place::Host => (
-            named("主机", "host"),
+            called("主机", "host"),
             scene.text("集群中没有找到这个地址的 Node，主机指标不在可读取的数据之内", "no Node of that address was found in the cluster, and a host's measurements are not among what could be read"),
         ),
         Place::Url => (
-            named("网址", "address"),
+            called("网址", "address"),
             scene.text("集群中没有找到提供该网址的 Ingress 或 Service，也不会主动访问它", "no Ingress or Service that serves it was found in the cluster, and it is not called from here"),
         ),
         Place::Database => (
-            named("数据库或中间件", "a database or queue of the family"),
+            called("数据库或中间件", "the database or queue"),
             scene.text("集群中没有找到它的 Pod，其内部状态只有它自己的 exporter 知道", "no Pod of it was found in the cluster, and only its exporter knows its inner state"),
         ),
         Place::Component => (
-            named("控制面组件", "component"),
+            called("控制面组件", "component"),
             scene.text("kube-system 中没有看到它的 Pod（可能由云厂商托管，或运行在集群之外）", "no Pod of it is visible in kube-system (it may be managed by the provider or run outside)"),
         ),
         Place::Cluster => (
-            scene.text("整个集群", "the cluster as a whole"),
+            scene.text("整个集群", "the whole cluster"),
             scene.text("它基于监控指标，而指标不在可读取的数据之内", "it fires on a measurement, and measurements are not among what could be read"),
         ),
         Place::Unknown => (
-            scene.text("标签没有指明的对象", "something its labels do not name"),
+            scene.text("标签没有指明的对象", "something that cannot be told"),
             scene.text("标签中没有 Namespace、工作负载或节点", "its labels name no Namespace, workload or Node"),
         ),
     }

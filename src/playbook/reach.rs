@@ -6,6 +6,7 @@ use crate::alert::ObjectRef;
 use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
+use crate::playbook::pods;
 use crate::playbook::scene::Scene;
 
 /// How a call failed, as far as its log line says.
@@ -19,6 +20,8 @@ pub enum Failure {
     Unresolved,
     /// The other side answers with a server error.
     ServerError,
+    /// An init container says that it still waits for the other side.
+    Awaited,
 }
 
 /// A failing call found in a log.
@@ -38,28 +41,34 @@ static TIMEOUT: Pattern =
     Pattern::new(r"(?i)i/o timeout|timed? ?out|deadline exceeded|etimedout|no route to host|unreachable");
 static REFUSED: Pattern = Pattern::new(r"(?i)connection refused|econnrefused|connection reset|econnreset");
 static UNRESOLVED: Pattern = Pattern::new(
-    r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|getaddrinfo|lookup \S+ on \S+:53: .*(?:timeout|refused)",
+    r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|can't resolve|can't find|bad address|getaddrinfo|lookup \S+ on \S+:53: .*(?:timeout|refused)",
 );
 static SERVER_ERROR: Pattern = Pattern::new(r"(?i)\b(50[0234])\b|bad gateway|service unavailable|gateway time");
+static AWAITED: Pattern =
+    Pattern::new(r"(?i)\b(?:still )?waiting (?:for|on)\b|\bis (?:not ready|unavailable)\b.*\b(?:sleep|wait|retry)");
 static SILENT: Pattern = Pattern::new(r"(?i)server misbehaving|eai_again|temporary failure in name resolution");
 /// A host stands in a URL, before a port, or after a word that announces it.
 static HOST: Pattern = Pattern::new(
-    r#"(?i)://(?:[^/\s@"']*@)?([a-z0-9][a-z0-9.-]*[a-z0-9])|(?:^|["'\s=(@/])([a-z0-9][a-z0-9.-]*[a-z0-9]):\d{1,5}\b|\b(?:lookup|host name|host|enotfound|resolve|exception:|server at)[:\s]+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
+    r#"(?i)://(?:[^/\s@"']*@)?([a-z0-9][a-z0-9.-]*[a-z0-9])|(?:^|["'\s=(@/])([a-z0-9][a-z0-9.-]*[a-z0-9]):\d{1,5}\b|\b(?:lookup|host name|host|enotfound|resolve|can't find|bad address|connect to|waiting (?:for|on)(?: the)?(?: service| host| svc)?|exception:|server at)[:\s]+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
 );
 /// The name a resolver did not find.
 static NAME: Pattern = Pattern::new(
-    r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:|resolve(?: host)?:?)\s+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
+    r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:|can't find|bad address|waiting (?:for|on)(?: the)?(?: service| host| svc)?|resolve(?: host)?:?)\s+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
 );
 
 /// The failing calls of a Pod's logs, one for each destination and way of failing.
 #[must_use]
 pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
     let name = crate::playbook::scene::named(pod);
+    // Only what runs before the others can be said to wait in vain; anything else may wait for work.
+    let views = pods::containers(pod);
+    let waiting: Vec<&str> = views.iter().filter(|view| view.init && view.running()).map(|view| view.name()).collect();
     let mut calls: Vec<Call<'a>> = Vec::new();
     for log in scene.logs(&name, "") {
         let Ok(text) = &log.lines else { continue };
-        for line in text.lines().filter(|line| !logs::instructs(line) && logs::is_error(line)) {
-            let Some(failure) = failure(line) else { continue };
+        let waits = |line: &str| waiting.contains(&log.container.as_str()) && AWAITED.hits(line);
+        for line in text.lines().filter(|line| !logs::instructs(line) && (logs::is_error(line) || waits(line))) {
+            let Some(failure) = failure(line).or_else(|| waits(line).then_some(Failure::Awaited)) else { continue };
             let hosts = hosts(line);
             if !hosts.is_empty() && !calls.iter().any(|call| call.failure == failure && call.hosts == hosts) {
                 calls.push(Call { line, log, failure, hosts });
@@ -196,6 +205,12 @@ mod tests {
         );
         assert_eq!(meant("lookup api.example.com: no such host"), None, "a name outside the cluster");
         assert_eq!(meant("dial tcp: no such host"), None);
+        assert_eq!(meant("nslookup: can't resolve 'orders-db'"), Some(ObjectRef::new("Service", "shop", "orders-db")));
+        assert_eq!(meant("nc: bad address 'orders-db'"), Some(ObjectRef::new("Service", "shop", "orders-db")));
+        assert_eq!(
+            meant("** server can't find orders-db.shop.svc.cluster.local: NXDOMAIN"),
+            Some(ObjectRef::new("Service", "shop", "orders-db"))
+        );
     }
 
     #[test]

@@ -68,7 +68,12 @@ impl World {
     }
 
     /// Adds the present log of the container `web` of a Pod.
-    pub fn log(mut self, pod: &str, text: &str) -> Self {
+    pub fn log(self, pod: &str, text: &str) -> Self {
+        self.log_of(pod, "web", text)
+    }
+
+    /// Adds the present log of a container of a Pod.
+    pub fn log_of(mut self, pod: &str, container: &str, text: &str) -> Self {
         let recorded = self.recorded.record(
             self.recorded.reserve(),
             "pods_log",
@@ -81,7 +86,7 @@ impl World {
         self.facts.add_log(SeenLog {
             namespace: "shop".into(),
             pod: pod.into(),
-            container: "web".into(),
+            container: container.into(),
             previous: false,
             lines: Ok(text.into()),
             reference: recorded.reference,

@@ -1,6 +1,6 @@
 //! Clues: what warnings and log lines ask to be read. Their words are only ever compared with names the API server listed.
 
-use super::rows::listed;
+use super::rows::{cell, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
@@ -32,6 +32,20 @@ const NETWORK_WORDS: &[&str] = &[
     "connection reset",
     "no such host",
     "unreachable",
+    "econnrefused",
+    "econnreset",
+    "etimedout",
+    "enotfound",
+    "unknownhost",
+    "name or service not known",
+    "could not translate host",
+    "could not resolve",
+    "can't resolve",
+    "can't find",
+    "bad address",
+    "nxdomain",
+    "waiting for",
+    "waiting on",
     "502",
     "503",
     "504",
@@ -90,7 +104,8 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
             wants.extend(Want::list("NetworkPolicy", &pod.namespace));
             wants.extend(listed(seen, "NetworkPolicy", &pod.namespace));
             let services = seen.rows.keys().filter(|row| row.kind == "Service" && row.namespace == pod.namespace);
-            wants.extend(services.filter(|row| contains_word(lines, &row.name)).map(|row| Want::Object(row.clone())));
+            let services = services.filter(|row| contains_word(lines, &row.name) || names_address(seen, row, lines));
+            wants.extend(services.map(|row| Want::Object(row.clone())));
             wants.extend(elsewhere(&lower, &pod.namespace).into_iter().map(Want::Object));
             wants.extend(labels_asked(seen, &pod.namespace));
         }
@@ -130,6 +145,12 @@ fn resolver_is_silent(line: &str) -> bool {
     let asked_in_vain =
         line.contains("lookup ") && line.contains(":53") && (line.contains("timeout") || line.contains("refused"));
     asked_in_vain || DNS_WORDS.iter().any(|words| line.contains(words))
+}
+
+/// Whether a log names a Service by its address, as "connect ECONNREFUSED 10.96.3.4:6379" does.
+fn names_address(seen: &Seen, service: &ObjectRef, lines: &str) -> bool {
+    let address = seen.rows.get(service).map(|cells| cell(cells, "CLUSTER-IP")).unwrap_or_default();
+    address.contains(['.', ':']) && contains_word(lines, address)
 }
 
 fn contains_word(text: &str, word: &str) -> bool {

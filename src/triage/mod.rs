@@ -10,6 +10,7 @@ mod follow;
 mod gather;
 mod ground;
 mod mention;
+mod models;
 mod outside;
 pub mod prompt;
 mod question;
@@ -18,73 +19,36 @@ mod scrub;
 mod sections;
 mod seen;
 mod settle;
+mod setup;
 mod want;
 
 pub use question::targets_of;
 pub use settle::adds;
+pub use setup::{TriageConfig, TriageError};
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::SignedDuration;
-use thiserror::Error;
 
 use crate::agent::tools::Tools;
-use crate::agent::{self, AnswerTool, Budget, Envelope, SchemaError, Task};
+use crate::agent::{self, AnswerTool, Budget, Envelope, Task};
 use crate::alert::{AlertGroup, Lang};
-use crate::model::{Client, Fallback, Model, ModelConfig, ModelError, Tape};
+use crate::model::{Absence, Client, Fallback, Ledger, Model, Passed, Roster, Standing};
 use crate::playbook::facts::Facts;
 use crate::playbook::{self, Question};
 use crate::report::{AnsweredBy, Diagnosis, Overview, Report, Usage};
-use crate::telemetry::{Metrics, Seen};
-use crate::toolbox::config::McpSettings;
+use crate::telemetry::Seen;
 use crate::toolbox::evidence::Evidence;
-use crate::toolbox::server::ServerError;
 use crate::toolbox::{Limits, Run, Toolbox};
 use ground::Ground;
 use prompt::{AlertInput, PromptError, Prompts, Size, SystemInput};
 use settle::Leads;
 
-/// Why triage cannot be set up.
-#[derive(Debug, Error)]
-pub enum TriageError {
-    /// An MCP server's settings.
-    #[error(transparent)]
-    Server(#[from] ServerError),
-    /// A model's settings.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// A prompt.
-    #[error(transparent)]
-    Prompt(#[from] PromptError),
-    /// The answer's schema.
-    #[error(transparent)]
-    Schema(#[from] SchemaError),
-}
-
-/// What triage is set up from.
-pub struct TriageConfig<'a> {
-    /// The models, in the order they are tried.
-    pub models: &'a [ModelConfig],
-    /// The MCP servers.
-    pub mcp: &'a [McpSettings],
-    /// What the loop may spend.
-    pub budget: Budget,
-    /// Language of reports and prompts.
-    pub lang: Lang,
-    /// A directory whose prompts replace the built-in ones.
-    pub prompts: Option<&'a Path>,
-    /// Counts tool calls.
-    pub metrics: Arc<Metrics>,
-    /// Where the models' exchanges are recorded or played from; a tape holds one run.
-    pub tape: Option<Arc<Tape>>,
-}
-
 /// Everything that investigates.
 pub struct Triage {
     toolbox: Toolbox,
-    models: Arc<[Client]>,
+    models: Arc<Roster<Client>>,
     prompts: Prompts,
     answer: AnswerTool<Diagnosis>,
     budget: Budget,
@@ -101,6 +65,16 @@ pub struct Look {
     question: Question,
     group: AlertGroup,
     started: Instant,
+    /// The models of this run, or why none can be asked.
+    model: Result<Fallback<Client>, Vec<Passed>>,
+}
+
+impl Look {
+    /// Whether a model will be asked about it.
+    #[must_use]
+    pub fn will_be_reasoned_about(&self) -> bool {
+        self.model.is_ok()
+    }
 }
 
 impl Triage {
@@ -111,7 +85,7 @@ impl Triage {
     pub fn new(config: &TriageConfig<'_>) -> Result<Self, TriageError> {
         Ok(Self {
             toolbox: Toolbox::new(config.mcp, config.metrics.clone())?,
-            models: clients(config)?,
+            models: Arc::new(setup::roster(config)?),
             prompts: Prompts::load(config.lang, config.prompts)?,
             answer: AnswerTool::new(
                 "submit_diagnosis",
@@ -137,7 +111,7 @@ impl Triage {
     /// Names of the configured models.
     #[must_use]
     pub fn model_names(&self) -> Vec<&str> {
-        self.models.iter().map(Model::name).collect()
+        self.models.models().map(Model::name).collect()
     }
 
     /// Names of the configured MCP servers.
@@ -146,9 +120,26 @@ impl Triage {
         self.toolbox.servers().iter().map(|server| server.name()).collect()
     }
 
-    /// How the last calls of each model went.
-    pub fn model_health(&self) -> impl Iterator<Item = (&str, Seen)> {
-        self.models.iter().map(|model| (model.name(), model.health().seen()))
+    /// How the last calls of each model went, and what keeps it from being asked.
+    pub fn model_health(&self) -> impl Iterator<Item = (&str, Seen, Standing)> {
+        self.models.standings().map(|(model, standing)| (model.name(), model.health().seen(), standing))
+    }
+
+    /// What models spent today.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        self.models.ledger()
+    }
+
+    /// Whether any model has a daily limit.
+    #[must_use]
+    pub fn ledger_is_limited(&self) -> bool {
+        self.models.is_limited()
+    }
+
+    /// Calls that each model wrote into its text since this was last asked.
+    pub fn take_recovered_calls(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.models.models().map(|model| (model.name(), model.take_recovered_calls()))
     }
 
     /// How the last calls of each MCP server went.
@@ -174,10 +165,14 @@ impl Triage {
         let mut diagnosis = playbook::diagnose(&gathered.facts, &question, self.lang);
         ground::check_commands(&mut diagnosis, self.lang);
         diagnosis.data_gaps.extend(gathered.gaps);
+        let model = Fallback::new(self.models.clone());
+        let nobody = model.as_ref().err();
+        diagnosis.data_gaps.extend(nobody.map(|passed| models::gaps(passed, self.lang)).unwrap_or_default());
         let usage = Usage {
             tool_calls: run.calls(),
             seconds: started.elapsed().as_secs_f64(),
-            stopped_by: if self.has_model() { "analyzed" } else { "no_model" }.to_owned(),
+            stopped_by: nobody.map_or("analyzed", |passed| models::nobody(passed)).to_owned(),
+            passed_over: nobody.map(|passed| models::passed_over(passed, self.lang)).unwrap_or_default(),
             ..Usage::default()
         };
         let report = assemble(group, &question, diagnosis, &run, usage);
@@ -186,37 +181,45 @@ impl Triage {
             duration_ms = started.elapsed().as_millis(),
             "gathered and analyzed"
         );
-        Look { run, report, facts: gathered.facts, question, group: group.clone(), started }
+        Look { run, report, facts: gathered.facts, question, group: group.clone(), started, model }
     }
 
     /// Lets the models reason over a look, and holds what they say against the evidence. Without a model, or when none
     /// answers, the playbook's report is the result and says why.
     pub async fn reason(&self, look: &Look) -> Report {
-        let Some(model) = Fallback::new(self.models.clone()) else { return look.report.clone() };
-        let outcome = match self.ask(&model, look).await {
+        let Ok(model) = &look.model else { return look.report.clone() };
+        let outcome = match self.ask(model, look).await {
             Ok(outcome) => outcome,
             Err(error) => {
                 tracing::error!(%error, "no prompt for the model");
                 return self.without_model(look, "prompt_error", Some(error.to_string()), Usage::default());
             }
         };
+        let mut passed = model.passed_over();
+        if let Some(error) = &outcome.error {
+            passed.push(Passed { model: error.model.clone(), why: Absence::of(error) });
+        }
         let usage = Usage {
             source: AnsweredBy::Model,
             model: Some(outcome.model.clone()),
             turns: outcome.spent.turns,
             prompt_tokens: outcome.spent.prompt_tokens,
             completion_tokens: outcome.spent.completion_tokens,
+            cost: outcome.spent.cost,
+            passed_over: models::passed_over(&passed, self.lang),
             stopped_by: outcome.stop.label().to_owned(),
             ..Usage::default()
         };
         tracing::info!(model = %outcome.model, stopped_by = outcome.stop.label(), turns = outcome.spent.turns, "model finished");
-        match outcome.submitted.map(scrub::scrub) {
+        let mut report = match outcome.submitted.map(scrub::scrub) {
             Some(diagnosis) if diagnosis.headline.is_empty() => {
                 self.without_model(look, agent::Stop::InvalidAnswer.label(), None, usage)
             }
             Some(diagnosis) => self.settled(look, diagnosis, usage),
             None => self.without_model(look, outcome.stop.label(), outcome.error.map(|error| error.to_string()), usage),
-        }
+        };
+        report.data_gaps.extend(models::limits(&passed, self.lang));
+        report
     }
 
     async fn ask(&self, model: &Fallback<Client>, look: &Look) -> Result<agent::Outcome<Diagnosis>, PromptError> {
@@ -293,12 +296,8 @@ impl Triage {
 
     fn context_tokens(&self) -> usize {
         // Without a model nothing is paid for by the token; the largest result a person scrolls through is the limit.
-        self.models.iter().map(Model::context_tokens).min().unwrap_or(usize::MAX / 8)
+        self.models.models().map(Model::context_tokens).min().unwrap_or(usize::MAX / 8)
     }
-}
-
-fn clients(config: &TriageConfig<'_>) -> Result<Arc<[Client]>, ModelError> {
-    config.models.iter().map(|model| Client::taped(model.clone(), config.tape.clone())).collect()
 }
 
 fn assemble(group: &AlertGroup, question: &Question, diagnosis: Diagnosis, run: &Run, usage: Usage) -> Report {

@@ -56,6 +56,35 @@ pub fn without_pods(seen: &Seen, kind: &str, namespace: &str) -> Vec<ObjectRef> 
     of_kind(seen, kind, namespace).filter(|(_, cells)| asleep(cells)).map(|(row, _)| row.clone()).collect()
 }
 
+/// The youngest ReplicaSet with these labels that wants no pods: most likely the version before the present one.
+pub fn retired(seen: &Seen, namespace: &str, labels: &[(String, String)]) -> Option<ObjectRef> {
+    let sets = of_kind(seen, "ReplicaSet", namespace)
+        .filter(|(_, cells)| cell(cells, "DESIRED") == "0" && has_labels(cells, labels));
+    sets.min_by_key(|(_, cells)| seconds(cell(cells, "AGE"))).map(|(row, _)| row.clone())
+}
+
+/// An age as kubectl prints it (`3d4h`, `12m`), in seconds; one that cannot be read counts as the oldest.
+fn seconds(age: &str) -> u64 {
+    let (mut total, mut number) = (0_u64, None::<u64>);
+    for letter in age.chars() {
+        if let Some(digit) = letter.to_digit(10) {
+            number = Some(number.unwrap_or(0).saturating_mul(10).saturating_add(u64::from(digit)));
+            continue;
+        }
+        let unit = match letter {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            'y' => 31_536_000,
+            _ => return u64::MAX,
+        };
+        let Some(count) = number.take() else { return u64::MAX };
+        total = total.saturating_add(count.saturating_mul(unit));
+    }
+    if age.is_empty() || number.is_some() { u64::MAX } else { total }
+}
+
 /// Pods that bear the name of an object that is not there: named after it, or beside it under the same workload.
 pub fn beside(seen: &Seen, gone: &ObjectRef) -> Vec<ObjectRef> {
     let mut stem = gone.name.as_str();
@@ -147,6 +176,20 @@ mod tests {
         for kind in ["Pod", "Deployment", "CronJob", "Service", "PersistentVolumeClaim"] {
             assert_eq!(names(unwell(&seen, kind, "a")), ["bad"], "{kind}");
         }
+    }
+
+    #[test]
+    fn the_version_before_is_the_youngest_that_was_retired() {
+        let row = |desired, age| [("DESIRED", desired), ("AGE", age), ("LABELS", "app=web")];
+        let seen = seen(&[
+            ("ReplicaSet", "web-1", &row("0", "9d")),
+            ("ReplicaSet", "web-2", &row("0", "3d4h")),
+            ("ReplicaSet", "web-3", &row("2", "12m")),
+        ]);
+        let label = |value: &str| [("app".to_owned(), value.to_owned())];
+        assert_eq!(retired(&seen, "a", &label("web")).map(|it| it.name).as_deref(), Some("web-2"));
+        assert_eq!(retired(&seen, "a", &label("db")), None);
+        assert_eq!((seconds("1h1m5s"), seconds("<unknown>"), seconds("")), (3_665, u64::MAX, u64::MAX));
     }
 
     #[test]

@@ -80,7 +80,15 @@ impl Seen {
                 self.take_rows(kind, recorded);
             }
             // The pods of one Node are not all there are: no listing that others could be missing from.
-            Want::PodsOn { .. } => self.take_rows("Pod", recorded),
+            Want::PodsOn { node } => {
+                let rows = table::parse(&recorded.evidence.full);
+                let ended = |row: &&Row| {
+                    let state = row.get("STATUS").map(String::as_str).unwrap_or_default();
+                    ["Completed", "Succeeded", "Failed", "Error", "Evicted"].contains(&state)
+                };
+                self.facts.add_crowd(node, rows.len() - rows.iter().filter(ended).count());
+                self.take_rows("Pod", recorded);
+            }
             Want::Events { .. } | Want::EventsAbout { .. } => self.take_events(recorded),
         }
     }

@@ -6,8 +6,13 @@ use std::time::Duration;
 use firstlook::agent::tools::{ToolAnswer, ToolSpec, Tools};
 use firstlook::agent::{AnswerTool, Budget, Envelope, Outcome, Stop, Task, run};
 use firstlook::alert::Lang;
-use firstlook::model::{Arguments, Class, Client, Fallback, Message, Model, ModelConfig, ModelError, Reply, Request};
+use firstlook::model::profile::ToolSetting;
+use firstlook::model::{
+    Arguments, Capabilities, Class, Client, DailyLimits, Fallback, Function, Ledger, Message, Model, ModelConfig,
+    ModelError, Reply, Request, Roster, ToolMode,
+};
 use firstlook::report::Diagnosis;
+use firstlook::telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -103,11 +108,14 @@ async fn every_shape_of_error_keeps_its_status_and_its_words() {
         (400, "plain words", Class::Rejected, "plain words"),
     ];
     for (status, body, class, words) in cases {
-        let server = ModelServer::start([Answer::Raw(status, Vec::new(), body.to_owned())]).await;
+        let answer = || Answer::Raw(status, Vec::new(), body.to_owned());
+        let server = ModelServer::start([answer(), answer()]).await;
         let error = ask(&server).await.unwrap_err();
         assert_eq!((error.status, error.class), (Some(status), class), "{body}");
         assert!(error.to_string().contains(words), "{error}");
-        assert_eq!(server.asked().len(), 1, "not tried again: {body}");
+        // What is refused for an unknown reason is asked once more in the plainest form.
+        let times = if class == Class::Rejected { 2 } else { 1 };
+        assert_eq!(server.asked().len(), times, "{body}");
     }
     let slow_down =
         [r#"{"message":"rate limit","code":50603,"data":null}"#, r#"{"error":"slow down"}"#, "slow down", ""];
@@ -251,6 +259,67 @@ async fn a_provider_that_does_not_know_stream_options_is_asked_without_them_from
     assert_eq!(server.asked().len(), 3);
 }
 
+fn offered() -> Request {
+    let function = Function {
+        name: "pods_get".to_owned(),
+        description: "Reads a Pod.".to_owned(),
+        parameters: json!({ "type": "object", "properties": { "name": { "type": "string" } } }),
+        read_only: true,
+    };
+    Request { tools: vec![function], ..hello() }
+}
+
+#[tokio::test]
+async fn an_endpoint_without_function_calling_is_asked_in_the_prompt_from_then_on() {
+    let server = ModelServer::scripted(|asked| match asked.body.get("tools") {
+        Some(_) => Answer::error(400, &json!({ "error": { "message": "m does not support Function Calling" } })),
+        None => Answer::Text(
+            r#"<think>先看</think>{"tool_calls":[{"name":"pods_get","arguments":{"name":"a"}}]}"#.to_owned(),
+        ),
+    })
+    .await;
+    let client = Client::new(config(&server.url())).unwrap();
+    assert_eq!(client.mode(), ToolMode::Native);
+    for _ in 0..2 {
+        let reply = client.complete(&offered(), soon(10)).await.unwrap();
+        assert_eq!((reply.message.tool_calls[0].name.as_str(), reply.message.content), ("pods_get", None));
+    }
+    assert_eq!((server.asked().len(), client.mode()), (3, ToolMode::Prompt));
+    let refused = client.raw(&offered(), soon(10)).await.unwrap_err();
+    assert_eq!(refused.class, Class::ToolsUnsupported, "what was learnt does not hide what the endpoint does");
+
+    let native = serde_json::from_value(
+        json!({ "name": "fast", "base_url": server.url(), "api_key": KEY, "model": "m", "tools": "native" }),
+    );
+    let refused = Client::new(native.unwrap()).unwrap().complete(&offered(), soon(10)).await.unwrap_err();
+    assert_eq!(refused.class, Class::ToolsUnsupported, "the operator has the last word");
+}
+
+#[tokio::test]
+async fn what_was_found_out_decides_the_mode_and_the_window() {
+    let server = ModelServer::start([]).await;
+    let client = Client::new(config(&server.url())).unwrap();
+    let found: Capabilities = serde_json::from_value(
+        json!({ "probed_at": "2026-01-01T00:00:00Z", "native_tools": false, "front_truncated": true }),
+    )
+    .unwrap();
+    client.learn(&found);
+    assert_eq!((client.mode(), client.context_tokens()), (ToolMode::Prompt, 4096));
+    assert_eq!(client.capabilities(), Some(found));
+}
+
+#[tokio::test]
+async fn calls_in_the_text_are_found_and_their_markers_are_not_shown() {
+    let markup = "我先看一下。\n<tool_call>\n{\"name\": \"pods_get\", \"arguments\": {\"name\": \"a\"}}\n</tool_call>";
+    let server = ModelServer::start([Answer::Text(markup.to_owned())]).await;
+    let client = Client::new(ModelConfig { model: "qwen3".to_owned(), ..config(&server.url()) }).unwrap();
+    let reply = client.complete(&offered(), soon(10)).await.unwrap();
+    assert_eq!(reply.message.tool_calls[0].name, "pods_get");
+    assert_eq!(reply.message.content.as_deref(), Some("我先看一下。"));
+    assert_eq!(client.take_recovered_calls(), 1);
+    assert_eq!(client.take_recovered_calls(), 0);
+}
+
 /// Tools that answer with a text of a size.
 struct Cluster(usize);
 
@@ -370,9 +439,13 @@ async fn the_next_model_answers_for_one_that_cannot() {
     .await;
     let second = ModelServer::start([Answer::call("pods_get", json!({ "name": "a" })), submission()]).await;
     let named = |name: &str, server: &ModelServer| {
-        Client::new(ModelConfig { name: name.to_owned(), ..config(&server.url()) }).unwrap()
+        let tools = Some(ToolSetting::Native);
+        Client::new(ModelConfig { name: name.to_owned(), tools, ..config(&server.url()) }).unwrap()
     };
-    let models = Fallback::new(Arc::new([named("r1", &first), named("qwen", &second)])).unwrap();
+    let models = [named("r1", &first), named("qwen", &second)].map(|client| (client, DailyLimits::default()));
+    let ledger = Ledger::new(jiff::tz::TimeZone::UTC);
+    let roster = Roster::new(models, ledger, DailyLimits::default(), Arc::new(Metrics::new()));
+    let models = Fallback::new(Arc::new(roster)).unwrap_or_else(|passed| panic!("{passed:?}"));
     // In the service every triage is a task of its own.
     let outcome = tokio::spawn(async move { investigate(&models, &Cluster(10)).await }).await.unwrap();
     assert_eq!((outcome.stop, outcome.model.as_str()), (Stop::Submitted, "qwen"));

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::reasoning::without_special_tokens;
 use super::tokens::pattern;
-use super::{Found, Marked, values};
+use super::{Attempt, Call, Found, Marked, values};
 use crate::model::Function;
 
 /// A name before JSON, at the start of a line or after DeepSeek's word for the type: old GLM-4, or markers dropped.
@@ -62,11 +62,20 @@ fn unfenced(text: &str) -> &str {
 /// nothing tells a call from a quotation. But people should not read it either.
 pub(super) fn remains(found: Found, tools: &[Function]) -> Found {
     let text = found.shown.as_str();
-    let begins = if whole_calls(text).is_some() { Some(0) } else { begun(text, tools).or_else(|| named(text, tools)) };
+    let begins = whole(text, tools).or_else(|| begun(text, tools)).or_else(|| named(text, tools));
     match begins {
         Some(start) => Found { marked: Marked::Remains, shown: text[..start].to_owned(), ..Found::default() },
         None => found,
     }
+}
+
+fn whole(text: &str, tools: &[Function]) -> Option<usize> {
+    let mut attempts = whole_calls(text)?.into_iter().flat_map(values::calls_of);
+    let offered = |attempt| match attempt {
+        Attempt::Call(Call { name, .. }) | Attempt::Broken { name: Some(name), .. } => offers(tools, &name),
+        Attempt::Broken { name: None, .. } => false,
+    };
+    attempts.any(offered).then_some(0)
 }
 
 fn begun(text: &str, tools: &[Function]) -> Option<usize> {

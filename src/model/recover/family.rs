@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Found, Marked, bare, json};
+use super::{Attempt, Found, Marked, bare, harmony, json, pythonic, reasoning, sections, tagged};
 use crate::model::Function;
 
 /// How a model writes calls when it writes them into its text.
@@ -72,16 +72,109 @@ impl Family {
         serde_json::from_value(name.into()).unwrap_or_default()
     }
 
+    /// Every family but the unknown one, in the order they are tried: those whose markers nothing else uses first.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 21] = [
+        Self::DeepseekV4,
+        Self::DeepseekV32,
+        Self::DeepseekV31,
+        Self::DeepseekV3,
+        Self::KimiK2,
+        Self::KimiK3,
+        Self::GptOss,
+        Self::Hermes,
+        Self::Qwen3Coder,
+        Self::SeedOss,
+        Self::Step3,
+        Self::MinimaxM2,
+        Self::MinimaxM1,
+        Self::HunyuanA13b,
+        Self::Glm47,
+        Self::Glm45,
+        Self::Internlm,
+        Self::Mistral,
+        Self::Llama3,
+        Self::Pythonic,
+        Self::Json,
+    ];
+
+    /// Those of [`Self::ALL`] whose grammars differ, in the same order.
+    pub(super) const DISTINCT: [Self; 15] = [
+        Self::DeepseekV4,
+        Self::DeepseekV3,
+        Self::KimiK2,
+        Self::KimiK3,
+        Self::GptOss,
+        Self::Hermes,
+        Self::Qwen3Coder,
+        Self::Step3,
+        Self::MinimaxM2,
+        Self::MinimaxM1,
+        Self::Glm45,
+        Self::Internlm,
+        Self::Mistral,
+        Self::Llama3,
+        Self::Pythonic,
+    ];
+
     /// Reads a text without reasoning by this family's grammar.
     pub(super) fn read(self, text: &str, tools: &[Function]) -> Found {
-        let found = match self {
-            Self::Hermes => json::hermes(text),
-            Self::MinimaxM1 | Self::HunyuanA13b => json::listed(text),
-            Self::Mistral => json::mistral(text),
-            Self::Llama3 => json::llama(text),
-            Self::Internlm => json::internlm(text),
-            _ => bare::json(text),
-        };
+        let found = self.grammar(text, tools);
         if found.marked == Marked::Nothing { bare::remains(found, tools) } else { found }
+    }
+
+    fn grammar(self, text: &str, tools: &[Function]) -> Found {
+        match self {
+            Self::DeepseekV3 | Self::DeepseekV31 => sections::deepseek(text),
+            Self::DeepseekV32 | Self::DeepseekV4 => tagged::read(text, &tagged::DSML, tools),
+            Self::Hermes => json::hermes(text),
+            Self::Qwen3Coder | Self::SeedOss => tagged::read(text, &tagged::FUNCTION, tools),
+            Self::Glm45 | Self::Glm47 => tagged::read(text, &tagged::GLM, tools),
+            Self::KimiK2 => sections::kimi(text),
+            Self::KimiK3 => tagged::read(&reasoning::without_channels(text), &tagged::KIMI_K3, tools),
+            Self::MinimaxM1 | Self::HunyuanA13b => json::listed(text),
+            Self::MinimaxM2 => tagged::read(text, &tagged::MINIMAX_M2, tools),
+            Self::Mistral => json::mistral(text),
+            Self::Llama3 => Some(json::llama(text)).filter(Found::is_marked).unwrap_or_else(|| bare::json(text)),
+            Self::Pythonic => pythonic::read(text, tools),
+            Self::GptOss => harmony::read(text),
+            Self::Step3 => tagged::read(text, &tagged::STEP3, tools),
+            Self::Internlm => json::internlm(text),
+            Self::Json => bare::json(text),
+            Self::Unknown => sniffed(text, tools),
+        }
+    }
+}
+
+/// The family that makes most of a text; of equals the first. Without markers, only calls of offered functions count.
+fn sniffed(text: &str, tools: &[Function]) -> Found {
+    let mut best: Option<(u8, Found)> = None;
+    for family in Family::DISTINCT {
+        let found = family.grammar(text, tools);
+        let worth = worth(family, &found, tools);
+        if worth > best.as_ref().map_or(0, |(best, _)| *best) {
+            best = Some((worth, found));
+        }
+    }
+    best.map_or_else(|| Found::plain(text), |(_, found)| found)
+}
+
+fn worth(family: Family, found: &Found, tools: &[Function]) -> u8 {
+    let offered = |attempt: &Attempt| match attempt {
+        Attempt::Call(call) => tools.iter().any(|tool| tool.name == call.name),
+        Attempt::Broken { .. } => false,
+    };
+    let is_call = |attempt: &Attempt| matches!(attempt, Attempt::Call(_));
+    let markerless = matches!(family, Family::Llama3 | Family::Pythonic);
+    let all = !found.attempts.is_empty() && found.attempts.iter().all(offered);
+    match found.marked {
+        _ if all => 6,
+        _ if markerless => 0,
+        Marked::Opened if found.attempts.iter().any(offered) => 5,
+        Marked::Opened if found.attempts.iter().any(is_call) => 4,
+        Marked::Opened => 3,
+        Marked::Remains => 2,
+        // Channels of people's text without any call are still markup.
+        Marked::Nothing => u8::from(found.shown.trim() != "" && matches!(family, Family::KimiK3 | Family::GptOss)),
     }
 }

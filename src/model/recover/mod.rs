@@ -5,9 +5,14 @@
 //! of functions that were offered and change nothing.
 
 mod bare;
+mod coerce;
 mod family;
+mod harmony;
 mod json;
+mod pythonic;
 mod reasoning;
+mod sections;
+mod tagged;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -111,6 +116,11 @@ pub fn recover(family: Family, text: &str, truncated: bool, tools: &[Function]) 
     judge(found, truncated, tools)
 }
 
+/// A text without the model's thinking.
+pub(super) fn without_thinking(text: &str, family: Family) -> String {
+    reasoning::without(text, family).trim().to_owned()
+}
+
 /// What the text of one call looked like.
 #[derive(Debug, Clone, PartialEq)]
 enum Attempt {
@@ -150,6 +160,10 @@ impl Found {
     /// A text without calls.
     fn plain(text: &str) -> Self {
         Self { shown: text.to_owned(), ..Self::default() }
+    }
+
+    fn is_marked(&self) -> bool {
+        self.marked != Marked::Nothing
     }
 }
 

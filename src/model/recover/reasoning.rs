@@ -9,7 +9,7 @@ use super::Family;
 use super::tokens::pattern;
 
 /// Tags that open and close thinking. Magistral's are in brackets, and mean that only in Mistral's family.
-static TAGS: LazyLock<Regex> = LazyLock::new(|| pattern(r"</?(?:\w{1,16}:)?think(?:ing)?>"));
+static TAGS: LazyLock<Regex> = LazyLock::new(|| pattern(r"</?(?:seed:|mm:)?think(?:ing)?>"));
 static BRACKETS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\[/?THINK\]"));
 
 /// Tokens that begin or end a message, which gateways sometimes leave in.
@@ -24,11 +24,25 @@ static SPECIAL: LazyLock<Regex> = LazyLock::new(|| {
 /// A marker the output limit cut in two, at the end of a text.
 static HALF: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:<[/|｜\w][^\s<>]{0,40}|<|\[[A-Z_]{1,12})$"));
 
+/// Kimi K3's channels: thinking goes whole, of what is meant for people only the tokens around it.
+static K3_THINKING: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?s)<\|open\|>(?:think|thinking|analysis|reasoning)\b[^<]*<\|sep\|>.*?(?:<\|close\|>(?:think|thinking|analysis|reasoning)<\|sep\|>|$)",
+    )
+});
+static K3_CHANNEL: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"<\|(?:open|close)\|>(?:response|message|final|assistant)\b[^<]*<\|sep\|>"));
+
+/// A text of Kimi K3 as its other families write theirs.
+pub(super) fn without_channels(text: &str) -> String {
+    K3_CHANNEL.replace_all(&K3_THINKING.replace_all(text, ""), "\n").trim().to_owned()
+}
+
 /// The text without thinking: what stands between tags, before a lone closing tag, and after one that never closes.
 pub(super) fn without(text: &str, family: Family) -> Cow<'_, str> {
     let stripped = strip(text, &TAGS);
     match family {
-        Family::Mistral => Cow::Owned(strip(&stripped, &BRACKETS).into_owned()),
+        Family::Mistral | Family::Unknown => Cow::Owned(strip(&stripped, &BRACKETS).into_owned()),
         _ => stripped,
     }
 }

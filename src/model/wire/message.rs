@@ -144,7 +144,7 @@ impl ToolCall {
     }
 
     /// The name in a form every provider takes back; an invented one must not poison the conversation.
-    fn safe_name(&self) -> String {
+    pub(super) fn safe_name(&self) -> String {
         let keep = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' };
         let name: String = self.name.chars().take(NAME_CHARS).map(keep).collect();
         if name.is_empty() { "unnamed".to_owned() } else { name }

@@ -1,20 +1,24 @@
 //! Foreign JSON of the chat completions protocol: what is sent, and lenient reading of what comes back.
 
+mod body;
+#[cfg(test)]
+mod body_tests;
+mod history;
 mod message;
+#[cfg(test)]
+mod native_cases;
+pub(super) mod prompted;
 mod reply;
+mod schema;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-use serde::Serialize;
-use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::config::ModelConfig;
-use super::{Function, Request};
-
+pub(super) use body::Sending;
 pub use message::{Arguments, AssistantMessage, Message, ToolCall};
 pub use reply::{Reply, TokenUsage};
 pub(super) use stream::assemble;
@@ -51,40 +55,4 @@ pub(super) enum Fault {
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(String),
-}
-
-/// The body of one request.
-#[derive(Serialize)]
-pub(super) struct Body<'a> {
-    model: &'a str,
-    messages: &'a [Message],
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Value>,
-    stream: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stream_options: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_tokens: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<f32>,
-}
-
-impl<'a> Body<'a> {
-    /// The request as JSON. It always asks for a stream: some providers refuse to let a thinking model answer whole.
-    pub(super) fn new(config: &'a ModelConfig, request: &'a Request, ask_for_usage: bool) -> Self {
-        Self {
-            model: &config.model,
-            messages: &request.messages,
-            tools: request.tools.iter().map(declaration).collect(),
-            stream: true,
-            stream_options: ask_for_usage.then(|| json!({ "include_usage": true })),
-            max_tokens: config.max_tokens,
-            temperature: config.temperature,
-        }
-    }
-}
-
-fn declaration(function: &Function) -> Value {
-    let Function { name, description, parameters, .. } = function;
-    json!({ "type": "function", "function": { "name": name, "description": description, "parameters": parameters } })
 }

@@ -2,9 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-/// Deepest nesting that is rewritten; what lies below accepts anything.
-const DEEPEST: usize = 32;
-
 /// An object with `type` and `properties`: MiniMax and others refuse a function without them.
 pub(super) fn plain(schema: &Value) -> Value {
     let mut schema = schema.as_object().cloned().unwrap_or_default();
@@ -16,7 +13,7 @@ pub(super) fn plain(schema: &Value) -> Value {
 /// Kimi's dialect: a type everywhere, none beside `anyOf`, references put in place.
 pub(super) fn moonshot(schema: &Value) -> Value {
     let root = plain(schema);
-    let mut schema = rewritten(&root, &root, 0);
+    let mut schema = Rewriter { root: &root, open: Vec::new() }.rewritten(&root);
     if let Some(schema) = schema.as_object_mut() {
         ["$defs", "definitions", "$schema"].iter().for_each(|key| {
             schema.remove(*key);
@@ -25,49 +22,65 @@ pub(super) fn moonshot(schema: &Value) -> Value {
     schema
 }
 
-fn rewritten(schema: &Value, root: &Value, depth: usize) -> Value {
-    let Value::Object(schema) = schema else { return json!({ "type": "string" }) };
-    if depth >= DEEPEST {
-        return json!({ "type": "object" });
-    }
-    if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
-        let target = root.pointer(target.trim_start_matches('#')).unwrap_or(&Value::Null);
-        return rewritten(target, root, depth + 1);
-    }
-    let mut schema = schema.clone();
-    let branches = ["anyOf", "oneOf"].iter().find_map(|key| schema.remove(*key));
-    if let Some(Value::Array(branches)) = branches {
-        return with_branches(schema, &branches, root, depth);
-    }
-    for key in ["properties", "patternProperties"] {
-        if let Some(Value::Object(properties)) = schema.get_mut(key) {
-            properties.values_mut().for_each(|value| *value = rewritten(value, root, depth + 1));
-        }
-    }
-    for key in ["items", "additionalProperties"] {
-        if let Some(inner) = schema.get_mut(key).filter(|inner| inner.is_object()) {
-            *inner = rewritten(inner, root, depth + 1);
-        }
-    }
-    let inferred = type_of(&schema);
-    schema.entry("type").or_insert(inferred);
-    Value::Object(schema)
+/// Puts references in place, each once on the way down: a schema may contain itself.
+struct Rewriter<'a> {
+    root: &'a Value,
+    open: Vec<String>,
 }
 
-/// The parent's type moves into the branches that have none.
-fn with_branches(mut parent: Map<String, Value>, branches: &[Value], root: &Value, depth: usize) -> Value {
-    let kind = parent.remove("type");
-    let branch = |branch: &Value| {
-        let mut branch = branch.clone();
-        if let (Some(object), Some(kind)) = (branch.as_object_mut(), &kind)
-            && !object.contains_key("$ref")
-        {
-            object.entry("type").or_insert_with(|| kind.clone());
+impl Rewriter<'_> {
+    fn rewritten(&mut self, schema: &Value) -> Value {
+        let Value::Object(schema) = schema else { return json!({ "type": "string" }) };
+        if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
+            return self.referred(target);
         }
-        rewritten(&branch, root, depth + 1)
-    };
-    parent.insert("anyOf".to_owned(), branches.iter().map(branch).collect());
-    Value::Object(parent)
+        let mut schema = schema.clone();
+        let branches = ["anyOf", "oneOf"].iter().find_map(|key| schema.remove(*key));
+        if let Some(Value::Array(branches)) = branches {
+            return self.with_branches(schema, &branches);
+        }
+        for key in ["properties", "patternProperties"] {
+            if let Some(Value::Object(properties)) = schema.get_mut(key) {
+                properties.values_mut().for_each(|value| *value = self.rewritten(value));
+            }
+        }
+        for key in ["items", "additionalProperties"] {
+            if let Some(inner) = schema.get_mut(key).filter(|inner| inner.is_object()) {
+                *inner = self.rewritten(inner);
+            }
+        }
+        let inferred = type_of(&schema);
+        schema.entry("type").or_insert(inferred);
+        Value::Object(schema)
+    }
+
+    fn referred(&mut self, target: &str) -> Value {
+        if self.open.iter().any(|open| open == target) {
+            return json!({ "type": "object" });
+        }
+        self.open.push(target.to_owned());
+        let root = self.root;
+        let schema = self.rewritten(root.pointer(target.trim_start_matches('#')).unwrap_or(&Value::Null));
+        self.open.pop();
+        schema
+    }
+
+    /// The parent's type moves into the branches that have none.
+    fn with_branches(&mut self, mut parent: Map<String, Value>, branches: &[Value]) -> Value {
+        let kind = parent.remove("type");
+        let mut branch = |branch: &Value| {
+            let mut branch = branch.clone();
+            if let (Some(object), Some(kind)) = (branch.as_object_mut(), &kind)
+                && !object.contains_key("$ref")
+            {
+                object.entry("type").or_insert_with(|| kind.clone());
+            }
+            self.rewritten(&branch)
+        };
+        let branches = branches.iter().map(&mut branch).collect();
+        parent.insert("anyOf".to_owned(), branches);
+        Value::Object(parent)
+    }
 }
 
 /// The type a schema without one means.

@@ -8,6 +8,9 @@ use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::text;
 use crate::report::{AnsweredBy, Report, Usage, Verdict};
 
+/// The most models a footer says were passed over; the API tells all.
+const PASSED_OVER: usize = 3;
+
 /// Tells a notice. `now` is when it is sent: durations are counted up to it.
 #[must_use]
 pub fn tell(notice: &Notice, now: Timestamp, caps: Caps) -> Story {
@@ -158,6 +161,10 @@ impl Teller<'_> {
         let calls = usage.tool_calls;
         let mut said =
             vec![who, self.lang.pick(format!("用时 {:.1} 秒", usage.seconds), format!("{:.1} s", usage.seconds))];
+        said.extend(usage.passed_over.iter().take(PASSED_OVER).map(|passed| {
+            let (model, why) = (text::said(&passed.model, 60), text::said(&passed.why, 60));
+            self.lang.pick(format!("{model}：{why}"), format!("{model}: {why}"))
+        }));
         if calls > 0 {
             said.push(self.lang.pick(format!("{calls} 次工具调用"), format!("{calls} tool calls")));
         }

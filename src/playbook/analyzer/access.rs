@@ -62,7 +62,16 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Finding {
                 ),
             )
         }
-        None => (denied.account.clone(), scene.text("没有 RoleBinding 授予它该权限", "no RoleBinding grants it")),
+        None => match nearly_bound(&bindings, &denied.account) {
+            Some((binding, subject)) => (
+                named(&binding.object),
+                scene.text(
+                    format!("RoleBinding {} 绑定的却是 {subject}", named(&binding.object).name),
+                    format!("RoleBinding {} binds {subject} instead", named(&binding.object).name),
+                ),
+            ),
+            None => (denied.account.clone(), scene.text("没有 RoleBinding 授予它该权限", "no RoleBinding grants it")),
+        },
     };
     let (account, verb, resource) = (&denied.account, &denied.verb, &denied.resource);
     let headline = scene.text(
@@ -101,6 +110,24 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Finding {
         ])
 }
 
+/// A binding that was surely meant for an account: of its name in another namespace, or of nearly its name.
+fn nearly_bound<'b>(bindings: &'b [Seen<RoleBinding>], account: &ObjectRef) -> Option<(&'b Seen<RoleBinding>, String)> {
+    let meant = |subject: &&Subject| {
+        let local = subject.namespace.as_deref().unwrap_or(&account.namespace) == account.namespace;
+        subject.kind == "ServiceAccount"
+            && if local {
+                strsim::jaro_winkler(&subject.name, &account.name) > 0.9
+            } else {
+                subject.name == account.name
+            }
+    };
+    bindings.iter().find_map(|binding| {
+        let subject = binding.object.subjects.iter().flatten().find(meant)?;
+        let namespace = subject.namespace.as_deref().unwrap_or(&account.namespace);
+        Some((binding, format!("ServiceAccount {namespace}/{}", subject.name)))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -121,6 +148,16 @@ mod tests {
             World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", FORBIDDEN).with(binding("other"));
         assert_eq!(world.cause(), "rbac_forbidden ServiceAccount/bot");
         assert!(world.diagnosis().headline.contains("cannot list secrets"));
+    }
+
+    #[test]
+    fn a_binding_to_an_account_of_nearly_the_name_is_blamed() {
+        let world = World::asking("Pod", "web-1-a")
+            .with(pod(json!({})))
+            .log("web-1-a", &FORBIDDEN.replace("shop:bot", "shop:order-bot"))
+            .with(binding("orders-bot"));
+        assert_eq!(world.cause(), "rbac_forbidden RoleBinding/bot");
+        assert!(world.diagnosis().headline.contains("shop/orders-bot instead"));
     }
 
     #[test]

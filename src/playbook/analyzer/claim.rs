@@ -35,13 +35,27 @@ fn unbound(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>) -> Option<Fin
         Some("") => volume::released_for(scene, claim).or_else(|| Some(static_binding(scene, claim, ""))),
         Some(name) => match scene.facts.get::<StorageClass>("", name) {
             Some(class) if class.object.provisioner == "kubernetes.io/no-provisioner" => {
-                volume::released_for(scene, claim)
-                    .or_else(|| waits_for_volume(scene, claim, &class).then(|| static_binding(scene, claim, name)))
+                volume::released_for(scene, claim).or_else(|| {
+                    let due = waits_for_volume(scene, claim, &class) || found_none(scene, claim);
+                    due.then(|| static_binding(scene, claim, name))
+                })
             }
             Some(class) => unprovisioned(scene, claim, &class),
             None => class_missing(scene, claim, name),
         },
     }
+}
+
+/// The scheduler's words for a claim that binds late and for which no Node has a volume.
+const FOUND_NONE: &str = "didn't find available persistent volumes";
+
+/// Whether a Pod of the claim waits because the scheduler found no volume for it.
+fn found_none(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>) -> bool {
+    let users = consumers(scene, &named(&claim.object));
+    scene.pods.iter().filter(|pod| users.contains(&named(&pod.object))).any(|pod| {
+        let placed = pods::condition(&pod.object, "PodScheduled");
+        placed.and_then(|condition| condition.message.as_deref()).is_some_and(|message| message.contains(FOUND_NONE))
+    })
 }
 
 fn class_missing(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>, class: &str) -> Option<Finding> {
@@ -343,6 +357,21 @@ mod tests {
         let volumes = json!({"spec": {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}});
         let world = World::asking("Pod", "web-1-a").with(pod(crate::playbook::world::patched(told, volumes)));
         assert_eq!(world.cause(), "pvc_missing PersistentVolumeClaim/data");
+    }
+
+    #[test]
+    fn a_claim_that_binds_late_misses_its_volume_once_the_scheduler_looked_for_one() {
+        let local = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "local"},
+            "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer"});
+        let told =
+            unschedulable("0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind.");
+        let volumes = json!({"spec": {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}});
+        let world = World::asking("Pod", "web-1-a")
+            .with(pod(crate::playbook::world::patched(told, volumes)))
+            .with(claim(Some("local"), "Pending"))
+            .with(local.clone());
+        assert_eq!(world.cause(), "pvc_no_matching_volume PersistentVolumeClaim/data");
+        World::asking("PersistentVolumeClaim", "data").with(claim(Some("local"), "Pending")).with(local).is_calm();
     }
 
     #[test]

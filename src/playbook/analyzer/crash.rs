@@ -16,6 +16,16 @@ static CONFIGURATION: Pattern = Pattern::new(
     r"(?i)environment variable|env(ironment)? var|\bconfig(uration)?\b|\bsetting\b|\bflag\b|\boption\b|KeyError|missing required|yaml:|toml|unmarshal|\bnot set\b",
 );
 
+/// What the kernel answers for a program of another architecture (ENOEXEC); also for a script without its first line.
+const OTHER_ARCHITECTURE: &str = "exec format error";
+
+static CERTIFICATE_EXPIRED: Pattern = Pattern::new(
+    r"(?i)certificate has expired|cert_has_expired|certificate expired|certificate is expired|\bNotAfter:",
+);
+static PORT_TAKEN: Pattern = Pattern::new(r"(?i)address (?:is )?already in use|eaddrinuse|port \d+ (?:is|was) already");
+static NOT_PERMITTED: Pattern =
+    Pattern::new(r"(?i)\bpermission denied\b|\beacces\b|operation not permitted|read-only file system|\berofs\b");
+
 /// The code of a crash nobody explains.
 const UNKNOWN: &str = "crashloop_unknown";
 
@@ -134,6 +144,9 @@ fn diagnose(scene: &Scene<'_>, view: &ContainerView<'_>, line: Option<&str>) -> 
             format!("启动命令无法执行（退出码 {exit}）"),
             format!("its command cannot be run (exit code {exit})"),
         );
+        if message.contains(OTHER_ARCHITECTURE) || line.is_some_and(|line| line.contains(OTHER_ARCHITECTURE)) {
+            return other_architecture(scene, &said);
+        }
         let why = if said.is_empty() { why } else { scene.colon(why, said) };
         return ("container_command_invalid", why);
     }
@@ -155,14 +168,26 @@ fn essence(message: &str) -> &str {
 
 fn by_line(scene: &Scene<'_>, line: &str) -> (&'static str, String) {
     let said = logs::said(line);
-    if line.contains("exec format error") {
-        let why = scene.text(
-            format!("镜像与节点的 CPU 架构不符：{said}"),
-            format!("its image is built for another CPU architecture: {said}"),
-        );
-        return ("image_platform_mismatch", why);
+    if line.contains(OTHER_ARCHITECTURE) {
+        return other_architecture(scene, &said);
+    }
+    let causes = [
+        (&CERTIFICATE_EXPIRED, "crashloop_certificate_expired"),
+        (&PORT_TAKEN, "crashloop_port_in_use"),
+        (&NOT_PERMITTED, "crashloop_permission_denied"),
+    ];
+    if let Some((_, code)) = causes.into_iter().find(|(sign, _)| sign.hits(line)) {
+        return (code, said);
     }
     (if CONFIGURATION.hits(line) { "crashloop_app_config_error" } else { "crashloop_app_error" }, said)
+}
+
+fn other_architecture(scene: &Scene<'_>, said: &str) -> (&'static str, String) {
+    let why = scene.text(
+        format!("镜像与节点的 CPU 架构不符：{said}"),
+        format!("its image is built for another CPU architecture: {said}"),
+    );
+    ("image_platform_mismatch", why)
 }
 
 /// What is left to say without a log: codes above 128 name the signal that ended the process.
@@ -215,6 +240,44 @@ fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &Contai
                 "修改后 Pod 会滚动重建，确认日志中不再出现该报错",
                 "The Pods are replaced; see that the error is gone from the log",
             ),
+            Some(edit),
+        ),
+        "image_platform_mismatch" => change(
+            scene.text(
+                "使用适用于节点架构的镜像（或多架构镜像）；若入口是脚本，检查其首行 #!",
+                "Use an image built for the Node's architecture (or for several); of a script, check its #! line",
+            ),
+            scene.text(
+                "节点架构：kubectl get nodes -L kubernetes.io/arch",
+                "The Nodes' architecture: kubectl get nodes -L kubernetes.io/arch",
+            ),
+            Some(edit),
+        ),
+        "crashloop_certificate_expired" => change(
+            scene.text(
+                "更换已过期的证书，然后重启使用它的 Pod",
+                "Renew the expired certificate, then restart what uses it",
+            ),
+            scene.text(
+                "证书所在的 Secret 不会被读取，请由有权限的人核对有效期",
+                "Secrets are never read here: have its dates checked by somebody who may",
+            ),
+            None,
+        ),
+        "crashloop_port_in_use" => change(
+            scene.text(
+                "让同一 Pod 内的容器（或 hostNetwork 下的进程）使用不同的端口",
+                "Give the containers of the Pod (or processes on the host's network) different ports",
+            ),
+            "",
+            Some(edit),
+        ),
+        "crashloop_permission_denied" => change(
+            scene.text(
+                "核对 securityContext（runAsUser、fsGroup、readOnlyRootFilesystem）与卷的属主",
+                "Check securityContext (runAsUser, fsGroup, readOnlyRootFilesystem) and who owns the volume",
+            ),
+            "",
             Some(edit),
         ),
         "container_command_invalid" => change(
@@ -295,6 +358,27 @@ mod tests {
         assert!(world.diagnosis().headline.contains("servr"));
         let chain = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: exec: \"/app/servr\": stat /app/servr: no such file or directory: unknown";
         assert_eq!(super::essence(chain), "exec: \"/app/servr\": stat /app/servr: no such file or directory");
+    }
+
+    #[test]
+    fn a_program_of_another_architecture_is_told_from_one_that_is_not_there() {
+        let last = json!({"terminated": {"exitCode": 128, "reason": "StartError", "finishedAt": "2026-11-23T02:59:00Z",
+            "message": "failed to create containerd task: exec /app/server: exec format error"}});
+        let state = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        let world = World::asking("Pod", "web-1-a").with(pod(unready(state, last, 4)));
+        assert_eq!(world.cause(), "image_platform_mismatch Deployment/web");
+        let logged = crashing(255, "Error").log("web-1-a", "exec /usr/bin/server: exec format error");
+        assert_eq!(logged.cause(), "image_platform_mismatch Deployment/web");
+    }
+
+    #[test]
+    fn frequent_reasons_have_codes_of_their_own() {
+        let of = |line: &str| crashing(1, "Error").log("web-1-a", line).cause();
+        assert!(of("FATAL listen tcp :8080: bind: address already in use").starts_with("crashloop_port_in_use"));
+        assert!(of("ERROR open /data/lock: permission denied").starts_with("crashloop_permission_denied"));
+        let expired = "ERROR auth: x509: certificate has expired or is not yet valid: current time 2026-11-23T02:59:00Z is after 2026-11-20T00:00:00Z";
+        assert!(of(expired).starts_with("crashloop_certificate_expired"));
+        assert!(of("ERROR certificate will expire in 20 days, config invalid").starts_with("crashloop_app_config"));
     }
 
     #[test]

@@ -33,7 +33,7 @@ fn of_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
                     .or_else(|| own_resolver(scene, pod, call, service))
                     .unwrap_or_else(|| unreachable(scene, pod, call, &named(&service.object))),
             ),
-            (None, Failure::Unresolved) => no_such_service(scene, pod, call),
+            (None, Failure::Unresolved | Failure::Awaited) => no_such_service(scene, pod, call),
             _ => None,
         }
     });
@@ -49,6 +49,7 @@ fn unreachable(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &Ob
         Failure::Refused => scene.text("连接被拒绝", "is refused"),
         Failure::Unresolved => scene.text("域名解析失败", "does not resolve"),
         Failure::ServerError => scene.text("返回 5xx", "answers with 5xx"),
+        Failure::Awaited => scene.text("init 容器一直在等待它", "is still awaited by its init container"),
     };
     let headline = scene.text(
         format!("{workload} 访问依赖 {service} 失败（{how}）"),

@@ -218,8 +218,8 @@ fn absent(
         format!("{name} 引用的 {} {} 不存在（not found）{hint}", missing.kind, missing.name),
         format!("{name} refers to {} {}, which does not exist (not found){hint}", missing.kind, missing.name),
     );
-    // A missing Service is the Ingress's mistake as a rule; a missing Secret or class has to be made.
-    let blame = if missing.kind == "Service" { name } else { missing };
+    // A missing Service or class is the Ingress's mistake as a rule; a missing Secret has to be made.
+    let blame = if missing.kind == "Secret" { missing } else { name };
     Finding::new(code, Depth::Root, name, blame, headline)
         .cite([scene.quote_any(&ingress.reference, &[&format!("name: {}", missing.name), &missing.name])])
         .touches([missing.clone()])

@@ -73,7 +73,7 @@ fn hanging(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, patched, pod, waiting};
+    use crate::playbook::world::{World, crashed, patched, pod, waiting};
 
     fn initializing(started: &str, sidecar: bool) -> serde_json::Value {
         let mut init = json!({"name": "wait-db", "image": "reg/wait:1"});
@@ -84,6 +84,23 @@ mod tests {
             "state": {"running": {"startedAt": started}}});
         let patch = json!({"spec": {"initContainers": [init]}, "status": {"initContainerStatuses": [status]}});
         pod(patched(waiting("PodInitializing", ""), patch))
+    }
+
+    #[test]
+    fn what_it_waits_for_is_blamed_when_that_does_not_exist_or_is_down_itself() {
+        let waits = || {
+            World::asking("Pod", "web-1-a")
+                .with(initializing("2026-11-23T02:30:00Z", false))
+                .log_of("web-1-a", "wait-db", "waiting for orders-db:5432...\nwaiting for orders-db:5432...")
+                .listed("Service")
+        };
+        assert_eq!(waits().cause(), "dependency_service_missing Service/orders-db");
+        let service =
+            patched(crate::playbook::world::service(json!({"app": "db"})), json!({"metadata": {"name": "orders-db"}}));
+        let database = json!({"metadata": {"name": "db-1-a", "labels": {"app": "db"}, "ownerReferences": [
+            {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "db-1", "uid": "d", "controller": true}]}});
+        let down = waits().with(service).with(pod(patched(crashed(137, "OOMKilled"), database)));
+        assert!(down.cause().starts_with("oom_killed_no_limit"), "{}", down.cause());
     }
 
     #[test]

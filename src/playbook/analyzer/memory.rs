@@ -1,8 +1,9 @@
 //! Containers that run out of memory.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod};
 
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::rollout;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::pattern::Pattern;
@@ -36,22 +37,43 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Within the last hour: an alert about it may still fire though the container runs again.
+/// Within the last hour, or the last day where the alert itself is about memory: it may still fire though the container
+/// runs again.
 fn recently(scene: &Scene<'_>, view: &ContainerView<'_>) -> bool {
     let at = view.ended().and_then(|ended| ended.finished_at.as_ref());
-    scene.minutes_since(at).is_some_and(|minutes| minutes < 60)
+    let asked = scene.question.alert_names.iter().any(|name| name.to_ascii_lowercase().contains("oom"));
+    let horizon = if asked { 24 * 60 } else { 60 };
+    scene.minutes_since(at).is_some_and(|minutes| minutes < horizon)
+}
+
+/// A limit that the workload's own template does not have was set when the Pod was admitted.
+fn rewritten(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>) -> Option<String> {
+    let workload = scene.workload(pod);
+    let deployment = scene.deployments.iter().find(|it| named(&it.object) == workload)?;
+    let set = scene.owner(&pod.metadata)?;
+    let newest = rollout::revisions(scene, &workload).first().is_some_and(|newest| named(&newest.object) == set);
+    let template = deployment.object.spec.as_ref()?.template.spec.as_ref()?;
+    let declared = template.containers.iter().find(|container| container.name == view.name())?;
+    let (asked, given) = (limit_of(declared), limit_of(view.spec)?);
+    if !newest || asked.as_deref().map(crate::quantity::amount) == Some(crate::quantity::amount(&given)) {
+        return None;
+    }
+    let asked = asked.unwrap_or_else(|| scene.text("未设置", "none"));
+    Some(scene.text(
+        format!("{workload} 模板中的内存 limit 为 {asked}，而 Pod 实际为 {given}：由 LimitRange 默认值或 mutating webhook 在创建时改写"),
+        format!("The template of {workload} has a memory limit of {asked} but the Pod has {given}: a LimitRange default or a mutating webhook set it at creation"),
+    ))
+}
+
+fn limit_of(container: &Container) -> Option<String> {
+    Some(container.resources.as_ref()?.limits.as_ref()?.get("memory")?.0.clone())
 }
 
 fn out_of_memory(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding {
     let name = named(&pod.object);
     let workload = scene.workload(&pod.object);
-    let limit = view
-        .spec
-        .resources
-        .as_ref()
-        .and_then(|resources| resources.limits.as_ref())
-        .and_then(|limits| limits.get("memory"))
-        .map(|quantity| quantity.0.clone());
+    let limit = limit_of(view.spec);
+    let rewritten = rewritten(scene, &pod.object, view);
     let restarts = view.restarts();
     let heap = heap(scene, &name, view, limit.as_deref());
     let heap_text = heap.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
@@ -68,14 +90,21 @@ fn out_of_memory(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -
     let summary =
         scene.text(format!("{headline}（退出码 137）{heap_text}。"), format!("{headline} (exit code 137){heap_text}."));
     let cited_limit = limit.as_ref().and_then(|limit| scene.quote_any(&pod.reference, &[&format!("memory: {limit}")]));
-    Finding::new(code, Depth::Mechanism, &name, &workload, headline)
+    let finding = Finding::new(code, Depth::Mechanism, &name, &workload, headline)
         .summary(summary)
         .cite([scene.quote(&pod.reference, "reason: OOMKilled"), cited_limit, heap.and_then(|(_, citation)| citation)])
         .unresolved(scene.text(
             "内存用量是正常增长，还是存在泄漏？请对照监控曲线判断",
             "Does the memory grow for a reason or leak? Look at its graph",
         ))
-        .steps(steps(scene, &name, &workload, view))
+        .steps(steps(scene, &name, &workload, view));
+    match rewritten {
+        Some(told) => finding.unresolved(told).steps([look(
+            scene.text("查看是谁改写了 limit", "See who rewrites the limit"),
+            kubectl(&name.namespace, "get limitranges,mutatingwebhookconfigurations"),
+        )]),
+        None => finding,
+    }
 }
 
 fn steps(
@@ -147,7 +176,7 @@ fn heap(
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, container, crashed, ended, patched, pod};
+    use crate::playbook::world::{World, container, crashed, deployment, ended, patched, pod, replica_set};
 
     fn limited(limit: serde_json::Value) -> serde_json::Value {
         json!({"spec": {"containers": [container(json!({"resources": {"limits": limit}}))]}})
@@ -179,6 +208,29 @@ mod tests {
     fn a_recent_kill_counts_though_the_container_runs_again() {
         let world = World::asking("Pod", "web-1-a").with(runs_again("2026-11-23T02:50:00Z"));
         assert!(world.cause().starts_with("oom_killed"));
+    }
+
+    #[test]
+    fn an_alert_about_memory_looks_back_a_day() {
+        let world = World::asking("Pod", "web-1-a").with(runs_again("2026-11-22T20:00:00Z"));
+        world.is_calm();
+        let asked =
+            World::asking("Pod", "web-1-a").alert("KubeContainerOOMKilled").with(runs_again("2026-11-22T20:00:00Z"));
+        assert!(asked.cause().starts_with("oom_killed"));
+    }
+
+    #[test]
+    fn a_limit_somebody_rewrote_at_admission_is_told() {
+        let world = |declared: &str| {
+            let template = json!({"spec": {"template": {"spec": {"containers": [container(json!({"resources": {"limits": {"memory": declared}}}))]}}}});
+            World::asking("Pod", "web-1-a")
+                .with(patched(deployment(1, 0), template))
+                .with(replica_set(1, "reg/web:1", 1, 0))
+                .with(pod(patched(crashed(137, "OOMKilled"), limited(json!({"memory": "16Mi"})))))
+        };
+        let told = |declared: &str| world(declared).diagnosis().unresolved.join(" ");
+        assert!(told("512Mi").contains("memory limit of 512Mi but the Pod has 16Mi"), "{}", told("512Mi"));
+        assert!(!told("16Mi").contains("at creation"));
     }
 
     #[test]

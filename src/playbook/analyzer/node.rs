@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
 
 use crate::alert::ObjectRef;
+use crate::playbook::alerts::{self, Answer};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::pods;
@@ -211,7 +212,11 @@ fn cordoned(scene: &Scene<'_>, node: &Seen<Node>) -> Finding {
         format!("Node {} 已被 cordon（unschedulable），不接收新的 Pod；节点本身 Ready", name.name),
         format!("Node {} is cordoned (unschedulable) and takes no new Pods; the Node itself is Ready", name.name),
     );
-    Finding::new("node_cordoned", Depth::Effect, &name, &name, headline)
+    // A measurement of the Node is not explained by its cordon.
+    let measured = |alert: &String| alerts::answer(alert) == Answer::Measurement;
+    let asked = scene.question.alert_names.as_slice();
+    let aside = !asked.is_empty() && asked.iter().all(measured);
+    Finding::new("node_cordoned", if aside { Depth::Symptom } else { Depth::Effect }, &name, &name, headline)
         .confidence(Confidence::Medium)
         .cite([
             scene.quote(&node.reference, "unschedulable: true"),
@@ -301,6 +306,8 @@ mod tests {
     fn a_cordon_matters_only_where_it_is_asked_about() {
         let cordoned = node(json!({"spec": {"unschedulable": true}}));
         assert_eq!(World::asking("Node", "n1").with(cordoned.clone()).cause(), "node_cordoned Node/n1");
+        let measured = World::asking("Node", "n1").alert("NodeCPUHighUsage").with(cordoned.clone()).diagnosis();
+        assert_eq!(measured.verdict, crate::report::Verdict::Inconclusive, "a cordon makes no load");
         World::asking("Pod", "web-1-a").with(cordoned).with(pod(json!({}))).is_calm();
     }
 

@@ -1,8 +1,10 @@
-//! What a Node's events tell although its conditions are well again: memory ran out, it started anew, it is full of Pods.
+//! What a Node's events tell although its conditions are well: memory ran out, the disk is not freed, no room for Pods.
+
+use k8s_openapi::api::core::v1::Pod;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::node;
-use crate::playbook::facts::SeenEvent;
+use crate::playbook::facts::{Seen, SeenEvent};
 use crate::playbook::finding::{Depth, Finding, change, look};
 use crate::playbook::logs;
 use crate::playbook::pods;
@@ -16,14 +18,13 @@ const RECENT: i64 = 60;
 const NEARLY: f64 = 0.95;
 
 /// Reasons of a Node's warnings that mean a fault, their codes, and what they say.
-const REASONS: [(&str, &str, &str, &str); 4] = [
+const REASONS: [(&str, &str, &str, &str); 3] = [
     (
         "SystemOOM",
         "node_system_oom",
         "节点内存耗尽，内核杀死了进程（SystemOOM）",
         "ran out of memory and the kernel killed a process (SystemOOM)",
     ),
-    ("Rebooted", "node_rebooted", "节点重启过（Rebooted）", "was rebooted (Rebooted)"),
     (
         "ImageGCFailed",
         "node_disk_not_freed",
@@ -85,10 +86,9 @@ fn crowded(scene: &Scene<'_>, name: &ObjectRef) -> Option<Finding> {
     let found = scene.node(&name.name)?;
     let room = found.object.status.as_ref()?.allocatable.as_ref()?.get("pods")?;
     let limit = quantity::amount(&room.0).filter(|limit| *limit > 0.0)?;
-    let here = |pod: &&crate::playbook::facts::Seen<k8s_openapi::api::core::v1::Pod>| {
-        pods::node_name(&pod.object) == Some(name.name.as_str()) && !pods::is_finished(&pod.object)
-    };
-    let count = scene.pods.iter().filter(here).count();
+    let here =
+        |pod: &&Seen<Pod>| pods::node_name(&pod.object) == Some(name.name.as_str()) && !pods::is_finished(&pod.object);
+    let count = scene.facts.crowd(&name.name).unwrap_or_else(|| scene.pods.iter().filter(here).count());
     if (count as f64) < limit * NEARLY {
         return None;
     }

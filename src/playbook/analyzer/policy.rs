@@ -46,7 +46,7 @@ fn blocked(
     caller: &Seen<Pod>,
     call: &Call<'_>,
 ) -> Option<Finding> {
-    if call.failure == Failure::ServerError {
+    if matches!(call.failure, Failure::ServerError | Failure::Awaited) {
         return None;
     }
     if call.failure == Failure::Unresolved {

@@ -22,8 +22,7 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 /// The image a container of a Deployment had in the revision before, when that ReplicaSet is still there.
 #[must_use]
 pub fn image_before(scene: &Scene<'_>, workload: &ObjectRef, container: &str) -> Option<String> {
-    let mut sets = sets_of(scene, workload);
-    sets.sort_by_key(|set| std::cmp::Reverse(revision(&set.object)));
+    let sets = revisions(scene, workload);
     let before = sets.get(1)?;
     image(before.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?, container)
 }
@@ -44,8 +43,7 @@ fn stuck(scene: &Scene<'_>, deployment: &Seen<Deployment>) -> Option<Finding> {
     if complete || wanted == 0 {
         return None;
     }
-    let mut sets = sets_of(scene, &name);
-    sets.sort_by_key(|set| std::cmp::Reverse(revision(&set.object)));
+    let sets = revisions(scene, &name);
     let older = sets.iter().skip(1).find(|set| set.object.status.as_ref().is_some_and(|status| status.replicas > 0));
     match (late, older, sets.first()) {
         (Some(late), Some(old), Some(new)) => Some(new_version_fails(scene, deployment, late, new, old)),
@@ -161,8 +159,13 @@ fn paused(scene: &Scene<'_>, deployment: &Seen<Deployment>, name: &ObjectRef) ->
         ])
 }
 
-fn sets_of<'s>(scene: &'s Scene<'_>, deployment: &ObjectRef) -> Vec<&'s Seen<ReplicaSet>> {
-    scene.replica_sets.iter().filter(|set| scene.owner(&set.object.metadata).as_ref() == Some(deployment)).collect()
+/// The ReplicaSets of a Deployment that were read, the newest revision first.
+#[must_use]
+pub fn revisions<'s>(scene: &'s Scene<'_>, deployment: &ObjectRef) -> Vec<&'s Seen<ReplicaSet>> {
+    let owned = |set: &&Seen<ReplicaSet>| scene.owner(&set.object.metadata).as_ref() == Some(deployment);
+    let mut sets: Vec<_> = scene.replica_sets.iter().filter(owned).collect();
+    sets.sort_by_key(|set| std::cmp::Reverse(revision(&set.object)));
+    sets
 }
 
 fn revision(set: &ReplicaSet) -> i64 {

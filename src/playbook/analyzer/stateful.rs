@@ -11,7 +11,61 @@ use crate::report::Confidence;
 /// Findings about StatefulSets.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    scene.stateful_sets.iter().filter_map(|set| without_service(scene, set)).collect()
+    let alone = scene.stateful_sets.iter().filter_map(|set| without_service(scene, set));
+    alone.chain(scene.stateful_sets.iter().filter_map(|set| held_back(scene, set))).collect()
+}
+
+/// A new revision that does not go out by the StatefulSet's own settings: an answer where the alert is about it.
+fn held_back(scene: &Scene<'_>, set: &Seen<StatefulSet>) -> Option<Finding> {
+    let name = named(&set.object);
+    let (spec, status) = (set.object.spec.as_ref()?, set.object.status.as_ref()?);
+    let wanted = spec.replicas.unwrap_or(1);
+    let updated = status.updated_replicas.unwrap_or(0);
+    let behind =
+        status.update_revision.is_some() && status.update_revision != status.current_revision && updated < wanted;
+    if !behind || !scene.question.targets.contains(&name) {
+        return None;
+    }
+    let strategy = spec.update_strategy.as_ref()?;
+    let partition = strategy.rolling_update.as_ref().and_then(|rolling| rolling.partition).unwrap_or(0);
+    let (code, field, zh, en) = if strategy.type_.as_deref() == Some("OnDelete") {
+        (
+            "statefulset_update_on_delete",
+            "type: OnDelete".to_owned(),
+            "updateStrategy 为 OnDelete，旧 Pod 被删除之前不会更新".to_owned(),
+            "its updateStrategy is OnDelete, so a Pod is updated only once it is deleted".to_owned(),
+        )
+    } else if partition > 0 && updated >= wanted - partition {
+        (
+            "statefulset_update_partitioned",
+            format!("partition: {partition}"),
+            format!("partition 为 {partition}，序号小于它的 Pod 不会更新"),
+            format!("its partition is {partition}, so Pods of a lower ordinal are not updated"),
+        )
+    } else {
+        return None;
+    };
+    let headline = scene.text(
+        format!("{name} 的新版本只更新了 {updated}/{wanted} 个 Pod：{zh}"),
+        format!("{name}: the new version is on {updated} of {wanted} Pods: {en}"),
+    );
+    Some(
+        Finding::new(code, Depth::Effect, &name, &name, headline)
+            .confidence(Confidence::Medium)
+            .cite([scene.quote(&set.reference, &field)])
+            .unresolved(scene.text("更新是否被有意分批？", "Is the update held back on purpose?"))
+            .steps([
+                look(
+                    scene.text("查看各 Pod 的版本", "See each Pod's revision"),
+                    kubectl(&name.namespace, "get pods -L controller-revision-hash"),
+                ),
+                change(
+                    scene.text("如果不是有意为之，调整 updateStrategy", "If not on purpose, change the updateStrategy"),
+                    "",
+                    Some(kubectl(&name.namespace, &format!("edit statefulset {}", name.name))),
+                ),
+            ]),
+    )
 }
 
 fn without_service(scene: &Scene<'_>, set: &Seen<StatefulSet>) -> Option<Finding> {
@@ -62,6 +116,25 @@ mod tests {
         json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "namespace": "shop"},
             "spec": {"replicas": 2, "serviceName": "db-headless", "selector": {}, "template": {}},
             "status": {"replicas": 2, "readyReplicas": 2}})
+    }
+
+    #[test]
+    fn an_update_that_is_held_back_by_its_strategy_is_an_answer_only_where_it_is_asked_about() {
+        let behind = |strategy| {
+            patched(
+                set(),
+                json!({"spec": {"updateStrategy": strategy, "serviceName": null}, "status": {"updatedReplicas": 1,
+                "currentRevision": "db-1", "updateRevision": "db-2"}}),
+            )
+        };
+        let partition = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 1}});
+        let asked = |strategy| World::asking("StatefulSet", "db").with(behind(strategy));
+        assert_eq!(asked(partition.clone()).cause(), "statefulset_update_partitioned StatefulSet/db");
+        assert_eq!(asked(json!({"type": "OnDelete"})).cause(), "statefulset_update_on_delete StatefulSet/db");
+        assert!(asked(json!({"type": "RollingUpdate"})).codes().is_empty(), "under way");
+        let other =
+            World::asking("Pod", "web-1-a").with(crate::playbook::world::pod(json!({}))).with(behind(partition));
+        assert!(other.codes().is_empty());
     }
 
     #[test]

@@ -87,8 +87,8 @@ fn not_filled(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
     let found = scene.facts.get::<Endpoints>(&name.namespace, &name.name);
     let empty = found.as_ref().is_some_and(|found| found.object.subsets.as_ref().is_none_or(Vec::is_empty));
     let asked = scene.question.targets.contains(&name) || called(scene, &name);
-    // The API server's own Service and its like are filled in by components.
-    if !by_hand || !asked || name.namespace == "default" || !(empty || scene.facts.is_missing(&own)) {
+    // The API server fills in its own.
+    if !by_hand || !asked || name.name == "kubernetes" || !(empty || scene.facts.is_missing(&own)) {
         return None;
     }
     let headline = scene.text(

@@ -145,12 +145,25 @@ fn from_pod(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
     {
         wants.push(Want::Object(ObjectRef::new("PersistentVolumeClaim", namespace, claim)));
     }
+    let unplaced = text(value, "/status/phase") == "Pending" && value.pointer("/spec/nodeName").is_none();
+    if unplaced && refers_to_config(value) {
+        // Names only: whether what it refers to exists shows what would fail next.
+        wants.extend(Want::list("ConfigMap", namespace));
+    }
     for list in ["/status/initContainerStatuses", "/status/containerStatuses"] {
         for status in array(value, list) {
             wants.extend(logs(object, status));
         }
     }
     wants
+}
+
+/// Whether a container or a volume of a pod takes something from a ConfigMap of its own namespace.
+fn refers_to_config(pod: &Value) -> bool {
+    let volumes = array(pod, "/spec/volumes").any(|volume| volume.get("configMap").is_some());
+    let containers = array(pod, "/spec/containers").chain(array(pod, "/spec/initContainers"));
+    let mut sources = containers.flat_map(|it| array(it, "/envFrom").chain(array(it, "/env")));
+    volumes || sources.any(|it| it.get("configMapRef").is_some() || it.pointer("/valueFrom/configMapKeyRef").is_some())
 }
 
 /// The logs of a container that has run: the run before the last restart too, for that is the one that failed.
@@ -185,6 +198,9 @@ fn from_deployment(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> 
             && cell(cells, "DESIRED") != "0"
     });
     wants.extend(replica_sets.take(PODS_PER_SELECTOR).map(|(row, _)| Want::Object(row.clone())));
+    if value.pointer("/status/unavailableReplicas").and_then(Value::as_i64).unwrap_or(0) > 0 {
+        wants.extend(rows::retired(seen, &object.namespace, &labels).map(Want::Object));
+    }
     wants.extend(pods(seen, &object.namespace, &labels));
     wants
 }

@@ -1,6 +1,7 @@
 //! The whole service: alerts in at one end, messages out at the other.
 
 mod doors;
+mod failover;
 mod faults;
 mod main_path;
 mod never_worse;

@@ -120,10 +120,13 @@ fn explain(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
     if status == Some(404) {
         return reasons::wrong_path(scene, failing);
     }
+    if let Some(finding) = reasons::wrong_question(scene, failing) {
+        return finding;
+    }
     if failing.kind.kills() && failing.too_early() {
         return reasons::too_early(scene, failing);
     }
-    reasons::unhealthy(scene, failing)
+    reasons::too_slow(scene, failing).unwrap_or_else(|| reasons::unhealthy(scene, failing))
 }
 
 impl Failing<'_> {
@@ -272,6 +275,21 @@ mod tests {
             .event("Pod", "web-1-a", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 404");
         assert_eq!(world.cause(), "readiness_probe_misconfigured Deployment/web");
         assert!(world.diagnosis().headline.contains("/redy"));
+    }
+
+    #[test]
+    fn a_probe_that_asks_the_wrong_way_is_told_from_a_sick_application() {
+        let asked = |message: &str, log: &str| {
+            World::asking("Pod", "web-1-a")
+                .with(probed("readinessProbe", json!({"httpGet": {"path": "/ready", "port": 8080}}), 0))
+                .event("Pod", "web-1-a", "Unhealthy", message)
+                .log("web-1-a", log)
+        };
+        let scheme = "Readiness probe failed: Get \"https://10.244.1.5:8080/ready\": http: server gave HTTP response to HTTPS client";
+        assert_eq!(asked(scheme, "INFO up").cause(), "readiness_probe_misconfigured Deployment/web");
+        let slow = "Readiness probe failed: Get \"http://10.244.1.5:8080/ready\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+        assert_eq!(asked(slow, "INFO up").cause(), "readiness_probe_timeout Deployment/web");
+        assert_eq!(asked(slow, "ERROR pool exhausted: 100/100").cause(), "readiness_probe_failing Deployment/web");
     }
 
     #[test]

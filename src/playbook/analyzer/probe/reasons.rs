@@ -30,18 +30,13 @@ pub(super) fn wrong_port(
         format!("{word} 探针访问端口 {asked}，应用实际使用端口 {right}（依据{source_zh}），{effect}。"),
         format!("The {word} probe asks port {asked} while the application uses {right} ({source_en}), {effect}."),
     );
-    let code = match failing.kind {
-        Kind::Liveness => "liveness_probe_misconfigured",
-        Kind::Readiness => "readiness_probe_misconfigured",
-        Kind::Startup => "startup_probe_misconfigured",
-    };
     let listening = log.first().and_then(|(port, reference)| {
         scene
             .quote_line(reference, &["isten", &port.to_string()])
             .or_else(|| scene.quote_line(reference, &[&port.to_string()]))
     });
     failing
-        .finding(scene, code, Depth::Root, headline)
+        .finding(scene, misconfigured(failing.kind), Depth::Root, headline)
         .summary(summary)
         .confidence(if log.is_empty() { Confidence::Medium } else { Confidence::High })
         .cite([
@@ -66,6 +61,91 @@ pub(super) fn wrong_port(
         )])
 }
 
+fn misconfigured(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Liveness => "liveness_probe_misconfigured",
+        Kind::Readiness => "readiness_probe_misconfigured",
+        Kind::Startup => "startup_probe_misconfigured",
+    }
+}
+
+/// The application answers, but the probe asks in a way it cannot: the other scheme, without credentials, with a command
+/// the image does not have.
+pub(super) fn wrong_question(scene: &Scene<'_>, failing: &Failing<'_>) -> Option<Finding> {
+    const SIGNS: [(&str, &str, &str); 6] = [
+        (
+            "HTTP response to HTTPS client",
+            "探针使用 HTTPS，而应用提供的是 HTTP（scheme 不符）",
+            "it asks with HTTPS while the application speaks HTTP (scheme)",
+        ),
+        (
+            "malformed HTTP",
+            "探针使用 HTTP，而应用提供的是 HTTPS（scheme 不符）",
+            "it asks with HTTP while the application speaks HTTPS (scheme)",
+        ),
+        ("statuscode: 401", "探针路径需要认证（401）", "its path asks for credentials (401)"),
+        ("statuscode: 403", "探针路径拒绝访问（403）", "its path refuses access (403)"),
+        ("executable file not found", "探针执行的命令在镜像中不存在", "it runs a command the image does not have"),
+        ("statuscode: 405", "探针路径不接受 GET 请求（405）", "its path accepts no GET (405)"),
+    ];
+    let (_, zh, en) = SIGNS.iter().find(|(sign, ..)| failing.event.message.contains(sign))?;
+    let (word, workload, effect) = (failing.kind.word(), &failing.workload, failing.consequence(scene));
+    let headline = scene.text(
+        format!("{workload} 的 {word} 探针配置错误：{zh}，{effect}"),
+        format!("{workload} has a misconfigured {word} probe: {en}, {effect}"),
+    );
+    Some(failing.finding(scene, misconfigured(failing.kind), Depth::Root, headline).steps([change(
+        scene.text(format!("修正 {word} 探针"), format!("Correct the {word} probe")),
+        scene.text(*zh, *en),
+        failing.edit(),
+    )]))
+}
+
+/// The application answers too slowly for the probe, and its log reports nothing else.
+pub(super) fn too_slow(scene: &Scene<'_>, failing: &Failing<'_>) -> Option<Finding> {
+    const SIGNS: [&str; 3] = ["context deadline exceeded", "Client.Timeout", "timed out after"];
+    let message = &failing.event.message;
+    let quiet = scene.culprit(&failing.name, failing.view.name()).is_none();
+    if !quiet || !SIGNS.iter().any(|sign| message.contains(sign)) {
+        return None;
+    }
+    let seconds = failing.probe.timeout_seconds.unwrap_or(1);
+    let (word, workload, effect) = (failing.kind.word(), &failing.workload, failing.consequence(scene));
+    let headline = scene.text(
+        format!("{workload} 的 {word} 探针超时：应用没有在 timeoutSeconds {seconds} 秒内应答，{effect}"),
+        format!("{workload}: the {word} probe times out, no answer within its timeoutSeconds of {seconds}, {effect}"),
+    );
+    let (code, depth) = match failing.kind {
+        Kind::Liveness => ("liveness_probe_timeout", Depth::Mechanism),
+        Kind::Startup => ("startup_probe_timeout", Depth::Mechanism),
+        Kind::Readiness => ("readiness_probe_timeout", Depth::Effect),
+    };
+    Some(
+        failing
+            .finding(scene, code, depth, headline)
+            .confidence(Confidence::Medium)
+            .cite([scene.quote(&failing.pod.reference, &format!("timeoutSeconds: {seconds}"))])
+            .unresolved(scene.text(
+                "应用为何应答缓慢：CPU 限流、GC、依赖缓慢，还是负载过高？",
+                "Why is it slow: CPU throttling, garbage collection, a slow dependency, or load?",
+            ))
+            .steps([
+                look(
+                    scene.text("查看 CPU 与内存用量", "See what CPU and memory it uses"),
+                    kubectl(&failing.name.namespace, &format!("top pod {} --containers", failing.name.name)),
+                ),
+                change(
+                    scene.text(
+                        format!("查明缓慢的原因；必要时增大 {word} 探针的 timeoutSeconds"),
+                        format!("Find why it is slow; raise the {word} probe's timeoutSeconds if that is normal"),
+                    ),
+                    scene.text(format!("目前为 {seconds} 秒"), format!("It is {seconds} s now")),
+                    failing.edit(),
+                ),
+            ]),
+    )
+}
+
 pub(super) fn wrong_path(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
     let word = failing.kind.word();
     let path = failing.probe.http_get.as_ref().and_then(|action| action.path.clone()).unwrap_or_default();
@@ -76,16 +156,7 @@ pub(super) fn wrong_path(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
         format!("{workload}: the {word} probe's path {path} answers 404, {effect}"),
     );
     failing
-        .finding(
-            scene,
-            if failing.kind == Kind::Liveness {
-                "liveness_probe_misconfigured"
-            } else {
-                "readiness_probe_misconfigured"
-            },
-            Depth::Root,
-            headline,
-        )
+        .finding(scene, misconfigured(failing.kind), Depth::Root, headline)
         .cite([scene.quote(&failing.pod.reference, &format!("path: {path}"))])
         .steps([change(
             scene.text(

@@ -24,8 +24,44 @@ struct Waiting<'s> {
 /// Findings about Pods that cannot be scheduled.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let unplaced = scene.pods.iter().filter(|pod| pods::is_unscheduled(&pod.object) && !pods::is_leaving(&pod.object));
-    unplaced.filter_map(|pod| unschedulable(scene, pod)).collect()
+    let staying = || scene.pods.iter().filter(|pod| !pods::is_leaving(&pod.object));
+    let unplaced = staying().filter(|pod| pods::is_unscheduled(&pod.object));
+    let astray = staying().filter_map(|pod| bound_to_nothing(scene, pod));
+    unplaced.filter_map(|pod| unschedulable(scene, pod)).chain(astray).collect()
+}
+
+/// A Pod whose `nodeName` was written by hand and names no Node: no scheduler and no kubelet ever looks at it.
+fn bound_to_nothing(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
+    let node = ObjectRef::new("Node", "", pods::node_name(&pod.object)?);
+    let untouched =
+        pods::phase(&pod.object) == "Pending" && pods::containers(&pod.object).iter().all(|it| it.status.is_none());
+    if !untouched || !scene.facts.is_missing(&node) {
+        return None;
+    }
+    let (name, workload) = (named(&pod.object), scene.workload(&pod.object));
+    let hint = super::claim::near_hint(scene, &scene.near_misses(&node));
+    let headline = scene.text(
+        format!("{workload} 的 Pod 无法启动：nodeName 指定的 Node {} 不存在（not found）{hint}", node.name),
+        format!("{workload} cannot start: its nodeName {} is no Node of this cluster (not found){hint}", node.name),
+    );
+    Some(
+        Finding::new("node_name_unknown", Depth::Root, &name, &workload, headline)
+            .cite([scene.quote(&pod.reference, &format!("nodeName: {}", node.name))])
+            .steps([
+                look(scene.text("查看现有的 Node", "List the Nodes"), "kubectl get nodes"),
+                change(
+                    scene.text(
+                        "去掉 nodeName 交给调度器，或改为存在的 Node",
+                        "Remove nodeName and let the scheduler choose, or name a Node there is",
+                    ),
+                    "",
+                    Some(kubectl(
+                        &workload.namespace,
+                        &format!("edit {}/{}", workload.kind.to_lowercase(), workload.name),
+                    )),
+                ),
+            ]),
+    )
 }
 
 fn unschedulable(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
@@ -55,7 +91,8 @@ fn essence(message: &str) -> &str {
 
 fn explain(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let message = &waiting.message;
-    if message.contains("unbound immediate") || message.contains("persistentvolumeclaim") {
+    let volume_words = ["unbound immediate", "persistentvolumeclaim", "didn't find available persistent volumes"];
+    if volume_words.iter().any(|words| message.contains(words)) {
         return waits_for_claim(scene, waiting);
     }
     if message.contains("volume node affinity conflict") {
@@ -132,7 +169,7 @@ fn tied_volume(scene: &Scene<'_>, namespace: &str, claim: &str) -> Option<Tied> 
     Some(Tied { claim: claim.to_owned(), volume: bound, place, reference: volume.reference })
 }
 
-/// The claim's own analyzer says why it is unbound; here only that the Pod waits, and what would fail next.
+/// The claim's own analyzer says why it is unbound; here only that the Pod waits.
 fn waits_for_claim(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let headline = scene.text(
         format!("{} 无法调度：等待 PVC {} 绑定", waiting.name, pods::claims(waiting.pod).join(", ")),
@@ -142,22 +179,11 @@ fn waits_for_claim(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
             pods::claims(waiting.pod).join(", ")
         ),
     );
-    let mut found = finding("pod_waits_for_volume", Depth::Effect, waiting, &waiting.workload, headline);
-    for image in unqualified_images(waiting.pod) {
-        found = found.unresolved(scene.text(
-            format!("调度成功之后的潜在问题：镜像 \"{image}\" 没有标明仓库和 tag，会按 docker.io/library/{image}:latest 拉取，请确认它存在"),
-            format!("What may fail next, once scheduled: image \"{image}\" names neither registry nor tag and would be pulled as docker.io/library/{image}:latest; make sure it exists"),
-        ));
-    }
+    let found = finding("pod_waits_for_volume", Depth::Effect, waiting, &waiting.workload, headline);
     found.steps([look(
         scene.text("查看 Pod 的调度事件", "Read the Pod's scheduling events"),
         kubectl(&waiting.name.namespace, &format!("describe pod {}", waiting.name.name)),
     )])
-}
-
-fn unqualified_images(pod: &Pod) -> Vec<String> {
-    let plain = |image: &&str| !image.is_empty() && !image.contains(['/', ':', '@']);
-    pods::containers(pod).iter().map(pods::ContainerView::image).filter(plain).map(str::to_owned).collect()
 }
 
 fn gated(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
@@ -169,7 +195,25 @@ fn gated(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
 }
 
 fn other_rule(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
-    const RULES: [(&str, &str, &str, &str); 5] = [
+    const RULES: [(&str, &str, &str, &str); 8] = [
+        (
+            "exceed max volume count",
+            "node_volume_limit",
+            "节点可挂载的卷数量已达上限（max volume count）",
+            "every Node is at its limit of attached volumes (max volume count)",
+        ),
+        (
+            "enough free storage",
+            "storage_capacity_exhausted",
+            "存储后端剩余容量不足（not enough free storage）",
+            "the storage behind its class has not enough free space",
+        ),
+        (
+            "ReadWriteOncePod",
+            "volume_in_use_by_other_pod",
+            "它的 ReadWriteOncePod 卷正被另一个 Pod 使用",
+            "its ReadWriteOncePod volume is in use by another Pod",
+        ),
         (
             "anti-affinity",
             "anti_affinity_unsatisfied",
@@ -232,6 +276,13 @@ mod tests {
 
     fn requests(cpu: &str) -> serde_json::Value {
         json!({"containers": [{"name": "web", "image": "reg/web:1", "resources": {"requests": {"cpu": cpu}}}]})
+    }
+
+    #[test]
+    fn a_node_name_that_names_no_node_is_the_workloads_fault() {
+        let astray = json!({"spec": {"nodeName": "wroker-1"}, "status": {"phase": "Pending", "conditions": null, "containerStatuses": null}});
+        let world = World::asking("Pod", "web-1-a").with(pod(astray)).listed("Node");
+        assert_eq!(world.cause(), "node_name_unknown Deployment/web");
     }
 
     #[test]
@@ -307,6 +358,11 @@ mod tests {
                 .starts_with("host_port_conflict")
         );
         assert!(told("0/1 nodes are available: 1 Too many pods.").starts_with("node_pod_limit"));
+        assert!(told("0/1 nodes are available: 1 node(s) exceed max volume count.").starts_with("node_volume_limit"));
+        assert!(
+            told("0/1 nodes are available: 1 node(s) did not have enough free storage.")
+                .starts_with("storage_capacity_exhausted")
+        );
     }
 
     #[test]

@@ -1,4 +1,7 @@
-//! Jobs that gave up, and CronJobs that do not start any.
+//! Jobs that gave up or never end, and CronJobs that do not start any.
+
+mod cron;
+mod running;
 
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
@@ -9,14 +12,15 @@ use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
-use crate::report::{Citation, Confidence};
+use crate::report::Citation;
 
-/// Findings about failed Jobs and CronJobs that cannot start theirs.
+/// Findings about failed and endless Jobs, and CronJobs that cannot start theirs.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let failed = scene.jobs.iter().filter_map(|job| failed(scene, job));
     let cron = scene.facts.all::<CronJob>();
-    failed.chain(cron.iter().filter_map(|cron| not_started(scene, cron))).collect()
+    let unfinished = scene.jobs.iter().filter_map(|job| running::unfinished(scene, job));
+    failed.chain(unfinished).chain(cron.iter().filter_map(|cron| cron::not_started(scene, cron))).collect()
 }
 
 /// What a failed Pod of a Job says about its end.
@@ -139,68 +143,6 @@ fn end_of(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<End> {
         proof: vec![citation, scene.quote(&pod.reference, &format!("exitCode: {}", ended.exit_code))],
         pod: name,
     })
-}
-
-fn not_started(scene: &Scene<'_>, cron: &Seen<CronJob>) -> Option<Finding> {
-    let name = named(&cron.object);
-    let suspended = cron.object.spec.suspend == Some(true);
-    if suspended && scene.question.targets.contains(&name) {
-        return Some(switched_off(scene, cron, &name));
-    }
-    let events = scene.events(
-        &name,
-        &["FailedNeedsStart", "TooManyMissedTimes", "UnparseableSchedule", "FailedCreate", "InvalidSchedule"],
-    );
-    let event = events.last()?;
-    let said = logs::said(&event.message);
-    let headline = scene.text(
-        format!("{name} 没有按计划创建 Job（{}）：{said}", event.reason),
-        format!("{name} does not start its Jobs ({}): {said}", event.reason),
-    );
-    Some(
-        Finding::new("cronjob_not_starting", Depth::Root, &name, &name, headline)
-            .cite([scene.quote_event(event)])
-            .steps([
-                look(
-                    scene.text("查看 CronJob", "Look at the CronJob"),
-                    kubectl(&name.namespace, &format!("describe cronjob {}", name.name)),
-                ),
-                change(
-                    scene.text(
-                        "修正 schedule、startingDeadlineSeconds 或 jobTemplate",
-                        "Correct schedule, startingDeadlineSeconds or jobTemplate",
-                    ),
-                    "",
-                    Some(kubectl(&name.namespace, &format!("edit cronjob {}", name.name))),
-                ),
-            ]),
-    )
-}
-
-/// Somebody suspended it: an answer when the alert is about this CronJob, no fault elsewhere.
-fn switched_off(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Finding {
-    let headline = scene.text(
-        format!("{name} 已被暂停（spec.suspend=true），不会按计划创建 Job"),
-        format!("{name} is suspended (spec.suspend=true), so it starts no Jobs"),
-    );
-    Finding::new("cronjob_suspended", Depth::Effect, name, name, headline)
-        .confidence(Confidence::Medium)
-        .cite([scene.quote(&cron.reference, "suspend: true")])
-        .unresolved(scene.text(format!("{name} 是否被有意暂停？"), "Was it suspended on purpose?"))
-        .steps([
-            look(
-                scene.text("查看 CronJob", "Look at the CronJob"),
-                kubectl(&name.namespace, &format!("describe cronjob {}", name.name)),
-            ),
-            change(
-                scene.text("如果不是有意为之，恢复调度", "If not on purpose, let it run again"),
-                "",
-                Some(kubectl(
-                    &name.namespace,
-                    &format!("patch cronjob {} -p '{{\"spec\":{{\"suspend\":false}}}}'", name.name),
-                )),
-            ),
-        ])
 }
 
 #[cfg(test)]

@@ -1,20 +1,23 @@
 //! Images that cannot be pulled: not there, not allowed, not reachable and rate-limited are four different repairs.
 
+mod words;
+
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::rollout;
 use crate::playbook::facts::SeenEvent;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::pods::{self, ContainerView};
 use crate::playbook::scene::{Scene, named};
-use crate::report::Step;
+use crate::report::{Confidence, Step};
 
-const WAITING: [&str; 6] = [
+const WAITING: [&str; 7] = [
     "ImagePullBackOff",
     "ErrImagePull",
     "InvalidImageName",
     "ErrImageNeverPull",
     "ImageInspectError",
     "RegistryUnavailable",
+    "SignatureValidationFailed",
 ];
 
 /// Why a pull fails, as the registry's or the runtime's words tell.
@@ -25,13 +28,16 @@ enum Why {
     NoSpace,
     InvalidName,
     NeverPulled,
+    Unsigned,
+    Untrusted,
+    Hidden,
     Denied,
     NotFound,
     Unreachable,
     Unknown,
 }
 
-const SIGNS: [(Why, &[&str]); 8] = [
+const SIGNS: [(Why, &[&str]); 11] = [
     (Why::RateLimited, &["toomanyrequests", "too many requests", "rate limit", "429"]),
     (Why::NoPlatform, &["no match for platform", "no matching manifest", "does not match the specified platform"]),
     (Why::NoSpace, &["no space left"]),
@@ -40,6 +46,19 @@ const SIGNS: [(Why, &[&str]); 8] = [
         &["couldn't parse image", "invalid reference format", "invalidimagename", "failed to apply default image tag"],
     ),
     (Why::NeverPulled, &["errimageneverpull", "imagepullpolicy never", "pull policy of never"]),
+    (Why::Unsigned, &["signaturevalidationfailed", "source image rejected", "signature was required"]),
+    (
+        Why::Untrusted,
+        &[
+            "x509",
+            "tls: failed to verify",
+            "certificate signed by unknown",
+            "http response to https client",
+            "tls handshake failure",
+        ],
+    ),
+    // Docker Hub and others do not say whether a repository is private or not there.
+    (Why::Hidden, &["repository does not exist or may require", "insufficient_scope"]),
     (
         Why::Denied,
         &[
@@ -63,7 +82,6 @@ const SIGNS: [(Why, &[&str]); 8] = [
             "connection refused",
             "dial tcp",
             "tls handshake",
-            "x509",
             "deadline exceeded",
             "no route",
             "server misbehaving",
@@ -103,10 +121,10 @@ fn failing_pull(
     // The image's own name says nothing about why it fails, even when it contains "403" or "denied".
     let why = classify(&words.replace(image, ""));
     let workload = scene.workload(&pod.object);
-    let lost_secret =
-        pull_secret_missing(scene, pod, name).filter(|_| matches!(why, Why::Denied | Why::Unknown | Why::NotFound));
+    let lost_secret = pull_secret_missing(scene, pod, name)
+        .filter(|_| matches!(why, Why::Denied | Why::Hidden | Why::Unknown | Why::NotFound));
     let blame = lost_secret.clone().unwrap_or_else(|| workload.clone());
-    let (code, cause) = in_words(scene, why, image, lost_secret.as_ref());
+    let (code, cause) = words::in_words(scene, why, image, lost_secret.as_ref());
     let headline = scene.text(
         format!("{workload} 无法启动：{cause}（{reason}）"),
         format!("{workload} cannot start: {cause} ({reason})"),
@@ -118,6 +136,7 @@ fn failing_pull(
         format!("Container {} of {name} is in {reason}: {cause}. {}", view.name(), reported(scene, &said_text)),
     );
     Finding::new(code, Depth::Mechanism, name, &blame, headline)
+        .confidence(if why == Why::Unknown { Confidence::Medium } else { Confidence::High })
         .summary(summary.trim_end())
         .cite([
             event.and_then(|event| scene.quote(&event.reference, &said)),
@@ -138,8 +157,6 @@ fn reported(scene: &Scene<'_>, said: &str) -> String {
 
 fn classify(words: &str) -> Why {
     let words = words.to_ascii_lowercase();
-    // A registry that hides private images answers "does not exist or may require authorization": both stay open,
-    // and asking for the right to pull is the wrong start only when the tag is the typo. "not found" alone is clear.
     SIGNS.iter().find(|(_, signs)| signs.iter().any(|sign| words.contains(sign))).map_or(Why::Unknown, |(why, _)| *why)
 }
 
@@ -156,58 +173,6 @@ fn decisive(event: Option<&SeenEvent>, waiting: &str) -> String {
             .map_or(after, |(_, rest)| rest)
             .to_owned(),
     }
-}
-
-fn in_words(scene: &Scene<'_>, why: Why, image: &str, secret: Option<&ObjectRef>) -> (&'static str, String) {
-    if let Some(secret) = secret {
-        return (
-            "image_pull_secret_missing",
-            scene.text(
-                format!("拉取镜像 {image} 所需的 imagePullSecret {} 不存在（not found）", secret.name),
-                format!("imagePullSecret {} for image {image} does not exist (not found)", secret.name),
-            ),
-        );
-    }
-    let (code, zh, en) = match why {
-        Why::NotFound => {
-            ("image_not_found", "在镜像仓库中不存在（not found）", "does not exist in its registry (not found)")
-        }
-        Why::Denied => (
-            "image_pull_unauthorized",
-            "拉取被拒绝：没有权限或凭据无效（unauthorized）",
-            "may not be pulled: the registry refuses access (unauthorized)",
-        ),
-        Why::RateLimited => (
-            "image_pull_rate_limited",
-            "拉取被镜像仓库限流（toomanyrequests）",
-            "is not served: the registry's pull rate limit is reached (toomanyrequests)",
-        ),
-        Why::Unreachable => (
-            "image_registry_unreachable",
-            "无法拉取：节点连不上镜像仓库",
-            "cannot be pulled: the Node does not reach its registry",
-        ),
-        Why::NoPlatform => (
-            "image_platform_mismatch",
-            "没有适用于该节点 CPU 架构的版本",
-            "has no variant for the Node's CPU architecture",
-        ),
-        Why::NoSpace => (
-            "image_pull_no_space",
-            "无法拉取：节点磁盘已满（no space left）",
-            "cannot be pulled: the Node's disk is full (no space left)",
-        ),
-        Why::InvalidName => {
-            ("image_name_invalid", "名称格式不合法（InvalidImageName）", "is no valid image name (InvalidImageName)")
-        }
-        Why::NeverPulled => (
-            "image_never_pulled",
-            "不在节点上，而 imagePullPolicy 为 Never",
-            "is not on the Node and imagePullPolicy is Never",
-        ),
-        Why::Unknown => ("image_pull_failed", "拉取失败", "cannot be pulled"),
-    };
-    (code, scene.text(format!("镜像 {image} {zh}"), format!("image {image} {en}")))
 }
 
 fn repair(
@@ -231,8 +196,8 @@ fn repair(
         return steps;
     }
     let image = view.image();
-    let (title, detail) = advice(scene, why, image);
-    let set = matches!(why, Why::NotFound | Why::InvalidName | Why::NoPlatform)
+    let (title, detail) = words::advice(scene, why, image);
+    let set = matches!(why, Why::NotFound | Why::Hidden | Why::InvalidName | Why::NoPlatform)
         .then(|| kubectl(&workload.namespace, &format!("set image {} {}=<IMAGE:TAG>", slash(workload), view.name())));
     steps.push(change(title, detail, set));
     if let Some(last_good) = rollout::image_before(scene, workload, view.name()).filter(|last| last != image) {
@@ -248,59 +213,13 @@ fn repair(
     steps
 }
 
-fn advice(scene: &Scene<'_>, why: Why, image: &str) -> (String, String) {
-    let (title_zh, title_en, zh, en) = match why {
-        Why::NotFound => (
-            "改用存在的 tag，或把该镜像推送到仓库",
-            "Use a tag that exists, or push this image",
-            "核对仓库地址、镜像名与 tag",
-            "Check registry, name and tag",
-        ),
-        Why::Denied => (
-            "为工作负载配置有效的 imagePullSecrets",
-            "Give the workload a valid imagePullSecret",
-            "确认仓库账号有该镜像的拉取权限且未过期",
-            "Make sure the account may pull this image and has not expired",
-        ),
-        Why::RateLimited => (
-            "使用已认证的账号或镜像缓存拉取",
-            "Pull with an account or through a mirror",
-            "匿名拉取有次数限制，稍后会自动重试",
-            "Anonymous pulls are limited; it tries again by itself",
-        ),
-        Why::Unreachable => (
-            "检查节点到镜像仓库的网络、DNS 与证书",
-            "Check network, DNS and certificates from the Node to the registry",
-            "恢复后会自动重试",
-            "It tries again by itself",
-        ),
-        Why::NoPlatform => (
-            "构建多架构镜像，或把 Pod 调度到匹配架构的节点",
-            "Build the image for this architecture, or place the Pod on a fitting Node",
-            "",
-            "",
-        ),
-        Why::NoSpace => ("清理节点磁盘", "Free disk space on the Node", "", ""),
-        Why::InvalidName => ("修正工作负载中的镜像名", "Correct the image name in the workload", "", ""),
-        Why::NeverPulled => (
-            "把 imagePullPolicy 改为 IfNotPresent，或在节点上预置镜像",
-            "Set imagePullPolicy to IfNotPresent, or load the image on the Node",
-            "",
-            "",
-        ),
-        Why::Unknown => ("按报错修正镜像或仓库配置", "Correct the image or registry as the error says", "", ""),
-    };
-    let detail = scene.text(format!("{zh}（当前：{image}）"), format!("{en} (now: {image})"));
-    (scene.text(title_zh, title_en), if zh.is_empty() { String::new() } else { detail })
-}
-
-/// The first pull secret the Pod names that is known not to exist.
 /// The kubelet's warning that it did not find the Secret.
 fn secret_event(scene: &Scene<'_>, pod: &ObjectRef, secret: &ObjectRef) -> Option<crate::report::Citation> {
     let told = scene.events(pod, &["FailedToRetrieveImagePullSecret"]);
     told.into_iter().find(|event| event.message.contains(&secret.name)).and_then(|event| scene.quote_event(event))
 }
 
+/// The first pull secret the Pod names that is known not to exist.
 fn pull_secret_missing(
     scene: &Scene<'_>,
     pod: &crate::playbook::facts::Seen<k8s_openapi::api::core::v1::Pod>,
@@ -337,6 +256,13 @@ mod tests {
         assert_eq!(of("dial tcp: lookup registry.lab on 10.96.0.10:53: no such host"), Why::Unreachable);
         assert_eq!(of("no match for platform in manifest: not found"), Why::NoPlatform);
         assert_eq!(of("ErrImagePull"), Why::Unknown);
+        assert_eq!(
+            of("tls: failed to verify certificate: x509: certificate signed by unknown authority"),
+            Why::Untrusted
+        );
+        assert_eq!(of("http: server gave HTTP response to HTTPS client"), Why::Untrusted);
+        let hub = "pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed";
+        assert_eq!(of(hub), Why::Hidden);
     }
 
     #[test]

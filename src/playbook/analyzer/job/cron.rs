@@ -1,0 +1,267 @@
+//! CronJobs that start no Jobs: suspended, refused, held up by a run that does not end, or long overdue.
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::CronJob;
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::logs;
+use crate::playbook::scene::{Scene, named};
+use crate::report::Confidence;
+
+/// Reasons of the CronJob controller's warnings (`pkg/controller/cronjob`, Kubernetes 1.21 and later).
+const REASONS: [&str; 7] = [
+    "FailedNeedsStart",
+    "TooManyMissedTimes",
+    "UnparseableSchedule",
+    "UnknownTimeZone",
+    "FailedCreate",
+    "InvalidSchedule",
+    "MissSchedule",
+];
+
+/// Minutes of grace before a schedule counts as missed: the controller and the clock may lag.
+const GRACE: i64 = 10;
+
+/// Why a CronJob starts no Jobs, when it should.
+pub(super) fn not_started(scene: &Scene<'_>, cron: &Seen<CronJob>) -> Option<Finding> {
+    let name = named(&cron.object);
+    let suspended = cron.object.spec.suspend == Some(true);
+    if suspended && scene.question.targets.contains(&name) {
+        return Some(switched_off(scene, cron, &name));
+    }
+    if suspended {
+        return None;
+    }
+    if let Some(finding) = blocked(scene, cron, &name) {
+        return Some(finding);
+    }
+    let Some(event) = scene.events(&name, &REASONS).into_iter().max_by_key(|event| event.last_seen) else {
+        return overdue(scene, cron, &name);
+    };
+    if started_since(cron, event.last_seen) {
+        return None;
+    }
+    let said = logs::said(&event.message);
+    let headline = scene.text(
+        format!("{name} 没有按计划创建 Job（{}）：{said}", event.reason),
+        format!("{name} does not start its Jobs ({}): {said}", event.reason),
+    );
+    Some(
+        Finding::new("cronjob_not_starting", Depth::Root, &name, &name, headline)
+            .cite([scene.quote_event(event)])
+            .steps([
+                look(
+                    scene.text("查看 CronJob", "Look at the CronJob"),
+                    kubectl(&name.namespace, &format!("describe cronjob {}", name.name)),
+                ),
+                change(
+                    scene.text(
+                        "修正 schedule、startingDeadlineSeconds 或 jobTemplate",
+                        "Correct schedule, startingDeadlineSeconds or jobTemplate",
+                    ),
+                    "",
+                    Some(kubectl(&name.namespace, &format!("edit cronjob {}", name.name))),
+                ),
+            ]),
+    )
+}
+
+/// Somebody suspended it: an answer when the alert is about this CronJob, no fault elsewhere.
+fn switched_off(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Finding {
+    let headline = scene.text(
+        format!("{name} 已被暂停（spec.suspend=true），不会按计划创建 Job"),
+        format!("{name} is suspended (spec.suspend=true), so it starts no Jobs"),
+    );
+    Finding::new("cronjob_suspended", Depth::Effect, name, name, headline)
+        .confidence(Confidence::Medium)
+        .cite([scene.quote(&cron.reference, "suspend: true")])
+        .unresolved(scene.text(format!("{name} 是否被有意暂停？"), "Was it suspended on purpose?"))
+        .steps([
+            look(
+                scene.text("查看 CronJob", "Look at the CronJob"),
+                kubectl(&name.namespace, &format!("describe cronjob {}", name.name)),
+            ),
+            change(
+                scene.text("如果不是有意为之，恢复调度", "If not on purpose, let it run again"),
+                "",
+                Some(kubectl(
+                    &name.namespace,
+                    &format!("patch cronjob {} -p '{{\"spec\":{{\"suspend\":false}}}}'", name.name),
+                )),
+            ),
+        ])
+}
+
+/// Whether a Job was started after a warning: then the warning is history.
+fn started_since(cron: &Seen<CronJob>, warned: Option<Timestamp>) -> bool {
+    let last = cron.object.status.as_ref().and_then(|status| status.last_schedule_time.as_ref());
+    warned.zip(last).is_some_and(|(warned, last)| last.0 > warned)
+}
+
+/// With `concurrencyPolicy: Forbid` a run that does not end keeps the next ones from starting.
+fn blocked(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Option<Finding> {
+    let spec = &cron.object.spec;
+    let active = cron.object.status.as_ref()?.active.as_ref()?.first()?;
+    let job = ObjectRef::new("Job", &name.namespace, active.name.clone()?);
+    let event = scene.events(name, &["JobAlreadyActive"]).into_iter().next_back()?;
+    if spec.concurrency_policy.as_deref() != Some("Forbid") {
+        return None;
+    }
+    let headline = scene.text(
+        format!("{name} 不再启动新的 Job：concurrencyPolicy 为 Forbid，而 Job {} 一直没有结束", job.name),
+        format!("{name} starts no further Jobs: its concurrencyPolicy is Forbid and Job {} has not ended", job.name),
+    );
+    Some(
+        Finding::new("cronjob_blocked_by_active_job", Depth::Effect, name, &job, headline)
+            .cite([scene.quote_event(event), scene.quote(&cron.reference, "concurrencyPolicy: Forbid")])
+            .touches([name.clone()])
+            .steps([
+                look(
+                    scene.text("查看未结束的 Job", "Look at the Job that does not end"),
+                    kubectl(&name.namespace, &format!("describe job {}", job.name)),
+                ),
+                change(
+                    scene.text(
+                        "让该 Job 能够结束，并设置 activeDeadlineSeconds",
+                        "Make that Job able to end, and give it an activeDeadlineSeconds",
+                    ),
+                    "",
+                    Some(kubectl(&name.namespace, &format!("edit cronjob {}", name.name))),
+                ),
+            ]),
+    )
+}
+
+/// Nobody warns of it, but no Job was started for two whole periods of the schedule.
+fn overdue(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Option<Finding> {
+    let schedule = cron.object.spec.schedule.as_str();
+    let status = cron.object.status.as_ref()?;
+    let since = status.last_schedule_time.as_ref().or(cron.object.metadata.creation_timestamp.as_ref())?;
+    let (minutes, period) = (scene.minutes_since(Some(since))?, longest_gap(schedule)?);
+    if minutes < 2 * period + GRACE {
+        return None;
+    }
+    let never = status.last_schedule_time.is_none();
+    let since = since.0.to_string();
+    let (zh, en) = if never {
+        (format!("自 {since} 创建以来从未启动过 Job"), format!("has started no Job since it was made at {since}"))
+    } else {
+        (format!("自 {since} 以来没有启动过 Job"), format!("has started no Job since {since}"))
+    };
+    let headline = scene.text(
+        format!("{name} 未按计划运行（schedule \"{schedule}\"）：{zh}"),
+        format!("{name} misses its schedule (\"{schedule}\"): it {en}"),
+    );
+    Some(
+        Finding::new("cronjob_overdue", Depth::Mechanism, name, name, headline)
+            .confidence(Confidence::Medium)
+            .cite([scene.quote_any(&cron.reference, &[&format!("schedule: '{schedule}'"), "schedule:"])])
+            .unresolved(scene.text(
+                "kube-controller-manager 是否正常运行？控制平面时钟是否正确？",
+                "Does kube-controller-manager run, and is its clock right?",
+            ))
+            .steps([
+                look(
+                    scene.text("查看 CronJob 与最近的事件", "Look at the CronJob and its events"),
+                    kubectl(&name.namespace, &format!("describe cronjob {}", name.name)),
+                ),
+                change(
+                    scene.text("核对 schedule 与 timeZone", "Check schedule and timeZone"),
+                    "",
+                    Some(kubectl(&name.namespace, &format!("edit cronjob {}", name.name))),
+                ),
+            ]),
+    )
+}
+
+/// The longest time between two runs of a schedule, in minutes, rounded up to an hour, a day, a week, a month or a year;
+/// `None` for what is no schedule.
+fn longest_gap(schedule: &str) -> Option<i64> {
+    const HOUR: i64 = 60;
+    const DAY: i64 = 24 * HOUR;
+    match schedule.trim() {
+        "@hourly" => return Some(HOUR),
+        "@daily" | "@midnight" => return Some(DAY),
+        "@weekly" => return Some(7 * DAY),
+        "@monthly" => return Some(31 * DAY),
+        "@yearly" | "@annually" => return Some(366 * DAY),
+        _ => {}
+    }
+    let fields: Vec<&str> = schedule.split_whitespace().collect();
+    let [_, hour, day, month, weekday] = fields.as_slice() else { return None };
+    let any = |field: &str| field == "*" || field == "?";
+    Some(if !any(month) {
+        366 * DAY
+    } else if !any(day) {
+        31 * DAY
+    } else if !any(weekday) {
+        7 * DAY
+    } else if any(hour) {
+        HOUR
+    } else {
+        DAY
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::longest_gap;
+    use crate::playbook::world::{World, patched};
+
+    fn cron(patch: serde_json::Value) -> serde_json::Value {
+        let base = json!({"apiVersion": "batch/v1", "kind": "CronJob",
+            "metadata": {"name": "nightly", "namespace": "shop", "creationTimestamp": "2026-11-01T00:00:00Z"},
+            "spec": {"schedule": "*/5 * * * *", "jobTemplate": {}}, "status": {}});
+        patched(base, patch)
+    }
+
+    #[test]
+    fn the_longest_gap_of_a_schedule_is_never_underestimated() {
+        assert_eq!(longest_gap("*/5 * * * *"), Some(60));
+        assert_eq!(longest_gap("0 3 * * *"), Some(1440));
+        assert_eq!(longest_gap("0 3 * * 1-5"), Some(7 * 1440));
+        assert_eq!(longest_gap("0 0 1 * *"), Some(31 * 1440));
+        assert_eq!(longest_gap("@daily"), Some(1440));
+        assert_eq!(longest_gap("every day"), None);
+    }
+
+    #[test]
+    fn a_schedule_that_was_never_kept_is_overdue_and_one_that_is_kept_is_not() {
+        let asked = |status| World::asking("CronJob", "nightly").with(cron(json!({"status": status})));
+        assert_eq!(asked(json!({})).cause(), "cronjob_overdue CronJob/nightly");
+        assert!(asked(json!({"lastScheduleTime": "2026-11-23T02:00:00Z"})).codes().is_empty());
+        let suspended = World::asking("Pod", "web-1-a").with(cron(json!({"spec": {"suspend": true}})));
+        assert!(suspended.codes().is_empty());
+    }
+
+    #[test]
+    fn a_run_that_does_not_end_holds_up_the_next() {
+        let active = json!({"spec": {"concurrencyPolicy": "Forbid"}, "status": {"lastScheduleTime": "2026-11-22T03:00:00Z",
+            "active": [{"kind": "Job", "name": "nightly-1", "namespace": "shop"}]}});
+        let world = World::asking("CronJob", "nightly").with(cron(active)).event(
+            "CronJob",
+            "nightly",
+            "JobAlreadyActive",
+            "Not starting job because prior execution is running and concurrency policy is Forbid",
+        );
+        assert_eq!(world.cause(), "cronjob_blocked_by_active_job Job/nightly-1");
+    }
+
+    #[test]
+    fn a_warning_before_the_last_start_is_history() {
+        let late = |last: &str| {
+            World::asking("CronJob", "nightly").with(cron(json!({"status": {"lastScheduleTime": last}}))).event(
+                "CronJob",
+                "nightly",
+                "MissSchedule",
+                "Missed scheduled time to start a job: Mon, 23 Nov 2026 02:55:00 +0000",
+            )
+        };
+        assert_eq!(late("2026-11-23T02:00:00Z").cause(), "cronjob_not_starting CronJob/nightly");
+        assert!(late("2026-11-23T02:59:30Z").codes().is_empty());
+    }
+}

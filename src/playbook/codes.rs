@@ -1,0 +1,43 @@
+//! Every code that an analyzer gives is documented in `docs/causes.md`, and nothing else is.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::playbook::pattern::Pattern;
+
+/// Words in snake_case that are no codes: what a registry answers.
+const NO_CODES: [&str; 1] = ["insufficient_scope"];
+
+static LITERAL: Pattern = Pattern::new(r#""([a-z0-9]+(?:_[a-z0-9]+)+)""#);
+static ROW: Pattern = Pattern::new(r"(?m)^\| `([a-z0-9_]+)` \| [^|]+ \| [^|]+ \| [^|]+ \|$");
+
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
+fn found(pattern: &Pattern, text: &str) -> BTreeSet<String> {
+    pattern.all(text).iter().map(|groups| groups[1].to_owned()).collect()
+}
+
+#[test]
+fn every_code_of_the_source_is_documented_and_every_documented_one_exists() {
+    let folder = root("src/playbook/analyzer");
+    let registry = folder.join("mod.rs");
+    let mut given: BTreeSet<String> = BTreeSet::new();
+    for file in sources(&folder).into_iter().filter(|file| *file != registry) {
+        let text = fs::read_to_string(file).unwrap();
+        given.extend(found(&LITERAL, text.split("#[cfg(test)]").next().unwrap()));
+    }
+    given.retain(|code| !NO_CODES.contains(&code.as_str()));
+    let documented = found(&ROW, &fs::read_to_string(root("docs/causes.md")).unwrap());
+    let lacking: Vec<_> = given.difference(&documented).collect();
+    let invented: Vec<_> = documented.difference(&given).collect();
+    assert!(lacking.is_empty(), "add a row to docs/causes.md for {lacking:?}");
+    assert!(invented.is_empty(), "no analyzer gives {invented:?}: drop the row, or keep a renamed code's old name");
+}

@@ -1,0 +1,114 @@
+//! Stack traces: the one line that says why, in the forms the usual languages print.
+
+use crate::playbook::pattern::Pattern;
+
+/// An error's name and message as Java, .NET and Node print it above their frames.
+static THROWN: Pattern = Pattern::new(
+    r#"^\s*(?:Uncaught\s+|Unhandled exception\.\s+|Exception in thread "[^"]*"\s+)?(?:[\w$]+\.)*\w*(?:Error|Exception)\b(?:\s\[[\w.]+\])?:"#,
+);
+static FRAME: Pattern = Pattern::new(r"^\s+at\s");
+/// Ruby: `app.rb:3:in 'boot': key not found (KeyError)`.
+static RUBY: Pattern = Pattern::new(r"\.rb:\d+:in .+ \([A-Z][\w:]*\)$");
+static RUST: Pattern = Pattern::new(r"^thread '.*' (?:\(\d+\) )?panicked at .+:\d+:\d+:$");
+
+/// The decisive line of the trace: the deepest cause in Java, .NET and Node, the exception of a Python traceback, the
+/// panic of Go and Rust, the uncaught error of PHP and Ruby; `None` where no trace is printed.
+#[must_use]
+pub fn decisive<'a>(lines: &[&'a str]) -> Option<&'a str> {
+    caused(lines).or_else(|| python(lines)).or_else(|| panic(lines)).or_else(|| thrown(lines))
+}
+
+/// Chains name their beginning last.
+fn caused<'a>(lines: &[&'a str]) -> Option<&'a str> {
+    let marks = ["Caused by:", "---> ", "[cause]:"];
+    let chained = |line: &&&str| marks.iter().any(|mark| line.trim_start().starts_with(mark));
+    lines.iter().rev().find(chained).copied()
+}
+
+/// The last traceback's exception; of those tied by "direct cause" the first, which the others only wrap.
+fn python<'a>(lines: &[&'a str]) -> Option<&'a str> {
+    let starts: Vec<usize> =
+        (0..lines.len()).filter(|at| lines[*at].contains("Traceback (most recent call last)")).collect();
+    let mut chosen = starts.len().checked_sub(1)?;
+    while chosen > 0
+        && lines[starts[chosen - 1]..starts[chosen]].iter().any(|line| line.contains("was the direct cause of"))
+    {
+        chosen -= 1;
+    }
+    let frame = |line: &&&str| line.starts_with(' ') || line.starts_with('\t');
+    lines[starts[chosen] + 1..].iter().find(|line| !frame(line)).copied()
+}
+
+fn panic<'a>(lines: &[&'a str]) -> Option<&'a str> {
+    let go = |line: &&&str| line.starts_with("panic: ") || line.starts_with("fatal error: ");
+    if let Some(line) = lines.iter().find(go) {
+        return Some(line);
+    }
+    let rust = lines.iter().rposition(|line| line.starts_with("thread '") && line.contains("panicked at "))?;
+    let told_below = RUST.hits(lines[rust]);
+    lines.get(rust + 1).filter(|_| told_below).or(lines.get(rust)).copied()
+}
+
+fn thrown<'a>(lines: &[&'a str]) -> Option<&'a str> {
+    let php = |line: &&&str| line.contains("PHP Fatal error:") || line.contains("Fatal error: Uncaught");
+    if let Some(line) = lines.iter().rev().find(|line| php(line) || RUBY.hits(line)) {
+        return Some(line);
+    }
+    let above_frames = |pair: &&[&'a str]| THROWN.hits(pair[0]) && FRAME.hits(pair[1]);
+    lines.windows(2).rev().find(above_frames).map(|pair| pair[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Option<&str> {
+        decisive(&text.lines().filter(|line| !line.trim().is_empty()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn every_pattern_compiles() {
+        assert!([&THROWN, &FRAME, &RUBY, &RUST].iter().all(|pattern| pattern.compiles()));
+    }
+
+    #[test]
+    fn chains_are_followed_to_their_beginning() {
+        let java = "java.lang.RuntimeException: boot\n\tat a.B\nCaused by: java.net.UnknownHostException: db\n\tat c.D";
+        assert_eq!(of(java), Some("Caused by: java.net.UnknownHostException: db"));
+        let dotnet = "Unhandled exception. System.AggregateException: One or more errors occurred.\n ---> System.Net.Sockets.SocketException (111): Connection refused\n   at A.B()\n   --- End of inner exception stack trace ---";
+        assert_eq!(of(dotnet), Some(" ---> System.Net.Sockets.SocketException (111): Connection refused"));
+        let python = "Traceback (most recent call last):\n  File \"a.py\"\nKeyError: 'DSN'\n\nThe above exception was the direct cause of the following exception:\n\nTraceback (most recent call last):\n  File \"b.py\"\nBootError: failed";
+        assert_eq!(of(python), Some("KeyError: 'DSN'"));
+        let apart = "Traceback (most recent call last):\n  File \"a.py\"\nTimeoutError: slow\nTraceback (most recent call last):\n  File \"b.py\"\nValueError: bad port";
+        assert_eq!(of(apart), Some("ValueError: bad port"));
+    }
+
+    #[test]
+    fn panics_say_why_in_the_line_where_their_language_puts_it() {
+        assert_eq!(
+            of("up\nfatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1"),
+            Some("fatal error: all goroutines are asleep - deadlock!")
+        );
+        let new = "thread 'main' panicked at src/main.rs:9:14:\nmissing DATABASE_URL: NotPresent\nnote: run with `RUST_BACKTRACE=1`";
+        assert_eq!(of(new), Some("missing DATABASE_URL: NotPresent"));
+        let old = "thread 'main' panicked at 'no config', src/main.rs:9:14";
+        assert_eq!(of(old), Some(old));
+    }
+
+    #[test]
+    fn errors_above_frames_are_told_from_the_source_line_node_prints_first() {
+        let node = "/app/index.js:5\n  throw new Error('no port');\n  ^\n\nError: no port\n    at Object.<anonymous> (/app/index.js:5:9)\nNode.js v20.1.0";
+        assert_eq!(of(node), Some("Error: no port"));
+        let coded = "TypeError [ERR_INVALID_URL]: Invalid URL\n    at new URL (node:internal/url:797:36)";
+        assert_eq!(of(coded), Some("TypeError [ERR_INVALID_URL]: Invalid URL"));
+        let php = "PHP Fatal error:  Uncaught PDOException: could not find driver in /app/db.php:3";
+        assert_eq!(of(php), Some(php));
+        let ruby = "app.rb:3:in 'fetch': key not found: \"DSN\" (KeyError)\n\tfrom app.rb:9:in '<main>'";
+        assert_eq!(of(ruby), Some("app.rb:3:in 'fetch': key not found: \"DSN\" (KeyError)"));
+    }
+
+    #[test]
+    fn ordinary_lines_are_no_trace() {
+        assert_eq!(of("ERROR config: TOKEN is not set\n at 10:00 the job ends\nINFO done"), None);
+    }
+}

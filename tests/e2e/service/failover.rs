@@ -1,0 +1,130 @@
+//! More than one model, slow ones, and days that are spent: who answers, and what people are told of the others.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::alerts::{PENDING, builtin, in_group, webhook};
+use crate::support::model::{Answer, KEY, ModelServer};
+use crate::support::pending;
+use crate::support::service::Home;
+use crate::support::team::Team;
+
+fn model(name: &str, server: &ModelServer) -> Value {
+    json!({"name": name, "base_url": server.url(), "api_key": KEY, "model": "m", "timeout": "20s"})
+}
+
+fn home(team: &Team, deadline: &str, models: &Value) -> Home {
+    let triage = json!({"deadline": deadline});
+    Home::new(&json!({"mcp": builtin(PENDING), "models": models, "triage": triage, "channels": team.channels()}))
+}
+
+fn gaps(incident: &Value) -> String {
+    incident["report"]["data_gaps"].to_string()
+}
+
+/// The card is out at the deadline; the whole answer that comes seconds later changes nothing and is told to nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_after_the_deadline_does_no_harm() {
+    let late = Duration::from_secs(9);
+    let provider = ModelServer::scripted(move |_| {
+        let answer = Answer::call("submit_diagnosis", json!({"verdict": "no_fault", "headline": "all is well"}));
+        Answer::After(late, Box::new(answer))
+    })
+    .await;
+    let team = Team::start().await;
+    let service = home(&team, "5s", &json!([model("slow", &provider)])).serve().await;
+    let begun = std::time::Instant::now();
+    let (id, _) = service.accept(&webhook(PENDING)).await;
+    let incident = service.settled(&id, 8).await;
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    let usage = &incident["report"]["usage"];
+    assert_eq!((&usage["source"], &usage["stopped_by"]), (&json!("playbook"), &json!("deadline")), "{usage:#}");
+    assert_eq!(usage["passed_over"], json!([{"model": "slow", "why": "timed out"}]));
+    let (heard, asked) = (team.counts(), provider.asked().len());
+
+    tokio::time::sleep(late).await;
+    let after = service.incident(&id).await;
+    assert_eq!(after["report"], incident["report"]);
+    assert_eq!((team.counts(), provider.asked().len()), (heard, asked));
+    team.refused_nothing();
+}
+
+/// A refused key is paid for once, the second model answers, and the message says who and why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_model_is_asked_once_and_the_next_one_answers_for_it() {
+    let dead = ModelServer::scripted(|_| Answer::error(401, &json!({"error": {"message": "Invalid token"}}))).await;
+    let (alive, team) = (pending::model().await, Team::start().await);
+    let models = json!([model("fast", &dead), model("second", &alive)]);
+    let service = home(&team, "30s", &models).serve().await;
+    for (group, why) in [("a", "401 key refused"), ("b", "resting (key refused)")] {
+        let (id, _) = service.accept(&in_group(PENDING, group)).await;
+        let incident = service.settled(&id, 30).await;
+        let usage = &incident["report"]["usage"];
+        assert_eq!((&usage["source"], &usage["model"]), (&json!("model"), &json!("second")), "{usage:#}");
+        assert_eq!(usage["passed_over"], json!([{"model": "fast", "why": why}]));
+    }
+    assert_eq!(dead.asked().len(), 1);
+    let health = service.get("/readyz?verbose").await;
+    let entries = health["models"].as_array().unwrap();
+    assert_eq!((&entries[0]["why"], entries[0]["resting_s"].is_u64()), (&json!("auth"), true), "{health:#}");
+    assert_eq!((entries[1].get("why"), entries[1].get("resting_s")), (None, None), "{health:#}");
+    for (metric, value) in [
+        ("firstlook_model_resting{model=\"fast\"}", 1.0),
+        ("firstlook_model_resting{model=\"second\"}", 0.0),
+        ("firstlook_model_calls_total{model=\"fast\",outcome=\"auth\"}", 1.0),
+        ("firstlook_model_failovers_total{model=\"fast\",reason=\"failed\"}", 1.0),
+        ("firstlook_model_failovers_total{model=\"fast\",reason=\"resting\"}", 1.0),
+    ] {
+        assert_eq!(service.metric(metric).await, Some(value), "{metric}");
+    }
+    let page = service.request(reqwest::Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("firstlook_model_tokens_total{model=\"second\",kind=\"prompt\"}"), "{page}");
+}
+
+/// All of it rests: the playbook's report is the whole of the first message, at once, and says why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_all_models_resting_the_playbook_answers_at_once_and_says_why() {
+    let dead =
+        ModelServer::scripted(|_| Answer::error(402, &json!({"error": {"message": "Insufficient Balance"}}))).await;
+    let team = Team::start().await;
+    let service = home(&team, "30s", &json!([model("fast", &dead)])).serve().await;
+    let (first, _) = service.accept(&in_group(PENDING, "a")).await;
+    service.settled(&first, 20).await;
+    let before = team.counts();
+    let (id, _) = service.accept(&in_group(PENDING, "b")).await;
+    let incident = service.settled(&id, 10).await;
+    assert_eq!(incident["report"]["usage"]["stopped_by"], "models_resting", "{incident:#}");
+    assert_eq!(incident["report"]["causes"][0]["resource"]["name"], "test-data");
+    let why = "The models failed before and were not asked: fast resting (no quota left).";
+    assert!(gaps(&incident).contains(why), "{}", gaps(&incident));
+    assert_eq!(dead.asked().len(), 1);
+    let told = team.heard()[1][before[1]].text.clone();
+    assert!(told.contains("fast: resting (no quota left)"), "{told}");
+    team.each_has_just(before.map(|count| count + 1)).await;
+}
+
+/// A spent day is known to the next process as well; the playbook answers, and one line says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spent_day_turns_the_model_off_until_midnight_over_restarts_too() {
+    let (provider, team) = (pending::model().await, Team::start().await);
+    let mut capped = model("fast", &provider);
+    capped["daily"] = json!({"tokens": 100});
+    let home = home(&team, "30s", &json!([capped]));
+    let service = home.serve().await;
+    let (id, _) = service.accept(&in_group(PENDING, "a")).await;
+    let incident = service.settled(&id, 30).await;
+    assert_eq!(incident["report"]["usage"]["source"], "model", "a run that began may end");
+    let asked = provider.asked().len();
+    assert!(service.terminate().await.success());
+
+    let service = home.serve().await;
+    let (id, _) = service.accept(&in_group(PENDING, "b")).await;
+    let incident = service.settled(&id, 10).await;
+    assert_eq!(incident["report"]["usage"]["stopped_by"], "daily_limit", "{incident:#}");
+    let said = "Model fast used up today's limit (100 tokens)";
+    assert_eq!(gaps(&incident).matches(said).count(), 1, "{}", gaps(&incident));
+    assert_eq!(provider.asked().len(), asked);
+    assert_eq!(service.metric("firstlook_model_capped{model=\"fast\"}").await, Some(1.0));
+    assert_eq!(service.get("/readyz?verbose").await["models"][0]["why"], "daily_limit");
+}
