@@ -160,6 +160,12 @@ fn impact(scene: &Scene<'_>, top: &Finding) -> String {
     if sentences.is_empty() {
         sentences.extend(describe::state(scene, &top.about).map(|state| scene.colon(&top.about, state)));
     }
+    if sentences.is_empty() {
+        sentences.push(
+            scene
+                .text(format!("目前只看到 {} 受影响", top.about), format!("Only {} is seen to be affected", top.about)),
+        );
+    }
     sentences.truncate(5);
     sentences.join(scene.lang.pick("；", "; "))
 }

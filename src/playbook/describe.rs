@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{PersistentVolume, Pod};
+use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
@@ -28,6 +29,7 @@ pub fn state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
         "Service" => service_state(scene, object),
         "PersistentVolumeClaim" => claim_state(scene, object),
         "HorizontalPodAutoscaler" => autoscaler_state(scene, object),
+        "Ingress" => ingress_state(scene, object),
         "PersistentVolume" => volume_state(scene, object),
         "PodDisruptionBudget" => budget_state(scene, object),
         "APIService" => api_state(scene, object),
@@ -84,6 +86,13 @@ fn service_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
         format!("selector 匹配 {total} 个 Pod，其中就绪 {ready} 个"),
         format!("its selector matches {total} Pods, {ready} of them ready"),
     ))
+}
+
+fn ingress_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    let ingress = scene.facts.get::<Ingress>(&object.namespace, &object.name)?.object;
+    let hosts: Vec<String> = ingress.spec?.rules?.into_iter().filter_map(|rule| rule.host).collect();
+    let hosts = if hosts.is_empty() { "*".to_owned() } else { hosts.join(scene.lang.pick("、", ", ")) };
+    Some(scene.text(format!("对外提供 {hosts}"), format!("serves {hosts}")))
 }
 
 fn claim_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {

@@ -1,5 +1,6 @@
 //! Health: what may be said when nothing was found, and what was checked on the way to a cause.
 
+use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::storage::v1::StorageClass;
 
 use crate::alert::ObjectRef;
@@ -67,10 +68,14 @@ fn passed_trouble(scene: &Scene<'_>, scope: &Scope) -> Option<String> {
     ))
 }
 
-/// Targets of which it is not known whether they exist: they may be the fault.
+/// Targets of which it is not known whether they exist, and Services that a target Ingress sends to: they may be the fault.
 fn unread_targets(scene: &Scene<'_>) -> Vec<ObjectRef> {
-    let unread = |target: &&ObjectRef| scene.facts.raw(target).is_none() && !scene.facts.is_missing(target);
-    scene.question.targets.iter().filter(unread).cloned().collect()
+    let unread = |target: &ObjectRef| scene.facts.raw(target).is_none() && !scene.facts.is_missing(target);
+    let ingresses = scene.question.targets.iter().filter(|target| target.kind == "Ingress");
+    let behind = ingresses
+        .filter_map(|target| scene.facts.get::<Ingress>(&target.namespace, &target.name))
+        .flat_map(|ingress| analyzer::ingress::services(&ingress.object));
+    scene.question.targets.iter().cloned().chain(behind).filter(unread).collect()
 }
 
 /// What was checked besides the cause: the Nodes of the affected Pods.

@@ -107,6 +107,15 @@ fn no_class(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Option<Finding> {
     )
 }
 
+/// The Services an Ingress sends to.
+#[must_use]
+pub fn services(ingress: &Ingress) -> Vec<ObjectRef> {
+    let namespace = ingress.metadata.namespace.as_deref().unwrap_or_default();
+    let mut names: Vec<String> = backends(ingress).into_iter().map(|(name, _)| name).collect();
+    names.dedup();
+    names.into_iter().map(|name| ObjectRef::new("Service", namespace, name)).collect()
+}
+
 /// The Services an Ingress sends to, with the port it asks for when that is a number.
 #[must_use]
 pub fn backends(ingress: &Ingress) -> Vec<(String, Option<i32>)> {
