@@ -176,13 +176,15 @@ fn newest(value: &Value) -> Timestamp {
 }
 
 fn question(alert: &Value) -> Question {
-    const LABELS: [(&str, &str); 9] = [
+    const LABELS: [(&str, &str); 11] = [
         ("deployment", "Deployment"),
         ("statefulset", "StatefulSet"),
         ("daemonset", "DaemonSet"),
         ("horizontalpodautoscaler", "HorizontalPodAutoscaler"),
         ("persistentvolumeclaim", "PersistentVolumeClaim"),
         ("job_name", "Job"),
+        ("cronjob", "CronJob"),
+        ("ingress", "Ingress"),
         ("pod", "Pod"),
         ("node", "Node"),
         ("service", "Service"),
@@ -198,6 +200,8 @@ fn question(alert: &Value) -> Question {
             if !asked.targets.contains(&target) {
                 asked.targets.push(target);
             }
+        } else if !namespace.is_empty() {
+            asked.targets.push(ObjectRef::new("Namespace", "", namespace));
         }
     }
     asked
@@ -238,7 +242,11 @@ fn objections(scenario: &Scenario, diagnosis: &Diagnosis) -> Vec<String> {
         objections.push("names no cause".to_owned());
         return objections;
     };
-    let right = |object: &ObjectRef| object.kind == kind && object.name == name;
+    let accepted = |object: &ObjectRef| {
+        let also = truth["also_accept"].as_array().into_iter().flatten();
+        also.into_iter().any(|one| one["kind"] == object.kind && one["name"] == object.name)
+    };
+    let right = |object: &ObjectRef| (object.kind == kind && object.name == name) || accepted(object);
     let kin = |(child, owner): &(ObjectRef, ObjectRef)| {
         (child == &first.resource && right(owner)) || (owner == &first.resource && right(child))
     };
