@@ -215,7 +215,8 @@ async fn nothing_a_server_does_costs_more_than_a_bounded_answer() {
     let client = Client::new(patient).unwrap();
     let error = client.complete(&hello(), soon(60)).await.unwrap_err();
     assert!(error.detail.contains("longer than 4 MiB"), "{error}");
-    let server = ModelServer::start([Answer::Raw(400, Vec::new(), "y".repeat(6 << 20))]).await;
+    let refusal = || Answer::Raw(400, Vec::new(), "y".repeat(6 << 20));
+    let server = ModelServer::start([refusal(), refusal()]).await;
     assert!(ask(&server).await.unwrap_err().to_string().len() < 1_000);
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -9,7 +10,7 @@ use crate::support::alerts::{PENDING, builtin, one_alert, webhook};
 use crate::support::eventually;
 use crate::support::model::{Answer, ModelServer};
 use crate::support::pending;
-use crate::support::service::{Home, Service, client, program, run};
+use crate::support::service::{Home, Service, program, run};
 use crate::support::team::Team;
 
 const GROUPS: usize = 10;
@@ -69,10 +70,10 @@ async fn killed_right_after_the_202_every_message_comes_and_every_investigation_
 }
 
 /// Sends until the service is gone, and tells of each incident that was answered with a 202.
-async fn post_until_killed(client: reqwest::Client, url: String, sender: usize, told: mpsc::UnboundedSender<String>) {
+async fn post_until_killed(webhook: RequestBuilder, sender: usize, told: mpsc::UnboundedSender<String>) {
     for number in 0.. {
         let alert = one_alert(&format!("{sender} {number}"), &json!({"alertname": "Burst"}));
-        let Ok(answer) = client.post(&url).json(&alert).send().await else { break };
+        let Ok(answer) = webhook.try_clone().unwrap().json(&alert).send().await else { break };
         assert_eq!(answer.status(), 202);
         // The process may die between the status and the body; then nobody was told of an incident.
         let Ok(answer) = answer.json::<Value>().await else { break };
@@ -84,10 +85,10 @@ async fn post_until_killed(client: reqwest::Client, url: String, sender: usize, 
 async fn killed_in_the_middle_of_a_burst_every_delivery_answered_202_is_there() {
     let home = Home::new(&json!({"mcp": [], "channels": []}));
     let service = home.serve().await;
-    let url = format!("{}/webhooks/alertmanager", service.base());
-    let (client, (tell, mut told)) = (client(), mpsc::unbounded_channel());
+    let webhook = service.request(Method::POST, "/webhooks/alertmanager");
+    let (tell, mut told) = mpsc::unbounded_channel();
     let senders: Vec<_> = (0..20)
-        .map(|sender| tokio::spawn(post_until_killed(client.clone(), url.clone(), sender, tell.clone())))
+        .map(|sender| tokio::spawn(post_until_killed(webhook.try_clone().unwrap(), sender, tell.clone())))
         .collect();
     drop(tell);
     let mut ids = Vec::new();
