@@ -24,7 +24,8 @@ errors that name the line and the nearest valid key. [config/minimal.yaml](../co
 useful, [config/full.yaml](../config/full.yaml) shows every key.
 
 - `${NAME}` takes an environment variable, `${NAME:-default}` has a fallback, `${file:PATH}` reads a mounted secret (a
-  relative path starts at the configuration's folder). They are put in after the YAML is read, so no value can break it.
+  relative path starts at the configuration's folder). They are put in after the YAML is read, so no value can break it;
+  only within an address (`store`, `smtp`) special characters of a password are percent-encoded, as in any address.
   `$${` is a plain `${`. Numbers and switches may come from variables too.
 - Durations have a unit: `90s`, `3m`, `1h 30m`.
 - `firstlook check --config FILE` tries everything the file names and says what to do about what fails; `--send` also

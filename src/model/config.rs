@@ -11,9 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::ledger::DailyLimits;
-use super::profile::{
-    Catalogue, CatalogueError, Facts, Prices, Profile, ReplayReasoning, Temperature, Thinking, ToolSetting,
-};
+use super::profile::{Catalogue, CatalogueError, Facts, Prices, Profile, ReplayReasoning, Thinking, ToolSetting};
 
 /// Tokens assumed to fit when nothing is said; every model that can call tools today carries at least these.
 pub const DEFAULT_CONTEXT_TOKENS: usize = 32_768;
@@ -100,8 +98,6 @@ impl ModelConfig {
             context_tokens: self.context_tokens,
             prices: self.prices.clone(),
             extra_body: self.extra_body.clone(),
-            // Who sets one wants it sent; a refusal is learnt from.
-            temperature: self.temperature.map(|_| Temperature::Allowed),
             query: self.query.clone(),
             ..Facts::default()
         }

@@ -11,7 +11,8 @@ pub struct EmailSettings {
     /// Name by which routes, logs and metrics call this channel.
     pub name: String,
     /// `smtps://user:pass@host[:465]` for implicit TLS, `smtp://user:pass@host:587?tls=required` for STARTTLS,
-    /// `smtp://host:25` without TLS for a trusted relay.
+    /// `smtp://host:25` without TLS for a trusted relay. In a user name or password write `%2F` for `/`, `%3F` for
+    /// `?`, `%23` for `#` and `%25` for `%`.
     #[schemars(with = "String")]
     pub smtp: SecretString,
     /// Sender, for example `Firstlook <firstlook@example.com>`.

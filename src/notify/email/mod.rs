@@ -29,7 +29,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Error)]
 pub enum BadMailSettings {
     /// The server's address.
-    #[error("`smtp` is not smtps://user:pass@host, smtp://host:port or smtp://user:pass@host:587?tls=required")]
+    #[error(
+        "`smtp` is not smtps://user:pass@host, smtp://host:port or smtp://user:pass@host:587?tls=required; \
+         in a user name or password write %2F for /, %3F for ?, %23 for # and %25 for %"
+    )]
     Server,
     /// The sender.
     #[error("`from` is not a mail address: `{0}`")]
@@ -201,8 +204,10 @@ fn host(url: &str) -> Option<String> {
     let tls = url.query_pairs().find(|(key, _)| key == "tls").map(|(_, value)| value.into_owned());
     let sound =
         matches!((url.scheme(), tls.as_deref()), ("smtps", None) | ("smtp", None | Some("required" | "opportunistic")));
+    // Something after the host is what a slash in the password leaves; before it would stand a part of the password.
+    let ends = matches!(url.path(), "" | "/");
     let host = url.host_str().filter(|host| !host.is_empty())?;
-    sound.then(|| format!("{}://{host}", url.scheme()))
+    (sound && ends).then(|| format!("{}://{host}", url.scheme()))
 }
 
 /// The password as the server sees it, should it ever repeat it.
@@ -211,4 +216,19 @@ fn password(url: &str) -> Option<SecretString> {
     let raw = format!("p={}", url.password()?.replace('+', "%2B"));
     let decoded = url::form_urlencoded::parse(raw.as_bytes()).next()?.1.into_owned();
     (!decoded.is_empty()).then(|| decoded.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_that_breaks_the_address_is_refused_before_a_part_of_it_is_dialled() {
+        for broken in ["smtp://u:p@ss/w@mail:25", "smtp://u:p/w@mail:25", "smtps://u:p#w@mail", "smtps://u:p?w@mail"] {
+            assert_eq!(host(broken), None, "{broken}");
+        }
+        for sound in ["smtps://ops@example.com:p@ss:w@mail", "smtps://u:p%2Fw%23@mail:465/", "smtps://u:p%25@mail"] {
+            assert_eq!(host(sound).as_deref(), Some("smtps://mail"), "{sound}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use crate::support::alerts::{PENDING, builtin, one_alert, webhook};
 use crate::support::eventually;
@@ -67,18 +68,16 @@ async fn killed_right_after_the_202_every_message_comes_and_every_investigation_
     }
 }
 
-/// Sends until the service is gone, and returns the incidents it was told of with a 202.
-async fn posted_until_killed(url: String, sender: usize) -> Vec<String> {
-    let (client, mut told) = (client(), Vec::new());
+/// Sends until the service is gone, and tells of each incident that was answered with a 202.
+async fn post_until_killed(client: reqwest::Client, url: String, sender: usize, told: mpsc::UnboundedSender<String>) {
     for number in 0.. {
         let alert = one_alert(&format!("{sender} {number}"), &json!({"alertname": "Burst"}));
         let Ok(answer) = client.post(&url).json(&alert).send().await else { break };
         assert_eq!(answer.status(), 202);
         // The process may die between the status and the body; then nobody was told of an incident.
         let Ok(answer) = answer.json::<Value>().await else { break };
-        told.push(answer["incident"].as_str().unwrap().to_owned());
+        told.send(answer["incident"].as_str().unwrap().to_owned()).unwrap();
     }
-    told
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,14 +85,23 @@ async fn killed_in_the_middle_of_a_burst_every_delivery_answered_202_is_there() 
     let home = Home::new(&json!({"mcp": [], "channels": []}));
     let service = home.serve().await;
     let url = format!("{}/webhooks/alertmanager", service.base());
-    let senders: Vec<_> = (0..20).map(|sender| tokio::spawn(posted_until_killed(url.clone(), sender))).collect();
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    let (client, (tell, mut told)) = (client(), mpsc::unbounded_channel());
+    let senders: Vec<_> = (0..20)
+        .map(|sender| tokio::spawn(post_until_killed(client.clone(), url.clone(), sender, tell.clone())))
+        .collect();
+    drop(tell);
+    let mut ids = Vec::new();
+    while ids.len() < 100 {
+        ids.push(told.recv().await.unwrap());
+    }
     service.kill_9().await;
-    let told: Vec<String> = futures::future::join_all(senders).await.into_iter().flat_map(Result::unwrap).collect();
-    assert!(told.len() > 20, "the process was killed too early to say anything: {}", told.len());
+    futures::future::join_all(senders).await.into_iter().for_each(Result::unwrap);
+    while let Some(id) = told.recv().await {
+        ids.push(id);
+    }
 
     let service = home.serve().await;
-    for id in told {
+    for id in ids {
         assert_eq!(service.incident(&id).await["state"], "open");
     }
 }

@@ -3,8 +3,9 @@
 //! Words of our own are `&'static str`. Names that come from the configuration or from an MCP server are kept up to a
 //! number of different ones; the rest are counted together as `other`, so that nothing outside can grow the series.
 
+mod models;
+
 use std::collections::HashSet;
-use std::sync::atomic::AtomicU64;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use models::ModelFigures;
 
 /// The media type of [`Metrics::encode`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -73,29 +76,6 @@ struct Tool {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Tokens {
-    model: String,
-    kind: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Model {
-    model: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ModelCall {
-    model: String,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Failover {
-    model: String,
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Notice {
     channel: String,
     outcome: &'static str,
@@ -136,22 +116,10 @@ pub struct Metrics {
     tool_calls: Family<ToolCall, Counter>,
     tool_seconds: Durations<Tool>,
     models: ModelFigures,
-    recovered_calls: Family<Model, Counter>,
     notices: Family<Notice, Counter>,
     first_message_seconds: Durations<Channel>,
     queues: Family<Queue, Gauge>,
     names: Names,
-}
-
-/// What is counted about models.
-#[derive(Debug, Default)]
-struct ModelFigures {
-    calls: Family<ModelCall, Counter>,
-    tokens: Family<Tokens, Counter>,
-    cost: Family<Model, Counter<f64, AtomicU64>>,
-    failovers: Family<Failover, Counter>,
-    resting: Family<Model, Gauge>,
-    capped: Family<Model, Gauge>,
 }
 
 impl Default for Metrics {
@@ -175,7 +143,6 @@ impl Metrics {
             tool_calls: Family::default(),
             tool_seconds: Family::new_with_constructor(Buckets(CALL)),
             models: ModelFigures::default(),
-            recovered_calls: Family::default(),
             notices: Family::default(),
             first_message_seconds: Family::new_with_constructor(Buckets(CALL)),
             queues: Family::default(),
@@ -183,7 +150,7 @@ impl Metrics {
         };
         metrics.register_intake();
         metrics.register_work();
-        metrics.register_models();
+        metrics.models.register(&mut metrics.registry);
         metrics
     }
 
@@ -209,25 +176,9 @@ impl Metrics {
         registry.register("tool_calls", "Tool calls by outcome", self.tool_calls.clone());
         let help = "Time a tool call took";
         registry.register_with_unit("tool_call_duration", help, Unit::Seconds, self.tool_seconds.clone());
-        let help = "Calls that models wrote into their text and that were carried out";
-        registry.register("model_recovered_calls", help, self.recovered_calls.clone());
         registry.register("notices", "Attempts to send a notice by outcome", self.notices.clone());
         let help = "Time from an accepted alert until its first message was accepted by a channel";
         registry.register_with_unit("first_message_delay", help, Unit::Seconds, self.first_message_seconds.clone());
-    }
-
-    fn register_models(&mut self) {
-        let (registry, models) = (&mut self.registry, &self.models);
-        registry.register("model_calls", "Questions to models by outcome, retries not counted", models.calls.clone());
-        registry.register("model_tokens", "Tokens that models read and wrote", models.tokens.clone());
-        let help = "Money models cost, in the currency of their prices";
-        registry.register("model_cost", help, models.cost.clone());
-        let help = "Times a run went on without a model: it failed, rests, or its daily limit is used up";
-        registry.register("model_failovers", help, models.failovers.clone());
-        let help = "1 while a model rests after failing, when nobody waits for it";
-        registry.register("model_resting", help, models.resting.clone());
-        let help = "1 while a daily limit keeps a model from being asked";
-        registry.register("model_capped", help, models.capped.clone());
     }
 
     /// A webhook request was answered.
@@ -258,48 +209,6 @@ impl Metrics {
         let tool = self.names.keep("tool", tool);
         self.tool_calls.get_or_create(&ToolCall { tool: tool.clone(), outcome }).inc();
         self.tool_seconds.get_or_create(&Tool { tool }).observe(took.as_secs_f64());
-    }
-
-    /// A model was asked; `outcome` is `ok` or the class of its failure.
-    pub fn model_call(&self, model: &str, outcome: &'static str) {
-        let model = self.names.keep("model", model);
-        self.models.calls.get_or_create(&ModelCall { model, outcome }).inc();
-    }
-
-    /// Calls were found in a model's text; none is no event.
-    pub fn recovered_calls(&self, model: &str, calls: u64) {
-        if calls > 0 {
-            let model = self.names.keep("model", model);
-            self.recovered_calls.get_or_create(&Model { model }).inc_by(calls);
-        }
-    }
-
-    /// A model answered.
-    pub fn model_tokens(&self, model: &str, prompt: u64, completion: u64) {
-        let model = self.names.keep("model", model);
-        self.models.tokens.get_or_create(&Tokens { model: model.clone(), kind: "prompt" }).inc_by(prompt);
-        self.models.tokens.get_or_create(&Tokens { model, kind: "completion" }).inc_by(completion);
-    }
-
-    /// An answer cost money; nothing is noted of a price that is not known, or is none.
-    pub fn model_cost(&self, model: &str, cost: f64) {
-        if cost > 0.0 {
-            let model = self.names.keep("model", model);
-            self.models.cost.get_or_create(&Model { model }).inc_by(cost);
-        }
-    }
-
-    /// A run goes on without a model; `reason` is `failed`, `resting` or `daily_limit`.
-    pub fn model_passed_over(&self, model: &str, reason: &'static str) {
-        let model = self.names.keep("model", model);
-        self.models.failovers.get_or_create(&Failover { model, reason }).inc();
-    }
-
-    /// How a model stands now.
-    pub fn model_standing(&self, model: &str, resting: bool, capped: bool) {
-        let model = Model { model: self.names.keep("model", model) };
-        self.models.resting.get_or_create(&model).set(i64::from(resting));
-        self.models.capped.get_or_create(&model).set(i64::from(capped));
     }
 
     /// A notice was accepted by its channel.
