@@ -33,7 +33,8 @@ async fn an_answer_after_the_deadline_does_no_harm() {
     })
     .await;
     let team = Team::start().await;
-    let service = home(&team, "5s", &json!([model("slow", &provider)])).serve().await;
+    let home = home(&team, "5s", &json!([model("slow", &provider)]));
+    let service = home.serve().await;
     let begun = std::time::Instant::now();
     let (id, _) = service.accept(&webhook(PENDING)).await;
     let incident = service.settled(&id, 8).await;
@@ -56,7 +57,8 @@ async fn a_dead_model_is_asked_once_and_the_next_one_answers_for_it() {
     let dead = ModelServer::scripted(|_| Answer::error(401, &json!({"error": {"message": "Invalid token"}}))).await;
     let (alive, team) = (pending::model().await, Team::start().await);
     let models = json!([model("fast", &dead), model("second", &alive)]);
-    let service = home(&team, "30s", &models).serve().await;
+    let home = home(&team, "30s", &models);
+    let service = home.serve().await;
     for (group, why) in [("a", "401 key refused"), ("b", "resting (key refused)")] {
         let (id, _) = service.accept(&in_group(PENDING, group)).await;
         let incident = service.settled(&id, 30).await;
@@ -88,7 +90,8 @@ async fn with_all_models_resting_the_playbook_answers_at_once_and_says_why() {
     let dead =
         ModelServer::scripted(|_| Answer::error(402, &json!({"error": {"message": "Insufficient Balance"}}))).await;
     let team = Team::start().await;
-    let service = home(&team, "30s", &json!([model("fast", &dead)])).serve().await;
+    let home = home(&team, "30s", &json!([model("fast", &dead)]));
+    let service = home.serve().await;
     let (first, _) = service.accept(&in_group(PENDING, "a")).await;
     service.settled(&first, 20).await;
     let before = team.counts();
