@@ -147,9 +147,8 @@ fn configuration(world: &StandIns, setup: Setup, port: u16, folder: &TempDir) ->
     );
     if let Some(script) = setup.script {
         let url = world.model_url(script, setup.thinks);
-        let key = model::KEY;
-        writeln!(yaml, "models:\n  - {{ name: scripted, base_url: \"{url}\", api_key: {key}, model: scripted }}")
-            .unwrap();
+        let (name, key) = (model::NAME, model::KEY);
+        writeln!(yaml, "models:\n  - {{ name: {name}, base_url: \"{url}\", api_key: {key}, model: {name} }}").unwrap();
     }
     yaml.push_str("channels:\n");
     for team in 0..TEAMS {

@@ -74,7 +74,7 @@ impl Chat {
         card::check(message.get("card").unwrap_or(&Value::Null))?;
         let text = String::from_utf8_lossy(body);
         let number = alert::number_in(&text).ok_or("the card does not name its alert")?;
-        let (now, diagnosed) = (Instant::now(), text.contains(model::HEADLINE));
+        let (now, diagnosed) = (Instant::now(), text.contains(model::NAME));
         let mut seen = self.seen.lock().unwrap();
         let entry = seen.entry(number).or_insert(Seen { first: now, last: now, diagnosed });
         (entry.last, entry.diagnosed) = (now, entry.diagnosed || diagnosed);

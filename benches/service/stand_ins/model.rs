@@ -15,8 +15,8 @@ use super::strict;
 
 /// The only key that is accepted.
 pub const KEY: &str = "sk-bench-0123456789";
-/// By these words the card with the model's diagnosis is known.
-pub const HEADLINE: &str = "nobody provides StorageClass cbs";
+/// Its name, by which the card with its diagnosis is known: whatever is made of what the model says, the card names it.
+pub const NAME: &str = "scripted";
 
 /// What the model does.
 #[derive(Clone, Copy)]
@@ -125,7 +125,7 @@ fn diagnosis(messages: &[Value]) -> Value {
     let evidence = |name: &str| evidence_of(prompt.unwrap_or_default(), name);
     json!({
         "verdict": "fault",
-        "headline": format!("Pod test-deployment-d49fc6fff-v8f86 cannot be scheduled: {HEADLINE}, which its claim needs"),
+        "headline": "Pod test-deployment-d49fc6fff-v8f86 cannot be scheduled: nobody provides StorageClass cbs, which its claim needs",
         "causes": [
             {
                 "summary": "StorageClass cbs names a provisioner that does not run in this cluster.",
