@@ -92,8 +92,18 @@ async fn triage_reads_an_alert_from_standard_input() {
     assert_eq!(keys, stable);
     assert_eq!(report["causes"][0]["code"], "pvc_unbound_provisioner_missing");
     let usage: Vec<&str> = report["usage"].as_object().unwrap().keys().map(String::as_str).collect();
-    let spent =
-        ["source", "model", "turns", "tool_calls", "prompt_tokens", "completion_tokens", "seconds", "stopped_by"];
+    let spent = [
+        "source",
+        "model",
+        "turns",
+        "tool_calls",
+        "prompt_tokens",
+        "completion_tokens",
+        "cost",
+        "passed_over",
+        "seconds",
+        "stopped_by",
+    ];
     assert_eq!(usage, spent);
 }
 

@@ -216,7 +216,7 @@ async fn a_flood_over_sse_ends_the_stream_and_nothing_else() {
     let (url, streams) = flooding_sse().await;
     let server = server(&url);
     let error = call(&server, "pods_log", LIMIT).await.unwrap_err().to_string();
-    assert!(error.contains("exceeded the maximum size of 4194304 bytes"), "{error}");
+    assert!(error.contains("exceeded the maximum size of 8388608 bytes"), "{error}");
     assert_eq!(streams.load(Ordering::Relaxed), 2);
     assert_eq!(call(&server, "pods_get", LIMIT).await.unwrap().text, "kind: Pod");
 }
