@@ -149,7 +149,8 @@ async fn a_model_s_failures_are_told_apart() {
     let config = json!({"language": "en", "models": model(&server, KEY)});
     Checked::of(config, &[]).await.fails("fast", &["does not exist", "name under model"]);
 
-    let gateway = |_: &Asked| Answer::Raw(200, vec![("content-type", "text/html".into())], "<html>sign in</html>".into());
+    let gateway =
+        |_: &Asked| Answer::Raw(200, vec![("content-type", "text/html".into())], "<html>sign in</html>".into());
     let server = ModelServer::examined(gateway).await;
     let config = json!({"language": "en", "models": model(&server, KEY)});
     Checked::of(config, &[]).await.fails("fast", &["bad_answer", "OpenAI-compatible", "/v1"]);
@@ -188,7 +189,10 @@ async fn what_a_model_can_do_is_told_with_what_to_do() {
         false => Answer::Text(markup.to_owned()),
     })
     .await;
-    assert!(told.contains("tools: text, one at a time, thinking in its text\n- it writes calls into its text"), "{told}");
+    assert!(
+        told.contains("tools: text, one at a time, thinking in its text\n- it writes calls into its text"),
+        "{told}"
+    );
     assert_eq!((&found["native_tools"], &found["text_calls"]), (&json!(false), &json!(true)), "{found}");
 
     let (found, told) = examined(|asked| match asked.offered().is_empty() {
