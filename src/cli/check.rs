@@ -1,5 +1,7 @@
 //! `firstlook check`: every model, MCP server, channel and the store tried once, one line each with what to do.
 
+mod model;
+
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +18,7 @@ use tokio::time::Instant;
 use super::{CliError, service};
 use crate::alert::Lang;
 use crate::config::{self, Config};
-use crate::model::{self, Client, ModelConfig};
+use crate::model::Capabilities;
 use crate::notify::channel::Channel;
 use crate::notify::rehearsal;
 use crate::notify::send::Reason;
@@ -64,6 +66,26 @@ struct Line {
     latency_ms: u64,
     /// A fact when it works, what happened and what to do when it does not.
     detail: String,
+    /// What a model can do, as it was found out just now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capabilities: Option<Capabilities>,
+    /// What would make a model work better, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+}
+
+/// What is true of a thing that works.
+#[derive(Default)]
+struct Fact {
+    detail: String,
+    capabilities: Option<Capabilities>,
+    notes: Vec<String>,
+}
+
+impl From<String> for Fact {
+    fn from(detail: String) -> Self {
+        Self { detail, ..Self::default() }
+    }
 }
 
 /// A fact, or what is wrong.
@@ -95,7 +117,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
 fn text(line: &Line) -> String {
     let verdict = if line.ok { "ok" } else { "fail" };
     let latency = format!("{} ms", line.latency_ms);
-    format!("{verdict:<4}  {:<10}  {:<14}  {latency:>8}  {}", line.kind, line.name, line.detail)
+    let first = format!("{verdict:<4}  {:<10}  {:<14}  {latency:>8}  {}", line.kind, line.name, line.detail);
+    line.notes.iter().fold(first, |text, note| format!("{text}\n      - {note}"))
 }
 
 /// One attempt for each thing the configuration names. Settings that `serve` would refuse are refused here too.
@@ -105,7 +128,7 @@ fn attempts(config: &Config, lang: Lang, send: bool) -> Result<Vec<BoxFuture<'st
     let kind = url.expose_secret().split(':').next().unwrap_or_default().to_owned();
     let mut attempts = vec![timed("store", kind, lang, async move { store(url.expose_secret(), lang).await })];
     for model in config.models.iter().cloned() {
-        attempts.push(timed("model", model.name.clone(), lang, try_model(model, lang)));
+        attempts.push(timed("model", model.name.clone(), lang, model::examine(model, lang)));
     }
     for server in config.mcp.iter().cloned() {
         attempts.push(timed("mcp", server.name.clone(), lang, try_server(server, lang)));
@@ -132,15 +155,16 @@ fn timed(
     kind: &'static str,
     name: String,
     lang: Lang,
-    attempt: impl Future<Output = Tried> + Send + 'static,
+    attempt: impl Future<Output = Result<impl Into<Fact> + Send, String>> + Send + 'static,
 ) -> BoxFuture<'static, Line> {
     async move {
         let started = Instant::now();
         let tried = tokio::time::timeout(LIMIT, attempt).await.unwrap_or_else(|_| Err(too_slow(lang)));
         let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (ok, detail) = tried.map_or_else(|wrong| (false, wrong), |fact| (true, fact));
+        let (ok, Fact { detail, capabilities, notes }) =
+            tried.map_or_else(|wrong| (false, wrong.into()), |fact| (true, fact.into()));
         let detail = redact(&detail).split_whitespace().collect::<Vec<_>>().join(" ");
-        Line { ok, kind, name, latency_ms, detail }
+        Line { ok, kind, name, latency_ms, detail, capabilities, notes }
     }
     .boxed()
 }
@@ -166,28 +190,6 @@ async fn store(url: &str, lang: Lang) -> Tried {
         Found::Creatable => ("尚不存在，首次启动时创建", "not there yet; the first start creates it"),
     };
     Ok(lang.pick(zh, en).to_owned())
-}
-
-async fn try_model(config: ModelConfig, lang: Lang) -> Tried {
-    let about = config.model.clone();
-    // Ends before the clock around it does, so that the reason is told instead of the time.
-    let deadline = Instant::now() + LIMIT - Duration::from_millis(500);
-    let asked = async { model::probe::probe(&Client::new(config)?, deadline).await };
-    let probed = asked.await.map_err(|error| {
-        let status = error.status.map(|code| format!(", HTTP {code}")).unwrap_or_default();
-        with_advice(format!("{} ({}{status})", error.detail, error.class.label()), error.class.advice(lang), lang)
-    })?;
-    Ok(match probed {
-        model::probe::Probed::CallsTools => format!("{about}, tools: native"),
-        model::probe::Probed::OnlyTalks => with_advice(
-            format!("{about}, tools: none"),
-            lang.pick(
-                "它只用文字作答，没有调用函数；研判中若一直如此，将以规则库的结论为准",
-                "it answered in words instead of calling; when it does so in an investigation, the playbook's answer stands",
-            ),
-            lang,
-        ),
-    })
 }
 
 async fn try_server(settings: McpSettings, lang: Lang) -> Tried {

@@ -4,6 +4,7 @@ mod check;
 mod debug;
 mod demo;
 mod eval;
+mod examination;
 mod scenario;
 mod serve;
 mod service;

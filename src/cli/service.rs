@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::CliError;
+use super::{CliError, examination};
 use crate::config::Config;
 use crate::http::{self, App, Auth};
 use crate::incident::desk::Wake;
@@ -78,6 +78,11 @@ impl Service {
     pub(super) async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), CliError> {
         let tasks = TaskTracker::new();
         tasks.spawn(self.worker.run(self.concurrency, stop.clone()));
+        let examination = examination::examine_all(self.app.store.clone(), self.app.triage.clone());
+        let stopped = stop.clone().cancelled_owned();
+        tasks.spawn(async move {
+            futures::future::select(Box::pin(examination), Box::pin(stopped)).await;
+        });
         for (outbox, bell) in self.outboxes {
             tasks.spawn(outbox.run(bell, stop.clone()));
         }

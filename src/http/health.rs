@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 
 use super::App;
 use super::error::ApiError;
-use crate::model::Standing;
+use crate::model::{Capabilities, Client, Model, Standing};
 use crate::telemetry::{self, Seen};
 
 /// Says that the process answers.
@@ -89,15 +89,18 @@ struct ModelEntry<'a> {
     /// The class of the failure it rests after, or `daily_limit`.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'static str>,
+    /// What it can do, once that was found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capabilities: Option<Capabilities>,
 }
 
-impl<'a> From<(&'a str, Seen, Standing)> for ModelEntry<'a> {
-    fn from((name, seen, standing): (&'a str, Seen, Standing)) -> Self {
+impl<'a> From<(&'a Client, Seen, Standing)> for ModelEntry<'a> {
+    fn from((model, seen, standing): (&'a Client, Seen, Standing)) -> Self {
         let (why, resting_s) = match standing.resting {
             Some((class, left)) => (Some(class.label()), Some(left.as_secs())),
             None => (standing.capped.then_some("daily_limit"), None),
         };
-        Self { entry: Entry { name, seen }, resting_s, why }
+        Self { entry: Entry { name: model.name(), seen }, resting_s, why, capabilities: model.capabilities() }
     }
 }
 
@@ -111,7 +114,7 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> 
     app.metrics.queue_length("outbox_dead", length(counts.outbox.values().map(|channel| channel.dead).sum()));
     app.metrics.queue_length("incidents_open", length(counts.incidents_open));
     for (model, _, standing) in app.triage.model_health() {
-        app.metrics.model_standing(model, standing.resting.is_some(), standing.capped);
+        app.metrics.model_standing(model.name(), standing.resting.is_some(), standing.capped);
     }
     let text = app.metrics.encode().map_err(|error| ApiError::internal(&error))?;
     Ok(([(CONTENT_TYPE, telemetry::CONTENT_TYPE)], text).into_response())

@@ -11,6 +11,12 @@ pub struct Capabilities {
     /// It calls functions by the protocol.
     #[serde(default)]
     pub native_tools: Option<bool>,
+    /// It writes calls into its text instead, in a form that is read.
+    #[serde(default)]
+    pub text_calls: Option<bool>,
+    /// It calls functions that are described in the prompt; only tried where nothing else works.
+    #[serde(default)]
+    pub prompt_calls: Option<bool>,
     /// It calls several in one turn.
     #[serde(default)]
     pub parallel_calls: Option<bool>,
@@ -23,6 +29,29 @@ pub struct Capabilities {
     /// It says how many tokens a call took.
     #[serde(default)]
     pub reports_usage: Option<bool>,
+}
+
+impl Capabilities {
+    /// Nothing found out yet.
+    #[must_use]
+    pub fn nothing_yet(probed_at: Timestamp) -> Self {
+        Self {
+            probed_at,
+            native_tools: None,
+            text_calls: None,
+            prompt_calls: None,
+            parallel_calls: None,
+            thinking_leaks: None,
+            front_truncated: None,
+            reports_usage: None,
+        }
+    }
+
+    /// Whether calls can be had only by describing functions in the prompt.
+    #[must_use]
+    pub fn needs_prompt_tools(&self) -> bool {
+        self.native_tools == Some(false) && self.text_calls != Some(true)
+    }
 }
 
 /// How functions are offered now.

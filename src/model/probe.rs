@@ -1,49 +1,130 @@
-//! One cheap question to a model, for people who set it up: does it answer, and can it call a function?
+//! What an endpoint can do, found out by a few cheap questions: whether it calls functions by the protocol, several at
+//! once, or in its text; whether thinking stands in its text; whether it loses the beginning of a long prompt.
 
+use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Class, Function, Message, Model, ModelError, Request};
+use super::recover::{recover, without_thinking};
+use super::{Capabilities, Class, Client, Function, Message, Model, ModelError, Reply, Request};
 
-/// What a model showed of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Probed {
-    /// It called the function it was offered.
-    CallsTools,
-    /// It answered in words although it was asked to call.
-    OnlyTalks,
-}
+/// How every question of an examination begins, so that logs of a provider and stand-ins in tests can tell them.
+pub const GREETING: &str = "Firstlook finds out what this endpoint can do.";
 
-/// Asks a model to call a harmless function. What is sent is what an investigation sends, only shorter: a limit of
-/// tokens is left out where the configuration has none, because some models refuse it.
-///
-/// # Errors
-/// When it does not answer, or refuses functions: an investigation cannot do without them.
-pub async fn probe(model: &impl Model, deadline: Instant) -> Result<Probed, ModelError> {
-    let reply = model.complete(&question(), deadline).await?;
-    if reply.message.tool_calls.iter().any(|call| call.name == NAME) {
-        return Ok(Probed::CallsTools);
-    }
-    let said_nothing = reply.message.content.as_deref().unwrap_or_default().trim().is_empty();
-    if said_nothing && reply.message.reasoning().is_none() {
-        return Err(ModelError::new(model.name(), Class::BadAnswer, "it answered with nothing"));
-    }
-    Ok(Probed::OnlyTalks)
-}
+/// Providers whose window is not what it seems: Ollama cuts at 4096 tokens unless told otherwise, and an unknown server
+/// may be one. The others refuse what does not fit.
+const MAY_CUT: [&str; 2] = ["ollama", "generic"];
 
+/// Lines of the long prompt, and tokens each is at least. Together they are more than Ollama's window of 4096, and
+/// less than the smallest window anybody configures on purpose.
+const LINES: u64 = 600;
+const TOKENS_PER_LINE: u64 = 8;
+
+/// A window smaller than this is configured as small: nothing is lost from it without being expected.
+const LONG_PROMPT_FITS: usize = 8192;
+
+const SECRET: &str = "heron";
 const NAME: &str = "report_ready";
 
-fn question() -> Request {
+/// Asks one endpoint two to four questions of some 100 tokens, and where it may cut prompts one of about 6000.
+///
+/// # Errors
+/// When it does not answer at all: not reached, key refused, model not known, no answer in time. That it refuses
+/// functions is no error but what was found.
+pub async fn examine(client: &Client, deadline: Instant) -> Result<Capabilities, ModelError> {
+    let mut found = Capabilities::nothing_yet(Timestamp::now());
+    match client.raw(&question(Asked::Twice), deadline).await {
+        Ok(reply) => {
+            note_calls(&mut found, client, &reply)?;
+            if found.needs_prompt_tools() {
+                // One answer in words may be an accident; what is kept for a month should not be.
+                note_calls(&mut found, client, &client.raw(&question(Asked::Once), deadline).await?)?;
+            }
+        }
+        Err(error) if error.class == Class::ToolsUnsupported => found.native_tools = Some(false),
+        Err(error) => return Err(error),
+    }
+    if found.needs_prompt_tools() {
+        client.learn(&found);
+        let reply = client.complete(&question(Asked::Once), deadline).await?;
+        found.prompt_calls = Some(reply.message.tool_calls.iter().any(|call| call.name == NAME));
+        found.reports_usage = Some(reply.usage.is_some());
+    }
+    found.front_truncated = loses_the_front(client, deadline).await;
+    Ok(found)
+}
+
+/// Takes down what one answer shows.
+fn note_calls(found: &mut Capabilities, client: &Client, reply: &Reply) -> Result<(), ModelError> {
+    let calls = reply.message.tool_calls.iter().filter(|call| call.name == NAME).count();
+    let text = reply.message.content.as_deref().unwrap_or_default().trim();
+    if calls == 0 && text.is_empty() && reply.message.reasoning().is_none() {
+        return Err(ModelError::new(client.name(), Class::BadAnswer, "it answered with nothing"));
+    }
+    let family = client.profile().text_format;
+    let in_text = recover(family, text, reply.truncated, &question(Asked::Once).tools).calls.len();
+    found.native_tools = Some(calls > 0);
+    found.text_calls = Some(calls == 0 && in_text > 0);
+    found.parallel_calls = Some(found.parallel_calls == Some(true) || calls.max(in_text) > 1);
+    found.thinking_leaks = Some(found.thinking_leaks == Some(true) || without_thinking(text, family) != text);
+    found.reports_usage = Some(reply.usage.is_some());
+    Ok(())
+}
+
+/// Whether a word at the front of a long prompt is lost; `None` where that was not asked or not seen clearly. What the
+/// provider counts decides together with the answer: a model may also just have forgotten the word.
+async fn loses_the_front(client: &Client, deadline: Instant) -> Option<bool> {
+    let profile = client.profile();
+    let is_small = profile.context_tokens.is_some_and(|tokens| tokens < LONG_PROMPT_FITS);
+    if is_small || !MAY_CUT.contains(&profile.provider.as_str()) {
+        return None;
+    }
+    let reply = match client.raw(&long_question(), deadline).await {
+        Ok(reply) => reply,
+        // It says that it does not fit, which is the opposite of losing it without a word.
+        Err(error) if error.class == Class::ContextLength => return Some(false),
+        Err(_) => return None,
+    };
+    let said = [reply.message.content.as_deref(), reply.message.reasoning()];
+    let knows = said.into_iter().flatten().any(|text| text.to_lowercase().contains(SECRET));
+    let was_read = reply.usage.is_some_and(|usage| usage.prompt >= LINES * TOKENS_PER_LINE);
+    match (knows, was_read) {
+        (true, _) => Some(false),
+        (false, false) => Some(true),
+        (false, true) => None,
+    }
+}
+
+fn long_question() -> Request {
+    let lines: String = (1..=LINES).map(|line| format!("Line {line}: all is quiet here.\n")).collect();
+    let content = format!(
+        "{GREETING} The password is {SECRET}.\n{lines}What is the password at the very beginning? Answer with that word alone; say unknown if you do not see it."
+    );
+    Request { messages: vec![Message::User { content }], tools: Vec::new() }
+}
+
+/// How many calls a question asks for.
+#[derive(Clone, Copy)]
+enum Asked {
+    Once,
+    Twice,
+}
+
+fn question(asked: Asked) -> Request {
     let function = Function {
         name: NAME.to_owned(),
-        description: "Reports that you are ready.".to_owned(),
+        description: "Reports that one part is ready.".to_owned(),
         parameters: json!({
             "type": "object",
-            "properties": {"ready": {"type": "boolean", "description": "true"}},
-            "required": ["ready"],
+            "properties": {"part": {"type": "string", "description": "first or second"}},
+            "required": ["part"],
         }),
         read_only: true,
     };
-    let content = format!("Call the function {NAME} once with ready=true. Say nothing else.");
+    let wish = match asked {
+        Asked::Once => "once with part=\"first\"",
+        Asked::Twice => "twice in this one turn: with part=\"first\" and with part=\"second\"",
+    };
+    let content = format!("{GREETING} Call the function {NAME} {wish}. Say nothing else.");
     Request { messages: vec![Message::User { content }], tools: vec![function] }
 }

@@ -108,6 +108,11 @@ impl Triage {
         !self.toolbox.is_empty()
     }
 
+    /// The configured models, in order.
+    pub fn models(&self) -> impl Iterator<Item = &Client> {
+        self.models.models()
+    }
+
     /// Names of the configured models.
     #[must_use]
     pub fn model_names(&self) -> Vec<&str> {
@@ -121,8 +126,8 @@ impl Triage {
     }
 
     /// How the last calls of each model went, and what keeps it from being asked.
-    pub fn model_health(&self) -> impl Iterator<Item = (&str, Seen, Standing)> {
-        self.models.standings().map(|(model, standing)| (model.name(), model.health().seen(), standing))
+    pub fn model_health(&self) -> impl Iterator<Item = (&Client, Seen, Standing)> {
+        self.models.standings().map(|(model, standing)| (model, model.health().seen(), standing))
     }
 
     /// What models spent today.

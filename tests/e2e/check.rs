@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::support::feishu::Feishu;
-use crate::support::model::{Answer, KEY, ModelServer};
+use crate::support::model::{Answer, Asked, KEY, ModelServer, capable};
 use crate::support::serve;
 use crate::support::smtp::SmtpServer;
 use crate::support::wecom::Wecom;
@@ -81,7 +81,7 @@ impl Checked {
 
 #[tokio::test]
 async fn everything_works_and_one_line_each_says_so() {
-    let server = ModelServer::start([Answer::call(TOOL, json!({"ready": true}))]).await;
+    let server = ModelServer::examined(|asked| capable(&asked.body)).await;
     let (feishu, wecom) = (Feishu::with(Some("demo"), None).await, Wecom::start().await);
     let smtp = SmtpServer::start(&["--login", "user:right"]);
     let home = tempfile::tempdir().unwrap();
@@ -105,7 +105,7 @@ async fn everything_works_and_one_line_each_says_so() {
     assert!(wecom.accepted().is_empty() && wecom.refused().is_empty() && smtp.received(0).is_empty());
     assert!(!home.path().join("firstlook.db").exists(), "a check leaves no store behind");
     assert_eq!(server.asked()[0].offered(), [TOOL]);
-    assert_eq!(server.asked().len(), 1);
+    assert_eq!(server.asked().len(), 2, "one question about calls, one about long prompts");
 }
 
 #[tokio::test]
@@ -138,29 +138,92 @@ async fn send_delivers_a_message_that_says_it_is_a_test() {
 
 #[tokio::test]
 async fn a_model_s_failures_are_told_apart() {
-    let server = ModelServer::start([]).await;
+    let server = ModelServer::examined(|_| Answer::Hang).await;
     let wrong = Checked::of(json!({"language": "en", "models": model(&server, "sk-wrong-0123456789")}), &[]).await;
     wrong.fails("fast", &["HTTP 401", "auth", "check api_key"]);
     assert!(!wrong.all.contains("sk-wrong"), "{}", wrong.all);
     assert_eq!(server.take_refusals().len(), 1, "a refused key is not tried again");
 
     let unknown = json!({"error": {"message": "The model `stand-in` does not exist", "code": "model_not_found"}});
-    let deaf = json!({"error": {"message": "stand-in does not support Function Calling"}});
-    let in_text = Answer::Text(r#"{"tool_calls":[{"name":"report_ready","arguments":{"ready":true}}]}"#.into());
-    let answers =
-        [Answer::error(404, &unknown), Answer::error(400, &deaf), in_text, Answer::Text("I am ready.".into())];
-    let server = ModelServer::start(answers).await;
-    let config = json!({"models": model(&server, KEY)});
-    Checked::of(config.clone(), &["--lang", "en"]).await.fails("fast", &["does not exist", "name under model"]);
-    let deaf = Checked::of(config.clone(), &[]).await;
-    assert!(deaf.line("fast").0, "functions in the prompt do as well: {}", deaf.all);
-    let talks = Checked::of(config, &["--lang", "en"]).await;
-    assert_eq!((talks.code, talks.line("fast").0), (0, true));
-    assert!(talks.line("fast").1.contains("tools: none"), "{}", talks.all);
+    let server = ModelServer::examined(move |_| Answer::error(404, &unknown)).await;
+    let config = json!({"language": "en", "models": model(&server, KEY)});
+    Checked::of(config, &[]).await.fails("fast", &["does not exist", "name under model"]);
+
+    let gateway =
+        |_: &Asked| Answer::Raw(200, vec![("content-type", "text/html".into())], "<html>sign in</html>".into());
+    let server = ModelServer::examined(gateway).await;
+    let config = json!({"language": "en", "models": model(&server, KEY)});
+    Checked::of(config, &[]).await.fails("fast", &["bad_answer", "OpenAI-compatible", "/v1"]);
+
+    let server = ModelServer::examined(|_| Answer::KeepAlive).await;
+    let mut config = json!({"language": "en", "models": model(&server, KEY)});
+    config["models"][0]["timeout"] = "1s".into();
+    Checked::of(config, &[]).await.fails("fast", &["timeout", "use a faster model"]);
 
     let base = format!("http://{}/v1", closed());
     let away = json!({"models": [{"name": "fast", "base_url": base, "model": "m"}]});
     Checked::of(away, &["--lang", "en"]).await.fails("fast", &["network", "check base_url"]);
+}
+
+/// What a check says of a model that answers its examination like this.
+async fn examined(script: impl FnMut(&Asked) -> Answer + Send + 'static) -> (Value, String) {
+    let server = ModelServer::examined(script).await;
+    let checked = Checked::of(json!({"language": "en", "models": model(&server, KEY)}), &[]).await;
+    let line = checked.lines.iter().find(|line| line["name"] == "fast").unwrap().clone();
+    assert_eq!((checked.code, &line["ok"]), (0, &json!(true)), "{}", checked.all);
+    let notes = line["notes"].as_array().into_iter().flatten().map(|note| format!("\n- {}", note.as_str().unwrap()));
+    let told = line["detail"].as_str().unwrap().to_owned() + &notes.collect::<String>();
+    (line["capabilities"].clone(), told)
+}
+
+#[tokio::test]
+async fn what_a_model_can_do_is_told_with_what_to_do() {
+    let (found, told) = examined(|asked| capable(&asked.body)).await;
+    insta::assert_snapshot!(told, @"stand-in, tools: native, several at once");
+    assert_eq!((&found["native_tools"], &found["front_truncated"]), (&json!(true), &json!(false)), "{found}");
+    assert!(found["probed_at"].is_string() && found["reports_usage"] == true, "{found}");
+
+    let markup = "<think>Two calls.</think><tool_call>{\"name\": \"report_ready\", \"arguments\": {\"part\": \"first\"}}</tool_call>";
+    let (found, told) = examined(move |asked| match asked.offered().is_empty() {
+        true => capable(&asked.body),
+        false => Answer::Text(markup.to_owned()),
+    })
+    .await;
+    assert!(
+        told.contains("tools: text, one at a time, thinking in its text\n- it writes calls into its text"),
+        "{told}"
+    );
+    assert_eq!((&found["native_tools"], &found["text_calls"]), (&json!(false), &json!(true)), "{found}");
+
+    let (found, told) = examined(|asked| match asked.offered().is_empty() {
+        false => Answer::error(400, &json!({"error": {"message": "stand-in does not support Function Calling"}})),
+        true if asked.body.to_string().contains(TOOL) => {
+            Answer::Text(r#"{"tool_calls":[{"name":"report_ready","arguments":{"part":"first"}}]}"#.into())
+        }
+        true => capable(&asked.body),
+    })
+    .await;
+    assert!(told.contains("tools: prompt\n- it does not call functions by the protocol"), "{told}");
+    assert_eq!((&found["native_tools"], &found["prompt_calls"]), (&json!(false), &json!(true)), "{found}");
+
+    let (_, told) = examined(|_| Answer::Text("I am ready.".into())).await;
+    assert!(told.contains("tools: none") && told.contains("the playbook's answer stands"), "{told}");
+}
+
+/// The window of an Ollama nobody set up, counted as the stand-in counts.
+#[tokio::test]
+async fn a_server_that_drops_the_front_is_found_and_the_remedy_told() {
+    let cut = json!({
+        "choices": [{"message": {"role": "assistant", "content": "unknown"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 4096, "completion_tokens": 2},
+    });
+    let (found, told) = examined(move |asked| match asked.offered().is_empty() {
+        true => Answer::Raw(200, vec![("content-type", "application/json".into())], cut.to_string()),
+        false => capable(&asked.body),
+    })
+    .await;
+    assert!(told.contains("loses the front of long prompts") && told.contains("OLLAMA_CONTEXT_LENGTH=32768"), "{told}");
+    assert_eq!(found["front_truncated"], json!(true));
 }
 
 #[tokio::test]
@@ -262,6 +325,10 @@ async fn readiness_tells_what_the_running_service_met() {
     let fresh = readiness(&address, "?verbose").await;
     assert_eq!((&fresh["models"][0]["state"], &fresh["mcp"][0]["state"]), (&json!("unused"), &json!("unused")));
     assert!(server.take_refusals().is_empty(), "nothing is dialled to answer");
+
+    until(|| async { readiness(&address, "?verbose").await["models"][0]["capabilities"].is_object() }).await;
+    let found = &readiness(&address, "?verbose").await["models"][0]["capabilities"];
+    assert_eq!((&found["native_tools"], &found["parallel_calls"]), (&json!(true), &json!(true)), "{found}");
 
     let alert = snapshot()[0]["snapshot"].as_str().unwrap().to_owned() + "/alert.json";
     let client = post::client().unwrap();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_openai::error::OpenAIError;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::config::{DEFAULT_CONTEXT_TOKENS, ModelConfig};
@@ -107,6 +108,14 @@ impl Client {
         self.learnt().capabilities.clone()
     }
 
+    /// Stands for address, model and profile where what was found out is kept: a change of any asks anew. A digest,
+    /// because an address may hold a password.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let what = format!("{}\n{}\n{:?}", self.config.base_url, self.config.model, self.profile);
+        Sha256::digest(what).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// How functions are offered now.
     #[must_use]
     pub fn mode(&self) -> ToolMode {
@@ -142,7 +151,7 @@ impl Client {
 
     fn mode_in(&self, form: &Form) -> ToolMode {
         let refused = || form.has(Change::SwitchToPromptTools);
-        let unable = || self.capabilities().is_some_and(|known| known.native_tools == Some(false));
+        let unable = || self.capabilities().is_some_and(|known| known.needs_prompt_tools());
         match self.profile.tools {
             ToolSetting::Native => ToolMode::Native,
             ToolSetting::Prompt => ToolMode::Prompt,

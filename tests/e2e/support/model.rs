@@ -5,6 +5,7 @@ mod strict;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
 use axum::routing::post;
+use firstlook::model::probe::GREETING;
 use futures::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -87,6 +89,7 @@ struct Provider {
     script: Mutex<Option<Script>>,
     asked: Mutex<Vec<Asked>>,
     refused: Mutex<Vec<String>>,
+    is_examined: AtomicBool,
 }
 
 /// A running stand-in. Dropping it fails the test when it had to refuse a request nobody expected it to refuse.
@@ -111,6 +114,14 @@ impl ModelServer {
     pub async fn scripted(script: impl FnMut(&Asked) -> Answer + Send + 'static) -> Self {
         let server = Self::start([]).await;
         *server.provider.script.lock().unwrap() = Some(Box::new(script));
+        server
+    }
+
+    /// The same, and the questions that find out what the endpoint can do reach the script too. Elsewhere they are
+    /// answered as a good model does, apart from everything else, because they come whenever a service starts.
+    pub async fn examined(script: impl FnMut(&Asked) -> Answer + Send + 'static) -> Self {
+        let server = Self::scripted(script).await;
+        server.provider.is_examined.store(true, Ordering::Relaxed);
         server
     }
 
@@ -144,6 +155,11 @@ async fn complete(State(provider): State<Arc<Provider>>, headers: HeaderMap, bod
         let body = json!({ "error": { "message": reason, "type": "invalid_request_error", "code": null } });
         respond(status.as_u16(), &[("content-type", "application/json".to_owned())], Body::from(body.to_string()))
     };
+    if !provider.is_examined.load(Ordering::Relaxed)
+        && let Some(answer) = examination(&body)
+    {
+        return answer;
+    }
     if headers.get("authorization").is_none_or(|value| value != format!("Bearer {KEY}").as_str()) {
         return refuse(StatusCode::UNAUTHORIZED, "invalid api key".to_owned());
     }
@@ -158,6 +174,21 @@ async fn complete(State(provider): State<Arc<Provider>>, headers: HeaderMap, bod
     match answer {
         Some(answer) => perform(answer, &asked.body).await,
         None => refuse(StatusCode::INTERNAL_SERVER_ERROR, "the script of the stand-in has no answer left".to_owned()),
+    }
+}
+
+/// A good model's answer to a question that finds out what it can do.
+fn examination(body: &[u8]) -> Option<Response<Body>> {
+    let request: Value = serde_json::from_slice(body).ok()?;
+    request["messages"][0]["content"].as_str()?.starts_with(GREETING).then(|| document(&capable(&request), &request))
+}
+
+/// What a model without weaknesses answers to an examination.
+pub fn capable(request: &Value) -> Answer {
+    let call = |part: &str| ("report_ready".to_owned(), json!({ "part": part }));
+    match request["tools"].as_array() {
+        Some(_) => Answer::Calls(vec![call("first"), call("second")]),
+        None => Answer::Text("heron".to_owned()),
     }
 }
 
