@@ -20,6 +20,9 @@ const MAY_CUT: [&str; 2] = ["ollama", "generic"];
 const LINES: u64 = 600;
 const TOKENS_PER_LINE: u64 = 8;
 
+/// What is left of a prompt after a cut: half of the smallest window of Ollama's, 2048 tokens.
+const LEAST_LEFT: u64 = 1024;
+
 /// A window smaller than this is configured as small: nothing is lost from it without being expected.
 const LONG_PROMPT_FITS: usize = 8192;
 
@@ -33,6 +36,7 @@ const NAME: &str = "report_ready";
 /// functions is no error but what was found.
 pub async fn examine(client: &Client, deadline: Instant) -> Result<Capabilities, ModelError> {
     let mut found = Capabilities::nothing_yet(Timestamp::now());
+    let mut refuses = false;
     match client.raw(&question(Asked::Twice), deadline).await {
         Ok(reply) => {
             note_calls(&mut found, client, &reply)?;
@@ -41,13 +45,21 @@ pub async fn examine(client: &Client, deadline: Instant) -> Result<Capabilities,
                 note_calls(&mut found, client, &client.raw(&question(Asked::Once), deadline).await?)?;
             }
         }
-        Err(error) if error.class == Class::ToolsUnsupported => found.native_tools = Some(false),
+        Err(error) if error.class == Class::ToolsUnsupported => {
+            refuses = true;
+            found.native_tools = Some(false);
+        }
         Err(error) => return Err(error),
     }
     if found.needs_prompt_tools() {
         client.learn(&found);
         let reply = client.complete(&question(Asked::Once), deadline).await?;
-        found.prompt_calls = Some(reply.message.tool_calls.iter().any(|call| call.name == NAME));
+        let calls = reply.message.tool_calls.iter().any(|call| call.name == NAME);
+        found.prompt_calls = Some(calls);
+        if !calls && !refuses {
+            // It talks either way: nothing shows that functions in the prompt would do better.
+            found.native_tools = None;
+        }
         found.reports_usage = Some(reply.usage.is_some());
     }
     found.front_truncated = loses_the_front(client, deadline).await;
@@ -63,8 +75,9 @@ fn note_calls(found: &mut Capabilities, client: &Client, reply: &Reply) -> Resul
     }
     let family = client.profile().text_format;
     let in_text = recover(family, text, reply.truncated, &question(Asked::Once).tools).calls.len();
-    found.native_tools = Some(calls > 0);
-    found.text_calls = Some(calls == 0 && in_text > 0);
+    // Calling another function than the one offered is no virtue, but it is calling.
+    found.native_tools = Some(!reply.message.tool_calls.is_empty());
+    found.text_calls = Some(reply.message.tool_calls.is_empty() && in_text > 0);
     found.parallel_calls = Some(found.parallel_calls == Some(true) || calls.max(in_text) > 1);
     found.thinking_leaks = Some(found.thinking_leaks == Some(true) || without_thinking(text, family) != text);
     found.reports_usage = Some(reply.usage.is_some());
@@ -87,11 +100,12 @@ async fn loses_the_front(client: &Client, deadline: Instant) -> Option<bool> {
     };
     let said = [reply.message.content.as_deref(), reply.message.reasoning()];
     let knows = said.into_iter().flatten().any(|text| text.to_lowercase().contains(SECRET));
-    let was_read = reply.usage.is_some_and(|usage| usage.prompt >= LINES * TOKENS_PER_LINE);
-    match (knows, was_read) {
+    // A count that is far too low for what was left after a cut is no count.
+    let was_cut = reply.usage.is_some_and(|usage| (LEAST_LEFT..LINES * TOKENS_PER_LINE).contains(&usage.prompt));
+    match (knows, was_cut) {
         (true, _) => Some(false),
-        (false, false) => Some(true),
-        (false, true) => None,
+        (false, true) => Some(true),
+        (false, false) => None,
     }
 }
 
