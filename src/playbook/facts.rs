@@ -145,7 +145,7 @@ impl Facts {
     #[must_use]
     pub fn get<K: DeserializeOwned + k8s_openapi::Resource>(&self, namespace: &str, name: &str) -> Option<Seen<K>> {
         let (object, reference) = self.objects.get(&ObjectRef::new(K::KIND, namespace, name))?;
-        Some(Seen { object: serde_json::from_value(object.clone()).ok()?, reference: reference.clone() })
+        Some(Seen { object: K::deserialize(object).ok()?, reference: reference.clone() })
     }
 
     /// All objects of a kind that were read, in order of namespace and name.
@@ -155,7 +155,7 @@ impl Facts {
             .iter()
             .filter(|(key, _)| key.kind == K::KIND)
             .filter_map(|(_, (object, reference))| {
-                Some(Seen { object: serde_json::from_value(object.clone()).ok()?, reference: reference.clone() })
+                Some(Seen { object: K::deserialize(object).ok()?, reference: reference.clone() })
             })
             .collect()
     }

@@ -67,21 +67,34 @@ pub fn wanted(question: &Question) -> Vec<&'static str> {
     kinds
 }
 
-/// Runs every analyzer and ranks what they found into a diagnosis.
-#[must_use]
-pub fn diagnose(facts: &Facts, question: &Question, lang: Lang) -> Diagnosis {
-    let scene = Scene::new(facts, question, lang);
-    let scope = Scope::of(&scene);
-    conclude::conclude(&scene, &scope, &ranked(&scene, &scope))
+/// What the analyzers made of the facts.
+#[derive(Debug, Clone, Default)]
+pub struct Examined {
+    /// What people are told when no model answers.
+    pub diagnosis: Diagnosis,
+    /// The findings that bear on the question, the likeliest cause first: what a model starts from.
+    pub findings: Vec<Finding>,
 }
 
-/// The findings that bear on the question, the likeliest cause first: what a model starts from.
+/// Runs every analyzer once and ranks what they found into a diagnosis.
 #[must_use]
-pub fn findings(facts: &Facts, question: &Question, lang: Lang) -> Vec<Finding> {
+pub fn examine(facts: &Facts, question: &Question, lang: Lang) -> Examined {
     let scene = Scene::new(facts, question, lang);
     let scope = Scope::of(&scene);
+    let ranked = ranked(&scene, &scope);
+    let diagnosis = conclude::conclude(&scene, &scope, &ranked);
     let near = |entry: &Ranked| entry.relevance >= Relevance::Neighbour;
-    ranked(&scene, &scope).into_iter().filter(near).map(|entry| entry.finding).collect()
+    Examined { diagnosis, findings: ranked.into_iter().filter(near).map(|entry| entry.finding).collect() }
+}
+
+#[cfg(test)]
+fn diagnose(facts: &Facts, question: &Question, lang: Lang) -> Diagnosis {
+    examine(facts, question, lang).diagnosis
+}
+
+#[cfg(test)]
+fn findings(facts: &Facts, question: &Question, lang: Lang) -> Vec<Finding> {
+    examine(facts, question, lang).findings
 }
 
 fn ranked(scene: &Scene<'_>, scope: &Scope) -> Vec<Ranked> {

@@ -36,7 +36,8 @@ use crate::agent::{self, AnswerTool, Budget, Envelope, Task};
 use crate::alert::{AlertGroup, Lang};
 use crate::model::{Absence, Client, Fallback, Ledger, Model, Passed, Roster, Standing};
 use crate::playbook::facts::Facts;
-use crate::playbook::{self, Question};
+use crate::playbook::finding::Finding;
+use crate::playbook::{self, Examined, Question};
 use crate::report::{AnsweredBy, Diagnosis, Overview, Report, Usage};
 use crate::telemetry::Seen;
 use crate::toolbox::evidence::Evidence;
@@ -61,6 +62,7 @@ pub struct Look {
     pub run: Run,
     /// The playbook's report.
     pub report: Report,
+    findings: Vec<Finding>,
     facts: Facts,
     question: Question,
     group: AlertGroup,
@@ -167,7 +169,7 @@ impl Triage {
         let run = self.toolbox.run(Limits::for_window(self.context_tokens())).await;
         let gathered = gather::gather(&run, &question, now).await;
         question.targets = gathered.targets;
-        let mut diagnosis = playbook::diagnose(&gathered.facts, &question, self.lang);
+        let Examined { mut diagnosis, findings } = playbook::examine(&gathered.facts, &question, self.lang);
         ground::check_commands(&mut diagnosis, self.lang);
         diagnosis.data_gaps.extend(gathered.gaps);
         let model = Fallback::new(self.models.clone());
@@ -186,7 +188,7 @@ impl Triage {
             duration_ms = started.elapsed().as_millis(),
             "gathered and analyzed"
         );
-        Look { run, report, facts: gathered.facts, question, group: group.clone(), started, model }
+        Look { run, report, findings, facts: gathered.facts, question, group: group.clone(), started, model }
     }
 
     /// Lets the models reason over a look, and holds what they say against the evidence. Without a model, or when none
@@ -236,10 +238,9 @@ impl Triage {
             answer_tool: &self.answer.function().name,
             budget: &self.budget,
         })?;
-        let findings = playbook::findings(&look.facts, &look.question, self.lang);
-        let evidence = brief::evidence(&findings, look.run.log().all());
-        let questions = brief::questions(&findings);
-        let findings = brief::lines(&findings);
+        let evidence = brief::evidence(&look.findings, look.run.log().all());
+        let questions = brief::questions(&look.findings);
+        let findings = brief::lines(&look.findings);
         let input = AlertInput {
             envelope: &envelope,
             group: &look.group,
