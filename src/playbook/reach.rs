@@ -196,7 +196,8 @@ mod tests {
     #[test]
     fn the_time_of_a_line_is_no_host() {
         for time in ["2026-11-24T09:20:00Z", "2026-11-24 09:20:00", "09:20:00", "[09:20:00]"] {
-            let line = format!("{time} ERROR GET http://web/v1: dial tcp 10.96.161.126:80: connect: connection refused");
+            let line =
+                format!("{time} ERROR GET http://web/v1: dial tcp 10.96.161.126:80: connect: connection refused");
             assert_eq!(hosts(&line), ["web", "10.96.161.126"], "{time}");
         }
         assert_eq!(hosts("09:20:00 dial tcp 10.0.0.7:80: connection refused"), ["10.0.0.7"]);
