@@ -51,6 +51,8 @@ static SILENT: Pattern = Pattern::new(r"(?i)server misbehaving|eai_again|tempora
 static HOST: Pattern = Pattern::new(
     r#"(?i)://(?:[^/\s@"']*@)?([a-z0-9][a-z0-9.-]*[a-z0-9])|(?:^|["'\s=(@/])([a-z0-9][a-z0-9.-]*[a-z0-9]):\d{1,5}\b|\b(?:lookup|host name|host|enotfound|resolve|can't find|bad address|connect to|waiting (?:for|on)(?: the)?(?: service| host| svc)?|exception:|server at)[:\s]+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
 );
+/// The beginning of a time up to its hours, which a colon follows as it follows a host: `2026-11-23T02`, `02`.
+static TIME: Pattern = Pattern::new(r"^(?:\d{4}-\d\d-\d\dt)?\d\d$");
 /// The name a resolver did not find.
 static NAME: Pattern = Pattern::new(
     r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:|can't find|bad address|waiting (?:for|on)(?: the)?(?: service| host| svc)?|resolve(?: host)?:?)\s+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
@@ -157,6 +159,7 @@ fn hosts(line: &str) -> Vec<String> {
         // The resolver that was asked is not the destination.
         let way =
             way.filter(|(_, host)| !line.contains(&format!("{host}:53:")) && !line.ends_with(&format!("{host}:53")));
+        let way = way.filter(|(_, host)| !TIME.hits(host));
         hosts.extend(way.filter(|(_, host)| !hosts.iter().any(|(_, known)| known == host)));
     }
     hosts.sort_by_key(|(group, _)| *group);
@@ -188,6 +191,16 @@ mod tests {
         assert!(hosts("could not translate host name \"db\" to address").contains(&"db".into()));
         assert!(hosts("connect ECONNREFUSED 10.96.3.4:6379").contains(&"10.96.3.4".into()));
         assert!(hosts("postgres://app@orders-db:5432/orders: connection refused").contains(&"orders-db".into()));
+    }
+
+    #[test]
+    fn the_time_of_a_line_is_no_host() {
+        for time in ["2026-11-24T09:20:00Z", "2026-11-24 09:20:00", "09:20:00", "[09:20:00]"] {
+            let line =
+                format!("{time} ERROR GET http://web/v1: dial tcp 10.96.161.126:80: connect: connection refused");
+            assert_eq!(hosts(&line), ["web", "10.96.161.126"], "{time}");
+        }
+        assert_eq!(hosts("09:20:00 dial tcp 10.0.0.7:80: connection refused"), ["10.0.0.7"]);
     }
 
     #[test]

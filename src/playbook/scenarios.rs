@@ -282,13 +282,17 @@ fn every_scenario_is_right_in_both_languages_without_a_model() {
 
 #[test]
 fn every_cause_names_the_code_of_its_truth() {
+    let mut other = Vec::new();
     for folder in folders() {
         let scenario = load(&folder);
-        let code = scenario.truth["cause_code"].as_str().unwrap().to_owned();
+        let code = scenario.truth["cause_code"].as_str().unwrap();
         let found = diagnose(&scenario.facts, &scenario.question, Lang::En);
-        let first = found.causes.first().and_then(|cause| cause.code.clone());
-        assert_eq!(first.unwrap_or_else(|| "no_fault_found".to_owned()), code, "{}", scenario.name);
+        let first = found.causes.first().and_then(|cause| cause.code.as_deref()).unwrap_or("no_fault_found");
+        if first != code {
+            other.push(format!("{}: {first} instead of {code}", scenario.name));
+        }
     }
+    assert!(other.is_empty(), "{}", other.join("\n"));
 }
 
 #[test]

@@ -10,8 +10,8 @@ use super::score::{self, Score};
 use crate::cli::CliError;
 use crate::cli::triage::{Setup, snapshot_server};
 use crate::intake::{self, Limits};
-use crate::model::{Client, Model, ModelConfig, Tape, TokenUsage};
-use crate::report::{Report, Usage};
+use crate::model::{ModelConfig, Tape};
+use crate::report::Report;
 
 /// The name of the contestant without a model.
 const PLAYBOOK: &str = "playbook";
@@ -32,10 +32,10 @@ pub(super) struct Contest<'a> {
     tapes: Option<Tapes>,
 }
 
-/// The playbook alone, or a model with its prices.
+/// The playbook alone, or a model.
 struct Contestant {
     name: String,
-    model: Option<(ModelConfig, Client)>,
+    model: Option<ModelConfig>,
 }
 
 /// One run to come.
@@ -68,16 +68,14 @@ pub(super) struct Row {
 
 impl<'a> Contest<'a> {
     /// The models of a setup, and the playbook alone where it is wanted or there is no model.
-    pub(super) fn new(setup: &'a Setup, playbook: bool, tapes: Option<Tapes>) -> Result<Self, CliError> {
+    pub(super) fn new(setup: &'a Setup, playbook: bool, tapes: Option<Tapes>) -> Self {
         let mut contestants = Vec::new();
         if playbook || setup.models.is_empty() {
             contestants.push(Contestant { name: PLAYBOOK.to_owned(), model: None });
         }
-        for config in &setup.models {
-            let client = Client::new(config.clone()).map_err(CliError::usage)?;
-            contestants.push(Contestant { name: config.name.clone(), model: Some((config.clone(), client)) });
-        }
-        Ok(Self { setup, contestants, tapes })
+        let models = setup.models.iter();
+        contestants.extend(models.map(|model| Contestant { name: model.name.clone(), model: Some(model.clone()) }));
+        Self { setup, contestants, tapes }
     }
 
     /// Names of the contestants, in order.
@@ -106,7 +104,7 @@ impl<'a> Contest<'a> {
         let body = std::fs::read(&alert).map_err(|error| wrong(&error))?;
         let group = intake::alertmanager::parse(&body, &Limits::default()).map_err(|error| wrong(&error))?;
         let tape = self.tape(entry)?;
-        let models: Vec<ModelConfig> = entry.contestant.model.iter().map(|(config, _)| config.clone()).collect();
+        let models: Vec<ModelConfig> = entry.contestant.model.iter().cloned().collect();
         let triage = self.setup.triage(&models, &[snapshot_server(dir)], tape.clone())?;
         let (report, _) = triage.run(&group).await;
         let scored = match tape.as_ref().and_then(|tape| tape.problem()) {
@@ -170,17 +168,10 @@ impl Entry<'_> {
             tool_calls: usage.tool_calls,
             turns: usage.turns,
             tokens: usage.prompt_tokens + usage.completion_tokens,
-            cost: self.contestant.cost(usage),
+            cost: usage.cost,
             seconds: usage.seconds + waited,
             report,
         }
-    }
-}
-
-impl Contestant {
-    fn cost(&self, usage: &Usage) -> f64 {
-        let tokens = TokenUsage { prompt: usage.prompt_tokens, completion: usage.completion_tokens };
-        self.model.as_ref().map_or(0.0, |(_, client)| client.cost(tokens))
     }
 }
 

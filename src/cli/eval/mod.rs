@@ -70,7 +70,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
         (None, Some(folder)) => Some(Tapes::Replay(folder.clone())),
         (None, None) => None,
     };
-    let contest = Contest::new(&setup, !arguments.no_playbook, tapes)?;
+    let contest = Contest::new(&setup, !arguments.no_playbook, tapes);
     let rows = all(&contest, &scenarios, &arguments).await?;
     progress::clear();
     let totals = totals::of(&contest.names(), &rows);

@@ -190,6 +190,24 @@ fn other_architecture(scene: &Scene<'_>, said: &str) -> (&'static str, String) {
     ("image_platform_mismatch", why)
 }
 
+/// Whether a line of a log says that a certificate has expired.
+pub(super) fn tells_of_expiry(line: &str) -> bool {
+    CERTIFICATE_EXPIRED.hits(line)
+}
+
+/// What to do about an expired certificate.
+pub(super) fn renew(scene: &Scene<'_>) -> Step {
+    change(
+        scene
+            .text("更换已过期的证书，然后重启使用它的 Pod", "Renew the expired certificate, then restart what uses it"),
+        scene.text(
+            "证书所在的 Secret 不会被读取，请由有权限的人核对有效期",
+            "Secrets are never read here: have its dates checked by somebody who may",
+        ),
+        None,
+    )
+}
+
 /// What is left to say without a log: codes above 128 name the signal that ended the process.
 fn by_exit_code(scene: &Scene<'_>, exit: i32) -> (&'static str, String) {
     match exit {
@@ -253,17 +271,7 @@ fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &Contai
             ),
             Some(edit),
         ),
-        "crashloop_certificate_expired" => change(
-            scene.text(
-                "更换已过期的证书，然后重启使用它的 Pod",
-                "Renew the expired certificate, then restart what uses it",
-            ),
-            scene.text(
-                "证书所在的 Secret 不会被读取，请由有权限的人核对有效期",
-                "Secrets are never read here: have its dates checked by somebody who may",
-            ),
-            None,
-        ),
+        "crashloop_certificate_expired" => renew(scene),
         "crashloop_port_in_use" => change(
             scene.text(
                 "让同一 Pod 内的容器（或 hostNetwork 下的进程）使用不同的端口",

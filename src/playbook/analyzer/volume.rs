@@ -268,6 +268,15 @@ mod tests {
     }
 
     #[test]
+    fn a_path_below_the_working_directory_means_the_only_claim_there_is() {
+        let world = World::asking("Pod", "web-1-a")
+            .with(with_data(crashed(1, "Error")))
+            .with(claim("10Gi", json!([])))
+            .log("web-1-a", "[29] FATAL:  could not write to file \"pg_wal/xlogtemp.29\": No space left on device");
+        assert_eq!(world.cause(), "volume_full PersistentVolumeClaim/data");
+    }
+
+    #[test]
     fn a_full_disk_without_a_claim_stays_the_applications_story() {
         let world = World::asking("Pod", "web-1-a")
             .with(pod(crashed(1, "Error")))

@@ -269,6 +269,19 @@ mod tests {
     }
 
     #[test]
+    fn an_application_that_is_not_ready_for_an_expired_certificate_says_so() {
+        let world = World::asking("Pod", "web-1-a")
+            .with(probed("readinessProbe", json!({"httpGet": {"path": "/ready", "port": 8080}}), 0))
+            .event("Pod", "web-1-a", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503")
+            .log(
+                "web-1-a",
+                "ERROR upstream: tls: failed to verify certificate: x509: certificate has expired or is not yet valid",
+            );
+        assert_eq!(world.cause(), "certificate_expired Deployment/web");
+        assert!(world.diagnosis().steps.iter().any(|step| step.title.contains("Renew")));
+    }
+
+    #[test]
     fn a_path_that_is_not_served_is_the_probes_fault() {
         let world = World::asking("Pod", "web-1-a")
             .with(probed("readinessProbe", json!({"httpGet": {"path": "/redy", "port": 8080}}), 0))

@@ -5,7 +5,7 @@ use crate::playbook::analyzer::crash;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::scene::Scene;
-use crate::report::Confidence;
+use crate::report::{Confidence, Step};
 
 pub(super) fn wrong_port(
     scene: &Scene<'_>,
@@ -215,8 +215,12 @@ pub(super) fn unhealthy(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
         format!("{} 的 {word} 探针失败（{answer}）{times}，{effect}{why_zh}。", failing.name),
         format!("{} fails its {word} probe ({answer}){times}, {effect}{why_en}.", failing.name),
     );
-    let code = if failing.kind.kills() { "liveness_probe_failing" } else { "readiness_probe_failing" };
-    let depth = if failing.kind.kills() { Depth::Mechanism } else { Depth::Effect };
+    let expired = culprit.as_ref().is_some_and(|(line, _)| crash::tells_of_expiry(line));
+    let (code, depth) = match failing.kind.kills() {
+        _ if expired => ("certificate_expired", Depth::Mechanism),
+        true => ("liveness_probe_failing", Depth::Mechanism),
+        false => ("readiness_probe_failing", Depth::Effect),
+    };
     let told = culprit.is_some();
     let finding = failing
         .finding(scene, code, depth, headline)
@@ -231,11 +235,7 @@ pub(super) fn unhealthy(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
                     &format!("logs {} -c {} --tail=100", failing.name.name, failing.view.name()),
                 ),
             ),
-            change(
-                scene.text("按日志修复应用，使健康检查恢复", "Fix what the log names so that the check passes again"),
-                "",
-                None,
-            ),
+            if expired { crash::renew(scene) } else { repair(scene) },
         ]);
     let finding = match failing.seconds_to_start() {
         Some(seconds) => finding.steps([change(
@@ -252,4 +252,12 @@ pub(super) fn unhealthy(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
         return finding;
     }
     finding.gap(crash::missing_log(scene, &failing.name, failing.view.name()))
+}
+
+fn repair(scene: &Scene<'_>) -> Step {
+    change(
+        scene.text("按日志修复应用，使健康检查恢复", "Fix what the log names so that the check passes again"),
+        "",
+        None,
+    )
 }

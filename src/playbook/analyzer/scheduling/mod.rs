@@ -89,13 +89,16 @@ fn essence(message: &str) -> &str {
     message.split(". no new claims").next().and_then(|head| head.split(" preemption:").next()).unwrap_or(message)
 }
 
+/// How schedulers say that a bound volume is tied to other Nodes: before 1.35, and since (`ErrReasonNodeConflict`).
+const ELSEWHERE: [&str; 2] = ["volume node affinity conflict", "didn't match PersistentVolume's node affinity"];
+
 fn explain(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let message = &waiting.message;
     let volume_words = ["unbound immediate", "persistentvolumeclaim", "didn't find available persistent volumes"];
     if volume_words.iter().any(|words| message.contains(words)) {
         return waits_for_claim(scene, waiting);
     }
-    if message.contains("volume node affinity conflict") {
+    if ELSEWHERE.iter().any(|words| message.contains(words)) {
         return volume_elsewhere(scene, waiting);
     }
     let all: Vec<&Node> = scene.nodes.iter().map(|node| &node.object).collect();
@@ -368,9 +371,11 @@ mod tests {
     #[test]
     fn a_volume_in_another_zone_is_blamed_on_its_claim() {
         let volumes = json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]});
-        let world = wants(volumes, "0/1 nodes are available: 1 node(s) had volume node affinity conflict.")
-            .with(node(json!({})));
-        assert_eq!(world.cause(), "volume_node_affinity_conflict PersistentVolumeClaim/data");
+        for words in ["had volume node affinity conflict", "didn't match PersistentVolume's node affinity"] {
+            let message = format!("0/1 nodes are available: 1 node(s) {words}. no new claims to deallocate.");
+            let world = wants(volumes.clone(), &message).with(node(json!({})));
+            assert_eq!(world.cause(), "volume_node_affinity_conflict PersistentVolumeClaim/data");
+        }
     }
 
     #[test]
