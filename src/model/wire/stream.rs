@@ -10,7 +10,10 @@ use serde_json::{Map, Value, json};
 use super::Fault;
 use super::reply::refuse_errors;
 
-/// Reads a body to its end and gives a plain completion object, whether it was streamed or not. The first byte decides
+/// How the lines of an event stream begin (WHATWG HTML, section 9.2), a byte order mark before the first included.
+const FIELDS: [&[u8]; 6] = [b"data", b"event", b"id", b"retry", b":", b"\xef\xbb\xbf"];
+
+/// Reads a body to its end and gives a plain completion object, whether it was streamed or not. Its beginning decides
 /// which it is: servers that ignore `stream: true` are not always honest about the content type.
 pub(in crate::model) async fn assemble(body: impl Stream<Item = Result<Bytes, Fault>>) -> Result<Value, Fault> {
     let mut body = pin!(body);
@@ -21,7 +24,8 @@ pub(in crate::model) async fn assemble(body: impl Stream<Item = Result<Bytes, Fa
             None => return Err(Fault::Empty),
         }
     }
-    let is_stream = !matches!(head.trim_ascii_start().first(), Some(b'{' | b'[' | b'"' | b'<'));
+    let begun = head.trim_ascii_start();
+    let is_stream = FIELDS.iter().any(|field| begun.starts_with(field) || field.starts_with(begun));
     let whole = stream::iter([Ok(Bytes::from(head))]).chain(body);
     if is_stream { from_events(whole).await } else { from_document(whole).await }
 }

@@ -243,6 +243,12 @@ fn two_hundred_is_not_always_an_answer() {
     assert_eq!(read(r#"{"choices":[]}"#).unwrap_err(), Fault::Empty);
     assert_eq!(read(r#"{"choices":[{}]}"#).unwrap_err(), Fault::Empty);
     assert_eq!(read("<html>502 Bad Gateway</html>").unwrap_err(), Fault::NotJson);
+    for words in ["Hello, this is a proxy.", "error: upstream", "no healthy upstream", "42"] {
+        assert_eq!(read(words).unwrap_err(), Fault::NotJson, "words, no stream: {words}");
+    }
+    for begun in [": keep-alive\n\n", "event: message\n", "\u{feff}data: {\"choices\":[]}\n\n", "d"] {
+        assert_eq!(read(begun).unwrap_err(), Fault::Cut, "a stream that stopped: {begun}");
+    }
     assert_eq!(read("  \n").unwrap_err(), Fault::Empty);
     assert_eq!(read("data: [DONE]\n\n").unwrap_err(), Fault::Empty);
     assert_eq!(read("data: {oops\n\n").unwrap_err(), Fault::NotJson);

@@ -10,7 +10,7 @@ use crate::support::alerts::{PENDING, builtin, webhook};
 use crate::support::eventually_async;
 use crate::support::feishu::Feishu;
 use crate::support::model::dialect::shape::{Arguments, Ids, Index, Shape, USUAL, Usage};
-use crate::support::model::dialect::{Dialect, Provider, THOUGHT, Voice, demands, markup};
+use crate::support::model::dialect::{Dialect, FINDING, Provider, THOUGHT, Voice, demands, markup};
 use crate::support::service::{Home, Service};
 
 /// What is left in a text when a call, a thought or a special token was not taken out.
@@ -74,22 +74,26 @@ async fn diagnoses(dialect: Dialect, refusals: Refusals<'_>) {
     assert_eq!((&usage["source"], &usage["stopped_by"]), (&json!("model"), &json!("submitted")), "{}", log());
     assert_eq!(usage["passed_over"], json!([]), "{}", log());
     assert_eq!(incident["report"]["causes"][0]["resource"]["name"], "test-data", "{}", log());
+    assert_eq!(incident["report"]["data_gaps"], json!([]), "every quotation was found: {}", log());
     assert_eq!(provider.asked().len(), 2, "one turn looks, one submits: {}", log());
-    assert_heard(&feishu, &log());
+    let messages = assert_heard(&feishu, &log());
+    assert!(messages.last().is_some_and(|message| message.contains(FINDING)), "{messages:?} {}", log());
     assert_refused(&provider, refusals, &log());
 }
 
-fn assert_heard(feishu: &Feishu, log: &str) {
+/// What the group heard: the cause, and nothing that was only meant for machines.
+fn assert_heard(feishu: &Feishu, log: &str) -> Vec<String> {
     assert_eq!(feishu.refused(), [], "{log}");
-    let messages = feishu.accepted();
+    let messages: Vec<String> = feishu.accepted().iter().map(Value::to_string).collect();
     assert!((1..=2).contains(&messages.len()), "{log}");
-    let told: String = messages.iter().map(Value::to_string).collect();
+    let told = messages.concat();
     for word in ["test-data", "com.tencent.cloud.csi.cbs"] {
         assert!(told.contains(word), "{word} is missing in {told}\n{log}");
     }
     for mark in MARKUP.iter().chain([&THOUGHT]) {
         assert!(!told.contains(mark), "{mark} is told to people: {told}");
     }
+    messages
 }
 
 /// Nothing was refused but what was expected, and that as often as it takes to learn of it: not on every call.

@@ -40,7 +40,9 @@ pub fn submit(asked: &Asked) -> Answer {
 /// What the results say, with quotes.
 pub fn diagnosis(results: &[&str]) -> Value {
     let cite = |quote: &str| {
-        let result = results.iter().find(|result| result.contains(quote));
+        // A line of its own: the claim has it too, but inside the name of an annotation.
+        let is_line = |result: &&&str| result.lines().any(|line| line.trim_start().starts_with(quote));
+        let result = results.iter().find(is_line);
         let result = result.unwrap_or_else(|| panic!("no result says {quote}: {results:#?}"));
         let reference = Regex::new(r"(?m)^(E\d+)$").unwrap().captures(result).expect("a reference")[1].to_owned();
         json!({"ref": reference, "quote": quote})

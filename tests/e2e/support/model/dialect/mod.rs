@@ -24,6 +24,9 @@ use crate::support::{pending, serve};
 /// What the model thinks in every turn. Nobody but the model may ever see it.
 pub const THOUGHT: &str = "The user is on call, so I had better read the claim first.";
 
+/// What only the model finds. It adds to what the playbook says, so that people get a message of the model's own.
+pub const FINDING: &str = "Nobody runs the driver that this class names";
+
 /// Parameters every provider knows. What is in nobody's list is refused: the real ones differ in whether they do.
 const KNOWN: [&str; 7] = ["model", "messages", "tools", "stream", "stream_options", "max_tokens", "temperature"];
 
@@ -264,6 +267,16 @@ fn wanted(inquiry: &Inquiry) -> Vec<(String, Value)> {
     }
     match inquiry.results() {
         results if results.is_empty() => pending::reads(),
-        results => vec![("submit_diagnosis".to_owned(), pending::diagnosis(&results))],
+        results => vec![("submit_diagnosis".to_owned(), diagnosis(&results))],
     }
+}
+
+/// What the results say, and the class as a second cause.
+fn diagnosis(results: &[&str]) -> Value {
+    let mut diagnosis = pending::diagnosis(results);
+    let evidence = diagnosis["causes"][0]["evidence"][1].clone();
+    let class = json!({ "kind": "StorageClass", "namespace": "", "name": "cbs" });
+    let cause = json!({ "summary": FINDING, "resource": class, "confidence": "high", "evidence": [evidence] });
+    diagnosis["causes"].as_array_mut().expect("causes").push(cause);
+    diagnosis
 }
