@@ -161,10 +161,13 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn incident(&self, id: Uuid) -> Result<Option<IncidentDetail>, StoreError> {
+        // An investigation ends in one commit with its report, evidence and messages. It is read before them, so that one
+        // that is seen done is never seen without them.
+        let investigation = self.investigation_of(id).await?;
         let Some(incident) = self.incident_alone(id).await? else { return Ok(None) };
         Ok(Some(IncidentDetail {
             incident,
-            investigation: self.investigation_of(id).await?,
+            investigation,
             deliveries: self.deliveries_of(id).await?,
             notices: self.notices_of(id).await?,
             evidence: self.evidence_entries_of(id).await?,

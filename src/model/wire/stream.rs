@@ -10,18 +10,28 @@ use serde_json::{Map, Value, json};
 use super::Fault;
 use super::reply::refuse_errors;
 
-/// Reads a body to its end and gives a plain completion object, whether it was streamed or not. The first byte decides
+/// How the lines of an event stream begin (WHATWG HTML, section 9.2).
+const FIELDS: [&[u8]; 5] = [b"data", b"event", b"id", b"retry", b":"];
+
+/// The byte order mark that may stand before the first line; `eventsource-stream` 0.2 panics on it.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Reads a body to its end and gives a plain completion object, whether it was streamed or not. Its beginning decides
 /// which it is: servers that ignore `stream: true` are not always honest about the content type.
 pub(in crate::model) async fn assemble(body: impl Stream<Item = Result<Bytes, Fault>>) -> Result<Value, Fault> {
     let mut body = pin!(body);
     let mut head = Vec::new();
-    while head.iter().all(u8::is_ascii_whitespace) {
+    while head.iter().all(u8::is_ascii_whitespace) || MARK.starts_with(&head) {
         match body.next().await {
             Some(chunk) => head.extend_from_slice(&chunk?),
             None => return Err(Fault::Empty),
         }
     }
-    let is_stream = !matches!(head.trim_ascii_start().first(), Some(b'{' | b'[' | b'"' | b'<'));
+    if head.starts_with(MARK) {
+        head.drain(..MARK.len());
+    }
+    let begun = head.trim_ascii_start();
+    let is_stream = FIELDS.iter().any(|field| begun.starts_with(field) || field.starts_with(begun));
     let whole = stream::iter([Ok(Bytes::from(head))]).chain(body);
     if is_stream { from_events(whole).await } else { from_document(whole).await }
 }

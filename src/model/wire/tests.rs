@@ -243,10 +243,29 @@ fn two_hundred_is_not_always_an_answer() {
     assert_eq!(read(r#"{"choices":[]}"#).unwrap_err(), Fault::Empty);
     assert_eq!(read(r#"{"choices":[{}]}"#).unwrap_err(), Fault::Empty);
     assert_eq!(read("<html>502 Bad Gateway</html>").unwrap_err(), Fault::NotJson);
+    for words in ["Hello, this is a proxy.", "error: upstream", "no healthy upstream", "42"] {
+        assert_eq!(read(words).unwrap_err(), Fault::NotJson, "words, no stream: {words}");
+    }
+    for begun in [": keep-alive\n\n", "event: message\n", "d"] {
+        assert_eq!(read(begun).unwrap_err(), Fault::Cut, "a stream that stopped: {begun}");
+    }
     assert_eq!(read("  \n").unwrap_err(), Fault::Empty);
     assert_eq!(read("data: [DONE]\n\n").unwrap_err(), Fault::Empty);
     assert_eq!(read("data: {oops\n\n").unwrap_err(), Fault::NotJson);
     assert_eq!(read(r#"{"choices":[{"message":{"content":"ha"#).unwrap_err(), Fault::Cut);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_an_answer() {
+    let streamed = streamed(&[json!({ "content": "ok" })], "stop");
+    for body in [streamed.as_str(), r#"{"choices":[{"message":{"content":"ok"},"finish_reason":"stop"}]}"#] {
+        let marked = format!("\u{feff}{body}");
+        for piece in [1, 2, 8192] {
+            let whole = assembled(marked.as_bytes(), piece).unwrap();
+            assert_eq!(whole["choices"][0]["message"]["content"], "ok", "pieces of {piece} bytes");
+        }
+    }
+    assert_eq!(assembled("\u{feff}".as_bytes(), 1).unwrap_err(), Fault::Empty);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The queue: nobody gets the same investigation twice, nothing is lost, the past cannot write.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -33,6 +34,32 @@ async fn eight_workers_share_two_hundred_investigations_without_doing_one_twice(
         }
         assert_eq!((done.len(), done.iter().collect::<HashSet<_>>().len()), (200, 200));
         assert_eq!(store.next_investigation_due().await.unwrap(), None);
+    })
+    .await;
+}
+
+/// Whoever waits for the end of an investigation reads the report with it, not in the next answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_investigation_that_reads_as_done_has_its_report() {
+    on_every_engine(async |store| {
+        for key in 0..60 {
+            let id = investigable(&store, &key.to_string()).await;
+            let reader = tokio::spawn({
+                let store = store.clone();
+                async move {
+                    loop {
+                        let detail = store.incident(id).await.unwrap().unwrap();
+                        if detail.investigation.is_some_and(|seen| seen.state == InvestigationState::Done) {
+                            return detail.incident.report.is_some();
+                        }
+                    }
+                }
+            });
+            tokio::time::sleep(Duration::from_millis(key % 4)).await;
+            let claim = claim(&store).await.unwrap();
+            assert!(store.finish_investigation(&claim, &report(), &evidence(), &[]).await.unwrap());
+            assert!(reader.await.unwrap(), "done without a report, in round {key}");
+        }
     })
     .await;
 }

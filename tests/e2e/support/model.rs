@@ -1,11 +1,12 @@
 //! A provider of chat completions that is as strict as the strictest real one, and fails in all their ways on request.
 
+pub mod dialect;
 mod strict;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ pub enum Answer {
     Hang,
     /// Headers, and then comments for ever.
     KeepAlive,
+    /// One event of 200 MB; the bytes that were taken of it are counted.
+    Flood(Arc<AtomicUsize>),
 }
 
 impl Answer {
@@ -204,6 +207,7 @@ async fn perform(answer: Answer, request: &Value) -> Response<Body> {
             });
             event_stream(comments)
         }
+        Answer::Flood(taken) => flood(taken),
         Answer::Plain(inner) => document(&inner, request),
         Answer::Cut(inner) => {
             let mut packets: Vec<_> = packets_of(&inner, request).into_iter().map(Ok).collect();
@@ -222,6 +226,15 @@ async fn perform(answer: Answer, request: &Value) -> Response<Body> {
         answer if streams => event_stream(stream::iter(packets_of(&answer, request)).map(Ok::<_, Infallible>)),
         answer => document(&answer, request),
     }
+}
+
+fn flood(taken: Arc<AtomicUsize>) -> Response<Body> {
+    const PACKET: usize = 64 << 10;
+    let packets = std::iter::once(Bytes::from_static(b"data: ")).chain((0..200_000_000 / PACKET).map(move |_| {
+        taken.fetch_add(PACKET, Ordering::Relaxed);
+        Bytes::from_static(&[b'x'; PACKET])
+    }));
+    event_stream(stream::iter(packets).map(Ok::<_, Infallible>))
 }
 
 fn respond(status: u16, headers: &[(&'static str, String)], body: Body) -> Response<Body> {

@@ -22,35 +22,43 @@ pub fn investigate(asked: &Asked) -> Answer {
 
 /// It reads the claim and its class.
 pub fn look() -> Answer {
+    Answer::Calls(reads())
+}
+
+/// The calls by which it reads.
+pub fn reads() -> Vec<(String, Value)> {
     let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "aiops", "name": "test-data"});
     let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "name": "cbs"});
-    Answer::Calls(vec![("resources_get".to_owned(), claim), ("resources_get".to_owned(), class)])
+    vec![("resources_get".to_owned(), claim), ("resources_get".to_owned(), class)]
 }
 
 /// It submits what it read.
 pub fn submit(asked: &Asked) -> Answer {
-    let results = asked.results();
+    Answer::call("submit_diagnosis", diagnosis(&asked.results()))
+}
+
+/// What the results say, with quotes.
+pub fn diagnosis(results: &[&str]) -> Value {
     let cite = |quote: &str| {
-        let result = results.iter().find(|result| result.contains(quote));
+        // A line of its own: the claim has it too, but inside the name of an annotation.
+        let is_line = |result: &&&str| result.lines().any(|line| line.trim_start().starts_with(quote));
+        let result = results.iter().find(is_line);
         let result = result.unwrap_or_else(|| panic!("no result says {quote}: {results:#?}"));
         let reference = Regex::new(r"(?m)^(E\d+)$").unwrap().captures(result).expect("a reference")[1].to_owned();
         json!({"ref": reference, "quote": quote})
     };
     let claim = json!({"kind": "PersistentVolumeClaim", "namespace": "aiops", "name": "test-data"});
-    Answer::call(
-        "submit_diagnosis",
-        json!({
-            "verdict": "fault",
-            "headline": "PVC test-data cannot bind: the provisioner com.tencent.cloud.csi.cbs is not installed",
-            "causes": [{
-                "summary": "StorageClass cbs asks com.tencent.cloud.csi.cbs for volumes, which is not installed",
-                "code": "pvc_unbound_provisioner_missing", "resource": claim, "confidence": "high",
-                "evidence": [cite("phase: Pending"), cite("provisioner: com.tencent.cloud.csi.cbs")],
-            }],
-            "primary": {"resource": claim, "findings": ["the claim is Pending"]},
-            "related": [], "impact": "the Deployment has no ready replica",
-            "steps": [{"title": "Look for the driver", "detail": "", "command": "kubectl get csidrivers", "effect": "reads"}],
-            "ruled_out": [], "unresolved": [], "data_gaps": [],
-        }),
-    )
+    json!({
+        "verdict": "fault",
+        "headline": "PVC test-data cannot bind: the provisioner com.tencent.cloud.csi.cbs is not installed",
+        "causes": [{
+            "summary": "StorageClass cbs asks com.tencent.cloud.csi.cbs for volumes, which is not installed",
+            "code": "pvc_unbound_provisioner_missing", "resource": claim, "confidence": "high",
+            "evidence": [cite("phase: Pending"), cite("provisioner: com.tencent.cloud.csi.cbs")],
+        }],
+        "primary": {"resource": claim, "findings": ["the claim is Pending"]},
+        "related": [], "impact": "the Deployment has no ready replica",
+        "steps": [{"title": "Look for the driver", "detail": "", "command": "kubectl get csidrivers", "effect": "reads"}],
+        "ruled_out": [], "unresolved": [], "data_gaps": [],
+    })
 }

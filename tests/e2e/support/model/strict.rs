@@ -11,8 +11,14 @@ const KNOWN: [&str; 8] =
 /// The request, if it is acceptable.
 pub fn check(body: &[u8]) -> Result<Value, String> {
     let body: Value = serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
+    check_known(&body, &KNOWN)?;
+    Ok(body)
+}
+
+/// The same where other parameters are known.
+pub fn check_known(body: &Value, known: &[&str]) -> Result<(), String> {
     let object = body.as_object().ok_or("the body is not an object")?;
-    if let Some(key) = object.keys().find(|key| !KNOWN.contains(&key.as_str())) {
+    if let Some(key) = object.keys().find(|key| !known.contains(&key.as_str())) {
         return Err(format!("unknown parameter: {key}"));
     }
     require(text(object, "model").is_some_and(|model| !model.is_empty()), "model is required")?;
@@ -24,7 +30,7 @@ pub fn check(body: &[u8]) -> Result<Value, String> {
     if let Some(tools) = object.get("tools") {
         check_tools(tools.as_array().ok_or("tools must be an array")?)?;
     }
-    Ok(body)
+    Ok(())
 }
 
 fn require(holds: bool, reason: &str) -> Result<(), String> {
@@ -35,7 +41,7 @@ fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     object.get(key).and_then(Value::as_str)
 }
 
-fn check_messages(messages: &[Value]) -> Result<(), String> {
+pub fn check_messages(messages: &[Value]) -> Result<(), String> {
     require(!messages.is_empty(), "messages must not be empty")?;
     let mut open: Vec<String> = Vec::new();
     let mut previous = "";
@@ -135,7 +141,7 @@ fn check_tools(tools: &[Value]) -> Result<(), String> {
 }
 
 /// The flavour of JSON schema that Kimi and Gemini accept.
-fn check_schema(schema: &Value) -> Result<(), String> {
+pub fn check_schema(schema: &Value) -> Result<(), String> {
     let object = schema.as_object().ok_or("a schema must be an object")?;
     for refused in ["$ref", "$defs", "anyOf", "oneOf", "allOf", "const", "$schema"] {
         require(!object.contains_key(refused), &format!("{refused} is not supported"))?;

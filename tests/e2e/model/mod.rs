@@ -1,5 +1,8 @@
 //! The model client against a strict stand-in, and against every way in which providers fail.
 
+mod matrix;
+mod reactions;
+
 use std::sync::Arc;
 use std::time::Duration;
 
