@@ -72,7 +72,12 @@ impl Model {
         (status, axum::Json(json!({ "error": { "message": reason } }))).into_response()
     }
 
+    /// Counts a turn of an investigation. What finds out at start what the model can do offers no diagnosis.
     fn count(&self, body: &[u8], request: &Value) {
+        let mut tools = request["tools"].as_array().into_iter().flatten();
+        if !tools.any(|tool| tool["function"]["name"] == "submit_diagnosis") {
+            return;
+        }
         let mut counts = self.counts.lock().unwrap();
         counts.turns += 1;
         counts.prompt_bytes += body.len();
