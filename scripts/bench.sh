@@ -3,6 +3,7 @@
 # toolchain and Linux, and no network: the model, the MCP server and the chats are scripted counterparts on loopback.
 #   scripts/bench.sh           about two minutes, once built
 #   scripts/bench.sh --storm   5 000 different groups of alerts in one minute
+#   scripts/bench.sh --loop    the model's loop: turns, prompts, CPU, memory, large results, and how fast calls are found
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,3 +14,7 @@ printf '%s, %s cores (%s), Linux %s, load %s before' \
   "$(date -u +%F)" "$(nproc)" "${processor:-$(uname -m)}" "$(uname -r)" "$(cut -d ' ' -f 1 /proc/loadavg)"
 table=$(cargo bench --quiet --bench service -- "$@")
 printf ', %s after\n\n%s\n' "$(cut -d ' ' -f 1 /proc/loadavg)" "$table"
+if [[ " $* " == *" --loop "* ]]; then
+  printf '\n'
+  cargo bench --quiet --bench recover
+fi

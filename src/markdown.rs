@@ -149,10 +149,11 @@ impl Page {
             self.lang.pick(format!(" · {}：{}", one.model, one.why), format!(" · {}: {}", one.model, one.why))
         };
         let passed: String = usage.passed_over.iter().map(passed).collect();
+        let money = usage.money().map(|money| format!(" · {money}")).unwrap_or_default();
         // Writing to a String cannot fail.
         let _ = writeln!(
             self.text,
-            "\n---\n{who}{passed} · {:.1} s · {} turns · {} tool calls · {} tokens · {}",
+            "\n---\n{who}{passed} · {:.1} s · {} turns · {} tool calls · {} tokens{money} · {}",
             usage.seconds,
             usage.turns,
             usage.tool_calls,

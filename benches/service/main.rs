@@ -4,7 +4,9 @@
 
 mod alert;
 mod figures;
+mod large;
 mod process;
+mod reasoning;
 mod runs;
 mod sender;
 mod stand_ins;
@@ -19,9 +21,17 @@ async fn main() {
     // The HTTP clients share one provider of TLS, which nothing here uses.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let world = StandIns::start().await;
-    let table = if std::env::args().any(|argument| argument == "--storm") {
+    let asked = |mode: &str| std::env::args().any(|argument| argument == mode);
+    let table = if asked("--storm") {
         let mut table = Table::new(&["Storm", "Firstlook"]);
         storm::storm(&world, &mut table).await;
+        table
+    } else if asked("--loop") {
+        let mut table = Table::new(&["The model's loop", "Firstlook"]);
+        reasoning::with_and_without_facts(&world, &mut table).await;
+        reasoning::cpu_per_turn(&world, &mut table).await;
+        reasoning::fifty_at_once(&world, &mut table).await;
+        large::five_megabytes(&world, &mut table).await;
         table
     } else {
         let mut table = Table::new(&["Measured", "n8n 2.40.7", "Firstlook"]);

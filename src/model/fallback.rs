@@ -99,6 +99,10 @@ impl<M: Model> Model for Fallback<M> {
         self.current().cost(usage)
     }
 
+    fn currency(&self) -> Option<&str> {
+        self.roster.currency()
+    }
+
     async fn complete(&self, request: &Request, deadline: Instant) -> Result<Reply, ModelError> {
         loop {
             let index = self.index();
@@ -135,11 +139,26 @@ mod tests {
         takes: Duration,
         asked: AtomicUsize,
         answered: Arc<AtomicUsize>,
+        /// Money for a thousand tokens of a question.
+        price: f64,
+        currency: Option<&'static str>,
     }
 
     impl Scripted {
         fn new(name: &'static str, fails: Option<Class>) -> Self {
-            Self { name, fails, takes: Duration::ZERO, asked: 0.into(), answered: Arc::default() }
+            Self {
+                name,
+                fails,
+                takes: Duration::ZERO,
+                asked: 0.into(),
+                answered: Arc::default(),
+                price: 1.0,
+                currency: None,
+            }
+        }
+
+        fn priced(self, price: f64, currency: &'static str) -> Self {
+            Self { price, currency: Some(currency), ..self }
         }
 
         fn slow(name: &'static str) -> Self {
@@ -157,7 +176,11 @@ mod tests {
         }
 
         fn cost(&self, usage: TokenUsage) -> f64 {
-            usage.prompt as f64 / 1000.0
+            usage.prompt as f64 / 1000.0 * self.price
+        }
+
+        fn currency(&self) -> Option<&str> {
+            self.currency
         }
 
         async fn complete(&self, _: &Request, _: Instant) -> Result<Reply, ModelError> {
@@ -308,6 +331,26 @@ mod tests {
         assert_eq!(ask(&second).await.unwrap(), "b");
         assert_eq!(second.passed_over(), [passed("a", Absence::Spent(Reached::Tokens(1500)))]);
         assert!(roster.standings().map(|(_, standing)| standing.capped).eq([true, false]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_pays_the_price_of_the_model_that_answers_it() {
+        let dear = Scripted::new("a", Some(Class::Server)).priced(8.0, "CNY");
+        let models = run(&without_limits([dear, Scripted::new("b", None).priced(2.0, "CNY")]));
+        let usage = TokenUsage { prompt: 1000, completion: 0 };
+        assert_eq!((models.cost(usage), models.currency()), (8.0, Some("CNY")));
+        assert_eq!(ask(&models).await.unwrap(), "b");
+        assert_eq!((models.cost(usage), models.currency()), (2.0, Some("CNY")));
+    }
+
+    #[test]
+    fn a_sum_over_two_currencies_has_none() {
+        let currency = |second: Scripted| {
+            let models = run(&without_limits([Scripted::new("a", None).priced(8.0, "CNY"), second]));
+            models.currency().map(str::to_owned)
+        };
+        assert_eq!(currency(Scripted::new("b", None).priced(2.0, "USD")), None);
+        assert_eq!(currency(Scripted::new("b", None)).as_deref(), Some("CNY"), "one without a price adds nothing");
     }
 
     #[tokio::test(start_paused = true)]

@@ -87,6 +87,11 @@ pub trait Model: Send + Sync {
         0.0
     }
 
+    /// The currency of [`Model::cost`]; none where prices are not known, or where it would not be one.
+    fn currency(&self) -> Option<&str> {
+        None
+    }
+
     /// Asks once and waits for the whole answer, at the latest until `deadline`.
     fn complete(&self, request: &Request, deadline: Instant) -> impl Future<Output = Result<Reply, ModelError>> + Send;
 }

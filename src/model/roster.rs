@@ -72,6 +72,13 @@ impl<M: Model> Roster<M> {
         self.daily != DailyLimits::default() || self.seats.iter().any(|seat| seat.limits != DailyLimits::default())
     }
 
+    /// The currency of all prices; none when they differ, because then no sum over several models is money.
+    pub(super) fn currency(&self) -> Option<&str> {
+        let mut all = self.models().filter_map(M::currency);
+        let first = all.next()?;
+        all.all(|other| other == first).then_some(first)
+    }
+
     /// What was spent today.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {

@@ -79,6 +79,7 @@ fn attacked(attack: &str, with_report: bool) -> Notice {
     report.unresolved = vec![said()];
     report.data_gaps = vec![said()];
     report.usage.model = Some(said());
+    (report.usage.cost, report.usage.currency) = (0.5, Some(said()));
     if !with_report {
         notice.body = NoticeBody::Alert { report: None, investigating: true, missing: vec![said()] };
     }
@@ -263,7 +264,7 @@ fn mail_reads_no_html_no_address_and_no_header_in_what_others_say() {
 }
 
 #[test]
-fn plain_text_holds_nothing_hidden() {
+fn a06_a07_plain_text_holds_nothing_hidden() {
     each(|attack, notice| {
         for form in FORMS {
             assert_nothing_hidden(&plain::text(&tell(notice, now(), Caps::page(form)), 60_000), attack);

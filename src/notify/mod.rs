@@ -12,7 +12,7 @@ mod delivered;
 pub mod email;
 pub mod feishu;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 pub mod ladder;
 #[cfg(test)]
 mod limits;

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escape_sequences_and_hidden_characters_are_gone() {
+    fn a06_a07_hidden_characters_and_escape_sequences_are_gone() {
         let attack =
             "\u{1b}[31mred\u{1b}[0m \u{1b}]8;;https://evil\u{7}click\u{1b}]8;;\u{7} a\u{202e}b\u{200b}c\u{e0041}d\0\r";
         assert_eq!(line(attack, 80), "red click abcd");

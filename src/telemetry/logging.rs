@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_cannot_forge_another() {
+    fn a07_a_line_cannot_forge_another() {
         let evil = "x\n2026-11-23T00:00:00Z ERROR firstlook: forged \u{1b}[31m";
         let json = logged(LogFormat::Json, "info", || tracing::info!(alert = evil, "received"));
         assert_eq!(json.lines().count(), 1);

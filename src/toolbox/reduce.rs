@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_and_terminal_links_go() {
+    fn a07_colours_and_terminal_links_go() {
         assert_eq!(
             reduce("pods_log", "\u{1b}[31mERROR\u{1b}[0m \u{1b}]8;;http://x\u{7}link\u{1b}]8;;\u{7}\r\nok"),
             "ERROR link\nok"

@@ -213,6 +213,7 @@ impl Triage {
             prompt_tokens: outcome.spent.prompt_tokens,
             completion_tokens: outcome.spent.completion_tokens,
             cost: outcome.spent.cost,
+            currency: model.currency().map(str::to_owned),
             passed_over: models::passed_over(&passed, self.lang),
             stopped_by: outcome.stop.label().to_owned(),
             ..Usage::default()

@@ -140,6 +140,9 @@ mod tests {
 
     use super::*;
     use crate::alert::Lang;
+    use crate::notify::fixtures::{notice, now};
+    use crate::notify::notice::NoticeBody;
+    use crate::notify::{attachment, email, feishu, wecom};
     use crate::report::{Overview, Report, Usage};
 
     /// What nobody may see.
@@ -213,11 +216,22 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
-    /// What people get to see of a diagnosis: the report, and its longest rendering.
+    /// What people get to see of a diagnosis: the report, and all its renderings.
     fn shown(diagnosis: Diagnosis) -> String {
         let report = Report::assemble(Overview::default(), scrub(diagnosis), Vec::new(), Usage::default());
         let json = serde_json::to_string(&report).unwrap();
-        json + &crate::markdown::report(&report, Lang::Zh, "UTC")
+        json + &crate::markdown::report(&report, Lang::Zh, "UTC") + &sent(report)
+    }
+
+    /// The richest message of each channel, and the file beside it.
+    fn sent(report: Report) -> String {
+        let mut notice = notice("diagnosis-pvc.zh");
+        notice.body = NoticeBody::Diagnosis { report: Box::new(report) };
+        let card = serde_json::to_string(&feishu::render::richest(&notice, now(), None)).unwrap();
+        let message = serde_json::to_string(&wecom::render::richest(&notice, now())).unwrap();
+        let mail = email::render::richest(&notice, now());
+        let file = attachment::full_report(&notice).map(|file| file.content);
+        [card, message, mail.text, mail.html.unwrap_or_default(), file.unwrap_or_default()].concat()
     }
 
     #[test]
@@ -256,6 +270,20 @@ mod tests {
         assert_eq!(scrub(with_text_in(0, call)).headline, "s");
         assert!(scrub(with_text_in(7, call)).primary.findings.is_empty());
         assert!(scrub(with_text_in(10, call)).steps.is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn markup_of_any_mixture_in_any_field_reaches_no_channel(
+            parts in proptest::collection::vec(proptest::sample::select(families()), 1..4), place in 0usize..14,
+        ) {
+            let shown = shown(with_text_in(place, &parts.join(" and ")));
+            for tooth in TEETH {
+                prop_assert!(!shown.contains(tooth), "{} in field {}: {}", tooth, place, shown);
+            }
+        }
     }
 
     proptest! {

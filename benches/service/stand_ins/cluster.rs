@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::alert::SCENARIO;
+use crate::large;
 
 /// The only session.
 const SESSION: &str = "AGOTKSZ6FDBIEYANHAEBCBXKG4";
@@ -50,6 +51,9 @@ impl Cluster {
     async fn work_out(&self, params: &Value) -> Value {
         let tool = params["name"].as_str().unwrap_or_default();
         let arguments = params["arguments"].as_object().cloned().unwrap_or_default();
+        if let Some(text) = large::text(arguments.get("namespace").and_then(Value::as_str).unwrap_or_default()) {
+            return json!({ "content": [{ "type": "text", "text": text }] });
+        }
         let answer = self.source.call(tool, &arguments, Duration::from_secs(10)).await.unwrap();
         json!({ "content": [{ "type": "text", "text": answer.text }], "isError": answer.is_error })
     }

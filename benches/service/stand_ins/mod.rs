@@ -12,6 +12,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use firstlook::model::ModelConfig;
+use firstlook::toolbox::config::McpSettings;
+use serde_json::json;
 use tokio::net::TcpListener;
 
 pub use chat::{Chat, Stage};
@@ -54,6 +57,17 @@ impl StandIns {
     /// `base_url` of a model that follows a script and thinks so many milliseconds about each turn.
     pub fn model_url(&self, script: Script, thinks: u64) -> String {
         format!("http://{}/{}/{thinks}/v1", self.address, script.word())
+    }
+
+    /// The same as the service reads it from its configuration.
+    pub fn model_config(&self, script: Script) -> ModelConfig {
+        let (name, key) = (model::NAME, model::KEY);
+        let config = json!({ "name": name, "base_url": self.model_url(script, 0), "api_key": key, "model": name });
+        serde_json::from_value(config).unwrap()
+    }
+
+    pub fn mcp_settings(&self) -> McpSettings {
+        serde_json::from_value(json!({ "name": "kubernetes", "url": self.mcp_url() })).unwrap()
     }
 
     pub fn mcp_url(&self) -> String {

@@ -25,6 +25,8 @@ pub enum Script {
     FiveTurns,
     /// The diagnosis in the first turn: what is offered there suffices.
     OneTurn,
+    /// What a competent engineer does: reads what the conversation does not show yet, one a turn, then the diagnosis.
+    Competent,
 }
 
 impl Script {
@@ -32,6 +34,7 @@ impl Script {
         match self {
             Self::FiveTurns => "five-turns",
             Self::OneTurn => "one-turn",
+            Self::Competent => "competent",
         }
     }
 }
@@ -69,7 +72,12 @@ impl Model {
         (status, axum::Json(json!({ "error": { "message": reason } }))).into_response()
     }
 
+    /// Counts a turn of an investigation. What finds out at start what the model can do offers no diagnosis.
     fn count(&self, body: &[u8], request: &Value) {
+        let mut tools = request["tools"].as_array().into_iter().flatten();
+        if !tools.any(|tool| tool["function"]["name"] == "submit_diagnosis") {
+            return;
+        }
         let mut counts = self.counts.lock().unwrap();
         counts.turns += 1;
         counts.prompt_bytes += body.len();
@@ -104,25 +112,52 @@ async fn complete(
 fn act(script: &str, request: &Value) -> (&'static str, Value) {
     let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
     let turns = messages.iter().filter(|message| message["role"] == "assistant").count();
-    let object = |version: &str, kind: &str, name: &str| json!({"apiVersion": version, "kind": kind, "name": name});
-    match (script, turns) {
-        ("five-turns", 0) => ("pods_get", json!({"namespace": "aiops", "name": "test-deployment-d49fc6fff-v8f86"})),
-        ("five-turns", 1) => ("events_list", json!({"namespace": "aiops"})),
-        ("five-turns", 2) => {
-            let mut claim = object("v1", "PersistentVolumeClaim", "test-data");
-            claim["namespace"] = "aiops".into();
-            ("resources_get", claim)
-        }
-        ("five-turns", 3) => ("resources_get", object("storage.k8s.io/v1", "StorageClass", "cbs")),
-        _ => ("submit_diagnosis", diagnosis(messages)),
+    let read = match script {
+        "five-turns" => reads().into_iter().nth(turns),
+        "competent" => reads().into_iter().find(|read| !shows(messages, read)),
+        _ => None,
+    };
+    match read {
+        Some(Read { tool, arguments, .. }) => (tool, arguments),
+        None => ("submit_diagnosis", diagnosis(messages)),
     }
+}
+
+/// A call, and what stands in a conversation that shows its result and in no other result: the claim names the
+/// provisioner too, in an annotation.
+struct Read {
+    tool: &'static str,
+    arguments: Value,
+    sign: &'static str,
+}
+
+/// What leads to the cause of the scenario, each following from the one before.
+fn reads() -> [Read; 4] {
+    let of = |tool, arguments, sign| Read { tool, arguments, sign };
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "aiops", "name": "test-data"});
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "name": "cbs"});
+    [
+        of(
+            "pods_get",
+            json!({"namespace": "aiops", "name": "test-deployment-d49fc6fff-v8f86"}),
+            "claimName: test-data",
+        ),
+        of("events_list", json!({"namespace": "aiops"}), "FailedScheduling"),
+        of("resources_get", claim, "storageClassName: cbs"),
+        of("resources_get", class, "\nprovisioner: com.tencent.cloud.csi.cbs"),
+    ]
+}
+
+fn shows(messages: &[Value], read: &Read) -> bool {
+    messages.iter().filter_map(|message| message["content"].as_str()).any(|content| content.contains(read.sign))
 }
 
 /// As long as a model's usual answer, with evidence that stands the check; it blames one more object than the playbook.
 fn diagnosis(messages: &[Value]) -> Value {
     let prompt =
         messages.iter().find(|message| message["role"] == "user").and_then(|message| message["content"].as_str());
-    let evidence = |name: &str| evidence_of(prompt.unwrap_or_default(), name);
+    // Where the prompt holds no evidence, the calls of the script do, in its order.
+    let evidence = |name: &str, call: &str| evidence_of(prompt.unwrap_or_default(), name).unwrap_or(call.to_owned());
     json!({
         "verdict": "fault",
         "headline": "Pod test-deployment-d49fc6fff-v8f86 cannot be scheduled: nobody provides StorageClass cbs, which its claim needs",
@@ -131,14 +166,14 @@ fn diagnosis(messages: &[Value]) -> Value {
                 "summary": "StorageClass cbs names a provisioner that does not run in this cluster.",
                 "resource": {"kind": "StorageClass", "namespace": "", "name": "cbs"},
                 "confidence": "high",
-                "evidence": [{"ref": evidence("cbs"), "quote": "provisioner: com.tencent.cloud.csi.cbs"}],
+                "evidence": [{"ref": evidence("cbs", "E4"), "quote": "provisioner: com.tencent.cloud.csi.cbs"}],
             },
             {
                 "summary": "PersistentVolumeClaim test-data therefore stays Pending, and the Pod with it.",
                 "code": "pvc_unbound_provisioner_missing",
                 "resource": {"kind": "PersistentVolumeClaim", "namespace": "aiops", "name": "test-data"},
                 "confidence": "high",
-                "evidence": [{"ref": evidence("test-data"), "quote": "phase: Pending"}],
+                "evidence": [{"ref": evidence("test-data", "E3"), "quote": "phase: Pending"}],
             },
         ],
         "impact": "Deployment test-deployment in aiops has no ready replica.",
@@ -152,10 +187,10 @@ fn diagnosis(messages: &[Value]) -> Value {
 }
 
 /// The evidence whose arguments name an object, as the prompt lists it.
-fn evidence_of(prompt: &str, name: &str) -> String {
-    let at = prompt.find(&format!("\"name\":\"{name}\"")).expect("the prompt shows the object");
-    let (_, heading) = prompt[..at].rsplit_once("### ").expect("evidence has a heading");
-    heading.split_whitespace().next().unwrap_or_default().to_owned()
+fn evidence_of(prompt: &str, name: &str) -> Option<String> {
+    let at = prompt.find(&format!("\"name\":\"{name}\""))?;
+    let (_, heading) = prompt[..at].rsplit_once("### ")?;
+    heading.split_whitespace().next().map(str::to_owned)
 }
 
 /// The call as a stream: a beginning, arguments in pieces, the end, usage.

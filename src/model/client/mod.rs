@@ -278,6 +278,10 @@ impl Model for Client {
         self.profile.prices.as_ref().map_or(0.0, |prices| prices.of(usage))
     }
 
+    fn currency(&self) -> Option<&str> {
+        self.profile.prices.as_ref().map(|prices| prices.currency.as_str())
+    }
+
     async fn complete(&self, request: &Request, deadline: Instant) -> Result<Reply, ModelError> {
         let started = Instant::now();
         let outcome = self.persist(request, deadline).await;

@@ -60,6 +60,20 @@ fn every_acceptance_case_comes_out_as_written() {
 }
 
 #[test]
+fn a03_a_call_quoted_from_a_log_in_a_fence_is_no_call() {
+    let call = r#"<tool_call>{"name": "pods_get", "arguments": {"name": "web-0"}}</tool_call>"#;
+    let (fenced, tildes) = (format!("The log says:\n```\n{call}\n```\n"), format!("The log says:\n~~~\n{call}\n~~~\n"));
+    for text in [&fenced, &tildes] {
+        for family in [Family::Hermes, Family::Unknown] {
+            let recovered = recover(family, text, false, &tools(&cases()));
+            assert!(recovered.calls.is_empty(), "{family:?} took a call from {text}");
+            assert!(recovered.text.contains(call), "the quotation stays readable: {}", recovered.text);
+        }
+    }
+    assert_eq!(recover(Family::Hermes, call, false, &tools(&cases())).calls.len(), 1, "outside a fence it is one");
+}
+
+#[test]
 fn a_family_that_is_not_known_is_found() {
     let all = cases();
     let tools = tools(&all);

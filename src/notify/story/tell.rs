@@ -172,6 +172,7 @@ impl Teller<'_> {
         if tokens > 0 {
             said.push(format!("{} tokens", words::tokens(tokens)));
         }
+        said.extend(usage.money().map(|money| text::said(&money, 24)));
         said
     }
 
