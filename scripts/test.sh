@@ -22,6 +22,9 @@ cargo clippy --all-targets --quiet -- -D warnings
 step "tests"
 cargo test --quiet
 
+step "the chart and the manifests"
+scripts/deploy-check.sh
+
 step "docs"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
 

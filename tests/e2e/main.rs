@@ -5,6 +5,7 @@ mod bad_input;
 mod channels;
 mod check;
 mod demo;
+mod deploy;
 mod eval;
 mod kubernetes_mcp_server;
 mod model;
