@@ -12,6 +12,7 @@ use super::feishu::{FeishuBot, FeishuBotSettings};
 use super::notice::Notice;
 use super::post::BadAddress;
 use super::send::{Form, SendError};
+use super::webhook::{BadWebhook, Webhook, WebhookSettings};
 use super::wecom::{WecomBot, WecomBotSettings};
 
 /// Settings of one channel, by `type`.
@@ -27,6 +28,9 @@ pub enum ChannelSettings {
     /// Mail.
     #[serde(rename = "email")]
     Email(EmailSettings),
+    /// A webhook of yours: what people are told, as signed JSON.
+    #[serde(rename = "webhook")]
+    Webhook(WebhookSettings),
 }
 
 /// Settings no channel can be built from.
@@ -38,6 +42,9 @@ pub enum BadChannel {
     /// A mail setting is wrong.
     #[error("channel `{0}`: {1}")]
     Mail(String, #[source] BadMailSettings),
+    /// A setting of a generic webhook is wrong.
+    #[error("channel `{0}`: {1}")]
+    Webhook(String, #[source] BadWebhook),
 }
 
 impl ChannelSettings {
@@ -48,6 +55,7 @@ impl ChannelSettings {
             Self::FeishuBot(settings) => &settings.name,
             Self::WecomBot(settings) => &settings.name,
             Self::Email(settings) => &settings.name,
+            Self::Webhook(settings) => &settings.name,
         }
     }
 
@@ -58,6 +66,7 @@ impl ChannelSettings {
             Self::FeishuBot(settings) => ("url", &settings.url),
             Self::WecomBot(settings) => ("url", &settings.url),
             Self::Email(settings) => ("smtp", &settings.smtp),
+            Self::Webhook(settings) => ("url", &settings.url),
         }
     }
 
@@ -78,6 +87,9 @@ impl ChannelSettings {
                 let channel = Email::new(settings).map_err(|error| BadChannel::Mail(name, error))?;
                 Channel::Email(Box::new(channel))
             }
+            Self::Webhook(settings) => Channel::Webhook(
+                Webhook::new(settings, client.clone()).map_err(|error| BadChannel::Webhook(name, error))?,
+            ),
         })
     }
 }
@@ -91,6 +103,8 @@ pub enum Channel {
     WecomBot(WecomBot),
     /// Mail.
     Email(Box<Email>),
+    /// A webhook.
+    Webhook(Webhook),
 }
 
 impl Channel {
@@ -101,6 +115,7 @@ impl Channel {
             Self::FeishuBot(channel) => channel.name(),
             Self::WecomBot(channel) => channel.name(),
             Self::Email(channel) => channel.name(),
+            Self::Webhook(channel) => channel.name(),
         }
     }
 
@@ -111,6 +126,7 @@ impl Channel {
             Self::FeishuBot(_) => "feishu-bot",
             Self::WecomBot(_) => "wecom-bot",
             Self::Email(_) => "email",
+            Self::Webhook(_) => "webhook",
         }
     }
 
@@ -123,6 +139,7 @@ impl Channel {
             Self::FeishuBot(channel) => channel.send(notice).await,
             Self::WecomBot(channel) => channel.send(notice).await,
             Self::Email(channel) => channel.send(notice).await,
+            Self::Webhook(channel) => channel.send(notice).await,
         }
     }
 
@@ -131,7 +148,7 @@ impl Channel {
     pub fn take_attached(&self) -> u32 {
         match self {
             Self::WecomBot(channel) => channel.take_attached(),
-            Self::FeishuBot(_) | Self::Email(_) => 0,
+            Self::FeishuBot(_) | Self::Email(_) | Self::Webhook(_) => 0,
         }
     }
 
@@ -145,6 +162,7 @@ impl Channel {
             Self::FeishuBot(channel) => channel.reach().await,
             Self::WecomBot(channel) => channel.reach().await,
             Self::Email(channel) => channel.reach().await,
+            Self::Webhook(channel) => channel.reach().await,
         }
     }
 
@@ -155,6 +173,7 @@ impl Channel {
             Self::FeishuBot(_) => &FEISHU_PACE,
             Self::WecomBot(_) => &WECOM_PACE,
             Self::Email(_) => &MAIL_PACE,
+            Self::Webhook(_) => &WEBHOOK_PACE,
         }
     }
 }
@@ -165,6 +184,8 @@ const FEISHU_PACE: [Quota; 2] = [Quota::per(5, 1), Quota::per(100, 60)];
 const WECOM_PACE: [Quota; 1] = [Quota::per(20, 60)];
 /// Servers differ; this keeps a storm from looking like spam, and a handful of incidents at once within two seconds.
 const MAIL_PACE: [Quota; 2] = [Quota::per(5, 1), Quota::per(60, 60)];
+/// A service of one's own says 429 when it wants less; this keeps a storm from becoming one there.
+const WEBHOOK_PACE: [Quota; 1] = [Quota::per(20, 1)];
 
 /// So many messages in so long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

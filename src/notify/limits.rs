@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::fixtures::{ALL, notice, now};
 use super::notice::{Notice, NoticeBody};
 use super::send::Form;
-use super::{email, feishu, plain, wecom};
+use super::{email, feishu, plain, webhook, wecom};
 use crate::alert::{Alert, Labels};
 use crate::notify::story::{Caps, tell};
 use crate::report::{Cause, Citation, Confidence, Related, Step};
@@ -33,6 +33,12 @@ fn assert_fits(notice: &Notice) {
             assert!(text.len() <= 4096 && !text.is_empty(), "{form:?} takes {} bytes at WeCom", text.len());
         }
         assert!(message.is_some() || form != Form::Plain, "the last form always fits");
+        let body = webhook::render::body(notice, now(), form);
+        assert!(body.is_some() || form != Form::Plain, "the last form always fits");
+        if let Some(body) = body {
+            assert!(body.len() <= webhook::render::BUDGET, "{form:?} takes {} bytes at a webhook", body.len());
+            serde_json::from_slice::<Value>(&body).expect("valid JSON");
+        }
         assert!(plain::text(&tell(notice, now(), Caps::page(form)), 4000).len() <= 4000);
     }
     let mail = email::render::richest(notice, now());

@@ -30,4 +30,5 @@ mod snapshots;
 pub mod story;
 mod template;
 pub mod text;
+pub mod webhook;
 pub mod wecom;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::StatusCode;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
@@ -86,6 +86,19 @@ impl Address {
     /// When the destination is not reached or does not answer in time.
     pub async fn post_bytes(&self, client: &reqwest::Client, kind: &str, body: Bytes) -> Result<Reply, SendError> {
         self.exchange(client.post(self.url.expose_secret()).header(CONTENT_TYPE, kind).body(body)).await
+    }
+
+    /// Posts bytes with these headers and reads the answer, whatever its status.
+    ///
+    /// # Errors
+    /// When the destination is not reached or does not answer in time.
+    pub async fn post_with(
+        &self,
+        client: &reqwest::Client,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Reply, SendError> {
+        self.exchange(client.post(self.url.expose_secret()).headers(headers).body(body)).await
     }
 
     /// The address beside this one: its last path segment `from` replaced, a query pair added. `None` when it ends otherwise.

@@ -1,7 +1,8 @@
 //! What people see, on record: every fixture on every channel, in both languages.
 
 use super::fixtures::{ALL, notice, now};
-use super::{email, feishu, preview, wecom};
+use super::send::Form;
+use super::{email, feishu, preview, webhook, wecom};
 
 #[test]
 fn feishu_cards() {
@@ -17,6 +18,15 @@ fn wecom_messages() {
         let message = serde_json::to_value(wecom::render::richest(&notice(name), now())).expect("JSON");
         assert_eq!(message["msgtype"], "markdown_v2");
         insta::assert_snapshot!(format!("wecom-{name}"), message["markdown_v2"]["content"].as_str().expect("text"));
+    }
+}
+
+#[test]
+fn webhook_bodies() {
+    for name in ["alert-waiting.en", "diagnosis-pvc.zh", "resolved.en"] {
+        let body = webhook::render::body(&notice(name), now(), Form::Full).expect("it fits");
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        insta::assert_json_snapshot!(format!("webhook-{name}"), body);
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::feishu::Feishu;
 use crate::support::smtp::{SmtpServer, self_signed};
+use crate::support::webhook::Receiver;
 use crate::support::wecom::Wecom;
 use crate::support::{Fault, card, notice, notices};
 
@@ -432,4 +433,40 @@ fn settings_are_plain_and_strict() {
     let settings: ChannelSettings = serde_json::from_value(nobody).expect("settings");
     assert_eq!(settings.name(), "mail");
     assert!(settings.build(&post::client().expect("a client")).is_err(), "nobody would get it");
+}
+
+fn webhook(receiver: &Receiver, secret: &str) -> Channel {
+    let headers = json!({"X-Team": "sre"});
+    channel(json!({"type": "webhook", "name": "own", "url": receiver.url(), "secret": secret, "headers": headers}))
+}
+
+#[tokio::test]
+async fn a_webhook_gets_every_notice_signed_and_once() {
+    let receiver = Receiver::start("right").await;
+    for (name, notice) in notices() {
+        let sent = webhook(&receiver, "right").send(&notice).await;
+        assert_eq!(sent.unwrap_or_else(|error| panic!("{name}: {error}")), Form::Full, "{name}");
+    }
+    assert_eq!(receiver.accepted().len(), notices().len());
+    let message = &receiver.accepted()[0];
+    assert_eq!(message["version"], 1);
+    assert!(message["text"].as_str().is_some_and(|text| !text.is_empty()));
+    let again = notice("diagnosis-pvc.zh");
+    webhook(&receiver, "right").send(&again).await.expect("taken, and known by its delivery id");
+    assert_eq!(receiver.accepted().len(), notices().len(), "who remembers the delivery id acts once");
+}
+
+#[tokio::test]
+async fn a_webhook_says_what_to_do_and_shortens_what_is_too_large() {
+    let receiver = Receiver::start("right").await;
+    let error = refusal(&webhook(&receiver, "wrong"), &notice("resolved.en")).await;
+    assert_eq!(error.reason, Reason::Auth);
+    assert!(error.detail.contains("`secret`"), "{error}");
+    receiver.fail([Fault::Status(413)]);
+    assert_eq!(webhook(&receiver, "right").send(&notice("diagnosis-pvc.en")).await.expect("accepted"), Form::Compact);
+    receiver.fail([Fault::Status(503)]);
+    assert_eq!(refusal(&webhook(&receiver, "right"), &notice("resolved.en")).await.reason, Reason::Server);
+    receiver.fail([Fault::Status(429)]);
+    let error = refusal(&webhook(&receiver, "right"), &notice("resolved.en")).await;
+    assert_eq!((error.reason, error.retry_after), (Reason::RateLimited, Some(Duration::from_secs(7))));
 }

@@ -14,6 +14,7 @@ pub mod service;
 pub mod smtp;
 pub mod team;
 pub mod tools;
+pub mod webhook;
 pub mod wecom;
 
 use std::collections::VecDeque;

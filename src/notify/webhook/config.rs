@@ -1,0 +1,26 @@
+//! Settings of a webhook that gets what people get, as JSON.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// An HTTP endpoint of yours.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// Name by which routes, logs and metrics call this channel.
+    pub name: String,
+    /// The address that is posted to; anything secret in it stays so.
+    #[schemars(with = "String")]
+    pub url: SecretString,
+    /// Signs every body: `X-Firstlook-Signature` is `sha256=` and the hex HMAC-SHA256 of `timestamp.body`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub secret: Option<SecretString>,
+    /// Further headers, for example `Authorization`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub headers: BTreeMap<String, SecretString>,
+}

@@ -1,0 +1,49 @@
+//! A notice as the bytes that are posted and signed.
+
+use jiff::Timestamp;
+
+use super::wire::Message;
+use crate::notify::notice::{Notice, NoticeBody};
+use crate::notify::plain;
+use crate::notify::send::Form;
+use crate::notify::story::{Caps, tell};
+
+/// Receivers commonly take a mebibyte (nginx's default for a request body); what is longer leaves out alerts first.
+pub const BUDGET: usize = 1 << 20;
+/// The text in a message, in bytes.
+const TEXT: usize = 16_000;
+
+/// The body in this form: everything, the first twenty alerts, or the text alone. `None` when it does not fit.
+#[must_use]
+pub fn body(notice: &Notice, now: Timestamp, form: Form) -> Option<Vec<u8>> {
+    let all = &notice.group.alerts;
+    let alerts = match form {
+        Form::Full => all.as_slice(),
+        Form::Compact => &all[..all.len().min(20)],
+        Form::Plain => &[],
+    };
+    let report = notice.report().filter(|_| form != Form::Plain);
+    let (event, investigating, missing, resolved_at) = match &notice.body {
+        NoticeBody::Alert { investigating, missing, .. } => ("alert", *investigating, missing.as_slice(), None),
+        NoticeBody::Diagnosis { .. } => ("diagnosis", false, &[][..], None),
+        NoticeBody::Resolved { resolved_at } => ("resolved", false, &[][..], Some(*resolved_at)),
+        NoticeBody::Test => ("test", false, &[][..], None),
+    };
+    let none = Default::default();
+    let message = Message {
+        version: 1,
+        event,
+        incident: notice.incident,
+        opened_at: notice.opened_at,
+        resolved_at,
+        page_url: notice.page_url.as_deref().filter(|url| url.len() <= 4_096),
+        text: plain::text(&tell(notice, now, Caps::page(form)), TEXT),
+        common_labels: if form == Form::Plain { &none } else { &notice.group.common_labels },
+        alerts,
+        alerts_left_out: all.len() - alerts.len(),
+        report,
+        investigating,
+        missing: if form == Form::Plain { &[] } else { missing },
+    };
+    serde_json::to_vec(&message).ok().filter(|body| body.len() <= BUDGET)
+}
