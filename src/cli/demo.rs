@@ -26,7 +26,7 @@ use crate::store::{IncidentDetail, InvestigationState, NoticeState, Store};
 use crate::telemetry::progress;
 
 /// The scenario of the article Firstlook grew from.
-const DEFAULT_SCENARIO: &str = "01-pvc-provisioner-missing";
+pub(super) const DEFAULT_SCENARIO: &str = "01-pvc-provisioner-missing";
 /// Longer than any investigation's own deadline.
 const PATIENCE: Duration = Duration::from_secs(240);
 

@@ -5,6 +5,7 @@ mod debug;
 mod demo;
 mod eval;
 mod examination;
+mod render;
 mod scenario;
 mod serve;
 mod service;
@@ -43,6 +44,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Print the report of a webhook body.
     Triage(triage::Arguments),
+    /// Print the message a channel would get about a scenario: try layout and language without sending anything.
+    Render(render::Arguments),
     /// Run scenario directories and score the reports.
     Eval(eval::Arguments),
     /// Try every model, MCP server, channel and the store of a configuration; say what to do about what fails.
@@ -58,7 +61,7 @@ impl Command {
     fn occasion(&self) -> Occasion {
         match self {
             Self::Serve { .. } => Occasion::Service,
-            Self::Demo(_) | Self::Triage(_) | Self::Eval(_) => Occasion::Result,
+            Self::Demo(_) | Self::Triage(_) | Self::Render(_) | Self::Eval(_) => Occasion::Result,
             Self::Check(_) | Self::ConfigSchema | Self::Debug(_) => Occasion::Verdict,
         }
     }
@@ -126,6 +129,7 @@ pub async fn main() -> ExitCode {
         Command::Serve { config } => serve::run(&config).await.map(|()| ExitCode::SUCCESS),
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Triage(arguments) => triage::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Render(arguments) => render::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Eval(arguments) => eval::run(arguments).await.map(|()| ExitCode::SUCCESS),
         Command::Check(arguments) => check::run(arguments).await,
         Command::ConfigSchema => config_schema(),

@@ -56,7 +56,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
     Ok(())
 }
 
-fn read_alert(path: &Path) -> Result<AlertGroup, CliError> {
+/// The alert group of a webhook body in a file.
+pub(super) fn read_alert(path: &Path) -> Result<AlertGroup, CliError> {
     let body = if path == Path::new("-") {
         let mut body = Vec::new();
         std::io::stdin().read_to_end(&mut body).map(|_| body)

@@ -183,3 +183,23 @@ async fn the_page_shows_every_message_in_a_real_browser() {
         demo.kill().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn render_prints_what_each_channel_would_get() {
+    let card = firstlook(&["render", "--lang", "en"]).await;
+    let card: Value = serde_json::from_str(&card.stdout).unwrap();
+    assert_eq!(crate::support::card::check(&card["card"]), Ok(()), "{card}");
+    let chat = firstlook(&["render", "--channel", "wecom-bot", "--message", "diagnosis", "--lang", "zh-CN"]).await;
+    assert!(
+        chat.stdout.contains("markdown_v2") && chat.stdout.contains("com.tencent.cloud.csi.cbs"),
+        "{}",
+        chat.stdout
+    );
+    let mail = firstlook(&["render", "--channel", "email", "--message", "resolved", "--lang", "en"]).await;
+    assert!(mail.stdout.starts_with("Subject: [Firstlook]"), "{}", mail.stdout);
+    let hook = firstlook(&["render", "--channel", "webhook", "--message", "test"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&hook.stdout).unwrap()["event"], "test");
+    let nothing = firstlook(&["render", "--scenario", "no-such-scenario"]).await;
+    assert_eq!(nothing.code, Some(2), "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("01-pvc-provisioner-missing"), "{}", nothing.stderr);
+}

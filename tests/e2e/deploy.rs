@@ -167,7 +167,11 @@ fn the_configuration_points_at_the_server_beside_it() {
     let settings: McpSettings = serde_json::from_value(config["mcp"][0].clone()).unwrap();
     let services: Vec<String> = of_kind(&objects, "Service")
         .map(|service| {
-            format!("http://{}:{}/mcp", service["metadata"]["name"].as_str().unwrap(), service["spec"]["ports"][0]["port"])
+            format!(
+                "http://{}:{}/mcp",
+                service["metadata"]["name"].as_str().unwrap(),
+                service["spec"]["ports"][0]["port"]
+            )
         })
         .collect();
     assert!(services.iter().any(|service| format!("{settings:?}").contains(service.as_str())), "{settings:?}");

@@ -2,6 +2,7 @@
 
 mod card;
 mod markdown;
+mod posted;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +13,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use self::markdown::{Dialect, escaped, html};
+pub use self::posted::{Product, posted};
 use super::notice::{Notice, NoticeBody};
 use super::{email, feishu, template, wecom};
 use crate::alert::Lang;

@@ -4,8 +4,8 @@ mod config;
 pub mod render;
 pub mod wire;
 
-pub use config::WebhookSettings;
 use bytes::Bytes;
+pub use config::WebhookSettings;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};

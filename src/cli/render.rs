@@ -1,0 +1,110 @@
+//! `firstlook render`: the message a channel would get about a scenario, exactly as it would be posted, or as a page.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::CliError;
+use super::triage::{Setup, read_alert, snapshot_server};
+use crate::alert::Lang;
+use crate::notify::notice::{Notice, NoticeBody};
+use crate::notify::preview::{self, Product};
+use crate::notify::rehearsal;
+use crate::report::Report;
+use crate::telemetry::progress;
+
+/// Arguments of `render`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Whose form the message has.
+    #[arg(long, value_enum, default_value = "feishu-bot")]
+    channel: Product,
+    /// A scenario's name (firstlook demo --list) or directory.
+    #[arg(long, default_value = super::demo::DEFAULT_SCENARIO)]
+    scenario: String,
+    /// Which message of an incident.
+    #[arg(long, value_enum, default_value = "first")]
+    message: Kind,
+    /// The configuration file: its models, language and zone.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Language of the message.
+    #[arg(long)]
+    lang: Option<Lang>,
+    /// What is posted, or a page on which all channels show it.
+    #[arg(long, value_enum, default_value = "posted")]
+    output: Output,
+}
+
+/// A message of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// The alert with the first look.
+    First,
+    /// The diagnosis that follows when it adds something.
+    Diagnosis,
+    /// The alerts are gone.
+    Resolved,
+    /// The one `check --send` sends.
+    Test,
+}
+
+/// How a message is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// The JSON, or the text of the mail, as it goes out.
+    Posted,
+    /// A page to open in a browser.
+    Html,
+}
+
+/// Prints the message.
+pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
+    let setup = Setup::load(arguments.config.as_deref(), arguments.lang)?;
+    let notice = if arguments.message == Kind::Test {
+        rehearsal::notice(setup.lang, &setup.timezone)
+    } else {
+        notice(&arguments, &setup).await?
+    };
+    let now = Timestamp::now();
+    let report = notice.report().cloned().unwrap_or_default();
+    println!(
+        "{}",
+        match arguments.output {
+            Output::Posted => preview::posted(arguments.channel, &notice, now),
+            Output::Html => preview::page(std::slice::from_ref(&notice), &[], &report, setup.lang, now),
+        }
+    );
+    Ok(())
+}
+
+async fn notice(arguments: &Arguments, setup: &Setup) -> Result<Notice, CliError> {
+    let home = tempfile::tempdir().map_err(CliError::failed)?;
+    let scenario = super::scenario::unpack(&arguments.scenario, home.path()).map_err(CliError::Usage)?;
+    let group = read_alert(&scenario.join("alert.json"))?;
+    let models = if arguments.message == Kind::Diagnosis { setup.models.as_slice() } else { &[] };
+    super::stage(setup.lang.pick("查看集群", "looking at the cluster"));
+    let (report, _) = setup.triage(models, &[snapshot_server(&scenario)], None)?.run(&group).await;
+    progress::clear();
+    Ok(Notice {
+        incident: Uuid::now_v7(),
+        opened_at: Timestamp::now(),
+        group,
+        body: body(arguments.message, report, !setup.models.is_empty()),
+        lang: setup.lang,
+        timezone: setup.timezone.clone(),
+        alertmanager_url: None,
+        page_url: None,
+    })
+}
+
+fn body(kind: Kind, report: Report, investigating: bool) -> NoticeBody {
+    match kind {
+        Kind::First => NoticeBody::Alert { report: Some(Box::new(report)), investigating, missing: Vec::new() },
+        Kind::Diagnosis => NoticeBody::Diagnosis { report: Box::new(report) },
+        Kind::Resolved => NoticeBody::Resolved { resolved_at: Timestamp::now() },
+        Kind::Test => NoticeBody::Test,
+    }
+}
