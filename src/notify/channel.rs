@@ -8,12 +8,11 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::email::{BadMailSettings, Email, EmailSettings};
-use super::feishu::{FeishuBot, FeishuBotSettings};
+use super::feishu::{self, FeishuBot, FeishuBotSettings};
 use super::notice::Notice;
-use super::post::BadAddress;
 use super::send::{Form, SendError};
 use super::webhook::{BadWebhook, Webhook, WebhookSettings};
-use super::wecom::{WecomBot, WecomBotSettings};
+use super::wecom::{self, WecomBot, WecomBotSettings};
 
 /// Settings of one channel, by `type`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -36,9 +35,12 @@ pub enum ChannelSettings {
 /// Settings no channel can be built from.
 #[derive(Debug, Error)]
 pub enum BadChannel {
-    /// A webhook's address is wrong.
+    /// A setting of a Feishu bot is wrong.
     #[error("channel `{0}`: {1}")]
-    Address(String, #[source] BadAddress),
+    Feishu(String, #[source] feishu::BadBot),
+    /// A setting of a WeCom bot is wrong.
+    #[error("channel `{0}`: {1}")]
+    Wecom(String, #[source] wecom::BadBot),
     /// A mail setting is wrong.
     #[error("channel `{0}`: {1}")]
     Mail(String, #[source] BadMailSettings),
@@ -78,10 +80,10 @@ impl ChannelSettings {
         let name = self.name().to_owned();
         Ok(match self {
             Self::FeishuBot(settings) => Channel::FeishuBot(
-                FeishuBot::new(settings, client.clone()).map_err(|error| BadChannel::Address(name, error))?,
+                FeishuBot::new(settings, client.clone()).map_err(|error| BadChannel::Feishu(name, error))?,
             ),
             Self::WecomBot(settings) => Channel::WecomBot(
-                WecomBot::new(settings, client.clone()).map_err(|error| BadChannel::Address(name, error))?,
+                WecomBot::new(settings, client.clone()).map_err(|error| BadChannel::Wecom(name, error))?,
             ),
             Self::Email(settings) => {
                 let channel = Email::new(settings).map_err(|error| BadChannel::Mail(name, error))?;

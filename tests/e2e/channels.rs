@@ -470,3 +470,47 @@ async fn a_webhook_says_what_to_do_and_shortens_what_is_too_large() {
     let error = refusal(&webhook(&receiver, "right"), &notice("resolved.en")).await;
     assert_eq!((error.reason, error.retry_after), (Reason::RateLimited, Some(Duration::from_secs(7))));
 }
+
+#[tokio::test]
+async fn feishu_calls_the_people_the_rules_name_and_not_again_at_once() {
+    let bot = Feishu::start().await.calling("ou_alice");
+    let mentions = json!([{"match": {"severity": "warning"}, "users": ["ou_alice"]}]);
+    let channel = channel(json!({"type": "feishu-bot", "name": "oncall", "url": bot.url(), "mentions": mentions}));
+    for told in ["alert-waiting.zh", "diagnosis-pvc.zh", "alert-waiting.zh"] {
+        assert_eq!(channel.send(&notice(told)).await.expect("accepted"), Form::Full);
+    }
+    let called = |message: &Value| message.to_string().contains("<at id=ou_alice></at>");
+    let calls: Vec<bool> = bot.accepted().iter().map(called).collect();
+    assert_eq!(calls, [true, false, false], "a diagnosis calls nobody, and the next alert comes too soon");
+}
+
+/// A group that forbids to call everybody refuses the whole card.
+#[tokio::test]
+async fn feishu_calls_people_where_the_group_forbids_to_call_everybody() {
+    let bot = Feishu::start().await.calling("ou_alice");
+    let mentions = json!([{"users": ["all", "ou_alice"]}]);
+    let channel = channel(json!({"type": "feishu-bot", "name": "oncall", "url": bot.url(), "mentions": mentions}));
+    channel.send(&notice("alert-waiting.zh")).await.expect("accepted");
+    assert_eq!(bot.refused()[0].0, 11235);
+    assert!(bot.accepted()[0].to_string().contains("<at id=ou_alice></at>"), "{:?}", bot.accepted());
+}
+
+#[tokio::test]
+async fn wecom_calls_people_in_a_line_behind_the_message() {
+    let bot = Wecom::start().await;
+    let owners = json!({"alice": "zhangsan"});
+    let mentions = json!([{"match": {"severity": "warning"}, "users": ["all"]}]);
+    let settings =
+        json!({"type": "wecom-bot", "name": "ops", "url": bot.url(), "mentions": mentions, "owners": owners});
+    let channel = channel(settings);
+    let mut told = notice("alert-waiting.zh");
+    told.group.alerts[0].labels.insert("owner".into(), "alice".into());
+    channel.send(&told).await.expect("accepted");
+    assert_eq!(bot.accepted().len(), 2);
+    assert_eq!(bot.accepted()[0]["msgtype"], "markdown_v2");
+    let users = &bot.accepted()[1]["text"]["mentioned_list"];
+    assert_eq!(users.as_array().map(Vec::len), Some(2), "{users}");
+    assert_eq!(channel.take_attached(), 1, "the line counts at the bot's rate");
+    channel.send(&notice("resolved.zh")).await.expect("accepted");
+    assert_eq!(bot.accepted().len(), 3, "the end calls nobody");
+}

@@ -1,8 +1,12 @@
 //! Settings of a Feishu (Lark) group bot.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
+
+use crate::notify::mention::MentionRule;
 
 /// A custom bot of one group.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -20,4 +24,10 @@ pub struct FeishuBotSettings {
     /// A keyword the bot's page requires in every message ("自定义关键词").
     #[serde(default)]
     pub keyword: Option<String>,
+    /// Whom to call by name when an alert comes, each at most once in five minutes; diagnoses and ends call nobody.
+    #[serde(default)]
+    pub mentions: Vec<MentionRule>,
+    /// The product's user for what a label or annotation `owner` says.
+    #[serde(default)]
+    pub owners: BTreeMap<String, String>,
 }

@@ -17,17 +17,19 @@ use sha2::Sha256;
 
 use self::wire::{Answer, Content, Message};
 use super::ladder::{Refusal, descend};
+use super::mention::{ALL, BadUser, Mentions};
 use super::notice::Notice;
 use super::post::{Address, BadAddress, Reply};
 use super::send::{Form, Reason, SendError};
 
 /// A custom bot of one Feishu group.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct FeishuBot {
     name: String,
     address: Address,
     secret: Option<SecretString>,
     keyword: Option<String>,
+    mentions: Mentions,
     client: reqwest::Client,
 }
 
@@ -35,11 +37,12 @@ impl FeishuBot {
     /// Builds the channel; nothing is sent yet.
     ///
     /// # Errors
-    /// When `url` is not a web address.
-    pub fn new(settings: FeishuBotSettings, client: reqwest::Client) -> Result<Self, BadAddress> {
-        let FeishuBotSettings { name, url, secret, keyword } = settings;
+    /// When `url` is not a web address, or a user's id none.
+    pub fn new(settings: FeishuBotSettings, client: reqwest::Client) -> Result<Self, BadBot> {
+        let FeishuBotSettings { name, url, secret, keyword, mentions, owners } = settings;
+        let mentions = Mentions::new(mentions, owners)?;
         let keyword = keyword.filter(|word| !word.trim().is_empty());
-        Ok(Self { name, address: Address::parse(&url)?, secret, keyword, client })
+        Ok(Self { name, address: Address::parse(&url)?, secret, keyword, mentions, client })
     }
 
     /// The configured name.
@@ -62,11 +65,18 @@ impl FeishuBot {
     /// When it is not delivered in any form; the error says why and what to do.
     pub async fn send(&self, notice: &Notice) -> Result<Form, SendError> {
         let now = Timestamp::now();
-        descend(|form, _| self.attempt(notice, now, form)).await
+        let users = self.mentions.due(notice);
+        // A group may forbid to call everybody, and then refuses the whole card (11235): then only people are called.
+        let people: Vec<String> = users.iter().filter(|user| *user != ALL).cloned().collect();
+        let attempt = |form, refused| self.attempt(notice, now, form, if refused { &people } else { &users });
+        let form = descend(attempt).await?;
+        self.mentions.note(&users);
+        Ok(form)
     }
 
-    async fn attempt(&self, notice: &Notice, now: Timestamp, form: Form) -> Result<(), Refusal> {
+    async fn attempt(&self, notice: &Notice, now: Timestamp, form: Form, users: &[String]) -> Result<(), Refusal> {
         let content = render::content(notice, now, form, self.keyword.as_deref()).ok_or(Refusal::Unfit)?;
+        let content = render::calling(content, users);
         let message = self.signed(content, now.as_second());
         let reply = self.address.post(&self.client, &message).await.map_err(Refusal::Other)?;
         self.read(&reply)
@@ -88,6 +98,17 @@ impl FeishuBot {
         let said = self.secret.as_ref().map_or(said.clone(), |secret| said.replace(secret.expose_secret(), "…"));
         Err(refusal(answer.code(), &said, reply))
     }
+}
+
+/// Settings a bot cannot be built from.
+#[derive(Debug, thiserror::Error)]
+pub enum BadBot {
+    /// The address is wrong.
+    #[error(transparent)]
+    Address(#[from] BadAddress),
+    /// `mentions` or `owners` hold what is no user id.
+    #[error(transparent)]
+    User(#[from] BadUser),
 }
 
 /// What a code asks for: another form, a pause, or somebody's attention.
@@ -143,7 +164,14 @@ mod tests {
 
     fn answered(status: u16, body: &str) -> Result<(), Refusal> {
         let url = SecretString::from("https://open.feishu.cn/open-apis/bot/v2/hook/0123456789abcdef");
-        let settings = FeishuBotSettings { name: "oncall".into(), url, secret: None, keyword: None };
+        let settings = FeishuBotSettings {
+            name: "oncall".into(),
+            url,
+            secret: None,
+            keyword: None,
+            mentions: vec![],
+            owners: Default::default(),
+        };
         let bot = FeishuBot::new(settings, crate::notify::post::client().expect("a client")).expect("a bot");
         let status = StatusCode::from_u16(status).expect("a status");
         bot.read(&Reply { status, body: body.as_bytes().to_vec(), wait: None })

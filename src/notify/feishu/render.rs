@@ -34,6 +34,25 @@ pub fn content(notice: &Notice, now: Timestamp, form: Form, keyword: Option<&str
     }
 }
 
+/// The content with these users called by name, above everything else. Ids were checked when they were configured.
+#[must_use]
+pub fn calling(mut content: Content, users: &[String]) -> Content {
+    if users.is_empty() {
+        return content;
+    }
+    match &mut content {
+        Content::Interactive { card } => {
+            let tags: Vec<String> = users.iter().map(|user| format!("<at id={user}></at>")).collect();
+            card.body.elements.insert(0, markdown(tags.join(" "), None));
+        }
+        Content::Text { content } => {
+            let tags: String = users.iter().map(|user| format!("<at user_id=\"{user}\"></at> ")).collect();
+            content.text.insert_str(0, &tags);
+        }
+    }
+    content
+}
+
 /// The richest content that fits, as it would be sent first.
 #[must_use]
 pub fn richest(notice: &Notice, now: Timestamp, keyword: Option<&str>) -> Content {

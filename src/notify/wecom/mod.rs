@@ -17,6 +17,7 @@ use self::wire::Answer;
 use super::attachment::{self, Attachment};
 use super::delivered::{Delivered, fingerprint};
 use super::ladder::{Refusal, descend};
+use super::mention::{BadUser, Mentions};
 use super::notice::Notice;
 use super::post::{Address, BadAddress, Reply};
 use super::send::{Form, Reason, SendError};
@@ -38,18 +39,32 @@ pub struct WecomBot {
     client: reqwest::Client,
     delivered: Delivered,
     attached: AtomicU32,
+    mentions: Mentions,
+}
+
+/// Settings a bot cannot be built from.
+#[derive(Debug, thiserror::Error)]
+pub enum BadBot {
+    /// The address is wrong.
+    #[error(transparent)]
+    Address(#[from] BadAddress),
+    /// `mentions` or `owners` hold what is no user id.
+    #[error(transparent)]
+    User(#[from] BadUser),
 }
 
 impl WecomBot {
     /// Builds the channel; nothing is sent yet.
     ///
     /// # Errors
-    /// When `url` is not a web address.
-    pub fn new(settings: WecomBotSettings, client: reqwest::Client) -> Result<Self, BadAddress> {
-        let WecomBotSettings { name, url } = settings;
+    /// When `url` is not a web address, or a user's id none.
+    pub fn new(settings: WecomBotSettings, client: reqwest::Client) -> Result<Self, BadBot> {
+        let WecomBotSettings { name, url, mentions, owners } = settings;
+        let mentions = Mentions::new(mentions, owners)?;
         let address = Address::parse(&url)?;
         let files = Files::beside(&address);
-        Ok(Self { name, address, files, client, delivered: Delivered::default(), attached: AtomicU32::new(0) })
+        let (delivered, attached) = (Delivered::default(), AtomicU32::new(0));
+        Ok(Self { name, address, files, client, delivered, attached, mentions })
     }
 
     /// The configured name.
@@ -83,6 +98,7 @@ impl WecomBot {
         let cut = AtomicBool::new(false);
         let form = descend(|form, refused| self.attempt(notice, now, form, refused, &cut)).await?;
         self.delivered.note(&id, form as usize);
+        self.call(notice).await;
         if cut.into_inner()
             && let (Some(files), Some(report)) = (&self.files, attachment::full_report(notice))
         {
@@ -110,6 +126,20 @@ impl WecomBot {
         cut.store(is_cut, Ordering::Relaxed);
         let reply = self.address.post(&self.client, &message).await.map_err(Refusal::Other)?;
         self.read(&reply)
+    }
+
+    /// Calls people by name in a line of its own; a failure is logged and that is all, the message is there.
+    async fn call(&self, notice: &Notice) {
+        let users = self.mentions.due(notice);
+        if users.is_empty() {
+            return;
+        }
+        self.attached.fetch_add(1, Ordering::Relaxed);
+        let reply = self.address.post(&self.client, &render::call(notice, &users)).await.map_err(Refusal::Other);
+        match reply.and_then(|reply| self.read(&reply)) {
+            Ok(()) => self.mentions.note(&users),
+            Err(error) => tracing::warn!(channel = self.name, %error, "a message went out without calling anybody"),
+        }
     }
 
     /// Uploads the report and shows it; a failure is logged and that is all.
@@ -174,7 +204,7 @@ mod tests {
 
     fn answered(status: u16, body: &str) -> Result<(), Refusal> {
         let url = SecretString::from("https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=0123456789abcdef");
-        let settings = WecomBotSettings { name: "ops".into(), url };
+        let settings = WecomBotSettings { name: "ops".into(), url, mentions: vec![], owners: Default::default() };
         let bot = WecomBot::new(settings, crate::notify::post::client().expect("a client")).expect("a bot");
         let status = StatusCode::from_u16(status).expect("a status");
         bot.read(&Reply { status, body: body.as_bytes().to_vec(), wait: None })

@@ -7,7 +7,8 @@ use super::wire::{Message, Text};
 use crate::notify::notice::Notice;
 use crate::notify::send::Form;
 use crate::notify::story::{Caps, Link, Role, Section, Story, tell};
-use crate::notify::{attachment, plain};
+use crate::notify::text::clip_bytes;
+use crate::notify::{attachment, mention, plain};
 
 /// Bytes of markdown. WeCom refuses more than 4 096.
 pub const MARKDOWN_BUDGET: usize = 3_800;
@@ -30,7 +31,7 @@ pub fn rendered(notice: &Notice, now: Timestamp, form: Form, budget: usize) -> O
             .find_map(|caps| without_folds(note(notice, now, caps), budget)),
         Form::Plain => return Some((text(notice, now), notice.report().is_some())),
     }?;
-    let message = Message::MarkdownV2 { markdown_v2: Text { content: markdown(&story) } };
+    let message = Message::MarkdownV2 { markdown_v2: Text::new(markdown(&story)) };
     Some((message, attachment::is_needed(notice, &story)))
 }
 
@@ -74,9 +75,21 @@ fn without_folds(mut story: Story, budget: usize) -> Option<Story> {
 fn text(notice: &Notice, now: Timestamp) -> Message {
     let story = tell(notice, now, Caps::note(Form::Plain));
     // A full-width bracket takes three bytes for one, so the cut comes last.
-    let said = plain::text(&story, TEXT_BUDGET).replace('<', "＜");
-    let said = said.replace("@all", "＠all").replace("@所有人", "＠所有人");
-    Message::Text { text: Text { content: crate::notify::text::clip_bytes(&said, TEXT_BUDGET) } }
+    let said = plain::text(&story, TEXT_BUDGET);
+    Message::Text { text: Text::new(clip_bytes(&harmless(&said), TEXT_BUDGET)) }
+}
+
+/// The line behind a message that calls people: markdown_v2 cannot.
+#[must_use]
+pub fn call(notice: &Notice, users: &[String]) -> Message {
+    let title = notice.group.leading().map_or("", |alert| alert.name());
+    let content = format!("{}{}", notice.lang.pick("请看上一条：", "See above: "), harmless(&clip_bytes(title, 200)));
+    let name = |user: &String| if user == mention::ALL { "@all".to_owned() } else { user.clone() };
+    Message::Text { text: Text { content, mentioned_list: users.iter().map(name).collect() } }
+}
+
+fn harmless(said: &str) -> String {
+    said.replace('<', "＜").replace("@all", "＠all").replace("@所有人", "＠所有人")
 }
 
 fn markdown(story: &Story) -> String {

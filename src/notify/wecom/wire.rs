@@ -11,7 +11,7 @@ pub enum Message {
         /// The markdown.
         markdown_v2: Text,
     },
-    /// Plain text. 2 048 bytes. `mentioned_list` is left out on purpose: nobody is mentioned by what an alert says.
+    /// Plain text. 2 048 bytes. The only kind that calls people; whom, the configuration says, never an alert.
     Text {
         /// The text.
         text: Text,
@@ -21,6 +21,14 @@ pub enum Message {
         /// Which.
         file: Media,
     },
+}
+
+impl Text {
+    /// Text that calls nobody.
+    #[must_use]
+    pub fn new(content: String) -> Self {
+        Self { content, mentioned_list: Vec::new() }
+    }
 }
 
 /// A file by the id it got when it was uploaded; good for three days and for this bot only.
@@ -35,6 +43,9 @@ pub struct Media {
 pub struct Text {
     /// UTF-8.
     pub content: String,
+    /// Users called by name; `@all` is everybody. In `text` only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mentioned_list: Vec<String>,
 }
 
 /// The reply. HTTP 200 alone says nothing.

@@ -210,7 +210,12 @@ fn judge(inner: &mut Inner, uri: &Uri, body: &[u8]) -> Result<Value, (i64, Strin
     let message: Value = serde_json::from_slice(body).map_err(|_| (47001, "data format error".into()))?;
     let (kind, most, code) = match message.get("msgtype").and_then(Value::as_str) {
         Some("markdown_v2") => ("markdown_v2", MARKDOWN, 40058),
-        Some("text") => ("text", TEXT, 45002),
+        Some("text") => {
+            if message.pointer("/text/mentioned_list").is_some_and(|list| !list.is_array()) {
+                return Err((40008, "invalid mentioned_list".into()));
+            }
+            ("text", TEXT, 45002)
+        }
         Some("file") => {
             let id = message.pointer("/file/media_id").and_then(Value::as_str);
             let known = id.is_some_and(|id| inner.uploads.iter().any(|(known, _)| known == id));
