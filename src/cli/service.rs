@@ -16,7 +16,8 @@ use crate::config::Config;
 use crate::http::{self, App, Auth};
 use crate::incident::desk::Wake;
 use crate::incident::{Desk, DeskSettings, Worker};
-use crate::notify::channel::Channel;
+use crate::notify::channel::{Channel, ChannelSettings};
+use crate::notify::digest::Schedule;
 use crate::notify::outbox::OutboxWorker;
 use crate::notify::post;
 use crate::store::Store;
@@ -40,6 +41,7 @@ impl Service {
         let metrics = Arc::new(Metrics::new());
         let triage = Arc::new(triage(&config, metrics.clone())?);
         let channels = channels(&config)?;
+        let schedules: Vec<Option<Schedule>> = config.channels.iter().map(|one| schedule(&config, one)).collect();
         let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
         let wake = Wake::for_channels(channels.iter().map(Channel::name));
         let desk = Desk::new(store.clone(), desk_settings(&config, &triage, &channels), wake.clone(), metrics.clone());
@@ -47,9 +49,11 @@ impl Service {
         let name = Uuid::now_v7().to_string();
         let outboxes = channels
             .into_iter()
-            .filter_map(|channel| {
+            .zip(schedules)
+            .filter_map(|(channel, schedule)| {
                 let bell = wake.outbox(channel.name())?;
-                Some((OutboxWorker::new(name.clone(), store.clone(), channel, metrics.clone()), bell))
+                let outbox = OutboxWorker::new(name.clone(), store.clone(), channel, metrics.clone());
+                Some((outbox.with_digest(schedule), bell))
             })
             .collect();
         let worker = Worker::new(name, store.clone(), desk.clone(), triage.clone(), wake.clone(), metrics.clone());
@@ -123,6 +127,12 @@ pub(super) fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, C
 pub(super) fn channels(config: &Config) -> Result<Vec<Channel>, CliError> {
     let client = post::client().map_err(CliError::failed)?;
     config.channels.iter().cloned().map(|settings| settings.build(&client).map_err(CliError::usage)).collect()
+}
+
+/// When a channel's daily summary is due.
+fn schedule(config: &Config, channel: &ChannelSettings) -> Option<Schedule> {
+    let public_url = config.server.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
+    Some(Schedule::new(channel.digest()?, &config.timezone, config.language, public_url))
 }
 
 fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel]) -> DeskSettings {

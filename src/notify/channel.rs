@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::digest::TimeOfDay;
 use super::email::{BadMailSettings, Email, EmailSettings};
 use super::feishu::{self, FeishuBot, FeishuBotSettings};
 use super::notice::Notice;
@@ -58,6 +59,17 @@ impl ChannelSettings {
             Self::WecomBot(settings) => &settings.name,
             Self::Email(settings) => &settings.name,
             Self::Webhook(settings) => &settings.name,
+        }
+    }
+
+    /// When its daily summary is due.
+    #[must_use]
+    pub fn digest(&self) -> Option<TimeOfDay> {
+        match self {
+            Self::FeishuBot(settings) => settings.digest,
+            Self::WecomBot(settings) => settings.digest,
+            Self::Email(settings) => settings.digest,
+            Self::Webhook(settings) => settings.digest,
         }
     }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::notice::Notice;
 
 /// Every fixture: name with language, and content.
-pub const ALL: [(&str, &str); 14] = [
+pub const ALL: [(&str, &str); 16] = [
     ("alert-bare.en", include_str!("../../tests/notices/alert-bare.en.json")),
     ("alert-bare.zh", include_str!("../../tests/notices/alert-bare.zh.json")),
     ("alert-oom.en", include_str!("../../tests/notices/alert-oom.en.json")),
@@ -18,6 +18,8 @@ pub const ALL: [(&str, &str); 14] = [
     ("diagnosis-no-fault.zh", include_str!("../../tests/notices/diagnosis-no-fault.zh.json")),
     ("diagnosis-pvc.en", include_str!("../../tests/notices/diagnosis-pvc.en.json")),
     ("diagnosis-pvc.zh", include_str!("../../tests/notices/diagnosis-pvc.zh.json")),
+    ("digest.en", include_str!("../../tests/notices/digest.en.json")),
+    ("digest.zh", include_str!("../../tests/notices/digest.zh.json")),
     ("resolved.en", include_str!("../../tests/notices/resolved.en.json")),
     ("resolved.zh", include_str!("../../tests/notices/resolved.zh.json")),
 ];

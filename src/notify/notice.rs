@@ -30,6 +30,11 @@ pub enum NoticeBody {
         /// When the group resolved.
         resolved_at: Timestamp,
     },
+    /// The summary of a day.
+    Digest {
+        /// What happened.
+        digest: Box<Digest>,
+    },
     /// Nothing happened: an operator tries the channel.
     Test,
 }
@@ -63,7 +68,7 @@ impl Notice {
         match &self.body {
             NoticeBody::Alert { report, .. } => report.as_deref(),
             NoticeBody::Diagnosis { report } => Some(report),
-            NoticeBody::Resolved { .. } | NoticeBody::Test => None,
+            NoticeBody::Resolved { .. } | NoticeBody::Digest { .. } | NoticeBody::Test => None,
         }
     }
 
@@ -73,4 +78,59 @@ impl Notice {
         let id = self.incident.simple().to_string();
         id[id.len().saturating_sub(8)..].to_owned()
     }
+}
+
+/// What happened between two moments.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// The day it is sent on, in the configured zone.
+    pub day: String,
+    /// Incidents that opened.
+    pub opened: u64,
+    /// Incidents that resolved.
+    pub resolved: u64,
+    /// Incidents that go on now, whenever they opened.
+    pub open_now: u64,
+    /// Opened incidents by severity as the sender spells it, most first.
+    pub severities: Vec<Tally>,
+    /// Of the opened: those with a diagnosis that names a fault.
+    pub diagnosed: u64,
+    /// Of the opened: those found healthy.
+    pub healthy: u64,
+    /// Incidents that go on, the oldest first.
+    pub open: Vec<Line>,
+    /// Alerts that opened most incidents.
+    pub noisiest: Vec<Tally>,
+    /// Resolved incidents that lasted longest.
+    pub slowest: Vec<Line>,
+    /// Messages of all channels that were given up.
+    pub put_aside: u64,
+}
+
+/// A name and how often.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// What is counted.
+    pub name: String,
+    /// How many incidents.
+    pub incidents: u64,
+    /// How many deliveries they took.
+    pub deliveries: u64,
+}
+
+/// An incident in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// The leading alert's name.
+    pub alertname: String,
+    /// Its severity as the sender spells it.
+    pub severity: String,
+    /// Its namespace; empty when it has none.
+    pub namespace: String,
+    /// The diagnosis in a sentence, when there is one.
+    pub headline: Option<String>,
+    /// When it opened.
+    pub opened_at: Timestamp,
+    /// When it resolved.
+    pub resolved_at: Option<Timestamp>,
 }

@@ -6,14 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::channel::Channel;
+use super::digest::Schedule;
+use super::notice::Notice;
 use super::pace::Pace;
 use super::retry;
-use super::send::SendError;
+use super::send::{Form, SendError};
 use crate::store::{NoticeRole, Outgoing, Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -23,6 +27,8 @@ const LEASE: Duration = Duration::from_secs(15);
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(12);
 /// Wakes come through the watch and the due times; this is for what other replicas queue.
 const POLL: Duration = Duration::from_secs(1);
+/// How often a channel looks whether its daily summary is due.
+const LOOK: Duration = Duration::from_secs(20);
 
 /// Sends the messages of one channel.
 pub struct OutboxWorker {
@@ -31,6 +37,9 @@ pub struct OutboxWorker {
     channel: Channel,
     pace: Pace,
     metrics: Arc<Metrics>,
+    digest: Option<Schedule>,
+    /// When to look whether the daily summary is due.
+    look_at: Instant,
 }
 
 impl OutboxWorker {
@@ -38,7 +47,14 @@ impl OutboxWorker {
     #[must_use]
     pub fn new(name: String, store: Store, channel: Channel, metrics: Arc<Metrics>) -> Self {
         let pace = Pace::new(channel.pace());
-        Self { name, store, channel, pace, metrics }
+        Self { name, store, channel, pace, metrics, digest: None, look_at: Instant::now() }
+    }
+
+    /// Also sends a daily summary.
+    #[must_use]
+    pub fn with_digest(mut self, digest: Option<Schedule>) -> Self {
+        self.digest = digest;
+        self
     }
 
     /// Works until it is told to stop. A message under way is finished first.
@@ -50,6 +66,7 @@ impl OutboxWorker {
                 () = stop.cancelled() => return,
             }
             wake.mark_unchanged();
+            self.summarise().await;
             let wait = self.until_due().await;
             if wait.is_zero()
                 && let Some(outgoing) = self.claim().await
@@ -64,6 +81,52 @@ impl OutboxWorker {
                 () = stop.cancelled() => {}
             }
         }
+    }
+
+    /// Sends the day's summary when it is due and no other process does.
+    async fn summarise(&mut self) {
+        let Some(schedule) = self.digest.clone().filter(|_| self.look_at <= Instant::now()) else { return };
+        self.look_at = Instant::now() + LOOK;
+        let Some((day, due)) = schedule.due(Timestamp::now()) else { return };
+        match self.store.claim_digest(self.channel.name(), day, &self.name, LEASE).await {
+            Ok(Some(attempt)) => self.send_digest(&schedule, day, due, attempt).await,
+            Ok(None) => {}
+            Err(error) => tracing::error!(channel = self.channel.name(), %error, "could not take the daily summary"),
+        }
+    }
+
+    async fn send_digest(&mut self, schedule: &Schedule, day: Date, due: Timestamp, attempt: u32) {
+        let outcome = match self.store.digest(day, due - SignedDuration::from_hours(24), due).await {
+            Ok(digest) => self.deliver(&schedule.notice(self.channel.name(), digest, due)).await,
+            Err(error) => Err(SendError::new(super::send::Reason::Server, error.to_string())),
+        };
+        let failure = outcome.err().map(|error| {
+            tracing::warn!(channel = self.channel.name(), attempt, %error, "the daily summary was not delivered");
+            self.metrics.notice_failed(self.channel.name(), error.reason.label());
+            let again = retry::wait(attempt, &error).map(|wait| Timestamp::now() + wait);
+            (error.to_string(), again)
+        });
+        if failure.is_none() {
+            self.metrics.notice_sent(self.channel.name());
+            tracing::info!(channel = self.channel.name(), %day, "daily summary sent");
+        }
+        let outcome = failure.as_ref().map_or(Ok(()), |(error, again)| Err((error.as_str(), *again)));
+        if let Err(error) = self.store.settle_digest(self.channel.name(), day, attempt, outcome).await {
+            tracing::error!(channel = self.channel.name(), %error, "could not keep what became of the daily summary");
+        }
+    }
+
+    /// One attempt, bounded in time and counted at the destination's pace.
+    async fn deliver(&mut self, notice: &Notice) -> Result<Form, SendError> {
+        let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(notice)).await;
+        // Counted when the answer is there: the destination counts arrivals, and this one came before.
+        self.pace.note();
+        // A file or a call beside a message counts at the destination as one more.
+        (0..self.channel.take_attached()).for_each(|_| self.pace.note());
+        attempt.unwrap_or_else(|_| {
+            let seconds = ATTEMPT_LIMIT.as_secs();
+            Err(SendError::new(super::send::Reason::Network, format!("no answer within {seconds} s")))
+        })
     }
 
     /// Looking is a read beside all others; claiming where there is nothing would keep the writers waiting.
@@ -89,16 +152,7 @@ impl OutboxWorker {
     }
 
     async fn send(&mut self, outgoing: Outgoing) {
-        let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(&outgoing.notice)).await;
-        // Counted when the answer is there: the destination counts arrivals, and this one came before.
-        self.pace.note();
-        let outcome = attempt.unwrap_or_else(|_| {
-            let seconds = ATTEMPT_LIMIT.as_secs();
-            Err(SendError::new(super::send::Reason::Network, format!("no answer within {seconds} s")))
-        });
-        // A file beside a message counts at the destination as one more.
-        (0..self.channel.take_attached()).for_each(|_| self.pace.note());
-        match outcome {
+        match self.deliver(&outgoing.notice).await {
             Ok(form) => {
                 self.metrics.notice_sent(self.channel.name());
                 self.note_first(&outgoing);

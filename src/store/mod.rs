@@ -7,6 +7,7 @@
 
 mod columns;
 mod counts;
+mod digests;
 mod error;
 mod evidence;
 mod incidents;

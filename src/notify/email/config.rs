@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::notify::digest::TimeOfDay;
+
 /// A list of mailboxes, reached through one SMTP server.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -19,4 +21,7 @@ pub struct EmailSettings {
     pub from: String,
     /// Recipients. Each gets the mail in a transaction of its own.
     pub to: Vec<String>,
+    /// When to send a summary of the last 24 hours every day, for example `09:00`, in `timezone`; none when left out.
+    #[serde(default)]
+    pub digest: Option<TimeOfDay>,
 }

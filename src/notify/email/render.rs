@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use minijinja::context;
 use minijinja::value::Serde;
 
-use crate::notify::notice::Notice;
+use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::send::Form;
 use crate::notify::story::{Caps, Story, tell};
 use crate::notify::{attachment, plain, template, text};
@@ -48,6 +48,9 @@ pub fn richest(notice: &Notice, now: Timestamp) -> Mail {
 
 /// What groups the alerts, and the incident: neither changes while the incident lasts.
 fn subject(notice: &Notice) -> String {
+    if let NoticeBody::Digest { digest } = &notice.body {
+        return format!("[Firstlook] {} {}", notice.lang.pick("每日摘要", "Daily summary"), digest.day);
+    }
     let labels = &notice.group.group_labels;
     let name = labels.get("alertname");
     let rest = labels.iter().filter(|(key, _)| *key != "alertname").map(|(_, value)| value);

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::notify::digest::TimeOfDay;
 use crate::notify::mention::MentionRule;
 
 /// A custom bot of one group.
@@ -30,4 +31,7 @@ pub struct FeishuBotSettings {
     /// The product's user for what a label or annotation `owner` says.
     #[serde(default)]
     pub owners: BTreeMap<String, String>,
+    /// When to send a summary of the last 24 hours every day, for example `09:00`, in `timezone`; none when left out.
+    #[serde(default)]
+    pub digest: Option<TimeOfDay>,
 }

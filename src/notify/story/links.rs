@@ -11,7 +11,11 @@ use crate::notify::text::{address, web_link};
 pub(super) fn all(notice: &Notice) -> Vec<Link> {
     let lang = notice.lang;
     let page = notice.page_url.as_deref().and_then(web_link).map(|url| Link {
-        label: lang.pick("查看完整报告", "Full report").to_owned(),
+        label: match notice.body {
+            NoticeBody::Digest { .. } => lang.pick("全部事件", "All incidents"),
+            _ => lang.pick("查看完整报告", "Full report"),
+        }
+        .to_owned(),
         url: address(&url),
         primary: true,
     });

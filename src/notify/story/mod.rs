@@ -6,6 +6,7 @@
 mod alert;
 mod caps;
 mod diagnosis;
+mod digest;
 mod links;
 mod tell;
 pub(crate) mod words;

@@ -44,6 +44,7 @@ impl Teller<'_> {
         match &self.notice.body {
             NoticeBody::Resolved { resolved_at } => (vec![self.resolved(*resolved_at)], Vec::new()),
             NoticeBody::Test => (vec![self.rehearsal()], Vec::new()),
+            NoticeBody::Digest { digest } => self.digest_sections(digest),
             NoticeBody::Diagnosis { report } => self.with_report(report, &[], false),
             NoticeBody::Alert { report: Some(report), investigating, missing } => {
                 self.with_report(report, missing, *investigating)
@@ -77,6 +78,7 @@ impl Teller<'_> {
         match &self.notice.body {
             NoticeBody::Resolved { .. } => Tone::Green,
             NoticeBody::Test => Tone::Blue,
+            NoticeBody::Digest { digest } => Self::digest_tone(digest),
             _ if self.verdict() == Some(Verdict::NoFault) => Tone::Turquoise,
             _ => words::severity_tone(self.severity()),
         }
@@ -85,6 +87,9 @@ impl Teller<'_> {
     fn badges(&self) -> Vec<Badge> {
         let (kind, tone) = self.kind();
         let mut badges = vec![Badge { text: kind.to_owned(), tone }];
+        if matches!(self.notice.body, NoticeBody::Digest { .. }) {
+            return badges;
+        }
         badges.push(Badge {
             text: words::severity(self.lang, &text::said(self.severity(), 24)),
             tone: words::severity_tone(self.severity()),
@@ -104,10 +109,14 @@ impl Teller<'_> {
             NoticeBody::Diagnosis { .. } => (self.lang.pick("诊断", "Diagnosis"), Tone::Blue),
             NoticeBody::Resolved { .. } => (self.lang.pick("已恢复", "Resolved"), Tone::Green),
             NoticeBody::Test => (self.lang.pick("测试", "Test"), Tone::Blue),
+            NoticeBody::Digest { .. } => (self.lang.pick("每日摘要", "Daily summary"), Tone::Blue),
         }
     }
 
     fn title(&self) -> String {
+        if let NoticeBody::Digest { digest } = &self.notice.body {
+            return digest.day.clone();
+        }
         let fallback = self.notice.report().map(|report| report.overview.alertname.as_str()).unwrap_or_default();
         text::said(self.leading().map_or(fallback, Alert::name), 80)
     }
@@ -120,8 +129,11 @@ impl Teller<'_> {
     }
 
     fn summary(&self) -> String {
-        let severity = words::severity(self.lang, &text::said(self.severity(), 24));
         let (kind, _) = self.kind();
+        if let NoticeBody::Digest { digest } = &self.notice.body {
+            return format!("[{kind}] {} · {}", digest.day, self.digest_line(digest));
+        }
+        let severity = words::severity(self.lang, &text::said(self.severity(), 24));
         let object = self.object().map(|object| format!(" · {object}")).unwrap_or_default();
         let headline = match &self.notice.body {
             NoticeBody::Resolved { .. } => None,
@@ -138,6 +150,9 @@ impl Teller<'_> {
     }
 
     fn footer(&self) -> Vec<String> {
+        if matches!(self.notice.body, NoticeBody::Digest { .. }) {
+            return vec!["Firstlook".to_owned()];
+        }
         let mut footer = vec![format!("{} {}", self.lang.pick("事件", "Incident"), self.notice.short_id())];
         if let Some(report) = self.notice.report() {
             footer.extend(self.usage(&report.usage));

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::notify::digest::TimeOfDay;
+
 /// An HTTP endpoint of yours.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -23,4 +25,7 @@ pub struct WebhookSettings {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, String>")]
     pub headers: BTreeMap<String, SecretString>,
+    /// When to send a summary of the last 24 hours every day, for example `09:00`, in `timezone`; none when left out.
+    #[serde(default)]
+    pub digest: Option<TimeOfDay>,
 }

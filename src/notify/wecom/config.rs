@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::notify::digest::TimeOfDay;
 use crate::notify::mention::MentionRule;
 
 /// A message push ("消息推送", formerly group bot) of one group.
@@ -23,4 +24,7 @@ pub struct WecomBotSettings {
     /// The product's user for what a label or annotation `owner` says.
     #[serde(default)]
     pub owners: BTreeMap<String, String>,
+    /// When to send a summary of the last 24 hours every day, for example `09:00`, in `timezone`; none when left out.
+    #[serde(default)]
+    pub digest: Option<TimeOfDay>,
 }

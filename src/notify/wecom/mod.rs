@@ -59,7 +59,7 @@ impl WecomBot {
     /// # Errors
     /// When `url` is not a web address, or a user's id none.
     pub fn new(settings: WecomBotSettings, client: reqwest::Client) -> Result<Self, BadBot> {
-        let WecomBotSettings { name, url, mentions, owners } = settings;
+        let WecomBotSettings { name, url, mentions, owners, digest: _ } = settings;
         let mentions = Mentions::new(mentions, owners)?;
         let address = Address::parse(&url)?;
         let files = Files::beside(&address);
@@ -204,7 +204,8 @@ mod tests {
 
     fn answered(status: u16, body: &str) -> Result<(), Refusal> {
         let url = SecretString::from("https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=0123456789abcdef");
-        let settings = WecomBotSettings { name: "ops".into(), url, mentions: vec![], owners: Default::default() };
+        let settings =
+            WecomBotSettings { name: "ops".into(), url, mentions: vec![], owners: Default::default(), digest: None };
         let bot = WecomBot::new(settings, crate::notify::post::client().expect("a client")).expect("a bot");
         let status = StatusCode::from_u16(status).expect("a status");
         bot.read(&Reply { status, body: body.as_bytes().to_vec(), wait: None })

@@ -119,3 +119,27 @@ async fn an_end_in_the_same_second_comes_after_the_beginning() {
         assert!(!channel[0].text.contains("Resolved") && channel[1].text.contains("Resolved"), "{channel:#?}");
     }
 }
+
+/// Due this minute: sent at the start, once a day over restarts, to every channel that wants it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daily_summary_is_sent_once_a_day() {
+    let team = Team::start().await;
+    let mut channels = team.channels();
+    let due = jiff::Timestamp::now().strftime("%H:%M").to_string();
+    for channel in channels.as_array_mut().unwrap() {
+        channel["digest"] = due.clone().into();
+    }
+    let home = Home::new(&json!({"channels": channels}));
+    let service = home.serve().await;
+    let heard = team.each_has(1, 20).await;
+    for channel in &heard {
+        assert!(channel[0].text.contains("0 incidents opened"), "{}", channel[0].text);
+    }
+    assert!(team.mail.received(0)[0].header("Subject").contains("Daily summary"));
+    assert!(service.terminate().await.success());
+    let service = home.serve().await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    team.each_has_just([1, 1, 1]).await;
+    team.refused_nothing();
+    assert!(service.terminate().await.success());
+}
