@@ -33,6 +33,11 @@ fn assert_fits(notice: &Notice) {
             assert!(text.len() <= 4096 && !text.is_empty(), "{form:?} takes {} bytes at WeCom", text.len());
         }
         assert!(message.is_some() || form != Form::Plain, "the last form always fits");
+        if let Some(card) = wecom::card::card(notice, now(), Caps::note(form)) {
+            assert!(card.main_title.title.chars().count() <= 26 && card.main_title.desc.chars().count() <= 30);
+            assert!(card.sub_title_text.chars().count() <= 112 && card.source.desc.chars().count() <= 13);
+            assert!(serde_json::to_vec(&card).expect("JSON").len() <= 8_192, "links are as long as they are");
+        }
         let body = webhook::render::body(notice, now(), form);
         assert!(body.is_some() || form != Form::Plain, "the last form always fits");
         if let Some(body) = body {

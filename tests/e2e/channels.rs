@@ -514,3 +514,22 @@ async fn wecom_calls_people_in_a_line_behind_the_message() {
     channel.send(&notice("resolved.zh")).await.expect("accepted");
     assert_eq!(bot.accepted().len(), 3, "the end calls nobody");
 }
+
+#[tokio::test]
+async fn wecom_sends_the_kind_of_message_the_group_wants() {
+    let bot = Wecom::start().await.without_rate_limit();
+    let of = |kind: &str| channel(json!({"type": "wecom-bot", "name": "ops", "url": bot.url(), "msgtype": kind}));
+    for (name, notice) in notices() {
+        of("text").send(&notice).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        of("template_card").send(&notice).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    assert!(bot.refused().is_empty(), "{:?}", bot.refused());
+    let kinds: Vec<Value> = bot.accepted().iter().map(|message| message["msgtype"].clone()).collect();
+    for pair in kinds.chunks(2) {
+        assert_eq!(pair, [json!("text"), json!("template_card")]);
+    }
+    let reports = notices().iter().filter(|(_, notice)| notice.report().is_some()).count();
+    assert_eq!(bot.files().len(), 2 * reports, "what neither can hold comes as a file");
+    let without_page = Notice { page_url: None, alertmanager_url: None, ..notice("resolved.zh") };
+    of("template_card").send(&without_page).await.expect("accepted");
+}

@@ -18,6 +18,9 @@ pub struct WecomBotSettings {
     /// The webhook address with its `key`. The key is the whole credential.
     #[schemars(with = "String")]
     pub url: SecretString,
+    /// How messages look. `text` is what readers in WeChat (微信插件) see, where markdown and cards do not show.
+    #[serde(default)]
+    pub msgtype: MessageType,
     /// Whom to call by name when an alert comes, each at most once in five minutes; diagnoses and ends call nobody.
     #[serde(default)]
     pub mentions: Vec<MentionRule>,
@@ -27,4 +30,17 @@ pub struct WecomBotSettings {
     /// When to send a summary of the last 24 hours every day, for example `09:00`, in `timezone`; none when left out.
     #[serde(default)]
     pub digest: Option<TimeOfDay>,
+}
+
+/// How a group bot's messages look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageType {
+    /// Markdown: everything, with commands and quotes. The full report follows as a file when it does not fit.
+    #[default]
+    MarkdownV2,
+    /// Plain text, with the full report as a file.
+    Text,
+    /// WeCom's card with the cause in a sentence; needs `server.public_url`, else markdown is sent.
+    TemplateCard,
 }

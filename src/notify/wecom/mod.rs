@@ -1,5 +1,6 @@
 //! The WeCom group bot: sends, and reads what the reply really says.
 
+pub mod card;
 mod config;
 mod markup;
 pub mod render;
@@ -9,7 +10,7 @@ pub mod wire;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-pub use config::WecomBotSettings;
+pub use config::{MessageType, WecomBotSettings};
 use jiff::Timestamp;
 
 use self::upload::Files;
@@ -40,6 +41,7 @@ pub struct WecomBot {
     delivered: Delivered,
     attached: AtomicU32,
     mentions: Mentions,
+    msgtype: MessageType,
 }
 
 /// Settings a bot cannot be built from.
@@ -59,12 +61,12 @@ impl WecomBot {
     /// # Errors
     /// When `url` is not a web address, or a user's id none.
     pub fn new(settings: WecomBotSettings, client: reqwest::Client) -> Result<Self, BadBot> {
-        let WecomBotSettings { name, url, mentions, owners, digest: _ } = settings;
+        let WecomBotSettings { name, url, msgtype, mentions, owners, digest: _ } = settings;
         let mentions = Mentions::new(mentions, owners)?;
         let address = Address::parse(&url)?;
         let files = Files::beside(&address);
         let (delivered, attached) = (Delivered::default(), AtomicU32::new(0));
-        Ok(Self { name, address, files, client, delivered, attached, mentions })
+        Ok(Self { name, address, files, client, delivered, attached, mentions, msgtype })
     }
 
     /// The configured name.
@@ -122,7 +124,7 @@ impl WecomBot {
         cut: &AtomicBool,
     ) -> Result<(), Refusal> {
         let budget = if refused { render::MARKDOWN_BUDGET / 2 } else { render::MARKDOWN_BUDGET };
-        let (message, is_cut) = render::rendered(notice, now, form, budget).ok_or(Refusal::Unfit)?;
+        let (message, is_cut) = render::of_type(self.msgtype, notice, now, form, budget).ok_or(Refusal::Unfit)?;
         cut.store(is_cut, Ordering::Relaxed);
         let reply = self.address.post(&self.client, &message).await.map_err(Refusal::Other)?;
         self.read(&reply)
@@ -204,8 +206,14 @@ mod tests {
 
     fn answered(status: u16, body: &str) -> Result<(), Refusal> {
         let url = SecretString::from("https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=0123456789abcdef");
-        let settings =
-            WecomBotSettings { name: "ops".into(), url, mentions: vec![], owners: Default::default(), digest: None };
+        let settings = WecomBotSettings {
+            name: "ops".into(),
+            url,
+            msgtype: MessageType::MarkdownV2,
+            mentions: vec![],
+            owners: Default::default(),
+            digest: None,
+        };
         let bot = WecomBot::new(settings, crate::notify::post::client().expect("a client")).expect("a bot");
         let status = StatusCode::from_u16(status).expect("a status");
         bot.read(&Reply { status, body: body.as_bytes().to_vec(), wait: None })

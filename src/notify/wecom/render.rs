@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::card;
+use super::config::MessageType;
 use super::markup::{blocks, disc, escape};
 use super::wire::{Message, Text};
 use crate::notify::notice::Notice;
@@ -19,6 +21,26 @@ pub const TEXT_BUDGET: usize = 1_900;
 #[must_use]
 pub fn message(notice: &Notice, now: Timestamp, form: Form, budget: usize) -> Option<Message> {
     rendered(notice, now, form, budget).map(|(message, _)| message)
+}
+
+/// A message of the kind the group wants, with whether it leaves out something of the report; `None` when there is none
+/// in this form.
+#[must_use]
+pub fn of_type(
+    kind: MessageType,
+    notice: &Notice,
+    now: Timestamp,
+    form: Form,
+    budget: usize,
+) -> Option<(Message, bool)> {
+    match (kind, form) {
+        (MessageType::Text, Form::Full | Form::Compact) => None,
+        (MessageType::TemplateCard, Form::Full) => {
+            let template_card = Box::new(card::card(notice, now, Caps::note(form))?);
+            Some((Message::TemplateCard { template_card }, notice.report().is_some()))
+        }
+        _ => rendered(notice, now, form, budget),
+    }
 }
 
 /// The same, with whether it leaves out something of the report, so that the full one should follow as a file.

@@ -16,6 +16,11 @@ pub enum Message {
         /// The text.
         text: Text,
     },
+    /// A card. Lengths are advice in characters, a link is required.
+    TemplateCard {
+        /// The card.
+        template_card: Box<TemplateCard>,
+    },
     /// A file the bot was given before. Counts as a message.
     File {
         /// Which.
@@ -29,6 +34,64 @@ impl Text {
     pub fn new(content: String) -> Self {
         Self { content, mentioned_list: Vec::new() }
     }
+}
+
+/// A `text_notice` card of a group bot: it leads somewhere and calls nobody back.
+#[derive(Debug, Clone, Serialize)]
+pub struct TemplateCard {
+    /// `text_notice`.
+    pub card_type: &'static str,
+    /// The line above the title.
+    pub source: Source,
+    /// The title and the line below it.
+    pub main_title: CardTitle,
+    /// The text.
+    pub sub_title_text: String,
+    /// Up to six pairs.
+    pub horizontal_content_list: Vec<CardLine>,
+    /// Up to three links.
+    pub jump_list: Vec<CardLink>,
+    /// Where a tap on the card leads.
+    pub card_action: CardLink,
+}
+
+/// The line above a card's title.
+#[derive(Debug, Clone, Serialize)]
+pub struct Source {
+    /// 13 characters.
+    pub desc: String,
+    /// 0 grey, 1 black, 2 red, 3 green.
+    pub desc_color: u8,
+}
+
+/// A card's title.
+#[derive(Debug, Clone, Serialize)]
+pub struct CardTitle {
+    /// 26 characters.
+    pub title: String,
+    /// 30 characters.
+    pub desc: String,
+}
+
+/// A pair on a card.
+#[derive(Debug, Clone, Serialize)]
+pub struct CardLine {
+    /// 5 characters.
+    pub keyname: String,
+    /// 26 characters.
+    pub value: String,
+}
+
+/// A link on a card.
+#[derive(Debug, Clone, Serialize)]
+pub struct CardLink {
+    /// 1: an address.
+    pub r#type: u8,
+    /// 13 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The address.
+    pub url: String,
 }
 
 /// A file by the id it got when it was uploaded; good for three days and for this bot only.

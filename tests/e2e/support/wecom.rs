@@ -216,6 +216,7 @@ fn judge(inner: &mut Inner, uri: &Uri, body: &[u8]) -> Result<Value, (i64, Strin
             }
             ("text", TEXT, 45002)
         }
+        Some("template_card") => return judge_card(&message).map(|()| message.clone()),
         Some("file") => {
             let id = message.pointer("/file/media_id").and_then(Value::as_str);
             let known = id.is_some_and(|id| inner.uploads.iter().any(|(known, _)| known == id));
@@ -231,4 +232,38 @@ fn judge(inner: &mut Inner, uri: &Uri, body: &[u8]) -> Result<Value, (i64, Strin
         return Err((code, format!("{kind}.content exceed max length {most}")));
     }
     Ok(message)
+}
+
+/// A group bot's card: `text_notice` (the other kind is not used here), within the advised lengths, leading somewhere.
+fn judge_card(message: &Value) -> Result<(), (i64, String)> {
+    let card = &message["template_card"];
+    let bad = |what: &str| (40058, format!("invalid template_card: {what}"));
+    let within = |pointer: &str, most: usize| {
+        let said = card.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        if said.chars().count() <= most { Ok(()) } else { Err(bad(pointer)) }
+    };
+    if card["card_type"] != "text_notice" {
+        return Err(bad("card_type"));
+    }
+    within("/source/desc", 13)?;
+    within("/main_title/title", 26)?;
+    within("/main_title/desc", 30)?;
+    within("/sub_title_text", 112)?;
+    let list = |name: &str| card[name].as_array().cloned().unwrap_or_default();
+    if list("horizontal_content_list").len() > 6 || list("jump_list").len() > 3 {
+        return Err(bad("too many lines"));
+    }
+    for (at, _) in list("horizontal_content_list").iter().enumerate() {
+        within(&format!("/horizontal_content_list/{at}/keyname"), 5)?;
+        within(&format!("/horizontal_content_list/{at}/value"), 26)?;
+    }
+    for (at, link) in list("jump_list").iter().enumerate() {
+        within(&format!("/jump_list/{at}/title"), 13)?;
+        if !link["url"].as_str().is_some_and(|url| url.starts_with("http")) {
+            return Err(bad("jump_list.url"));
+        }
+    }
+    let leads = card["card_action"]["type"] == 1 && card["card_action"]["url"].as_str().is_some();
+    let says = !card["main_title"]["title"].as_str().unwrap_or_default().is_empty();
+    if leads && says { Ok(()) } else { Err(bad("card_action or main_title")) }
 }

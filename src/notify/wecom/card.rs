@@ -1,0 +1,72 @@
+//! A notice as WeCom's own card: the alert, the cause in a sentence, and where the rest is.
+//!
+//! Lengths in characters are what WeCom advises for `text_notice`; the client cuts what is longer, so we cut it better.
+
+use jiff::Timestamp;
+
+use super::wire::{CardLine, CardLink, CardTitle, Source, TemplateCard};
+use crate::notify::notice::{Notice, NoticeBody};
+use crate::notify::story::{Caps, Story, Tone, tell};
+use crate::notify::text;
+use crate::times;
+
+/// The card; none when there is nowhere to lead to, because WeCom wants a link on every card.
+#[must_use]
+pub fn card(notice: &Notice, now: Timestamp, caps: Caps) -> Option<TemplateCard> {
+    let story = tell(notice, now, caps);
+    let main = story.links.iter().find(|link| link.primary).or(story.links.first())?;
+    let badges: Vec<&str> = story.badges.iter().map(|badge| badge.text.as_str()).collect();
+    Some(TemplateCard {
+        card_type: "text_notice",
+        source: Source { desc: cut(&badges.join(" · "), 13), desc_color: colour(story.tone) },
+        main_title: CardTitle { title: cut(&story.title, 26), desc: cut(&story.subtitle, 30) },
+        sub_title_text: cut(&sentence(notice, &story), 112),
+        horizontal_content_list: lines(notice, now),
+        jump_list: story.links.iter().take(3).map(|link| jump(&link.label, &link.url)).collect(),
+        card_action: CardLink { r#type: 1, title: None, url: main.url.clone() },
+    })
+}
+
+/// What it comes to, in a sentence.
+fn sentence(notice: &Notice, story: &Story) -> String {
+    let headline = notice.report().map(|report| report.headline.as_str()).filter(|text| !text.is_empty());
+    let alert = || notice.group.leading().and_then(|alert| alert.summary());
+    text::said(headline.or_else(alert).unwrap_or(&story.summary), 240).replace('`', "")
+}
+
+fn lines(notice: &Notice, now: Timestamp) -> Vec<CardLine> {
+    let lang = notice.lang;
+    let mut lines = Vec::new();
+    let mut line = |name: &str, value: String| {
+        lines.push(CardLine { keyname: name.to_owned(), value: cut(&value, 26) });
+    };
+    if matches!(notice.body, NoticeBody::Alert { .. } | NoticeBody::Diagnosis { .. }) {
+        let begun = notice.group.firing().map(|alert| alert.starts_at).filter(|at| at.as_second() > 0 && *at <= now);
+        let begun = begun.min().unwrap_or(notice.opened_at);
+        line(lang.pick("开始", "Since"), times::time_of_day(begun, &notice.timezone));
+        line(lang.pick("已持续", "For"), times::duration(lang, now.as_second() - begun.as_second()));
+    }
+    let step = notice.report().and_then(|report| report.steps.first());
+    if let Some(step) = step {
+        line(lang.pick("下一步", "Next"), text::said(&step.title, 60));
+    }
+    lines
+}
+
+fn jump(label: &str, url: &str) -> CardLink {
+    CardLink { r#type: 1, title: Some(cut(label, 13)), url: url.to_owned() }
+}
+
+/// Grey, red or green: the card has no more.
+fn colour(tone: Tone) -> u8 {
+    match tone {
+        Tone::Red | Tone::Orange => 2,
+        Tone::Green | Tone::Turquoise => 3,
+        Tone::Yellow | Tone::Blue => 1,
+        Tone::Grey => 0,
+    }
+}
+
+fn cut(said: &str, characters: usize) -> String {
+    text::line(said, characters)
+}
