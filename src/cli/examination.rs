@@ -9,7 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::alert::Lang;
-use crate::model::{Capabilities, Client, Model, probe};
+use crate::model::probe::{self, Examined};
+use crate::model::{Capabilities, Client, Ledger, Model};
 use crate::store::Store;
 use crate::triage::Triage;
 
@@ -21,17 +22,18 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Makes every model's capabilities known, the models side by side and each one's questions one after the other.
 pub(super) async fn examine_all(store: Store, triage: Arc<Triage>) {
-    join_all(triage.models().map(|client| examine(&store, client))).await;
+    join_all(triage.models().map(|client| examine(&store, client, triage.ledger()))).await;
 }
 
-async fn examine(store: &Store, client: &Client) {
+async fn examine(store: &Store, client: &Client, ledger: &Ledger) {
     let key = client.identity();
     if let Some(known) = kept(store, &key).await {
         client.learn(&known);
         return;
     }
     match probe::examine(client, Instant::now() + LIMIT).await {
-        Ok(found) => {
+        Ok(Examined { found, used }) => {
+            ledger.add(client.name(), used, client.cost(used));
             tracing::info!(model = client.name(), ?found, "model examined");
             client.learn(&found);
             keep(store, &key, &found).await;
@@ -54,5 +56,24 @@ async fn keep(store: &Store, key: &str, found: &Capabilities) {
     let Ok(json) = serde_json::to_string(found) else { return };
     if let Err(error) = store.put_capabilities(key, &json, found.probed_at).await {
         tracing::warn!(%error, "what a model can do was not kept; it is found out again at the next start");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A month is believed, a day more is asked again; another identity (model, address, profile) is another key.
+    #[tokio::test]
+    async fn what_was_found_out_is_believed_for_thirty_days() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite:{}/a.db", directory.path().display())).await.unwrap();
+        let asked = |days: i64| Capabilities::nothing_yet(Timestamp::now() - SignedDuration::from_hours(24 * days));
+        for (days, believed) in [(0, true), (29, true), (31, false)] {
+            keep(&store, "a model", &asked(days)).await;
+            assert_eq!(kept(&store, "a model").await.is_some(), believed, "after {days} days");
+        }
+        keep(&store, "a model", &asked(0)).await;
+        assert!(kept(&store, "another model").await.is_none());
     }
 }

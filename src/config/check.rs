@@ -1,6 +1,6 @@
 //! What types cannot say: names that must be unique or exist, addresses that must parse, doors that must be locked.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -31,6 +31,22 @@ pub(super) fn problems(config: &Config) -> Vec<Complaint> {
         found.push(("alertmanager.url".to_owned(), what));
     }
     found
+}
+
+/// Money of several currencies cannot be added up to one limit.
+pub(super) fn currencies(config: &Config) -> Option<Complaint> {
+    config.triage.daily.cost?;
+    let profiles = config.models.iter().filter_map(|model| model.profile.as_ref());
+    let known: BTreeSet<&str> =
+        profiles.filter_map(|profile| Some(profile.prices.as_ref()?.currency.as_str())).collect();
+    (known.len() > 1).then(|| {
+        let known: Vec<&str> = known.into_iter().collect();
+        let what = format!(
+            "would add up {}; give each model its own models[].daily.cost, or prices in one currency",
+            known.join(" and ")
+        );
+        ("triage.daily.cost".to_owned(), what)
+    })
 }
 
 /// What works but is probably not meant.

@@ -171,6 +171,7 @@ fn find_profiles(config: &mut Config, folder: &Path, complaints: &mut Vec<(Strin
             }
         }
     }
+    complaints.extend(check::currencies(config));
 }
 
 /// The machine's zone, which containers set by `TZ`; UTC when it has none.

@@ -183,3 +183,18 @@ fn the_examples_load() {
         assert!(!config.channels.is_empty());
     }
 }
+
+#[test]
+fn one_daily_limit_does_not_add_up_two_currencies() {
+    let config = |second: &str| {
+        let model = |name: &str, currency: &str| {
+            format!(
+                "  - {{ name: {name}, base_url: 'http://localhost/v1', model: m, prices: {{ input: 1, output: 2, currency: {currency} }} }}\n"
+            )
+        };
+        format!("models:\n{}{}triage:\n  daily: {{ cost: 5 }}\n", model("a", "CNY"), model("b", second))
+    };
+    assert!(parse_text(&config("CNY")).is_ok());
+    let problems = parse_text(&config("USD")).expect_err("two currencies");
+    assert!(problems[0].to_string().contains("CNY and USD"), "{}", problems[0]);
+}

@@ -6,6 +6,7 @@ mod error;
 mod health;
 mod incidents;
 mod pages;
+mod status;
 mod webhook;
 
 use std::sync::Arc;
@@ -65,6 +66,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/incidents/{id}", get(incidents::one))
         .route("/api/openapi.json", get(|| async { axum::Json(Api::openapi()) }))
         .route("/incidents/{id}", get(pages::incident))
+        .route("/status", get(status::page))
         .route("/metrics", get(health::metrics))
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::check));
     Router::new()

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::recover::{recover, without_thinking};
-use super::{Capabilities, Class, Client, Function, Message, Model, ModelError, Reply, Request};
+use super::{Capabilities, Class, Client, Function, Message, Model, ModelError, Reply, Request, TokenUsage};
 
 /// How every question of an examination begins, so that logs of a provider and stand-ins in tests can tell them.
 pub const GREETING: &str = "Firstlook finds out what this endpoint can do.";
@@ -35,36 +35,106 @@ const NAME: &str = "report_ready";
 /// # Errors
 /// When it does not answer at all: not reached, key refused, model not known, no answer in time. That it refuses
 /// functions is no error but what was found.
-pub async fn examine(client: &Client, deadline: Instant) -> Result<Capabilities, ModelError> {
-    let mut found = Capabilities::nothing_yet(Timestamp::now());
-    let mut refuses = false;
-    match client.raw(&question(Asked::Twice), deadline).await {
-        Ok(reply) => {
-            note_calls(&mut found, client, &reply)?;
-            if found.needs_prompt_tools() {
-                // One answer in words may be an accident; what is kept for a month should not be.
-                note_calls(&mut found, client, &client.raw(&question(Asked::Once), deadline).await?)?;
+pub async fn examine(client: &Client, deadline: Instant) -> Result<Examined, ModelError> {
+    let mut asking = Asking { client, deadline, used: TokenUsage::default() };
+    let found = asking.find_out().await?;
+    Ok(Examined { found, used: asking.used })
+}
+
+/// What was found out, and what it took.
+#[derive(Debug)]
+pub struct Examined {
+    /// What the endpoint can do.
+    pub found: Capabilities,
+    /// Tokens of all questions and answers, where the endpoint counts them.
+    pub used: TokenUsage,
+}
+
+/// One examination under way.
+struct Asking<'a> {
+    client: &'a Client,
+    deadline: Instant,
+    used: TokenUsage,
+}
+
+impl Asking<'_> {
+    async fn raw(&mut self, question: &Request) -> Result<Reply, ModelError> {
+        let reply = self.client.raw(question, self.deadline).await;
+        self.counted(reply)
+    }
+
+    async fn complete(&mut self, question: &Request) -> Result<Reply, ModelError> {
+        let reply = self.client.complete(question, self.deadline).await;
+        self.counted(reply)
+    }
+
+    fn counted(&mut self, reply: Result<Reply, ModelError>) -> Result<Reply, ModelError> {
+        if let Ok(Reply { usage: Some(usage), .. }) = &reply {
+            self.used.prompt += usage.prompt;
+            self.used.completion += usage.completion;
+        }
+        reply
+    }
+
+    async fn find_out(&mut self) -> Result<Capabilities, ModelError> {
+        let client = self.client;
+        let mut found = Capabilities::nothing_yet(Timestamp::now());
+        let mut refuses = false;
+        match self.raw(&question(Asked::Twice)).await {
+            Ok(reply) => {
+                note_calls(&mut found, client, &reply)?;
+                if found.needs_prompt_tools() {
+                    // One answer in words may be an accident; what is kept for a month should not be.
+                    note_calls(&mut found, client, &self.raw(&question(Asked::Once)).await?)?;
+                }
             }
+            Err(error) if error.class == Class::ToolsUnsupported => {
+                refuses = true;
+                found.native_tools = Some(false);
+            }
+            Err(error) => return Err(error),
         }
-        Err(error) if error.class == Class::ToolsUnsupported => {
-            refuses = true;
-            found.native_tools = Some(false);
+        if found.needs_prompt_tools() {
+            client.learn(&found);
+            let reply = self.complete(&question(Asked::Once)).await?;
+            let calls = reply.message.tool_calls.iter().any(|call| call.name == NAME);
+            found.prompt_calls = Some(calls);
+            if !calls && !refuses {
+                // It talks either way: nothing shows that functions in the prompt would do better.
+                found.native_tools = None;
+            }
+            found.reports_usage = Some(reply.usage.is_some());
         }
-        Err(error) => return Err(error),
+        found.front_truncated = self.loses_the_front().await;
+        Ok(found)
     }
-    if found.needs_prompt_tools() {
-        client.learn(&found);
-        let reply = client.complete(&question(Asked::Once), deadline).await?;
-        let calls = reply.message.tool_calls.iter().any(|call| call.name == NAME);
-        found.prompt_calls = Some(calls);
-        if !calls && !refuses {
-            // It talks either way: nothing shows that functions in the prompt would do better.
-            found.native_tools = None;
+    /// Whether a word at the front of a long prompt is lost; `None` where that was not asked or not seen clearly. What the
+    /// provider counts decides together with the answer: a model may also just have forgotten the word.
+    async fn loses_the_front(&mut self) -> Option<bool> {
+        let profile = self.client.profile();
+        let is_small = profile.context_tokens.is_some_and(|tokens| tokens < LONG_PROMPT_FITS);
+        if is_small || !MAY_CUT.contains(&profile.provider.as_str()) {
+            return None;
         }
-        found.reports_usage = Some(reply.usage.is_some());
+        let reply = match self.raw(&long_question()).await {
+            Ok(reply) => reply,
+            // It says that it does not fit, which is the opposite of losing it without a word.
+            Err(error) if error.class == Class::ContextLength => return Some(false),
+            Err(_) => return None,
+        };
+        let said = [reply.message.content.as_deref(), reply.message.reasoning()];
+        let knows = said.into_iter().flatten().any(|text| text.to_lowercase().contains(SECRET));
+        // Of an unknown server a count must say so too, and one that is far too low for what is left after a cut is no count.
+        let was_cut = match reply.usage {
+            Some(usage) => (LEAST_LEFT..LINES * TOKENS_PER_LINE).contains(&usage.prompt),
+            None => profile.provider == OLLAMA,
+        };
+        match (knows, was_cut) {
+            (true, _) => Some(false),
+            (false, true) => Some(true),
+            (false, false) => None,
+        }
     }
-    found.front_truncated = loses_the_front(client, deadline).await;
-    Ok(found)
 }
 
 /// Takes down what one answer shows.
@@ -83,34 +153,6 @@ fn note_calls(found: &mut Capabilities, client: &Client, reply: &Reply) -> Resul
     found.thinking_leaks = Some(found.thinking_leaks == Some(true) || without_thinking(text, family) != text);
     found.reports_usage = Some(reply.usage.is_some());
     Ok(())
-}
-
-/// Whether a word at the front of a long prompt is lost; `None` where that was not asked or not seen clearly. What the
-/// provider counts decides together with the answer: a model may also just have forgotten the word.
-async fn loses_the_front(client: &Client, deadline: Instant) -> Option<bool> {
-    let profile = client.profile();
-    let is_small = profile.context_tokens.is_some_and(|tokens| tokens < LONG_PROMPT_FITS);
-    if is_small || !MAY_CUT.contains(&profile.provider.as_str()) {
-        return None;
-    }
-    let reply = match client.raw(&long_question(), deadline).await {
-        Ok(reply) => reply,
-        // It says that it does not fit, which is the opposite of losing it without a word.
-        Err(error) if error.class == Class::ContextLength => return Some(false),
-        Err(_) => return None,
-    };
-    let said = [reply.message.content.as_deref(), reply.message.reasoning()];
-    let knows = said.into_iter().flatten().any(|text| text.to_lowercase().contains(SECRET));
-    // Of an unknown server a count must say so too, and one that is far too low for what is left after a cut is no count.
-    let was_cut = match reply.usage {
-        Some(usage) => (LEAST_LEFT..LINES * TOKENS_PER_LINE).contains(&usage.prompt),
-        None => profile.provider == OLLAMA,
-    };
-    match (knows, was_cut) {
-        (true, _) => Some(false),
-        (false, true) => Some(true),
-        (false, false) => None,
-    }
 }
 
 fn long_question() -> Request {

@@ -30,7 +30,7 @@ pub mod send;
 #[cfg(test)]
 mod snapshots;
 pub mod story;
-mod template;
+pub(crate) mod template;
 pub mod text;
 pub mod webhook;
 pub mod wecom;

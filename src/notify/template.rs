@@ -15,6 +15,6 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
 });
 
 /// Renders a template that is compiled into the program.
-pub(super) fn render(name: &str, source: &str, context: Value) -> Result<String, Error> {
+pub(crate) fn render(name: &str, source: &str, context: Value) -> Result<String, Error> {
     ENVIRONMENT.render_named_str(name, source, context)
 }

@@ -33,6 +33,32 @@ fn cut_at(text: &str, limit: usize) -> (&str, &str) {
     text.split_at(cut(text, limit).len())
 }
 
+/// What of a text is kept when it is cut: rows of it, in order.
+pub(super) struct Pieces<'a> {
+    /// The first ones.
+    pub(super) head: Vec<&'a str>,
+    /// Error-like ones between.
+    pub(super) errors: Vec<&'a str>,
+    /// The last ones.
+    pub(super) tail: Vec<&'a str>,
+    /// How many are in none of these.
+    pub(super) left_out: usize,
+}
+
+/// Chooses what is kept of a text that has to be cut to `limit` bytes.
+pub(super) fn pieces_of(text: &str, limit: usize) -> Pieces<'_> {
+    let budget = limit.saturating_sub(NOTE);
+    let head = take(rows(text), budget * 2 / 5);
+    let after = head.last().map_or(0, |row| end_of(row, text));
+    let mut tail = take(rows_backwards(&text[after..]), budget * 2 / 5);
+    let until = tail.last().map_or(text.len(), |row| start_of(row, text));
+    tail.reverse();
+    let middle = text.get(after..until).unwrap_or_default();
+    let errors = error_like(middle, budget / 5);
+    let left_out = rows(middle).count().saturating_sub(errors.len());
+    Pieces { head, errors, tail, left_out }
+}
+
 /// Cuts a text to at most `limit` bytes: its head, its tail, error-like rows between. `reference` is the evidence under
 /// which the rest can be read; without one the rest is gone, and that is said.
 #[must_use]
@@ -40,14 +66,7 @@ pub fn fit(text: &str, limit: usize, reference: Option<&str>) -> String {
     if text.len() <= limit {
         return text.to_owned();
     }
-    let budget = limit.saturating_sub(NOTE);
-    let head = take(rows(text), budget * 2 / 5);
-    let after = head.last().map_or(0, |row| end_of(row, text));
-    let tail = take(rows_backwards(&text[after..]), budget * 2 / 5);
-    let until = tail.last().map_or(text.len(), |row| start_of(row, text));
-    let middle = text.get(after..until).unwrap_or_default();
-    let kept = error_like(middle, budget / 5);
-    let left_out = rows(middle).count().saturating_sub(kept.len());
+    let Pieces { head, errors: kept, tail, left_out } = pieces_of(text, limit);
     let errors = if kept.is_empty() { "" } else { ", error-like ones kept" };
     let rest = match reference {
         Some(reference) => format!("; read them with evidence_read(ref=\"{reference}\", from=…, lines=…, grep=…)"),
@@ -55,16 +74,17 @@ pub fn fit(text: &str, limit: usize, reference: Option<&str>) -> String {
     };
     let total = left_out + kept.len() + head.len() + tail.len();
     let note = format!("[… {left_out} of {total} lines left out{errors}{rest}]");
-    let parts = head.into_iter().chain([note.as_str()]).chain(kept).chain(tail.into_iter().rev());
+    let parts = head.into_iter().chain([note.as_str()]).chain(kept).chain(tail);
     parts.collect::<Vec<_>>().join("\n")
 }
 
-fn start_of(row: &str, text: &str) -> usize {
+/// Where a row begins.
+pub(super) fn start_of(row: &str, text: &str) -> usize {
     row.as_ptr().addr() - text.as_ptr().addr()
 }
 
 /// Where what follows a row begins.
-fn end_of(row: &str, text: &str) -> usize {
+pub(super) fn end_of(row: &str, text: &str) -> usize {
     let end = start_of(row, text) + row.len();
     let line_end = ["\r\n", "\n"].into_iter().find(|line_end| text[end..].starts_with(line_end));
     end + line_end.map_or(0, str::len)

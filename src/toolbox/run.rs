@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::evidence::{Evidence, EvidenceLog};
 use super::server::ServerError;
-use super::{Offer, page, policy, probe, reduce, schema};
+use super::{Offer, large, page, policy, probe, reduce, schema};
 use crate::agent::tools::{ToolAnswer, ToolSpec, Tools};
 use crate::redact::Redactor;
 use crate::telemetry::{Metrics, progress};
@@ -27,12 +27,19 @@ pub struct Limits {
     pub kept: usize,
 }
 
+/// Bytes kept of a log: some 2 500 lines, of which a model pages through a few.
+const LOG_KEPT: usize = 256 << 10;
+
 impl Limits {
-    /// 15 s a call; at most a tenth of the model's window and 24 KiB shown; 1 MiB kept.
+    /// 15 s a call; at most a tenth of the model's window and 24 KiB shown; 1 MiB of a result kept, 256 KiB of a log.
     #[must_use]
     pub fn for_window(context_tokens: usize) -> Self {
         // A token is about four bytes of English or YAML.
         Self { call: Duration::from_secs(15), shown: (context_tokens * 4 / 10).clamp(2 << 10, 24 << 10), kept: 1 << 20 }
+    }
+
+    fn kept_of(&self, tool: &str) -> usize {
+        if tool == "pods_log" { self.kept.min(LOG_KEPT) } else { self.kept }
     }
 }
 
@@ -147,8 +154,9 @@ impl Run {
             Err(error) => probe::note(server.health(), error),
         }
         let answer = answer.map_err(|error| self.redact(&error.to_string()))?;
-        let full = reduce::reduce(tool, &self.redact(&answer.text));
-        let full = super::fit::fit(&full, self.limits.kept, None);
+        let kept = self.limits.kept_of(tool);
+        let full = reduce::reduce(tool, &large::redacted(&self.redactor, &answer.text, kept));
+        let full = super::fit::fit(&full, kept, None);
         let structured = answer.structured.map(|mut value| {
             self.redactor.redact_value(&mut value);
             value

@@ -14,7 +14,7 @@ pub(super) async fn examine(config: ModelConfig, lang: Lang) -> Result<Fact, Str
     // Ends before the clock around it does, so that the reason is told instead of the time.
     let deadline = Instant::now() + LIMIT - Duration::from_millis(500);
     let client = Client::new(config).map_err(|error| refusal(&error, lang))?;
-    let found = probe::examine(&client, deadline).await.map_err(|error| refusal(&error, lang))?;
+    let found = probe::examine(&client, deadline).await.map_err(|error| refusal(&error, lang))?.found;
     Ok(Fact {
         detail: format!("{about}, {}", summary(&found, lang)),
         notes: notes(&found, lang).into_iter().map(str::to_owned).collect(),

@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::alerts::{PENDING, builtin, in_group, webhook};
-use crate::support::model::{Answer, KEY, ModelServer};
+use crate::support::eventually_async;
+use crate::support::model::{Answer, KEY, ModelServer, capable};
 use crate::support::pending;
-use crate::support::service::Home;
+use crate::support::service::{Home, Service};
 use crate::support::team::Team;
 
 fn model(name: &str, server: &ModelServer) -> Value {
@@ -130,4 +131,49 @@ async fn a_spent_day_turns_the_model_off_until_midnight_over_restarts_too() {
     assert_eq!(provider.asked().len(), asked);
     assert_eq!(service.metric("firstlook_model_capped{model=\"fast\"}").await, Some(1.0));
     assert_eq!(service.get("/readyz?verbose").await["models"][0]["why"], "daily_limit");
+}
+
+/// The questions to a model so far.
+fn questions(server: &ModelServer) -> usize {
+    server.asked().len()
+}
+
+/// Asked at the first start, kept for the second, asked again of another model; the page shows what was found.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_start_asks_a_model_nothing_it_knows() {
+    let server = ModelServer::examined(|asked| capable(&asked.body)).await;
+    let parts = |model: &str| {
+        let models = json!([{"name": "fast", "base_url": server.url(), "api_key": KEY, "model": model}]);
+        json!({"models": models, "channels": [], "language": "en"})
+    };
+    let home = Home::new(&parts("first"));
+    let known = async |service: &Service| {
+        let found = || async { service.get("/readyz?verbose").await["models"][0]["capabilities"].is_object() };
+        eventually_async("the model is examined", 20, found).await;
+    };
+    let service = home.serve().await;
+    known(&service).await;
+    let asked = questions(&server);
+    assert!(asked > 0);
+    let page = service.request(reqwest::Method::GET, "/status").send().await.unwrap();
+    let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    let page = page.text().await.unwrap();
+    assert!(policy.starts_with("default-src 'none'") && !page.contains("<script"), "{policy}");
+    for shown in ["fast", "native function calls", "examined 20"] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    let stranger = reqwest::get(format!("{}/status", service.base())).await.unwrap();
+    assert_eq!(stranger.status(), 401);
+    assert!(service.terminate().await.success());
+
+    let service = home.serve().await;
+    known(&service).await;
+    assert_eq!(questions(&server), asked, "a second start asks nothing");
+    assert!(service.terminate().await.success());
+
+    home.write(&parts("second"));
+    let service = home.serve().await;
+    known(&service).await;
+    assert!(questions(&server) > asked, "another model is another question");
+    assert!(service.terminate().await.success());
 }
