@@ -17,4 +17,6 @@ printf ', %s after\n\n%s\n' "$(cut -d ' ' -f 1 /proc/loadavg)" "$table"
 if [[ " $* " == *" --loop "* ]]; then
   printf '\n'
   cargo bench --quiet --bench recover
+  printf '\n'
+  cargo bench --quiet --bench redact
 fi

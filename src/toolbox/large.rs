@@ -14,7 +14,8 @@ const LINES_BEFORE: usize = 2;
 
 /// The text without its secrets: all of it, or its head, its tail and error-like rows between when it is much longer than
 /// `limit` bytes.
-pub(super) fn redacted(redactor: &Redactor, text: &str, limit: usize) -> String {
+#[must_use]
+pub fn redacted(redactor: &Redactor, text: &str, limit: usize) -> String {
     if text.len() <= limit + limit / 4 {
         return redactor.redact(text).into_owned();
     }

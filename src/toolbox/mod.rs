@@ -11,7 +11,7 @@ pub mod config;
 pub mod events;
 pub mod evidence;
 pub mod fit;
-mod large;
+pub mod large;
 mod page;
 mod policy;
 pub mod probe;
