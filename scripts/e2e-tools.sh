@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the end-to-end tests start: Alertmanager, kubernetes-mcp-server, an SMTP server, a browser.
+# Installs what the end-to-end tests start: Alertmanager, Prometheus, kubernetes-mcp-server, an SMTP server, a browser.
 # Safe to run again; does nothing when everything is there. Elsewhere than on Debian and Ubuntu it only says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Rooms from top to bottom: each may use those below it, as `lib.rs` draws them.
-const ROOMS: [&str; 20] = [
+const ROOMS: [&str; 22] = [
     "cli",
     "config",
     "http",
@@ -18,12 +18,14 @@ const ROOMS: [&str; 20] = [
     "model",
     "toolbox",
     "kube",
+    "prometheus",
     "notify",
     "store",
     "markdown",
     "redact",
     "telemetry",
     "report",
+    "series",
     "quantity",
     "times",
     "alert",

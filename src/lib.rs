@@ -7,9 +7,10 @@
 //! 3. [`incident`] decides what the delivery means, once, and writes all that follows from it in one transaction: the
 //!    incident, the investigation, and the first message, due within two seconds whatever happens next.
 //! 4. [`triage`] gathers, analyzes, reasons, grounds: [`playbook`] knows Kubernetes, [`agent`] runs a [`model`] in a bounded
-//!    loop, [`toolbox`] is the only way to a tool, [`kube`] is the toolset that needs no second deployment.
+//!    loop, [`toolbox`] is the only way to a tool, [`kube`] is the toolset that needs no second deployment,
+//!    [`prometheus`] measures.
 //! 5. [`notify`] takes messages from the outbox and gives them the form of each channel.
-//! 6. [`store`] keeps it all; [`report`], [`redact`], [`telemetry`], [`times`], [`quantity`] and [`markdown`] serve every room.
+//! 6. [`store`] keeps it all; [`report`], [`series`], [`redact`], [`telemetry`], [`times`], [`quantity`] and [`markdown`] serve every room.
 //!
 //! Architecture invariants:
 //!
@@ -35,9 +36,11 @@ pub mod markdown;
 pub mod model;
 pub mod notify;
 pub mod playbook;
+pub mod prometheus;
 pub mod quantity;
 pub mod redact;
 pub mod report;
+pub mod series;
 pub mod store;
 pub mod telemetry;
 pub mod times;

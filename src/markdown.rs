@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::alert::{Lang, ObjectRef};
 use crate::report::{AnsweredBy, Cause, Confidence, Effect, EvidenceEntry, PassedOver, Report, Verdict};
+use crate::series::{figure, sparkline};
 use crate::times;
 
 /// The whole report, with times in a zone given by its IANA name.
@@ -58,6 +59,15 @@ impl Page {
         self.field("命名空间", "Namespace", &overview.namespace);
         self.field("主要受影响资源", "Affected resource", &named(&overview.resource));
         self.field("告警摘要", "Summary", &overview.summary);
+        for series in &report.series {
+            let [least, greatest, latest] = [series.least, series.greatest, series.latest].map(figure);
+            let (line, what) = (sparkline(series), &series.expression);
+            let said = self.lang.pick(
+                format!("{line} `{what}` 最低 {least}，最高 {greatest}，最新 {latest}"),
+                format!("{line} `{what}` least {least}, greatest {greatest}, latest {latest}"),
+            );
+            self.field("测量值", "Measured", &said);
+        }
     }
 
     fn diagnosis(&mut self, report: &Report) {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::alert::ObjectRef;
+use crate::series::Series;
 
 /// Whether something is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, ToSchema)]
@@ -298,6 +299,9 @@ pub struct Report {
     /// Where the model and the playbook name different causes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disagreement: Option<Disagreement>,
+    /// The alerts' own expressions around the moment they fired, where a Prometheus is configured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub series: Vec<Series>,
     /// The recorded tool results the report may cite.
     pub evidence: Vec<EvidenceEntry>,
     /// What it cost.
@@ -323,6 +327,7 @@ impl Report {
             unresolved,
             data_gaps,
             disagreement: None,
+            series: Vec::new(),
             evidence,
             usage,
         }

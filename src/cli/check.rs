@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
+use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -22,7 +23,9 @@ use crate::model::Capabilities;
 use crate::notify::channel::Channel;
 use crate::notify::rehearsal;
 use crate::notify::send::Reason;
+use crate::prometheus::{self, PrometheusSettings};
 use crate::redact::redact;
+use crate::series::figure;
 use crate::store::{Found, Store};
 use crate::telemetry::Metrics;
 use crate::toolbox::config::McpSettings;
@@ -133,6 +136,9 @@ fn attempts(config: &Config, lang: Lang, send: bool) -> Result<Vec<BoxFuture<'st
     for server in config.mcp.iter().cloned() {
         attempts.push(timed("mcp", server.name.clone(), lang, try_server(server, lang)));
     }
+    if let Some(settings) = config.prometheus.clone() {
+        attempts.push(timed("prometheus", "prometheus".to_owned(), lang, try_prometheus(settings, lang)));
+    }
     for channel in service::channels(config)? {
         let notice = send.then(|| rehearsal::notice(config.language, &config.timezone));
         attempts.push(timed(channel.kind(), channel.name().to_owned(), lang, async move {
@@ -206,6 +212,15 @@ async fn try_server(settings: McpSettings, lang: Lang) -> Tried {
         None => lang.pick("，没有可供试读的工具", ", and none to try a read with"),
     };
     Ok(said)
+}
+
+/// Asks for what every Prometheus has: whether its targets are up.
+async fn try_prometheus(settings: PrometheusSettings, lang: Lang) -> Tried {
+    let client = prometheus::Client::new(&settings).map_err(|error| error.to_string())?;
+    let answer = client.query("count(up)", Timestamp::now()).await.map_err(|error| error.to_string())?;
+    let up = answer.series.first().and_then(|series| series.points.first()).map(|point| figure(point.value));
+    let (host, up) = (client.host(), up.unwrap_or_else(|| "0".to_owned()));
+    Ok(lang.pick(format!("{host} 可查询，{up} 个采集目标"), format!("{host} answers, {up} targets are scraped")))
 }
 
 fn network_advice(lang: Lang) -> &'static str {

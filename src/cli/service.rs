@@ -112,6 +112,7 @@ pub(super) fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, C
     Triage::new(&TriageConfig {
         models: &config.models,
         mcp: &config.mcp,
+        prometheus: config.prometheus.as_ref(),
         budget: config.triage.budget(),
         lang: config.language,
         prompts: config.prompts.as_deref(),

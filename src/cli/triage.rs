@@ -13,6 +13,7 @@ use crate::config::{self, Config};
 use crate::intake::{self, Limits};
 use crate::markdown;
 use crate::model::{DailyLimits, ModelConfig, Tape};
+use crate::prometheus::PrometheusSettings;
 use crate::telemetry::{Metrics, progress};
 use crate::toolbox::config::{McpSettings, Transport};
 use crate::triage::{Triage, TriageConfig};
@@ -82,6 +83,7 @@ pub(super) struct Setup {
     /// IANA name of the zone to show times in.
     pub(super) timezone: String,
     prompts: Option<PathBuf>,
+    prometheus: Option<PrometheusSettings>,
 }
 
 impl Setup {
@@ -95,6 +97,7 @@ impl Setup {
                 lang: super::language(lang),
                 timezone: Config::default().timezone,
                 prompts: None,
+                prometheus: None,
             });
         };
         let config = config::load(path).map_err(CliError::usage)?;
@@ -105,6 +108,7 @@ impl Setup {
             models: config.models,
             mcp: config.mcp,
             prompts: config.prompts,
+            prometheus: config.prometheus,
         })
     }
 
@@ -118,6 +122,7 @@ impl Setup {
         let config = TriageConfig {
             models,
             mcp,
+            prometheus: self.prometheus.as_ref(),
             budget: self.budget.clone(),
             lang: self.lang,
             prompts: self.prompts.as_deref(),

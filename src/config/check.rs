@@ -30,6 +30,9 @@ pub(super) fn problems(config: &Config) -> Vec<Complaint> {
     if let Some(Err(what)) = config.alertmanager.as_ref().map(|link| http_url(&link.url)) {
         found.push(("alertmanager.url".to_owned(), what));
     }
+    if let Some(Err(what)) = config.prometheus.as_ref().map(|settings| http_url(&settings.url)) {
+        found.push(("prometheus.url".to_owned(), what));
+    }
     found
 }
 

@@ -28,6 +28,7 @@ use crate::alert::Lang;
 use crate::incident::routes::Route;
 use crate::model::{Catalogue, ModelConfig};
 use crate::notify::channel::ChannelSettings;
+use crate::prometheus::PrometheusSettings;
 use crate::toolbox::config::McpSettings;
 use expand::Sources;
 use node::Node;
@@ -45,6 +46,7 @@ const KEYS: &[&str] = &[
     "models",
     "providers",
     "mcp",
+    "prometheus",
     "triage",
     "channels",
     "routes",
@@ -72,6 +74,8 @@ pub struct Config {
     pub providers: Option<PathBuf>,
     /// MCP servers through which the cluster is looked at; a tool that two offer belongs to the first.
     pub mcp: Vec<McpSettings>,
+    /// A Prometheus: alerts' expressions are evaluated around the moment they fired, and a model may ask further.
+    pub prometheus: Option<PrometheusSettings>,
     /// Bounds of an investigation; all of them always hold.
     pub triage: TriageSettings,
     /// Where people are told. Each has a `type` and the keys of that type.
@@ -143,6 +147,7 @@ fn read(top: &Reader<'_>) -> Config {
         routes: top.list("routes"),
         prompts: top.section("prompts"),
         alertmanager: top.section("alertmanager"),
+        prometheus: top.section("prometheus"),
         warnings: Vec::new(),
     }
 }

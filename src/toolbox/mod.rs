@@ -32,6 +32,7 @@ use config::McpSettings;
 use server::{Server, ServerError};
 
 use crate::agent::tools::ToolSpec;
+use crate::prometheus::{Client, PrometheusError, PrometheusSettings};
 use crate::telemetry::Metrics;
 
 /// The configured MCP servers.
@@ -59,6 +60,15 @@ impl Toolbox {
         let servers = settings.iter().map(|one| Server::new(one).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
         let frozen = servers.iter().find_map(|server| server.frozen_clock());
         Ok(Self { servers, frozen, metrics })
+    }
+
+    /// Measurements too.
+    ///
+    /// # Errors
+    /// Settings that cannot work.
+    pub fn with_prometheus(mut self, settings: &PrometheusSettings) -> Result<Self, PrometheusError> {
+        self.servers.push(Arc::new(Server::prometheus(Arc::new(Client::new(settings)?))));
+        Ok(self)
     }
 
     /// The present, as the cluster sees it.

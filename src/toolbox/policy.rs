@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::agent::tools::ToolSpec;
+use crate::prometheus;
 
 /// One argument of a known tool.
 struct Argument {
@@ -99,7 +100,36 @@ const KNOWN: &[Known] = &[
     },
 ];
 
-/// Names of all tools that a diagnosis may use.
+/// What Prometheus' own API answers; offered only where one is configured.
+const MEASURING: &[Known] = &[
+    Known {
+        name: prometheus::QUERY,
+        about: "The value of a PromQL expression now. Keep it narrow: 20 series are shown.",
+        arguments: &[need("query", "PromQL"), SERIES_LABELS],
+    },
+    Known {
+        name: prometheus::QUERY_RANGE,
+        about: "The course of a PromQL expression: figures and a dozen values of each series.",
+        arguments: &[
+            need("query", "PromQL"),
+            Argument {
+                name: "minutes",
+                kind: "integer",
+                required: false,
+                about: "back from end, default 60, at most 1440",
+            },
+            may("start", "RFC 3339, instead of minutes"),
+            may("end", "RFC 3339, default now"),
+            Argument { name: "step", kind: "integer", required: false, about: "seconds; chosen when left out" },
+            SERIES_LABELS,
+        ],
+    },
+];
+
+const SERIES_LABELS: Argument =
+    may("labels", "leaves out series that say otherwise, for example pod=web-0, namespace=shop");
+
+/// Names of all tools that a diagnosis may use on a cluster.
 pub fn names() -> impl Iterator<Item = &'static str> {
     KNOWN.iter().map(|known| known.name)
 }
@@ -107,7 +137,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The description of a tool when it is one that a diagnosis may use.
 #[must_use]
 pub fn spec(name: &str) -> Option<ToolSpec> {
-    let known = KNOWN.iter().find(|known| known.name == name)?;
+    let known = KNOWN.iter().chain(MEASURING).find(|known| known.name == name)?;
     let properties: Map<String, Value> = known
         .arguments
         .iter()

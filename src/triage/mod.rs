@@ -9,6 +9,7 @@ mod command;
 mod follow;
 mod gather;
 mod ground;
+mod measure;
 mod mention;
 mod models;
 mod outside;
@@ -29,7 +30,7 @@ pub use setup::{TriageConfig, TriageError};
 use std::sync::Arc;
 use std::time::Instant;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::agent::tools::Tools;
 use crate::agent::{self, AnswerTool, Budget, Envelope, Task};
@@ -86,7 +87,7 @@ impl Triage {
     /// Settings that cannot work, with what to write instead.
     pub fn new(config: &TriageConfig<'_>) -> Result<Self, TriageError> {
         Ok(Self {
-            toolbox: Toolbox::new(config.mcp, config.metrics.clone())?,
+            toolbox: setup::toolbox(config)?,
             models: Arc::new(setup::roster(config)?),
             prompts: Prompts::load(config.lang, config.prompts)?,
             answer: AnswerTool::new(
@@ -167,11 +168,16 @@ impl Triage {
         let mut question = question::question(group);
         let now = self.toolbox.now();
         let run = self.toolbox.run(Limits::for_window(self.context_tokens())).await;
-        let gathered = gather::gather(&run, &question, now).await;
+        let reading = gather::gather(&run, &question, now);
+        // A snapshot's clock stands still, a Prometheus lives in the present.
+        let (gathered, measured) = futures::join!(reading, measure::measure(&run, group, Timestamp::now(), self.lang));
         question.targets = gathered.targets;
         let Examined { mut diagnosis, findings } = playbook::examine(&gathered.facts, &question, self.lang);
         ground::check_commands(&mut diagnosis, self.lang);
-        diagnosis.data_gaps.extend(gathered.gaps);
+        diagnosis.data_gaps.extend(gathered.gaps.into_iter().chain(measured.gaps));
+        if !question.outside.is_empty() {
+            diagnosis.primary.findings.extend(measured.series.iter().map(|one| measure::sentence(one, self.lang)));
+        }
         let model = Fallback::new(self.models.clone());
         let nobody = model.as_ref().err();
         diagnosis.data_gaps.extend(nobody.map(|passed| models::gaps(passed, self.lang)).unwrap_or_default());
@@ -183,6 +189,7 @@ impl Triage {
             ..Usage::default()
         };
         let report = assemble(group, &question, diagnosis, &run, usage);
+        let report = Report { series: measured.series, ..report };
         tracing::info!(
             evidence = report.evidence.len(),
             duration_ms = started.elapsed().as_millis(),
@@ -241,7 +248,8 @@ impl Triage {
         })?;
         let evidence = brief::evidence(&look.findings, look.run.log().all());
         let questions = brief::questions(&look.findings);
-        let findings = brief::lines(&look.findings);
+        let mut findings = brief::lines(&look.findings);
+        findings.extend(look.report.series.iter().map(|series| measure::sentence(series, self.lang)));
         let input = AlertInput {
             envelope: &envelope,
             group: &look.group,
@@ -281,7 +289,7 @@ impl Triage {
         };
         let usage = self.spent(look, Usage { source, ..usage });
         let report = assemble(&look.group, &look.question, settled.diagnosis, &look.run, usage);
-        Report { disagreement: settled.disagreement, ..report }
+        Report { disagreement: settled.disagreement, series: look.report.series.clone(), ..report }
     }
 
     /// The playbook's report when the model gave none, saying so.

@@ -10,7 +10,9 @@ use super::prompt::PromptError;
 use crate::agent::{Budget, SchemaError};
 use crate::alert::Lang;
 use crate::model::{Client, DailyLimits, Ledger, ModelConfig, ModelError, Roster, Tape};
+use crate::prometheus::{PrometheusError, PrometheusSettings};
 use crate::telemetry::Metrics;
+use crate::toolbox::Toolbox;
 use crate::toolbox::config::McpSettings;
 use crate::toolbox::server::ServerError;
 
@@ -20,6 +22,9 @@ pub enum TriageError {
     /// An MCP server's settings.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// The settings of Prometheus.
+    #[error(transparent)]
+    Prometheus(#[from] PrometheusError),
     /// A model's settings.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -37,6 +42,8 @@ pub struct TriageConfig<'a> {
     pub models: &'a [ModelConfig],
     /// The MCP servers.
     pub mcp: &'a [McpSettings],
+    /// Where measurements are asked for.
+    pub prometheus: Option<&'a PrometheusSettings>,
     /// What the loop may spend.
     pub budget: Budget,
     /// Language of reports and prompts.
@@ -51,6 +58,15 @@ pub struct TriageConfig<'a> {
     pub metrics: Arc<Metrics>,
     /// Where the models' exchanges are recorded or played from; a tape holds one run.
     pub tape: Option<Arc<Tape>>,
+}
+
+/// The servers tools are called at. Nothing is dialled.
+pub(super) fn toolbox(config: &TriageConfig<'_>) -> Result<Toolbox, TriageError> {
+    let toolbox = Toolbox::new(config.mcp, config.metrics.clone())?;
+    Ok(match config.prometheus {
+        Some(settings) => toolbox.with_prometheus(settings)?,
+        None => toolbox,
+    })
 }
 
 /// The models with what all runs know of them. Nothing is dialled.

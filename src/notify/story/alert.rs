@@ -6,6 +6,7 @@ use super::tell::{Teller, labelled_object};
 use super::{Badge, Block, Role, Section, Span, Tone, words};
 use crate::alert::{Alert, AlertStatus, Labels};
 use crate::notify::text;
+use crate::series::{figure, sparkline};
 use crate::times;
 
 impl Teller<'_> {
@@ -18,7 +19,22 @@ impl Teller<'_> {
             blocks.push(Block::Line(self.prose(summary)));
         }
         blocks.push(Block::Line(vec![Span::Aside(self.since_when())]));
+        blocks.extend(self.measured());
         self.section(Role::Alert, self.lang.pick("告警概览", "Alert"), blocks)
+    }
+
+    /// The course of what the alert measures, in a line: blocks, the firing marked, and the figures.
+    fn measured(&self) -> Option<Block> {
+        let series = self.notice.report()?.series.first()?;
+        let [least, greatest, latest] = [series.least, series.greatest, series.latest].map(figure);
+        let limit = series.threshold.as_deref().map(|limit| text::said(limit, 24));
+        let limit = limit.map(|limit| self.lang.pick(format!("，阈值 {limit}"), format!(", fires {limit}")));
+        let limit = limit.unwrap_or_default();
+        let said = self.lang.pick(
+            format!("最低 {least}，最高 {greatest}，最新 {latest}{limit}"),
+            format!("least {least}, greatest {greatest}, latest {latest}{limit}"),
+        );
+        Some(Block::Line(vec![Span::Code(sparkline(series)), Span::Aside(said)]))
     }
 
     /// The whole of a test message: nothing began, nothing lasts.

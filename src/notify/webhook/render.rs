@@ -1,5 +1,7 @@
 //! A notice as the bytes that are posted and signed.
 
+use std::io::Write;
+
 use jiff::Timestamp;
 
 use super::wire::Message;
@@ -46,5 +48,23 @@ pub fn body(notice: &Notice, now: Timestamp, form: Form) -> Option<Vec<u8>> {
         investigating,
         missing: if form == Form::Plain { &[] } else { missing },
     };
-    serde_json::to_vec(&message).ok().filter(|body| body.len() <= BUDGET)
+    let mut body = Bounded(Vec::new());
+    serde_json::to_writer(&mut body, &message).is_ok().then_some(body.0)
+}
+
+/// Bytes up to the budget: what is far larger is not written out to find that out.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > BUDGET {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

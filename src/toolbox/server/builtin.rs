@@ -11,6 +11,7 @@ use super::error::DialError;
 use super::session::Connection;
 use crate::kube::snapshot::Snapshot;
 use crate::kube::toolset::{ClusterSource, Toolset};
+use crate::prometheus::{self, Client};
 use crate::toolbox::config::McpSettings;
 
 /// The cluster of a kubeconfig, or the one this process runs in.
@@ -26,6 +27,13 @@ pub(super) fn source(settings: &McpSettings) -> ClusterSource {
 /// Connects to a cluster.
 pub(super) async fn connect(source: ClusterSource) -> Result<Connection, DialError> {
     let toolset = Toolset::connect(source).await.map_err(|error| DialError::new(&error))?;
+    let service = ().serve(toolset.spawn()).await.map_err(|error| DialError::new(&error))?;
+    Ok(service.into())
+}
+
+/// Connects to the tools of a Prometheus; nothing is dialled before the first question.
+pub(super) async fn connect_prometheus(client: &Arc<Client>) -> Result<Connection, DialError> {
+    let toolset = prometheus::Toolset::new(client.clone());
     let service = ().serve(toolset.spawn()).await.map_err(|error| DialError::new(&error))?;
     Ok(service.into())
 }

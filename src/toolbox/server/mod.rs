@@ -29,6 +29,7 @@ use self::recipe::Recipe;
 use self::session::{Failure, Session};
 use self::slot::Slot;
 use super::config::McpSettings;
+use crate::prometheus::Client;
 use crate::telemetry::Health;
 
 /// Largest message accepted from a server, in bytes. A 72-pod namespace as YAML is 310 KB; 5 MB of log are 6 as JSON.
@@ -54,6 +55,13 @@ impl Server {
             slot: Slot::default(),
             health: Health::default(),
         })
+    }
+
+    /// The tools of a Prometheus, as a server of their own.
+    #[must_use]
+    pub fn prometheus(client: Arc<Client>) -> Self {
+        let (recipe, slot, health) = (Arc::new(Recipe::Prometheus(client)), Slot::default(), Health::default());
+        Self { name: "prometheus".to_owned(), recipe, slot, health }
     }
 
     /// The configured name.

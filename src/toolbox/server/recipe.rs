@@ -13,6 +13,7 @@ use super::stdio::Program;
 use super::{http, sse};
 use crate::kube::snapshot::Snapshot;
 use crate::kube::toolset::ClusterSource;
+use crate::prometheus::Client;
 use crate::toolbox::config::{McpSettings, Transport};
 
 /// How a server is reached.
@@ -23,6 +24,7 @@ pub(super) enum Recipe {
     Stdio(Program),
     Builtin(ClusterSource),
     Snapshot(Arc<Snapshot>),
+    Prometheus(Arc<Client>),
 }
 
 impl Recipe {
@@ -67,6 +69,7 @@ impl Recipe {
             Self::Stdio(program) => program.start().await,
             Self::Builtin(source) => builtin::connect(source.clone()).await,
             Self::Snapshot(snapshot) => builtin::connect_snapshot(snapshot).await,
+            Self::Prometheus(client) => builtin::connect_prometheus(client).await,
         }
     }
 }

@@ -4,6 +4,7 @@ mod doors;
 mod failover;
 mod faults;
 mod main_path;
+mod measured;
 mod never_worse;
 mod repeats;
 mod restarts;

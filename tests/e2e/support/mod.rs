@@ -10,6 +10,7 @@ pub mod mcp;
 pub mod model;
 pub mod original;
 pub mod pending;
+pub mod prometheus;
 pub mod service;
 pub mod smtp;
 pub mod team;

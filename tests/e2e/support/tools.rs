@@ -28,6 +28,11 @@ pub fn alertmanager() -> PathBuf {
     there(PathBuf::from("/usr/bin/prometheus-alertmanager"))
 }
 
+/// Debian's Prometheus.
+pub fn prometheus() -> PathBuf {
+    there(PathBuf::from("/usr/bin/prometheus"))
+}
+
 /// Debian's Chromium.
 pub fn chromium() -> PathBuf {
     there(PathBuf::from("/usr/bin/chromium"))

@@ -1,0 +1,139 @@
+//! A measured series as a report carries it: the values around the moment an alert fired, few enough for a message.
+
+mod spark;
+mod svg;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+pub use spark::sparkline;
+pub use svg::svg;
+
+use crate::alert::Labels;
+
+/// The most points a report carries for a series.
+pub const MOST_POINTS: usize = 60;
+
+/// One value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
+pub struct Point {
+    /// When it was measured.
+    pub at: Timestamp,
+    /// The value; never NaN or infinite.
+    pub value: f64,
+}
+
+/// The values of an alert's expression around the moment it fired.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
+pub struct Series {
+    /// What was evaluated: the alert's expression, without the threshold it is compared with.
+    pub expression: String,
+    /// What the alert compares it with, for example `> 0.9`.
+    #[serde(default)]
+    pub threshold: Option<String>,
+    /// Labels of this series.
+    pub labels: Labels,
+    /// When the alert fired.
+    pub firing_at: Timestamp,
+    /// Values, the oldest first, at most 60; a gap is a missing point.
+    pub points: Vec<Point>,
+    /// Smallest value.
+    pub least: f64,
+    /// Greatest value.
+    pub greatest: f64,
+    /// Newest value.
+    pub latest: f64,
+    /// The recorded tool result it stands in, for example `E7`.
+    #[serde(rename = "ref")]
+    pub reference: String,
+}
+
+impl Series {
+    /// A series from measured points, of which those that are no number are dropped and the rest thinned to
+    /// [`MOST_POINTS`]; none when nothing is left. Figures are of all points, not of those that are kept.
+    #[must_use]
+    pub fn new(expression: String, labels: Labels, firing_at: Timestamp, mut points: Vec<Point>) -> Option<Self> {
+        points.retain(|point| point.value.is_finite());
+        let latest = points.last()?.value;
+        let least = points.iter().map(|point| point.value).fold(f64::INFINITY, f64::min);
+        let greatest = points.iter().map(|point| point.value).fold(f64::NEG_INFINITY, f64::max);
+        let points = thinned(points);
+        let (threshold, reference) = (None, String::new());
+        Some(Self { expression, threshold, labels, firing_at, points, least, greatest, latest, reference })
+    }
+}
+
+/// At most so many points, evenly, the newest among them.
+fn thinned(points: Vec<Point>) -> Vec<Point> {
+    let every = points.len().div_ceil(MOST_POINTS).max(1);
+    let skip = (points.len() - 1) % every;
+    points.into_iter().skip(skip).step_by(every).collect()
+}
+
+/// A value as people read it: three significant digits, large ones with a unit of thousands.
+#[must_use]
+pub fn figure(value: f64) -> String {
+    let size = value.abs();
+    let (scaled, unit) = match size {
+        _ if size >= 1e12 => (value / 1e12, "T"),
+        _ if size >= 1e9 => (value / 1e9, "G"),
+        _ if size >= 1e6 => (value / 1e6, "M"),
+        _ if size >= 1e4 => (value / 1e3, "k"),
+        _ => (value, ""),
+    };
+    let digits = match scaled.abs() {
+        size if size >= 100.0 => 0,
+        size if size >= 10.0 => 1,
+        size if size >= 1.0 => 2,
+        _ => 3,
+    };
+    let text = format!("{scaled:.digits$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    // What rounds to nothing is still something.
+    if text.trim_start_matches('-') == "0" && value != 0.0 { format!("{value:.1e}") } else { format!("{text}{unit}") }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn series(values: &[f64]) -> Option<Series> {
+        let point = |(index, value): (usize, &f64)| Point {
+            at: Timestamp::from_second(1_800_000_000 + 60 * i64::try_from(index).unwrap()).unwrap(),
+            value: *value,
+        };
+        let points: Vec<Point> = values.iter().enumerate().map(point).collect();
+        let firing = Timestamp::from_second(1_800_000_000 + 30 * i64::try_from(values.len()).unwrap()).unwrap();
+        Series::new("up".into(), Labels::new(), firing, points)
+    }
+
+    #[test]
+    fn what_is_no_number_is_dropped_and_many_points_are_thinned() {
+        assert_eq!(series(&[]), None);
+        assert_eq!(series(&[f64::NAN, f64::INFINITY]), None);
+        let values: Vec<f64> = (0..500).map(f64::from).collect();
+        let many = series(&values).unwrap();
+        assert!(many.points.len() <= MOST_POINTS && many.points.len() > MOST_POINTS / 2);
+        assert_eq!((many.least, many.greatest, many.latest), (0.0, 499.0, 499.0));
+        assert_eq!(many.points.last().unwrap().value, 499.0, "the newest stays");
+    }
+
+    #[test]
+    fn figures_are_short() {
+        for (value, said) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (0.9731, "0.973"),
+            (12.34, "12.3"),
+            (1234.0, "1234"),
+            (123_456.0, "123k"),
+            (8.5e9, "8.5G"),
+            (-2.5, "-2.5"),
+            (0.000_012, "1.2e-5"),
+        ] {
+            assert_eq!(figure(value), said);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Measurements: the alert's own expression, evaluated around the moment it fired.
+
+use futures::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::alert::{Alert, AlertGroup, Lang};
+use crate::prometheus::QUERY_RANGE;
+use crate::series::{Point, Series, figure};
+use crate::toolbox::Run;
+
+/// Alerts of a group whose expressions are evaluated; the others have the same rule or wait for a person.
+const MOST: usize = 3;
+/// What is shown before an alert fired.
+const BEFORE: SignedDuration = SignedDuration::from_mins(30);
+/// The longest range: an alert that fires for days is shown by its last hours.
+const LONGEST: SignedDuration = SignedDuration::from_hours(6);
+/// Labels that belong to the alert and to no series.
+const OWN: [&str; 4] = ["alertname", "severity", "prometheus", "alertgroup"];
+
+/// What was measured, and what could not be.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// One series for each alert that has one.
+    pub series: Vec<Series>,
+    /// One sentence each.
+    pub gaps: Vec<String>,
+}
+
+/// Evaluates the expressions of the first alerts of a group; nothing where no Prometheus is configured.
+pub async fn measure(run: &Run, group: &AlertGroup, now: Timestamp, lang: Lang) -> Measured {
+    let mut measured = Measured::default();
+    if !run.offers(QUERY_RANGE) {
+        return measured;
+    }
+    let mut asked: Vec<(String, &Alert)> = Vec::new();
+    for alert in group.firing() {
+        let Some(expression) = alert.expression() else { continue };
+        if asked.len() < MOST
+            && !asked.iter().any(|(known, other)| *known == expression && other.labels == alert.labels)
+        {
+            asked.push((expression, alert));
+        }
+    }
+    let answers = join_all(asked.iter().map(|(expression, alert)| one(run, expression, alert, now))).await;
+    for ((expression, _), answer) in asked.iter().zip(answers) {
+        match answer {
+            Ok(series) => measured.series.extend(series),
+            Err(why) => measured.gaps.push(lang.pick(
+                format!("告警表达式 `{expression}` 未能求值：{why}"),
+                format!("The alert's expression `{expression}` could not be evaluated: {why}"),
+            )),
+        }
+    }
+    measured
+}
+
+/// The series an alert fired on. What the expression is compared with is taken off, so that its course is seen from
+/// before it fired; the rule's whole expression answers only while it does.
+async fn one(run: &Run, expression: &str, alert: &Alert, now: Timestamp) -> Result<Option<Series>, String> {
+    let fired = if alert.starts_at.as_second() > 0 && alert.starts_at < now { alert.starts_at } else { now };
+    let start = (fired - BEFORE).max(now - LONGEST);
+    let (measured, threshold) = threshold(expression);
+    let labels: Vec<String> = alert
+        .labels
+        .iter()
+        .filter(|(name, value)| !OWN.contains(&name.as_str()) && !value.contains(['\n', '"']))
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let arguments =
+        json!({"query": measured, "start": start.to_string(), "end": now.to_string(), "labels": labels.join("\n")});
+    let recorded = run.record(QUERY_RANGE, arguments).await?;
+    if recorded.is_error {
+        return Err(recorded.evidence.text.clone());
+    }
+    let found = recorded.structured.as_ref().and_then(|answer| answer["series"].as_array());
+    let Some(first) = found.and_then(|series| best(series, alert)) else { return Ok(None) };
+    let labels = serde_json::from_value(first["labels"].clone()).unwrap_or_default();
+    let series = Series::new(measured.to_owned(), labels, fired, points(first));
+    let reference = recorded.evidence.reference.clone();
+    Ok(series.map(|series| Series { threshold, reference, ..series }))
+}
+
+/// The series that shares most labels with the alert.
+fn best<'a>(series: &'a [Value], alert: &Alert) -> Option<&'a Value> {
+    let shared = |one: &&Value| {
+        let labels = one["labels"].as_object();
+        labels.into_iter().flatten().filter(|(name, value)| alert.label(name) == value.as_str()).count()
+    };
+    // The first of equals, as Prometheus lists them.
+    series.iter().rev().max_by_key(shared)
+}
+
+fn points(series: &Value) -> Vec<Point> {
+    let point = |pair: &Value| {
+        Some(Point { at: Timestamp::from_millisecond(pair[0].as_i64()?).ok()?, value: pair[1].as_f64()? })
+    };
+    series["points"].as_array().into_iter().flatten().filter_map(point).collect()
+}
+
+/// Splits `expr > 0.9` into the expression and `> 0.9`. What is compared with another expression, or is one of several
+/// conditions, stays whole.
+fn threshold(expression: &str) -> (&str, Option<String>) {
+    let whole = (expression, None);
+    let bytes = expression.as_bytes();
+    let (mut depth, mut quote, mut found) = (0_i32, None, None);
+    let mut at = 0;
+    while at < bytes.len() {
+        let byte = bytes[at];
+        match (quote, byte) {
+            (Some(_), b'\\') => at += 1,
+            (Some(open), _) if byte == open => quote = None,
+            (Some(_), _) => {}
+            (None, b'"' | b'\'' | b'`') => quote = Some(byte),
+            (None, b'(' | b'[' | b'{') => depth += 1,
+            (None, b')' | b']' | b'}') => depth -= 1,
+            (None, b'>' | b'<' | b'=' | b'!') if depth == 0 => {
+                let length = if bytes.get(at + 1) == Some(&b'=') { 2 } else { 1 };
+                if found.is_some() {
+                    return whole;
+                }
+                found = Some((at, length));
+                at += length - 1;
+            }
+            (None, _) if depth == 0 && byte.is_ascii_alphabetic() => {
+                let begins = at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_');
+                if begins && joins(&expression[at..]) {
+                    return whole;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    let Some((at, length)) = found else { return whole };
+    let (left, right) = (expression[..at].trim(), expression[at + length..].trim());
+    if left.is_empty() || right.parse::<f64>().is_err() {
+        return whole;
+    }
+    (left, Some(format!("{} {right}", &expression[at..at + length])))
+}
+
+/// Whether a set operator, or one that changes what a comparison means, begins here.
+fn joins(rest: &str) -> bool {
+    let word = |word: &str| {
+        rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+            && !rest[word.len()..].starts_with(|char: char| char.is_ascii_alphanumeric() || char == '_')
+    };
+    ["and", "or", "unless", "bool"].into_iter().any(word)
+}
+
+/// What was measured in a sentence, for the facts a model is given and for alerts about no object.
+#[must_use]
+pub fn sentence(series: &Series, lang: Lang) -> String {
+    let [least, greatest, latest] = [series.least, series.greatest, series.latest].map(figure);
+    let Series { expression, reference, .. } = series;
+    let limit = series
+        .threshold
+        .as_deref()
+        .map(|limit| lang.pick(format!("（告警条件 {limit}）"), format!(" (fires when {limit})")));
+    let limit = limit.unwrap_or_default();
+    lang.pick(
+        format!("`{expression}` 当前 {latest}{limit}，这段时间最低 {least}、最高 {greatest}（{reference}）"),
+        format!("`{expression}` is {latest} now{limit}; least {least}, greatest {greatest} in this time ({reference})"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_is_taken_off_and_conditions_stay_whole() {
+        for (expression, left, limit) in [
+            ("up == 0", "up", Some("== 0")),
+            (
+                "rate(http_errors_total{code=~\"5..\"}[5m]) > 0.9",
+                "rate(http_errors_total{code=~\"5..\"}[5m])",
+                Some("> 0.9"),
+            ),
+            ("a / b >= 1e3", "a / b", Some(">= 1e3")),
+            ("sum(x > 3) by (pod) > 1", "sum(x > 3) by (pod)", Some("> 1")),
+            ("a > b", "a > b", None),
+            ("a > 1 and b < 2", "a > 1 and b < 2", None),
+            ("a > 1 unless on(pod) b", "a > 1 unless on(pod) b", None),
+            ("absent(up{job=\"x\"})", "absent(up{job=\"x\"})", None),
+            ("android_orders > 5", "android_orders", Some("> 5")),
+            ("x{y=\"a > 3\"} != 7", "x{y=\"a > 3\"}", Some("!= 7")),
+            ("", "", None),
+        ] {
+            let (found, threshold) = threshold(expression);
+            assert_eq!((found, threshold.as_deref()), (left, limit), "{expression}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_expression_is_split_without_panic(text in "\\PC{0,80}") {
+            let (left, _) = threshold(&text);
+            proptest::prop_assert!(text.contains(left));
+        }
+    }
+}
