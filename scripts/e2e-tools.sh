@@ -11,6 +11,7 @@ missing() { printf 'not installed, its tests are skipped: %s\n' "$*" >&2; }
 
 apt_packages() {
   command -v prometheus-alertmanager >/dev/null || echo prometheus-alertmanager
+  command -v prometheus >/dev/null || echo prometheus
   command -v chromium >/dev/null || echo chromium fonts-noto-cjk fonts-noto-color-emoji
   python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
   command -v npm >/dev/null || echo npm

@@ -32,7 +32,7 @@ mod trace;
 mod world;
 
 use crate::alert::{Lang, ObjectRef};
-use crate::report::Diagnosis;
+use crate::report::{Citation, Confidence, Diagnosis};
 use facts::Facts;
 use finding::Finding;
 use outside::Outside;
@@ -101,7 +101,21 @@ fn ranked(scene: &Scene<'_>, scope: &Scope) -> Vec<Ranked> {
     let found = analyzer::ANALYZERS
         .iter()
         .flat_map(|analyzer| (analyzer.run)(scene).into_iter().map(move |finding| (analyzer, finding)));
-    rank::rank(scene, scope, found.map(|(analyzer, finding)| (analyzer, grounded(scene, finding))).collect())
+    rank::rank(
+        scene,
+        scope,
+        found.map(|(analyzer, finding)| (analyzer, modest(scene, grounded(scene, finding)))).collect(),
+    )
+}
+
+/// What only logs say is likely at best: whoever can write a line there could have written this one.
+fn modest(scene: &Scene<'_>, finding: Finding) -> Finding {
+    let in_log = |citation: &Citation| scene.facts.logs().iter().any(|log| log.reference == citation.reference);
+    if finding.evidence.is_empty() || !finding.evidence.iter().all(in_log) {
+        return finding;
+    }
+    let confidence = finding.confidence.min(Confidence::Medium);
+    finding.confidence(confidence)
 }
 
 /// Where no wording of an analyzer stands in the evidence (a table row instead of an object), the object's line does.

@@ -62,6 +62,14 @@ pub enum PrometheusError {
     TooLarge,
 }
 
+impl PrometheusError {
+    /// Whether it is not there or refuses us; what it says about a question is an answer.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Refused { .. } | Self::NoPrometheus { .. })
+    }
+}
+
 /// A series and its values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {

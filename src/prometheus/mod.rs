@@ -7,7 +7,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rmcp::ServerHandler;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation, ListToolsResult,
@@ -26,8 +26,19 @@ const PIPE: usize = 256 * 1024;
 pub const QUERY: &str = "prometheus_query";
 /// The values of an expression over a range.
 pub const QUERY_RANGE: &str = "prometheus_query_range";
+/// Nobody measures farther away than ten years.
+const FARTHEST: SignedDuration = SignedDuration::from_hours(10 * 366 * 24);
 /// Minutes of a range, when none are asked for.
 const MINUTES: i64 = 60;
+
+/// Marks an answer that says that Prometheus itself did not give one, so that its health is known.
+pub const AWAY: &str = "firstlook_away";
+
+/// Why there is no answer, and whether it is because Prometheus is not there or refuses us.
+struct Failed {
+    text: String,
+    away: bool,
+}
 
 /// The tools over one Prometheus.
 #[derive(Clone)]
@@ -55,17 +66,18 @@ impl Toolset {
         theirs
     }
 
-    async fn answer(&self, tool: &str, arguments: &Map<String, Value>) -> Option<Result<(String, Value), String>> {
+    async fn answer(&self, tool: &str, arguments: &Map<String, Value>) -> Option<Result<(String, Value), Failed>> {
         let asked = match Asked::read(arguments) {
             Ok(asked) => asked,
-            Err(complaint) => return Some(Err(complaint)),
+            Err(text) => return Some(Err(Failed { text, away: false })),
         };
         let answer = match tool {
             QUERY => self.0.query(&asked.query, asked.end).await,
             QUERY_RANGE => self.0.query_range(&asked.query, asked.start, asked.end, asked.step).await,
             _ => return None,
         };
-        Some(answer.map_err(|error| error.to_string()).map(|mut answer| {
+        let failed = |error: PrometheusError| Failed { text: error.to_string(), away: error.is_away() };
+        Some(answer.map_err(failed).map(|mut answer| {
             answer.series.retain(|series| asked.allows(&series.labels));
             (text::table(&answer), text::structured(&answer))
         }))
@@ -96,8 +108,11 @@ impl Asked {
             None => Ok(None),
         };
         let end = time("end")?.unwrap_or_else(Timestamp::now);
+        if end.duration_since(Timestamp::now()).abs() > FARTHEST {
+            return Err("end is years away".to_owned());
+        }
         let minutes = arguments.get("minutes").and_then(Value::as_i64).unwrap_or(MINUTES).clamp(1, 24 * 60);
-        let start = time("start")?.unwrap_or(end - jiff::SignedDuration::from_mins(minutes));
+        let start = time("start")?.unwrap_or(end - SignedDuration::from_mins(minutes));
         if start >= end {
             return Err("start must be before end".to_owned());
         }
@@ -149,7 +164,11 @@ impl ServerHandler for Toolset {
                 result.structured_content = Some(structured);
                 result
             }
-            Err(text) => CallToolResult::error(vec![ContentBlock::text(text)]),
+            Err(Failed { text, away }) => {
+                let mut result = CallToolResult::error(vec![ContentBlock::text(text)]);
+                result.structured_content = away.then(|| json!({AWAY: true}));
+                result
+            }
         };
         Ok(result.into())
     }

@@ -65,16 +65,32 @@ impl Series {
     }
 }
 
-/// At most so many points, evenly, the newest among them.
+/// At most so many points: of each stretch its least and its greatest, so that no peak is lost, and the newest of all.
 fn thinned(points: Vec<Point>) -> Vec<Point> {
-    let every = points.len().div_ceil(MOST_POINTS).max(1);
-    let skip = (points.len() - 1) % every;
-    points.into_iter().skip(skip).step_by(every).collect()
+    if points.len() <= MOST_POINTS {
+        return points;
+    }
+    let newest = points.last().copied();
+    let stretch = points.len().div_ceil(MOST_POINTS / 2 - 1);
+    let mut kept: Vec<Point> = Vec::with_capacity(MOST_POINTS);
+    for stretch in points.chunks(stretch) {
+        let by_value = |one: &&Point, other: &&Point| one.value.total_cmp(&other.value);
+        let mut ends: Vec<Point> =
+            [stretch.iter().min_by(by_value), stretch.iter().max_by(by_value)].into_iter().flatten().copied().collect();
+        ends.sort_by_key(|point| point.at);
+        ends.dedup_by_key(|point| point.at);
+        kept.extend(ends);
+    }
+    kept.extend(newest.filter(|newest| kept.last().is_none_or(|last| last.at < newest.at)));
+    kept
 }
 
 /// A value as people read it: three significant digits, large ones with a unit of thousands.
 #[must_use]
 pub fn figure(value: f64) -> String {
+    if !value.is_finite() {
+        return value.to_string();
+    }
     let size = value.abs();
     let (scaled, unit) = match size {
         _ if size >= 1e12 => (value / 1e12, "T"),
@@ -118,6 +134,12 @@ pub(crate) mod tests {
         assert!(many.points.len() <= MOST_POINTS && many.points.len() > MOST_POINTS / 2);
         assert_eq!((many.least, many.greatest, many.latest), (0.0, 499.0, 499.0));
         assert_eq!(many.points.last().unwrap().value, 499.0, "the newest stays");
+        for peak in [0, 28, 117, 238] {
+            let mut values = vec![1.0; 240];
+            values[peak] = 9.0;
+            let kept = series(&values).unwrap().points;
+            assert!(kept.iter().any(|point| point.value == 9.0) && kept.len() <= MOST_POINTS, "a peak at {peak}");
+        }
     }
 
     #[test]

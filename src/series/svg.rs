@@ -18,6 +18,7 @@ const BOTTOM: f64 = 20.0;
 #[must_use]
 pub fn svg(series: &Series, lang: Lang, zone: &str) -> String {
     let limit = series.threshold.as_deref().and_then(|text| text.rsplit(' ').next()?.parse::<f64>().ok());
+    let limit = limit.filter(|limit| limit.is_finite());
     let scale = Scale::of(series, limit);
     let title = title(series, lang);
     let mut out = format!(

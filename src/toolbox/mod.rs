@@ -77,10 +77,10 @@ impl Toolbox {
         self.frozen.unwrap_or_else(Timestamp::now)
     }
 
-    /// Whether any server is configured.
+    /// Whether nothing can be looked at: measurements alone are no look at the cluster.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.servers.is_empty()
+        self.servers.iter().all(|server| server.measures())
     }
 
     /// The servers, for checks and readiness.
@@ -101,7 +101,9 @@ impl Toolbox {
         for (server, answer) in self.servers.iter().zip(answers) {
             match answer {
                 Ok(names) => {
-                    for spec in names.iter().filter_map(|name| policy::spec(name)) {
+                    let known =
+                        |name: &String| if server.measures() { policy::measuring(name) } else { policy::spec(name) };
+                    for spec in names.iter().filter_map(known) {
                         offer.tools.entry(spec.name.clone()).or_insert_with(|| (spec, server.clone()));
                     }
                 }

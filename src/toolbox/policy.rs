@@ -137,7 +137,17 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The description of a tool when it is one that a diagnosis may use.
 #[must_use]
 pub fn spec(name: &str) -> Option<ToolSpec> {
-    let known = KNOWN.iter().chain(MEASURING).find(|known| known.name == name)?;
+    described(KNOWN, name)
+}
+
+/// The description of a tool that measures.
+#[must_use]
+pub fn measuring(name: &str) -> Option<ToolSpec> {
+    described(MEASURING, name)
+}
+
+fn described(table: &[Known], name: &str) -> Option<ToolSpec> {
+    let known = table.iter().find(|known| known.name == name)?;
     let properties: Map<String, Value> = known
         .arguments
         .iter()

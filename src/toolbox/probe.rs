@@ -139,6 +139,11 @@ pub(super) fn note(health: &Health, error: &ServerError) {
     }
 }
 
+/// Notes that a Prometheus is not there.
+pub(super) fn note_away(health: &Health) {
+    health.failed("unreachable", "check prometheus.url and its credentials; firstlook check says more");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

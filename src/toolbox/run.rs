@@ -10,9 +10,10 @@ use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
 use super::evidence::{Evidence, EvidenceLog};
-use super::server::ServerError;
+use super::server::{Answer, ServerError};
 use super::{Offer, large, page, policy, probe, reduce, schema};
 use crate::agent::tools::{ToolAnswer, ToolSpec, Tools};
+use crate::prometheus;
 use crate::redact::Redactor;
 use crate::telemetry::{Metrics, progress};
 
@@ -150,6 +151,7 @@ impl Run {
         };
         self.metrics.tool_call(tool, outcome, started.elapsed());
         match &answer {
+            Ok(answer) if is_away(answer) => probe::note_away(server.health()),
             Ok(_) => server.health().succeeded(started.elapsed()),
             Err(error) => probe::note(server.health(), error),
         }
@@ -204,6 +206,11 @@ impl Run {
             Err(text) => ToolAnswer { text, reference: None, is_error: true },
         }
     }
+}
+
+/// Whether the tools of a Prometheus say that it is not there.
+fn is_away(answer: &Answer) -> bool {
+    answer.is_error && answer.structured.as_ref().is_some_and(|said| said[prometheus::AWAY] == true)
 }
 
 /// Models write `null` for what they leave out; servers and schemas want it gone.

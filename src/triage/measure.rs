@@ -1,5 +1,7 @@
 //! Measurements: the alert's own expression, evaluated around the moment it fired.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 use crate::alert::{Alert, AlertGroup, Lang};
 use crate::prometheus::QUERY_RANGE;
 use crate::series::{Point, Series, figure};
-use crate::toolbox::Run;
+use crate::toolbox::{Recorded, Run};
 
 /// Alerts of a group whose expressions are evaluated; the others have the same rule or wait for a person.
 const MOST: usize = 3;
@@ -15,6 +17,10 @@ const MOST: usize = 3;
 const BEFORE: SignedDuration = SignedDuration::from_mins(30);
 /// The longest range: an alert that fires for days is shown by its last hours.
 const LONGEST: SignedDuration = SignedDuration::from_hours(6);
+/// The first message waits for this, so it is short; what comes later a model can still ask for.
+const PATIENCE: Duration = Duration::from_millis(900);
+/// Characters of an expression in a sentence.
+const SHOWN: usize = 160;
 /// Labels that belong to the alert and to no series.
 const OWN: [&str; 4] = ["alertname", "severity", "prometheus", "alertgroup"];
 
@@ -42,14 +48,21 @@ pub async fn measure(run: &Run, group: &AlertGroup, now: Timestamp, lang: Lang) 
             asked.push((expression, alert));
         }
     }
-    let answers = join_all(asked.iter().map(|(expression, alert)| one(run, expression, alert, now))).await;
+    let late = || Err(lang.pick("没有及时应答", "no answer in time").to_owned());
+    let bounded = asked.iter().map(|(expression, alert)| async move {
+        tokio::time::timeout(PATIENCE, one(run, expression, alert, now)).await.unwrap_or_else(|_| late())
+    });
+    let answers = join_all(bounded).await;
     for ((expression, _), answer) in asked.iter().zip(answers) {
         match answer {
             Ok(series) => measured.series.extend(series),
-            Err(why) => measured.gaps.push(lang.pick(
-                format!("告警表达式 `{expression}` 未能求值：{why}"),
-                format!("The alert's expression `{expression}` could not be evaluated: {why}"),
-            )),
+            Err(why) => {
+                let expression = short(expression);
+                measured.gaps.push(lang.pick(
+                    format!("告警表达式 `{expression}` 未能求值：{why}"),
+                    format!("The alert's expression `{expression}` could not be evaluated: {why}"),
+                ));
+            }
         }
     }
     measured
@@ -69,16 +82,36 @@ async fn one(run: &Run, expression: &str, alert: &Alert, now: Timestamp) -> Resu
         .collect();
     let arguments =
         json!({"query": measured, "start": start.to_string(), "end": now.to_string(), "labels": labels.join("\n")});
-    let recorded = run.record(QUERY_RANGE, arguments).await?;
+    let recorded = run.record(QUERY_RANGE, arguments.clone()).await?;
     if recorded.is_error {
         return Err(recorded.evidence.text.clone());
     }
-    let found = recorded.structured.as_ref().and_then(|answer| answer["series"].as_array());
-    let Some(first) = found.and_then(|series| best(series, alert)) else { return Ok(None) };
+    // A rule may give its alert labels that its series have otherwise: then the nearest series is the best there is.
+    let recorded = if of(&recorded).is_some_and(|series| !series.is_empty()) {
+        recorded
+    } else {
+        let mut arguments = arguments;
+        arguments.as_object_mut().map(|arguments| arguments.remove("labels"));
+        run.record(QUERY_RANGE, arguments).await?
+    };
+    let Some(first) = of(&recorded).and_then(|series| best(series, alert)) else { return Ok(None) };
     let labels = serde_json::from_value(first["labels"].clone()).unwrap_or_default();
     let series = Series::new(measured.to_owned(), labels, fired, points(first));
     let reference = recorded.evidence.reference.clone();
     Ok(series.map(|series| Series { threshold, reference, ..series }))
+}
+
+fn of(recorded: &Recorded) -> Option<&Vec<Value>> {
+    recorded.structured.as_ref()?["series"].as_array()
+}
+
+/// An expression on one line, cut where it is too long to be read.
+fn short(expression: &str) -> String {
+    let line = expression.split_whitespace().collect::<Vec<_>>().join(" ").replace('`', "'");
+    match line.char_indices().nth(SHOWN) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
+    }
 }
 
 /// The series that shares most labels with the alert.
@@ -134,7 +167,7 @@ fn threshold(expression: &str) -> (&str, Option<String>) {
     }
     let Some((at, length)) = found else { return whole };
     let (left, right) = (expression[..at].trim(), expression[at + length..].trim());
-    if left.is_empty() || right.parse::<f64>().is_err() {
+    if left.is_empty() || !right.parse::<f64>().is_ok_and(f64::is_finite) {
         return whole;
     }
     (left, Some(format!("{} {right}", &expression[at..at + length])))
@@ -153,15 +186,17 @@ fn joins(rest: &str) -> bool {
 #[must_use]
 pub fn sentence(series: &Series, lang: Lang) -> String {
     let [least, greatest, latest] = [series.least, series.greatest, series.latest].map(figure);
-    let Series { expression, reference, .. } = series;
+    let (expression, reference) = (short(&series.expression), &series.reference);
     let limit = series
         .threshold
         .as_deref()
         .map(|limit| lang.pick(format!("（告警条件 {limit}）"), format!(" (fires when {limit})")));
     let limit = limit.unwrap_or_default();
     lang.pick(
-        format!("`{expression}` 当前 {latest}{limit}，这段时间最低 {least}、最高 {greatest}（{reference}）"),
-        format!("`{expression}` is {latest} now{limit}; least {least}, greatest {greatest} in this time ({reference})"),
+        format!("`{expression}` 最新 {latest}{limit}，这段时间最低 {least}、最高 {greatest}（{reference}）"),
+        format!(
+            "`{expression}`: latest {latest}{limit}; least {least}, greatest {greatest} in this time ({reference})"
+        ),
     )
 }
 

@@ -73,6 +73,12 @@ pub struct Look {
 }
 
 impl Look {
+    /// The facts in the words a model is told them in.
+    #[must_use]
+    pub fn facts(&self) -> Vec<String> {
+        brief::lines(&self.findings)
+    }
+
     /// Whether a model will be asked about it.
     #[must_use]
     pub fn will_be_reasoned_about(&self) -> bool {
@@ -170,7 +176,8 @@ impl Triage {
         let run = self.toolbox.run(Limits::for_window(self.context_tokens())).await;
         let reading = gather::gather(&run, &question, now);
         // A snapshot's clock stands still, a Prometheus lives in the present.
-        let (gathered, measured) = futures::join!(reading, measure::measure(&run, group, Timestamp::now(), self.lang));
+        let measuring = measure::measure(&run, group, Timestamp::now(), self.lang);
+        let (gathered, measured) = futures::join!(reading, measuring);
         question.targets = gathered.targets;
         let Examined { mut diagnosis, findings } = playbook::examine(&gathered.facts, &question, self.lang);
         ground::check_commands(&mut diagnosis, self.lang);

@@ -63,6 +63,10 @@ pub(super) struct Row {
     pub(super) cost: f64,
     /// Wall-clock; for a replayed run, with what the model took when it was recorded.
     pub(super) seconds: f64,
+    /// Bytes of all tool results, before they were cut to size.
+    pub(super) read_bytes: u64,
+    /// Bytes of the facts the playbook made of them, as a model is told.
+    pub(super) facts_bytes: usize,
     pub(super) report: Report,
 }
 
@@ -106,12 +110,14 @@ impl<'a> Contest<'a> {
         let tape = self.tape(entry)?;
         let models: Vec<ModelConfig> = entry.contestant.model.iter().cloned().collect();
         let triage = self.setup.triage(&models, &[snapshot_server(dir)], tape.clone())?;
-        let (report, _) = triage.run(&group).await;
+        let look = triage.look(&group).await;
+        let report = triage.reason(&look).await;
         let scored = match tape.as_ref().and_then(|tape| tape.problem()) {
             Some(problem) => (Score::Unplayed, vec![problem]),
             None => score::score(&truth, &report, &objects),
         };
-        Ok(entry.row(scored, report, tape.as_deref()))
+        let row = entry.row(scored, report, tape.as_deref());
+        Ok(Row { facts_bytes: look.facts().iter().map(String::len).sum(), ..row })
     }
 
     /// The tape of a run; the playbook says nothing to anybody.
@@ -170,6 +176,8 @@ impl Entry<'_> {
             tokens: usage.prompt_tokens + usage.completion_tokens,
             cost: usage.cost,
             seconds: usage.seconds + waited,
+            read_bytes: report.evidence.iter().map(|entry| entry.bytes as u64).sum(),
+            facts_bytes: 0,
             report,
         }
     }

@@ -1,6 +1,7 @@
 //! `firstlook eval`: scenario directories run and scored, for the playbook alone and for each model.
 
 mod contest;
+mod page;
 mod score;
 mod table;
 mod totals;
@@ -57,6 +58,8 @@ pub(super) struct Arguments {
 enum Format {
     /// For people.
     Table,
+    /// For a page: what each run read and took.
+    Markdown,
     /// For programs, with every report.
     Json,
 }
@@ -76,6 +79,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
     let totals = totals::of(&contest.names(), &rows);
     match arguments.output {
         Format::Table => print!("{}", table::table(&rows, &totals)),
+        Format::Markdown => print!("{}", page::page(&rows, &totals)),
         Format::Json => {
             let json = serde_json::json!({"scenarios": rows, "totals": totals});
             println!("{}", serde_json::to_string_pretty(&json).map_err(CliError::failed)?);

@@ -135,6 +135,8 @@ mod tests {
             tokens: if by_model { 8_000 } else { 0 },
             cost: if by_model { 0.0123 } else { 0.0 },
             seconds: if by_model { 4.0 } else { 0.04 },
+            read_bytes: 0,
+            facts_bytes: 0,
             report: Report::default(),
         }
     }

@@ -76,6 +76,12 @@ impl Server {
         &self.health
     }
 
+    /// Whether it is the tools of a Prometheus, which no other server may pose as.
+    #[must_use]
+    pub fn measures(&self) -> bool {
+        matches!(*self.recipe, Recipe::Prometheus(_))
+    }
+
     /// The clock of a snapshot, which stands still; none for anything alive.
     #[must_use]
     pub fn frozen_clock(&self) -> Option<Timestamp> {

@@ -53,7 +53,7 @@ async fn the_alerts_expression_reaches_people_and_the_model() {
     assert_eq!((&series["latest"], &series["threshold"]), (&json!(42.0), &json!("> 10")), "{series}");
     assert!(series["least"].as_f64().unwrap() <= 42.0 && !series["points"].as_array().unwrap().is_empty());
     let prompt = model.asked()[0].body["messages"].to_string();
-    assert!(prompt.contains("42 now (fires when > 10)"), "the facts say what was measured: {prompt}");
+    assert!(prompt.contains("latest 42 (fires when > 10)"), "the facts say what was measured: {prompt}");
     assert!(model.asked()[0].offered().contains(&"prometheus_query_range"));
     for channel in &team.each_has(1, 20).await {
         let text = &channel[0].text;
@@ -96,4 +96,25 @@ async fn check_tries_prometheus() {
     assert_eq!(wrong.code, Some(1));
     assert!(wrong.stdout.contains("answers 401; check prometheus.token"), "{}", wrong.stdout);
     assert!(!wrong.stdout.contains("wrong-token") && !wrong.stdout.contains(TOKEN), "{}", wrong.stdout);
+}
+
+/// A Prometheus that takes the question and never answers: the playbook's findings are in the first message all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prometheus_that_hangs_holds_no_first_message_back() {
+    let team = Team::start().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let parts =
+        json!({"prometheus": {"url": url}, "mcp": alerts::builtin(alerts::PENDING), "channels": team.channels()});
+    let home = Home::new(&parts);
+    let service = home.serve().await;
+    let (id, _) = service.accept(&alerts::webhook(alerts::PENDING)).await;
+    let incident = service.settled(&id, 30).await;
+    let heard = team.each_has(1, 10).await;
+    crate::support::team::assert_in_time(&heard, &incident);
+    for channel in &heard {
+        assert!(channel[0].text.contains("com.tencent.cloud.csi.cbs"), "{}", channel[0].text);
+    }
+    assert!(incident["report"]["data_gaps"].to_string().contains("no answer in time"), "{incident:#}");
+    drop(silent);
 }
