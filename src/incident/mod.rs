@@ -7,6 +7,7 @@
 mod books;
 pub mod decide;
 pub mod desk;
+mod entry;
 mod line;
 pub mod routes;
 pub mod worker;

@@ -8,7 +8,7 @@ use super::fixtures::*;
 use crate::alert::{AlertStatus, Source};
 use crate::report::Verdict;
 use crate::store::{
-    Decision, Delivery, IncidentState, InvestigationState, NewIncident, NewNotice, NoticeRole, NoticeState, Store,
+    Decision, Delivery, IncidentState, InvestigationState, NewIncident, NoticeRole, NoticeState, Outcome, Store,
     StoreError,
 };
 
@@ -21,6 +21,9 @@ fn delivery(incident: Option<Uuid>, second: i64, decision: Decision) -> Delivery
         alerts: 1,
         decision,
         reason: "因为 group 是新的".into(),
+        told: 0,
+        outcome: Outcome::Merged,
+        telling: None,
     }
 }
 
@@ -46,8 +49,7 @@ async fn the_life_of_one_incident() {
         let claim = store.claim_investigation("w", LEASE).await.unwrap().unwrap();
         assert_eq!(claim.incident.group, group(&["api-1", "api-2"]));
         let second = notice(id);
-        let second =
-            NewNotice { incident: id, channel: "oncall", role: NoticeRole::Second, notice: &second, due: past() };
+        let second = new_notice(id, "oncall", NoticeRole::Second, &second);
         assert!(store.finish_investigation(&claim, &report(), &evidence(), &[second]).await.unwrap());
         let out = store.claim_notice("oncall", "w", LEASE).await.unwrap().unwrap();
         assert_eq!(out.role, NoticeRole::Second);
@@ -154,7 +156,7 @@ async fn a_transaction_that_is_dropped_leaves_nothing() {
         tx.record_delivery(&delivery(None, 7, Decision::Suppressed)).await.unwrap();
         tx.enqueue_investigation(id, past()).await.unwrap();
         let body = notice(id);
-        let new = NewNotice { incident: id, channel: "c", role: NoticeRole::First, notice: &body, due: past() };
+        let new = new_notice(id, "c", NoticeRole::First, &body);
         tx.enqueue_notice(&new).await.unwrap();
         drop(tx);
 

@@ -6,3 +6,4 @@ mod investigations;
 mod models;
 mod opening;
 mod outbox;
+mod outcomes;
