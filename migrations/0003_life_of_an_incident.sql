@@ -9,6 +9,9 @@ ALTER TABLE delivery ADD COLUMN told BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN outcome TEXT NOT NULL DEFAULT 'merged'
     CHECK (outcome IN ('pending', 'sent', 'merged', 'suppressed', 'dead'));
 
+-- When the report was found. An incident that takes over the last one's report takes over its age.
+ALTER TABLE incident ADD COLUMN diagnosed_at BIGINT;
+
 -- What an earlier version kept. Alerts that joined may have travelled with the first message; its fate is theirs.
 UPDATE outbox SET telling = incident_id || ' ' || role;
 UPDATE delivery SET outcome = 'suppressed' WHERE decision = 'suppressed';

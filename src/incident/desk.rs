@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+use super::again::{self, Again};
 use super::decide::{self, Decision as Meaning};
 use super::entry::Entry;
 use super::line::Line;
@@ -41,6 +42,8 @@ pub struct DeskSettings {
     pub missing: Vec<String>,
     /// Whether anything can be investigated at all.
     pub investigates: bool,
+    /// How long a diagnosis is trusted when the same alerts fire again after they resolved; zero: never.
+    pub cooldown: SignedDuration,
 }
 
 /// What became of a delivery.
@@ -173,20 +176,29 @@ impl Desk {
     }
 
     async fn open(&self, tx: &mut Tx<'_>, group: &AlertGroup, key: &str, now: Timestamp) -> Result<Entry, StoreError> {
+        let last = tx.last_time(group.source, key).await?;
+        let Again { last_time, holds } = again::again(last, group, now, self.settings.cooldown);
         let id = Uuid::now_v7();
         tx.insert_incident(&NewIncident { id, source: group.source, group_key_hash: key, opened_at: now, group })
             .await?;
+        let investigates = self.settings.investigates && holds.is_none();
         let body = NoticeBody::Alert {
-            report: None,
-            investigating: self.settings.investigates,
+            report: holds.as_ref().map(|found| Box::new(found.report.clone())),
+            investigating: investigates,
             missing: self.settings.missing.clone(),
         };
-        let hold = if self.settings.investigates { FIRST_MESSAGE_HOLD } else { Duration::ZERO };
-        let telling = self.tell(tx, &self.notice(id, now, group.clone(), body), NoticeRole::First, now + hold).await?;
-        if self.settings.investigates {
+        let notice = Notice { last_time, ..self.notice(id, now, group.clone(), body) };
+        let hold = if investigates { FIRST_MESSAGE_HOLD } else { Duration::ZERO };
+        let telling = self.tell(tx, &notice, NoticeRole::First, now + hold).await?;
+        let entry = Entry::telling(id, Decision::Opened, group.alerts.len(), telling);
+        if let Some(found) = holds {
+            tx.set_report(id, &found.report, found.at).await?;
+            return Ok(entry.because(found.reason(now)));
+        }
+        if investigates {
             tx.enqueue_investigation(id, now).await?;
         }
-        Ok(Entry::telling(id, Decision::Opened, group.alerts.len(), telling))
+        Ok(entry)
     }
 
     /// New alerts of an open group travel with the first message while it waits, and get a message of their own after
@@ -259,6 +271,7 @@ impl Desk {
             body,
             lang: self.settings.lang,
             timezone: self.settings.timezone.clone(),
+            last_time: None,
             alertmanager_url: self.settings.alertmanager_url.clone(),
             page_url: self.settings.public_url.as_ref().map(|base| format!("{base}/incidents/{incident}")),
         }

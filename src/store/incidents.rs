@@ -132,7 +132,35 @@ pub struct Delivery {
     pub telling: Option<String>,
 }
 
+/// The last generation of a group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LastTime {
+    /// As it ended.
+    pub incident: Incident,
+    /// When its report was found, which may have been generations before; none without a report.
+    pub diagnosed_at: Option<Timestamp>,
+}
+
 impl Tx<'_> {
+    /// The last generation of a group, whatever became of it; none the first time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_time(&mut self, source: Source, group_key_hash: &str) -> Result<Option<LastTime>, StoreError> {
+        let query = self
+            .query(
+                "SELECT id, source, group_key_hash, generation, state, opened_at, updated_at, resolved_at, deliveries,
+                        group_json, report, diagnosed_at
+                 FROM incident WHERE source = $1 AND group_key_hash = $2 ORDER BY generation DESC LIMIT 1",
+            )
+            .bind(source.to_string())
+            .bind(group_key_hash);
+        let last = |row: &AnyRow| {
+            Ok(LastTime { incident: incident_of(row)?, diagnosed_at: Columns(row).optional_time("diagnosed_at")? })
+        };
+        self.row("look up the last generation", query).await?.as_ref().map(last).transpose()
+    }
+
     /// The open incident of a group. Until the transaction ends nobody else changes it.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ use sqlx::{AnyPool, AssertSqlSafe, Transaction};
 
 pub use counts::{ChannelCounts, Counts};
 pub use error::StoreError;
-pub use incidents::{Decision, Delivery, Incident, IncidentState, NewIncident};
+pub use incidents::{Decision, Delivery, Incident, IncidentState, LastTime, NewIncident};
 pub use investigations::{Claim, MAX_ATTEMPTS, Retry};
 pub use models::Spending;
 pub use outbox::{NewNotice, NoticeRole, Outgoing};

@@ -92,6 +92,7 @@ pub fn notice(incident: Uuid) -> Notice {
         body: NoticeBody::Alert { report: None, investigating: true, missing: Vec::new() },
         lang: Lang::Zh,
         timezone: "Asia/Shanghai".into(),
+        last_time: None,
         alertmanager_url: None,
         page_url: None,
     }

@@ -263,3 +263,21 @@ async fn counts_say_what_waits_runs_and_was_given_up() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_last_generation_is_found_with_the_age_of_its_diagnosis() {
+    on_every_engine(async |store| {
+        let mut tx = store.begin().await.unwrap();
+        assert_eq!(tx.last_time(Source::Alertmanager, "k").await.unwrap(), None);
+        for second in [1, 2] {
+            let id = insert(&mut tx, "k").await;
+            tx.set_report(id, &report(), at(second)).await.unwrap();
+            tx.resolve_incident(id, &group(&["api-1"]), at(second)).await.unwrap();
+        }
+        insert(&mut tx, "other").await;
+        let last = tx.last_time(Source::Alertmanager, "k").await.unwrap().unwrap();
+        assert_eq!((last.incident.generation, last.diagnosed_at), (2, Some(at(2))));
+        assert_eq!(last.incident.report, Some(report()));
+    })
+    .await;
+}

@@ -100,8 +100,8 @@ async fn an_end_without_a_beginning_is_nothing_to_tell() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_group_again_after_its_end_is_a_new_incident() {
-    let Stage { team, service, _home, model: _model } = stage().await;
+async fn the_same_group_again_after_its_end_is_a_new_incident_that_knows_the_last_one() {
+    let Stage { team, service, _home, model } = stage().await;
     let alert = webhook(PENDING);
     let (first, _) = service.accept(&alert).await;
     service.settled(&first, 30).await;
@@ -114,8 +114,18 @@ async fn the_same_group_again_after_its_end_is_a_new_incident() {
     assert_ne!(first, second);
     let incident = service.settled(&second, 30).await;
     assert_eq!(incident["generation"], 2);
+    assert!(incident["investigation"].is_null() && model.asked().len() == 2, "the diagnosis still holds");
+    assert_eq!(incident["report"]["headline"], service.incident(&first).await["report"]["headline"]);
+    let reason = incident["delivery_log"][0]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("triage.cooldown"), "{reason}");
     assert_eq!(service.incident(&first).await["state"], "resolved");
     team.each_has_just([3, 3, 3]).await;
+    for channel in team.heard() {
+        let told = &channel[2].text;
+        assert!(told.contains("Again") && told.contains("still holds") && told.contains("test-data"), "{told}");
+        assert!(!channel[0].text.contains("still holds"));
+    }
+    contract::holds(&service, 4 * alerts(&alert), 5).await;
 }
 
 /// Over before anything was told: the beginning and the end are told, in that order, and nothing after.
