@@ -97,6 +97,7 @@ async fn notice(arguments: &Arguments, setup: &Setup) -> Result<Notice, CliError
         timezone: setup.timezone.clone(),
         alertmanager_url: None,
         page_url: None,
+        last_time: None,
     })
 }
 

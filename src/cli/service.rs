@@ -160,5 +160,6 @@ fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel]) -> Desk
         channels: channels.iter().map(|channel| channel.name().to_owned()).collect(),
         missing: missing.into_iter().map(str::to_owned).collect(),
         investigates: triage.has_tools(),
+        cooldown: config.triage.cooldown,
     }
 }

@@ -30,6 +30,9 @@ pub struct TriageSettings {
     pub daily: DailyLimits,
     /// Investigations at the same time.
     pub concurrency: usize,
+    /// How long a diagnosis is trusted when the same alerts fire again after they resolved: the first message then
+    /// carries it and nothing is investigated; 0s: never.
+    pub cooldown: SignedDuration,
 }
 
 impl Default for TriageSettings {
@@ -43,6 +46,7 @@ impl Default for TriageSettings {
             max_cost: None,
             daily: DailyLimits::default(),
             concurrency: 8,
+            cooldown: SignedDuration::from_mins(10),
         }
     }
 }
@@ -67,6 +71,9 @@ impl TriageSettings {
         let (shortest, longest) = (SignedDuration::from_secs(5), SignedDuration::from_hours(1));
         if !(shortest..=longest).contains(&self.deadline) {
             wrong.push(("deadline", "must be between 5s and 1h; 180s is a good value".to_owned()));
+        }
+        if !(SignedDuration::ZERO..=SignedDuration::from_hours(24)).contains(&self.cooldown) {
+            wrong.push(("cooldown", "must be between 0s (never) and 24h; 10m is a good value".to_owned()));
         }
         let mut check = |key, value: usize, most: usize| {
             if !(1..=most).contains(&value) {

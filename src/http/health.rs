@@ -14,6 +14,7 @@ use utoipa::IntoParams;
 use super::App;
 use super::error::ApiError;
 use crate::model::{Capabilities, Client, Model, Standing};
+use crate::store::Outcome;
 use crate::telemetry::{self, Seen};
 
 /// Says that the process answers.
@@ -106,7 +107,9 @@ impl<'a> From<(&'a Client, Seen, Standing)> for ModelEntry<'a> {
 
 /// Prometheus' view, in OpenMetrics.
 pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let counts = app.store.counts().await?;
+    let (counts, balance) = (app.store.counts().await?, app.store.balance().await?);
+    let standing = |outcome: Outcome| (outcome.word(), balance.outcomes.get(&outcome).copied().unwrap_or_default());
+    app.metrics.alerts(balance.accepted, Outcome::ALL.map(standing));
     let length = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     app.metrics.queue_length("investigations", length(counts.investigations_pending + counts.investigations_running));
     app.metrics.queue_length("investigations_dead", length(counts.investigations_dead));

@@ -4,17 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
+use super::again::{self, Again};
 use super::decide::{self, Decision as Meaning};
+use super::entry::Entry;
 use super::line::Line;
 use super::routes::{self, Route};
 use crate::alert::{Alert, AlertGroup, Lang};
 use crate::notify::notice::{Notice, NoticeBody};
-use crate::store::{Decision, Delivery, Incident, NewIncident, NewNotice, NoticeRole, Store, StoreError, Tx};
+use crate::store::{Decision, Incident, NewIncident, NewNotice, NoticeRole, Store, StoreError, Tx};
 use crate::telemetry::Metrics;
 
 /// How long a first message waits for the playbook. The promise is two seconds until people have it; the rest is for
@@ -40,6 +42,8 @@ pub struct DeskSettings {
     pub missing: Vec<String>,
     /// Whether anything can be investigated at all.
     pub investigates: bool,
+    /// How long a diagnosis is trusted when the same alerts fire again after they resolved; zero: never.
+    pub cooldown: SignedDuration,
 }
 
 /// What became of a delivery.
@@ -127,7 +131,6 @@ impl Desk {
 
     /// Counts a delivery that was committed, and wakes those who have something to do now.
     pub(super) fn committed(&self, group: &AlertGroup, receipt: Receipt) {
-        self.metrics.alerts_accepted(group.alerts.len());
         self.metrics.delivery(receipt.decision.word());
         self.wake_for(group, receipt.decision);
     }
@@ -153,54 +156,49 @@ impl Desk {
         let (key, now) = (hash(&group.group_key), Timestamp::now());
         let open = tx.open_incident(group.source, &key).await?;
         let meaning = decide::decide(open.as_ref().map(|incident| &incident.group), group);
-        let (incident, decision, reason) = match (meaning, open) {
-            (Meaning::Open, _) => (Some(self.open(tx, group, &key, now).await?), Decision::Opened, String::new()),
-            (Meaning::Join(new), Some(open)) => {
-                let reason = format!("{} new alert(s) of the group", new.len());
-                self.join(tx, &open, group, new, now).await?;
-                (Some(open.id), Decision::Joined, reason)
-            }
-            (Meaning::Resolve, Some(open)) => {
-                self.resolve(tx, &open, group, now).await?;
-                (Some(open.id), Decision::Resolved, String::new())
-            }
+        let entry = match (meaning, open) {
+            (Meaning::Open, _) => self.open(tx, group, &key, now).await?,
+            (Meaning::Join(new), Some(open)) => self.join(tx, &open, group, new, now).await?,
+            (Meaning::Resolve, Some(open)) => self.resolve(tx, &open, group, now).await?,
             (Meaning::Merge, Some(open)) => {
                 tx.update_group(open.id, &decide::merge(&open.group, group), now).await?;
                 let reason = group.notification_reason.clone().unwrap_or_else(|| "the same alerts again".to_owned());
-                (Some(open.id), Decision::Merged, reason)
+                Entry::silent(Some(open.id), Decision::Merged).because(reason)
             }
-            (Meaning::Suppress(reason), open) => (open.map(|open| open.id), Decision::Suppressed, reason.to_owned()),
+            (Meaning::Suppress(reason), open) => {
+                Entry::silent(open.map(|open| open.id), Decision::Suppressed).because(reason.to_owned())
+            }
             // `decide` joins, merges and resolves only what is open.
             (Meaning::Join(_) | Meaning::Resolve | Meaning::Merge, None) => return Err(StoreError::Conflict),
         };
-        tx.record_delivery(&Delivery {
-            id: Uuid::now_v7(),
-            incident,
-            received_at: now,
-            status: group.status,
-            alerts: group.alerts.len(),
-            decision,
-            reason,
-        })
-        .await?;
-        Ok(Receipt { incident, decision })
+        tx.record_delivery(&entry.delivery(group, now)).await?;
+        Ok(Receipt { incident: entry.incident, decision: entry.decision })
     }
 
-    async fn open(&self, tx: &mut Tx<'_>, group: &AlertGroup, key: &str, now: Timestamp) -> Result<Uuid, StoreError> {
+    async fn open(&self, tx: &mut Tx<'_>, group: &AlertGroup, key: &str, now: Timestamp) -> Result<Entry, StoreError> {
+        let last = tx.last_time(group.source, key).await?;
+        let Again { last_time, holds } = again::again(last, group, now, self.settings.cooldown);
         let id = Uuid::now_v7();
         tx.insert_incident(&NewIncident { id, source: group.source, group_key_hash: key, opened_at: now, group })
             .await?;
+        let investigates = self.settings.investigates && holds.is_none();
         let body = NoticeBody::Alert {
-            report: None,
-            investigating: self.settings.investigates,
+            report: holds.as_ref().map(|found| Box::new(found.report.clone())),
+            investigating: investigates,
             missing: self.settings.missing.clone(),
         };
-        let hold = if self.settings.investigates { FIRST_MESSAGE_HOLD } else { Duration::ZERO };
-        self.tell(tx, &self.notice(id, now, group.clone(), body), NoticeRole::First, now + hold).await?;
-        if self.settings.investigates {
+        let notice = Notice { last_time, ..self.notice(id, now, group.clone(), body) };
+        let hold = if investigates { FIRST_MESSAGE_HOLD } else { Duration::ZERO };
+        let telling = self.tell(tx, &notice, NoticeRole::First, now + hold).await?;
+        let entry = Entry::telling(id, Decision::Opened, group.alerts.len(), telling);
+        if let Some(found) = holds {
+            tx.set_report(id, &found.report, found.at).await?;
+            return Ok(entry.because(found.reason(now)));
+        }
+        if investigates {
             tx.enqueue_investigation(id, now).await?;
         }
-        Ok(id)
+        Ok(entry)
     }
 
     /// New alerts of an open group travel with the first message while it waits, and get a message of their own after
@@ -212,15 +210,18 @@ impl Desk {
         group: &AlertGroup,
         new: Vec<Alert>,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Entry, StoreError> {
         let merged = decide::merge(&open.group, group);
         tx.update_group(open.id, &merged, now).await?;
-        if tx.set_first_group(open.id, &merged).await? {
-            return Ok(());
+        let (told, reason) = (new.len(), format!("{} new alert(s) of the group", new.len()));
+        if let Some(telling) = tx.set_first_group(open.id, &merged).await? {
+            return Ok(Entry::telling(open.id, Decision::Joined, told, Some(telling)).because(reason));
         }
         let joined = AlertGroup { alerts: new, ..group.clone() };
         let body = NoticeBody::Alert { report: None, investigating: false, missing: Vec::new() };
-        self.tell(tx, &self.notice(open.id, open.opened_at, joined, body), NoticeRole::Joined, now).await
+        let notice = self.notice(open.id, open.opened_at, joined, body);
+        let telling = self.tell(tx, &notice, NoticeRole::Joined, now).await?;
+        Ok(Entry::telling(open.id, Decision::Joined, told, telling).because(reason))
     }
 
     async fn resolve(
@@ -229,20 +230,29 @@ impl Desk {
         open: &Incident,
         group: &AlertGroup,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Entry, StoreError> {
         let merged = decide::merge(&open.group, group);
         tx.resolve_incident(open.id, &merged, now).await?;
         tx.cancel_investigation(open.id).await?;
         let resolved_at = merged.alerts.iter().filter_map(|alert| alert.ends_at).max().unwrap_or(now);
         let notice = self.notice(open.id, open.opened_at, merged, NoticeBody::Resolved { resolved_at });
-        self.tell(tx, &notice, NoticeRole::Resolved, now).await
+        let telling = self.tell(tx, &notice, NoticeRole::Resolved, now).await?;
+        Ok(Entry::telling(open.id, Decision::Resolved, group.alerts.len(), telling))
     }
 
-    async fn tell(&self, tx: &mut Tx<'_>, notice: &Notice, role: NoticeRole, due: Timestamp) -> Result<(), StoreError> {
-        for channel in self.channels_for(&notice.group) {
-            tx.enqueue_notice(&NewNotice { incident: notice.incident, channel: &channel, role, notice, due }).await?;
+    /// Puts a message into the outbox of every channel that hears of the group; none when no channel does.
+    async fn tell(
+        &self,
+        tx: &mut Tx<'_>,
+        notice: &Notice,
+        role: NoticeRole,
+        due: Timestamp,
+    ) -> Result<Option<String>, StoreError> {
+        let (channels, telling) = (self.channels_for(&notice.group), Uuid::now_v7());
+        for channel in &channels {
+            tx.enqueue_notice(&NewNotice { incident: notice.incident, channel, role, telling, notice, due }).await?;
         }
-        Ok(())
+        Ok((!channels.is_empty()).then(|| telling.to_string()))
     }
 
     /// The channels that hear of a group.
@@ -261,6 +271,7 @@ impl Desk {
             body,
             lang: self.settings.lang,
             timezone: self.settings.timezone.clone(),
+            last_time: None,
             alertmanager_url: self.settings.alertmanager_url.clone(),
             page_url: self.settings.public_url.as_ref().map(|base| format!("{base}/incidents/{incident}")),
         }

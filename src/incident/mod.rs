@@ -4,9 +4,11 @@
 //! seconds. Whatever happens afterwards (no model, no cluster, a crash), it goes out; an investigation that is quick
 //! enough only adds to it. That is how an alert is never worse off than without us.
 
+mod again;
 mod books;
 pub mod decide;
 pub mod desk;
+mod entry;
 mod line;
 pub mod routes;
 pub mod worker;

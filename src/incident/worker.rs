@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use super::books::Books;
 use super::desk::{Desk, Wake};
@@ -126,12 +127,14 @@ impl Worker {
         let report = self.triage.reason(&look).await;
         self.count(&report);
         let notices = self.second_notices(claim, &report).await?;
+        let telling = Uuid::now_v7();
         let outgoing: Vec<NewNotice<'_>> = notices
             .iter()
             .map(|(channel, notice)| NewNotice {
                 incident: incident.id,
                 channel,
                 role: NoticeRole::Second,
+                telling,
                 notice,
                 due: Timestamp::now(),
             })

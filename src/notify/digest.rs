@@ -77,6 +77,7 @@ impl Schedule {
             timezone: self.timezone.clone(),
             alertmanager_url: None,
             page_url: self.public_url.as_ref().map(|base| format!("{base}/incidents")),
+            last_time: None,
         }
     }
 }

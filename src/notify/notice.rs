@@ -39,6 +39,17 @@ pub enum NoticeBody {
     Test,
 }
 
+/// The last time the same group fired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastTime {
+    /// When it was over.
+    pub resolved_at: Timestamp,
+    /// What was found, in a sentence; none when nothing was.
+    pub headline: Option<String>,
+    /// Whether that still holds, so that nothing was investigated this time.
+    pub holds: bool,
+}
+
 /// One message to people about an incident. Serialised into the outbox; rendered by a channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notice {
@@ -50,6 +61,9 @@ pub struct Notice {
     pub group: AlertGroup,
     /// What is told.
     pub body: NoticeBody,
+    /// The last time, when it fires again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_time: Option<LastTime>,
     /// The language to tell it in.
     pub lang: Lang,
     /// IANA name of the zone in which times are shown, for example `Asia/Shanghai`.

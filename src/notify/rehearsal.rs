@@ -46,6 +46,7 @@ pub fn notice(lang: Lang, timezone: &str) -> Notice {
         body: NoticeBody::Test,
         lang,
         timezone: timezone.to_owned(),
+        last_time: None,
         alertmanager_url: None,
         page_url: None,
     }

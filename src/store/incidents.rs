@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::columns::{Columns, signed, storable, to_json};
-use super::{StoreError, Tx, conflict_or};
+use super::{Outcome, StoreError, Tx, conflict_or};
 use crate::alert::{AlertGroup, AlertStatus, Source};
 use crate::report::Report;
 
@@ -123,9 +123,44 @@ pub struct Delivery {
     pub decision: Decision,
     /// Why, in a sentence for people.
     pub reason: String,
+    /// Its alerts that a message is the first to name; the others were known, or nobody is told of them.
+    pub told: usize,
+    /// Where those stand; of a delivery that tells nothing: merged or suppressed.
+    pub outcome: Outcome,
+    /// The message they stand and fall with.
+    #[serde(skip)]
+    pub telling: Option<String>,
+}
+
+/// The last generation of a group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LastTime {
+    /// As it ended.
+    pub incident: Incident,
+    /// When its report was found, which may have been generations before; none without a report.
+    pub diagnosed_at: Option<Timestamp>,
 }
 
 impl Tx<'_> {
+    /// The last generation of a group, whatever became of it; none the first time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_time(&mut self, source: Source, group_key_hash: &str) -> Result<Option<LastTime>, StoreError> {
+        let query = self
+            .query(
+                "SELECT id, source, group_key_hash, generation, state, opened_at, updated_at, resolved_at, deliveries,
+                        group_json, report, diagnosed_at
+                 FROM incident WHERE source = $1 AND group_key_hash = $2 ORDER BY generation DESC LIMIT 1",
+            )
+            .bind(source.to_string())
+            .bind(group_key_hash);
+        let last = |row: &AnyRow| {
+            Ok(LastTime { incident: incident_of(row)?, diagnosed_at: Columns(row).optional_time("diagnosed_at")? })
+        };
+        self.row("look up the last generation", query).await?.as_ref().map(last).transpose()
+    }
+
     /// The open incident of a group. Until the transaction ends nobody else changes it.
     ///
     /// # Errors
@@ -225,8 +260,9 @@ impl Tx<'_> {
     pub async fn record_delivery(&mut self, delivery: &Delivery) -> Result<(), StoreError> {
         let query = self
             .query(
-                "INSERT INTO delivery (id, incident_id, received_at, status, alerts, decision, reason)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                "INSERT INTO delivery (id, incident_id, received_at, status, alerts, decision, reason, told, outcome,
+                                       telling)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             )
             .bind(delivery.id.to_string())
             .bind(delivery.incident.map(|id| id.to_string()))
@@ -237,7 +273,10 @@ impl Tx<'_> {
             })
             .bind(signed(delivery.alerts))
             .bind(delivery.decision.word())
-            .bind(storable(&delivery.reason).into_owned());
+            .bind(storable(&delivery.reason).into_owned())
+            .bind(signed(delivery.told))
+            .bind(delivery.outcome.word())
+            .bind(delivery.telling.as_deref());
         self.write("record a delivery", query).await.map(drop).map_err(conflict_or)
     }
 }
@@ -290,5 +329,8 @@ pub(super) fn delivery_of(row: &AnyRow) -> Result<Delivery, StoreError> {
         alerts: usize::try_from(row.count("alerts")?).unwrap_or(usize::MAX),
         decision: row.word("decision")?,
         reason: row.text("reason")?,
+        told: usize::try_from(row.count("told")?).unwrap_or(usize::MAX),
+        outcome: row.word("outcome")?,
+        telling: row.optional_text("telling")?,
     })
 }

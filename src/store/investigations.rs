@@ -85,9 +85,13 @@ impl Tx<'_> {
         row.map_or(Ok(false), |row| Ok(Columns(&row).text("state")? == IncidentState::Open.word()))
     }
 
-    async fn set_report(&mut self, incident: Uuid, report: &Report) -> Result<(), StoreError> {
+    /// Keeps the report of an incident, found at that time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_report(&mut self, incident: Uuid, report: &Report, found: Timestamp) -> Result<(), StoreError> {
         let query = self
-            .query("UPDATE incident SET report = $2, verdict = $3, headline = $4 WHERE id = $1")
+            .query("UPDATE incident SET report = $2, verdict = $3, headline = $4, diagnosed_at = $5 WHERE id = $1")
             .bind(incident.to_string())
             .bind(to_json("the report", report)?)
             .bind(match report.verdict {
@@ -95,7 +99,8 @@ impl Tx<'_> {
                 Verdict::NoFault => "no_fault",
                 Verdict::Inconclusive => "inconclusive",
             })
-            .bind(storable(&report.headline).into_owned());
+            .bind(storable(&report.headline).into_owned())
+            .bind(found.as_millisecond());
         self.write("keep a report", query).await.map(drop)
     }
 }
@@ -183,7 +188,7 @@ impl Store {
         if !tx.end_investigation(claim).await? {
             return Ok(false);
         }
-        tx.set_report(incident, report).await?;
+        tx.set_report(incident, report, Timestamp::now()).await?;
         tx.keep_evidence(incident, evidence).await?;
         // People already heard that a resolved incident is over; a late diagnosis stays on its page.
         for notice in notices.iter().filter(|_| open) {

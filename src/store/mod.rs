@@ -3,7 +3,7 @@
 //! One SQL text serves SQLite and PostgreSQL; the clauses that lock rows are the only difference.
 //!
 //! Architecture invariant: whoever locks several rows locks the incident first, then its investigation, then its
-//! outbox rows in their order. And nobody outside sees a row: callers get typed values and typed errors.
+//! outbox rows in their order, then its deliveries. And nobody outside sees a row: callers get typed values and typed errors.
 
 mod columns;
 mod counts;
@@ -15,6 +15,7 @@ mod investigations;
 mod models;
 mod open;
 mod outbox;
+mod outcomes;
 mod probe;
 mod reading;
 #[cfg(test)]
@@ -28,10 +29,11 @@ use sqlx::{AnyPool, AssertSqlSafe, Transaction};
 
 pub use counts::{ChannelCounts, Counts};
 pub use error::StoreError;
-pub use incidents::{Decision, Delivery, Incident, IncidentState, NewIncident};
+pub use incidents::{Decision, Delivery, Incident, IncidentState, LastTime, NewIncident};
 pub use investigations::{Claim, MAX_ATTEMPTS, Retry};
 pub use models::Spending;
 pub use outbox::{NewNotice, NoticeRole, Outgoing};
+pub use outcomes::{Balance, Outcome};
 pub use probe::Found;
 pub use reading::{IncidentDetail, IncidentSummary, Investigation, InvestigationState, NoticeState, OutboxEntry};
 

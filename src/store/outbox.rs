@@ -48,6 +48,8 @@ pub struct NewNotice<'a> {
     pub channel: &'a str,
     /// Which message it is.
     pub role: NoticeRole,
+    /// The same for this message on all its channels, and for the deliveries whose alerts it is the first to name.
+    pub telling: Uuid,
     /// What it tells.
     pub notice: &'a Notice,
     /// When it may go.
@@ -80,8 +82,9 @@ impl Tx<'_> {
         let id = Uuid::now_v7();
         let query = self
             .query(
-                "INSERT INTO outbox (id, incident_id, channel, lane, seq, role, notice, state, due_at, attempt, created_at)
-                 SELECT $1, $2, $3, $4, COALESCE(MAX(seq), 0) + 1, $5, $6, 'ready', $7, 0, $8
+                "INSERT INTO outbox (id, incident_id, channel, lane, seq, role, notice, state, due_at, attempt, created_at,
+                                     telling)
+                 SELECT $1, $2, $3, $4, COALESCE(MAX(seq), 0) + 1, $5, $6, 'ready', $7, 0, $8, $9
                  FROM outbox WHERE lane = $4",
             )
             .bind(id.to_string())
@@ -91,27 +94,28 @@ impl Tx<'_> {
             .bind(new.role.word())
             .bind(to_json("the notice", new.notice)?)
             .bind(new.due.as_millisecond())
-            .bind(now());
+            .bind(now())
+            .bind(new.telling.to_string());
         self.write("queue a message", query).await.map_err(conflict_or)?;
         Ok(id)
     }
 
-    /// Lets alerts that come late travel with the first message: true when it still waited on every channel and now
-    /// carries `group`. False, and nothing changed, when any channel has sent it or is sending it.
+    /// Lets alerts that come late travel with the first message: its telling, when it still waited on every channel and
+    /// now carries `group`. None, and nothing changed, when any channel has sent it or is sending it.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn set_first_group(&mut self, incident: Uuid, group: &AlertGroup) -> Result<bool, StoreError> {
+    pub async fn set_first_group(&mut self, incident: Uuid, group: &AlertGroup) -> Result<Option<String>, StoreError> {
         let query = self
             .query(
-                "SELECT id, state, notice FROM outbox
+                "SELECT id, state, telling, notice FROM outbox
                  WHERE incident_id = $1 AND role = 'first' AND state <> 'dead' ORDER BY channel {locked}",
             )
             .bind(incident.to_string());
         let rows = self.rows("read the first message", query).await?;
         for row in &rows {
             if Columns(row).text("state")? != "ready" {
-                return Ok(false);
+                return Ok(None);
             }
         }
         for row in &rows {
@@ -119,7 +123,7 @@ impl Tx<'_> {
             notice.group = group.clone();
             self.rewrite(Columns(row).id("id")?, &notice, None).await?;
         }
-        Ok(!rows.is_empty())
+        rows.first().map(|row| Columns(row).text("telling")).transpose()
     }
 
     /// Replaces what a waiting message tells. One that was never tried may go from `due` on; one that waits after a
@@ -229,7 +233,13 @@ impl Store {
             .bind(i64::from(outgoing.attempt))
             .bind(now())
             .bind(form);
-        Ok(self.write("mark a message as sent", query).await? == 1)
+        let mut tx = self.begin().await?;
+        let mine = tx.write("mark a message as sent", query).await? == 1;
+        if mine {
+            tx.settle_sent(outgoing.id).await?;
+        }
+        tx.commit().await?;
+        Ok(mine)
     }
 
     /// Notes a failed attempt; the message is due again at `at`. False when somebody else holds it now.
@@ -265,7 +275,13 @@ impl Store {
             .bind(state)
             .bind(due)
             .bind(storable(error).into_owned());
-        Ok(self.write("note a failed attempt", query).await? == 1)
+        let mut tx = self.begin().await?;
+        let mine = tx.write("note a failed attempt", query).await? == 1;
+        if mine && state == "dead" {
+            tx.settle_dead(id).await?;
+        }
+        tx.commit().await?;
+        Ok(mine)
     }
 
     /// When [`Store::claim_notice`] can next find something on a channel; past when it can now.

@@ -175,8 +175,4 @@ async fn the_injected_scenario_stays_right_with_a_model_that_obeys_the_attacker(
     }
     let asked = model.asked();
     assert!(asked.iter().all(|asked| !asked.offered().contains(&"resources_delete")));
-    assert!(
-        asked.last().unwrap().results().iter().any(|result| result.contains("resources_delete")),
-        "it is told that there is no such tool"
-    );
 }

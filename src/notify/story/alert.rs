@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::tell::{Teller, labelled_object};
 use super::{Badge, Block, Role, Section, Span, Tone, words};
 use crate::alert::{Alert, AlertStatus, Labels};
+use crate::notify::notice::LastTime;
 use crate::notify::text;
 use crate::series::{figure, sparkline};
 use crate::times;
@@ -20,6 +21,7 @@ impl Teller<'_> {
         }
         blocks.push(Block::Line(vec![Span::Aside(self.since_when())]));
         blocks.extend(self.measured());
+        blocks.extend(self.notice.last_time.as_ref().map(|last| self.again(last)));
         self.section(Role::Alert, self.lang.pick("告警概览", "Alert"), blocks)
     }
 
@@ -35,6 +37,25 @@ impl Teller<'_> {
             format!("least {least}, greatest {greatest}, latest {latest}{limit}"),
         );
         Some(Block::Line(vec![Span::Code(sparkline(series)), Span::Aside(said)]))
+    }
+
+    /// That it fired before, how long ago that ended, and what was found then.
+    fn again(&self, last: &LastTime) -> Block {
+        let quiet = self.notice.opened_at.as_second() - last.resolved_at.as_second();
+        let quiet = times::duration(self.lang, quiet);
+        let mut spans = vec![Span::Text(
+            self.lang.pick(format!("距上次恢复 {quiet}，再次触发。"), format!("Again {quiet} after it had resolved. ")),
+        )];
+        if last.holds {
+            let held = self
+                .lang
+                .pick("沿用上次的诊断，未重新调查。", "The last diagnosis still holds; not investigated again.");
+            spans.push(Span::Text(held.to_owned()));
+        } else if let Some(headline) = &last.headline {
+            spans.push(Span::Text(self.lang.pick("上次：", "Last time: ").to_owned()));
+            spans.extend(self.prose(headline));
+        }
+        Block::Line(spans)
     }
 
     /// The whole of a test message: nothing began, nothing lasts.
@@ -167,5 +188,33 @@ impl Teller<'_> {
 
     pub(super) fn section(&self, role: Role, title: &str, blocks: Vec<Block>) -> Section {
         Section { role, title: title.to_owned(), blocks }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::fixtures;
+    use crate::notify::story::{Caps, Story, tell};
+
+    fn told(fixture: &str, headline: Option<&str>, holds: bool) -> String {
+        let mut notice = fixtures::notice(fixture);
+        let resolved_at = notice.opened_at - jiff::SignedDuration::from_mins(12);
+        notice.last_time = Some(LastTime { resolved_at, headline: headline.map(str::to_owned), holds });
+        let Story { lead, .. } = tell(&notice, fixtures::now(), Caps::whole());
+        serde_json::to_string(&lead[0]).unwrap()
+    }
+
+    #[test]
+    fn an_alert_that_fires_again_says_when_it_was_gone_and_what_it_was_then() {
+        let zh = told("alert-waiting.zh", Some("缺少 `DATABASE_URL`"), false);
+        assert!(
+            zh.contains("距上次恢复 12 分钟，再次触发。") && zh.contains("上次：") && zh.contains("DATABASE_URL"),
+            "{zh}"
+        );
+        let en = told("alert-waiting.en", Some("`DATABASE_URL` is missing"), true);
+        assert!(en.contains("Again 12 min after it had resolved.") && en.contains("still holds"), "{en}");
+        let bare = told("alert-waiting.en", None, false);
+        assert!(bare.contains("Again") && !bare.contains("Last time"), "{bare}");
     }
 }

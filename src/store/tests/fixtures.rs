@@ -92,6 +92,7 @@ pub fn notice(incident: Uuid) -> Notice {
         body: NoticeBody::Alert { report: None, investigating: true, missing: Vec::new() },
         lang: Lang::Zh,
         timezone: "Asia/Shanghai".into(),
+        last_time: None,
         alertmanager_url: None,
         page_url: None,
     }
@@ -136,11 +137,17 @@ pub async fn insert(tx: &mut Tx<'_>, group_key_hash: &str) -> Uuid {
     id
 }
 
+/// A message of its own that is due since long ago.
+pub fn new_notice<'a>(incident: Uuid, channel: &'a str, role: NoticeRole, notice: &'a Notice) -> NewNotice<'a> {
+    NewNotice { incident, channel, role, telling: Uuid::now_v7(), notice, due: past() }
+}
+
 /// Puts a message into the outbox and returns its id.
 pub async fn queued(store: &Store, incident: Uuid, channel: &str, role: NoticeRole, due: Timestamp) -> Uuid {
     let mut tx = store.begin().await.unwrap();
     let notice = notice(incident);
-    let id = tx.enqueue_notice(&NewNotice { incident, channel, role, notice: &notice, due }).await.unwrap();
+    let new = NewNotice { due, ..new_notice(incident, channel, role, &notice) };
+    let id = tx.enqueue_notice(&new).await.unwrap();
     tx.commit().await.unwrap();
     id
 }

@@ -8,7 +8,7 @@ use super::fixtures::*;
 use crate::alert::{AlertStatus, Source};
 use crate::report::Verdict;
 use crate::store::{
-    Decision, Delivery, IncidentState, InvestigationState, NewIncident, NewNotice, NoticeRole, NoticeState, Store,
+    Decision, Delivery, IncidentState, InvestigationState, NewIncident, NoticeRole, NoticeState, Outcome, Store,
     StoreError,
 };
 
@@ -21,6 +21,9 @@ fn delivery(incident: Option<Uuid>, second: i64, decision: Decision) -> Delivery
         alerts: 1,
         decision,
         reason: "因为 group 是新的".into(),
+        told: 0,
+        outcome: Outcome::Merged,
+        telling: None,
     }
 }
 
@@ -46,8 +49,7 @@ async fn the_life_of_one_incident() {
         let claim = store.claim_investigation("w", LEASE).await.unwrap().unwrap();
         assert_eq!(claim.incident.group, group(&["api-1", "api-2"]));
         let second = notice(id);
-        let second =
-            NewNotice { incident: id, channel: "oncall", role: NoticeRole::Second, notice: &second, due: past() };
+        let second = new_notice(id, "oncall", NoticeRole::Second, &second);
         assert!(store.finish_investigation(&claim, &report(), &evidence(), &[second]).await.unwrap());
         let out = store.claim_notice("oncall", "w", LEASE).await.unwrap().unwrap();
         assert_eq!(out.role, NoticeRole::Second);
@@ -154,7 +156,7 @@ async fn a_transaction_that_is_dropped_leaves_nothing() {
         tx.record_delivery(&delivery(None, 7, Decision::Suppressed)).await.unwrap();
         tx.enqueue_investigation(id, past()).await.unwrap();
         let body = notice(id);
-        let new = NewNotice { incident: id, channel: "c", role: NoticeRole::First, notice: &body, due: past() };
+        let new = new_notice(id, "c", NoticeRole::First, &body);
         tx.enqueue_notice(&new).await.unwrap();
         drop(tx);
 
@@ -258,6 +260,24 @@ async fn counts_say_what_waits_runs_and_was_given_up() {
         assert_eq!((counts.outbox["oncall"].pending, counts.outbox["oncall"].dead), (2, 0));
         assert_eq!((counts.outbox["mail"].pending, counts.outbox["mail"].dead), (0, 1));
         assert_eq!(counts.deliveries[&Decision::Suppressed], 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_last_generation_is_found_with_the_age_of_its_diagnosis() {
+    on_every_engine(async |store| {
+        let mut tx = store.begin().await.unwrap();
+        assert_eq!(tx.last_time(Source::Alertmanager, "k").await.unwrap(), None);
+        for second in [1, 2] {
+            let id = insert(&mut tx, "k").await;
+            tx.set_report(id, &report(), at(second)).await.unwrap();
+            tx.resolve_incident(id, &group(&["api-1"]), at(second)).await.unwrap();
+        }
+        insert(&mut tx, "other").await;
+        let last = tx.last_time(Source::Alertmanager, "k").await.unwrap().unwrap();
+        assert_eq!((last.incident.generation, last.diagnosed_at), (2, Some(at(2))));
+        assert_eq!(last.incident.report, Some(report()));
     })
     .await;
 }

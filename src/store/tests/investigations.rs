@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::fixtures::*;
-use crate::store::{Claim, InvestigationState, MAX_ATTEMPTS, NewNotice, NoticeRole, Retry, Store};
+use crate::store::{Claim, InvestigationState, MAX_ATTEMPTS, NoticeRole, Retry, Store};
 
 async fn claim(store: &Store) -> Option<Claim> {
     store.claim_investigation("w", LEASE).await.unwrap()
@@ -73,7 +73,7 @@ async fn an_expired_lease_is_taken_over_and_the_old_holder_is_fenced_off() {
         assert_eq!((fresh.incident.id, fresh.attempt), (id, 2));
 
         let late = notice(id);
-        let late = NewNotice { incident: id, channel: "c", role: NoticeRole::Second, notice: &late, due: past() };
+        let late = new_notice(id, "c", NoticeRole::Second, &late);
         assert!(!store.extend(&stale, LEASE).await.unwrap());
         assert!(!store.hand_back(&stale).await.unwrap());
         assert_eq!(store.retry_investigation(&stale, "x", past()).await.unwrap(), Retry::Lost);

@@ -7,3 +7,4 @@ mod investigations;
 mod models;
 mod opening;
 mod outbox;
+mod outcomes;

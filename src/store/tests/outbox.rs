@@ -137,18 +137,18 @@ async fn late_alerts_travel_with_the_first_message_on_every_channel_or_on_none()
         let incident = opened(&store, "k").await;
         let two = group(&["api-1", "api-2"]);
         let mut tx = store.begin().await.unwrap();
-        assert!(!tx.set_first_group(incident, &two).await.unwrap(), "there is no first message");
+        assert_eq!(tx.set_first_group(incident, &two).await.unwrap(), None, "there is no first message");
         drop(tx);
         for channel in ["a", "b"] {
             queued(&store, incident, channel, NoticeRole::First, at(-900_000_000)).await;
         }
         let mut tx = store.begin().await.unwrap();
-        assert!(tx.set_first_group(incident, &two).await.unwrap());
+        assert!(tx.set_first_group(incident, &two).await.unwrap().is_some());
         tx.commit().await.unwrap();
         assert_eq!(claim(&store, "a").await.unwrap().notice.group, two);
 
         let mut tx = store.begin().await.unwrap();
-        assert!(!tx.set_first_group(incident, &group(&["api-3"])).await.unwrap(), "one is being sent");
+        assert_eq!(tx.set_first_group(incident, &group(&["api-3"])).await.unwrap(), None, "one is being sent");
         tx.commit().await.unwrap();
         assert_eq!(claim(&store, "b").await.unwrap().notice.group, two);
     })
@@ -165,7 +165,7 @@ async fn two_thousand_messages_that_wait_for_another_one_do_not_slow_the_channel
             let incident = insert(&mut tx, &key.to_string()).await;
             let body = notice(incident);
             for (role, due) in [(NoticeRole::First, in_an_hour()), (NoticeRole::Second, past())] {
-                let new = NewNotice { incident, channel: "c", role, notice: &body, due };
+                let new = NewNotice { due, ..new_notice(incident, "c", role, &body) };
                 tx.enqueue_notice(&new).await.unwrap();
             }
         }

@@ -6,6 +6,7 @@
 mod models;
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -51,6 +52,11 @@ struct Route {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Decision {
     decision: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -110,6 +116,7 @@ pub struct Metrics {
     requests: Family<Request, Counter>,
     request_seconds: Durations<Route>,
     alerts_accepted: Counter,
+    alerts: Family<Outcome, Gauge>,
     deliveries: Family<Decision, Counter>,
     investigations: Family<Investigation, Counter>,
     investigation_seconds: Durations<Source>,
@@ -137,6 +144,7 @@ impl Metrics {
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(Buckets(QUICK)),
             alerts_accepted: Counter::default(),
+            alerts: Family::default(),
             deliveries: Family::default(),
             investigations: Family::default(),
             investigation_seconds: Family::new_with_constructor(Buckets(LONG)),
@@ -160,7 +168,13 @@ impl Metrics {
         registry.register("webhook_requests", "Answered webhook requests", self.requests.clone());
         let help = "Time from a webhook request to its answer, which comes after the durable commit";
         registry.register_with_unit("webhook_duration", help, Unit::Seconds, self.request_seconds.clone());
-        registry.register("alerts_accepted", "Alerts durably accepted", self.alerts_accepted.clone());
+        let help = "Alerts durably accepted since the store was created, an alert that was delivered twice counted twice; of \
+                    the store, so the same on all its replicas. Equals the sum of firstlook_alerts";
+        registry.register("alerts_accepted", help, self.alerts_accepted.clone());
+        let help = "Accepted alerts by where they stand: pending (the message that first names them waits), sent (at \
+                    least one channel accepted it), dead (every channel gave it up), merged (told before), suppressed \
+                    (a rule says that nobody is told). Of the store, so the same on all its replicas";
+        registry.register("alerts", help, self.alerts.clone());
         let help = "Deliveries by what was decided about them";
         registry.register("deliveries", help, self.deliveries.clone());
         let help = "Work that waits: investigations and, in the outbox, notices";
@@ -187,9 +201,12 @@ impl Metrics {
         self.request_seconds.get_or_create(&Route { route }).observe(took.as_secs_f64());
     }
 
-    /// Alerts were durably accepted.
-    pub fn alerts_accepted(&self, count: usize) {
-        self.alerts_accepted.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    /// So many alerts the store ever accepted, and where they stand; both as of the same moment.
+    pub fn alerts(&self, accepted: u64, outcomes: impl IntoIterator<Item = (&'static str, u64)>) {
+        self.alerts_accepted.inner().store(accepted, Ordering::Relaxed);
+        for (outcome, count) in outcomes {
+            self.alerts.get_or_create(&Outcome { outcome }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// It was decided what a delivery means: `opened`, `merged`, `joined`, `resolved`, `suppressed`.
@@ -289,7 +306,7 @@ mod tests {
         let second = Duration::from_secs(1);
         metrics.webhook("/webhooks/alertmanager", 202, Duration::from_millis(3));
         metrics.webhook("/webhooks/alertmanager", 503, second);
-        metrics.alerts_accepted(7);
+        metrics.alerts(7, [("sent", 5), ("pending", 2)]);
         metrics.delivery("opened");
         metrics.investigation("submitted", "model", Duration::from_secs(15));
         metrics.tool_call("pods_get", "ok", Duration::from_millis(80));

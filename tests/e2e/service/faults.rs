@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::alerts::{PENDING, builtin, webhook};
+use crate::support::contract;
 use crate::support::service::{Home, Service};
 use crate::support::team::{CHANNELS, Team};
 use crate::support::{Fault, eventually};
@@ -77,6 +78,9 @@ async fn a_wrong_secret_is_a_dead_letter_that_people_see() {
     assert!(!error.contains("not-the-secret") && !service.log().contains("not-the-secret"));
     team.each_has_just([0, 1, 1]).await;
     assert_eq!(service.metric("firstlook_queue_length{queue=\"outbox_dead\"}").await, Some(1.0));
+    let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
+    let balance = contract::holds(&service, alerts, 5).await;
+    assert_eq!((balance.sent, balance.dead), (alerts as u64, 0), "two channels of three told people: {balance:?}");
     let token = team.feishu.url().rsplit('/').next().unwrap().to_owned();
     assert!(!service.log().contains(&token), "the webhook's token is in the log");
 }
@@ -91,6 +95,21 @@ async fn a_busy_mailbox_gets_its_mail_later() {
     assert_eq!((&sent["state"], &sent["attempts"]), (&json!("sent"), &json!(2)), "{sent:#}");
     assert!(sent["last_error"].as_str().unwrap().contains("busy"));
     team.each_has_just([1, 1, 1]).await;
+}
+
+/// Nobody could be told: that is an end too, and it is seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_that_every_channel_gave_up_are_counted_as_dead() {
+    let team = Team::start().await;
+    let mut channels = team.channels();
+    channels[0]["secret"] = "not-the-secret".into();
+    let (_home, service) = serve(json!([channels[0]])).await;
+    let (id, _) = service.accept(&webhook(PENDING)).await;
+    let incident = service.settled(&id, 30).await;
+    let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
+    let balance = contract::holds(&service, alerts, 5).await;
+    assert_eq!((balance.sent, balance.dead), (0, alerts as u64), "{balance:?}");
+    assert_eq!(incident["delivery_log"][0]["outcome"], "dead", "{incident:#}");
 }
 
 /// A channel that is down keeps nobody else waiting, and its own messages in their order.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::alerts::{PENDING, builtin, in_group, resolved, webhook};
+use crate::support::contract;
 use crate::support::model::ModelServer;
 use crate::support::pending;
 use crate::support::service::{Home, Service};
@@ -20,6 +21,10 @@ async fn stage() -> Stage {
     let parts = json!({"mcp": builtin(PENDING), "models": pending::models(&model), "channels": team.channels()});
     let home = Home::new(&parts);
     Stage { service: home.serve().await, team, model, _home: home }
+}
+
+fn alerts(body: &Value) -> usize {
+    body["alerts"].as_array().unwrap().len()
 }
 
 fn words(receipts: &[(String, String)]) -> Vec<&str> {
@@ -46,6 +51,8 @@ async fn twenty_at_once_are_one_incident_one_message_one_investigation() {
     team.each_has_just([1, 1, 1]).await;
     assert_eq!(model.asked().len(), 2, "one investigation: a look and an answer");
     assert_eq!(service.metric("firstlook_deliveries_total{decision=\"merged\"}").await, Some(20.0));
+    let balance = contract::holds(&service, 21 * alerts(&alert), 5).await;
+    assert_eq!(balance.sent, alerts(&alert) as u64, "{balance:?}");
     team.refused_nothing();
 }
 
@@ -74,6 +81,8 @@ async fn a_new_alert_of_a_told_group_is_told_by_itself() {
         assert!(channel[before].text.contains("KubePersistentVolumeClaimPending"), "{}", channel[before].text);
     }
     assert_eq!(model.asked().len(), 2, "no second investigation");
+    let balance = contract::holds(&service, 2 * alerts(&alert) + 1, 5).await;
+    assert_eq!((balance.sent, balance.merged), (alerts(&alert) as u64 + 1, alerts(&alert) as u64), "{balance:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,11 +94,14 @@ async fn an_end_without_a_beginning_is_nothing_to_tell() {
     let (id, _) = service.accept(&in_group(PENDING, "other")).await;
     service.settled(&id, 30).await;
     assert_eq!((team.counts(), service.incidents().await.len()), ([1, 1, 1], 1));
+    let each = alerts(&webhook(PENDING)) as u64;
+    let balance = contract::holds(&service, 2 * each as usize, 5).await;
+    assert_eq!((balance.sent, balance.suppressed), (each, each), "{balance:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_group_again_after_its_end_is_a_new_incident() {
-    let Stage { team, service, _home, model: _model } = stage().await;
+async fn the_same_group_again_after_its_end_is_a_new_incident_that_knows_the_last_one() {
+    let Stage { team, service, _home, model } = stage().await;
     let alert = webhook(PENDING);
     let (first, _) = service.accept(&alert).await;
     service.settled(&first, 30).await;
@@ -102,8 +114,18 @@ async fn the_same_group_again_after_its_end_is_a_new_incident() {
     assert_ne!(first, second);
     let incident = service.settled(&second, 30).await;
     assert_eq!(incident["generation"], 2);
+    assert!(incident["investigation"].is_null() && model.asked().len() == 2, "the diagnosis still holds");
+    assert_eq!(incident["report"]["headline"], service.incident(&first).await["report"]["headline"]);
+    let reason = incident["delivery_log"][0]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("triage.cooldown"), "{reason}");
     assert_eq!(service.incident(&first).await["state"], "resolved");
     team.each_has_just([3, 3, 3]).await;
+    for channel in team.heard() {
+        let told = &channel[2].text;
+        assert!(told.contains("Again") && told.contains("still holds") && told.contains("test-data"), "{told}");
+        assert!(!channel[0].text.contains("still holds"));
+    }
+    contract::holds(&service, 4 * alerts(&alert), 5).await;
 }
 
 /// Over before anything was told: the beginning and the end are told, in that order, and nothing after.

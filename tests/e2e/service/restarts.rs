@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::support::alerts::{PENDING, builtin, one_alert, webhook};
+use crate::support::contract;
 use crate::support::eventually;
 use crate::support::model::{Answer, ModelServer};
 use crate::support::pending;
@@ -60,6 +61,8 @@ async fn killed_right_after_the_202_every_message_comes_and_every_investigation_
         assert_eq!(incident["investigation"]["state"], "done", "{incident:#}");
         assert_eq!(incident["report"]["causes"][0]["resource"]["name"], "test-data");
     }
+    let balance = contract::holds(&service, GROUPS, 10).await;
+    assert_eq!(balance.sent, GROUPS as u64, "{balance:?}");
     let named = |text: &str| (0..GROUPS).find(|index| text.contains(&format!("Alert{index:02}")));
     for channel in team.heard() {
         let mut told: Vec<usize> = channel.iter().filter_map(|message| named(&message.text)).collect();
@@ -102,6 +105,9 @@ async fn killed_in_the_middle_of_a_burst_every_delivery_answered_202_is_there() 
     }
 
     let service = home.serve().await;
+    let balance = contract::balance(&service).await;
+    assert_eq!((balance.suppressed, balance.pending), (balance.accepted, 0), "no channel is to hear of them");
+    assert!(balance.accepted >= ids.len() as u64, "what was answered 202 is counted: {balance:?}");
     for id in ids {
         assert_eq!(service.incident(&id).await["state"], "open");
     }
@@ -128,6 +134,8 @@ async fn asked_to_end_it_ends_soon_and_the_next_one_goes_on_at_once() {
     assert_eq!(incident["report"]["usage"]["source"], "model");
     assert_eq!(incident["investigation"]["attempts"], 1, "to be stopped is no failed attempt: {incident:#}");
     team.each_has_just([1, 1, 1]).await;
+    let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
+    contract::holds(&service, alerts, 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

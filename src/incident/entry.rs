@@ -1,0 +1,62 @@
+//! What the desk writes down of a delivery: what was decided, why, and which message its alerts stand and fall with.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::alert::AlertGroup;
+use crate::store::{Decision, Delivery, Outcome};
+
+/// Why nobody hears of alerts whose route is empty.
+const NO_CHANNEL: &str = "its route has no channel";
+
+/// A delivery's entry in the books.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) incident: Option<Uuid>,
+    pub(super) decision: Decision,
+    reason: String,
+    told: usize,
+    outcome: Outcome,
+    telling: Option<String>,
+}
+
+impl Entry {
+    /// A delivery that leads to no message.
+    pub(super) fn silent(incident: Option<Uuid>, decision: Decision) -> Self {
+        let outcome = if decision == Decision::Suppressed { Outcome::Suppressed } else { Outcome::Merged };
+        Self { incident, decision, reason: String::new(), told: 0, outcome, telling: None }
+    }
+
+    /// A delivery of which so many alerts are first named by this message. Without a message, no channel was to be told.
+    pub(super) fn telling(incident: Uuid, decision: Decision, told: usize, telling: Option<String>) -> Self {
+        let silent = Self::silent(Some(incident), decision);
+        match telling {
+            Some(_) => Self { told, outcome: Outcome::Pending, telling, ..silent },
+            None => Self { outcome: Outcome::Suppressed, reason: NO_CHANNEL.to_owned(), ..silent },
+        }
+    }
+
+    /// Why it was decided so. That nobody is told is said before all else.
+    pub(super) fn because(mut self, reason: String) -> Self {
+        if self.reason.is_empty() {
+            self.reason = reason;
+        }
+        self
+    }
+
+    /// As the store keeps it.
+    pub(super) fn delivery(&self, group: &AlertGroup, received_at: Timestamp) -> Delivery {
+        Delivery {
+            id: Uuid::now_v7(),
+            incident: self.incident,
+            received_at,
+            status: group.status,
+            alerts: group.alerts.len(),
+            decision: self.decision,
+            reason: self.reason.clone(),
+            told: self.told.min(group.alerts.len()),
+            outcome: self.outcome,
+            telling: self.telling.clone(),
+        }
+    }
+}
