@@ -17,6 +17,7 @@ use crate::http::{self, App, Auth};
 use crate::incident::desk::Wake;
 use crate::incident::{Desk, DeskSettings, Worker};
 use crate::notify::channel::Channel;
+use crate::notify::feishu::app::FeishuApp;
 use crate::notify::outbox::OutboxWorker;
 use crate::notify::post;
 use crate::store::Store;
@@ -32,6 +33,7 @@ pub(super) struct Service {
     worker: Worker,
     concurrency: usize,
     outboxes: Vec<(OutboxWorker, watch::Receiver<()>)>,
+    apps: Vec<Arc<FeishuApp>>,
 }
 
 impl Service {
@@ -43,6 +45,7 @@ impl Service {
         let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
         let wake = Wake::for_channels(channels.iter().map(Channel::name));
         let desk = Desk::new(store.clone(), desk_settings(&config, &triage, &channels), wake.clone(), metrics.clone());
+        let apps = channels.iter().filter_map(Channel::app).cloned().collect();
         // Tells replicas apart in the store; a restarted process is a new one.
         let name = Uuid::now_v7().to_string();
         let outboxes = channels
@@ -66,7 +69,7 @@ impl Service {
             limits: config.server.limits.intake(),
             body_limit: config.server.limits.max_body_bytes,
         });
-        Ok(Self { app, worker, concurrency: config.triage.concurrency, outboxes })
+        Ok(Self { app, worker, concurrency: config.triage.concurrency, outboxes, apps })
     }
 
     /// The store, for commands that look at what the service did.
@@ -77,6 +80,9 @@ impl Service {
     /// Runs until told to stop: first the door closes, then work under way is finished or handed back.
     pub(super) async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), CliError> {
         let tasks = TaskTracker::new();
+        for app in self.apps {
+            tasks.spawn(app.follow(self.worker.live(), self.app.store.clone(), stop.clone()));
+        }
         tasks.spawn(self.worker.run(self.concurrency, stop.clone()));
         let examination = examination::examine_all(self.app.store.clone(), self.app.triage.clone());
         let stopped = stop.clone().cancelled_owned();
@@ -147,6 +153,7 @@ fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel]) -> Desk
         alertmanager_url: config.alertmanager.as_ref().map(|link| link.url.clone()),
         routes: config.routes.clone(),
         channels: channels.iter().map(|channel| channel.name().to_owned()).collect(),
+        in_place: channels.iter().filter(|one| one.changes_in_place()).map(|one| one.name().to_owned()).collect(),
         missing: missing.into_iter().map(str::to_owned).collect(),
         investigates: triage.has_tools(),
     }

@@ -89,7 +89,7 @@ impl OutboxWorker {
     }
 
     async fn send(&mut self, outgoing: Outgoing) {
-        let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(&outgoing.notice)).await;
+        let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.deliver(&outgoing, &self.store)).await;
         // Counted when the answer is there: the destination counts arrivals, and this one came before.
         self.pace.note();
         let outcome = attempt.unwrap_or_else(|_| {

@@ -6,6 +6,7 @@ mod channels;
 mod check;
 mod demo;
 mod eval;
+mod feishu_app;
 mod kubernetes_mcp_server;
 mod model;
 mod service;

@@ -5,6 +5,7 @@ pub mod alerts;
 pub mod card;
 pub mod cluster;
 pub mod feishu;
+pub mod feishu_app;
 pub mod gate;
 pub mod mcp;
 pub mod model;
