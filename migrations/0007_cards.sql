@@ -20,6 +20,7 @@ CREATE TABLE press (
     action      TEXT   NOT NULL,
     reason      TEXT   NOT NULL,
     pressed_at  BIGINT NOT NULL,
+    state       TEXT   NOT NULL CHECK (state IN ('taken', 'done', 'refused', 'failed')),
     outcome     TEXT   NOT NULL
 );
 CREATE INDEX press_by_incident ON press (incident_id, pressed_at);

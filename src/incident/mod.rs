@@ -8,7 +8,9 @@ mod books;
 pub mod decide;
 pub mod desk;
 mod line;
+pub mod press;
 pub mod routes;
+mod silence;
 pub mod worker;
 
 pub use desk::{Desk, DeskSettings, Receipt};

@@ -221,8 +221,11 @@ impl Worker {
         let notice = self.desk.notice(claim.incident.id, claim.incident.opened_at, now.group, body);
         let channels = self.desk.channels_for(&claim.incident.group);
         let settings = self.desk.settings();
-        // A message that says "investigating" and can be changed must not say so for ever.
-        let waits = |channel: &String| settings.in_place.contains(channel) || !knows(channel);
+        // A message that can be changed must not say "investigating" for ever, and takes what a second look found.
+        let again = claim.incident.report.is_some();
+        let is_open = |channel: &str| told.iter().any(|(name, first)| name == channel && first.is_investigating());
+        let waits =
+            |channel: &String| !knows(channel) || (settings.in_place.contains(channel) && (again || is_open(channel)));
         Ok(channels.into_iter().filter(waits).map(|channel| (channel, notice.clone())).collect())
     }
 }

@@ -22,6 +22,7 @@ pub mod outbox;
 mod pace;
 pub mod plain;
 pub mod post;
+pub mod press;
 pub mod preview;
 pub mod rehearsal;
 pub mod retry;

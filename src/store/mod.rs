@@ -15,6 +15,7 @@ mod investigations;
 mod models;
 mod open;
 mod outbox;
+mod presses;
 mod probe;
 mod reading;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use incidents::{Decision, Delivery, Incident, IncidentState, NewIncident};
 pub use investigations::{Claim, MAX_ATTEMPTS, Retry};
 pub use models::Spending;
 pub use outbox::{NewNotice, NoticeRole, Outgoing};
+pub use presses::{PressEntry, PressState};
 pub use probe::Found;
 pub use reading::{IncidentDetail, IncidentSummary, Investigation, InvestigationState, NoticeState, OutboxEntry};
 

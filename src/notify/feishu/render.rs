@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::markup;
 use super::wire::{
-    Body, Border, Card, CardConfig, Column, Content, Element, Header, Icon, OpenUrl, PanelHeader, PlainText, Summary,
+    Behavior, Body, Border, Card, CardConfig, Column, Content, Element, Header, Icon, PanelHeader, PlainText, Summary,
     TextContent, TextTag,
 };
 use crate::notify::notice::Notice;
@@ -141,7 +141,10 @@ fn buttons(links: &[Link]) -> Element {
         elements: vec![Element::Button {
             r#type: if link.primary { "primary" } else { "default" },
             text: plain_text(&link.label),
-            behaviors: vec![OpenUrl { default_url: link.url.clone() }],
+            behaviors: Some(vec![Behavior::OpenUrl { default_url: link.url.clone() }]),
+            name: None,
+            form_action_type: None,
+            confirm: None,
         }],
     };
     Element::ColumnSet { flex_mode: "flow", horizontal_spacing: "8px", columns: links.iter().map(column).collect() }

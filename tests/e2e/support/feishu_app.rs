@@ -14,6 +14,7 @@ use axum::routing::{patch, post};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::feishu_ws::LongConnection;
 use super::{Rate, card, serve};
 
 /// The app every stand-in knows.
@@ -74,6 +75,7 @@ impl Message {
 #[derive(Clone)]
 pub struct FeishuApp {
     pub base: String,
+    pub socket: LongConnection,
     platform: Arc<Mutex<Platform>>,
 }
 
@@ -123,7 +125,8 @@ impl FeishuApp {
             .route("/open-apis/im/v1/messages/{id}", patch(change))
             .route("/open-apis/im/v1/messages/{id}/reply", post(reply))
             .with_state(platform.clone());
-        Self { base: serve(router).await, platform }
+        let (endpoint, socket) = LongConnection::start().await;
+        Self { base: serve(router.merge(endpoint)).await, socket, platform }
     }
 
     /// The channel, for `channels:`.
@@ -349,7 +352,7 @@ impl Platform {
         }
         match kind {
             "interactive" if text.len() > LARGEST => Err(Refused::code(230_025, "The length of the card is too long")),
-            "interactive" => card::check(&content)
+            "interactive" => card::check_app(&content)
                 .map(|()| content)
                 .map_err(|reason| Refused::code(230_099, &format!("Failed to create card content, ext={reason}"))),
             "text" if content["text"].as_str().is_some_and(|text| !text.is_empty()) => Ok(content),

@@ -6,6 +6,7 @@ pub mod card;
 pub mod cluster;
 pub mod feishu;
 pub mod feishu_app;
+pub mod feishu_ws;
 pub mod gate;
 pub mod mcp;
 pub mod model;

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::codes::{Failure, failure};
-use super::wire::{Answer, TokenRequest};
+use super::wire::{Answer, Endpoint, EndpointAnswer, EndpointRequest, TokenRequest};
 use crate::notify::post::{Address, BadAddress, Reply};
 use crate::notify::send::{Reason, SendError};
 
@@ -113,6 +113,26 @@ impl Api {
         // A token that hardly lives longer than the margin is used for half its life.
         let good_for = life.checked_sub(EARLY).filter(|left| *left > EARLY).unwrap_or(life / 2);
         Ok(Token { value: value.into(), good_until: asked + good_for })
+    }
+
+    /// Where the long connection is. It takes the app's secret, not a token.
+    ///
+    /// # Errors
+    /// When the platform is not reached or refuses the app.
+    pub async fn endpoint(&self) -> Result<Endpoint, SendError> {
+        let body = EndpointRequest { app_id: &self.app_id, app_secret: self.app_secret.expose_secret() };
+        let request = self.client.post(format!("{}/callback/ws/endpoint", self.base)).header("locale", "zh");
+        let reply = self.address.exchange(request.json(&body)).await?;
+        let answer: EndpointAnswer = serde_json::from_slice(&reply.body).map_err(|_| unreadable(&reply))?;
+        match answer.data.filter(|_| answer.code == 0) {
+            Some(endpoint) => Ok(endpoint),
+            None => {
+                let said = answer.msg.replace(self.app_secret.expose_secret(), "…");
+                let said = self.address.silence(&said);
+                let hint = "; check app_id and app_secret, and that the app subscribes by long connection";
+                Err(SendError::new(Reason::Auth, format!("Feishu answered {} \"{said}\"{hint}", answer.code)))
+            }
+        }
     }
 
     async fn forget(&self, refused: &SecretString) {

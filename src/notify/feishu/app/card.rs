@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::buttons;
 use super::wire::Sealed;
 use crate::notify::feishu::render;
 use crate::notify::feishu::wire::TextContent;
@@ -21,6 +22,8 @@ pub struct Beside<'a> {
     pub known: Option<&'a Report>,
     /// What the investigation does now.
     pub step: Option<&'a Step>,
+    /// Whether the card has buttons that act.
+    pub acts: bool,
 }
 
 /// A notice as a card in one form; `None` when it does not fit in that form. There is no plain card.
@@ -28,7 +31,9 @@ pub struct Beside<'a> {
 pub fn sealed(notice: &Notice, now: Timestamp, form: Form, beside: Beside<'_>) -> Option<Sealed> {
     let mut story = story(notice, now, Caps::page(form), beside);
     loop {
-        let content = serde_json::to_string(&render::card(&story, None)).ok()?;
+        let mut card = render::card(&story, None);
+        card.body.elements.extend(buttons::of(notice, beside));
+        let content = serde_json::to_string(&card).ok()?;
         if serde_json::to_string(&content).is_ok_and(|escaped| escaped.len() <= BUDGET) {
             return Some(Sealed { msg_type: "interactive", content });
         }
@@ -60,7 +65,11 @@ fn text_of(text: String) -> Sealed {
 }
 
 fn story(notice: &Notice, now: Timestamp, caps: Caps, beside: Beside<'_>) -> Story {
-    let mut story = tell_in_place(notice, now, caps, beside.step);
+    let mut story = match beside.acts {
+        // The button silences without a detour, so the link that does is left out.
+        true => tell_in_place(&Notice { alertmanager_url: None, ..notice.clone() }, now, caps, beside.step),
+        false => tell_in_place(notice, now, caps, beside.step),
+    };
     if let (NoticeBody::Resolved { .. }, Some(known)) = (&notice.body, beside.known) {
         keep_diagnosis(&mut story, notice, known, now, caps);
     }
@@ -93,7 +102,8 @@ mod tests {
         {
             let since = now() - jiff::SignedDuration::from_secs(23);
             let step = Step { read: 7, tool: "pods_log".into(), since };
-            let card = shown(&notice(&format!("alert-waiting.{lang}")), Beside { step: Some(&step), known: None });
+            let card =
+                shown(&notice(&format!("alert-waiting.{lang}")), Beside { step: Some(&step), ..Beside::default() });
             let text = card.to_string().replace("&#95;", "_");
             assert!(text.contains(said) && text.contains("23"), "{text}");
             assert!(!text.contains("再发一条") && !text.contains("second message"), "{text}");
@@ -103,7 +113,7 @@ mod tests {
     #[test]
     fn an_incident_that_is_over_keeps_its_diagnosis() {
         let diagnosis = notice("diagnosis-pvc.en");
-        let card = shown(&notice("resolved.en"), Beside { known: diagnosis.report(), step: None });
+        let card = shown(&notice("resolved.en"), Beside { known: diagnosis.report(), ..Beside::default() });
         assert_eq!(card["header"]["template"], "green");
         insta::assert_json_snapshot!("resolved-with-diagnosis.en", card);
     }
@@ -120,7 +130,7 @@ mod tests {
             }
             let diagnosis = crate::notify::fixtures::notice("diagnosis-pvc.zh");
             for form in [Form::Full, Form::Compact] {
-                let beside = Beside { known: diagnosis.report(), step: None };
+                let beside = Beside { known: diagnosis.report(), acts: true, ..Beside::default() };
                 if let Some(sealed) = sealed(&notice, now(), form, beside) {
                     let escaped = serde_json::to_string(&sealed.content).unwrap();
                     assert!(escaped.len() <= BUDGET, "{name} takes {} bytes", escaped.len());

@@ -1,7 +1,8 @@
 //! Settings of a Feishu (Lark) app that keeps one card per incident.
 
+use jiff::SignedDuration;
 use schemars::JsonSchema;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 /// A self-built app that writes to one chat or person.
@@ -24,6 +25,55 @@ pub struct FeishuAppSettings {
     #[serde(default = "feishu")]
     #[schemars(with = "Option<String>")]
     pub base_url: SecretString,
+    /// Who may press the buttons that act (silence, investigate again, feedback), by open_id or user_id. Without any, cards
+    /// have no such buttons.
+    #[serde(default)]
+    pub operators: Vec<String>,
+    /// How presses arrive: `long_connection`, dialled from here, or `http`, at `/callbacks/feishu/NAME`.
+    #[serde(default)]
+    pub callbacks: Callbacks,
+    /// The Encrypt Key of the app's page "Events & callbacks"; `callbacks: http` needs it.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub encrypt_key: Option<SecretString>,
+    /// The Verification Token of the same page; checked when it is given.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub verification_token: Option<SecretString>,
+    /// How long a silence made by the button lasts.
+    #[serde(default = "two_hours")]
+    pub silence_for: SignedDuration,
+}
+
+/// How presses arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Callbacks {
+    /// Over a connection dialled from here: no public address is needed.
+    #[default]
+    LongConnection,
+    /// Over HTTP, at `/callbacks/feishu/NAME`.
+    Http,
+}
+
+impl FeishuAppSettings {
+    /// What contradicts itself: key and sentence.
+    #[must_use]
+    pub fn contradiction(&self) -> Option<(&'static str, &'static str)> {
+        let empty = |secret: &Option<SecretString>| {
+            secret.as_ref().is_none_or(|secret| secret.expose_secret().trim().is_empty())
+        };
+        if self.callbacks == Callbacks::Http && empty(&self.encrypt_key) {
+            let what = "callbacks: http needs it, or anybody could press buttons; copy the Encrypt Key from the app's page \
+                        \"Events & callbacks\"";
+            return Some(("encrypt_key", what));
+        }
+        (!self.silence_for.is_positive()).then_some(("silence_for", "must be longer than 0s"))
+    }
+}
+
+fn two_hours() -> SignedDuration {
+    SignedDuration::from_hours(2)
 }
 
 fn feishu() -> SecretString {

@@ -1,16 +1,21 @@
 //! The Feishu (Lark) app: one card per incident, changed in place until the incident is over.
 
 mod api;
+mod buttons;
+mod callback;
 pub mod card;
 mod codes;
 mod config;
+mod crypt;
 mod progress;
+mod socket;
 pub mod wire;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-pub use config::{FeishuAppSettings, ReceiverKind};
+pub use callback::{Denied, Signed};
+pub use config::{Callbacks, FeishuAppSettings, ReceiverKind};
 use jiff::Timestamp;
 use reqwest::Method;
 use tokio::sync::Mutex;
@@ -33,8 +38,7 @@ const CHANGEABLE: Duration = Duration::from_secs(14 * 24 * 3_600 - 3_600);
 /// An app that writes to one chat or person.
 #[derive(Debug)]
 pub struct FeishuApp {
-    name: String,
-    receiver: String,
+    settings: FeishuAppSettings,
     kind: ReceiverKind,
     api: Api,
     /// One change at a time: a step of the investigation must not come after the diagnosis.
@@ -58,16 +62,21 @@ impl FeishuApp {
     /// # Errors
     /// When `base_url` is not a web address.
     pub fn new(settings: FeishuAppSettings, client: reqwest::Client) -> Result<Self, BadAddress> {
-        let FeishuAppSettings { name, app_id, app_secret, receive_id, receive_id_type, base_url } = settings;
-        let kind = receive_id_type.unwrap_or_else(|| ReceiverKind::of(&receive_id));
-        let api = Api::new(&base_url, app_id, app_secret, client)?;
-        Ok(Self { name, receiver: receive_id, kind, api, turn: Mutex::default(), beside: AtomicU32::new(0) })
+        let kind = settings.receive_id_type.unwrap_or_else(|| ReceiverKind::of(&settings.receive_id));
+        let api = Api::new(&settings.base_url, settings.app_id.clone(), settings.app_secret.clone(), client)?;
+        Ok(Self { settings, kind, api, turn: Mutex::default(), beside: AtomicU32::new(0) })
     }
 
     /// The configured name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.settings.name
+    }
+
+    /// How presses arrive; `None` when nobody may press anything.
+    #[must_use]
+    pub fn callbacks(&self) -> Option<Callbacks> {
+        (!self.settings.operators.is_empty()).then_some(self.settings.callbacks)
     }
 
     /// Whether the platform is reached and knows the app; nothing is sent.
@@ -76,6 +85,11 @@ impl FeishuApp {
     /// When it is not, or does not.
     pub async fn reach(&self) -> Result<(), SendError> {
         self.api.sign_in().await
+    }
+
+    /// Whether cards have buttons that act.
+    fn acts(&self) -> bool {
+        self.callbacks().is_some()
     }
 
     /// How many messages went out beside those asked for, since this was last asked: replies count at the chat's rate.
@@ -100,8 +114,8 @@ impl FeishuApp {
     pub async fn deliver(&self, outgoing: &Outgoing, store: &Store) -> Result<Form, SendError> {
         let _turn = self.turn.lock().await;
         let known = self.known(outgoing, store).await.map_err(unkept)?;
-        let beside = Beside { known: known.as_ref(), step: None };
-        let card = store.card(outgoing.incident, &self.name).await.map_err(unkept)?;
+        let beside = Beside { known: known.as_ref(), step: None, acts: self.acts() };
+        let card = store.card(outgoing.incident, self.name()).await.map_err(unkept)?;
         let Some(card) = card else { return self.first(outgoing, beside, store, "").await };
         if outgoing.role == NoticeRole::Joined {
             return self.joined(outgoing, &card, store).await;
@@ -135,7 +149,7 @@ impl FeishuApp {
     /// What the first message told.
     async fn first_report(&self, outgoing: &Outgoing, store: &Store) -> Result<Option<Report>, StoreError> {
         let told = store.first_notices(outgoing.incident).await?;
-        Ok(told.into_iter().find(|(channel, _)| *channel == self.name).and_then(|(_, first)| first.report().cloned()))
+        Ok(told.into_iter().find(|(channel, _)| channel == self.name()).and_then(|(_, first)| first.report().cloned()))
     }
 
     /// Sends a card and keeps where it is. `again` tells a card in the place of a lost one from the lost one.
@@ -151,7 +165,7 @@ impl FeishuApp {
         // Alerts that joined are a message of their own, and never the incident's card.
         if let (Some(message), true) = (trail.sent, outgoing.role != NoticeRole::Joined) {
             let card = Card { message, sent_at: Timestamp::now() };
-            store.keep_card(outgoing.incident, &self.name, &card).await.map_err(unkept)?;
+            store.keep_card(outgoing.incident, self.name(), &card).await.map_err(unkept)?;
         }
         Ok(form)
     }
@@ -166,7 +180,7 @@ impl FeishuApp {
         let content = telling.content(form).ok_or(Refusal::Unfit)?;
         let is_card = content.msg_type == "interactive";
         let path = format!("/open-apis/im/v1/messages?receive_id_type={}", self.kind.word());
-        let body = NewMessage { receive_id: &self.receiver, content, uuid: id.to_owned() };
+        let body = NewMessage { receive_id: &self.settings.receive_id, content, uuid: id.to_owned() };
         let answer = self.api.call(Method::POST, &path, &body).await.map_err(Failure::refusal)?;
         telling.trail.lock().await.sent = answer.data.and_then(|made| made.message_id).filter(|_| is_card);
         Ok(())
@@ -236,7 +250,7 @@ impl FeishuApp {
             Err(Failure::Refused(Refusal::Other(error))) if error.reason.is_retryable() => Err(error),
             Err(failure) => {
                 let error = failure.refusal();
-                tracing::warn!(channel = self.name, incident.id = %outgoing.incident, %error, "a card was changed without a line in its thread");
+                tracing::warn!(channel = self.name(), incident.id = %outgoing.incident, %error, "a card was changed without a line in its thread");
                 Ok(())
             }
         }
@@ -277,10 +291,11 @@ impl<'a> Telling<'a> {
     }
 }
 
-/// Whether a diagnosis says something else: another verdict, or another object or kind of cause.
+/// Whether a diagnosis says something else: another verdict, another object or kind of cause, or that two differ.
 fn is_another(before: &Report, now: &Report) -> bool {
     let gist = |report: &Report| {
-        (report.verdict, report.causes.first().map(|cause| (cause.resource.clone(), cause.code.clone())))
+        let first = report.causes.first().map(|cause| (cause.resource.clone(), cause.code.clone()));
+        (report.verdict, first, report.disagreement.is_some())
     };
     gist(before) != gist(now)
 }

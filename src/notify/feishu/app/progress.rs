@@ -42,7 +42,7 @@ impl FeishuApp {
             let Some((incident, step)) = next(going, &shown) else { continue };
             shown.insert(incident, (Instant::now(), step.read));
             if let Err(error) = self.show(incident, &step, &store).await {
-                tracing::debug!(channel = self.name, incident.id = %incident, %error, "could not look up a card");
+                tracing::debug!(channel = self.name(), incident.id = %incident, %error, "could not look up a card");
             }
         }
     }
@@ -50,20 +50,20 @@ impl FeishuApp {
     async fn show(&self, incident: Uuid, step: &Step, store: &Store) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
         // Asked while nobody else may change the card: once the diagnosis is queued, no step is shown.
-        let Some(card) = store.card_in_progress(incident, &self.name).await? else { return Ok(()) };
+        let Some(card) = store.card_in_progress(incident, self.name()).await? else { return Ok(()) };
         let told = store.first_notices(incident).await?;
-        let Some((_, mut first)) = told.into_iter().find(|(channel, _)| *channel == self.name) else { return Ok(()) };
+        let Some((_, mut first)) = told.into_iter().find(|(channel, _)| channel == self.name()) else { return Ok(()) };
         if let NoticeBody::Alert { investigating, .. } = &mut first.body {
             *investigating = true;
         }
-        let beside = Beside { known: None, step: Some(step) };
+        let beside = Beside { known: None, step: Some(step), acts: self.acts() };
         let now = Timestamp::now();
         let forms = [Form::Full, Form::Compact];
         let Some(content) = forms.into_iter().find_map(|form| card::sealed(&first, now, form, beside)) else {
             return Ok(());
         };
         let changed = tokio::time::timeout(PATIENCE, self.put(&card.message, content)).await;
-        tracing::debug!(channel = self.name, incident.id = %incident, ?changed, "a step was shown");
+        tracing::debug!(channel = self.name(), incident.id = %incident, ?changed, "a step was shown");
         Ok(())
     }
 }
