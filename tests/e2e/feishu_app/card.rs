@@ -10,7 +10,7 @@ use crate::support::eventually;
 use crate::support::feishu_app::{FeishuApp, Message};
 use crate::support::model::{Answer, ModelServer};
 use crate::support::pending;
-use crate::support::service::{Home, is_settled};
+use crate::support::service::{Home, is_settled, program, run};
 
 fn the_card(app: &FeishuApp) -> Message {
     let mut cards = app.cards();
@@ -106,6 +106,28 @@ async fn a_diagnosis_that_changes_is_said_beneath_the_card() {
     let answers = app.answers_to(&the_card(&app).id);
     assert_eq!(answers.len(), 1, "{answers:#?}");
     assert!(answers[0].content["text"].as_str().unwrap().starts_with("The diagnosis changed"), "{answers:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_tries_the_credentials_and_sends_a_card_when_asked() {
+    let app = FeishuApp::start().await;
+    let checked = async |parts: &serde_json::Value, arguments: &[&str]| {
+        let home = Home::new(parts);
+        let mut command = program();
+        command.args(["check", "--config"]).arg(home.config()).args(arguments);
+        run(command).await
+    };
+    let mut parts = json!({"channels": [app.channel()]});
+    let tried = checked(&parts, &[]).await;
+    assert!(tried.code == Some(0) && tried.stdout.contains("the app's credentials are accepted"), "{tried:?}");
+    assert!(app.messages().is_empty());
+    let sent = checked(&parts, &["--send"]).await;
+    assert!(sent.code == Some(0) && sent.stdout.contains("the test message was accepted (full)"), "{sent:?}");
+    assert_eq!(app.cards().len(), 1);
+    parts["channels"][0]["app_secret"] = "wrong-secret-wrong-secret".into();
+    let wrong = checked(&parts, &[]).await;
+    assert!(wrong.code == Some(1) && wrong.stdout.contains("`app_secret`"), "{wrong:?}");
+    assert!(!wrong.stdout.contains("wrong-secret-wrong-secret"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

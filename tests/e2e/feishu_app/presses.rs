@@ -67,7 +67,9 @@ async fn silence_makes_a_silence_in_alertmanager_that_matches_exactly_the_alerts
         );
         let times =
             ["startsAt", "endsAt"].map(|key| silence[key].as_str().unwrap().parse::<jiff::Timestamp>().unwrap());
-        assert_eq!(times[1].duration_since(times[0]).as_hours(), 2);
+        let seconds = times[1].duration_since(times[0]).as_secs();
+        // Alertmanager moves the beginning to the moment it hears of it.
+        assert!((7_190..=7_200).contains(&seconds), "{silence}");
     }
     for alert in alertmanager.get("alerts").await {
         let is_other = alert["labels"]["pod"] == "a-pod-nobody-silenced";
