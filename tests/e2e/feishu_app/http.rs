@@ -40,8 +40,9 @@ async fn post(service: &Service, body: String, key: &str, at: i64) -> (u16, Valu
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
+/// A43: forged, replayed and foreign callbacks change nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_callback_is_taken_when_it_is_the_platform_s_own_and_refused_otherwise() {
+async fn a43_a_callback_is_taken_when_it_is_the_platform_s_own_and_refused_otherwise() {
     let app = FeishuApp::start().await;
     let mut parts = with_buttons(&app, json!([]));
     for (key, value) in [("callbacks", "http"), ("encrypt_key", KEY), ("verification_token", "verification-token")] {

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::feishu_ws::LongConnection;
-use super::{Rate, card, serve};
+use super::{Rate, card_app, serve};
 
 /// The app every stand-in knows.
 pub const APP_ID: &str = "cli_a1b2c3d4e5f60001";
@@ -352,7 +352,7 @@ impl Platform {
         }
         match kind {
             "interactive" if text.len() > LARGEST => Err(Refused::code(230_025, "The length of the card is too long")),
-            "interactive" => card::check_app(&content)
+            "interactive" => card_app::check(&content)
                 .map(|()| content)
                 .map_err(|reason| Refused::code(230_099, &format!("Failed to create card content, ext={reason}"))),
             "text" if content["text"].as_str().is_some_and(|text| !text.is_empty()) => Ok(content),

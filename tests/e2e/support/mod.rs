@@ -3,6 +3,7 @@
 pub mod alertmanager;
 pub mod alerts;
 pub mod card;
+pub mod card_app;
 pub mod cluster;
 pub mod feishu;
 pub mod feishu_app;
