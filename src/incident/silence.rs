@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::alert::{Alert, AlertGroup, Lang};
 use crate::notify::post::Address;
 use crate::notify::press::Press;
+use crate::redact::is_redacted;
 
 /// Each alert is one silence; more of them are a matter for a person and Alertmanager's own page.
 const MOST_ALERTS: usize = 20;
@@ -50,6 +51,13 @@ pub(super) async fn make(
             format!("正在触发的告警有 {count} 条，请到 Alertmanager 页面静默"),
             format!("{count} alerts fire; silence them on Alertmanager's own page"),
         ));
+    }
+    if firing.keys().any(|labels| labels.values().any(|value| is_redacted(value))) {
+        let (zh, en) = (
+            "有标签的值已脱敏，按它静默不会匹配；请到 Alertmanager 页面静默",
+            "A label's value was redacted and would match nothing; silence it on Alertmanager's own page",
+        );
+        return Err(lang.pick(zh, en).to_owned());
     }
     let now = Timestamp::now();
     let until = now + press.silence_for;
@@ -96,12 +104,8 @@ mod tests {
     use crate::incident::decide::tests::group;
     use crate::notify::press::Action;
 
-    #[test]
-    fn a_silence_matches_all_labels_and_names_the_person() {
-        let mut alert = group(&[("a", crate::alert::AlertStatus::Firing)]).alerts.remove(0);
-        alert.labels.insert("pod".into(), "web-0.*".into());
-        alert.labels.insert("container".into(), String::new());
-        let press = Press {
+    fn press() -> Press {
+        Press {
             event: "e".into(),
             channel: "oncall".into(),
             message: "m".into(),
@@ -110,7 +114,26 @@ mod tests {
             action: Action::Silence,
             reason: String::new(),
             silence_for: Duration::from_secs(7_200),
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn what_would_match_nothing_or_everything_is_left_to_a_person() {
+        let client = crate::notify::post::client().unwrap();
+        let mut group = group(&[("a", crate::alert::AlertStatus::Firing)]);
+        let bare = make(&client, "http://nobody.invalid", &group, &press(), Lang::En).await;
+        assert!(bare.unwrap_err().contains("own page"), "without labels it would silence everything");
+        group.alerts[0].labels.insert("dsn".into(), "[REDACTED:password:1]".into());
+        let redacted = make(&client, "http://nobody.invalid", &group, &press(), Lang::En).await;
+        assert!(redacted.unwrap_err().contains("redacted"));
+    }
+
+    #[test]
+    fn a_silence_matches_all_labels_and_names_the_person() {
+        let mut alert = group(&[("a", crate::alert::AlertStatus::Firing)]).alerts.remove(0);
+        alert.labels.insert("pod".into(), "web-0.*".into());
+        alert.labels.insert("container".into(), String::new());
+        let press = press();
         let now = Timestamp::UNIX_EPOCH;
         let silence = serde_json::to_value(silence(&alert, &press, now, now + press.silence_for, Lang::En)).unwrap();
         let matcher = json!([{"name": "pod", "value": "web-0.*", "isRegex": false, "isEqual": true}]);

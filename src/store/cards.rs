@@ -46,6 +46,26 @@ impl Store {
         self.row("look up a card", query).await?.map(|row| card_of(&Columns(&row))).transpose()
     }
 
+    /// Incidents whose card waits for an investigation that was given up, some of them: nothing is queued that says so.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn cards_left_behind(&self, channel: &str) -> Result<Vec<Uuid>, StoreError> {
+        let query = self
+            .query(
+                "SELECT card.incident_id FROM investigation
+                 JOIN card ON card.incident_id = investigation.incident_id AND card.channel = $1
+                 WHERE investigation.state = 'dead'
+                   AND NOT EXISTS (SELECT 1 FROM outbox
+                                   WHERE outbox.incident_id = card.incident_id AND outbox.channel = $1
+                                     AND role IN ('second', 'resolved'))
+                 ORDER BY card.incident_id LIMIT 20",
+            )
+            .bind(channel);
+        let rows = self.rows("look for cards left behind", query).await?;
+        rows.iter().map(|row| Columns(row).id("incident_id")).collect()
+    }
+
     /// The incident a card shows; none when the message is no card of ours.
     ///
     /// # Errors

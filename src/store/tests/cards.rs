@@ -1,7 +1,7 @@
 //! Cards and presses: which message shows an incident, and what people pressed on it.
 
 use super::fixtures::*;
-use crate::store::{Card, NoticeRole, PressEntry, PressState};
+use crate::store::{Card, MAX_ATTEMPTS, NoticeRole, PressEntry, PressState};
 
 fn press(id: &str) -> PressEntry {
     PressEntry {
@@ -60,6 +60,31 @@ async fn a_press_is_kept_once_and_ends_with_its_outcome() {
         let kept = store.presses(incident).await.unwrap();
         assert_eq!(kept.len(), 1);
         assert_eq!((kept[0].state, kept[0].outcome.as_str(), kept[0].reason.as_str()), (PressState::Done, "ok", "吵"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_card_is_left_behind_when_its_investigation_is_dead_and_nothing_says_so() {
+    on_every_engine(async |store| {
+        let incident = investigable(&store, "a").await;
+        store.keep_card(incident, "c", &Card { message: "om_1".into(), sent_at: at(3) }).await.unwrap();
+        for attempt in 1..=MAX_ATTEMPTS {
+            assert!(store.cards_left_behind("c").await.unwrap().is_empty(), "before attempt {attempt}");
+            let claim = store.claim_investigation("w", LEASE).await.unwrap().unwrap();
+            store.retry_investigation(&claim, "broke off", past()).await.unwrap();
+        }
+        assert_eq!(store.cards_left_behind("c").await.unwrap(), [incident]);
+        assert!(store.cards_left_behind("another").await.unwrap().is_empty());
+        assert!(store.investigate_again(incident).await.unwrap(), "it can be asked for once more");
+        assert!(!store.investigate_again(incident).await.unwrap(), "but not twice");
+        let claim = store.claim_investigation("w", LEASE).await.unwrap().unwrap();
+        assert!(store.finish_investigation(&claim, &report(), &evidence(), &[]).await.unwrap());
+        assert!(store.investigate_again(incident).await.unwrap());
+        let claim = store.claim_investigation("w", LEASE).await.unwrap().unwrap();
+        assert!(store.finish_investigation(&claim, &report(), &evidence()[..1], &[]).await.unwrap());
+        let kept = store.incident(incident).await.unwrap().unwrap();
+        assert_eq!(kept.evidence.len(), 1, "the evidence is the last investigation's");
     })
     .await;
 }

@@ -1,6 +1,7 @@
 //! Buttons over the long connection: who may, what is done, what is kept.
 
 use serde_json::{Value, json};
+use sqlx::Connection;
 
 use super::{OPERATOR, parts, with_buttons};
 use crate::support::alertmanager::Alertmanager;
@@ -138,6 +139,55 @@ async fn the_connection_is_kept_alive_and_dialled_again_when_it_ends() {
     let other =
         json!({"schema": "2.0", "header": {"event_id": "x", "event_type": "im.message.receive_v1"}, "event": {}});
     assert_eq!(app.socket.send("m2", &other, 1).await, json!({}), "what is no press is acknowledged");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alertmanager_that_is_away_or_hangs_is_said_in_time_and_can_be_tried_again() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = FeishuApp::start().await;
+    let mut parts = with_buttons(&app, json!([]));
+    parts["alertmanager"] = json!({"url": format!("http://{}", silent.local_addr().unwrap())});
+    let (_home, service, id, card) = with_card(&app, &parts).await;
+    // Connections are accepted by the system and nobody answers: the person hears within three seconds all the same.
+    let answer = app.socket.send("m1", &press("e1", &card, OPERATOR, &button("silence")), 1).await;
+    assert!(answer["toast"]["content"].as_str().unwrap().contains("Under way"), "{answer}");
+    let failed = |incident: &Value| incident["presses"][0]["state"] == "failed";
+    let incident = service.incident_when("the press is over", &id, 20, failed).await;
+    assert!(incident["presses"][0]["outcome"].as_str().unwrap().contains("did not answer in time"), "{incident:#}");
+    drop(silent);
+    let answer = app.socket.send("m2", &press("e2", &card, OPERATOR, &button("silence")), 1).await;
+    assert!(answer["toast"]["content"].as_str().unwrap().contains("is not reached"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_card_whose_investigation_was_given_up_says_so() {
+    let (app, model) = (FeishuApp::start().await, ModelServer::scripted(|_| Answer::Hang).await);
+    let home = Home::new(&with_buttons(&app, pending::models(&model)));
+    let service = home.serve().await;
+    let (id, _) = service.accept(&webhook(PENDING)).await;
+    eventually("a card", 10, || app.cards().pop()).await;
+    service.kill_9().await;
+    // As three processes that died over it would leave it.
+    let database = home.config().with_file_name("firstlook.db");
+    let killed = "UPDATE investigation SET attempt = 3, due_at = 0";
+    sqlite(&database, killed).await;
+    let service = home.serve().await;
+    eventually("the card says so", 20, || {
+        app.cards()[0].content.to_string().contains("failed repeatedly").then_some(())
+    })
+    .await;
+    assert!(!app.cards()[0].content.to_string().contains("investigating"));
+    assert_eq!(service.settled(&id, 20).await["investigation"]["state"], "dead");
+    let answer = app.socket.send("m1", &press("e1", &app.cards()[0].id, OPERATOR, &button("again")), 1).await;
+    assert_eq!(answer["toast"]["type"], "success", "{answer}");
+}
+
+/// Changes a store that no process has open.
+async fn sqlite(file: &std::path::Path, statement: &'static str) {
+    sqlx::any::install_default_drivers();
+    let mut connection = sqlx::AnyConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    sqlx::query(statement).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -148,8 +148,8 @@ impl FeishuApp {
 
     /// What the first message told.
     async fn first_report(&self, outgoing: &Outgoing, store: &Store) -> Result<Option<Report>, StoreError> {
-        let told = store.first_notices(outgoing.incident).await?;
-        Ok(told.into_iter().find(|(channel, _)| channel == self.name()).and_then(|(_, first)| first.report().cloned()))
+        let first = self.first_notice(outgoing.incident, store).await?;
+        Ok(first.and_then(|first| first.report().cloned()))
     }
 
     /// Sends a card and keeps where it is. `again` tells a card in the place of a lost one from the lost one.

@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::FeishuApp;
 use super::card::{self, Beside};
 use crate::notify::live::{Live, Step};
-use crate::notify::notice::NoticeBody;
+use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::send::Form;
-use crate::store::{Store, StoreError};
+use crate::store::{NewNotice, NoticeRole, Store, StoreError};
 
 /// One change in this time over all cards: five a second are for the messages of the chat.
 const BEAT: Duration = Duration::from_millis(1_500);
@@ -37,6 +37,9 @@ impl FeishuApp {
                 () = tokio::time::sleep(BEAT) => {}
                 () = stop.cancelled() => return,
             }
+            if let Err(error) = self.give_up(&store).await {
+                tracing::debug!(channel = self.name(), %error, "could not look for cards left behind");
+            }
             let going = live.all();
             shown.retain(|id, _| going.iter().any(|(other, _)| other == id));
             let Some((incident, step)) = next(going, &shown) else { continue };
@@ -47,12 +50,36 @@ impl FeishuApp {
         }
     }
 
+    /// Cards whose investigation was given up say so, and not "investigating" for ever.
+    async fn give_up(&self, store: &Store) -> Result<(), StoreError> {
+        for incident in store.cards_left_behind(self.name()).await? {
+            let Some(mut notice) = self.first_notice(incident, store).await? else { continue };
+            let failed = notice
+                .lang
+                .pick("调查多次失败，请人工排查", "The investigation failed repeatedly; please look into it");
+            if let NoticeBody::Alert { investigating, missing, .. } = &mut notice.body {
+                *investigating = false;
+                missing.push(failed.to_owned());
+            }
+            let (channel, role, due) = (self.name(), NoticeRole::Second, Timestamp::now());
+            let mut tx = store.begin().await?;
+            tx.enqueue_notice(&NewNotice { incident, channel, role, notice: &notice, due }).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// The first message as this channel got it.
+    pub(super) async fn first_notice(&self, incident: Uuid, store: &Store) -> Result<Option<Notice>, StoreError> {
+        let told = store.first_notices(incident).await?;
+        Ok(told.into_iter().find(|(channel, _)| channel == self.name()).map(|(_, first)| first))
+    }
+
     async fn show(&self, incident: Uuid, step: &Step, store: &Store) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
         // Asked while nobody else may change the card: once the diagnosis is queued, no step is shown.
         let Some(card) = store.card_in_progress(incident, self.name()).await? else { return Ok(()) };
-        let told = store.first_notices(incident).await?;
-        let Some((_, mut first)) = told.into_iter().find(|(channel, _)| channel == self.name()) else { return Ok(()) };
+        let Some(mut first) = self.first_notice(incident, store).await? else { return Ok(()) };
         if let NoticeBody::Alert { investigating, .. } = &mut first.body {
             *investigating = true;
         }
