@@ -246,6 +246,10 @@ fn reached(channel: &Channel, lang: Lang) -> String {
         Channel::Email(_) => {
             ("服务器可达，登录成功；--send 发送测试邮件", "reachable, login accepted; --send sends a test mail")
         }
+        Channel::FeishuApp(_) => (
+            "可达，应用凭据有效；--send 验证能否写入会话",
+            "reachable, the app's credentials are accepted; --send shows whether it may write to the chat",
+        ),
         _ => (
             "主机可达；地址与签名要用 --send 验证",
             "the host is reachable; only --send shows whether address and signature are right",

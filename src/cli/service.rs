@@ -15,9 +15,11 @@ use super::{CliError, examination};
 use crate::config::Config;
 use crate::http::{self, App, Auth};
 use crate::incident::desk::Wake;
+use crate::incident::press::PressDesk;
 use crate::incident::{Desk, DeskSettings, Worker};
 use crate::notify::channel::{Channel, ChannelSettings};
 use crate::notify::digest::Schedule;
+use crate::notify::feishu::app::{Callbacks, FeishuApp};
 use crate::notify::outbox::OutboxWorker;
 use crate::notify::post;
 use crate::store::Store;
@@ -33,6 +35,8 @@ pub(super) struct Service {
     worker: Worker,
     concurrency: usize,
     outboxes: Vec<(OutboxWorker, watch::Receiver<()>)>,
+    apps: Vec<Arc<FeishuApp>>,
+    presses: PressDesk,
 }
 
 impl Service {
@@ -45,6 +49,9 @@ impl Service {
         let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
         let wake = Wake::for_channels(channels.iter().map(Channel::name));
         let desk = Desk::new(store.clone(), desk_settings(&config, &triage, &channels), wake.clone(), metrics.clone());
+        let presses =
+            PressDesk::new(store.clone(), desk.settings(), wake.clone(), post::client().map_err(CliError::failed)?);
+        let apps: Vec<Arc<FeishuApp>> = channels.iter().filter_map(Channel::app).cloned().collect();
         // Tells replicas apart in the store; a restarted process is a new one.
         let name = Uuid::now_v7().to_string();
         let outboxes = channels
@@ -68,9 +75,11 @@ impl Service {
             metrics,
             auth,
             limits: config.server.limits.intake(),
+            presses: Arc::new(presses.clone()),
+            apps: apps.iter().filter(|app| app.callbacks() == Some(Callbacks::Http)).cloned().collect(),
             body_limit: config.server.limits.max_body_bytes,
         });
-        Ok(Self { app, worker, concurrency: config.triage.concurrency, outboxes })
+        Ok(Self { app, worker, concurrency: config.triage.concurrency, outboxes, apps, presses })
     }
 
     /// The store, for commands that look at what the service did.
@@ -81,6 +90,13 @@ impl Service {
     /// Runs until told to stop: first the door closes, then work under way is finished or handed back.
     pub(super) async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), CliError> {
         let tasks = TaskTracker::new();
+        for app in self.apps {
+            if app.callbacks() == Some(Callbacks::LongConnection) {
+                let (lang, presses) = (self.app.desk.settings().lang, Arc::new(self.presses.clone()));
+                tasks.spawn(app.clone().listen(lang, presses, stop.clone()));
+            }
+            tasks.spawn(app.follow(self.worker.live(), self.app.store.clone(), stop.clone()));
+        }
         tasks.spawn(self.worker.run(self.concurrency, stop.clone()));
         let examination = examination::examine_all(self.app.store.clone(), self.app.triage.clone());
         let stopped = stop.clone().cancelled_owned();
@@ -158,6 +174,7 @@ fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel]) -> Desk
         alertmanager_url: config.alertmanager.as_ref().map(|link| link.url.clone()),
         routes: config.routes.clone(),
         channels: channels.iter().map(|channel| channel.name().to_owned()).collect(),
+        in_place: channels.iter().filter(|one| one.changes_in_place()).map(|one| one.name().to_owned()).collect(),
         missing: missing.into_iter().map(str::to_owned).collect(),
         investigates: triage.has_tools(),
         cooldown: config.triage.cooldown,

@@ -184,6 +184,9 @@ fn channels(config: &Config, found: &mut Vec<Complaint>) {
         if let Err(what) = url_of(address.expose_secret(), schemes) {
             found.push((format!("channels[{index}].{key}"), what));
         }
+        if let ChannelSettings::FeishuApp(app) = channel {
+            found.extend(app.contradiction().map(|(key, what)| (format!("channels[{index}].{key}"), what.to_owned())));
+        }
         if let ChannelSettings::Email(mail) = channel
             && mail.to.is_empty()
         {

@@ -173,6 +173,21 @@ fn a_model_is_given_what_is_known_of_its_provider() {
 }
 
 #[test]
+fn an_app_whose_presses_come_over_http_needs_the_key_they_are_signed_with() {
+    let app = |rest: &str| {
+        parse_text(&format!(
+            "channels: [{{ name: a, type: feishu-app, app_id: c, app_secret: s, receive_id: oc_1, {rest} }}]"
+        ))
+    };
+    assert!(app("operators: [ou_1]").is_ok(), "over the long connection nothing is signed");
+    assert!(app("callbacks: http, encrypt_key: k").is_ok());
+    let told = |rest: &str| app(rest).unwrap_err()[0].to_string();
+    assert!(told("callbacks: http").contains("encrypt_key"), "{}", told("callbacks: http"));
+    assert!(told("callbacks: carrier_pigeon").contains("long_connection"), "{}", told("callbacks: carrier_pigeon"));
+    assert!(told("silence_for: 0s").contains("silence_for"), "{}", told("silence_for: 0s"));
+}
+
+#[test]
 fn the_examples_load() {
     for name in ["config/minimal.yaml", "config/full.yaml", "deploy/compose/firstlook.yaml"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);

@@ -35,6 +35,11 @@ impl ApiError {
         Self { status: StatusCode::UNAUTHORIZED, message: message.to_owned() }
     }
 
+    /// The request is not whose it says it is.
+    pub fn denied(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, message: message.into() }
+    }
+
     /// A defect of ours. What exactly failed is for the log.
     pub fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "a request failed");

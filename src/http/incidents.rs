@@ -56,10 +56,12 @@ fn cursor(text: &str) -> Result<(Timestamp, Uuid), ApiError> {
 /// One incident: its alerts, report, messages, deliveries and evidence.
 #[utoipa::path(get, path = "/api/v1/incidents/{id}", responses((status = 200, description = "The incident"), (status = 404, description = "No such incident")))]
 pub async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
-    let detail = app.store.incident(parse_id(&id)?).await?.ok_or_else(|| unknown(&id))?;
+    let number = parse_id(&id)?;
+    let detail = app.store.incident(number).await?.ok_or_else(|| unknown(&id))?;
     let mut incident = json!(detail.incident);
     incident["investigation"] = json!(detail.investigation);
     incident["notices"] = json!(detail.notices);
+    incident["presses"] = json!(app.store.presses(number).await?);
     incident["evidence"] = json!(detail.evidence);
     incident["delivery_log"] = json!(detail.deliveries);
     Ok(Json(incident))

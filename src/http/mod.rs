@@ -2,6 +2,7 @@
 
 mod auth;
 mod body;
+mod callbacks;
 mod error;
 mod health;
 mod incidents;
@@ -24,6 +25,8 @@ pub use auth::Auth;
 
 use crate::incident::Desk;
 use crate::intake::Limits;
+use crate::notify::feishu::app::FeishuApp;
+use crate::notify::press::Presses;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::triage::Triage;
@@ -45,6 +48,10 @@ pub struct App {
     pub auth: Auth,
     /// How much a delivery may hold.
     pub limits: Limits,
+    /// Acts on presses of people.
+    pub presses: Arc<dyn Presses>,
+    /// Apps whose presses arrive over HTTP.
+    pub apps: Vec<Arc<FeishuApp>>,
     /// Largest body read, in bytes.
     pub body_limit: usize,
 }
@@ -53,12 +60,12 @@ pub struct App {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Firstlook", description = "Takes alerts, investigates them, tells people."),
-    paths(webhook::alertmanager, incidents::list, incidents::one, health::healthz, health::readyz),
+    paths(webhook::alertmanager, callbacks::feishu, incidents::list, incidents::one, health::healthz, health::readyz),
     components(schemas(crate::report::Report))
 )]
 struct Api;
 
-/// All routes. Health needs no token; everything else does when one is configured.
+/// All routes. Health needs no token, callbacks bring a signature; everything else does when one is configured.
 pub fn router(app: Arc<App>) -> Router {
     let guarded = Router::new()
         .route("/webhooks/alertmanager", post(webhook::alertmanager))
@@ -73,6 +80,8 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(guarded)
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        // The platform has no token of ours: its signature is looked at instead.
+        .route("/callbacks/feishu/{channel}", post(callbacks::feishu))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(tower_http::timeout::TimeoutLayer::with_status_code(

@@ -38,6 +38,8 @@ pub struct DeskSettings {
     pub routes: Vec<Route>,
     /// Names of all channels.
     pub channels: Vec<String>,
+    /// Of these, those where an incident is one message, changed in place.
+    pub in_place: Vec<String>,
     /// What every first message lacks, known before any alert came (no MCP server, no model).
     pub missing: Vec<String>,
     /// Whether anything can be investigated at all.

@@ -10,7 +10,9 @@ pub mod decide;
 pub mod desk;
 mod entry;
 mod line;
+pub mod press;
 pub mod routes;
+mod silence;
 pub mod worker;
 
 pub use desk::{Desk, DeskSettings, Receipt};

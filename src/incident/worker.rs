@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::books::Books;
 use super::desk::{Desk, Wake};
+use crate::notify::live::Live;
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::report::{AnsweredBy, Report};
 use crate::store::{Claim, IncidentState, NewNotice, NoticeRole, Store, StoreError};
@@ -32,6 +33,7 @@ pub struct Worker {
     wake: Wake,
     metrics: Arc<Metrics>,
     books: Books,
+    live: Live,
 }
 
 impl Worker {
@@ -39,7 +41,13 @@ impl Worker {
     #[must_use]
     pub fn new(name: String, store: Store, desk: Desk, triage: Arc<Triage>, wake: Wake, metrics: Arc<Metrics>) -> Self {
         let books = Books::new(store.clone(), triage.clone());
-        Self { name, store, desk, triage, wake, metrics, books }
+        Self { name, store, desk, triage, wake, metrics, books, live: Live::default() }
+    }
+
+    /// What goes on in this worker's investigations, for messages that change in place.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        self.live.clone()
     }
 
     /// Works until it is told to stop, then hands back what is under way so that the next process takes it up at once.
@@ -124,7 +132,7 @@ impl Worker {
         self.books.look().await;
         let look = self.triage.look(&incident.group).await;
         self.release(claim, &look).await?;
-        let report = self.triage.reason(&look).await;
+        let report = self.reason(incident.id, &look).await;
         self.count(&report);
         let notices = self.second_notices(claim, &report).await?;
         let telling = Uuid::now_v7();
@@ -145,6 +153,21 @@ impl Worker {
         self.wake.ring(notices.iter().map(|(channel, _)| channel.as_str()));
         self.books.settle().await;
         Ok(())
+    }
+
+    /// Reasons, and says once a second how far it is.
+    async fn reason(&self, incident: Uuid, look: &Look) -> Report {
+        let going = look.will_be_reasoned_about().then(|| self.live.begin(incident));
+        let mut reasoning = std::pin::pin!(self.triage.reason(look));
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                report = &mut reasoning => return report,
+                _ = second.tick() => if let (Some(going), Some((read, tool))) = (&going, look.run.log().last_tool()) {
+                    going.note(read, tool);
+                },
+            }
+        }
     }
 
     fn count(&self, report: &Report) {
@@ -199,6 +222,12 @@ impl Worker {
         let body = NoticeBody::Diagnosis { report: Box::new(report.clone()) };
         let notice = self.desk.notice(claim.incident.id, claim.incident.opened_at, now.group, body);
         let channels = self.desk.channels_for(&claim.incident.group);
-        Ok(channels.into_iter().filter(|channel| !knows(channel)).map(|channel| (channel, notice.clone())).collect())
+        let settings = self.desk.settings();
+        // A message that can be changed must not say "investigating" for ever, and takes what a second look found.
+        let again = claim.incident.report.is_some();
+        let is_open = |channel: &str| told.iter().any(|(name, first)| name == channel && first.is_investigating());
+        let waits =
+            |channel: &String| !knows(channel) || (settings.in_place.contains(channel) && (again || is_open(channel)));
+        Ok(channels.into_iter().filter(waits).map(|channel| (channel, notice.clone())).collect())
     }
 }

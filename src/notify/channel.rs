@@ -1,5 +1,6 @@
 //! Any channel: what the outbox sends through without knowing which it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -9,11 +10,14 @@ use thiserror::Error;
 
 use super::digest::TimeOfDay;
 use super::email::{BadMailSettings, Email, EmailSettings};
+use super::feishu::app::{FeishuApp, FeishuAppSettings};
 use super::feishu::{self, FeishuBot, FeishuBotSettings};
 use super::notice::Notice;
+use super::post::BadAddress;
 use super::send::{Form, SendError};
 use super::webhook::{BadWebhook, Webhook, WebhookSettings};
 use super::wecom::{self, WecomBot, WecomBotSettings};
+use crate::store::{Outgoing, Store};
 
 /// Settings of one channel, by `type`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -22,6 +26,9 @@ pub enum ChannelSettings {
     /// A Feishu (Lark) group bot.
     #[serde(rename = "feishu-bot")]
     FeishuBot(FeishuBotSettings),
+    /// A Feishu (Lark) app: one card per incident, changed in place.
+    #[serde(rename = "feishu-app")]
+    FeishuApp(FeishuAppSettings),
     /// A WeCom group bot.
     #[serde(rename = "wecom-bot")]
     WecomBot(WecomBotSettings),
@@ -39,6 +46,9 @@ pub enum BadChannel {
     /// A setting of a Feishu bot is wrong.
     #[error("channel `{0}`: {1}")]
     Feishu(String, #[source] feishu::BadBot),
+    /// The address of a Feishu app's API is wrong.
+    #[error("channel `{0}`: {1}")]
+    App(String, #[source] BadAddress),
     /// A setting of a WeCom bot is wrong.
     #[error("channel `{0}`: {1}")]
     Wecom(String, #[source] wecom::BadBot),
@@ -56,6 +66,7 @@ impl ChannelSettings {
     pub fn name(&self) -> &str {
         match self {
             Self::FeishuBot(settings) => &settings.name,
+            Self::FeishuApp(settings) => &settings.name,
             Self::WecomBot(settings) => &settings.name,
             Self::Email(settings) => &settings.name,
             Self::Webhook(settings) => &settings.name,
@@ -67,6 +78,7 @@ impl ChannelSettings {
     pub fn digest(&self) -> Option<TimeOfDay> {
         match self {
             Self::FeishuBot(settings) => settings.digest,
+            Self::FeishuApp(settings) => settings.digest,
             Self::WecomBot(settings) => settings.digest,
             Self::Email(settings) => settings.digest,
             Self::Webhook(settings) => settings.digest,
@@ -78,6 +90,7 @@ impl ChannelSettings {
     pub fn address(&self) -> (&'static str, &SecretString) {
         match self {
             Self::FeishuBot(settings) => ("url", &settings.url),
+            Self::FeishuApp(settings) => ("base_url", &settings.base_url),
             Self::WecomBot(settings) => ("url", &settings.url),
             Self::Email(settings) => ("smtp", &settings.smtp),
             Self::Webhook(settings) => ("url", &settings.url),
@@ -94,6 +107,9 @@ impl ChannelSettings {
             Self::FeishuBot(settings) => Channel::FeishuBot(
                 FeishuBot::new(settings, client.clone()).map_err(|error| BadChannel::Feishu(name, error))?,
             ),
+            Self::FeishuApp(settings) => Channel::FeishuApp(Arc::new(
+                FeishuApp::new(settings, client.clone()).map_err(|error| BadChannel::App(name, error))?,
+            )),
             Self::WecomBot(settings) => Channel::WecomBot(
                 WecomBot::new(settings, client.clone()).map_err(|error| BadChannel::Wecom(name, error))?,
             ),
@@ -113,6 +129,8 @@ impl ChannelSettings {
 pub enum Channel {
     /// A Feishu (Lark) group bot.
     FeishuBot(FeishuBot),
+    /// A Feishu (Lark) app; shared with the task that shows an investigation's steps.
+    FeishuApp(Arc<FeishuApp>),
     /// A WeCom group bot.
     WecomBot(WecomBot),
     /// Mail.
@@ -127,6 +145,7 @@ impl Channel {
     pub fn name(&self) -> &str {
         match self {
             Self::FeishuBot(channel) => channel.name(),
+            Self::FeishuApp(channel) => channel.name(),
             Self::WecomBot(channel) => channel.name(),
             Self::Email(channel) => channel.name(),
             Self::Webhook(channel) => channel.name(),
@@ -138,6 +157,7 @@ impl Channel {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::FeishuBot(_) => "feishu-bot",
+            Self::FeishuApp(_) => "feishu-app",
             Self::WecomBot(_) => "wecom-bot",
             Self::Email(_) => "email",
             Self::Webhook(_) => "webhook",
@@ -151,10 +171,38 @@ impl Channel {
     pub async fn send(&self, notice: &Notice) -> Result<Form, SendError> {
         match self {
             Self::FeishuBot(channel) => channel.send(notice).await,
+            Self::FeishuApp(channel) => channel.send(notice).await,
             Self::WecomBot(channel) => channel.send(notice).await,
             Self::Email(channel) => channel.send(notice).await,
             Self::Webhook(channel) => channel.send(notice).await,
         }
+    }
+
+    /// One attempt to deliver a message of the outbox. A channel whose messages can be changed does that, where the
+    /// incident has one already; the others send.
+    ///
+    /// # Errors
+    /// As [`Channel::send`].
+    pub async fn deliver(&self, outgoing: &Outgoing, store: &Store) -> Result<Form, SendError> {
+        match self {
+            Self::FeishuApp(channel) => channel.deliver(outgoing, store).await,
+            other => other.send(&outgoing.notice).await,
+        }
+    }
+
+    /// The Feishu app behind it, when it is one.
+    #[must_use]
+    pub fn app(&self) -> Option<&Arc<FeishuApp>> {
+        match self {
+            Self::FeishuApp(app) => Some(app),
+            _ => None,
+        }
+    }
+
+    /// Whether an incident is one message here, changed in place: it then takes every outcome, also one that adds nothing.
+    #[must_use]
+    pub fn changes_in_place(&self) -> bool {
+        matches!(self, Self::FeishuApp(_))
     }
 
     /// How many messages went out beside those asked for, since this was last asked.
@@ -162,18 +210,20 @@ impl Channel {
     pub fn take_attached(&self) -> u32 {
         match self {
             Self::WecomBot(channel) => channel.take_attached(),
+            Self::FeishuApp(channel) => channel.take_attached(),
             Self::FeishuBot(_) | Self::Email(_) | Self::Webhook(_) => 0,
         }
     }
 
     /// Whether the destination can be reached, without telling anybody anything: for chat products DNS, TCP and TLS of
-    /// the host, for mail also the login.
+    /// the host, for mail and apps also the login.
     ///
     /// # Errors
     /// When it cannot; the text says why.
     pub async fn reach(&self) -> Result<(), SendError> {
         match self {
             Self::FeishuBot(channel) => channel.reach().await,
+            Self::FeishuApp(channel) => channel.reach().await,
             Self::WecomBot(channel) => channel.reach().await,
             Self::Email(channel) => channel.reach().await,
             Self::Webhook(channel) => channel.reach().await,
@@ -185,6 +235,7 @@ impl Channel {
     pub fn pace(&self) -> &'static [Quota] {
         match self {
             Self::FeishuBot(_) => &FEISHU_PACE,
+            Self::FeishuApp(_) => &FEISHU_APP_PACE,
             Self::WecomBot(_) => &WECOM_PACE,
             Self::Email(_) => &MAIL_PACE,
             Self::Webhook(_) => &WEBHOOK_PACE,
@@ -194,6 +245,9 @@ impl Channel {
 
 /// Documented for custom bots: 5 a second and 100 a minute.
 const FEISHU_PACE: [Quota; 2] = [Quota::per(5, 1), Quota::per(100, 60)];
+/// Documented for apps: 5 a second in a chat, shared by all bots there, and 1 000 a minute. One of the five is left to the
+/// steps of an investigation.
+const FEISHU_APP_PACE: [Quota; 2] = [Quota::per(4, 1), Quota::per(900, 60)];
 /// Documented for group bots: 20 a minute.
 const WECOM_PACE: [Quota; 1] = [Quota::per(20, 60)];
 /// Servers differ; this keeps a storm from looking like spam, and a handful of incidents at once within two seconds.

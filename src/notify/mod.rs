@@ -17,12 +17,14 @@ pub(crate) mod fixtures;
 pub mod ladder;
 #[cfg(test)]
 mod limits;
+pub mod live;
 pub mod mention;
 pub mod notice;
 pub mod outbox;
 mod pace;
 pub mod plain;
 pub mod post;
+pub mod press;
 pub mod preview;
 pub mod rehearsal;
 pub mod retry;

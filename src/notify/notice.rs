@@ -86,6 +86,12 @@ impl Notice {
         }
     }
 
+    /// Whether it says that the investigation goes on.
+    #[must_use]
+    pub fn is_investigating(&self) -> bool {
+        matches!(self.body, NoticeBody::Alert { investigating: true, .. })
+    }
+
     /// The short form of the incident's id that people can read out: the last eight digits.
     #[must_use]
     pub fn short_id(&self) -> String {

@@ -10,11 +10,11 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
 use super::channel::Channel;
 use super::digest::Schedule;
-use super::notice::Notice;
 use super::pace::Pace;
 use super::retry;
 use super::send::{Form, SendError};
@@ -97,7 +97,11 @@ impl OutboxWorker {
 
     async fn send_digest(&mut self, schedule: &Schedule, day: Date, due: Timestamp, attempt: u32) {
         let outcome = match self.store.digest(day, due - SignedDuration::from_hours(24), due).await {
-            Ok(digest) => self.deliver(&schedule.notice(self.channel.name(), digest, due)).await,
+            Ok(digest) => {
+                let notice = schedule.notice(self.channel.name(), digest, due);
+                let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(&notice)).await;
+                self.counted(attempt)
+            }
             Err(error) => Err(SendError::new(super::send::Reason::Server, error.to_string())),
         };
         let failure = outcome.err().map(|error| {
@@ -116,9 +120,8 @@ impl OutboxWorker {
         }
     }
 
-    /// One attempt, bounded in time and counted at the destination's pace.
-    async fn deliver(&mut self, notice: &Notice) -> Result<Form, SendError> {
-        let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(notice)).await;
+    /// Counts an attempt at the destination's pace; one that took too long has failed.
+    fn counted(&mut self, attempt: Result<Result<Form, SendError>, Elapsed>) -> Result<Form, SendError> {
         // Counted when the answer is there: the destination counts arrivals, and this one came before.
         self.pace.note();
         // A file or a call beside a message counts at the destination as one more.
@@ -152,7 +155,8 @@ impl OutboxWorker {
     }
 
     async fn send(&mut self, outgoing: Outgoing) {
-        match self.deliver(&outgoing.notice).await {
+        let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.deliver(&outgoing, &self.store)).await;
+        match self.counted(attempt) {
             Ok(form) => {
                 self.metrics.notice_sent(self.channel.name());
                 self.note_first(&outgoing);

@@ -111,7 +111,11 @@ impl Address {
         Some(Self { url: String::from(url).into(), host: self.host.clone() })
     }
 
-    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Reply, SendError> {
+    /// Sends a request made elsewhere to an address under this one, and reads the answer, whatever its status.
+    ///
+    /// # Errors
+    /// When the destination is not reached or does not answer in time.
+    pub async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Reply, SendError> {
         let mut answer = request.send().await.map_err(|error| self.network(error))?;
         let header = |name: &str| answer.headers().get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
         let seconds = header("x-ogw-ratelimit-reset").or_else(|| header("retry-after"));

@@ -83,6 +83,12 @@ impl Redactor {
     }
 }
 
+/// Whether something was taken out of a text.
+#[must_use]
+pub fn is_redacted(text: &str) -> bool {
+    text.contains(OPEN)
+}
+
 /// How every placeholder begins.
 const OPEN: &str = "[REDACTED:";
 

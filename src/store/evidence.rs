@@ -13,6 +13,12 @@ use crate::toolbox::evidence::Evidence;
 const AT_ONCE: usize = 100;
 
 impl Tx<'_> {
+    /// Forgets what an earlier investigation of the incident read: its report is replaced as well.
+    pub(super) async fn drop_evidence(&mut self, incident: Uuid) -> Result<(), StoreError> {
+        let query = self.query("DELETE FROM evidence WHERE incident_id = $1").bind(incident.to_string());
+        self.write("forget evidence", query).await.map(drop)
+    }
+
     pub(super) async fn keep_evidence(&mut self, incident: Uuid, evidence: &[Evidence]) -> Result<(), StoreError> {
         for (part, pieces) in evidence.chunks(AT_ONCE).enumerate() {
             // A text for every number of pieces is not worth a place among the prepared statements.

@@ -189,6 +189,7 @@ impl Store {
             return Ok(false);
         }
         tx.set_report(incident, report, Timestamp::now()).await?;
+        tx.drop_evidence(incident).await?;
         tx.keep_evidence(incident, evidence).await?;
         // People already heard that a resolved incident is over; a late diagnosis stays on its page.
         for notice in notices.iter().filter(|_| open) {
@@ -220,6 +221,23 @@ impl Store {
             (_, true) => Retry::Dead,
             (_, false) => Retry::Again,
         })
+    }
+
+    /// Queues an investigation that came to an end once more, while its incident is open. False when there is none, when
+    /// it still goes on, or when the incident is over.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn investigate_again(&self, incident: Uuid) -> Result<bool, StoreError> {
+        let query = self
+            .query(
+                "UPDATE investigation SET state = 'ready', attempt = 0, due_at = $2, last_error = NULL, ended_at = NULL
+                 WHERE incident_id = $1 AND state IN ('done', 'dead')
+                   AND EXISTS (SELECT 1 FROM incident WHERE id = $1 AND state = 'open')",
+            )
+            .bind(incident.to_string())
+            .bind(now());
+        Ok(self.write("queue an investigation again", query).await? == 1)
     }
 
     /// Gives an unfinished investigation back at once and uncounted, because this process shuts down.

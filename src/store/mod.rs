@@ -5,6 +5,7 @@
 //! Architecture invariant: whoever locks several rows locks the incident first, then its investigation, then its
 //! outbox rows in their order, then its deliveries. And nobody outside sees a row: callers get typed values and typed errors.
 
+mod cards;
 mod columns;
 mod counts;
 mod digests;
@@ -16,6 +17,7 @@ mod models;
 mod open;
 mod outbox;
 mod outcomes;
+mod presses;
 mod probe;
 mod reading;
 #[cfg(test)]
@@ -27,6 +29,7 @@ use std::sync::Arc;
 use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::{AnyPool, AssertSqlSafe, Transaction};
 
+pub use cards::Card;
 pub use counts::{ChannelCounts, Counts};
 pub use error::StoreError;
 pub use incidents::{Decision, Delivery, Incident, IncidentState, LastTime, NewIncident};
@@ -34,6 +37,7 @@ pub use investigations::{Claim, MAX_ATTEMPTS, Retry};
 pub use models::Spending;
 pub use outbox::{NewNotice, NoticeRole, Outgoing};
 pub use outcomes::{Balance, Outcome};
+pub use presses::{PressEntry, PressState};
 pub use probe::Found;
 pub use reading::{IncidentDetail, IncidentSummary, Investigation, InvestigationState, NoticeState, OutboxEntry};
 

@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod deploy;
 mod eval;
+mod feishu_app;
 mod kubernetes_mcp_server;
 mod model;
 mod service;

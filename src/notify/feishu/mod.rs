@@ -1,5 +1,6 @@
 //! The Feishu (Lark) group bot: signs, sends, and reads what the reply really says.
 
+pub mod app;
 mod config;
 mod markup;
 pub mod render;

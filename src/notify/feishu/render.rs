@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::markup;
 use super::wire::{
-    Body, Border, Card, CardConfig, Column, Content, Element, Header, Icon, OpenUrl, PanelHeader, PlainText, Summary,
+    Behavior, Body, Border, Card, CardConfig, Column, Content, Element, Header, Icon, PanelHeader, PlainText, Summary,
     TextContent, TextTag,
 };
 use crate::notify::notice::Notice;
@@ -67,15 +67,24 @@ fn fits(content: &Content) -> bool {
 }
 
 fn text(story: &Story, keyword: Option<&str>) -> Content {
-    // JSON escapes at most double a character that survives cleaning.
-    let mut text = plain::text(story, BUDGET / 2 - 200).replace('<', "＜");
+    let mut text = words(story);
     if let Some(keyword) = keyword.filter(|keyword| !text.contains(*keyword)) {
         text.push_str(&format!("\n{keyword}"));
     }
     Content::Text { content: TextContent { text } }
 }
 
+/// A story as plain text that is read as no tag. JSON escapes at most double a character that survives cleaning.
+pub(super) fn words(story: &Story) -> String {
+    plain::text(story, BUDGET / 2 - 200).replace('<', "＜")
+}
+
 fn interactive(story: &Story, keyword: Option<&str>) -> Content {
+    Content::Interactive { card: Box::new(card(story, keyword)) }
+}
+
+/// A story as a card.
+pub(super) fn card(story: &Story, keyword: Option<&str>) -> Card {
     let mut elements: Vec<Element> = story.lead.iter().map(|section| lead(story, section)).collect();
     elements.extend(story.folds.iter().map(fold));
     if !story.links.is_empty() {
@@ -87,7 +96,7 @@ fn interactive(story: &Story, keyword: Option<&str>) -> Content {
     let config =
         CardConfig { update_multi: true, width_mode: "fill", summary: Summary { content: story.summary.clone() } };
     let body = Body { direction: "vertical", vertical_spacing: "10px", elements };
-    Content::Interactive { card: Box::new(Card { schema: "2.0", config, header: header(story, keyword), body }) }
+    Card { schema: "2.0", config, header: header(story, keyword), body }
 }
 
 fn header(story: &Story, keyword: Option<&str>) -> Header {
@@ -151,7 +160,10 @@ fn buttons(links: &[Link]) -> Element {
         elements: vec![Element::Button {
             r#type: if link.primary { "primary" } else { "default" },
             text: plain_text(&link.label),
-            behaviors: vec![OpenUrl { default_url: link.url.clone() }],
+            behaviors: Some(vec![Behavior::OpenUrl { default_url: link.url.clone() }]),
+            name: None,
+            form_action_type: None,
+            confirm: None,
         }],
     };
     Element::ColumnSet { flex_mode: "flow", horizontal_spacing: "8px", columns: links.iter().map(column).collect() }

@@ -151,15 +151,50 @@ pub enum Element {
         /// The columns.
         columns: Vec<Column>,
     },
-    /// A button that opens an address; a custom bot has no other kind.
+    /// A button. A custom bot's can only open an address.
     Button {
         /// Look: `primary` or `default`.
         r#type: &'static str,
         /// Its word.
         text: PlainText,
-        /// What it does.
-        behaviors: Vec<OpenUrl>,
+        /// What it does; none for a button of a form.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        behaviors: Option<Vec<Behavior>>,
+        /// What a press of a form's button is known by.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'static str>,
+        /// `submit`, for a button of a form.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        form_action_type: Option<&'static str>,
+        /// Asks once more before it is pressed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        confirm: Option<Confirm>,
     },
+    /// A line to write in.
+    Input {
+        /// What its text is known by.
+        name: &'static str,
+        /// Shown while it is empty.
+        placeholder: PlainText,
+        /// Characters.
+        max_length: u16,
+    },
+    /// What is sent together; only at the root of a card.
+    Form {
+        /// What it is known by.
+        name: &'static str,
+        /// Its lines and buttons.
+        elements: Vec<Element>,
+    },
+}
+
+/// The question before a press.
+#[derive(Debug, Clone, Serialize)]
+pub struct Confirm {
+    /// What is about to happen.
+    pub title: PlainText,
+    /// The question.
+    pub text: PlainText,
 }
 
 /// A column.
@@ -181,12 +216,27 @@ pub struct Column {
     pub elements: Vec<Element>,
 }
 
-/// Opens an address.
+/// What a button does.
 #[derive(Debug, Clone, Serialize)]
-#[serde(tag = "type", rename = "open_url")]
-pub struct OpenUrl {
-    /// The address, http or https.
-    pub default_url: String,
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Behavior {
+    /// Opens an address.
+    OpenUrl {
+        /// The address, http or https.
+        default_url: String,
+    },
+    /// Tells the app.
+    Callback {
+        /// What it is told.
+        value: Ours,
+    },
+}
+
+/// What our buttons carry.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ours {
+    /// The word of what is asked for.
+    pub firstlook: &'static str,
 }
 
 /// The closed state of a panel.

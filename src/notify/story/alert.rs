@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::tell::{Teller, labelled_object};
 use super::{Badge, Block, Role, Section, Span, Tone, words};
 use crate::alert::{Alert, AlertStatus, Labels};
+use crate::notify::live::Step;
 use crate::notify::notice::LastTime;
 use crate::notify::text;
 use crate::series::{figure, sparkline};
@@ -82,9 +83,26 @@ impl Teller<'_> {
 
     /// Says that the model is still at work, so that people know a second message may come.
     pub(super) fn investigating(&self) -> Block {
-        let words = self.lang.pick("结论更明确时会再发一条消息。", "A second message follows when it finds more.");
+        let words = match self.in_place {
+            None => self
+                .lang
+                .pick("结论更明确时会再发一条消息。", "A second message follows when it finds more.")
+                .to_owned(),
+            Some(None) => self.lang.pick("结论会更新在这张卡片上。", "This card will show what it finds.").to_owned(),
+            Some(Some(step)) => self.how_far(step),
+        };
         let badge = Badge { text: self.lang.pick("调查中…", "investigating…").to_owned(), tone: Tone::Blue };
-        Block::Line(vec![Span::Badge(badge), Span::Aside(words.to_owned())])
+        Block::Line(vec![Span::Badge(badge), Span::Aside(words)])
+    }
+
+    /// How far an investigation is, and for how long it has been going on.
+    fn how_far(&self, step: &Step) -> String {
+        let elapsed = times::duration(self.lang, self.now.as_second() - step.since.as_second());
+        let (read, tool) = (step.read, text::said(&step.tool, 60));
+        self.lang.pick(
+            format!("已读取 {read} 项，最近一项 {tool} · 已用 {elapsed}"),
+            format!("{read} results read, the last from {tool} · {elapsed} so far"),
+        )
     }
 
     /// The whole of a message that an incident is over.

@@ -13,7 +13,7 @@ pub(crate) mod words;
 
 pub use caps::Caps;
 use serde::Serialize;
-pub use tell::tell;
+pub use tell::{tell, tell_in_place};
 
 use crate::alert::Lang;
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{Badge, Caps, Section, Span, Story, Tone, links, prose, words};
 use crate::alert::{Alert, Lang, ObjectRef};
+use crate::notify::live::Step;
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::text;
 use crate::report::{AnsweredBy, Report, Usage, Verdict};
@@ -14,7 +15,16 @@ const PASSED_OVER: usize = 3;
 /// Tells a notice. `now` is when it is sent: durations are counted up to it.
 #[must_use]
 pub fn tell(notice: &Notice, now: Timestamp, caps: Caps) -> Story {
-    let teller = Teller { notice, now, caps, lang: notice.lang };
+    told(Teller { notice, now, caps, lang: notice.lang, in_place: None })
+}
+
+/// The same for a message that is changed as things go on; `step` is what the investigation does now, when it is known.
+#[must_use]
+pub fn tell_in_place(notice: &Notice, now: Timestamp, caps: Caps, step: Option<&Step>) -> Story {
+    told(Teller { notice, now, caps, lang: notice.lang, in_place: Some(step) })
+}
+
+fn told(teller: Teller<'_>) -> Story {
     let (lead, folds) = teller.sections();
     Story {
         lang: teller.lang,
@@ -25,7 +35,7 @@ pub fn tell(notice: &Notice, now: Timestamp, caps: Caps) -> Story {
         summary: teller.summary(),
         lead,
         folds: folds.into_iter().filter(|fold| !fold.blocks.is_empty()).collect(),
-        links: links::all(notice),
+        links: links::all(teller.notice),
         footer: teller.footer(),
         shortened: None,
     }
@@ -37,6 +47,8 @@ pub(super) struct Teller<'a> {
     pub(super) now: Timestamp,
     pub(super) caps: Caps,
     pub(super) lang: Lang,
+    /// For a message that changes in place: what the investigation does now, when it is known.
+    pub(super) in_place: Option<Option<&'a Step>>,
 }
 
 impl Teller<'_> {

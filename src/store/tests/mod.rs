@@ -1,5 +1,6 @@
 //! The store as its callers use it, on SQLite always and on PostgreSQL when `TEST_DATABASE_URL` is set.
 
+mod cards;
 mod digests;
 pub(crate) mod fixtures;
 mod incidents;

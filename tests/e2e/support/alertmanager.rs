@@ -68,6 +68,17 @@ impl Alertmanager {
         assert!(answer.status().is_success(), "{}\n{}", answer.status(), self.log.text());
     }
 
+    /// Its address.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Reads its API.
+    pub async fn get(&self, path: &str) -> Vec<Value> {
+        let answer = client().get(format!("{}/api/v2/{path}", self.base)).send().await.unwrap();
+        answer.json().await.unwrap()
+    }
+
     /// What it logged about deliveries that failed.
     pub fn log(&self) -> String {
         self.log.text()

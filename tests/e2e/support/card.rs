@@ -279,13 +279,13 @@ fn column_set(set: &Value, depth: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn text(text: &Value, tags: &[&str]) -> Result<(), String> {
+pub(super) fn text(text: &Value, tags: &[&str]) -> Result<(), String> {
     known(text, "text", &["tag", "content", "i18n_content"])?;
     one_of(text, "tag", tags)?;
     text.get("content").and_then(Value::as_str).map(drop).ok_or_else(|| "text.content is missing".into())
 }
 
-fn known(value: &Value, name: &str, properties: &[&str]) -> Result<(), String> {
+pub(super) fn known(value: &Value, name: &str, properties: &[&str]) -> Result<(), String> {
     let fields = value.as_object().ok_or_else(|| format!("{name} is not an object"))?;
     match fields.keys().find(|key| !properties.contains(&key.as_str())) {
         Some(key) => Err(format!("unknown property {key} of {name}")),
@@ -293,7 +293,7 @@ fn known(value: &Value, name: &str, properties: &[&str]) -> Result<(), String> {
     }
 }
 
-fn one_of(value: &Value, key: &str, allowed: &[&str]) -> Result<(), String> {
+pub(super) fn one_of(value: &Value, key: &str, allowed: &[&str]) -> Result<(), String> {
     match value.get(key).and_then(Value::as_str) {
         Some(found) if allowed.contains(&found) => Ok(()),
         other => Err(format!("{key} is {other:?}")),

@@ -3,9 +3,12 @@
 pub mod alertmanager;
 pub mod alerts;
 pub mod card;
+pub mod card_app;
 pub mod cluster;
 pub mod contract;
 pub mod feishu;
+pub mod feishu_app;
+pub mod feishu_ws;
 pub mod gate;
 pub mod mcp;
 pub mod model;

@@ -1,0 +1,158 @@
+//! Presses on an incident's message: noted, judged, acted on once. The one place where something outside is changed.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::desk::{DeskSettings, Wake};
+use super::silence;
+use crate::alert::Lang;
+use crate::notify::press::{Action, Outcome, Press, Presses};
+use crate::notify::text;
+use crate::store::{IncidentState, PressEntry, PressState, Store, StoreError};
+
+/// Characters kept of what a person writes beside a press.
+const LONGEST_REASON: usize = 1_000;
+
+/// Acts on presses.
+#[derive(Debug, Clone)]
+pub struct PressDesk(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    lang: Lang,
+    alertmanager: Option<String>,
+    wake: Wake,
+    client: reqwest::Client,
+    /// One at a time, so that two people who press together do not make two silences.
+    turn: Mutex<()>,
+}
+
+/// An outcome with the word it is kept under.
+type Judged = (PressState, String);
+
+impl PressDesk {
+    /// A desk over a store; `client` reaches Alertmanager.
+    #[must_use]
+    pub fn new(store: Store, settings: &DeskSettings, wake: Wake, client: reqwest::Client) -> Self {
+        let (lang, alertmanager) = (settings.lang, settings.alertmanager_url.clone());
+        Self(Arc::new(Inner { store, lang, alertmanager, wake, client, turn: Mutex::default() }))
+    }
+}
+
+impl Presses for PressDesk {
+    fn take(&self, press: Press) -> BoxFuture<'static, Outcome> {
+        let desk = self.0.clone();
+        async move {
+            let _turn = desk.turn.lock().await;
+            let (state, said) = desk.judge(&press).await.unwrap_or_else(|error| {
+                tracing::error!(channel = press.channel, %error, "a press could not be kept");
+                let said = desk
+                    .lang
+                    .pick("暂时无法记录这次操作，请稍后再试", "This could not be kept just now; try again in a moment");
+                (PressState::Failed, said.to_owned())
+            });
+            Outcome { done: state == PressState::Done, said }
+        }
+        .boxed()
+    }
+}
+
+impl Inner {
+    /// Notes a press, then acts on it; one that was noted before is only told what became of it.
+    async fn judge(&self, press: &Press) -> Result<Judged, StoreError> {
+        let Some(incident) = self.store.incident_of_card(&press.channel, &press.message).await? else {
+            let said =
+                self.lang.pick("这张卡片已不是该事件的最新卡片", "This card does not show its incident any more");
+            return Ok((PressState::Refused, said.to_owned()));
+        };
+        let before = self.store.presses(incident).await?;
+        if !self.store.note_press(incident, &entry(press)).await? {
+            let kept = before.into_iter().find(|kept| kept.id == press.event);
+            let already = self.lang.pick("这次操作正在处理", "This is under way");
+            return Ok(kept.map_or((PressState::Taken, already.to_owned()), |kept| (kept.state, kept.outcome)));
+        }
+        let (state, said) = self.act(incident, press, &before).await?;
+        tracing::info!(channel = press.channel, incident.id = %incident, person = press.person, action = press.action.word(), ?state, "a button was pressed");
+        self.store.end_press(&press.event, state, &said).await?;
+        Ok((state, said))
+    }
+
+    async fn act(&self, incident: Uuid, press: &Press, before: &[PressEntry]) -> Result<Judged, StoreError> {
+        if !press.allowed {
+            let said = self.lang.pick(
+                format!("你（{}）不在操作人名单里（渠道的 operators）", press.person),
+                format!("You ({}) are not on the list of those who may (the channel's operators)", press.person),
+            );
+            return Ok((PressState::Refused, said));
+        }
+        match press.action {
+            Action::Silence => self.silence(incident, press, before).await,
+            Action::Again => self.again(incident).await,
+            Action::Useful | Action::Useless => {
+                Ok((PressState::Done, self.lang.pick("已记录，谢谢反馈", "Noted, thank you").to_owned()))
+            }
+        }
+    }
+
+    async fn again(&self, incident: Uuid) -> Result<Judged, StoreError> {
+        if self.store.investigate_again(incident).await? {
+            self.wake.investigations.notify_one();
+            let said = self
+                .lang
+                .pick("已重新开始调查，结论会更新在卡片上", "Investigating again; the card will show the result");
+            return Ok((PressState::Done, said.to_owned()));
+        }
+        let said =
+            self.lang.pick("事件已结束，或调查仍在进行", "The incident is over, or its investigation still goes on");
+        Ok((PressState::Refused, said.to_owned()))
+    }
+
+    async fn silence(&self, incident: Uuid, press: &Press, before: &[PressEntry]) -> Result<Judged, StoreError> {
+        let refused = |zh: &str, en: &str| Ok((PressState::Refused, self.lang.pick(zh, en).to_owned()));
+        let Some(address) = &self.alertmanager else {
+            return refused("没有配置 alertmanager.url", "alertmanager.url is not configured");
+        };
+        let Some(incident) = self.store.incident_alone(incident).await? else {
+            return refused("事件不存在", "There is no such incident");
+        };
+        if incident.state == IncidentState::Resolved {
+            return refused("告警已恢复，无需静默", "The alerts are gone; there is nothing to silence");
+        }
+        if let Some(earlier) = before.iter().find(|earlier| still_silent(earlier, press)) {
+            let who = &earlier.person;
+            let said = self.lang.pick(format!("{who} 已静默过"), format!("{who} has silenced it already"));
+            return Ok((PressState::Refused, said));
+        }
+        let made = silence::make(&self.client, address, &incident.group, press, self.lang).await;
+        Ok(match made {
+            Ok(until) => (PressState::Done, until),
+            Err(said) => (PressState::Failed, said),
+        })
+    }
+}
+
+/// Whether an earlier press made a silence that has not ended.
+fn still_silent(earlier: &PressEntry, press: &Press) -> bool {
+    let made = earlier.action == Action::Silence.word() && earlier.state == PressState::Done;
+    made && Timestamp::now().duration_since(earlier.pressed_at).unsigned_abs() < press.silence_for
+}
+
+fn entry(press: &Press) -> PressEntry {
+    PressEntry {
+        id: press.event.clone(),
+        channel: press.channel.clone(),
+        message: press.message.clone(),
+        person: press.person.clone(),
+        action: press.action.word().to_owned(),
+        reason: text::block(&press.reason, LONGEST_REASON),
+        pressed_at: Timestamp::now(),
+        state: PressState::Taken,
+        outcome: String::new(),
+    }
+}

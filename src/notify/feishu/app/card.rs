@@ -1,0 +1,142 @@
+//! From a notice to the card an app keeps of an incident; pure.
+
+use jiff::Timestamp;
+
+use super::buttons;
+use super::wire::Sealed;
+use crate::notify::feishu::render;
+use crate::notify::feishu::wire::TextContent;
+use crate::notify::live::Step;
+use crate::notify::notice::{Notice, NoticeBody};
+use crate::notify::send::Form;
+use crate::notify::story::{Caps, Role, Story, tell_in_place};
+use crate::report::Report;
+
+/// Bytes of a card as it is sent, JSON within JSON. The platform takes 30 kB of the card and stores more than is sent.
+pub const BUDGET: usize = 28_000;
+
+/// What a card shows beside the notice.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// The diagnosis so far: an incident that is over still shows it.
+    pub known: Option<&'a Report>,
+    /// What the investigation does now.
+    pub step: Option<&'a Step>,
+    /// Whether the card has buttons that act.
+    pub acts: bool,
+}
+
+/// A notice as a card in one form; `None` when it does not fit in that form. There is no plain card.
+#[must_use]
+pub fn sealed(notice: &Notice, now: Timestamp, form: Form, beside: Beside<'_>) -> Option<Sealed> {
+    let mut story = story(notice, now, Caps::page(form), beside);
+    loop {
+        let mut card = render::card(&story, None);
+        card.body.elements.extend(buttons::of(notice, beside));
+        let content = serde_json::to_string(&card).ok()?;
+        if serde_json::to_string(&content).is_ok_and(|escaped| escaped.len() <= BUDGET) {
+            return Some(Sealed { msg_type: "interactive", content });
+        }
+        if form == Form::Full || !story.give_up_a_fold() {
+            return None;
+        }
+    }
+}
+
+/// A notice as plain text.
+#[must_use]
+pub fn plain(notice: &Notice, now: Timestamp) -> Sealed {
+    let text = render::words(&story(notice, now, Caps::page(Form::Plain), Beside::default()));
+    text_of(text)
+}
+
+/// A line that says that the card shows another diagnosis now.
+#[must_use]
+pub fn another_diagnosis(notice: &Notice) -> Sealed {
+    let summary = story(notice, notice.opened_at, Caps::page(Form::Plain), Beside::default()).summary;
+    let news = notice.lang.pick("诊断有变，卡片已更新：", "The diagnosis changed, the card is updated: ");
+    text_of(format!("{news}{summary}").replace('<', "＜"))
+}
+
+fn text_of(text: String) -> Sealed {
+    // A struct with one string cannot fail to be JSON.
+    let content = serde_json::to_string(&TextContent { text }).unwrap_or_default();
+    Sealed { msg_type: "text", content }
+}
+
+fn story(notice: &Notice, now: Timestamp, caps: Caps, beside: Beside<'_>) -> Story {
+    let mut story = match beside.acts {
+        // The button silences without a detour, so the link that does is left out.
+        true => tell_in_place(&Notice { alertmanager_url: None, ..notice.clone() }, now, caps, beside.step),
+        false => tell_in_place(notice, now, caps, beside.step),
+    };
+    if let (NoticeBody::Resolved { .. }, Some(known)) = (&notice.body, beside.known) {
+        keep_diagnosis(&mut story, notice, known, now, caps);
+    }
+    story
+}
+
+/// The card of an incident that is over keeps what was found, folded: an edit must not take the diagnosis away.
+fn keep_diagnosis(story: &mut Story, notice: &Notice, known: &Report, now: Timestamp, caps: Caps) {
+    let diagnosis = Notice { body: NoticeBody::Diagnosis { report: Box::new(known.clone()) }, ..notice.clone() };
+    let told = tell_in_place(&diagnosis, now, caps, None);
+    story.folds = told.lead.into_iter().filter(|section| section.role != Role::Alert).chain(told.folds).collect();
+    story.footer = told.footer;
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::notify::fixtures::{ALL, notice, now};
+
+    fn shown(notice: &Notice, beside: Beside<'_>) -> Value {
+        let sealed = sealed(notice, now(), Form::Full, beside).expect("a fixture fits in full");
+        serde_json::from_str(&sealed.content).expect("JSON within JSON")
+    }
+
+    #[test]
+    fn an_investigation_that_goes_on_says_how_far_it_is() {
+        for (lang, said) in [("zh", "已读取 7 项，最近一项 pods_log"), ("en", "7 results read, the last from pods_log")]
+        {
+            let since = now() - jiff::SignedDuration::from_secs(23);
+            let step = Step { read: 7, tool: "pods_log".into(), since };
+            let card =
+                shown(&notice(&format!("alert-waiting.{lang}")), Beside { step: Some(&step), ..Beside::default() });
+            let text = card.to_string().replace("&#95;", "_");
+            assert!(text.contains(said) && text.contains("23"), "{text}");
+            assert!(!text.contains("再发一条") && !text.contains("second message"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_incident_that_is_over_keeps_its_diagnosis() {
+        let diagnosis = notice("diagnosis-pvc.en");
+        let card = shown(&notice("resolved.en"), Beside { known: diagnosis.report(), ..Beside::default() });
+        assert_eq!(card["header"]["template"], "green");
+        insta::assert_json_snapshot!("resolved-with-diagnosis.en", card);
+    }
+
+    #[test]
+    fn every_form_fits_whatever_is_told() {
+        for (name, _) in ALL {
+            let mut notice = notice(name);
+            if let Some(alert) = notice.group.alerts.first_mut() {
+                alert.annotations.insert("summary".into(), "\"\\<at id=all>字".repeat(20_000));
+                for number in 0..500 {
+                    alert.labels.insert(format!("label{number}"), "\"\\".repeat(400));
+                }
+            }
+            let diagnosis = crate::notify::fixtures::notice("diagnosis-pvc.zh");
+            for form in [Form::Full, Form::Compact] {
+                let beside = Beside { known: diagnosis.report(), acts: true, ..Beside::default() };
+                if let Some(sealed) = sealed(&notice, now(), form, beside) {
+                    let escaped = serde_json::to_string(&sealed.content).unwrap();
+                    assert!(escaped.len() <= BUDGET, "{name} takes {} bytes", escaped.len());
+                }
+            }
+            assert!(plain(&notice, now()).content.len() <= BUDGET);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The long connection: this side dials, so that callbacks need no public address. It is dialled again whenever it ends.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures::{SinkExt, StreamExt};
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use uuid::Uuid;
+
+use super::FeishuApp;
+use super::wire::{ClientConfig, Endpoint, Event, Frame, FrameAnswer, FrameHeader};
+use crate::alert::Lang;
+use crate::notify::press::Presses;
+
+/// What the platform's own clients do when they are not told otherwise.
+const PING: u64 = 120;
+/// The longest wait between two attempts to connect.
+const LONGEST: Duration = Duration::from_secs(120);
+/// Parts of an event come close together.
+const PARTS_FOR: Duration = Duration::from_secs(5);
+/// Parts of one event; what claims more is none.
+const MOST_PARTS: usize = 64;
+/// A dial that is not done by then is begun anew.
+const DIAL: Duration = Duration::from_secs(15);
+
+/// Parts of events that have not come whole.
+type Parts = HashMap<String, (Instant, Vec<Option<Vec<u8>>>)>;
+
+impl FeishuApp {
+    /// Listens until told to stop.
+    pub async fn listen(self: Arc<Self>, lang: Lang, presses: Arc<dyn Presses>, stop: CancellationToken) {
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            let begun = Instant::now();
+            let (config, ended) = tokio::select! {
+                ended = self.connection(lang, &presses) => ended,
+                () = stop.cancelled() => return,
+            };
+            // A connection that held is no failure: the next one is dialled as soon as the platform likes.
+            failures = if begun.elapsed() > Duration::from_secs(60) { 1 } else { failures + 1 };
+            let wait = wait(failures, config);
+            tracing::warn!(channel = self.name(), error = %ended, wait_ms = wait.as_millis(), "the long connection ended and is dialled again");
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// One connection, from its dial to its end; says why it ended.
+    async fn connection(self: &Arc<Self>, lang: Lang, presses: &Arc<dyn Presses>) -> (ClientConfig, String) {
+        let endpoint = match self.api.endpoint().await {
+            Ok(endpoint) => endpoint,
+            Err(error) => return (ClientConfig::default(), error.to_string()),
+        };
+        let config = endpoint.client;
+        let outcome = self.converse(endpoint, lang, presses).await;
+        (config, outcome.map_or_else(|error| error, |()| "the platform closed it".to_owned()))
+    }
+
+    async fn converse(
+        self: &Arc<Self>,
+        endpoint: Endpoint,
+        lang: Lang,
+        presses: &Arc<dyn Presses>,
+    ) -> Result<(), String> {
+        let service = service(&endpoint.url);
+        let dialled = tokio::time::timeout(DIAL, tokio_tungstenite::connect_async(endpoint.url.as_str())).await;
+        let (socket, _) = dialled.map_err(|_| "no connection in time".to_owned())?.map_err(said)?;
+        tracing::info!(channel = self.name(), "the long connection stands; presses on cards arrive");
+        let (mut out, mut incoming) = socket.split();
+        let (answers, mut answered) = mpsc::channel::<Frame>(64);
+        let mut ping = tokio::time::interval(pause(endpoint.client));
+        let mut parts = Parts::new();
+        loop {
+            tokio::select! {
+                _ = ping.tick() => out.send(packed(&pinging(service))).await.map_err(said)?,
+                Some(frame) = answered.recv() => out.send(packed(&frame)).await.map_err(said)?,
+                message = incoming.next() => match message {
+                    None | Some(Ok(Message::Close(_))) => return Ok(()),
+                    Some(Err(error)) => return Err(said(error)),
+                    Some(Ok(Message::Binary(bytes))) => {
+                        let frame = Frame::decode(bytes).map_err(|error| error.to_string())?;
+                        if let Some(config) = told(&frame) {
+                            ping = tokio::time::interval_at(Instant::now() + pause(config), pause(config));
+                        }
+                        if let Some(payload) = whole(&frame, &mut parts) {
+                            self.handle(frame, payload, lang, presses.clone(), answers.clone());
+                        }
+                    }
+                    Some(Ok(_)) => {}
+                },
+            }
+        }
+    }
+
+    /// Answers an event beside the connection: pings and further events do not wait for it.
+    fn handle(
+        self: &Arc<Self>,
+        frame: Frame,
+        payload: Vec<u8>,
+        lang: Lang,
+        presses: Arc<dyn Presses>,
+        answers: mpsc::Sender<Frame>,
+    ) {
+        let app = self.clone();
+        tokio::spawn(async move {
+            let begun = Instant::now();
+            let (code, answer) = match serde_json::from_slice::<Event>(&payload) {
+                Ok(event) => (200, app.answer(event, lang, presses.as_ref()).await),
+                // Nothing this version can read will be readable the next time: it is not asked for again.
+                Err(error) => {
+                    tracing::warn!(channel = app.name(), %error, "an event could not be read");
+                    (200, serde_json::json!({}))
+                }
+            };
+            let frame = answering(frame, code, &answer, begun.elapsed());
+            // When the connection is gone the platform sends the event again.
+            let _ = answers.send(frame).await;
+        });
+    }
+}
+
+fn pause(config: ClientConfig) -> Duration {
+    Duration::from_secs(config.ping_interval.unwrap_or(PING).max(1))
+}
+
+/// How long to wait before the next dial: at random at first, so that not everybody comes at once, then longer and longer.
+fn wait(failures: u32, config: ClientConfig) -> Duration {
+    let nonce = config.reconnect_nonce.unwrap_or(30).clamp(1, 120);
+    let at_random = Duration::from_millis(u64::try_from(Uuid::new_v4().as_u128() % 1_000).unwrap_or(0) * nonce);
+    if failures <= 1 {
+        return at_random;
+    }
+    let interval = Duration::from_secs(config.reconnect_interval.unwrap_or(1).clamp(1, 120));
+    (interval * 2_u32.pow(failures.min(8) - 2)).min(LONGEST)
+}
+
+fn service(url: &str) -> i32 {
+    let url = Url::parse(url).ok();
+    let id = url.as_ref().and_then(|url| url.query_pairs().find(|(key, _)| key == "service_id"));
+    id.and_then(|(_, id)| id.parse().ok()).unwrap_or(0)
+}
+
+fn pinging(service: i32) -> Frame {
+    let header = FrameHeader { key: "type".to_owned(), value: "ping".to_owned() };
+    Frame { service, headers: vec![header], ..Frame::default() }
+}
+
+/// What a pong says about how to behave.
+fn told(frame: &Frame) -> Option<ClientConfig> {
+    let is_pong = frame.method == 0 && frame.header("type") == "pong";
+    let payload = frame.payload.as_deref().filter(|payload| is_pong && !payload.is_empty())?;
+    serde_json::from_slice(payload).ok()
+}
+
+/// The event of a data frame, once all its parts are there.
+fn whole(frame: &Frame, parts: &mut Parts) -> Option<Vec<u8>> {
+    if frame.method != 1 || !["event", "card"].contains(&frame.header("type")) {
+        return None;
+    }
+    let payload = frame.payload.clone().unwrap_or_default();
+    let number = |key: &str| frame.header(key).parse::<usize>().unwrap_or(0);
+    let (sum, seq) = (number("sum"), number("seq"));
+    if sum <= 1 {
+        return Some(payload);
+    }
+    parts.retain(|_, (at, _)| at.elapsed() < PARTS_FOR);
+    if sum > MOST_PARTS || parts.len() > MOST_PARTS {
+        return None;
+    }
+    let id = frame.header("message_id").to_owned();
+    let (_, kept) = parts.entry(id.clone()).or_insert_with(|| (Instant::now(), vec![None; sum]));
+    *kept.get_mut(seq)? = Some(payload);
+    if kept.iter().any(Option::is_none) {
+        return None;
+    }
+    parts.remove(&id).map(|(_, kept)| kept.into_iter().flatten().flatten().collect())
+}
+
+/// The frame that answers one: itself, with the outcome in the place of the event.
+fn answering(frame: Frame, code: u16, answer: &serde_json::Value, took: Duration) -> Frame {
+    let data = STANDARD.encode(answer.to_string());
+    // A struct of a number and a text cannot fail to be JSON.
+    let payload = serde_json::to_vec(&FrameAnswer { code, data }).unwrap_or_default();
+    let mut answer = Frame { payload: Some(payload), ..frame };
+    answer.headers.push(FrameHeader { key: "biz_rt".to_owned(), value: took.as_millis().to_string() });
+    answer
+}
+
+fn packed(frame: &Frame) -> Message {
+    Message::Binary(frame.encode_to_vec().into())
+}
+
+/// What went wrong, without the address: its query is a credential.
+fn said(error: tungstenite::Error) -> String {
+    match error {
+        tungstenite::Error::Http(answer) => {
+            format!("the platform refused the connection: HTTP {}", answer.status().as_u16())
+        }
+        tungstenite::Error::Url(_) => "the platform named no address that can be dialled".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(seq: usize, sum: usize, payload: &str) -> Frame {
+        let header = |key: &str, value: String| FrameHeader { key: key.to_owned(), value };
+        let headers = vec![
+            header("type", "event".into()),
+            header("message_id", "m1".into()),
+            header("sum", sum.to_string()),
+            header("seq", seq.to_string()),
+        ];
+        Frame { method: 1, headers, payload: Some(payload.as_bytes().to_vec()), ..Frame::default() }
+    }
+
+    #[test]
+    fn a_frame_is_written_as_the_platform_s_clients_write_it() {
+        // Fields 1 to 4 are required: their zeros are written too.
+        assert_eq!(pinging(7).encode_to_vec(), b"\x08\x00\x10\x00\x18\x07\x20\x00\x2a\x0c\x0a\x04type\x12\x04ping");
+        let bytes = b"\x08\x01\x10\x02\x18\x07\x20\x01\x2a\x0d\x0a\x04type\x12\x05event\x42\x02{}\x4a\x01x";
+        let frame = Frame::decode(&bytes[..]).unwrap();
+        assert_eq!((frame.seq_id, frame.header("type"), frame.payload.as_deref()), (1, "event", Some(&b"{}"[..])));
+        let ack = answering(frame, 200, &serde_json::json!({}), Duration::from_millis(5));
+        assert_eq!(ack.payload.as_deref(), Some(&br#"{"code":200,"data":"e30="}"#[..]));
+        assert_eq!((ack.header("biz_rt"), ack.log_id_new.as_deref()), ("5", Some("x")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_in_parts_is_whole_when_its_last_part_is_there_in_time() {
+        let mut parts = Parts::new();
+        assert_eq!(whole(&part(1, 2, "b"), &mut parts), None);
+        assert_eq!(whole(&part(0, 2, "a"), &mut parts).as_deref(), Some(&b"ab"[..]));
+        assert_eq!(whole(&part(0, 2, "a"), &mut parts), None);
+        tokio::time::advance(PARTS_FOR).await;
+        assert_eq!(whole(&part(1, 2, "b"), &mut parts), None, "the first part is forgotten");
+        assert_eq!(whole(&part(9, 2, "b"), &mut parts), None);
+        assert_eq!(whole(&part(0, 1 << 40, "b"), &mut parts), None);
+    }
+
+    #[test]
+    fn dials_are_spread_at_first_and_then_rarer() {
+        let config = ClientConfig { reconnect_interval: Some(2), reconnect_nonce: Some(5), ping_interval: None };
+        assert!(wait(1, config) < Duration::from_secs(5));
+        assert_eq!(wait(2, config), Duration::from_secs(2));
+        assert_eq!(wait(4, config), Duration::from_secs(8));
+        assert_eq!(wait(99, config), LONGEST);
+    }
+}

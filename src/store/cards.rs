@@ -1,0 +1,102 @@
+//! Cards: which message of a channel shows an incident, so that it is changed in place instead of being followed.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::columns::Columns;
+use super::{Store, StoreError};
+
+/// A message that can be changed in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Card {
+    /// The platform's id of it.
+    pub message: String,
+    /// When it was sent: platforms take changes for some days only.
+    pub sent_at: Timestamp,
+}
+
+impl Store {
+    /// The card of an incident on a channel; none when none was sent, or when it went out in a form that cannot change.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn card(&self, incident: Uuid, channel: &str) -> Result<Option<Card>, StoreError> {
+        let query = self
+            .query("SELECT message_id, sent_at FROM card WHERE incident_id = $1 AND channel = $2")
+            .bind(incident.to_string())
+            .bind(channel);
+        self.row("look up a card", query).await?.map(|row| card_of(&Columns(&row))).transpose()
+    }
+
+    /// The card of an incident that is still looked into: nothing that ends the investigation is queued for it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn card_in_progress(&self, incident: Uuid, channel: &str) -> Result<Option<Card>, StoreError> {
+        let query = self
+            .query(
+                "SELECT message_id, sent_at FROM card
+                 WHERE incident_id = $1 AND channel = $2
+                   AND NOT EXISTS (SELECT 1 FROM outbox
+                                   WHERE outbox.incident_id = $1 AND outbox.channel = $2
+                                     AND (role IN ('second', 'resolved') OR state IN ('ready', 'sending')))",
+            )
+            .bind(incident.to_string())
+            .bind(channel);
+        self.row("look up a card", query).await?.map(|row| card_of(&Columns(&row))).transpose()
+    }
+
+    /// Incidents whose card waits for an investigation that was given up, some of them: nothing is queued that says so.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn cards_left_behind(&self, channel: &str) -> Result<Vec<Uuid>, StoreError> {
+        let query = self
+            .query(
+                "SELECT card.incident_id FROM investigation
+                 JOIN card ON card.incident_id = investigation.incident_id AND card.channel = $1
+                 WHERE investigation.state = 'dead'
+                   AND NOT EXISTS (SELECT 1 FROM outbox
+                                   WHERE outbox.incident_id = card.incident_id AND outbox.channel = $1
+                                     AND role IN ('second', 'resolved'))
+                 ORDER BY card.incident_id LIMIT 20",
+            )
+            .bind(channel);
+        let rows = self.rows("look for cards left behind", query).await?;
+        rows.iter().map(|row| Columns(row).id("incident_id")).collect()
+    }
+
+    /// The incident a card shows; none when the message is no card of ours.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn incident_of_card(&self, channel: &str, message: &str) -> Result<Option<Uuid>, StoreError> {
+        let query = self
+            .query("SELECT incident_id FROM card WHERE channel = $1 AND message_id = $2")
+            .bind(channel)
+            .bind(message);
+        self.row("look up a card", query).await?.map(|row| Columns(&row).id("incident_id")).transpose()
+    }
+
+    /// Keeps the card of an incident on a channel, in the place of an older one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn keep_card(&self, incident: Uuid, channel: &str, card: &Card) -> Result<(), StoreError> {
+        let query = self
+            .query(
+                "INSERT INTO card (incident_id, channel, message_id, sent_at) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (incident_id, channel)
+                 DO UPDATE SET message_id = excluded.message_id, sent_at = excluded.sent_at",
+            )
+            .bind(incident.to_string())
+            .bind(channel)
+            .bind(card.message.as_str())
+            .bind(card.sent_at.as_millisecond());
+        self.write("keep a card", query).await.map(drop)
+    }
+}
+
+fn card_of(row: &Columns<'_>) -> Result<Card, StoreError> {
+    Ok(Card { message: row.text("message_id")?, sent_at: row.time("sent_at")? })
+}

@@ -1,0 +1,90 @@
+//! Cards and presses: which message shows an incident, and what people pressed on it.
+
+use super::fixtures::*;
+use crate::store::{Card, MAX_ATTEMPTS, NoticeRole, PressEntry, PressState};
+
+fn press(id: &str) -> PressEntry {
+    PressEntry {
+        id: id.into(),
+        channel: "c".into(),
+        message: "om_1".into(),
+        person: "ou_1\0".into(),
+        action: "silence".into(),
+        reason: "吵".into(),
+        pressed_at: at(5),
+        state: PressState::Taken,
+        outcome: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_card_is_found_by_its_incident_and_by_its_message_and_a_new_one_takes_its_place() {
+    on_every_engine(async |store| {
+        let incident = opened(&store, "a").await;
+        assert_eq!(store.card(incident, "c").await.unwrap(), None);
+        for message in ["om_1", "om_2"] {
+            let card = Card { message: message.into(), sent_at: at(3) };
+            store.keep_card(incident, "c", &card).await.unwrap();
+            assert_eq!(store.card(incident, "c").await.unwrap(), Some(card));
+        }
+        assert_eq!(store.incident_of_card("c", "om_2").await.unwrap(), Some(incident));
+        assert_eq!(store.incident_of_card("c", "om_1").await.unwrap(), None);
+        assert_eq!(store.incident_of_card("another", "om_2").await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_card_is_in_progress_until_a_message_that_ends_the_investigation_is_queued() {
+    on_every_engine(async |store| {
+        let incident = opened(&store, "a").await;
+        queued(&store, incident, "c", NoticeRole::First, past()).await;
+        store.keep_card(incident, "c", &Card { message: "om_1".into(), sent_at: at(3) }).await.unwrap();
+        assert_eq!(store.card_in_progress(incident, "c").await.unwrap(), None, "its first message is not out");
+        let first = store.claim_notice("c", "w", LEASE).await.unwrap().unwrap();
+        store.mark_sent(&first, "full").await.unwrap();
+        assert!(store.card_in_progress(incident, "c").await.unwrap().is_some());
+        queued(&store, incident, "c", NoticeRole::Second, past()).await;
+        assert_eq!(store.card_in_progress(incident, "c").await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_press_is_kept_once_and_ends_with_its_outcome() {
+    on_every_engine(async |store| {
+        let incident = opened(&store, "a").await;
+        assert!(store.note_press(incident, &press("e1")).await.unwrap());
+        assert!(!store.note_press(incident, &press("e1")).await.unwrap());
+        store.end_press("e1", PressState::Done, "ok").await.unwrap();
+        let kept = store.presses(incident).await.unwrap();
+        assert_eq!(kept.len(), 1);
+        assert_eq!((kept[0].state, kept[0].outcome.as_str(), kept[0].reason.as_str()), (PressState::Done, "ok", "吵"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_card_is_left_behind_when_its_investigation_is_dead_and_nothing_says_so() {
+    on_every_engine(async |store| {
+        let incident = investigable(&store, "a").await;
+        store.keep_card(incident, "c", &Card { message: "om_1".into(), sent_at: at(3) }).await.unwrap();
+        for attempt in 1..=MAX_ATTEMPTS {
+            assert!(store.cards_left_behind("c").await.unwrap().is_empty(), "before attempt {attempt}");
+            let claim = store.claim_investigation("w", LEASE).await.unwrap().unwrap();
+            store.retry_investigation(&claim, "broke off", past()).await.unwrap();
+        }
+        assert_eq!(store.cards_left_behind("c").await.unwrap(), [incident]);
+        assert!(store.cards_left_behind("another").await.unwrap().is_empty());
+        assert!(store.investigate_again(incident).await.unwrap(), "it can be asked for once more");
+        assert!(!store.investigate_again(incident).await.unwrap(), "but not twice");
+        let claim = store.claim_investigation("w", LEASE).await.unwrap().unwrap();
+        assert!(store.finish_investigation(&claim, &report(), &evidence(), &[]).await.unwrap());
+        assert!(store.investigate_again(incident).await.unwrap());
+        let claim = store.claim_investigation("w", LEASE).await.unwrap().unwrap();
+        assert!(store.finish_investigation(&claim, &report(), &evidence()[..1], &[]).await.unwrap());
+        let kept = store.incident(incident).await.unwrap().unwrap();
+        assert_eq!(kept.evidence.len(), 1, "the evidence is the last investigation's");
+    })
+    .await;
+}

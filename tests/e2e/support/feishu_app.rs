@@ -1,0 +1,370 @@
+//! A stand-in for Feishu's app API: tokens, uuid, who may be written to, cards and their changes, rates and sizes are
+//! checked as documented. Codes come with HTTP 400, as there, unless a test says otherwise.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{patch, post};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::feishu_ws::LongConnection;
+use super::{Rate, card_app, serve};
+
+/// The app every stand-in knows.
+pub const APP_ID: &str = "cli_a1b2c3d4e5f60001";
+/// Its secret.
+pub const APP_SECRET: &str = "feishu-app-secret-0123456789";
+/// The chat its bot is in.
+pub const CHAT: &str = "oc_5ad11d72b830411d72b836c20";
+
+/// Bytes of a card, as documented.
+const LARGEST: usize = 30 * 1024;
+
+/// A code, with the HTTP status it comes with.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    pub status: u16,
+    pub code: i64,
+    pub said: String,
+    /// Seconds in `x-ogw-ratelimit-reset`.
+    pub reset: Option<u64>,
+}
+
+impl Refused {
+    /// A code as it usually comes.
+    pub fn code(code: i64, said: &str) -> Self {
+        Self { status: 400, code, said: said.to_owned(), reset: None }
+    }
+
+    /// The gateway's limit, which says when to come again.
+    pub fn slow(reset: u64) -> Self {
+        Self { status: 429, code: 99_991_400, said: "request trigger frequency limit".into(), reset: Some(reset) }
+    }
+}
+
+/// A message in the chat.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub id: String,
+    pub at: Timestamp,
+    pub kind: String,
+    /// What it shows now.
+    pub content: Value,
+    /// What it showed before, oldest first.
+    pub before: Vec<Value>,
+    /// The message it answers.
+    pub answers: Option<String>,
+    pub in_thread: bool,
+}
+
+impl Message {
+    /// All it ever showed, oldest first.
+    pub fn history(&self) -> Vec<String> {
+        self.before.iter().chain([&self.content]).map(Value::to_string).collect()
+    }
+}
+
+/// The platform, with one app and one chat.
+#[derive(Clone)]
+pub struct FeishuApp {
+    pub base: String,
+    pub socket: LongConnection,
+    platform: Arc<Mutex<Platform>>,
+}
+
+struct Platform {
+    tokens: HashMap<String, Instant>,
+    token_life: u64,
+    given_out: usize,
+    messages: Vec<Message>,
+    by_uuid: HashMap<String, String>,
+    gone: HashMap<String, i64>,
+    chat_rate: Rate,
+    message_rates: HashMap<String, Rate>,
+    faults: Vec<Refused>,
+    patch_faults: Vec<Refused>,
+    refused: Vec<(i64, String)>,
+    without_threads: bool,
+    /// Calls that are kept but whose answer the caller never sees.
+    swallow: usize,
+}
+
+impl FeishuApp {
+    /// A platform that gives out tokens for two hours.
+    pub async fn start() -> Self {
+        Self::with_tokens_for(7_200).await
+    }
+
+    /// The same with tokens that end after so many seconds.
+    pub async fn with_tokens_for(token_life: u64) -> Self {
+        let platform = Arc::new(Mutex::new(Platform {
+            tokens: HashMap::new(),
+            token_life,
+            given_out: 0,
+            messages: Vec::new(),
+            by_uuid: HashMap::new(),
+            gone: HashMap::new(),
+            chat_rate: Rate::new(&[(5, Duration::from_secs(1))]),
+            message_rates: HashMap::new(),
+            faults: Vec::new(),
+            patch_faults: Vec::new(),
+            refused: Vec::new(),
+            without_threads: false,
+            swallow: 0,
+        }));
+        let router = Router::new()
+            .route("/open-apis/auth/v3/tenant_access_token/internal", post(token))
+            .route("/open-apis/im/v1/messages", post(create))
+            .route("/open-apis/im/v1/messages/{id}", patch(change))
+            .route("/open-apis/im/v1/messages/{id}/reply", post(reply))
+            .with_state(platform.clone());
+        let (endpoint, socket) = LongConnection::start().await;
+        Self { base: serve(router.merge(endpoint)).await, socket, platform }
+    }
+
+    /// The channel, for `channels:`.
+    pub fn channel(&self) -> Value {
+        json!({"name": "oncall", "type": "feishu-app", "app_id": APP_ID, "app_secret": APP_SECRET,
+               "receive_id": CHAT, "base_url": self.base})
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Platform> {
+        self.platform.lock().unwrap()
+    }
+
+    /// What the chat shows, oldest first.
+    pub fn messages(&self) -> Vec<Message> {
+        self.lock().messages.clone()
+    }
+
+    /// The cards of the chat that answer nothing.
+    pub fn cards(&self) -> Vec<Message> {
+        self.messages()
+            .into_iter()
+            .filter(|message| message.kind == "interactive" && message.answers.is_none())
+            .collect()
+    }
+
+    /// The answers to a message.
+    pub fn answers_to(&self, id: &str) -> Vec<Message> {
+        self.messages().into_iter().filter(|message| message.answers.as_deref() == Some(id)).collect()
+    }
+
+    /// Fails the next calls that send or change, one each.
+    pub fn fail(&self, faults: impl IntoIterator<Item = Refused>) {
+        self.lock().faults.extend(faults);
+    }
+
+    /// Fails the next changes, one each.
+    pub fn fail_changes(&self, faults: impl IntoIterator<Item = Refused>) {
+        self.lock().patch_faults.extend(faults);
+    }
+
+    /// Keeps the next messages and breaks the line before the answer.
+    pub fn swallow(&self, calls: usize) {
+        self.lock().swallow = calls;
+    }
+
+    /// Makes a message one that cannot be changed or answered any more, and the code that says so.
+    pub fn lose(&self, id: &str, code: i64) {
+        self.lock().gone.insert(id.to_owned(), code);
+    }
+
+    /// A chat that has no threads.
+    pub fn without_threads(&self) {
+        self.lock().without_threads = true;
+    }
+
+    /// Ends all tokens, as a change of the secret does.
+    pub fn end_tokens(&self) {
+        self.lock().tokens.clear();
+    }
+
+    /// How often a token was asked for.
+    pub fn tokens_given(&self) -> usize {
+        self.lock().given_out
+    }
+
+    /// What was refused by the rules: code and reason.
+    pub fn refused(&self) -> Vec<(i64, String)> {
+        self.lock().refused.clone()
+    }
+}
+
+type Shared = State<Arc<Mutex<Platform>>>;
+
+async fn token(State(platform): Shared, body: Bytes) -> Response {
+    let mut platform = platform.lock().unwrap();
+    let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if asked["app_id"] != APP_ID {
+        return platform.answer(Err(Refused::code(10_003, "invalid param")));
+    }
+    if asked["app_secret"] != APP_SECRET {
+        return platform.answer(Err(Refused::code(10_014, "app secret invalid")));
+    }
+    platform.given_out += 1;
+    let token = format!("t-{}", uuid::Uuid::now_v7().simple());
+    let (life, end) = (platform.token_life, Instant::now() + Duration::from_secs(platform.token_life));
+    platform.tokens.insert(token.clone(), end);
+    axum::Json(json!({"code": 0, "msg": "ok", "tenant_access_token": token, "expire": life})).into_response()
+}
+
+async fn create(
+    State(platform): Shared,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let mut platform = platform.lock().unwrap();
+    let made = platform.create(&query, &headers, &body);
+    platform.answer(made)
+}
+
+async fn change(State(platform): Shared, Path(id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+    let mut platform = platform.lock().unwrap();
+    let changed = platform.change(&id, &headers, &body);
+    platform.answer(changed)
+}
+
+async fn reply(State(platform): Shared, Path(id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
+    let mut platform = platform.lock().unwrap();
+    let made = platform.reply(&id, &headers, &body);
+    platform.answer(made)
+}
+
+impl Platform {
+    fn answer(&mut self, outcome: Result<Value, Refused>) -> Response {
+        match outcome {
+            Ok(_) if self.swallow > 0 => {
+                self.swallow -= 1;
+                (StatusCode::BAD_GATEWAY, "<html>gateway</html>").into_response()
+            }
+            Ok(data) => axum::Json(json!({"code": 0, "msg": "success", "data": data})).into_response(),
+            Err(Refused { status, code, said, reset }) => {
+                self.refused.push((code, said.clone()));
+                let status = StatusCode::from_u16(status).unwrap();
+                let mut response = (status, axum::Json(json!({"code": code, "msg": said}))).into_response();
+                if let Some(seconds) = reset {
+                    response.headers_mut().insert("x-ogw-ratelimit-reset", seconds.to_string().parse().unwrap());
+                }
+                response
+            }
+        }
+    }
+
+    fn admit(&mut self, headers: &HeaderMap) -> Result<(), Refused> {
+        let given = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let token = given.ok_or_else(|| Refused::code(99_991_661, "Missing access token for authorization"))?;
+        let good = self.tokens.get(token).is_some_and(|end| *end > Instant::now());
+        good.then_some(()).ok_or_else(|| Refused::code(99_991_663, &format!("Invalid access token: {token}")))?;
+        if self.faults.is_empty() { Ok(()) } else { Err(self.faults.remove(0)) }
+    }
+
+    fn create(&mut self, query: &HashMap<String, String>, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+        self.admit(headers)?;
+        let body = known(body, &["receive_id", "msg_type", "content", "uuid"])?;
+        let kind = query.get("receive_id_type").map(String::as_str);
+        if !["open_id", "user_id", "union_id", "email", "chat_id"].contains(&kind.unwrap_or_default()) {
+            return Err(Refused::code(230_001, "invalid receive_id_type"));
+        }
+        if kind == Some("chat_id") && body["receive_id"] != CHAT {
+            return Err(Refused::code(230_002, "Bot/User can NOT be out of the chat."));
+        }
+        self.keep(&body, None)
+    }
+
+    fn reply(&mut self, id: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+        self.admit(headers)?;
+        let body = known(body, &["msg_type", "content", "uuid", "reply_in_thread"])?;
+        self.there(id)?;
+        if self.without_threads && body["reply_in_thread"] == true {
+            return Err(Refused::code(230_071, "reply in thread is not supported"));
+        }
+        self.keep(&body, Some(id.to_owned()))
+    }
+
+    fn keep(&mut self, body: &Value, answers: Option<String>) -> Result<Value, Refused> {
+        let uuid = body["uuid"].as_str().unwrap_or_default().to_owned();
+        if uuid.len() > 50 {
+            return Err(Refused::code(230_001, "uuid is longer than 50"));
+        }
+        if let Some(id) = self.by_uuid.get(&uuid).filter(|_| !uuid.is_empty()) {
+            return Ok(json!({"message_id": id}));
+        }
+        if !self.chat_rate.allows() {
+            return Err(Refused::code(230_020, "The operation triggers the frequency limit of the chat"));
+        }
+        let kind = body["msg_type"].as_str().unwrap_or_default().to_owned();
+        let content = self.content(&kind, body)?;
+        let id = format!("om_{}", uuid::Uuid::now_v7().simple());
+        self.by_uuid.insert(uuid, id.clone());
+        let in_thread = body["reply_in_thread"] == true;
+        let at = Timestamp::now();
+        self.messages.push(Message { id: id.clone(), at, kind, content, before: Vec::new(), answers, in_thread });
+        Ok(json!({"message_id": id, "chat_id": CHAT}))
+    }
+
+    fn change(&mut self, id: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+        self.admit(headers)?;
+        if !self.patch_faults.is_empty() {
+            return Err(self.patch_faults.remove(0));
+        }
+        let body = known(body, &["content"])?;
+        self.there(id)?;
+        let rate = self.message_rates.entry(id.to_owned()).or_insert_with(|| Rate::new(&[(5, Duration::from_secs(1))]));
+        if !rate.allows() {
+            return Err(Refused::code(230_020, "The operation triggers the frequency limit of the message"));
+        }
+        let content = self.content("interactive", &body)?;
+        let message = self.messages.iter_mut().find(|message| message.id == id).unwrap();
+        if message.kind != "interactive" {
+            return Err(Refused::code(230_001, "the message is not a card"));
+        }
+        if message.content["config"]["update_multi"] != true || content["config"]["update_multi"] != true {
+            return Err(Refused::code(230_099, "ErrCode: 200300; update_multi must be true"));
+        }
+        let before = std::mem::replace(&mut message.content, content);
+        message.before.push(before);
+        Ok(json!({}))
+    }
+
+    fn there(&self, id: &str) -> Result<(), Refused> {
+        if let Some(code) = self.gone.get(id) {
+            return Err(Refused::code(*code, "the message was recalled, deleted or is too old"));
+        }
+        let known = self.messages.iter().any(|message| message.id == id);
+        known.then_some(()).ok_or_else(|| Refused::code(230_001, "invalid message_id"))
+    }
+
+    fn content(&self, kind: &str, body: &Value) -> Result<Value, Refused> {
+        let text = body["content"].as_str().ok_or_else(|| Refused::code(230_001, "content is not a JSON string"))?;
+        let content: Value =
+            serde_json::from_str(text).map_err(|_| Refused::code(230_001, "content is not a string in json format"))?;
+        if super::feishu::mentions(&content) {
+            return Err(Refused::code(230_099, "a mention nobody asked for"));
+        }
+        match kind {
+            "interactive" if text.len() > LARGEST => Err(Refused::code(230_025, "The length of the card is too long")),
+            "interactive" => card_app::check(&content)
+                .map(|()| content)
+                .map_err(|reason| Refused::code(230_099, &format!("Failed to create card content, ext={reason}"))),
+            "text" if content["text"].as_str().is_some_and(|text| !text.is_empty()) => Ok(content),
+            _ => Err(Refused::code(230_001, "invalid msg_type or content")),
+        }
+    }
+}
+
+fn known(body: &[u8], fields: &[&str]) -> Result<Value, Refused> {
+    let body: Value = serde_json::from_slice(body).map_err(|_| Refused::code(9499, "Bad Request"))?;
+    match body.as_object().and_then(|object| object.keys().find(|key| !fields.contains(&key.as_str()))) {
+        Some(key) => Err(Refused::code(9499, &format!("Bad Request: {key}"))),
+        None => Ok(body),
+    }
+}
