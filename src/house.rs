@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Rooms from top to bottom: each may use those below it, as `lib.rs` draws them.
-const ROOMS: [&str; 20] = [
+const ROOMS: [&str; 21] = [
     "cli",
     "config",
     "http",
@@ -27,6 +27,7 @@ const ROOMS: [&str; 20] = [
     "quantity",
     "times",
     "alert",
+    "failpoint",
 ];
 
 /// Files of plain words that every room may speak; they use nothing but the last rooms themselves.

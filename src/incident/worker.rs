@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::books::Books;
 use super::desk::{Desk, Wake};
+use crate::failpoint;
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::report::{AnsweredBy, Report};
 use crate::store::{Claim, IncidentState, NewNotice, NoticeRole, Store, StoreError};
@@ -51,6 +52,7 @@ impl Worker {
                 () = stop.cancelled() => break,
             };
             let Ok(slot) = slot else { break };
+            failpoint::pass("before-claim").await;
             match self.store.claim_investigation(&self.name, LEASE).await {
                 Ok(Some(claim)) => {
                     let (worker, stop) = (self.clone(), stop.clone());
@@ -119,6 +121,7 @@ impl Worker {
 
     /// Looks, lets the first message go with what was found, reasons, and keeps the outcome.
     async fn investigate(&self, claim: &Claim) -> Result<(), StoreError> {
+        failpoint::pass("after-claim").await;
         let incident = &claim.incident;
         self.books.look().await;
         let look = self.triage.look(&incident.group).await;
@@ -139,6 +142,7 @@ impl Worker {
         if !self.store.finish_investigation(claim, &report, &look.run.log().all(), &outgoing).await? {
             tracing::warn!(incident.id = %incident.id, "the investigation was taken over by another process; its result is dropped");
         }
+        failpoint::pass("after-diagnosis").await;
         self.wake.ring(notices.iter().map(|(channel, _)| channel.as_str()));
         self.books.settle().await;
         Ok(())

@@ -14,6 +14,7 @@ use super::channel::Channel;
 use super::pace::Pace;
 use super::retry;
 use super::send::SendError;
+use crate::failpoint;
 use crate::store::{NoticeRole, Outgoing, Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -89,6 +90,7 @@ impl OutboxWorker {
     }
 
     async fn send(&mut self, outgoing: Outgoing) {
+        failpoint::pass("before-send").await;
         let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(&outgoing.notice)).await;
         // Counted when the answer is there: the destination counts arrivals, and this one came before.
         self.pace.note();
@@ -103,7 +105,9 @@ impl OutboxWorker {
                 self.metrics.notice_sent(self.channel.name());
                 self.note_first(&outgoing);
                 tracing::info!(channel = self.channel.name(), incident.id = %outgoing.incident, role = outgoing.role.word(), form = form.label(), "message sent");
+                failpoint::pass("before-mark").await;
                 self.keep(&outgoing, self.store.mark_sent(&outgoing, form.label()).await);
+                failpoint::pass("after-mark").await;
             }
             Err(error) => self.failed(&outgoing, &error).await,
         }

@@ -3,6 +3,7 @@
 mod doors;
 mod failover;
 mod faults;
+mod kills;
 mod main_path;
 mod never_worse;
 mod repeats;

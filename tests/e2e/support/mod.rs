@@ -4,6 +4,7 @@ pub mod alertmanager;
 pub mod alerts;
 pub mod card;
 pub mod cluster;
+pub mod database;
 pub mod feishu;
 pub mod gate;
 pub mod mcp;
