@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Rooms from top to bottom: each may use those below it, as `lib.rs` draws them.
-const ROOMS: [&str; 22] = [
+const ROOMS: [&str; 23] = [
     "cli",
     "config",
     "http",
@@ -29,6 +29,7 @@ const ROOMS: [&str; 22] = [
     "quantity",
     "times",
     "alert",
+    "failpoint",
 ];
 
 /// Files of plain words that every room may speak; they use nothing but the last rooms themselves.

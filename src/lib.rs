@@ -26,6 +26,7 @@ pub mod agent;
 pub mod alert;
 pub mod cli;
 pub mod config;
+pub mod failpoint;
 #[cfg(test)]
 mod house;
 pub mod http;

@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::desk::{Desk, Receipt};
 use crate::alert::AlertGroup;
+use crate::failpoint;
 use crate::store::{StoreError, Tx};
 
 /// Deliveries in one transaction: about 10 ms of writing, which is what everybody else then waits for the writer.
@@ -125,7 +126,9 @@ async fn keep(desk: &Desk, mut tx: Tx<'_>, groups: &[&AlertGroup]) -> Result<Vec
         for group in groups {
             receipts.push(desk.take(&mut tx, group).await?);
         }
+        failpoint::pass("before-commit").await;
         tx.commit().await?;
+        failpoint::pass("after-commit").await;
         Ok(receipts)
     };
     let receipts = AssertUnwindSafe(writing).catch_unwind().await.unwrap_or(Err(StoreError::Overlooked))?;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::books::Books;
 use super::desk::{Desk, Wake};
+use crate::failpoint;
 use crate::notify::live::Live;
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::report::{AnsweredBy, Report};
@@ -60,6 +61,7 @@ impl Worker {
                 () = stop.cancelled() => break,
             };
             let Ok(slot) = slot else { break };
+            failpoint::pass("before-claim").await;
             match self.store.claim_investigation(&self.name, LEASE).await {
                 Ok(Some(claim)) => {
                     let (worker, stop) = (self.clone(), stop.clone());
@@ -128,6 +130,7 @@ impl Worker {
 
     /// Looks, lets the first message go with what was found, reasons, and keeps the outcome.
     async fn investigate(&self, claim: &Claim) -> Result<(), StoreError> {
+        failpoint::pass("after-claim").await;
         let incident = &claim.incident;
         self.books.look().await;
         let look = self.triage.look(&incident.group).await;
@@ -150,6 +153,7 @@ impl Worker {
         if !self.store.finish_investigation(claim, &report, &look.run.log().all(), &outgoing).await? {
             tracing::warn!(incident.id = %incident.id, "the investigation was taken over by another process; its result is dropped");
         }
+        failpoint::pass("after-diagnosis").await;
         self.wake.ring(notices.iter().map(|(channel, _)| channel.as_str()));
         self.books.settle().await;
         Ok(())

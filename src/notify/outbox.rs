@@ -18,6 +18,7 @@ use super::digest::Schedule;
 use super::pace::Pace;
 use super::retry;
 use super::send::{Form, SendError};
+use crate::failpoint;
 use crate::store::{NoticeRole, Outgoing, Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -155,13 +156,16 @@ impl OutboxWorker {
     }
 
     async fn send(&mut self, outgoing: Outgoing) {
+        failpoint::pass("before-send").await;
         let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.deliver(&outgoing, &self.store)).await;
         match self.counted(attempt) {
             Ok(form) => {
                 self.metrics.notice_sent(self.channel.name());
                 self.note_first(&outgoing);
                 tracing::info!(channel = self.channel.name(), incident.id = %outgoing.incident, role = outgoing.role.word(), form = form.label(), "message sent");
+                failpoint::pass("before-mark").await;
                 self.keep(&outgoing, self.store.mark_sent(&outgoing, form.label()).await);
+                failpoint::pass("after-mark").await;
             }
             Err(error) => self.failed(&outgoing, &error).await,
         }

@@ -13,6 +13,7 @@ use super::evidence::{Evidence, EvidenceLog};
 use super::server::{Answer, ServerError};
 use super::{Offer, large, page, policy, probe, reduce, schema};
 use crate::agent::tools::{ToolAnswer, ToolSpec, Tools};
+use crate::failpoint;
 use crate::prometheus;
 use crate::redact::Redactor;
 use crate::telemetry::{Metrics, progress};
@@ -143,6 +144,7 @@ impl Run {
         let empty = Map::new();
         let started = Instant::now();
         let answer = server.call(tool, arguments.as_object().unwrap_or(&empty), self.limits.call).await;
+        failpoint::pass("in-tool-call").await;
         let outcome = match &answer {
             Ok(answer) if answer.is_error => "error",
             Ok(_) => "ok",

@@ -3,6 +3,7 @@
 mod doors;
 mod failover;
 mod faults;
+mod kills;
 mod main_path;
 mod measured;
 mod never_worse;

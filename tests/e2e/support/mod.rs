@@ -6,6 +6,7 @@ pub mod card;
 pub mod card_app;
 pub mod cluster;
 pub mod contract;
+pub mod database;
 pub mod feishu;
 pub mod feishu_app;
 pub mod feishu_ws;

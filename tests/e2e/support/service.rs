@@ -58,7 +58,12 @@ impl Home {
 
     /// Starts the service and waits until it listens.
     pub async fn serve(&self) -> Service {
-        Service::start(&self.config()).await
+        self.serve_with(&[]).await
+    }
+
+    /// The same with more in its environment, for example a failpoint.
+    pub async fn serve_with(&self, environment: &[(&str, &str)]) -> Service {
+        Service::start(&self.config(), environment).await
     }
 }
 
@@ -119,9 +124,9 @@ pub struct Service {
 }
 
 impl Service {
-    async fn start(config: &Path) -> Self {
+    async fn start(config: &Path, environment: &[(&str, &str)]) -> Self {
         let mut command = program();
-        command.args(["--log-json", "serve", "--config"]).arg(config);
+        command.args(["--log-json", "serve", "--config"]).arg(config).envs(environment.iter().copied());
         let mut child = command.spawn().unwrap();
         let log = Lines::of(child.stderr.take().unwrap());
         let listens = |line: &String| {
@@ -221,6 +226,13 @@ impl Service {
     /// Ends it as a loss of power would, between one instruction and the next.
     pub async fn kill_9(mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// Waits until it was ended by a signal: it came to its failpoint.
+    pub async fn dies(&mut self, seconds: u64) {
+        let ended = tokio::time::timeout(Duration::from_secs(seconds), self.child.wait()).await;
+        let status = ended.unwrap_or_else(|_| panic!("it did not come to its failpoint:\n{}", self.log())).unwrap();
+        assert_eq!(status.code(), None, "{status}\n{}", self.log());
     }
 
     /// Asks it to end, as Kubernetes does; its exit status.

@@ -1,0 +1,20 @@
+//! Failpoints: the borders between two stages, where tests end or halt the real process. Release builds hold none.
+//!
+//! `FIRSTLOOK_FAIL_AT=name` ends the process there as a kill does: nothing is flushed, nothing handed back.
+//! `FIRSTLOOK_STALL_AT=name` lets whoever comes there wait for ever, while all others go on.
+
+/// Passes a border. `tests/e2e/service/kills.rs` names each of them.
+#[cfg(debug_assertions)]
+pub async fn pass(name: &'static str) {
+    let is = |variable: &str| std::env::var(variable).is_ok_and(|value| value == name);
+    if is("FIRSTLOOK_FAIL_AT") {
+        std::process::abort();
+    }
+    if is("FIRSTLOOK_STALL_AT") {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Passes a border: nothing in a release build.
+#[cfg(not(debug_assertions))]
+pub async fn pass(_name: &'static str) {}

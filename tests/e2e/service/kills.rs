@@ -1,0 +1,238 @@
+//! Killed at every border between two stages, on both engines: nothing accepted is lost, nothing paid twice without need.
+//!
+//! The names are those of the borders in `src/failpoint.rs`' callers. A process that comes to one is gone at once, as
+//! after `kill -9`; then the same configuration is started again without the failpoint.
+
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::support::alerts::{PENDING, builtin, webhook};
+use crate::support::database::Database;
+use crate::support::eventually;
+use crate::support::feishu::Feishu;
+use crate::support::model::{Answer, ModelServer};
+use crate::support::pending;
+use crate::support::service::{Home, Service};
+use crate::support::wecom::Wecom;
+
+/// A lease, and room for the work that follows.
+const SECONDS: u64 = 40;
+
+/// One group that hears of alerts, one model, one store.
+struct Stage {
+    feishu: Feishu,
+    model: ModelServer,
+    home: Home,
+    parts: Value,
+}
+
+impl Stage {
+    async fn on(database: &Database, model: ModelServer) -> Self {
+        let feishu = Feishu::with(None, None).await;
+        let channels = json!([{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}]);
+        let mut models = pending::models(&model);
+        models[0]["timeout"] = "60s".into();
+        let mut parts = json!({"mcp": builtin(PENDING), "models": models, "channels": channels});
+        if let Some(address) = database.address() {
+            parts["store"] = address.into();
+        }
+        Self { home: Home::new(&parts), feishu, model, parts }
+    }
+
+    /// Serves until the alert brings the process to a failpoint; whether the sender heard a 202.
+    async fn killed_at(&self, environment: &[(&str, &str)]) -> bool {
+        let mut service = self.home.serve_with(environment).await;
+        let request = service.request(reqwest::Method::POST, "/webhooks/alertmanager");
+        let answer = request.json(&webhook(PENDING)).send().await;
+        service.dies(20).await;
+        answer.is_ok_and(|answer| answer.status() == 202)
+    }
+
+    /// Starts again and waits for the one incident to be over: diagnosed, by the model, and told.
+    async fn goes_on(&self) -> (Service, Value) {
+        let service = self.home.serve().await;
+        let incidents = service.incidents().await;
+        assert_eq!(incidents.len(), 1, "{incidents:#?}");
+        let incident = service.settled(incidents[0]["id"].as_str().unwrap(), SECONDS).await;
+        assert_eq!(incident["investigation"]["state"], "done", "{incident:#}");
+        assert_eq!(incident["report"]["causes"][0]["resource"]["name"], "test-data", "{incident:#}");
+        for notice in incident["notices"].as_array().unwrap() {
+            assert_eq!(notice["state"], "sent", "{incident:#}");
+        }
+        (service, incident)
+    }
+
+    fn cards(&self) -> usize {
+        self.feishu.arrivals().len()
+    }
+
+    /// One first message, at most one that adds the model's diagnosis, and each arrived once.
+    fn told_once(&self, incident: &Value) {
+        let notices = incident["notices"].as_array().unwrap();
+        let firsts = notices.iter().filter(|notice| notice["role"] == "first").count();
+        assert_eq!((firsts, self.cards()), (1, notices.len()), "{incident:#}");
+    }
+
+    fn runs(&self) -> usize {
+        let asked = self.model.asked();
+        asked.iter().filter(|asked| asked.results().is_empty()).count()
+    }
+}
+
+/// Runs a test on every engine, each with a stage of its own.
+async fn on_every_engine(test: impl AsyncFn(Stage)) {
+    for (engine, database) in Database::every().await {
+        eprintln!("on {engine}");
+        test(Stage::on(&database, pending::model().await).await).await;
+        database.remove().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f01_killed_before_the_commit_nobody_was_told_202_and_the_sender_comes_again() {
+    on_every_engine(async |stage| {
+        assert!(!stage.killed_at(&[("FIRSTLOOK_FAIL_AT", "before-commit")]).await);
+        let service = stage.home.serve().await;
+        assert_eq!(service.incidents().await, Vec::<Value>::new());
+        let (id, decision) = service.accept(&webhook(PENDING)).await;
+        assert_eq!(decision, "opened");
+        stage.told_once(&service.settled(&id, SECONDS).await);
+        assert_eq!(stage.runs(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f02_killed_between_commit_and_answer_the_repeat_is_merged() {
+    on_every_engine(async |stage| {
+        assert!(!stage.killed_at(&[("FIRSTLOOK_FAIL_AT", "after-commit")]).await);
+        let service = stage.home.serve().await;
+        let (id, decision) = service.accept(&webhook(PENDING)).await;
+        assert_eq!(decision, "merged");
+        let incident = service.settled(&id, SECONDS).await;
+        assert_eq!(incident["delivery_log"].as_array().unwrap().len(), 2, "{incident:#}");
+        stage.told_once(&incident);
+        assert_eq!((service.incidents().await.len(), stage.runs()), (1, 1));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f03_killed_between_answer_and_claim_it_is_taken_up_at_start() {
+    on_every_engine(async |stage| {
+        let halted = [("FIRSTLOOK_STALL_AT", "before-claim")];
+        let service = stage.home.serve_with(&halted).await;
+        service.accept(&webhook(PENDING)).await;
+        service.kill_9().await;
+        let (_service, incident) = stage.goes_on().await;
+        assert_eq!(incident["investigation"]["attempts"], 1, "{incident:#}");
+        stage.told_once(&incident);
+        assert_eq!(stage.runs(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f04_killed_after_the_claim_it_is_claimed_again_when_the_lease_ends() {
+    on_every_engine(async |stage| {
+        stage.killed_at(&[("FIRSTLOOK_FAIL_AT", "after-claim")]).await;
+        let (_service, incident) = stage.goes_on().await;
+        assert_eq!(incident["investigation"]["attempts"], 2, "{incident:#}");
+        stage.told_once(&incident);
+        assert_eq!(stage.runs(), 1);
+    })
+    .await;
+}
+
+/// The model's first answer begins and never ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f05_killed_in_the_middle_of_a_models_stream_the_run_is_repeated() {
+    for (engine, database) in Database::every().await {
+        eprintln!("on {engine}");
+        let mut begun = false;
+        let model = ModelServer::scripted(move |asked| {
+            let is_first = !std::mem::replace(&mut begun, true);
+            if is_first { Answer::KeepAlive } else { pending::investigate(asked) }
+        })
+        .await;
+        let stage = Stage::on(&database, model).await;
+        let service = stage.home.serve().await;
+        let (id, _) = service.accept(&webhook(PENDING)).await;
+        eventually("the model is asked", 10, || (!stage.model.asked().is_empty()).then_some(())).await;
+        // The playbook's findings are out by then; they must not be told again.
+        let told = |incident: &Value| incident["notices"][0]["state"] == "sent";
+        service.incident_when("the first message is sent", &id, 10, told).await;
+        service.kill_9().await;
+        let (_service, incident) = stage.goes_on().await;
+        assert_eq!(incident["investigation"]["attempts"], 2, "{incident:#}");
+        assert_eq!(incident["report"]["usage"]["source"], "model", "{incident:#}");
+        stage.told_once(&incident);
+        assert_eq!(stage.runs(), 2);
+        database.remove().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f06_killed_in_a_tool_call_it_is_called_again() {
+    on_every_engine(async |stage| {
+        stage.killed_at(&[("FIRSTLOOK_FAIL_AT", "in-tool-call")]).await;
+        assert_eq!(stage.runs(), 0, "it died while looking");
+        let (_service, incident) = stage.goes_on().await;
+        assert!(!incident["evidence"].as_array().unwrap().is_empty(), "{incident:#}");
+        stage.told_once(&incident);
+        assert_eq!(stage.runs(), 1);
+    })
+    .await;
+}
+
+/// The first message is held back, so that it is certain to be unsent when the diagnosis is stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f07_killed_between_diagnosis_and_message_no_second_run_is_paid() {
+    on_every_engine(async |stage| {
+        let points = [("FIRSTLOOK_FAIL_AT", "after-diagnosis"), ("FIRSTLOOK_STALL_AT", "before-send")];
+        assert!(stage.killed_at(&points).await);
+        assert_eq!((stage.cards(), stage.runs()), (0, 1));
+        let (_service, incident) = stage.goes_on().await;
+        assert_eq!(incident["investigation"]["attempts"], 1, "{incident:#}");
+        stage.told_once(&incident);
+        assert_eq!(stage.runs(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f08_killed_between_arrival_and_mark_people_read_it_twice_at_most() {
+    on_every_engine(async |stage| {
+        assert!(stage.killed_at(&[("FIRSTLOOK_FAIL_AT", "before-mark")]).await);
+        assert_eq!(stage.cards(), 1, "it had arrived");
+        let (_service, incident) = stage.goes_on().await;
+        assert_eq!(incident["notices"][0]["attempts"], 2, "{incident:#}");
+        let firsts = stage.cards() - (incident["notices"].as_array().unwrap().len() - 1);
+        assert_eq!(firsts, 2, "{incident:#}");
+    })
+    .await;
+}
+
+/// The second place takes connections and says nothing until the process is dead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f09_killed_between_two_places_only_the_second_is_sent_to() {
+    on_every_engine(async |mut stage| {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/cgi-bin/webhook/send?key=k", silent.local_addr().unwrap());
+        let second = |url: &str| json!({"name": "ops", "type": "wecom-bot", "url": url});
+        stage.parts["channels"].as_array_mut().unwrap().push(second(&url));
+        stage.home.write(&stage.parts);
+        assert!(stage.killed_at(&[("FIRSTLOOK_FAIL_AT", "after-mark")]).await);
+        assert_eq!(stage.cards(), 1);
+
+        let wecom = Wecom::start().await;
+        stage.parts["channels"][1] = second(&wecom.url());
+        stage.home.write(&stage.parts);
+        let (_service, incident) = stage.goes_on().await;
+        let told = incident["notices"].as_array().unwrap();
+        let on = |channel: &str| told.iter().filter(|notice| notice["channel"] == channel).count();
+        assert_eq!((stage.cards(), wecom.arrivals().len()), (on("oncall"), on("ops")), "{incident:#}");
+        assert_eq!(told[0]["attempts"].as_u64().unwrap() + told[1]["attempts"].as_u64().unwrap(), 3, "{incident:#}");
+    })
+    .await;
+}
