@@ -9,6 +9,7 @@ use crate::playbook::describe;
 use crate::playbook::finding::{Depth, Finding};
 use crate::playbook::health;
 use crate::playbook::latent;
+use crate::playbook::origin;
 use crate::playbook::pods;
 use crate::playbook::rank::Ranked;
 use crate::playbook::scene::{Scene, named};
@@ -122,6 +123,7 @@ fn related(
     nearby: &[&Finding],
 ) -> Vec<Related> {
     let mut related = top.related.clone();
+    related.extend(origin::leads(scene, top));
     related.extend(change::lead(scene, &workload_of(scene, &top.about)));
     let follows = scene.text("与根本原因属于同一故障", "part of the same fault");
     let beside = scene.text(

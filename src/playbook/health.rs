@@ -23,7 +23,8 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     }
     let resource = scene.question.targets.first().cloned().unwrap_or_default();
     let seen = seen_targets(scene, scope);
-    let measured = scene.question.alert_names.iter().any(|name| is_measured(scene, scope, name));
+    let measured = scene.question.alert_names.iter().any(|name| is_measured(scene, scope, name))
+        || analyzer::scrape::is_undecided(scene);
     let unread = unread_targets(scene);
     let unbound = |object: &ObjectRef| is_pending_claim(scene, object) && !waits_for_consumer(scene, object);
     let decided = unread.is_empty() && !seen.is_empty() && !measured && !seen.iter().any(unbound);
@@ -160,7 +161,10 @@ fn waits_for_consumer(scene: &Scene<'_>, object: &ObjectRef) -> bool {
     };
     let claim = scene.claims.iter().find(|claim| named(&claim.object) == *object);
     let class = claim.and_then(|claim| claim.object.spec.as_ref()?.storage_class_name.as_deref());
+    // A Pod that uses it and finds no Node is another story.
+    let awaited = !scene.events(object, &["WaitForPodScheduled"]).is_empty();
     is_pending_claim(scene, object)
+        && !awaited
         && (class.is_some_and(late) || !scene.events(object, &["WaitForFirstConsumer"]).is_empty())
 }
 
@@ -324,9 +328,13 @@ mod tests {
             "provisioner": "disk.csi.example.com", "volumeBindingMode": "WaitForFirstConsumer"});
         let asked = || World::asking("PersistentVolumeClaim", "scratch").with(claim.clone());
         assert_eq!(asked().diagnosis().verdict, Verdict::Inconclusive);
-        let told = asked().with(class).diagnosis();
+        let told = asked().with(class.clone()).diagnosis();
         assert_eq!(told.verdict, Verdict::NoFault);
         assert!(told.headline.contains("no Pod uses it yet"), "{}", told.headline);
+        let said = "waiting for pod web-1-a to be scheduled";
+        let used =
+            asked().with(class).event("PersistentVolumeClaim", "scratch", "WaitForPodScheduled", said).diagnosis();
+        assert_eq!(used.verdict, Verdict::Inconclusive, "a Pod uses it and finds no Node");
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod finding;
 mod health;
 mod latent;
 pub mod logs;
+mod origin;
 pub mod outside;
 mod pattern;
 mod pods;
@@ -32,7 +33,7 @@ mod trace;
 mod world;
 
 use crate::alert::{Lang, ObjectRef};
-use crate::report::{Citation, Confidence, Diagnosis};
+use crate::report::{Confidence, Diagnosis};
 use facts::Facts;
 use finding::Finding;
 use outside::Outside;
@@ -51,6 +52,8 @@ pub struct Question {
     pub outside: Vec<Outside>,
     /// The expressions of the alerts' rules, where their sender gives them.
     pub expressions: Vec<String>,
+    /// The Namespace of the Prometheus that does not reach its target, where an alert says that.
+    pub scraped_from: Option<String>,
 }
 
 /// The kinds that the analyzers asked by the alerts want listed, the likeliest first. What is named is read by name anyway.
@@ -101,21 +104,14 @@ fn ranked(scene: &Scene<'_>, scope: &Scope) -> Vec<Ranked> {
     let found = analyzer::ANALYZERS
         .iter()
         .flat_map(|analyzer| (analyzer.run)(scene).into_iter().map(move |finding| (analyzer, finding)));
-    rank::rank(
-        scene,
-        scope,
-        found.map(|(analyzer, finding)| (analyzer, modest(scene, grounded(scene, finding)))).collect(),
-    )
+    let settled = found.map(|(analyzer, finding)| (analyzer, capped(scene, grounded(scene, finding))));
+    rank::rank(scene, scope, settled.collect())
 }
 
-/// What only logs say is likely at best: whoever can write a line there could have written this one.
-fn modest(scene: &Scene<'_>, finding: Finding) -> Finding {
-    let in_log = |citation: &Citation| scene.facts.logs().iter().any(|log| log.reference == citation.reference);
-    if finding.evidence.is_empty() || !finding.evidence.iter().all(in_log) {
-        return finding;
-    }
+/// What only a log says is never sure: anybody who talks to an application can make it write a line.
+fn capped(scene: &Scene<'_>, finding: Finding) -> Finding {
     let confidence = finding.confidence.min(Confidence::Medium);
-    finding.confidence(confidence)
+    if rank::rests_on_logs(scene, &finding) { finding.confidence(confidence) } else { finding }
 }
 
 /// Where no wording of an analyzer stands in the evidence (a table row instead of an object), the object's line does.

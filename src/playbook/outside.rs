@@ -28,6 +28,8 @@ pub enum Place {
     Component,
     /// The cluster as a whole.
     Cluster,
+    /// An object of this kind and name in a Namespace its labels leave out.
+    Somewhere(&'static str),
     /// Its labels do not say.
     Unknown,
 }
@@ -93,6 +95,7 @@ fn named(outside: &Outside) -> ObjectRef {
         Place::Database => ("Database", outside.name.as_str()),
         Place::Component => ("Component", outside.name.as_str()),
         Place::Cluster => ("Cluster", ""),
+        Place::Somewhere(kind) => (kind, outside.name.as_str()),
         Place::Unknown => ("Alert", ""),
     };
     let name = if name.is_empty() { outside.alert.as_str() } else { name };
@@ -149,6 +152,10 @@ fn words(scene: &Scene<'_>, outside: &Outside) -> (String, String) {
             scene.text("整个集群", "the whole cluster"),
             scene.text("它基于监控指标，而指标不在可读取的数据之内", "it fires on a measurement, and measurements are not among what could be read"),
         ),
+        Place::Somewhere(kind) => (
+            format!("{kind} {name}"),
+            scene.text("标签中没有 Namespace，而集群中没有、或不止一个对象叫这个名字", "its labels name no Namespace, and no object of the cluster, or more than one, has that name"),
+        ),
         Place::Unknown => (
             scene.text("标签没有指明的对象", "something that cannot be told"),
             scene.text("标签中没有 Namespace、工作负载或节点", "its labels name no Namespace, workload or Node"),
@@ -194,6 +201,10 @@ fn steps(scene: &Scene<'_>, outside: &Outside) -> Vec<Step> {
             "kubectl -n kube-system get pods -o wide",
         )),
         Place::Cluster => Some(look(scene.text("查看节点与其容量", "Look at the Nodes"), "kubectl get nodes")),
+        Place::Somewhere(kind) => Some(look(
+            scene.text("查看它在哪个 Namespace", "See in which Namespace it is"),
+            format!("kubectl get {} -A", kind.to_lowercase()),
+        )),
         Place::Database | Place::Unknown => None,
     };
     std::iter::once(graph).chain(place).collect()
@@ -221,7 +232,15 @@ mod tests {
 
     #[test]
     fn what_was_not_looked_at_is_neither_well_nor_broken() {
-        for place in [Place::Host, Place::Url, Place::Database, Place::Component, Place::Cluster, Place::Unknown] {
+        for place in [
+            Place::Host,
+            Place::Url,
+            Place::Database,
+            Place::Component,
+            Place::Cluster,
+            Place::Somewhere("Pod"),
+            Place::Unknown,
+        ] {
             for lang in [Lang::Zh, Lang::En] {
                 let diagnosis = diagnose(&Facts::default(), &about(place, "10.0.0.9"), lang);
                 assert_eq!(diagnosis.verdict, Verdict::Inconclusive);

@@ -1,8 +1,9 @@
 //! Ranking: causes before the symptoms they explain, what is asked before what merely lies nearby.
 
+use crate::alert::ObjectRef;
 use crate::playbook::alerts;
 use crate::playbook::analyzer::Analyzer;
-use crate::playbook::finding::Finding;
+use crate::playbook::finding::{Depth, Finding};
 use crate::playbook::scene::Scene;
 use crate::playbook::scope::{Relevance, Scope};
 use crate::report::Confidence;
@@ -34,9 +35,18 @@ struct Weight {
 #[must_use]
 pub fn rank(scene: &Scene<'_>, scope: &Scope, found: Vec<(&'static Analyzer, Finding)>) -> Vec<Ranked> {
     let mut ranked: Vec<Ranked> = Vec::new();
+    let proven: Vec<(ObjectRef, i32)> = found
+        .iter()
+        .filter(|(_, finding)| is_proven(scene, finding))
+        .map(|(_, finding)| (finding.about.clone(), depth(scope, finding)))
+        .collect();
     for (analyzer, finding) in found {
         let relevance = scope.relevance(&finding);
-        let weight = weigh(scene, scope, analyzer, &finding, relevance);
+        let mut weight = weigh(scene, scope, analyzer, &finding, relevance);
+        if rests_on_logs(scene, &finding) {
+            let above = proven.iter().filter(|(about, _)| *about == finding.about).map(|(_, depth)| depth - 1);
+            weight.depth = above.max().map_or(weight.depth, |highest| weight.depth.min(highest));
+        }
         let same = ranked.iter_mut().find(|known| {
             known.finding.code == finding.code && known.finding.blame == finding.blame && known.relevance == relevance
         });
@@ -49,22 +59,48 @@ pub fn rank(scene: &Scene<'_>, scope: &Scope, found: Vec<(&'static Analyzer, Fin
     ranked
 }
 
+/// Whether all that speaks for a finding are lines of logs, and the object it blames is not known to be missing.
+#[must_use]
+pub fn rests_on_logs(scene: &Scene<'_>, finding: &Finding) -> bool {
+    let is_log = |reference: &String| scene.facts.logs().iter().any(|log| log.reference == *reference);
+    !finding.evidence.is_empty()
+        && finding.evidence.iter().all(|citation| is_log(&citation.reference))
+        && !scene.facts.is_missing(&finding.blame)
+}
+
+/// Whether the API server's own objects say why something broke, without a line of a log: no log outranks that.
+fn is_proven(scene: &Scene<'_>, finding: &Finding) -> bool {
+    let from_log = |reference: &String| scene.facts.logs().iter().any(|log| log.reference == *reference);
+    finding.confidence == Confidence::High
+        && finding.depth >= Depth::Mechanism
+        && !finding.evidence.is_empty()
+        && !finding.evidence.iter().any(|citation| from_log(&citation.reference))
+}
+
 fn weigh(scene: &Scene<'_>, scope: &Scope, analyzer: &Analyzer, finding: &Finding, relevance: Relevance) -> Weight {
+    Weight {
+        asked: if relevance >= Relevance::Touching { Relevance::Touching } else { relevance },
+        depth: depth(scope, finding),
+        serves_alert: scene.question.alert_names.iter().any(|name| alerts::asks(name).contains(&analyzer.name)),
+        direct: relevance == Relevance::Direct,
+        confidence: finding.confidence,
+    }
+}
+
+/// How far down the chain a finding stands, as a figure.
+fn depth(scope: &Scope, finding: &Finding) -> i32 {
     // Confidence counts for half a level of depth; a mere hypothesis stands below any sure finding of its depth.
     let sureness = match finding.confidence {
         Confidence::High => 2,
         Confidence::Medium => 1,
         Confidence::Low => -2,
     };
-    // What a target calls in vain explains the target's own errors, however deep these look.
-    let behind = if scope.behind_a_failing_call(finding) { 4 } else { 0 };
-    Weight {
-        asked: if relevance >= Relevance::Touching { Relevance::Touching } else { relevance },
-        depth: finding.depth as i32 * 2 + sureness + behind,
-        serves_alert: scene.question.alert_names.iter().any(|name| alerts::asks(name).contains(&analyzer.name)),
-        direct: relevance == Relevance::Direct,
-        confidence: finding.confidence,
-    }
+    // What a target calls in vain explains the target's own errors, however deep these look; the further, the more.
+    let behind = match scope.calls_away(finding) {
+        0 => 0,
+        calls => 3 + calls,
+    };
+    finding.depth as i32 * 2 + sureness + behind
 }
 
 fn merge(known: &mut Finding, other: Finding) {
@@ -98,6 +134,24 @@ mod tests {
         assert_eq!(world.codes()[0], "oom_killed_no_limit");
         assert!(world.codes().contains(&"service_backends_not_ready"));
         assert!(world.codes().contains(&"deployment_unavailable"));
+    }
+
+    #[test]
+    fn what_ends_a_chain_of_failing_calls_comes_first() {
+        let named = |name: &str| {
+            let owner = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("{name}-1"), "uid": "c", "controller": true}]);
+            json!({"metadata": {"name": format!("{name}-1-a"), "labels": {"app": name}, "ownerReferences": owner}})
+        };
+        let port = |name: &str| patched(service(json!({"app": name})), json!({"metadata": {"name": name}}));
+        let world = World::asking("Pod", "front-1-a")
+            .with(pod(named("front")))
+            .log("front-1-a", "ERROR GET http://cart/: connect: connection refused")
+            .with(port("cart"))
+            .with(pod(patched(crashed(1, "Error"), named("cart"))))
+            .log("cart-1-a", "FATAL connect to http://stock/: connect: connection refused")
+            .with(port("stock"))
+            .with(pod(patched(crashed(137, "OOMKilled"), named("stock"))));
+        assert_eq!(world.cause(), "oom_killed_no_limit Deployment/stock");
     }
 
     #[test]

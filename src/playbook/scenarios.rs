@@ -116,7 +116,7 @@ fn load_without(folder: &Path, unread: impl Fn(&ObjectRef) -> bool) -> Scenario 
     }
     add_logs(folder, &log, &mut facts);
     let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-    Scenario { name, facts, question: question(&alert), truth: json(&folder.join("truth.json")), owners }
+    Scenario { name, facts, question: question(&alert, items), truth: json(&folder.join("truth.json")), owners }
 }
 
 fn event_text(item: &Value) -> String {
@@ -175,7 +175,8 @@ fn newest(value: &Value) -> Timestamp {
     }
 }
 
-fn question(alert: &Value) -> Question {
+/// What the labels name; an object without a namespace is the one that bears the name.
+fn question(alert: &Value, items: &[Value]) -> Question {
     const LABELS: [(&str, &str); 11] = [
         ("deployment", "Deployment"),
         ("statefulset", "StatefulSet"),
@@ -194,8 +195,16 @@ fn question(alert: &Value) -> Question {
         let labels = &alert["labels"];
         asked.alert_names.push(labels["alertname"].as_str().unwrap().to_owned());
         let namespace = labels["namespace"].as_str().unwrap_or_default();
-        if let Some((label, kind)) = LABELS.iter().find(|(label, _)| labels[*label].is_string()) {
-            let namespace = if *kind == "Node" { "" } else { namespace };
+        if labels["alertname"] == "TargetDown" {
+            let from = labels["prometheus"].as_str().and_then(|label| label.split_once('/'));
+            asked.scraped_from = from.map(|(namespace, _)| namespace.to_owned());
+        }
+        let exporter = |label: &str| labels[label].as_str().is_some_and(|name| name.starts_with("kube-state-metrics"));
+        let meant = |label: &str| labels[label].is_string() && !exporter(label);
+        if let Some((label, kind)) = LABELS.iter().find(|(label, _)| meant(label)) {
+            let alone = items.iter().find(|item| item["kind"] == *kind && item["metadata"]["name"] == labels[*label]);
+            let alone = alone.and_then(|item| item["metadata"]["namespace"].as_str()).filter(|_| namespace.is_empty());
+            let namespace = if *kind == "Node" { "" } else { alone.unwrap_or(namespace) };
             let target = ObjectRef::new(*kind, namespace, labels[*label].as_str().unwrap());
             if !asked.targets.contains(&target) {
                 asked.targets.push(target);

@@ -1,6 +1,6 @@
 //! Scope: which objects the question is about, so that a fault elsewhere is not taken for its answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::CronJob;
@@ -15,6 +15,9 @@ use crate::playbook::finding::Finding;
 use crate::playbook::pods;
 use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
+
+/// Failing calls followed one after the other: from a front end to the database behind its back end, with one to spare.
+const CALLS: i32 = 4;
 
 /// How close a finding is to what is asked, the closest last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +36,8 @@ pub enum Relevance {
 #[derive(Debug, Default)]
 pub struct Scope {
     direct: BTreeSet<ObjectRef>,
-    reached: BTreeSet<ObjectRef>,
+    /// What failing calls reach, with the number of calls on the way.
+    reached: BTreeMap<ObjectRef, i32>,
     namespaces: BTreeSet<String>,
     /// Whether the alerts are about something that is no object: what objects suffer from is beside the point then.
     elsewhere: bool,
@@ -66,10 +70,15 @@ impl Scope {
         scene.pods.iter().filter(|pod| self.direct.contains(&named(&pod.object)))
     }
 
-    /// Whether a finding stands at something a target calls in vain: it then explains the target's own errors.
+    /// How many failing calls lead from a target to where a finding stands: it then explains the errors on the way. 0 for
+    /// what is a target's own.
     #[must_use]
-    pub fn behind_a_failing_call(&self, finding: &Finding) -> bool {
-        self.reached.contains(&finding.about) && !self.direct.contains(&finding.about)
+    pub fn calls_away(&self, finding: &Finding) -> i32 {
+        if self.direct.contains(&finding.about) {
+            return 0;
+        }
+        let held_up = finding.touches.iter().filter_map(|object| self.reached.get(object)).max();
+        self.reached.get(&finding.about).or(held_up).copied().unwrap_or(0)
     }
 
     /// How close a finding is. Without any target everything is asked.
@@ -81,8 +90,8 @@ impl Scope {
         if self.direct.is_empty() || self.direct.contains(&finding.about) || self.direct.contains(&finding.blame) {
             return Relevance::Direct;
         }
-        let touching = finding.touches.iter().any(|object| self.direct.contains(object));
-        if touching || self.reached.contains(&finding.about) || self.reached.contains(&finding.blame) {
+        let close = |object: &ObjectRef| self.direct.contains(object) || self.reached.contains_key(object);
+        if finding.touches.iter().any(close) || close(&finding.about) || close(&finding.blame) {
             return Relevance::Touching;
         }
         if self.namespaces.contains(&finding.about.namespace) { Relevance::Neighbour } else { Relevance::Elsewhere }
@@ -227,21 +236,33 @@ impl Scope {
         }
     }
 
+    /// Follows failing calls from Pod to Pod: what a dependency calls in vain itself is where the trouble begins.
     fn follow_calls(&mut self, scene: &Scene<'_>) {
-        let callers: Vec<_> = self.pods(scene).collect();
-        let mut reached = BTreeSet::new();
-        for caller in callers {
-            for call in reach::failing_calls(scene, &caller.object) {
-                let dns = reach::dns_service(scene).filter(|_| reach::resolver_is_silent(&call));
-                let Some(service) = dns.or_else(|| reach::service_of(scene, &caller.object, &call)) else { continue };
-                reached.insert(named(&service.object));
-                let mut behind = Self::default();
-                behind.follow_service(scene, &named(&service.object));
-                reached.extend(behind.direct);
-            }
+        let mut callers: Vec<ObjectRef> = self.pods(scene).map(|pod| named(&pod.object)).collect();
+        for calls in 1..=CALLS {
+            let found: BTreeSet<ObjectRef> = callers.iter().flat_map(|caller| called_by(scene, caller)).collect();
+            let new = found.into_iter().filter(|object| !self.reached.contains_key(object));
+            let new: Vec<ObjectRef> = new.collect();
+            callers =
+                new.iter().filter(|object| object.kind == "Pod" && !self.direct.contains(object)).cloned().collect();
+            self.reached.extend(new.into_iter().map(|object| (object, calls)));
         }
-        self.reached = reached;
     }
+}
+
+/// The Services a Pod calls in vain, and what stands behind them.
+fn called_by(scene: &Scene<'_>, caller: &ObjectRef) -> BTreeSet<ObjectRef> {
+    let Some(caller) = scene.pods.iter().find(|pod| named(&pod.object) == *caller) else { return BTreeSet::new() };
+    let mut reached = BTreeSet::new();
+    for call in reach::failing_calls(scene, &caller.object) {
+        let dns = reach::dns_service(scene).filter(|_| reach::resolver_is_silent(&call));
+        let Some(service) = dns.or_else(|| reach::service_of(scene, &caller.object, &call)) else { continue };
+        reached.insert(named(&service.object));
+        let mut behind = Scope::default();
+        behind.follow_service(scene, &named(&service.object));
+        reached.extend(behind.direct);
+    }
+    reached
 }
 
 /// The workloads of a namespace that were read.

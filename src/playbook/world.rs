@@ -33,6 +33,12 @@ impl World {
         self
     }
 
+    /// Says that a Prometheus of this Namespace does not reach its target.
+    pub fn scraped_from(mut self, namespace: &str) -> Self {
+        self.question.scraped_from = Some(namespace.to_owned());
+        self
+    }
+
     /// Adds an object with its YAML as evidence.
     pub fn with(mut self, object: Value) -> Self {
         assert!(object_ref(&object).is_some(), "not an object: {object}");

@@ -94,6 +94,7 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
             if lower.contains("forbidden: user") {
                 wants.extend(["RoleBinding", "Role"].iter().filter_map(|kind| Want::list(kind, &pod.namespace)));
                 wants.extend(listed(seen, "RoleBinding", &pod.namespace));
+                wants.extend(listed(seen, "Role", &pod.namespace));
             }
             if lower.lines().any(resolver_is_silent) {
                 wants.extend(DNS_SERVICES.map(|name| Want::Object(ObjectRef::new("Service", "kube-system", name))));

@@ -16,8 +16,9 @@ use crate::toolbox::Run;
 
 /// Reads in all for one incident. The real server lets five a second through by default.
 const READ_LIMIT: usize = 60;
-/// Waves: alert → pod → owner → dependency → its dependency, with one to spare.
-const WAVE_LIMIT: usize = 7;
+/// Waves: three for each call that fails behind another (Service, Pod, log), two calls behind the alert's own, then claim and
+/// class, with one to spare. What ends a chain sooner is that nothing more is worth reading.
+const WAVE_LIMIT: usize = 12;
 /// Reads under way at once.
 const PARALLEL: usize = 8;
 /// What was read by then has to do.

@@ -28,6 +28,8 @@ fn list(outside: &Outside) -> Option<Want> {
         Place::Host if !outside.name.is_empty() => Want::list("Node", ""),
         Place::Url => Want::list("Ingress", ""),
         Place::Component => Want::list("Pod", SYSTEM),
+        Place::Somewhere("Pod") => Some(Want::PodsNamed { name: outside.name.clone() }),
+        Place::Somewhere(kind) => Want::list(kind, ""),
         Place::Database if !outside.namespace.is_empty() => Want::list("Pod", &outside.namespace),
         _ => None,
     }
@@ -46,6 +48,11 @@ fn objects(seen: &Seen, outside: &Outside) -> Vec<ObjectRef> {
         Place::Database => rows::matching(seen, "Pod", &outside.namespace, |row, _| {
             row.name.split('-').any(|part| part.starts_with(name)) && !row.name.contains("exporter")
         }),
+        // Of several that bear the name nobody can say which is meant.
+        Place::Somewhere(kind) => {
+            let found = rows::matching(seen, kind, "", |row, _| row.name == name);
+            if found.len() == 1 { found } else { Vec::new() }
+        }
         Place::Cluster | Place::Unknown => Vec::new(),
     }
 }
@@ -109,6 +116,19 @@ mod tests {
         assert_eq!(names(&seen(Place::Url, "shop.example.com", &ingresses)), ["Ingress web/shop"]);
         assert_eq!(names(&seen(Place::Url, "a.apps.example.com", &ingresses)), ["Ingress web/wild"]);
         assert!(names(&seen(Place::Url, "example.com", &ingresses)).is_empty());
+    }
+
+    #[test]
+    fn a_name_without_a_namespace_means_the_only_object_that_bears_it() {
+        let services = |namespaces: &[&'static str]| {
+            let rows: Vec<Listed<'_>> =
+                namespaces.iter().map(|namespace| ("Service", *namespace, "web", [].as_slice())).collect();
+            names(&seen(Place::Somewhere("Service"), "web", &rows))
+        };
+        assert_eq!(services(&["shop"]), ["Service shop/web"]);
+        assert!(services(&["shop", "blog"]).is_empty(), "nobody can say which");
+        let pod = seen(Place::Somewhere("Pod"), "web-0", &[]);
+        assert_eq!(next(&pod), [Want::PodsNamed { name: "web-0".into() }]);
     }
 
     #[test]

@@ -81,7 +81,14 @@ pub fn question(group: &AlertGroup) -> Question {
     if targets.iter().any(|target| target.kind != "Namespace") {
         targets.retain(|target| target.kind != "Namespace");
     }
-    Question { targets, alert_names, outside, expressions }
+    let scraped_from = group.alerts.iter().find_map(scraped_from);
+    Question { targets, alert_names, outside, expressions, scraped_from }
+}
+
+/// The Namespace of the Prometheus that misses a target: its operator labels every alert with `prometheus: NAMESPACE/NAME`.
+fn scraped_from(alert: &Alert) -> Option<String> {
+    let (namespace, _) = alert.label("prometheus")?.split_once('/')?;
+    (alert.name() == "TargetDown").then(|| namespace.to_owned())
 }
 
 /// The objects one alert names; its namespace when it names none.
@@ -188,7 +195,7 @@ fn outside_of(alert: &Alert) -> Outside {
         Subject::Component(pods) => (Place::Component, pods.to_owned()),
         Subject::Cluster => (Place::Cluster, String::new()),
         Subject::Host => (Place::Host, host_of(alert.label("instance").unwrap_or_default()).to_owned()),
-        Subject::Labels => place_of(alert).unwrap_or((Place::Unknown, String::new())),
+        Subject::Labels => place_of(alert).or_else(|| somewhere(alert)).unwrap_or((Place::Unknown, String::new())),
     };
     Outside {
         place,
@@ -198,6 +205,12 @@ fn outside_of(alert: &Alert) -> Outside {
         labels: alert.labels.clone(),
         summary: alert.summary().map(str::to_owned),
     }
+}
+
+/// The most specific object that the labels name without saying in which Namespace it is.
+fn somewhere(alert: &Alert) -> Option<(Place, String)> {
+    let mut named = NAMING_LABELS.iter().filter(|(_, kind)| !CLUSTER_KINDS.contains(kind));
+    named.find_map(|(label, kind)| Some((Place::Somewhere(kind), name_in(alert, label)?.to_owned())))
 }
 
 /// A probed URL's host or a database's family, where the labels or the alert's name speak of one.
@@ -335,6 +348,10 @@ mod tests {
         assert_eq!(outside(&[("alertname", "KubeSchedulerDown")]), (Place::Component, "kube-scheduler".into()));
         assert_eq!(outside(&[("alertname", "KubeCPUOvercommit"), ("namespace", "monitoring")]).0, Place::Cluster);
         assert_eq!(outside(&[("alertname", "Mystery")]).0, Place::Unknown);
+        assert_eq!(
+            outside(&[("alertname", "Restarts"), ("pod", "web-0"), ("service", "web")]),
+            (Place::Somewhere("Pod"), "web-0".to_owned())
+        );
         let api =
             [("alertname", "KubeAggregatedAPIDown"), ("name", "v1beta1.metrics.k8s.io"), ("namespace", "default")];
         assert_eq!(named(&api), ["APIService/v1beta1.metrics.k8s.io"]);

@@ -28,6 +28,8 @@ pub struct Seen {
     pub outside: Vec<Outside>,
     /// Kinds that the analyzers asked by the alerts want listed.
     pub wanted: Vec<&'static str>,
+    /// The Namespace of a Prometheus that does not reach its target.
+    pub scraped_from: Option<String>,
     /// What could not be read, one sentence each.
     pub gaps: Vec<String>,
 }
@@ -43,6 +45,7 @@ impl Seen {
             relevant: targets.to_vec(),
             outside: Vec::new(),
             wanted: Vec::new(),
+            scraped_from: None,
             gaps: Vec::new(),
         }
     }
@@ -51,7 +54,8 @@ impl Seen {
     #[must_use]
     pub fn of(now: Timestamp, question: &Question) -> Self {
         let wanted = playbook::wanted(question);
-        Self { outside: question.outside.clone(), wanted, ..Self::new(now, &question.targets) }
+        let scraped_from = question.scraped_from.clone();
+        Self { outside: question.outside.clone(), wanted, scraped_from, ..Self::new(now, &question.targets) }
     }
 
     /// Takes objects that turned out to be what the alerts are about.
@@ -89,6 +93,7 @@ impl Seen {
                 self.facts.add_crowd(node, rows.len() - rows.iter().filter(ended).count());
                 self.take_rows("Pod", recorded);
             }
+            Want::PodsNamed { .. } => self.take_rows("Pod", recorded),
             Want::Events { .. } | Want::EventsAbout { .. } => self.take_events(recorded),
         }
     }
@@ -100,6 +105,7 @@ impl Seen {
             Want::Events { namespace } => format!("events {namespace}"),
             Want::EventsAbout { name } => format!("events {name}"),
             Want::PodsOn { node } => format!("pods on {node}"),
+            Want::PodsNamed { name } => format!("pods named {name}"),
             Want::Log { namespace, pod, container, .. } => format!("log {namespace}/{pod}/{container}"),
         };
         let why = why.lines().next().unwrap_or_default();

@@ -31,6 +31,11 @@ pub enum Want {
         /// The Node.
         node: String,
     },
+    /// Pods of all namespaces that bear a name.
+    PodsNamed {
+        /// The name.
+        name: String,
+    },
     /// The last lines of a container's log.
     Log {
         /// The pod's namespace.
@@ -123,6 +128,7 @@ impl Want {
             Self::EventsAbout { name } => {
                 Some(("events_list", json!({"fieldSelector": format!("involvedObject.name={name}")})))
             }
+            Self::PodsNamed { name } => Some(("pods_list", json!({"fieldSelector": format!("metadata.name={name}")}))),
             Self::PodsOn { node } => Some(("pods_list", json!({"fieldSelector": format!("spec.nodeName={node}")}))),
             Self::Log { namespace, pod, container, previous } => {
                 let mut arguments = json!({"namespace": namespace, "name": pod, "container": container});

@@ -9,7 +9,7 @@ pub(super) const ALERTS: &[Known] = &[
     heartbeat("Watchdog", "Watchdog always fires: it proves that alerting works and is no incident"),
     heartbeat("InfoInhibitor", "InfoInhibitor only mutes info alerts in Alertmanager and is no incident"),
     // A target that is well is scraped again at the next turn: what set it off has passed.
-    state("TargetDown", &["service", "crash", "probe", "policy"]),
+    state("TargetDown", &["service", "crash", "probe", "scrape"]),
     measured("KubeStateMetricsListErrors", &["access", "dependency", "crash"]),
     measured("KubeStateMetricsWatchErrors", &["access", "dependency", "crash"]),
     measured("KubeStateMetricsShardingMismatch", OWN),

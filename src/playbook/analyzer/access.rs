@@ -1,7 +1,7 @@
 //! Applications the API server refuses: the ServiceAccount, and the RoleBinding that does not reach it.
 
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::rbac::v1::{RoleBinding, Subject};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding, Subject};
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::{Seen, SeenLog};
@@ -20,6 +20,8 @@ struct Denied<'a> {
     account: ObjectRef,
     verb: String,
     resource: String,
+    /// The API group, empty for the core one.
+    group: String,
     line: &'a str,
     log: &'a SeenLog,
 }
@@ -27,21 +29,23 @@ struct Denied<'a> {
 /// Findings about Pods whose log shows that the API server refuses them.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    scene.pods.iter().filter_map(|pod| Some(explain(scene, pod, &denied(scene, &named(&pod.object))?))).collect()
+    scene.pods.iter().filter_map(|pod| explain(scene, pod, &denied(scene, &named(&pod.object))?)).collect()
 }
 
 fn denied<'a>(scene: &Scene<'a>, pod: &ObjectRef) -> Option<Denied<'a>> {
     scene.logs(pod, "").into_iter().find_map(|log| {
         let text = log.lines.as_deref().ok()?;
-        text.lines().filter(|line| !logs::instructs(line)).find_map(|line| {
+        // What an outsider sent and the application merely wrote down is no refusal of its own.
+        text.lines().filter(|line| !logs::instructs(line) && logs::is_error(line)).find_map(|line| {
             let found = FORBIDDEN.groups(line)?;
             let account = ObjectRef::new("ServiceAccount", &found[1], &found[2]);
-            Some(Denied { account, verb: found[3].to_owned(), resource: found[4].to_owned(), line, log })
+            let group = found.get(5).map_or("", |group| group.as_str()).to_owned();
+            Some(Denied { account, verb: found[3].to_owned(), resource: found[4].to_owned(), group, line, log })
         })
     })
 }
 
-fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Finding {
+fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Finding> {
     let workload = scene.workload(&pod.object);
     let bindings = scene.facts.all::<RoleBinding>();
     let meant = |subject: &Subject| {
@@ -50,6 +54,11 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Finding {
             && subject.namespace.as_deref().unwrap_or(&denied.account.namespace) == denied.account.namespace
     };
     let bound = bindings.iter().find(|binding| binding.object.subjects.iter().flatten().any(meant));
+    let role = bound.and_then(|binding| role_of(scene, &binding.object));
+    if role.as_ref().is_some_and(|role| grants(&role.object, denied)) {
+        // Granted since: the line is older than the Role.
+        return None;
+    }
     let (blame, why) = match bound {
         Some(binding) => {
             let role = &binding.object.role_ref;
@@ -84,9 +93,13 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Finding {
             account.name
         ),
     );
-    Finding::new("rbac_forbidden", Depth::Root, &named(&pod.object), &blame, headline)
-        .confidence(if bound.is_some() { Confidence::High } else { Confidence::Medium })
-        .cite([scene.quote(&denied.log.reference, denied.line)])
+    // Sure where the Role itself was read and does not hold what the line says is missing; anybody can write a line.
+    let found = Finding::new("rbac_forbidden", Depth::Root, &named(&pod.object), &blame, headline)
+        .confidence(if role.is_some() { Confidence::High } else { Confidence::Medium })
+        .cite([
+            scene.quote(&denied.log.reference, denied.line),
+            role.and_then(|role| scene.quote(&role.reference, "rules:")),
+        ])
         .touches([workload, account.clone()])
         .steps([
             look(
@@ -107,7 +120,24 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Finding {
                 scene.text("只授予应用真正需要的权限", "Grant no more than the application needs"),
                 None,
             ),
-        ])
+        ]);
+    Some(found)
+}
+
+/// The Role a binding refers to, where it was read.
+fn role_of(scene: &Scene<'_>, binding: &RoleBinding) -> Option<Seen<Role>> {
+    let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
+    scene.facts.get::<Role>(namespace, &binding.role_ref.name).filter(|_| binding.role_ref.kind == "Role")
+}
+
+/// Whether a rule of a Role grants what was refused; rules for single objects by name are taken for grants.
+fn grants(role: &Role, denied: &Denied<'_>) -> bool {
+    let has = |all: Option<&Vec<String>>, wanted: &str| all.into_iter().flatten().any(|it| it == "*" || it == wanted);
+    role.rules.iter().flatten().any(|rule| {
+        has(Some(&rule.verbs), &denied.verb)
+            && has(rule.resources.as_ref(), &denied.resource)
+            && has(rule.api_groups.as_ref(), &denied.group)
+    })
 }
 
 /// A binding that was surely meant for an account: of its name in another namespace, or of nearly its name.
@@ -132,7 +162,8 @@ fn nearly_bound<'b>(bindings: &'b [Seen<RoleBinding>], account: &ObjectRef) -> O
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, pod};
+    use crate::playbook::world::{World, crashed, pod};
+    use crate::report::Confidence;
 
     const FORBIDDEN: &str = "ERROR list failed: secrets is forbidden: User \"system:serviceaccount:shop:bot\" cannot list resource \"secrets\" in API group \"\" in the namespace \"shop\"";
 
@@ -164,6 +195,34 @@ mod tests {
     fn a_role_that_does_not_allow_it_is_blamed() {
         let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", FORBIDDEN).with(binding("bot"));
         assert_eq!(world.cause(), "rbac_forbidden Role/reader");
+        assert_eq!(world.diagnosis().causes[0].confidence, Confidence::Medium, "nobody read the Role");
+    }
+
+    #[test]
+    fn a_role_that_was_read_makes_it_sure_or_takes_it_back() {
+        let role = |resource: &str| {
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "reader", "namespace": "shop"},
+                "rules": [{"apiGroups": [""], "resources": [resource], "verbs": ["get", "list"]}]})
+        };
+        let world = |resource: &str| {
+            let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", FORBIDDEN);
+            world.with(binding("bot")).with(role(resource))
+        };
+        assert_eq!(world("pods").diagnosis().causes[0].confidence, Confidence::High);
+        assert!(world("secrets").codes().is_empty(), "granted since");
+    }
+
+    #[test]
+    fn words_an_outsider_sent_are_no_refusal() {
+        let quoted = format!("INFO ticket 9911 subject=\"{}\"", FORBIDDEN.trim_start_matches("ERROR "));
+        let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", &quoted);
+        assert!(world.codes().is_empty(), "{:?}", world.codes());
+    }
+
+    #[test]
+    fn what_the_api_server_proves_comes_before_a_line_that_claims_a_refusal() {
+        let world = World::asking("Pod", "web-1-a").with(pod(crashed(137, "OOMKilled"))).log("web-1-a", FORBIDDEN);
+        assert_eq!(world.cause(), "oom_killed_no_limit Deployment/web");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod claim;
 pub mod config;
 pub mod crash;
 pub mod creation;
+pub mod daemon;
 pub mod dependency;
 pub mod disruption;
 pub mod eviction;
@@ -22,11 +23,14 @@ pub mod mount;
 pub mod node;
 pub mod node_events;
 pub mod policy;
+pub mod preemption;
 pub mod probe;
 pub mod provisioner;
 pub mod quota;
+pub mod rejection;
 pub mod rollout;
 pub mod scheduling;
+pub mod scrape;
 pub mod service;
 pub mod stateful;
 pub mod target_port;
@@ -71,7 +75,9 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("volume", volume::run),
     analyzer("creation", creation::run),
     wanting("quota", &["ResourceQuota"], quota::run),
+    analyzer("preemption", preemption::run),
     analyzer("scheduling", scheduling::run),
+    analyzer("rejection", rejection::run),
     analyzer("config", config::run),
     analyzer("mount", mount::run),
     analyzer("image", image::run),
@@ -85,6 +91,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("eviction", eviction::run),
     analyzer("leaving", leaving::run),
     wanting("policy", &["NetworkPolicy"], policy::run),
+    wanting("scrape", &["NetworkPolicy"], scrape::run),
     wanting("service", &["Service"], service::run),
     analyzer("traffic", traffic::run),
     wanting("ingress", &["Ingress"], ingress::run),
@@ -95,5 +102,6 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("rollout", rollout::run),
     analyzer("dependency", dependency::run),
     analyzer("stateful", stateful::run),
+    analyzer("daemon", daemon::run),
     analyzer("unready", unready::run),
 ];

@@ -35,7 +35,7 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 
 /// Which way a policy looks at the traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     In,
     Out,
 }
@@ -193,7 +193,7 @@ fn denying<'p>(
     applying.into_iter().max_by_key(|policy| !peers(&policy.object, way).is_empty())
 }
 
-fn applies(policy: &NetworkPolicy, way: Way, pod: &Pod) -> bool {
+pub(super) fn applies(policy: &NetworkPolicy, way: Way, pod: &Pod) -> bool {
     let Some(spec) = &policy.spec else { return false };
     let types = spec.policy_types.as_deref().unwrap_or(&[]);
     let looks = match way {
@@ -206,9 +206,9 @@ fn applies(policy: &NetworkPolicy, way: Way, pod: &Pod) -> bool {
 }
 
 /// The peers and ports of one rule; no peers at all means everybody.
-type Rule<'p> = (Option<&'p [NetworkPolicyPeer]>, Option<&'p [NetworkPolicyPort]>);
+pub(super) type Rule<'p> = (Option<&'p [NetworkPolicyPeer]>, Option<&'p [NetworkPolicyPort]>);
 
-fn peers(policy: &NetworkPolicy, way: Way) -> Vec<Rule<'_>> {
+pub(super) fn peers(policy: &NetworkPolicy, way: Way) -> Vec<Rule<'_>> {
     let Some(spec) = &policy.spec else { return Vec::new() };
     match way {
         Way::In => spec.ingress.iter().flatten().map(|rule| (rule.from.as_deref(), rule.ports.as_deref())).collect(),
@@ -249,7 +249,7 @@ fn means_pod(scene: &Scene<'_>, policy: &NetworkPolicy, rule: &NetworkPolicyPeer
 }
 
 /// Whether a selector asks for nothing but the label every Namespace has, its name.
-fn only_by_name(wanted: &LabelSelector) -> bool {
+pub(super) fn only_by_name(wanted: &LabelSelector) -> bool {
     let by_name = |key: &str| key == "kubernetes.io/metadata.name";
     wanted.match_labels.iter().flatten().all(|(key, _)| by_name(key))
         && wanted.match_expressions.iter().flatten().all(|rule| by_name(&rule.key))
@@ -264,7 +264,7 @@ fn in_block(block: &str, address: &str) -> bool {
     u32::from(base) & mask == u32::from(address) & mask
 }
 
-fn port_allowed(ports: Option<&[NetworkPolicyPort]>, port: Option<i32>, pod: &Pod) -> bool {
+pub(super) fn port_allowed(ports: Option<&[NetworkPolicyPort]>, port: Option<i32>, pod: &Pod) -> bool {
     let Some(ports) = ports.filter(|ports| !ports.is_empty()) else { return true };
     let Some(port) = port else { return true };
     ports.iter().any(|rule| match &rule.port {

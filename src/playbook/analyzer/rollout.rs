@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, ReplicaSet};
 use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
@@ -45,7 +46,10 @@ fn stuck(scene: &Scene<'_>, deployment: &Seen<Deployment>) -> Option<Finding> {
     }
     let sets = revisions(scene, &name);
     let older = sets.iter().skip(1).find(|set| set.object.status.as_ref().is_some_and(|status| status.replicas > 0));
+    let serving = status.ready_replicas.unwrap_or(0).min(status.available_replicas.unwrap_or(0)) >= wanted;
     match (late, older, sets.first()) {
+        // Under way, with as many Pods serving as are wanted.
+        (None, ..) if serving => None,
         (Some(late), Some(old), Some(new)) => Some(new_version_fails(scene, deployment, late, new, old)),
         (late, ..) => Some(unavailable(scene, deployment, &name, late)),
     }
@@ -113,6 +117,29 @@ fn new_version_fails(
                 Some(kubectl(&name.namespace, &format!("rollout undo {}", slash(&name)))),
             ),
         ])
+}
+
+/// Whether a rollout may only add Pods before it removes one: `maxUnavailable` comes to nothing, by figure or by rounding
+/// down, while Pods of an older version serve.
+#[must_use]
+pub fn must_surge(scene: &Scene<'_>, workload: &ObjectRef) -> bool {
+    let found = scene.deployments.iter().find(|it| named(&it.object) == *workload);
+    let Some(spec) = found.and_then(|found| found.object.spec.as_ref()) else { return false };
+    let wanted = spec.replicas.unwrap_or(1);
+    let strategy = spec.strategy.as_ref();
+    if strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("Recreate") {
+        return false;
+    }
+    let spared = strategy.and_then(|strategy| strategy.rolling_update.as_ref()?.max_unavailable.as_ref());
+    let percent = |text: &str| text.trim_end_matches('%').parse::<i32>().map_or(25, |percent| percent);
+    let spared = match spared {
+        Some(IntOrString::Int(number)) => *number,
+        Some(IntOrString::String(text)) => wanted.saturating_mul(percent(text)) / 100,
+        None => wanted / 4,
+    };
+    let serving =
+        |set: &&&Seen<ReplicaSet>| set.object.status.as_ref().and_then(|it| it.ready_replicas).unwrap_or(0) > 0;
+    spared == 0 && revisions(scene, workload).iter().skip(1).any(|set| serving(&set))
 }
 
 fn unavailable(
@@ -217,6 +244,25 @@ mod tests {
                 .iter()
                 .any(|step| step.command.as_deref() == Some("kubectl -n shop rollout undo deployment/web"))
         );
+    }
+
+    #[test]
+    fn a_rollout_under_way_with_all_it_wants_serving_is_no_fault() {
+        let under_way = patched(deployment(3, 3), json!({"status": {"replicas": 4, "updatedReplicas": 2}}));
+        let young = |seconds: u8| {
+            let patch = json!({"metadata": {"name": "web-2-a", "creationTimestamp": format!("2026-11-23T02:{}:00Z", 59 - seconds),
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-2", "uid": "u", "controller": true}]}});
+            pod(patched(unready(json!({"running": {"startedAt": "2026-11-23T02:59:00Z"}}), json!({}), 0), patch))
+        };
+        let world = |minutes| {
+            World::asking("Deployment", "web")
+                .with(under_way.clone())
+                .with(replica_set(2, "reg/web:2", 2, 1))
+                .with(replica_set(1, "reg/web:1", 2, 2))
+                .with(young(minutes))
+        };
+        world(0).is_calm();
+        assert!(!world(30).codes().is_empty(), "a Pod that has not become Ready for half an hour is no start");
     }
 
     #[test]

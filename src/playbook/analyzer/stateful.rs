@@ -1,18 +1,93 @@
 //! StatefulSets that cannot go on: the governing Service is not there, or the first Pod in line blocks the rest.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::Container;
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::pods::{self, ContainerView};
 use crate::playbook::scene::{Scene, named};
 use crate::report::Confidence;
+
+/// The label by which a Pod of a StatefulSet carries its revision.
+const REVISION: &str = "controller-revision-hash";
 
 /// Findings about StatefulSets.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let alone = scene.stateful_sets.iter().filter_map(|set| without_service(scene, set));
-    alone.chain(scene.stateful_sets.iter().filter_map(|set| held_back(scene, set))).collect()
+    let sets = || scene.stateful_sets.iter();
+    let alone = sets().filter_map(|set| without_service(scene, set));
+    let held = sets().filter_map(|set| held_back(scene, set));
+    alone.chain(held).chain(sets().filter_map(|set| blocked(scene, set))).collect()
+}
+
+/// A Pod of another revision that does not become Ready. The controller waits for every Pod in line before it replaces one,
+/// for this one too, so that the repaired template never reaches it: the documented "forced rollback".
+fn blocked(scene: &Scene<'_>, set: &Seen<StatefulSet>) -> Option<Finding> {
+    let name = named(&set.object);
+    let spec = set.object.spec.as_ref()?;
+    let wanted = set.object.status.as_ref()?.update_revision.clone()?;
+    let rolling = spec.update_strategy.as_ref().is_none_or(|it| it.type_.as_deref() != Some("OnDelete"));
+    if spec.pod_management_policy.as_deref() == Some("Parallel") || !rolling {
+        return None;
+    }
+    let template = spec.template.spec.as_ref()?;
+    let stuck = scene.pods_of(&name).into_iter().find(|pod| {
+        let revision = pod.object.metadata.labels.as_ref().and_then(|labels| labels.get(REVISION));
+        let failing = pods::containers(&pod.object).iter().any(|it| it.failing(scene.facts.now) || cannot_start(it));
+        revision.is_some_and(|revision| *revision != wanted) && failing && !pods::is_leaving(&pod.object)
+    })?;
+    let pod = named(&stuck.object);
+    let changed = pods::containers(&stuck.object).into_iter().find_map(|view| {
+        let asked = template.containers.iter().chain(template.init_containers.iter().flatten());
+        let asked = asked.into_iter().find(|container| container.name == view.name())?;
+        differs(asked, view.spec).then(|| (view.image().to_owned(), asked.image.clone().unwrap_or_default()))
+    });
+    let (has, gets) = changed?;
+    let (zh, en) = if has == gets {
+        ("模板与它不同（镜像相同）".to_owned(), "the template differs from it (same image)".to_owned())
+    } else {
+        (format!("它仍是 {has}，模板已是 {gets}"), format!("it still runs {has} while the template says {gets}"))
+    };
+    let headline = scene.text(
+        format!("{name} 的更新被 {} 卡住：{zh}；控制器要等它先 Ready，必须手动删除（delete）它", pod.name),
+        format!("{name}: its update is blocked by {}: {en}; the controller waits for it to become Ready first, so somebody has to delete it", pod.name),
+    );
+    let found = Finding::new("statefulset_blocked_by_broken_pod", Depth::Root, &pod, &name, headline);
+    Some(
+        found
+            .cite([scene.quote(&stuck.reference, &format!("image: {has}")), scene.quote(&set.reference, &wanted)])
+            .steps([
+                look(
+                    scene.text("查看各 Pod 的版本", "See each Pod's revision"),
+                    kubectl(&name.namespace, "get pods -L controller-revision-hash"),
+                ),
+                change(
+                    scene.text(
+                        format!("删除 {}，让它按当前模板重建", pod.name),
+                        format!("Delete {} so that it is made again of the present template", pod.name),
+                    ),
+                    scene
+                        .text("先确认模板已经修好；卷会保留", "See first that the template is right; its volumes stay"),
+                    Some(kubectl(&name.namespace, &format!("delete pod {}", pod.name))),
+                ),
+            ]),
+    )
+}
+
+fn cannot_start(view: &ContainerView<'_>) -> bool {
+    ["ImagePullBackOff", "ErrImagePull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError"]
+        .contains(&view.waiting_reason())
+}
+
+/// Whether two declarations of a container differ in what decides how it starts.
+fn differs(asked: &Container, has: &Container) -> bool {
+    asked.image != has.image
+        || asked.command != has.command
+        || asked.args != has.args
+        || asked.env != has.env
+        || asked.env_from != has.env_from
 }
 
 /// A new revision that does not go out by the StatefulSet's own settings: an answer where the alert is about it.
@@ -110,7 +185,7 @@ fn without_service(scene: &Scene<'_>, set: &Seen<StatefulSet>) -> Option<Finding
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, patched, service};
+    use crate::playbook::world::{World, container, crashed, patched, pod, service};
 
     fn set() -> serde_json::Value {
         json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "namespace": "shop"},
@@ -135,6 +210,42 @@ mod tests {
         let other =
             World::asking("Pod", "web-1-a").with(crate::playbook::world::pod(json!({}))).with(behind(partition));
         assert!(other.codes().is_empty());
+    }
+
+    /// A StatefulSet whose template was repaired, and its second Pod of the revision before.
+    fn rolled_back(policy: &str, image: &str, patch: serde_json::Value) -> World {
+        let template = json!({"spec": {"containers": [container(json!({"image": "reg/web:1"}))]}});
+        let set = patched(
+            set(),
+            json!({"spec": {"serviceName": null, "podManagementPolicy": policy, "template": template},
+            "status": {"readyReplicas": 1, "currentRevision": "db-1", "updateRevision": "db-1"}}),
+        );
+        let owner = json!({"metadata": {"name": "db-1", "labels": {"controller-revision-hash": "db-2"}, "ownerReferences": [
+            {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "u", "controller": true}]},
+            "spec": {"containers": [container(json!({"image": image}))]}});
+        World::asking("StatefulSet", "db").with(set).with(pod(patched(owner, patch)))
+    }
+
+    #[test]
+    fn a_broken_pod_of_a_withdrawn_revision_has_to_be_deleted() {
+        let world = rolled_back("OrderedReady", "reg/web:2", crashed(1, "Error"));
+        assert_eq!(world.cause(), "statefulset_blocked_by_broken_pod StatefulSet/db");
+        let steps = world.diagnosis().steps;
+        assert!(steps.iter().any(|step| step.command.as_deref() == Some("kubectl -n shop delete pod db-1")));
+        let unpulled = crate::playbook::world::waiting("ImagePullBackOff", "Back-off pulling image");
+        assert_eq!(
+            rolled_back("OrderedReady", "reg/web:2", unpulled).cause(),
+            "statefulset_blocked_by_broken_pod StatefulSet/db"
+        );
+    }
+
+    #[test]
+    fn a_pod_that_is_well_or_would_be_made_the_same_again_or_in_parallel_blocks_nothing() {
+        let codes = |policy, image, patch| rolled_back(policy, image, patch).codes();
+        let blocked = |codes: Vec<&'static str>| codes.contains(&"statefulset_blocked_by_broken_pod");
+        assert!(!blocked(codes("OrderedReady", "reg/web:2", json!({}))), "an update under way");
+        assert!(!blocked(codes("OrderedReady", "reg/web:1", crashed(1, "Error"))), "the template has the same fault");
+        assert!(!blocked(codes("Parallel", "reg/web:2", crashed(1, "Error"))), "no Pod waits for another");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What is plainly not well, said without a reason: the last word when no other analyzer knows more.
 
+use k8s_openapi::api::core::v1::Pod;
+
 use crate::playbook::describe;
 use crate::playbook::finding::{Depth, Finding, kubectl, look, slash};
 use crate::playbook::pods;
@@ -8,6 +10,9 @@ use crate::report::Confidence;
 
 /// The code of a finding that only repeats what the alert says of a Pod.
 pub const ECHO: &str = "pod_not_ready";
+
+/// Minutes a new Pod may take to start: a Deployment's `progressDeadlineSeconds` where nobody set another.
+const STARTING: i64 = 10;
 
 /// Symptoms: Pods that are not Ready, StatefulSets and DaemonSets that miss replicas.
 #[must_use]
@@ -18,7 +23,8 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 fn lonely_pods(scene: &Scene<'_>) -> Vec<Finding> {
     let unwell = scene.current_pods().filter(|pod| {
         let known = !pods::phase(&pod.object).is_empty();
-        known && !pods::is_ready(&pod.object) && pods::phase(&pod.object) != "Succeeded"
+        let unready = known && !pods::is_ready(&pod.object) && pods::phase(&pod.object) != "Succeeded";
+        unready && !is_spare(scene, &pod.object)
     });
     unwell
         .map(|pod| {
@@ -34,6 +40,13 @@ fn lonely_pods(scene: &Scene<'_>) -> Vec<Finding> {
                 )])
         })
         .collect()
+}
+
+/// A Pod that starts while as many others serve as its workload wants: a rollout under way is no trouble yet.
+fn is_spare(scene: &Scene<'_>, pod: &Pod) -> bool {
+    let minutes = scene.minutes_since(pod.metadata.creation_timestamp.as_ref());
+    let full = scene.replicas(&scene.workload(pod)).is_some_and(|(ready, wanted)| ready >= wanted);
+    full && minutes.is_some_and(|minutes| minutes < STARTING)
 }
 
 fn workloads(scene: &Scene<'_>) -> Vec<Finding> {

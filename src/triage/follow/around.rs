@@ -9,8 +9,13 @@ use crate::triage::rows::{self, listed};
 use crate::triage::seen::Seen;
 use crate::triage::want::{Want, kind_info};
 
-pub(super) fn from_claim(value: &Value) -> Vec<Want> {
+pub(super) fn from_claim(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
     let mut wants = Vec::new();
+    if seen.targets.contains(object) {
+        // What mounts a claim stands in the Pods alone: those that are not well are the likeliest.
+        let unwell = rows::unwell(seen, "Pod", &object.namespace);
+        wants.extend(unwell.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
+    }
     if let Some(class) = value.pointer("/spec/storageClassName").and_then(Value::as_str).filter(|name| !name.is_empty())
     {
         wants.push(Want::Object(ObjectRef::new("StorageClass", "", class)));
@@ -40,7 +45,16 @@ pub(super) fn from_service(seen: &Seen, object: &ObjectRef, value: &Value) -> Ve
     }
     wants.extend(chosen);
     wants.extend(listed(seen, "NetworkPolicy", &object.namespace));
+    wants.extend(scraper(seen));
     wants
+}
+
+/// The Namespace a target is scraped from, where a policy asks for a Namespace's labels.
+fn scraper(seen: &Seen) -> Option<Want> {
+    let asks = |policy: &Value| policy.to_string().contains("namespaceSelector");
+    let asked = seen.facts.raw_all("NetworkPolicy").any(|(_, policy, _)| asks(policy));
+    let from = seen.scraped_from.as_deref().filter(|_| asked)?;
+    Some(Want::Object(ObjectRef::new("Namespace", "", from)))
 }
 
 /// The workload, and the API its metrics come from where they do not come.

@@ -79,7 +79,7 @@ fn from_object(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
         }
         "Job" => pods(seen, &object.namespace, &[("job-name".to_owned(), object.name.clone())]),
         "CronJob" => from_cron_job(seen, object),
-        "PersistentVolumeClaim" => around::from_claim(value),
+        "PersistentVolumeClaim" => around::from_claim(seen, object, value),
         "Service" => around::from_service(seen, object, value),
         "HorizontalPodAutoscaler" => around::from_autoscaler(object, value),
         "HTTPRoute" => around::from_route(object, value),

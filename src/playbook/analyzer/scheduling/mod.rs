@@ -5,6 +5,7 @@ mod nodes;
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::rollout;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::pods;
@@ -81,7 +82,33 @@ fn unschedulable(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     if condition.and_then(|condition| condition.reason.as_deref()) == Some("SchedulingGated") {
         return Some(gated(scene, &waiting));
     }
-    Some(explain(scene, &waiting))
+    Some(with_surge(scene, &waiting, explain(scene, &waiting)))
+}
+
+/// A Pod that only a rollout adds: where it finds no room, letting an old Pod go first makes some.
+fn with_surge(scene: &Scene<'_>, waiting: &Waiting<'_>, found: Finding) -> Finding {
+    let workload = &waiting.workload;
+    if found.depth < Depth::Mechanism || !rollout::must_surge(scene, workload) {
+        return found;
+    }
+    let summary = scene.text(
+        format!(
+            "{}；发布必须先多起一个 Pod（maxUnavailable 为 0），旧 Pod 因此不会让出位置",
+            found.summary.trim_end_matches('。')
+        ),
+        format!(
+            "{}; the rollout has to add a Pod first (maxUnavailable comes to 0), so no old Pod makes room",
+            found.summary.trim_end_matches('.')
+        ),
+    );
+    found.summary(summary).steps([change(
+        scene.text(
+            "允许发布先停一个旧 Pod（maxUnavailable: 1，maxSurge: 0）",
+            "Let the rollout stop an old Pod first (maxUnavailable: 1, maxSurge: 0)",
+        ),
+        scene.text("期间会少一个副本", "One replica fewer serves meanwhile"),
+        Some(kubectl(&workload.namespace, &format!("edit deployment {}", workload.name))),
+    )])
 }
 
 /// The scheduler's verdict without what it says about preemption.
@@ -116,7 +143,7 @@ fn explain(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
         return finding;
     }
     if let Some(resource) = nodes::scarce(message).first() {
-        return nodes::cluster_full(scene, waiting, resource);
+        return nodes::cluster_full(scene, waiting, resource, &matching);
     }
     other_rule(scene, waiting)
 }
@@ -271,7 +298,7 @@ mod tests {
 
     use super::Confidence;
 
-    use crate::playbook::world::{World, node, patched, pod, unschedulable};
+    use crate::playbook::world::{World, deployment, node, patched, pod, replica_set, unschedulable};
 
     fn wants(spec: serde_json::Value, message: &str) -> World {
         World::asking("Pod", "web-1-a").with(pod(patched(unschedulable(message), json!({"spec": spec}))))
@@ -366,6 +393,32 @@ mod tests {
             told("0/1 nodes are available: 1 node(s) did not have enough free storage.")
                 .starts_with("storage_capacity_exhausted")
         );
+    }
+
+    #[test]
+    fn a_rollout_that_must_add_before_it_removes_is_told_where_its_pod_finds_no_room() {
+        let rolling = |spared: serde_json::Value| {
+            let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": spared, "maxSurge": 1}});
+            let told = wants(json!({}), "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules.")
+                .with(node(json!({})))
+                .with(patched(deployment(3, 3), json!({"spec": {"strategy": strategy}})))
+                .with(replica_set(2, "reg/web:2", 1, 0))
+                .with(replica_set(1, "reg/web:1", 3, 3));
+            told.diagnosis().causes[0].summary.contains("maxUnavailable")
+        };
+        assert!(rolling(json!(0)) && rolling(json!("25%")), "a quarter of three is none");
+        assert!(!rolling(json!(1)) && !rolling(json!("50%")));
+    }
+
+    #[test]
+    fn a_pod_of_one_node_waits_for_that_node() {
+        let message =
+            "0/2 nodes are available: 1 Insufficient memory, 1 node(s) didn't satisfy plugin(s) [NodeAffinity].";
+        let terms = json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}]);
+        let affinity = json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}});
+        let world = wants(affinity, message).with(node(json!({}))).with(node(json!({"metadata": {"name": "n2"}})));
+        let headline = world.diagnosis().headline;
+        assert!(headline.contains("n1, the only Node it may use"), "{headline}");
     }
 
     #[test]

@@ -102,12 +102,20 @@ pub(super) fn too_large(scene: &Scene<'_>, waiting: &Waiting<'_>, nodes: &[&Node
     )
 }
 
-pub(super) fn cluster_full(scene: &Scene<'_>, waiting: &Waiting<'_>, resource: &str) -> Finding {
+pub(super) fn cluster_full(scene: &Scene<'_>, waiting: &Waiting<'_>, resource: &str, matching: &[&Node]) -> Finding {
     let wanted = quantity::show(resource, requested(waiting.pod, resource));
     let workload = &waiting.workload;
+    // A Pod that may use one Node only, as a daemon's may, waits for that one.
+    let (node_zh, node_en) = match matching {
+        [only] if scene.nodes.len() > 1 => {
+            let name = only.metadata.name.as_deref().unwrap_or_default();
+            (format!("它唯一能使用的 Node {name}"), format!("{name}, the only Node it may use, has not"))
+        }
+        _ => ("可用节点".to_owned(), "no usable Node has".to_owned()),
+    };
     let headline = scene.text(
-        format!("{workload} 的 Pod 无法调度：请求 {resource} {wanted}，可用节点剩余的 {resource} 不足（Insufficient {resource}）"),
-        format!("{workload} cannot be scheduled: its Pod requests {resource} {wanted} and no usable Node has that much {resource} left (Insufficient {resource})"),
+        format!("{workload} 的 Pod 无法调度：请求 {resource} {wanted}，{node_zh}剩余的 {resource} 不足（Insufficient {resource}）"),
+        format!("{workload} cannot be scheduled: its Pod requests {resource} {wanted} and {node_en} that much {resource} left (Insufficient {resource})"),
     );
     finding(code_for(resource), Depth::Mechanism, waiting, workload, headline).steps([
         look(

@@ -1,0 +1,128 @@
+//! Origin: from which ConfigMap or Secret the configuration comes that a failing container complains about. A lead for
+//! people, never a proof: what stands in it is the team's own and is not read.
+
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Volume};
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::Finding;
+use crate::playbook::pods;
+use crate::playbook::scene::{Scene, named};
+use crate::report::Related;
+
+/// Minutes within which a change counts as recent: a day's work, and the night after it.
+const RECENT: i64 = 24 * 60;
+/// Objects named for one cause.
+const NAMED: usize = 2;
+
+/// The objects behind the paths and variables that a finding's log lines name.
+#[must_use]
+pub fn leads(scene: &Scene<'_>, finding: &Finding) -> Vec<Related> {
+    let Some(pod) = scene.pods.iter().find(|pod| named(&pod.object) == finding.about) else { return Vec::new() };
+    let is_log = |reference: &str| scene.facts.logs().iter().any(|log| log.reference == reference);
+    let lines: Vec<&str> =
+        finding.evidence.iter().filter(|it| is_log(&it.reference)).map(|it| it.quote.as_str()).collect();
+    let mut leads: Vec<Related> = Vec::new();
+    for view in pods::containers(&pod.object) {
+        for (object, through) in sources(&pod.object, view.spec, &lines) {
+            if !leads.iter().any(|known| known.resource == object) && leads.len() < NAMED {
+                leads.push(lead(scene, object, &through));
+            }
+        }
+    }
+    leads
+}
+
+/// Objects and the words by which the lines name them: a mount's path, a variable's name.
+fn sources(pod: &Pod, container: &Container, lines: &[&str]) -> Vec<(ObjectRef, String)> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or(&[]);
+    let says = |words: &str| lines.iter().any(|line| names(line, words));
+    let mounted =
+        container.volume_mounts.iter().flatten().filter(|mount| says(&mount.mount_path)).filter_map(|mount| {
+            let volume = volumes.iter().find(|volume| volume.name == mount.name)?;
+            Some((of_volume(namespace, volume)?, mount.mount_path.clone()))
+        });
+    let variables = container.env.iter().flatten().filter(|variable| says(&variable.name)).filter_map(|variable| {
+        let from = variable.value_from.as_ref()?;
+        let map = from.config_map_key_ref.as_ref().map(|it| ObjectRef::new("ConfigMap", namespace, &it.name));
+        let secret = from.secret_key_ref.as_ref().map(|it| ObjectRef::new("Secret", namespace, &it.name));
+        Some((map.or(secret)?, variable.name.clone()))
+    });
+    mounted.chain(variables).collect()
+}
+
+fn of_volume(namespace: &str, volume: &Volume) -> Option<ObjectRef> {
+    let map = volume.config_map.as_ref().map(|it| ObjectRef::new("ConfigMap", namespace, &it.name));
+    let secret = volume.secret.as_ref().and_then(|it| it.secret_name.as_ref());
+    map.or_else(|| secret.map(|name| ObjectRef::new("Secret", namespace, name)))
+}
+
+/// Whether a line has the words as a whole: `/etc/app` in `/etc/app/a.toml`, not in `/etc/apples`.
+fn names(line: &str, words: &str) -> bool {
+    let part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+    let words = words.trim_end_matches('/');
+    !words.is_empty()
+        && line.match_indices(words).any(|(at, _)| {
+            !line[..at].chars().next_back().is_some_and(part) && !line[at + words.len()..].starts_with(part)
+        })
+}
+
+fn lead(scene: &Scene<'_>, object: ObjectRef, through: &str) -> Related {
+    let why = scene.text(
+        format!("日志提到的 {through} 来自它：可能相关的线索，不是证据"),
+        format!("{through}, which the log names, comes from it: a lead, not a proof"),
+    );
+    let said = changed(scene, &object).unwrap_or_else(|| {
+        scene.text("未读取其内容；请核对最近是否改动过", "its contents are not read; see whether it was changed lately")
+    });
+    Related { resource: object, why, findings: vec![said] }
+}
+
+/// How long ago a ConfigMap that was read came to be, when that was lately.
+fn changed(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    let found: Seen<ConfigMap> =
+        scene.facts.get(&object.namespace, &object.name).filter(|_| object.kind == "ConfigMap")?;
+    let minutes = scene.minutes_since(found.object.metadata.creation_timestamp.as_ref()).filter(|age| *age < RECENT)?;
+    Some(scene.text(
+        format!("{minutes} 分钟前才创建（或被重建）"),
+        format!("it was created (or made again) {minutes} minutes ago"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::names;
+    use crate::playbook::world::{World, crashed, patched, pod};
+
+    fn configured(line: &str) -> Vec<Value> {
+        let container = json!({"name": "web", "image": "reg/web:1", "volumeMounts": [{"name": "conf", "mountPath": "/etc/web"}],
+            "env": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "web-token", "key": "t"}}}, {"name": "LEVEL", "value": "x"}]});
+        let spec = json!({"spec": {"containers": [container], "volumes": [{"name": "conf", "configMap": {"name": "web-conf"}}]}});
+        let world = World::asking("Pod", "web-1-a").with(pod(patched(crashed(1, "Error"), spec))).log("web-1-a", line);
+        let related = world.diagnosis().related;
+        related.iter().map(|it| json!([it.resource.to_string(), it.why])).collect()
+    }
+
+    #[test]
+    fn the_object_behind_a_path_or_a_variable_is_a_lead() {
+        let map = configured("FATAL /etc/web/web.toml:2: max_conns: invalid type");
+        assert!(map.iter().any(|it| it[0] == "ConfigMap shop/web-conf"), "{map:?}");
+        let secret = configured("FATAL config: TOKEN is malformed");
+        assert!(secret.iter().any(|it| it[0] == "Secret shop/web-token"), "{secret:?}");
+    }
+
+    #[test]
+    fn what_the_log_does_not_name_is_no_lead() {
+        assert!(configured("FATAL LEVEL is malformed").is_empty(), "a plain value has no object behind it");
+        assert!(configured("FATAL cannot open /etc/webapp/a.toml").is_empty());
+    }
+
+    #[test]
+    fn names_are_whole() {
+        assert!(names("open /etc/web/a: no such file", "/etc/web/") && names("TOKEN=", "TOKEN"));
+        assert!(!names("/etc/website", "/etc/web") && !names("MY_TOKEN", "TOKEN"));
+    }
+}
