@@ -64,6 +64,7 @@ impl Service {
             metrics,
             auth,
             limits: config.server.limits.intake(),
+            destinations: config.server.prometheusalert.clone(),
             body_limit: config.server.limits.max_body_bytes,
         });
         Ok(Self { app, worker, concurrency: config.triage.concurrency, outboxes })
@@ -146,6 +147,12 @@ fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel]) -> Desk
         public_url: config.server.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
         alertmanager_url: config.alertmanager.as_ref().map(|link| link.url.clone()),
         routes: config.routes.clone(),
+        receivers: config
+            .server
+            .prometheusalert
+            .iter()
+            .map(|one| (one.receiver.clone(), one.channels.clone()))
+            .collect(),
         channels: channels.iter().map(|channel| channel.name().to_owned()).collect(),
         missing: missing.into_iter().map(str::to_owned).collect(),
         investigates: triage.has_tools(),

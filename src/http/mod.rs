@@ -23,6 +23,7 @@ pub use auth::Auth;
 
 use crate::incident::Desk;
 use crate::intake::Limits;
+use crate::intake::prometheusalert::Destination;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::triage::Triage;
@@ -44,6 +45,8 @@ pub struct App {
     pub auth: Auth,
     /// How much a delivery may hold.
     pub limits: Limits,
+    /// Where alerts go that were sent to PrometheusAlert.
+    pub destinations: Vec<Destination>,
     /// Largest body read, in bytes.
     pub body_limit: usize,
 }
@@ -52,7 +55,16 @@ pub struct App {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Firstlook", description = "Takes alerts, investigates them, tells people."),
-    paths(webhook::alertmanager, incidents::list, incidents::one, health::healthz, health::readyz),
+    paths(
+        webhook::alertmanager,
+        webhook::grafana,
+        webhook::nightingale,
+        webhook::prometheusalert,
+        incidents::list,
+        incidents::one,
+        health::healthz,
+        health::readyz
+    ),
     components(schemas(crate::report::Report))
 )]
 struct Api;
@@ -61,6 +73,9 @@ struct Api;
 pub fn router(app: Arc<App>) -> Router {
     let guarded = Router::new()
         .route("/webhooks/alertmanager", post(webhook::alertmanager))
+        .route("/webhooks/grafana", post(webhook::grafana).put(webhook::grafana))
+        .route("/webhooks/nightingale", post(webhook::nightingale))
+        .route("/prometheusalert", post(webhook::prometheusalert).get(webhook::prometheusalert))
         .route("/api/v1/incidents", get(incidents::list))
         .route("/api/v1/incidents/{id}", get(incidents::one))
         .route("/api/openapi.json", get(|| async { axum::Json(Api::openapi()) }))

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::decide::{self, Decision as Meaning};
 use super::line::Line;
 use super::routes::{self, Route};
-use crate::alert::{Alert, AlertGroup, Lang};
+use crate::alert::{Alert, AlertGroup, Lang, Source};
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::store::{Decision, Delivery, Incident, NewIncident, NewNotice, NoticeRole, Store, StoreError, Tx};
 use crate::telemetry::Metrics;
@@ -34,6 +34,8 @@ pub struct DeskSettings {
     pub alertmanager_url: Option<String>,
     /// Routes, in order.
     pub routes: Vec<Route>,
+    /// Channels of the receivers of `server.prometheusalert`, in place of those of the routes.
+    pub receivers: HashMap<String, Vec<String>>,
     /// Names of all channels.
     pub channels: Vec<String>,
     /// What every first message lacks, known before any alert came (no MCP server, no model).
@@ -248,7 +250,8 @@ impl Desk {
     /// The channels that hear of a group.
     #[must_use]
     pub fn channels_for(&self, group: &AlertGroup) -> Vec<String> {
-        routes::channels_for(&self.settings.routes, &self.settings.channels, group)
+        let own = self.settings.receivers.get(&group.receiver).filter(|_| group.source == Source::PrometheusAlert);
+        own.cloned().unwrap_or_else(|| routes::channels_for(&self.settings.routes, &self.settings.channels, group))
     }
 
     /// A notice in the configured language and zone.
