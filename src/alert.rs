@@ -78,13 +78,22 @@ impl Alert {
 pub enum Source {
     /// Prometheus Alertmanager, webhook version 4.
     Alertmanager,
+    /// Grafana's unified alerting, webhook version 1.
+    Grafana,
+    /// Nightingale's events.
+    Nightingale,
+    /// What was sent to PrometheusAlert before.
+    PrometheusAlert,
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Alertmanager => f.write_str("alertmanager"),
-        }
+        f.write_str(match self {
+            Self::Alertmanager => "alertmanager",
+            Self::Grafana => "grafana",
+            Self::Nightingale => "nightingale",
+            Self::PrometheusAlert => "prometheusalert",
+        })
     }
 }
 
@@ -125,6 +134,13 @@ impl AlertGroup {
     #[must_use]
     pub fn leading(&self) -> Option<&Alert> {
         self.firing().min_by_key(|alert| severity_rank(alert.label("severity"))).or_else(|| self.alerts.first())
+    }
+
+    /// Whether alerts of the group may fire that this delivery does not list: Alertmanager cuts by `max_alerts`,
+    /// Nightingale sends each event alone. Such a delivery resolves only what it names.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.truncated_alerts > 0 || self.source == Source::Nightingale
     }
 
     /// When the oldest alert of the group began.

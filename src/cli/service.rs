@@ -77,6 +77,7 @@ impl Service {
             limits: config.server.limits.intake(),
             presses: Arc::new(presses.clone()),
             apps: apps.iter().filter(|app| app.callbacks() == Some(Callbacks::Http)).cloned().collect(),
+            destinations: config.server.prometheusalert.clone(),
             body_limit: config.server.limits.max_body_bytes,
         });
         Ok(Self { app, worker, concurrency: config.triage.concurrency, outboxes, apps, presses })
@@ -173,6 +174,12 @@ fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel]) -> Desk
         public_url: config.server.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
         alertmanager_url: config.alertmanager.as_ref().map(|link| link.url.clone()),
         routes: config.routes.clone(),
+        receivers: config
+            .server
+            .prometheusalert
+            .iter()
+            .map(|one| (one.receiver.clone(), one.channels.clone()))
+            .collect(),
         channels: channels.iter().map(|channel| channel.name().to_owned()).collect(),
         in_place: channels.iter().filter(|one| one.changes_in_place()).map(|one| one.name().to_owned()).collect(),
         missing: missing.into_iter().map(str::to_owned).collect(),

@@ -199,6 +199,18 @@ fn routes(config: &Config, found: &mut Vec<Complaint>) {
     let mut known: Vec<&str> =
         config.channels.iter().map(ChannelSettings::name).filter(|name| !name.is_empty()).collect();
     known.dedup();
+    let mut seen = HashSet::new();
+    for (index, one) in config.server.prometheusalert.iter().enumerate() {
+        let path = format!("server.prometheusalert[{index}]");
+        if one.receiver.trim().is_empty() || !seen.insert(&one.receiver) {
+            found.push((format!("{path}.receiver"), "is empty or taken by an entry above; choose another".to_owned()));
+        }
+        for (place, name) in one.channels.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                found.push((format!("{path}.channels[{place}]"), not_one_of("channel", name, &known)));
+            }
+        }
+    }
     for (index, route) in config.routes.iter().enumerate() {
         for (place, name) in route.channels.iter().enumerate() {
             if !known.contains(&name.as_str()) {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::intake;
+use crate::intake::{self, prometheusalert::Destination};
 
 /// The HTTP surface.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -25,6 +25,9 @@ pub struct Server {
     pub basic_auth: Vec<BasicAuth>,
     /// Listens beyond loopback without tokens: only where something in front authenticates.
     pub insecure: bool,
+    /// Where alerts go that were sent to PrometheusAlert: the first entry that matches the query of `/prometheusalert`
+    /// decides; what none matches goes by `routes`.
+    pub prometheusalert: Vec<Destination>,
     /// What one request may hold.
     pub limits: ServerLimits,
 }
@@ -58,6 +61,7 @@ impl Default for Server {
             tokens: Vec::new(),
             basic_auth: Vec::new(),
             insecure: false,
+            prometheusalert: Vec::new(),
             limits: ServerLimits::default(),
         }
     }

@@ -49,6 +49,15 @@ impl ApiError {
         }
     }
 
+    /// The same for a sender that comes again only on 429.
+    #[must_use]
+    pub fn come_again_by_429(self) -> Self {
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => Self { status: StatusCode::TOO_MANY_REQUESTS, ..self },
+            _ => self,
+        }
+    }
+
     /// There is nothing here.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self { status: StatusCode::NOT_FOUND, message: message.into() }
@@ -82,7 +91,7 @@ impl From<Arc<StoreError>> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(json!({"error": self.message}))).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response
@@ -91,7 +100,10 @@ impl IntoResponse for ApiError {
 
 /// Answers what no route matches.
 pub async fn not_found() -> ApiError {
-    ApiError::not_found("there is nothing at this path; Alertmanager posts to /webhooks/alertmanager")
+    ApiError::not_found(
+        "there is nothing at this path; senders post to /webhooks/alertmanager, /webhooks/grafana, /webhooks/nightingale or \
+                         /prometheusalert",
+    )
 }
 
 /// Answers a wrong method on a known path.

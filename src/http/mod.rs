@@ -25,6 +25,7 @@ pub use auth::Auth;
 
 use crate::incident::Desk;
 use crate::intake::Limits;
+use crate::intake::prometheusalert::Destination;
 use crate::notify::feishu::app::FeishuApp;
 use crate::notify::press::Presses;
 use crate::store::Store;
@@ -52,6 +53,8 @@ pub struct App {
     pub presses: Arc<dyn Presses>,
     /// Apps whose presses arrive over HTTP.
     pub apps: Vec<Arc<FeishuApp>>,
+    /// Where alerts go that were sent to PrometheusAlert.
+    pub destinations: Vec<Destination>,
     /// Largest body read, in bytes.
     pub body_limit: usize,
 }
@@ -60,7 +63,17 @@ pub struct App {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Firstlook", description = "Takes alerts, investigates them, tells people."),
-    paths(webhook::alertmanager, callbacks::feishu, incidents::list, incidents::one, health::healthz, health::readyz),
+    paths(
+        webhook::alertmanager,
+        webhook::grafana,
+        webhook::nightingale,
+        webhook::prometheusalert,
+        callbacks::feishu,
+        incidents::list,
+        incidents::one,
+        health::healthz,
+        health::readyz
+    ),
     components(schemas(crate::report::Report))
 )]
 struct Api;
@@ -69,6 +82,9 @@ struct Api;
 pub fn router(app: Arc<App>) -> Router {
     let guarded = Router::new()
         .route("/webhooks/alertmanager", post(webhook::alertmanager))
+        .route("/webhooks/grafana", post(webhook::grafana).put(webhook::grafana))
+        .route("/webhooks/nightingale", post(webhook::nightingale))
+        .route("/prometheusalert", post(webhook::prometheusalert).get(webhook::prometheusalert))
         .route("/api/v1/incidents", get(incidents::list))
         .route("/api/v1/incidents/{id}", get(incidents::one))
         .route("/api/openapi.json", get(|| async { axum::Json(Api::openapi()) }))

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -15,7 +15,8 @@ use uuid::Uuid;
 use super::App;
 use super::body;
 use super::error::ApiError;
-use crate::intake;
+use crate::alert::AlertGroup;
+use crate::intake::{self, IntakeError};
 
 /// What a sender is told.
 #[derive(Debug, Serialize, ToSchema)]
@@ -25,6 +26,23 @@ pub struct Accepted {
     incident: Option<Uuid>,
     /// What was decided: opened, merged, joined, resolved, suppressed.
     decision: &'static str,
+    /// The same for each group, when a delivery held several: only Nightingale's can.
+    #[serde(skip_serializing_if = "one")]
+    groups: Vec<Receipted>,
+}
+
+/// What became of one group of a delivery.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Receipted {
+    /// The incident its alerts belong to.
+    #[schema(value_type = Option<String>)]
+    incident: Option<Uuid>,
+    /// What was decided.
+    decision: &'static str,
+}
+
+fn one(groups: &[Receipted]) -> bool {
+    groups.len() == 1
 }
 
 /// Takes Alertmanager's webhook, version 4.
@@ -42,21 +60,110 @@ pub struct Accepted {
 )]
 pub async fn alertmanager(State(app): State<Arc<App>>, body: Body) -> Response {
     let started = Instant::now();
-    let response = accept(&app, body).await.into_response();
-    app.metrics.webhook("alertmanager", response.status().as_u16(), started.elapsed());
-    response
+    let read = |body: &[u8]| Ok(vec![intake::alertmanager::parse(body, &app.limits)?]);
+    let taken = accept(&app, body, read).await.map(|taken| (StatusCode::ACCEPTED, taken));
+    answered(&app, "alertmanager", started, taken)
 }
 
-async fn accept(app: &App, body: Body) -> Result<(StatusCode, Json<Accepted>), ApiError> {
+/// Takes the webhook of Grafana's unified alerting.
+#[utoipa::path(
+    post,
+    path = "/webhooks/grafana",
+    request_body(content_type = "application/json", description = "The body of a Grafana contact point of type webhook"),
+    responses(
+        (status = 202, description = "Stored durably; investigated afterwards", body = Accepted),
+        (status = 400, description = "Not Grafana's webhook; the answer says what is wrong"),
+        (status = 401, description = "Credentials are missing or wrong"),
+        (status = 413, description = "Too large"),
+        (status = 503, description = "Not stored; send it again"),
+    )
+)]
+pub async fn grafana(State(app): State<Arc<App>>, body: Body) -> Response {
+    let started = Instant::now();
+    let read = |body: &[u8]| Ok(vec![intake::grafana::parse(body, &app.limits)?]);
+    let taken = accept(&app, body, read).await.map(|taken| (StatusCode::ACCEPTED, taken));
+    answered(&app, "grafana", started, taken)
+}
+
+/// Takes Nightingale's events. Nightingale counts only 200 as delivered, and comes again only on 429.
+#[utoipa::path(
+    post,
+    path = "/webhooks/nightingale",
+    request_body(content_type = "application/json", description = "One event of Nightingale, or a list of them"),
+    responses(
+        (status = 200, description = "Stored durably; investigated afterwards", body = Accepted),
+        (status = 400, description = "Not Nightingale's event; the answer says what is wrong"),
+        (status = 401, description = "Credentials are missing or wrong"),
+        (status = 413, description = "Too large"),
+        (status = 429, description = "Not stored; send it again"),
+    )
+)]
+pub async fn nightingale(State(app): State<Arc<App>>, body: Body) -> Response {
+    let started = Instant::now();
+    let read = |body: &[u8]| intake::nightingale::parse(body, &app.limits);
+    let taken = accept(&app, body, read).await.map(|taken| (StatusCode::OK, taken));
+    answered(&app, "nightingale", started, taken.map_err(ApiError::come_again_by_429))
+}
+
+/// Takes what was sent to PrometheusAlert: its query chooses among `server.prometheusalert`, and no address in it is called.
+#[utoipa::path(
+    post,
+    path = "/prometheusalert",
+    params(
+        ("type" = Option<String>, Query, description = "fs, wx, email and so on; compared with `server.prometheusalert[].match`, as is every other parameter"),
+        ("tpl" = Option<String>, Query, description = "Name of a template; not rendered"),
+    ),
+    request_body(content_type = "application/json", description = "Alertmanager's or Grafana's webhook body"),
+    responses(
+        (status = 200, description = "Stored durably; investigated afterwards", body = Accepted),
+        (status = 400, description = "Neither Alertmanager's nor Grafana's webhook; the answer says what is wrong"),
+        (status = 401, description = "Credentials are missing or wrong"),
+        (status = 413, description = "Too large"),
+        (status = 503, description = "Not stored; send it again"),
+    )
+)]
+pub async fn prometheusalert(
+    State(app): State<Arc<App>>,
+    Query(query): Query<Vec<(String, String)>>,
+    body: Body,
+) -> Response {
+    let started = Instant::now();
+    let read = |body: &[u8]| Ok(vec![intake::prometheusalert::parse(body, &query, &app.destinations, &app.limits)?]);
+    let taken = accept(&app, body, read).await.map(|taken| (StatusCode::OK, taken));
+    answered(&app, "prometheusalert", started, taken)
+}
+
+/// Groups are kept one after the other: when one cannot be, the sender comes again with all, and those kept merge.
+async fn accept(
+    app: &App,
+    body: Body,
+    read: impl FnOnce(&[u8]) -> Result<Vec<AlertGroup>, IntakeError>,
+) -> Result<Json<Accepted>, ApiError> {
     let body = body::read(body, app.body_limit).await?;
-    let group = intake::alertmanager::parse(&body, &app.limits)?;
-    let alerts = group.alerts.len();
-    let receipt = app.desk.receive(group).await?;
-    tracing::info!(
-        incident.id = receipt.incident.map(tracing::field::display),
-        alerts,
-        decision = receipt.decision.word(),
-        "delivery accepted"
-    );
-    Ok((StatusCode::ACCEPTED, Json(Accepted { incident: receipt.incident, decision: receipt.decision.word() })))
+    let mut taken = Vec::new();
+    for group in read(&body)? {
+        let (source, alerts) = (group.source, group.alerts.len());
+        let receipt = app.desk.receive(group).await?;
+        tracing::info!(
+            incident.id = receipt.incident.map(tracing::field::display),
+            %source,
+            alerts,
+            decision = receipt.decision.word(),
+            "delivery accepted"
+        );
+        taken.push(Receipted { incident: receipt.incident, decision: receipt.decision.word() });
+    }
+    let first = taken.first().ok_or(IntakeError::NoAlerts)?;
+    Ok(Json(Accepted { incident: first.incident, decision: first.decision, groups: taken }))
+}
+
+fn answered(
+    app: &App,
+    route: &'static str,
+    started: Instant,
+    taken: Result<(StatusCode, Json<Accepted>), ApiError>,
+) -> Response {
+    let response = taken.into_response();
+    app.metrics.webhook(route, response.status().as_u16(), started.elapsed());
+    response
 }

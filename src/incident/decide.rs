@@ -30,8 +30,8 @@ pub fn decide(open: Option<&AlertGroup>, delivery: &AlertGroup) -> Decision {
             AlertStatus::Resolved => Decision::Suppress("resolved, but no incident is open for this group"),
         };
     };
-    // With `max_alerts` the list is cut before its status is computed: what was cut may still fire.
-    let cut = delivery.truncated_alerts > 0 && merge(open, delivery).firing().next().is_some();
+    // With `max_alerts` the list is cut before its status is computed: what was cut may still fire; so may what is sent alone.
+    let cut = delivery.is_partial() && merge(open, delivery).firing().next().is_some();
     if delivery.status == AlertStatus::Resolved && !cut {
         return Decision::Resolve;
     }

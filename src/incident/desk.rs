@@ -14,7 +14,7 @@ use super::decide::{self, Decision as Meaning};
 use super::entry::Entry;
 use super::line::Line;
 use super::routes::{self, Route};
-use crate::alert::{Alert, AlertGroup, Lang};
+use crate::alert::{Alert, AlertGroup, Lang, Source};
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::store::{Decision, Incident, NewIncident, NewNotice, NoticeRole, Store, StoreError, Tx};
 use crate::telemetry::Metrics;
@@ -36,6 +36,8 @@ pub struct DeskSettings {
     pub alertmanager_url: Option<String>,
     /// Routes, in order.
     pub routes: Vec<Route>,
+    /// Channels of the receivers of `server.prometheusalert`, in place of those of the routes.
+    pub receivers: HashMap<String, Vec<String>>,
     /// Names of all channels.
     pub channels: Vec<String>,
     /// Of these, those where an incident is one message, changed in place.
@@ -260,7 +262,8 @@ impl Desk {
     /// The channels that hear of a group.
     #[must_use]
     pub fn channels_for(&self, group: &AlertGroup) -> Vec<String> {
-        routes::channels_for(&self.settings.routes, &self.settings.channels, group)
+        let own = self.settings.receivers.get(&group.receiver).filter(|_| group.source == Source::PrometheusAlert);
+        own.cloned().unwrap_or_else(|| routes::channels_for(&self.settings.routes, &self.settings.channels, group))
     }
 
     /// A notice in the configured language and zone.

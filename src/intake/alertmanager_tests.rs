@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::super::convert::MAX_KEY_BYTES;
 use super::*;
+use crate::alert::{Alert, AlertStatus};
 
 /// Everything Alertmanager up to 0.34 sends: a mixed group, an escaped receiver, the new fields, offsets in times.
 const MIXED: &str = r#"{"version":"4","groupKey":"{}:{alertname=\"HighCPU\"}","truncatedAlerts":3,"status":"firing",

@@ -24,33 +24,42 @@ pub enum IntakeError {
         what: String,
     },
     /// JSON, but not an object.
-    #[error("the body must be one JSON object, an Alertmanager webhook of version 4; it is {found}")]
+    #[error("the body must be one JSON object, {wanted}; it is {found}")]
     NotAnObject {
+        /// What it must be.
+        wanted: &'static str,
         /// What it is instead.
         found: &'static str,
     },
-    /// An object that Alertmanager does not send by itself.
-    #[error(
-        "the body has no \"{missing}\": it is not an Alertmanager webhook of version 4; \
-         remove `payload` from this webhook_config so that Alertmanager sends its own format"
-    )]
-    NotAlertmanager {
+    /// An object that the sender of this route does not send by itself.
+    #[error("the body has no \"{missing}\": it is not {wanted}; {remedy}")]
+    NotTheFormat {
         /// The key that every such body has.
         missing: &'static str,
+        /// What it must be.
+        wanted: &'static str,
+        /// How its sender is told to send that.
+        remedy: &'static str,
     },
     /// Another version of the format.
-    #[error("the body says version {found:?}, this address takes Alertmanager's version \"4\"{hint}")]
+    #[error("the body says version {found:?}, this address takes {sender}'s version {expected:?}{hint}")]
     WrongVersion {
         /// What the body says.
         found: String,
+        /// What this route takes.
+        expected: &'static str,
+        /// Whose format this route takes.
+        sender: &'static str,
         /// What to do when the version tells the sender.
         hint: &'static str,
     },
     /// A known key with a value of the wrong type.
-    #[error("{path}: {what}; the body must be as Alertmanager sends it")]
+    #[error("{path}: {what}; the body must be as {sender} sends it")]
     WrongType {
         /// Where, for example `alerts[3].labels.severity`.
         path: String,
+        /// Who sends to this route.
+        sender: &'static str,
         /// What was found and what was expected.
         what: String,
     },
@@ -58,14 +67,14 @@ pub enum IntakeError {
     #[error("\"alerts\" is empty: there is nothing to look at; send at least one alert")]
     NoAlerts,
     /// More alerts than are taken.
-    #[error(
-        "the body holds {found} alerts, at most {limit} are taken; set `max_alerts` in this webhook_config (50 is a good value) or group by more labels"
-    )]
+    #[error("the body holds {found} alerts, at most {limit} are taken; {remedy}")]
     TooManyAlerts {
         /// How many it holds.
         found: usize,
         /// How many are taken.
         limit: usize,
+        /// How fewer are sent.
+        remedy: &'static str,
     },
     /// A set of labels or annotations with too many entries.
     #[error(
@@ -94,7 +103,7 @@ pub enum IntakeError {
 }
 
 impl IntakeError {
-    /// The HTTP status to answer: 413 when less of the same would be taken, 400 otherwise. Alertmanager repeats neither.
+    /// The HTTP status to answer: 413 when less of the same would be taken, 400 otherwise. No sender repeats either.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {

@@ -1,7 +1,12 @@
 //! Intake: one file per sender's format, all of which end in an [`AlertGroup`](crate::alert::AlertGroup).
 
 pub mod alertmanager;
+mod convert;
 mod error;
+pub mod grafana;
+pub mod nightingale;
+pub mod prometheusalert;
+mod read;
 mod wire;
 
 pub use error::IntakeError;

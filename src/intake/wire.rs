@@ -1,10 +1,12 @@
-//! Alertmanager's JSON as it is: lenient about what is missing or null, strict about types and repeated keys.
+//! The senders' JSON as it is: lenient about what is missing or null, strict about types and repeated keys.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
+use serde_json::Value;
 
 use crate::alert::Labels;
 
@@ -31,7 +33,7 @@ pub(super) struct Body {
     pub(super) external_url: Option<String>,
     #[serde(rename = "notification_reason")]
     pub(super) notification_reason: Option<String>,
-    pub(super) alerts: Option<Alerts>,
+    pub(super) alerts: Option<Alerts<WireAlert>>,
 }
 
 /// One alert of the body.
@@ -48,6 +50,17 @@ pub(super) struct WireAlert {
     #[serde(rename = "generatorURL")]
     pub(super) generator_url: Option<String>,
     pub(super) fingerprint: Option<String>,
+    // Grafana's alone. Whatever type they have, no alert is lost for them.
+    #[serde(rename = "dashboardURL")]
+    pub(super) dashboard_url: Option<Value>,
+    #[serde(rename = "panelURL")]
+    pub(super) panel_url: Option<Value>,
+    #[serde(rename = "silenceURL")]
+    pub(super) silence_url: Option<Value>,
+    #[serde(rename = "imageURL")]
+    pub(super) image_url: Option<Value>,
+    pub(super) value_string: Option<Value>,
+    pub(super) values: Option<Value>,
 }
 
 /// `firing` or `resolved`, in any case.
@@ -130,33 +143,39 @@ impl<'de> Visitor<'de> for MapVisitor {
     }
 }
 
-/// The list of alerts, in bounded memory.
-#[derive(Debug, Default)]
-pub(super) struct Alerts {
-    pub(super) list: Vec<WireAlert>,
+/// A list of alerts, in bounded memory.
+#[derive(Debug)]
+pub(super) struct Alerts<T> {
+    pub(super) list: Vec<T>,
     pub(super) found: usize,
 }
 
-impl<'de> Deserialize<'de> for Alerts {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(AlertsVisitor)
+impl<T> Default for Alerts<T> {
+    fn default() -> Self {
+        Self { list: Vec::new(), found: 0 }
     }
 }
 
-struct AlertsVisitor;
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Alerts<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(AlertsVisitor(PhantomData))
+    }
+}
 
-impl<'de> Visitor<'de> for AlertsVisitor {
-    type Value = Alerts;
+struct AlertsVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for AlertsVisitor<T> {
+    type Value = Alerts<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of alerts")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Alerts, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Alerts<T>, A::Error> {
         let mut alerts = Alerts::default();
         loop {
             if alerts.list.len() < KEEP_ALERTS {
-                let Some(alert) = access.next_element::<WireAlert>()? else { return Ok(alerts) };
+                let Some(alert) = access.next_element()? else { return Ok(alerts) };
                 alerts.list.push(alert);
             } else if access.next_element::<IgnoredAny>()?.is_none() {
                 return Ok(alerts);
