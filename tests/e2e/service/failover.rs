@@ -113,7 +113,8 @@ async fn with_all_models_resting_the_playbook_answers_at_once_and_says_why() {
 async fn a_spent_day_turns_the_model_off_until_midnight_over_restarts_too() {
     let (provider, team) = (pending::model().await, Team::start().await);
     let mut capped = model("fast", &provider);
-    capped["daily"] = json!({"tokens": 100});
+    // More than the questions at the start take (5 400), less than they and a run.
+    capped["daily"] = json!({"tokens": 8000});
     let home = home(&team, "30s", &json!([capped]));
     let service = home.serve().await;
     let (id, _) = service.accept(&in_group(PENDING, "a")).await;
@@ -126,7 +127,7 @@ async fn a_spent_day_turns_the_model_off_until_midnight_over_restarts_too() {
     let (id, _) = service.accept(&in_group(PENDING, "b")).await;
     let incident = service.settled(&id, 10).await;
     assert_eq!(incident["report"]["usage"]["stopped_by"], "daily_limit", "{incident:#}");
-    let said = "Model fast used up today's limit (100 tokens)";
+    let said = "Model fast used up today's limit (8000 tokens)";
     assert_eq!(gaps(&incident).matches(said).count(), 1, "{}", gaps(&incident));
     assert_eq!(provider.asked().len(), asked);
     assert_eq!(service.metric("firstlook_model_capped{model=\"fast\"}").await, Some(1.0));
