@@ -64,14 +64,15 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/incidents", get(incidents::list))
         .route("/api/v1/incidents/{id}", get(incidents::one))
         .route("/api/openapi.json", get(|| async { axum::Json(Api::openapi()) }))
-        .route("/incidents/{id}", get(pages::incident))
+        .merge(pages::guarded())
         .route("/metrics", get(health::metrics))
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::check));
     Router::new()
         .merge(guarded)
+        .merge(pages::open())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .fallback(error::not_found)
+        .fallback(pages::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(tower_http::timeout::TimeoutLayer::with_status_code(
             axum::http::StatusCode::REQUEST_TIMEOUT,

@@ -263,7 +263,7 @@ impl Store {
     }
 }
 
-fn summary_of(row: &AnyRow) -> Result<IncidentSummary, StoreError> {
+pub(super) fn summary_of(row: &AnyRow) -> Result<IncidentSummary, StoreError> {
     let row = Columns(row);
     Ok(IncidentSummary {
         id: row.id("id")?,

@@ -3,6 +3,7 @@
 pub(crate) mod fixtures;
 mod incidents;
 mod investigations;
+mod listing;
 mod models;
 mod opening;
 mod outbox;
