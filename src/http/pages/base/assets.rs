@@ -42,6 +42,14 @@ pub async fn serve(Path(name): Path<String>) -> Response {
     (headers, asset.body).into_response()
 }
 
+/// Writes them beside pages that are opened as files.
+#[cfg(test)]
+pub fn write(folder: &std::path::Path) {
+    for asset in [&STYLE, &SCRIPT, &ICON] {
+        std::fs::write(folder.join(&asset.name), asset.body).expect("an asset is written");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

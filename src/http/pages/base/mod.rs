@@ -13,6 +13,8 @@ use minijinja::value::Value;
 use minijinja::{Environment, HtmlEscape, UndefinedBehavior};
 
 pub use assets::serve as asset;
+#[cfg(test)]
+pub(super) use assets::write as write_assets;
 pub(super) use visit::headers;
 pub use visit::{Trouble, Visit};
 
@@ -31,11 +33,13 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::SemiStrict);
     env.add_filter("line", |said: &str| text::line(said, LINE));
+    env.add_filter("block", |said: &str| text::block(said, LINE));
     env.add_filter("prose", |said: &str| Value::from_safe_string(marked_up(said)));
     let sources = [
         ("base.html.j2", include_str!("base.html.j2")),
         ("trouble.html.j2", include_str!("trouble.html.j2")),
         ("list.html.j2", include_str!("../list/list.html.j2")),
+        ("report.html.j2", include_str!("../report/report.html.j2")),
     ];
     for (name, source) in sources {
         if let Err(error) = env.add_template(name, source) {
@@ -61,7 +65,7 @@ mod tests {
 
     #[test]
     fn every_template_is_read() {
-        assert_eq!(TEMPLATES.templates().count(), 3);
+        assert_eq!(TEMPLATES.templates().count(), 4);
     }
 
     #[test]

@@ -1,6 +1,43 @@
-// What pages do beyond being read: a filter that applies itself. Everything works without it.
+// What pages do beyond being read: filters apply themselves, commands are copied. Everything works without it.
 "use strict";
 
-document.querySelectorAll(".filters select").forEach((select) => {
-  select.addEventListener("change", () => select.form.requestSubmit());
+function copy(text) {
+  // The clipboard's own interface is there on secure addresses only, and many a page inside a company is not.
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement("textarea");
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  return done ? Promise.resolve() : Promise.reject();
+}
+
+function reveal() {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target) return;
+  for (let one = target; one; one = one.parentElement) if (one.tagName === "DETAILS") one.open = true;
+  target.scrollIntoView({ block: "center" });
+}
+
+function prepare() {
+  document.querySelectorAll(".copy").forEach((button) => { button.hidden = false; });
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest(".copy");
+  if (!button) return;
+  const label = button.textContent;
+  copy(button.parentElement.querySelector("code").textContent).then(() => {
+    button.textContent = button.dataset.done;
+    setTimeout(() => { button.textContent = label; }, 1500);
+  }, () => getSelection().selectAllChildren(button.parentElement.querySelector("code")));
 });
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches(".filters select")) event.target.form.requestSubmit();
+});
+
+addEventListener("hashchange", reveal);
+prepare();
+reveal();

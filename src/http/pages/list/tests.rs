@@ -1,5 +1,7 @@
 //! The list as it is served: in both languages, empty, full, and with names that would be markup.
 
+use std::path::PathBuf;
+
 use super::*;
 use crate::report::Verdict;
 use crate::store::IncidentSummary;
@@ -67,7 +69,10 @@ async fn the_list_in_both_languages() {
     for lang in [Lang::Zh, Lang::En] {
         let page = browse(vec![listed(1, "KubePodCrashLooping", None), over(2)]);
         let asked = Asked { severity: "critical".into(), ..Asked::default() };
-        insta::assert_snapshot!(format!("list.{}", lang.tag()), html(&page, &asked, lang).await);
+        insta::assert_snapshot!(
+            format!("list.{}", lang.tag()),
+            super::super::unhashed(&html(&page, &asked, lang).await)
+        );
     }
 }
 
@@ -98,4 +103,33 @@ fn the_next_page_begins_where_this_one_ends() {
         assert_eq!(Asked { before: broken.into(), ..Asked::default() }.before(), None, "{broken}");
     }
     assert_eq!(Asked { alert: "a&b".into(), ..Asked::default() }.link("open", ""), "?state=open&alert=a%26b");
+}
+
+/// Writes the list as a file a browser can open; `scripts/screens.sh` photographs it.
+#[tokio::test]
+async fn pages_to_photograph() {
+    let Some(folder) = std::env::var_os("FIRSTLOOK_PAGES").map(PathBuf::from) else { return };
+    super::super::base::write_assets(&folder.join("assets"));
+    let said = [
+        (
+            "KubePodNotReady",
+            "Pod `shop/web-0` cannot be scheduled: PVC `data` waits for StorageClass `cbs`, which does not exist.",
+        ),
+        ("KubeDeploymentReplicasMismatch", "存储类 `cbs` 的驱动没有安装，PVC `test-data` 一直 Pending，Pod 无法调度。"),
+        ("NodeFilesystemAlmostOutOfSpace", "`/var/lib/containerd` on `node-7` is full of images nobody uses."),
+    ];
+    for lang in [Lang::Zh, Lang::En] {
+        let mut rows = vec![listed(1, "KubePodCrashLooping", None), over(2)];
+        rows.extend(said.iter().zip(3..).map(|((name, headline), number)| {
+            let mut one = listed(number, name, Some(headline));
+            one.investigation = Some(InvestigationState::Done);
+            one.incident.severity = if number == 5 { "info" } else { "warning" }.into();
+            one
+        }));
+        std::fs::write(
+            folder.join(format!("list.{}.html", lang.tag())),
+            html(&browse(rows), &Asked::default(), lang).await,
+        )
+        .unwrap();
+    }
 }
