@@ -63,6 +63,7 @@ impl Service {
             triage,
             metrics,
             auth,
+            live: worker.live(),
             limits: config.server.limits.intake(),
             body_limit: config.server.limits.max_body_bytes,
         });

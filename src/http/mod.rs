@@ -23,6 +23,7 @@ pub use auth::Auth;
 
 use crate::incident::Desk;
 use crate::intake::Limits;
+use crate::notify::live::Live;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::triage::Triage;
@@ -44,6 +45,8 @@ pub struct App {
     pub auth: Auth,
     /// How much a delivery may hold.
     pub limits: Limits,
+    /// What goes on in investigations of this process.
+    pub live: Live,
     /// Largest body read, in bytes.
     pub body_limit: usize,
 }
@@ -87,5 +90,6 @@ pub fn router(app: Arc<App>) -> Router {
 /// # Errors
 /// When the listener breaks.
 pub async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned()).await
+    let streams = axum::Extension(pages::Streams::until(stop.clone()));
+    axum::serve(listener, router(app).layer(streams)).with_graceful_shutdown(stop.cancelled_owned()).await
 }

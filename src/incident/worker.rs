@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use super::books::Books;
 use super::desk::{Desk, Wake};
+use crate::notify::live::Live;
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::report::{AnsweredBy, Report};
 use crate::store::{Claim, IncidentState, NewNotice, NoticeRole, Store, StoreError};
@@ -31,6 +33,7 @@ pub struct Worker {
     wake: Wake,
     metrics: Arc<Metrics>,
     books: Books,
+    live: Live,
 }
 
 impl Worker {
@@ -38,7 +41,13 @@ impl Worker {
     #[must_use]
     pub fn new(name: String, store: Store, desk: Desk, triage: Arc<Triage>, wake: Wake, metrics: Arc<Metrics>) -> Self {
         let books = Books::new(store.clone(), triage.clone());
-        Self { name, store, desk, triage, wake, metrics, books }
+        Self { name, store, desk, triage, wake, metrics, books, live: Live::default() }
+    }
+
+    /// What goes on in this worker's investigations, for messages that change in place.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        self.live.clone()
     }
 
     /// Works until it is told to stop, then hands back what is under way so that the next process takes it up at once.
@@ -123,7 +132,7 @@ impl Worker {
         self.books.look().await;
         let look = self.triage.look(&incident.group).await;
         self.release(claim, &look).await?;
-        let report = self.triage.reason(&look).await;
+        let report = self.reason(incident.id, &look).await;
         self.count(&report);
         let notices = self.second_notices(claim, &report).await?;
         let outgoing: Vec<NewNotice<'_>> = notices
@@ -142,6 +151,21 @@ impl Worker {
         self.wake.ring(notices.iter().map(|(channel, _)| channel.as_str()));
         self.books.settle().await;
         Ok(())
+    }
+
+    /// Reasons, and says once a second how far it is.
+    async fn reason(&self, incident: Uuid, look: &Look) -> Report {
+        let going = look.will_be_reasoned_about().then(|| self.live.begin(incident));
+        let mut reasoning = std::pin::pin!(self.triage.reason(look));
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                report = &mut reasoning => return report,
+                _ = second.tick() => if let (Some(going), Some((read, tool))) = (&going, look.run.log().last_tool()) {
+                    going.note(read, tool);
+                },
+            }
+        }
     }
 
     fn count(&self, report: &Report) {

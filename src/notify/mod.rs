@@ -16,6 +16,7 @@ pub(crate) mod fixtures;
 pub mod ladder;
 #[cfg(test)]
 mod limits;
+pub mod live;
 pub mod notice;
 pub mod outbox;
 mod pace;

@@ -55,7 +55,44 @@ pub struct Choices {
     pub alerts: Vec<String>,
 }
 
+/// Where an incident stands, in so few words that it can be asked once a second.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulse {
+    /// Another text whenever a page about it would read differently.
+    pub version: String,
+    /// When its investigation was queued, while that goes on.
+    pub investigating_since: Option<Timestamp>,
+    /// Whether a message about it waits or is being sent.
+    pub unsent: bool,
+}
+
+impl Pulse {
+    /// Whether a page about it is about to change.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.investigating_since.is_some() || self.unsent
+    }
+}
+
 impl Store {
+    /// Where an incident stands; none when there is none of this id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn pulse(&self, id: Uuid) -> Result<Option<Pulse>, StoreError> {
+        let query = self
+            .query(
+                "SELECT incident.state, updated_at, investigation.state AS investigation, investigation.attempt,
+                        investigation.created_at,
+                        (SELECT COUNT(*) FROM outbox WHERE incident_id = $1) AS messages,
+                        (SELECT COUNT(*) FROM outbox WHERE incident_id = $1 AND state IN ('sent', 'dead')) AS over
+                 FROM incident LEFT JOIN investigation ON investigation.incident_id = incident.id
+                 WHERE incident.id = $1",
+            )
+            .bind(id.to_string());
+        self.row("see where an incident stands", query).await?.as_ref().map(pulse_of).transpose()
+    }
+
     /// Incidents, newest first, at most `limit`; those older than `before` (time opened and id of the last one seen).
     ///
     /// # Errors
@@ -142,5 +179,24 @@ fn listed_of(row: &AnyRow) -> Result<Listed, StoreError> {
         incident: summary_of(row)?,
         investigation: columns.optional_text("investigation")?.map(|_| columns.word("investigation")).transpose()?,
         undelivered: columns.count("undelivered")?,
+    })
+}
+
+fn pulse_of(row: &AnyRow) -> Result<Pulse, StoreError> {
+    let row = Columns(row);
+    let investigation = row.optional_text("investigation")?;
+    let goes_on = matches!(investigation.as_deref(), Some("ready" | "running"));
+    let (messages, over) = (row.count("messages")?, row.count("over")?);
+    let version = format!(
+        "{}-{}-{}-{}-{messages}-{over}",
+        row.text("state")?,
+        row.time("updated_at")?.as_millisecond(),
+        investigation.as_deref().unwrap_or("none"),
+        row.get::<Option<i64>>("attempt")?.unwrap_or_default(),
+    );
+    Ok(Pulse {
+        version,
+        investigating_since: row.optional_time("created_at")?.filter(|_| goes_on),
+        unsent: over < messages,
     })
 }

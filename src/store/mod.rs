@@ -30,7 +30,7 @@ pub use counts::{ChannelCounts, Counts};
 pub use error::StoreError;
 pub use incidents::{Decision, Delivery, Incident, IncidentState, NewIncident};
 pub use investigations::{Claim, MAX_ATTEMPTS, Retry};
-pub use listing::{ByState, Choices, Listed, Narrowed};
+pub use listing::{ByState, Choices, Listed, Narrowed, Pulse};
 pub use models::Spending;
 pub use outbox::{NewNotice, NoticeRole, Outgoing};
 pub use probe::Found;

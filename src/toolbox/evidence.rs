@@ -103,6 +103,13 @@ impl EvidenceLog {
         self.entries().keys().map(|number| format!("E{number}")).collect()
     }
 
+    /// How many results were recorded so far, and the tool of the last.
+    #[must_use]
+    pub fn last_tool(&self) -> Option<(usize, String)> {
+        let entries = self.entries();
+        entries.last_key_value().map(|(_, last)| (entries.len(), last.tool.clone()))
+    }
+
     fn entries(&self) -> MutexGuard<'_, BTreeMap<usize, Evidence>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

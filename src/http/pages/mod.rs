@@ -2,6 +2,7 @@
 
 pub mod base;
 mod list;
+mod live;
 mod report;
 mod words;
 
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use self::base::{Trouble, Visit};
+pub use self::live::Streams;
 use super::App;
 use super::error;
 use crate::notify::preview;
@@ -26,6 +28,7 @@ pub fn guarded() -> Router<Arc<App>> {
     Router::new()
         .route("/incidents", get(list::page))
         .route("/incidents/{id}", get(report::page))
+        .route("/incidents/{id}/events", get(live::events))
         .route("/incidents/{id}/evidence/{name}", get(report::whole))
         .route("/incidents/{id}/messages", get(messages))
 }

@@ -75,3 +75,34 @@ async fn a_list_goes_on_where_it_ended_and_tells_what_goes_on() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_pulse_changes_whenever_the_page_would() {
+    on_every_engine(async |store| {
+        assert_eq!(store.pulse(Uuid::now_v7()).await.unwrap(), None);
+        let id = investigable(&store, "k").await;
+        let mut versions = Vec::new();
+        let mut beat = async |is_live: bool| {
+            let pulse = store.pulse(id).await.unwrap().unwrap();
+            assert_eq!(pulse.is_live(), is_live, "{pulse:?}");
+            versions.push(pulse.version);
+        };
+        beat(true).await;
+        queued(&store, id, "oncall", NoticeRole::First, past()).await;
+        beat(true).await;
+        let claim = store.claim_investigation("w", LEASE).await.unwrap().unwrap();
+        beat(true).await;
+        let notice = store.claim_notice("oncall", "w", LEASE).await.unwrap().unwrap();
+        assert!(store.mark_sent(&notice, "full").await.unwrap());
+        beat(true).await;
+        assert!(store.finish_investigation(&claim, &report(), &evidence(), &[]).await.unwrap());
+        beat(false).await;
+        let mut tx = store.begin().await.unwrap();
+        tx.resolve_incident(id, &group(&["api-1"]), at(9)).await.unwrap();
+        tx.commit().await.unwrap();
+        beat(false).await;
+        let different: std::collections::HashSet<&String> = versions.iter().collect();
+        assert_eq!(different.len(), versions.len(), "{versions:?}");
+    })
+    .await;
+}

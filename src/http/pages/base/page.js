@@ -38,6 +38,37 @@ document.addEventListener("change", (event) => {
   if (event.target.matches(".filters select")) event.target.form.requestSubmit();
 });
 
+// Reads the page again and puts its article in place of the old one; what was opened stays open.
+async function renew() {
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("article");
+  const old = document.querySelector("article");
+  if (!fresh || !old) return location.reload();
+  old.querySelectorAll("details[open][id]").forEach((one) => {
+    const same = fresh.querySelector(`details[id="${CSS.escape(one.id)}"]`);
+    if (same) same.open = true;
+  });
+  old.replaceWith(fresh);
+  prepare();
+}
+
+// Follows an investigation: its step as it goes, the page again when it is out of date.
+function follow() {
+  const article = document.querySelector("article[data-events]");
+  if (!article || !window.EventSource) return;
+  const source = new EventSource(article.dataset.events);
+  source.addEventListener("step", (event) => {
+    const step = document.querySelector("#live .step");
+    if (step) step.textContent = event.data;
+  });
+  source.addEventListener("changed", () => renew().catch(() => {}));
+  source.addEventListener("done", () => source.close());
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 10000);
+  });
+}
+
 addEventListener("hashchange", reveal);
 prepare();
 reveal();
+follow();

@@ -24,7 +24,7 @@ use crate::notify::notice::NoticeBody;
 use crate::notify::story::{self, Badge, Link, Tone, words as said};
 use crate::notify::text;
 use crate::report::{AnsweredBy, Cause, Report, Usage};
-use crate::store::{IncidentDetail, IncidentState, InvestigationState};
+use crate::store::{IncidentDetail, IncidentState, InvestigationState, Pulse};
 use crate::times;
 use crate::toolbox::evidence::Evidence;
 
@@ -35,11 +35,13 @@ const ALERTS: usize = 100;
 pub async fn page(visit: Visit, State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     let shown = async {
         let id = id.parse::<Uuid>().map_err(|_| Trouble::Missing)?;
+        // Read first: what changes while the rest is read makes the page be read again.
+        let pulse = app.store.pulse(id).await?.ok_or(Trouble::Missing)?;
         let detail = app.store.incident(id).await?.ok_or(Trouble::Missing)?;
         let evidence = app.store.evidence(id).await?;
         let zone = app.desk.settings().timezone.clone();
         let links = links(&app.desk, &detail, visit.lang);
-        Ok::<_, Trouble>(Shown { detail, evidence, links, zone, lang: visit.lang, now: Timestamp::now() })
+        Ok::<_, Trouble>(Shown { pulse, detail, evidence, links, zone, lang: visit.lang, now: Timestamp::now() })
     };
     match shown.await {
         Ok(shown) => visit.page(StatusCode::OK, "report.html.j2", shown.values()),
@@ -75,6 +77,7 @@ fn links(desk: &Desk, detail: &IncidentDetail, lang: Lang) -> Vec<Link> {
 
 /// What a page is made of.
 struct Shown {
+    pulse: Pulse,
     detail: IncidentDetail,
     evidence: Vec<Evidence>,
     links: Vec<Link>,
@@ -130,6 +133,9 @@ impl Shown {
             alerts => Serde(self.alerts()),
             more_alerts => incident.group.alerts.len().saturating_sub(ALERTS),
             running => self.is_running(),
+            live => self.pulse.is_live(),
+            version => self.pulse.version.as_str(),
+            first_step => report.and_then(|report| Some(report.steps.first()?.title.as_str())),
             undiagnosed => report.is_none(),
             failed => self.detail.investigation.as_ref().is_some_and(|one| one.state == InvestigationState::Dead),
             report => report.map(Serde),
@@ -206,8 +212,7 @@ impl Shown {
                 .map(|at| fact(lang.pick("恢复", "Resolved"), at)),
         );
         if incident.generation > 1 {
-            let again = lang.pick(format!("第 {} 次", incident.generation), format!("time {}", incident.generation));
-            facts.push(fact(lang.pick("同组告警", "This group"), again));
+            facts.push(fact(lang.pick("同组触发次数", "Times fired"), incident.generation.to_string()));
         }
         facts.push(fact(lang.pick("接收器", "Receiver"), text::line(&incident.group.receiver, 80)));
         facts.push(fact(lang.pick("事件", "Incident"), incident.id.to_string()));

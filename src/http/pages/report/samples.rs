@@ -65,6 +65,7 @@ fn diagnosed(lang: Lang) -> Shown {
         evidence: report.evidence,
     };
     Shown {
+        pulse: Pulse { version: "open-1".into(), investigating_since: None, unsent: false },
         detail,
         evidence,
         links: Vec::new(),
@@ -149,6 +150,7 @@ fn failed(channel: &str) -> OutboxEntry {
 }
 
 fn running(shown: &mut Shown) {
+    shown.pulse.investigating_since = Some(after(0));
     shown.now = after(8);
     shown.detail.incident.report = None;
     shown.detail.deliveries.truncate(1);
@@ -171,6 +173,7 @@ fn resolved(shown: &mut Shown) {
 
 fn undiagnosed(shown: &mut Shown) {
     running(shown);
+    shown.pulse.investigating_since = None;
     if let Some(one) = &mut shown.detail.investigation {
         (one.state, one.attempts, one.ended_at) = (InvestigationState::Dead, 5, Some(after(120)));
         one.last_error = Some("the store failed while it could keep evidence: disk full".into());
