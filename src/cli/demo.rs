@@ -88,7 +88,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     print_report(&report, lang, &timezone, arguments.output)?;
     if !arguments.once {
         eprintln!(
-            "\n{} http://{address}/incidents/{incident}",
+            "\n{} http://{address}/incidents/{incident}/messages",
             lang.pick("群消息、邮件与证据见页面（Ctrl-C 结束）：", "The messages beside their evidence (Ctrl-C ends):")
         );
         tokio::signal::ctrl_c().await.map_err(CliError::failed)?;

@@ -74,6 +74,7 @@ impl Service {
             triage,
             metrics,
             auth,
+            live: worker.live(),
             limits: config.server.limits.intake(),
             presses: Arc::new(presses.clone()),
             apps: apps.iter().filter(|app| app.callbacks() == Some(Callbacks::Http)).cloned().collect(),

@@ -27,6 +27,7 @@ use crate::incident::Desk;
 use crate::intake::Limits;
 use crate::intake::prometheusalert::Destination;
 use crate::notify::feishu::app::FeishuApp;
+use crate::notify::live::Live;
 use crate::notify::press::Presses;
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -55,6 +56,8 @@ pub struct App {
     pub apps: Vec<Arc<FeishuApp>>,
     /// Where alerts go that were sent to PrometheusAlert.
     pub destinations: Vec<Destination>,
+    /// What goes on in investigations of this process.
+    pub live: Live,
     /// Largest body read, in bytes.
     pub body_limit: usize,
 }
@@ -88,17 +91,18 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/incidents", get(incidents::list))
         .route("/api/v1/incidents/{id}", get(incidents::one))
         .route("/api/openapi.json", get(|| async { axum::Json(Api::openapi()) }))
-        .route("/incidents/{id}", get(pages::incident))
         .route("/status", get(status::page))
+        .merge(pages::guarded())
         .route("/metrics", get(health::metrics))
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::check));
     Router::new()
         .merge(guarded)
+        .merge(pages::open())
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         // The platform has no token of ours: its signature is looked at instead.
         .route("/callbacks/feishu/{channel}", post(callbacks::feishu))
-        .fallback(error::not_found)
+        .fallback(pages::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(tower_http::timeout::TimeoutLayer::with_status_code(
             axum::http::StatusCode::REQUEST_TIMEOUT,
@@ -113,5 +117,6 @@ pub fn router(app: Arc<App>) -> Router {
 /// # Errors
 /// When the listener breaks.
 pub async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken) -> std::io::Result<()> {
-    axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned()).await
+    let streams = axum::Extension(pages::Streams::until(stop.clone()));
+    axum::serve(listener, router(app).layer(streams)).with_graceful_shutdown(stop.cancelled_owned()).await
 }

@@ -83,6 +83,8 @@ pub struct Investigation {
     pub state: InvestigationState,
     /// Attempts begun.
     pub attempts: u64,
+    /// When it was queued.
+    pub created_at: Timestamp,
     /// When it may be claimed next; while it runs, when its lease ends.
     pub due_at: Timestamp,
     /// Why the last failed attempt failed.
@@ -226,7 +228,7 @@ impl Store {
 
     async fn investigation_of(&self, id: Uuid) -> Result<Option<Investigation>, StoreError> {
         let query = self
-            .query("SELECT state, attempt, due_at, last_error, ended_at FROM investigation WHERE incident_id = $1")
+            .query("SELECT state, attempt, created_at, due_at, last_error, ended_at FROM investigation WHERE incident_id = $1")
             .bind(id.to_string());
         self.row("read an investigation", query).await?.as_ref().map(investigation_of).transpose()
     }
@@ -263,7 +265,7 @@ impl Store {
     }
 }
 
-fn summary_of(row: &AnyRow) -> Result<IncidentSummary, StoreError> {
+pub(super) fn summary_of(row: &AnyRow) -> Result<IncidentSummary, StoreError> {
     let row = Columns(row);
     Ok(IncidentSummary {
         id: row.id("id")?,
@@ -287,6 +289,7 @@ fn investigation_of(row: &AnyRow) -> Result<Investigation, StoreError> {
     Ok(Investigation {
         state: row.word("state")?,
         attempts: row.count("attempt")?,
+        created_at: row.time("created_at")?,
         due_at: row.time("due_at")?,
         last_error: row.optional_text("last_error")?,
         ended_at: row.optional_time("ended_at")?,

@@ -122,6 +122,23 @@ pub fn quoted_in(text: &str, quote: &str) -> bool {
     !quote.is_empty() && squeeze(text).contains(&quote)
 }
 
+/// Where a quotation stands in a text, from byte to byte, when runs of white space count as one.
+#[must_use]
+pub fn position(text: &str, quote: &str) -> Option<(usize, usize)> {
+    let words: Vec<&str> = quote.split_whitespace().collect();
+    let first = words.first()?;
+    text.match_indices(first).find_map(|(start, _)| {
+        let mut end = start + first.len();
+        for word in &words[1..] {
+            let rest = &text[end..];
+            let gap = rest.len() - rest.trim_start().len();
+            let found = gap > 0 && rest[gap..].starts_with(word);
+            end = if found { end + gap + word.len() } else { return None };
+        }
+        Some((start, end))
+    })
+}
+
 fn squeeze(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

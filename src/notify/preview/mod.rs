@@ -19,7 +19,7 @@ use super::{email, feishu, template, wecom};
 use crate::alert::Lang;
 use crate::report::{Citation, Report};
 use crate::times;
-use crate::toolbox::evidence::Evidence;
+use crate::toolbox::evidence::{Evidence, position};
 
 const SCRIPT: &str = include_str!("page.js");
 const STYLE: &str = include_str!("page.css");
@@ -154,7 +154,8 @@ fn source(evidence: &Evidence, report: &Report, zone: &str) -> Source {
 
 /// Marks every citation that stands in the text word for word, white space aside.
 fn marked(text: &str, citations: &[&Citation]) -> String {
-    let mut spans: Vec<(usize, usize)> = citations.iter().filter_map(|citation| find(text, &citation.quote)).collect();
+    let mut spans: Vec<(usize, usize)> =
+        citations.iter().filter_map(|citation| position(text, &citation.quote)).collect();
     spans.sort_unstable();
     let mut out = String::new();
     let mut done = 0;
@@ -167,22 +168,6 @@ fn marked(text: &str, citations: &[&Citation]) -> String {
         done = end;
     }
     out + &escaped(&text[done..])
-}
-
-/// Where a quotation stands in a text when runs of white space count as one.
-fn find(text: &str, quote: &str) -> Option<(usize, usize)> {
-    let words: Vec<&str> = quote.split_whitespace().collect();
-    let first = words.first()?;
-    text.match_indices(first).find_map(|(start, _)| {
-        let mut end = start + first.len();
-        for word in &words[1..] {
-            let rest = &text[end..];
-            let gap = rest.len() - rest.trim_start().len();
-            let found = gap > 0 && rest[gap..].starts_with(word);
-            end = if found { end + gap + word.len() } else { return None };
-        }
-        Some((start, end))
-    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::text::{address, web_link};
 
 /// All links of a notice. Addresses that came with the alert are shown only when they are plain web addresses, and name their host.
-pub(super) fn all(notice: &Notice) -> Vec<Link> {
+#[must_use]
+pub fn all(notice: &Notice) -> Vec<Link> {
     let lang = notice.lang;
     let page = notice.page_url.as_deref().and_then(web_link).map(|url| Link {
         label: match notice.body {

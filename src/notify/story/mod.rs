@@ -12,6 +12,7 @@ mod tell;
 pub(crate) mod words;
 
 pub use caps::Caps;
+pub use links::all as links;
 use serde::Serialize;
 pub use tell::{tell, tell_in_place};
 

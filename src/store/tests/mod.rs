@@ -5,6 +5,7 @@ mod digests;
 pub(crate) mod fixtures;
 mod incidents;
 mod investigations;
+mod listing;
 mod models;
 mod opening;
 mod outbox;
