@@ -48,7 +48,7 @@ fn kept_out(
         let open = |port: &Option<i32>| may_enter(scene, &policy.object, from, *port, &backend.object);
         if ports.is_empty() { open(&None) } else { ports.iter().any(|port| open(&Some(*port))) }
     };
-    if applying.iter().any(|policy| lets_in(&policy)) {
+    if applying.iter().any(lets_in) {
         return None;
     }
     let policy = applying.into_iter().max_by_key(|policy| !peers(&policy.object, Way::In).is_empty())?;

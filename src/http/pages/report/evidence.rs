@@ -79,7 +79,7 @@ fn piece(evidence: &Evidence, report: &Report, zone: &str) -> Piece {
     let is_short = text.len() <= SHORT.1 && text.lines().count() <= SHORT.0;
     let cited = report.causes.iter().flat_map(|cause| &cause.evidence).any(|one| one.reference == evidence.reference);
     let end = text.floor_char_boundary(INLINE);
-    let windows = if is_short { vec![0..text.len()] } else { windows(&text, &marks) };
+    let windows = if is_short { std::iter::once(0..text.len()).collect() } else { windows(&text, &marks) };
     let parts = windows.into_iter().map(|window| html(&text, &window, &marks, Some(&evidence.reference)));
     let excerpt = if marks.is_empty() { String::new() } else { parts.collect::<Vec<_>>().join("\n<i>⋯</i>\n") };
     let is_whole = is_short && !marks.is_empty();
