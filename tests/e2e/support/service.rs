@@ -77,7 +77,7 @@ pub struct Ended {
 
 /// Runs a command to its end.
 pub async fn run(mut command: Command) -> Ended {
-    let output = tokio::time::timeout(Duration::from_secs(60), command.output());
+    let output = tokio::time::timeout(Duration::from_secs(400), command.output());
     let output = output.await.expect("the program ends within 60 s").unwrap();
     Ended {
         code: output.status.code(),
