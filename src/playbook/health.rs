@@ -102,13 +102,21 @@ fn seen_targets(scene: &Scene<'_>, scope: &Scope) -> Vec<ObjectRef> {
     let names = scene.facts.names();
     let mut seen: Vec<ObjectRef> =
         names.into_iter().filter(|object| scope.has(object) && describe::state(scene, object).is_some()).collect();
-    let rank = |object: &ObjectRef| match object.kind.as_str() {
+    // By name as well: in which order a server lists must not choose whom the headline names.
+    seen.sort_by_key(|object| {
+        let asked = scene.question.targets.contains(object);
+        (rank(object), !asked, object.namespace.clone(), object.name.clone())
+    });
+    seen
+}
+
+/// The kinds people ask about first.
+fn rank(object: &ObjectRef) -> u8 {
+    match object.kind.as_str() {
         "Deployment" | "StatefulSet" | "DaemonSet" | "Job" | "Node" | "HorizontalPodAutoscaler" => 0,
         "Service" | "PersistentVolumeClaim" => 1,
         _ => 2,
-    };
-    seen.sort_by_key(rank);
-    seen
+    }
 }
 
 fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[ObjectRef]) -> String {
@@ -136,6 +144,13 @@ fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[O
         return scene.text(
             format!("未发现故障：{best} 的期望副本数为 0（scaled to 0），没有 Pod 是预期状态"),
             format!("No fault found: {best} is scaled to 0 replicas, so having no Pods is what it asks for"),
+        );
+    }
+    let workloads = seen.iter().filter(|object| scene.replicas(object).is_some()).count();
+    if resource.kind == "Namespace" && workloads > 1 {
+        return scene.text(
+            format!("未发现故障：{resource} 中查看过的 {workloads} 个工作负载当前都健康（healthy）；触发告警的情况可能已经过去"),
+            format!("No fault found: the {workloads} workloads looked at in {resource} are healthy now; what set the alert off may have passed"),
         );
     }
     let state = describe::state(scene, best).unwrap_or_default();

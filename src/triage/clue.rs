@@ -70,6 +70,7 @@ pub fn from_events(seen: &Seen) -> Vec<Want> {
             if message.contains("is being terminated") {
                 wants.push(Want::Object(ObjectRef::new("Namespace", "", object.namespace.as_str())));
             }
+            wants.extend(key_missed(seen, &message, &object.namespace));
             for (words, kind) in HINTS {
                 let asks = message.contains(words) || event.reason == *words;
                 if asks && !(*kind == "Node" && message.contains(UNBOUND)) {
@@ -81,6 +82,16 @@ pub fn from_events(seen: &Seen) -> Vec<Want> {
         }
     }
     wants
+}
+
+/// The ConfigMap that the kubelet read and did not find a key in: its other keys may hold the one that is meant. This is the
+/// only reason to read what stands in one.
+fn key_missed(seen: &Seen, message: &str, namespace: &str) -> Option<Want> {
+    let (_, named) = message.split_once("couldn't find key ")?.1.split_once(" in configmap ")?;
+    let name = named.strip_prefix(namespace)?.strip_prefix('/')?;
+    let name = name.split(|char: char| !(char.is_ascii_alphanumeric() || "-.".contains(char))).next()?;
+    let map = ObjectRef::new("ConfigMap", namespace, name.trim_end_matches('.'));
+    seen.rows.contains_key(&map).then_some(Want::Object(map))
 }
 
 /// What logs of relevant pods ask for: a network error makes the namespace's Services and policies interesting, a Service the
@@ -223,6 +234,22 @@ mod tests {
         };
         assert!(listed("0/5 nodes are available: 5 Insufficient cpu."));
         assert!(!listed("0/5 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found"));
+    }
+
+    #[test]
+    fn only_the_config_map_that_lacks_a_key_is_read() {
+        let mut seen = Seen::new(Timestamp::UNIX_EPOCH, &[]);
+        for name in ["env", "env.v2", "other"] {
+            seen.rows.insert(ObjectRef::new("ConfigMap", "a", name), Default::default());
+        }
+        let read = |message: &str| key_missed(&seen, &message.to_ascii_lowercase(), "a");
+        let map = |name| Some(Want::Object(ObjectRef::new("ConfigMap", "a", name)));
+        assert_eq!(read("Error: couldn't find key URL in ConfigMap a/env"), map("env"));
+        assert_eq!(read("Error: couldn't find key URL in ConfigMap a/env.v2, and more"), map("env.v2"));
+        assert_eq!(read("Error: couldn't find key URL in ConfigMap b/env"), None, "another namespace");
+        assert_eq!(read("Error: couldn't find key URL in ConfigMap a/not-listed"), None);
+        assert_eq!(read("Error: couldn't find key URL in Secret a/env"), None);
+        assert_eq!(read("Error: configmap \"env\" not found"), None);
     }
 
     #[test]

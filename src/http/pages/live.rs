@@ -126,12 +126,12 @@ impl Follower {
     fn told(&mut self, pulse: &Pulse) -> Event {
         if pulse.version != self.shown {
             self.shown.clone_from(&pulse.version);
-            return Event::default().event("changed").id(&pulse.version).data("");
+            return Event::default().event("changed").id(&pulse.version).data("now");
         }
         match (pulse.is_live(), pulse.investigating_since) {
             (false, _) => {
                 self.over = true;
-                Event::default().event("done").data("")
+                Event::default().event("done").data("now")
             }
             (true, None) => Event::default().comment("a message is on its way"),
             (true, Some(since)) => {

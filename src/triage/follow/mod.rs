@@ -217,7 +217,8 @@ fn from_cron_job(seen: &Seen, object: &ObjectRef) -> Vec<Want> {
     wants
 }
 
-/// Nothing more specific is known: what in the namespace does not look well, or a few of its pods when all does.
+/// Nothing more specific is known: what in the namespace does not look well, or a few of its pods and workloads when all
+/// does.
 fn from_namespace(seen: &Seen, object: &ObjectRef) -> Vec<Want> {
     let namespace = object.name.as_str();
     let mut wants = vec![Want::Events { namespace: namespace.to_owned() }];
@@ -227,8 +228,11 @@ fn from_namespace(seen: &Seen, object: &ObjectRef) -> Vec<Want> {
         let found = rows::unwell(seen, kind, namespace);
         unwell.extend(found.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
     }
-    if unwell.is_empty() {
-        unwell.extend(listed(seen, "Pod", namespace).into_iter().take(PODS_PER_SELECTOR));
+    // An autoscaler's row rules nothing out, so it is always among them; it says nothing of the workloads beside its own.
+    if unwell.iter().all(|want| matches!(want, Want::Object(object) if object.kind == "HorizontalPodAutoscaler")) {
+        for kind in ["Pod", "Deployment", "StatefulSet", "DaemonSet"] {
+            unwell.extend(listed(seen, kind, namespace).into_iter().take(PODS_PER_SELECTOR));
+        }
     }
     wants.extend(unwell);
     wants

@@ -4,6 +4,7 @@ pub mod alertmanager;
 pub mod alerts;
 pub mod card;
 pub mod card_app;
+pub mod clock;
 pub mod cluster;
 pub mod contract;
 pub mod database;

@@ -78,7 +78,7 @@ pub struct Ended {
 /// Runs a command to its end.
 pub async fn run(mut command: Command) -> Ended {
     let output = tokio::time::timeout(Duration::from_secs(400), command.output());
-    let output = output.await.expect("the program ends within 60 s").unwrap();
+    let output = output.await.expect("the program ends within 400 s").unwrap();
     Ended {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
