@@ -73,7 +73,7 @@ impl Alert {
 }
 
 /// What kind of sender a group came from; part of an incident's identity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// Prometheus Alertmanager, webhook version 4.

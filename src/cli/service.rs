@@ -12,15 +12,17 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{CliError, examination};
-use crate::config::Config;
-use crate::http::{self, App, Auth};
+use crate::config::{Config, Server};
+use crate::http::{self, App, Auth, Sessions};
 use crate::incident::desk::Wake;
 use crate::incident::press::PressDesk;
 use crate::incident::{Desk, DeskSettings, Worker};
 use crate::notify::channel::{Channel, ChannelSettings};
 use crate::notify::digest::Schedule;
 use crate::notify::feishu::app::{Callbacks, FeishuApp};
+use crate::intake::signature::Signatures;
 use crate::notify::outbox::OutboxWorker;
+use crate::notify::pass::{Passes, Signer};
 use crate::notify::post;
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -48,7 +50,10 @@ impl Service {
         let schedules: Vec<Option<Schedule>> = config.channels.iter().map(|one| schedule(&config, one)).collect();
         let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
         let wake = Wake::for_channels(channels.iter().map(Channel::name));
-        let desk = Desk::new(store.clone(), desk_settings(&config, &triage, &channels), wake.clone(), metrics.clone());
+        let signer = signer(&config, &store).await?;
+        let passes = (config.server.authenticates() && !config.server.link_life.is_zero())
+            .then(|| Passes::new(signer.clone(), config.server.link_life));
+        let desk = Desk::new(store.clone(), desk_settings(&config, &triage, &channels, passes), wake.clone(), metrics.clone());
         let presses =
             PressDesk::new(store.clone(), desk.settings(), wake.clone(), post::client().map_err(CliError::failed)?);
         let apps: Vec<Arc<FeishuApp>> = channels.iter().filter_map(Channel::app).cloned().collect();
@@ -64,15 +69,13 @@ impl Service {
             })
             .collect();
         let worker = Worker::new(name, store.clone(), desk.clone(), triage.clone(), wake.clone(), metrics.clone());
-        let auth = Auth {
-            tokens: config.server.tokens.clone(),
-            basic: config.server.basic_auth.iter().map(|one| (one.username.clone(), one.password.clone())).collect(),
-        };
+        let auth = auth(&config.server);
         let app = Arc::new(App {
             desk,
             store,
             triage,
             metrics,
+            sessions: Sessions::new(signer, &auth, config.server.public_url.as_deref()),
             auth,
             live: worker.live(),
             limits: config.server.limits.intake(),
@@ -148,13 +151,36 @@ pub(super) fn channels(config: &Config) -> Result<Vec<Channel>, CliError> {
     config.channels.iter().cloned().map(|settings| settings.build(&client).map_err(CliError::usage)).collect()
 }
 
+/// Who may come in, as configured.
+fn auth(server: &Server) -> Auth {
+    Auth {
+        tokens: server.tokens.clone(),
+        basic: server.basic_auth.iter().map(|one| (one.username.clone(), one.password.clone())).collect(),
+        senders: server.senders.iter().map(|one| (one.source, one.token.clone())).collect(),
+        token_header: server.token_header.as_deref().and_then(|name| name.parse().ok()),
+        grafana: server.grafana_hmac.clone().map(Signatures::new),
+    }
+}
+
+/// What signs links and logins: the configured secret, or one that the replicas of a store share.
+async fn signer(config: &Config, store: &Store) -> Result<Signer, CliError> {
+    let secret = match &config.server.link_secret {
+        Some(secret) => secret.clone(),
+        None => {
+            let offered = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+            store.shared_secret("links", &offered.into()).await.map_err(CliError::failed)?
+        }
+    };
+    Signer::new(&secret).ok_or_else(|| CliError::usage("server.link_secret cannot be used as a key; choose another"))
+}
+
 /// When a channel's daily summary is due.
 fn schedule(config: &Config, channel: &ChannelSettings) -> Option<Schedule> {
     let public_url = config.server.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
     Some(Schedule::new(channel.digest()?, &config.timezone, config.language, public_url))
 }
 
-fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel]) -> DeskSettings {
+fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel], passes: Option<Passes>) -> DeskSettings {
     let lang = config.language;
     let mut missing = Vec::new();
     if !triage.has_tools() {
@@ -173,6 +199,7 @@ fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel]) -> Desk
         lang,
         timezone: config.timezone.clone(),
         public_url: config.server.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
+        passes,
         alertmanager_url: config.alertmanager.as_ref().map(|link| link.url.clone()),
         routes: config.routes.clone(),
         receivers: config

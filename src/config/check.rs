@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use http::HeaderName;
+use jiff::SignedDuration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -72,6 +74,10 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         config.server.insecure && !config.server.authenticates(),
         "server.insecure is true: whoever reaches the address can send alerts and read incidents",
     );
+    warn(
+        config.server.authenticates() && !config.server.knows_people(),
+        "server.tokens and server.basic_auth are empty: nobody can log in, and pages open by the links of messages alone",
+    );
     let catch_all = config.routes.iter().position(|route| route.matches.is_empty());
     warn(
         catch_all.is_some_and(|at| at + 1 < config.routes.len()),
@@ -104,6 +110,13 @@ fn server(server: &Server, found: &mut Vec<Complaint>) {
             found.push((format!("server.basic_auth[{index}]"), what.to_owned()));
         }
     }
+    if server.link_secret.as_ref().is_some_and(|secret| secret.expose_secret().len() < 16) {
+        found.push(("server.link_secret".to_owned(), "must have at least 16 characters, or be left out".to_owned()));
+    }
+    if !(SignedDuration::ZERO..=SignedDuration::from_hours(365 * 24)).contains(&server.link_life) {
+        found.push(("server.link_life".to_owned(), "must be between 0s and 8760h, which is a year".to_owned()));
+    }
+    senders(server, found);
     if let Some(Err(what)) = server.public_url.as_deref().map(http_url) {
         found.push(("server.public_url".to_owned(), what));
     }
@@ -114,6 +127,33 @@ fn server(server: &Server, found: &mut Vec<Complaint>) {
                 "0 would refuse every alert; leave it out for the default".to_owned(),
             ));
         }
+    }
+}
+
+/// Credentials of single senders.
+fn senders(server: &Server, found: &mut Vec<Complaint>) {
+    for (index, sender) in server.senders.iter().enumerate() {
+        let path = format!("server.senders[{index}].token");
+        if sender.token.expose_secret().trim().is_empty() {
+            found.push((path, "the token is empty; give it a value or remove the entry".to_owned()));
+        } else if server.tokens.iter().any(|token| token.expose_secret() == sender.token.expose_secret()) {
+            found.push((path, "the token is one of server.tokens too, which open every route; choose another".to_owned()));
+        }
+    }
+    let headers = [
+        ("token_header", server.token_header.as_ref()),
+        ("grafana_hmac.header", server.grafana_hmac.as_ref().map(|hmac| &hmac.header)),
+        ("grafana_hmac.timestamp_header", server.grafana_hmac.as_ref().and_then(|hmac| hmac.timestamp_header.as_ref())),
+    ];
+    for (key, name) in headers {
+        if name.is_some_and(|name| name.parse::<HeaderName>().is_err() || name.eq_ignore_ascii_case("authorization")) {
+            let what = "must be the name of a header of its own, such as X-Firstlook-Token".to_owned();
+            found.push((format!("server.{key}"), what));
+        }
+    }
+    let empty = |secret: &SecretString| secret.expose_secret().trim().is_empty();
+    if server.grafana_hmac.as_ref().is_some_and(|hmac| empty(&hmac.secret)) {
+        found.push(("server.grafana_hmac.secret".to_owned(), "is empty; write the contact point's secret".to_owned()));
     }
 }
 

@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 pub use problem::{ConfigError, Problem};
 pub use schema::schema;
-pub use server::{BasicAuth, Server, ServerLimits};
+pub use server::{BasicAuth, Sender, Server, ServerLimits};
 pub use triage::TriageSettings;
 
 use crate::alert::Lang;

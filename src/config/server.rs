@@ -2,11 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::intake::{self, prometheusalert::Destination};
+use crate::alert::Source;
+use crate::intake::prometheusalert::Destination;
+use crate::intake::{self, signature::SignatureSettings};
 
 /// The HTTP surface.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -23,6 +26,17 @@ pub struct Server {
     pub tokens: Vec<SecretString>,
     /// Users for HTTP basic authentication, for senders that cannot send a bearer token.
     pub basic_auth: Vec<BasicAuth>,
+    /// Tokens of single senders: each opens that sender's route and nothing else.
+    pub senders: Vec<Sender>,
+    /// A header besides `Authorization` that may bear a token, for senders that can only set a header of their own.
+    pub token_header: Option<String>,
+    /// How Grafana signs: its route then takes signed deliveries, and no others.
+    pub grafana_hmac: Option<SignatureSettings>,
+    /// How long the links of messages open their incident without a login; 0s: they need one.
+    pub link_life: SignedDuration,
+    /// What signs links and logins. Left out: a key of the store's own, which all its replicas share.
+    #[schemars(with = "Option<String>")]
+    pub link_secret: Option<SecretString>,
     /// Listens beyond loopback without tokens: only where something in front authenticates.
     pub insecure: bool,
     /// Where alerts go that were sent to PrometheusAlert: the first entry that matches the query of `/prometheusalert`
@@ -30,6 +44,17 @@ pub struct Server {
     pub prometheusalert: Vec<Destination>,
     /// What one request may hold.
     pub limits: ServerLimits,
+}
+
+/// A token that one sender alone may use.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sender {
+    /// Whose route it opens: alertmanager, grafana, nightingale or prometheusalert.
+    pub source: Source,
+    /// Its token.
+    #[schemars(with = "String")]
+    pub token: SecretString,
 }
 
 /// A user of HTTP basic authentication.
@@ -60,6 +85,11 @@ impl Default for Server {
             public_url: None,
             tokens: Vec::new(),
             basic_auth: Vec::new(),
+            senders: Vec::new(),
+            token_header: None,
+            grafana_hmac: None,
+            link_life: SignedDuration::from_hours(7 * 24),
+            link_secret: None,
             insecure: false,
             prometheusalert: Vec::new(),
             limits: ServerLimits::default(),
@@ -85,6 +115,12 @@ impl Server {
     /// Whether requests must prove who sends them.
     #[must_use]
     pub fn authenticates(&self) -> bool {
+        self.knows_people() || !self.senders.is_empty() || self.grafana_hmac.is_some()
+    }
+
+    /// Whether somebody can log in.
+    #[must_use]
+    pub fn knows_people(&self) -> bool {
         !self.tokens.is_empty() || !self.basic_auth.is_empty()
     }
 }

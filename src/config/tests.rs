@@ -193,7 +193,8 @@ fn the_examples_load() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         let text = std::fs::read_to_string(&path).unwrap();
         let folder = path.parent().unwrap().to_owned();
-        let sources = Sources { variable: &|_| Some("https://example.com/value-long-enough".to_owned()), folder };
+        let variable = |name: &str| Some(format!("https://example.com/value-long-enough/{name}"));
+        let sources = Sources { variable: &variable, folder };
         let config = parse(&text, &sources).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
         assert!(!config.channels.is_empty());
     }

@@ -31,7 +31,8 @@ impl ApiError {
 
     /// The credentials are missing or wrong.
     pub fn unauthorized() -> Self {
-        let message = "send one of the tokens of server.tokens as `Authorization: Bearer …`, or basic credentials";
+        let message = "send one token of server.tokens, or of server.senders for this route, as `Authorization: Bearer …`, or \
+                       basic credentials; exactly one of them";
         Self { status: StatusCode::UNAUTHORIZED, message: message.to_owned() }
     }
 
@@ -56,6 +57,16 @@ impl ApiError {
             StatusCode::SERVICE_UNAVAILABLE => Self { status: StatusCode::TOO_MANY_REQUESTS, ..self },
             _ => self,
         }
+    }
+
+    /// The request was not read to its end in time.
+    pub fn too_slow(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::REQUEST_TIMEOUT, message: message.into() }
+    }
+
+    /// Nothing was kept just now; senders come again.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.into() }
     }
 
     /// There is nothing here.
@@ -83,8 +94,7 @@ impl From<Arc<StoreError>> for ApiError {
     /// Senders come again on 503. What exactly failed is for the log, not for the network.
     fn from(error: Arc<StoreError>) -> Self {
         tracing::error!(%error, "the store failed a request");
-        let message = "the store did not answer just now, so nothing was kept; send it again";
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: message.to_owned() }
+        Self::unavailable("the store did not answer just now, so nothing was kept; send it again")
     }
 }
 

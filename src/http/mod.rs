@@ -4,24 +4,25 @@ mod auth;
 mod body;
 mod callbacks;
 mod error;
+mod guard;
 mod health;
 mod incidents;
+mod login;
 mod pages;
 mod status;
 mod webhook;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 
 pub use auth::Auth;
+pub use login::Sessions;
 
 use crate::incident::Desk;
 use crate::intake::Limits;
@@ -32,9 +33,6 @@ use crate::notify::press::Presses;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::triage::Triage;
-
-/// A sender that has not finished its request by then is cut off.
-const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
 /// What the handlers share.
 pub struct App {
@@ -48,6 +46,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Who may come in.
     pub auth: Auth,
+    /// People who have logged in, and links that need no login.
+    pub sessions: Sessions,
     /// How much a delivery may hold.
     pub limits: Limits,
     /// Acts on presses of people.
@@ -81,7 +81,8 @@ pub struct App {
 )]
 struct Api;
 
-/// All routes. Health needs no token, callbacks bring a signature; everything else does when one is configured.
+/// All routes. Health needs no token, callbacks bring a signature, pages ask people to log in; everything else asks for a
+/// token when one is configured.
 pub fn router(app: Arc<App>) -> Router {
     let guarded = Router::new()
         .route("/webhooks/alertmanager", post(webhook::alertmanager))
@@ -91,24 +92,25 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/incidents", get(incidents::list))
         .route("/api/v1/incidents/{id}", get(incidents::one))
         .route("/api/openapi.json", get(|| async { axum::Json(Api::openapi()) }))
-        .route("/status", get(status::page))
-        .merge(pages::guarded())
         .route("/metrics", get(health::metrics))
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::check));
+    let shown = pages::guarded()
+        .route("/status", get(status::page))
+        .route_layer(middleware::from_fn_with_state(app.clone(), login::check));
     Router::new()
         .merge(guarded)
+        .merge(shown)
         .merge(pages::open())
+        .route("/login", get(login::page).post(login::enter))
+        .route("/logout", post(login::leave))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         // The platform has no token of ours: its signature is looked at instead.
         .route("/callbacks/feishu/{channel}", post(callbacks::feishu))
         .fallback(pages::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(tower_http::timeout::TimeoutLayer::with_status_code(
-            axum::http::StatusCode::REQUEST_TIMEOUT,
-            REQUEST_LIMIT,
-        ))
-        .layer(CatchPanicLayer::new())
+        .layer(middleware::from_fn(guard::limit))
+        .layer(guard::panics())
         .with_state(app)
 }
 

@@ -1,7 +1,7 @@
 //! The senders' doors: read, decide, commit, and only then answer.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Body;
@@ -17,6 +17,10 @@ use super::body;
 use super::error::ApiError;
 use crate::alert::AlertGroup;
 use crate::intake::{self, IntakeError};
+
+/// How long a sender waits for the store. Alertmanager gives up at its group interval, 10 s at the least, and Nightingale at
+/// 10 s; what is kept after that is merged when they come again.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// What a sender is told.
 #[derive(Debug, Serialize, ToSchema)]
@@ -143,7 +147,13 @@ async fn accept(
     let mut taken = Vec::new();
     for group in read(&body)? {
         let (source, alerts) = (group.source, group.alerts.len());
-        let receipt = app.desk.receive(group).await?;
+        // A task of its own: what waits for the store goes on when its sender is told to come again.
+        let desk = app.desk.clone();
+        let receiving = tokio::spawn(async move { desk.receive(group).await });
+        let Ok(received) = tokio::time::timeout(PATIENCE, receiving).await else {
+            return Err(ApiError::unavailable("the store does not answer in time; send it again, it is not told twice"));
+        };
+        let receipt = received.map_err(|error| ApiError::internal(&error))??;
         tracing::info!(
             incident.id = receipt.incident.map(tracing::field::display),
             %source,

@@ -16,6 +16,7 @@ use super::line::Line;
 use super::routes::{self, Route};
 use crate::alert::{Alert, AlertGroup, Lang, Source};
 use crate::notify::notice::{Notice, NoticeBody};
+use crate::notify::pass::Passes;
 use crate::store::{Decision, Incident, NewIncident, NewNotice, NoticeRole, Store, StoreError, Tx};
 use crate::telemetry::Metrics;
 
@@ -32,6 +33,8 @@ pub struct DeskSettings {
     pub timezone: String,
     /// Where this service's pages are reached, without a trailing slash.
     pub public_url: Option<String>,
+    /// What links to pages carry, so that they open without a login; none: they need one, or nobody does.
+    pub passes: Option<Passes>,
     /// Where people reach Alertmanager: silences are linked there.
     pub alertmanager_url: Option<String>,
     /// Routes, in order.
@@ -278,8 +281,18 @@ impl Desk {
             timezone: self.settings.timezone.clone(),
             last_time: None,
             alertmanager_url: self.settings.alertmanager_url.clone(),
-            page_url: self.settings.public_url.as_ref().map(|base| format!("{base}/incidents/{incident}")),
+            page_url: self.page(incident, Timestamp::now()),
         }
+    }
+
+    /// Where people see an incident, in a link written now.
+    fn page(&self, incident: Uuid, now: Timestamp) -> Option<String> {
+        let base = self.settings.public_url.as_ref()?;
+        let page = format!("{base}/incidents/{incident}");
+        Some(match &self.settings.passes {
+            Some(passes) => format!("{page}?pass={}", passes.of(incident, now)),
+            None => page,
+        })
     }
 }
 

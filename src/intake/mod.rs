@@ -7,6 +7,7 @@ pub mod grafana;
 pub mod nightingale;
 pub mod prometheusalert;
 mod read;
+pub mod signature;
 mod wire;
 
 pub use error::IntakeError;

@@ -22,6 +22,7 @@ pub mod mention;
 pub mod notice;
 pub mod outbox;
 mod pace;
+pub mod pass;
 pub mod plain;
 pub mod post;
 pub mod press;

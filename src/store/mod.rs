@@ -21,6 +21,7 @@ mod outcomes;
 mod presses;
 mod probe;
 mod reading;
+mod secrets;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -10,3 +10,4 @@ mod models;
 mod opening;
 mod outbox;
 mod outcomes;
+mod secrets;

@@ -1,12 +1,15 @@
 //! Who may come in, and what a wrong beginning says.
 
+use hmac::{Hmac, KeyInit, Mac};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sha2::Sha256;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::alerts::{PENDING, webhook};
 use crate::support::service::{Ended, Home, TOKEN, client, program, run};
+use crate::support::webhook::Receiver;
 
 async fn serve_text(text: &str) -> Ended {
     let folder = tempfile::tempdir().unwrap();
@@ -33,13 +36,127 @@ async fn credentials_open_the_door_and_nothing_else_does() {
     assert_eq!(status(post().basic_auth("am", Some("pass word"))).await, StatusCode::ACCEPTED);
     assert_eq!(status(post().bearer_auth(TOKEN)).await, StatusCode::ACCEPTED);
     assert_eq!(service.incidents().await.len(), 1);
-    for path in ["/api/v1/incidents", "/metrics", "/api/openapi.json", "/incidents/x"] {
+    for path in ["/api/v1/incidents", "/metrics", "/api/openapi.json", "/incidents/x", "/incidents", "/status"] {
         let asked = client().get(format!("{}{path}", service.base()));
         assert_eq!(status(asked).await, StatusCode::UNAUTHORIZED, "{path}");
     }
     for path in ["/healthz", "/readyz"] {
         assert_eq!(status(client().get(format!("{}{path}", service.base()))).await, StatusCode::OK, "{path}");
     }
+}
+
+/// A home whose settings under `server` are these besides the usual ones.
+fn home_with(server: &Value) -> Home {
+    let home = Home::new(&json!({"channels": []}));
+    let mut parts: Value = serde_json::from_slice(&std::fs::read(home.config()).unwrap()).unwrap();
+    parts["server"].as_object_mut().unwrap().extend(server.as_object().cloned().unwrap());
+    home.write(&parts);
+    home
+}
+
+async fn status(request: reqwest::RequestBuilder) -> u16 {
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn a40_a_senders_token_opens_its_own_route_and_no_other() {
+    let home = home_with(&json!({
+        "senders": [{"source": "alertmanager", "token": "only-for-alertmanager"}],
+        "token_header": "X-Firstlook-Token",
+    }));
+    let service = home.serve().await;
+    let post = |path: &str| client().post(format!("{}{path}", service.base())).body(webhook(PENDING).to_string());
+    let (alertmanager, own) = ("/webhooks/alertmanager", "only-for-alertmanager");
+    assert_eq!(status(post(alertmanager).bearer_auth(own)).await, 202);
+    assert_eq!(status(post(alertmanager).basic_auth("am", Some(own))).await, 202);
+    assert_eq!(status(post(alertmanager).header("x-firstlook-token", own)).await, 202);
+    assert_eq!(status(post(alertmanager).header("x-firstlook-token", own).bearer_auth(own)).await, 401, "one too many");
+    assert_eq!(status(post(alertmanager).header("x-firstlook-token", "wrong")).await, 401);
+    for path in ["/webhooks/grafana", "/webhooks/nightingale", "/prometheusalert"] {
+        assert_eq!(status(post(path).bearer_auth(own)).await, 401, "{path}");
+    }
+    let list = client().get(format!("{}/api/v1/incidents", service.base()));
+    assert_eq!(status(list.bearer_auth(own)).await, 401, "a sender does not read");
+    assert!(!service.log().contains(own), "{}", service.log());
+}
+
+#[tokio::test]
+async fn a42_with_a_secret_grafana_must_sign_and_nothing_else_opens_its_route() {
+    let home = home_with(&json!({
+        "grafana_hmac": {"secret": "between-grafana-and-us", "timestamp_header": "X-Grafana-Alerting-Timestamp"},
+    }));
+    let service = home.serve().await;
+    let body = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/payloads/grafana.json")).unwrap();
+    let now = jiff::Timestamp::now().as_second();
+    let post = |time: i64, signed: &[u8], sent: &[u8]| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(b"between-grafana-and-us").unwrap();
+        mac.update(&[format!("{time}:").as_bytes(), signed].concat());
+        let signature: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        client()
+            .post(format!("{}/webhooks/grafana", service.base()))
+            .header("x-grafana-alerting-signature", signature)
+            .header("x-grafana-alerting-timestamp", time)
+            .body(sent.to_vec())
+    };
+    assert_eq!(status(post(now, b"{}", &body)).await, 401, "another body");
+    assert_eq!(status(post(now - 400, &body, &body)).await, 401, "old");
+    let unsigned = client().post(format!("{}/webhooks/grafana", service.base())).bearer_auth(TOKEN).body(body.clone());
+    assert_eq!(status(unsigned).await, 401, "a token is no signature");
+    assert_eq!(service.incidents().await.len(), 0);
+    assert_eq!(status(post(now, &body, &body)).await, 202);
+    assert_eq!(status(post(now, &body, &body)).await, 401, "played again");
+    assert_eq!(service.incidents().await.len(), 1);
+    assert!(!service.log().contains("between-grafana-and-us"), "{}", service.log());
+}
+
+/// A reader without a token follows the link of a message; a person logs in and out again.
+#[tokio::test]
+async fn pages_open_by_a_messages_link_or_by_a_login() {
+    let hook = Receiver::start("s3cret").await;
+    let channel = json!({"name": "hook", "type": "webhook", "url": hook.url(), "secret": "s3cret", "headers": {"X-Team": "sre"}});
+    let home = Home::new(&json!({"channels": [channel]}));
+    let service = home.serve().await;
+    let (id, _) = service.accept(&webhook(PENDING)).await;
+    service.settled(&id, 20).await;
+    assert_eq!(service.incident(&id).await["notices"][0]["last_error"], Value::Null);
+    let link = hook.accepted()[0]["page_url"].as_str().unwrap().to_owned();
+    let (page, pass) = link.strip_prefix("https://firstlook.example.com").unwrap().split_once('?').unwrap();
+    assert_eq!(page, format!("/incidents/{id}"));
+    let browser = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let get = |path: String| browser.get(format!("{}{path}", service.base())).header("accept", "text/html");
+    let shown = get(format!("{page}?{pass}")).send().await.unwrap();
+    assert_eq!(shown.status(), 200);
+    assert!(shown.text().await.unwrap().contains(&pass.replace('&', "&amp;")), "its links carry the pass on");
+    assert_eq!(status(get(format!("{page}/messages?{pass}"))).await, 200);
+    for closed in [format!("/incidents?{pass}"), page.to_owned(), format!("{page}?pass=9999999999.x"), "/status".into()] {
+        let answer = get(closed.clone()).send().await.unwrap();
+        assert_eq!(answer.status(), 303, "{closed}");
+        assert!(answer.headers()["location"].to_str().unwrap().contains("login?next="), "{closed}");
+    }
+    let enter = |password: &str| {
+        let fields = [("password", password), ("next", "incidents?state=open")];
+        let form = fields.map(|(key, value)| format!("{key}={}", value.replace('?', "%3F").replace('=', "%3D"))).join("&");
+        browser
+            .post(format!("{}/login", service.base()))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("accept", "text/html")
+            .body(form)
+    };
+    assert_eq!(status(enter("wrong")).await, 401);
+    let entered = enter(TOKEN).send().await.unwrap();
+    assert_eq!((entered.status().as_u16(), &entered.headers()["location"]), (303, &"incidents?state=open".parse().unwrap()));
+    let cookie = entered.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    assert!(!cookie.contains(TOKEN));
+    for open in ["/incidents", "/status", page] {
+        assert_eq!(status(get(open.to_owned()).header("cookie", &cookie)).await, 200, "{open}");
+    }
+    let posted = browser.post(format!("{}/webhooks/alertmanager", service.base())).header("cookie", &cookie);
+    assert_eq!(status(posted.body(webhook(PENDING).to_string())).await, 401, "a cookie sends no alerts");
+    // A restart makes no new key: links in the chat and logins go on.
+    drop(service);
+    let service = home.serve().await;
+    let again = browser.get(format!("{}{page}?{pass}", service.base())).header("accept", "text/html");
+    assert_eq!(status(again).await, 200);
 }
 
 /// The answer comes although not one byte of the announced body does.

@@ -15,7 +15,7 @@ use minijinja::{Environment, HtmlEscape, UndefinedBehavior};
 pub use assets::serve as asset;
 #[cfg(test)]
 pub(super) use assets::write as write_assets;
-pub(super) use visit::headers;
+pub use visit::headers;
 pub use visit::{Trouble, Visit};
 
 use crate::notify::story::{Span, prose};
@@ -38,6 +38,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let sources = [
         ("base.html.j2", include_str!("base.html.j2")),
         ("trouble.html.j2", include_str!("trouble.html.j2")),
+        ("login.html.j2", include_str!("login.html.j2")),
         ("list.html.j2", include_str!("../list/list.html.j2")),
         ("report.html.j2", include_str!("../report/report.html.j2")),
     ];
@@ -65,7 +66,7 @@ mod tests {
 
     #[test]
     fn every_template_is_read() {
-        assert_eq!(TEMPLATES.templates().count(), 4);
+        assert_eq!(TEMPLATES.templates().count(), 5);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use url::form_urlencoded;
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::{TEMPLATES, language};
 use crate::alert::Lang;
-use crate::http::App;
+use crate::http::{App, login};
 use crate::store::StoreError;
 
 /// What a page needs to know of its reader's request.
@@ -32,6 +32,8 @@ pub struct Visit {
     pub keep_pass: String,
     /// The query of this page in the other language.
     other: String,
+    /// Whether they came with a login, and so can end it.
+    logged_in: bool,
 }
 
 /// Why there is no page.
@@ -54,7 +56,8 @@ impl FromRequestParts<Arc<App>> for Visit {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
         let accepts = parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        Ok(Self::new(&parts.uri, accepts, app.desk.settings().lang))
+        let logged_in = login::is_logged_in(&parts.headers);
+        Ok(Self { logged_in, ..Self::new(&parts.uri, accepts, app.desk.settings().lang) })
     }
 }
 
@@ -76,6 +79,7 @@ impl Visit {
             root: if depth == 0 { "./".to_owned() } else { "../".repeat(depth) },
             keep: kept(&["lang"]),
             keep_pass: kept(&["lang", "pass"]),
+            logged_in: false,
             other: query(rest.chain([("lang", lang.pick(Lang::En, Lang::Zh).tag())])),
         }
     }
@@ -89,6 +93,7 @@ impl Visit {
             keep => self.keep.as_str(),
             keep_pass => self.keep_pass.as_str(),
             other => self.other.as_str(),
+            logged_in => self.logged_in,
             style => STYLE.name.as_str(),
             script => SCRIPT.name.as_str(),
             icon => ICON.name.as_str(),
