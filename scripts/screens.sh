@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Photographs every kind of message, in both languages, as it is shown by the preview page: docs/messages/*.png.
+# Photographs every kind of message and page, in both languages: docs/messages/*.png as the preview page shows messages,
+# docs/pages/*.png as the pages are served.
 # Needs Chromium (CHROMIUM names it) and python3 with Pillow, which crops the pictures and reduces their colours.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,15 +8,44 @@ cd "$(dirname "$0")/.."
 browser=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome)}
 pages=$(mktemp -d)
 trap 'rm -rf "$pages"' EXIT
-mkdir -p docs/messages
+mkdir -p docs/messages docs/pages "$pages/pages/incidents" "$pages/pages/assets"
 
-FIRSTLOOK_SCREENS=$pages cargo test --quiet --lib notify::snapshots::pages >&2
+FIRSTLOOK_SCREENS=$pages FIRSTLOOK_PAGES=$pages/pages cargo test --quiet --lib -- notify::snapshots::pages pages_to_photograph >&2
 
 # Only the messages: the page around them is for its readers. Folds stay closed, as people find them.
 only='.top,.intro,.evidence,.message>h2{display:none!important}
 main{display:block!important;padding:16px!important}
 .devices{grid-template-columns:repeat(2,480px)!important}
 .inbox{grid-column:1/-1!important;width:700px!important;max-width:none!important}'
+
+# photograph FILE PICTURE WIDTH THEME MOST_HEIGHT: THEME 0 is dark, 1 is light; empty space below is cut off.
+photograph() {
+  rm -f "$pages/shot.png"
+  [ -s "$1" ]
+  "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --force-color-profile=srgb --allow-file-access-from-files \
+    --blink-settings=preferredColorScheme="$4" --window-size="$3",3200 --virtual-time-budget=2000 \
+    --screenshot="$pages/shot.png" "file://$1" >/dev/null 2>&1
+  python3 - "$pages/shot.png" "$2" "$5" <<'PY'
+import sys
+from PIL import Image, ImageChops
+image = Image.open(sys.argv[1]).convert("RGB")
+ground = Image.new("RGB", image.size, image.getpixel((0, image.height - 1)))
+_, _, right, bottom = ImageChops.difference(image, ground).getbbox()
+image = image.crop((0, 0, min(image.width, right + 16), min(bottom + 16, int(sys.argv[3]))))
+image.quantize(colors=96, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(sys.argv[2], optimize=True)
+PY
+  printf '%s %s bytes\n' "$2" "$(stat -c %s "$2")"
+}
+
+for lang in en zh-CN; do
+  for page in list login; do
+    photograph "$pages/pages/$page.$lang.html" "docs/pages/$page.$lang.png" 980 1 1400
+  done
+  for kind in report running resolved; do
+    photograph "$pages/pages/incidents/$kind.$lang.html" "docs/pages/$kind.$lang.png" 980 1 2600
+  done
+  photograph "$pages/pages/incidents/report.$lang.html" "docs/pages/report-phone-dark.$lang.png" 500 0 2600
+done
 
 for page in "$pages"/*.html; do
   name=$(basename "$page" .html)
@@ -24,18 +54,12 @@ import pathlib, sys
 page = pathlib.Path(sys.argv[1])
 page.write_text(page.read_text().replace("</head>", f"<style>{sys.argv[2]}</style></head>"))
 PY
-  "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --force-color-profile=srgb \
-    --blink-settings=preferredColorScheme=1 --window-size=1012,3200 --virtual-time-budget=2000 \
-    --screenshot="$pages/$name.png" "file://$page" >/dev/null 2>&1
-  python3 - "$pages/$name.png" "docs/messages/$name.png" <<'PY'
-import sys
-from PIL import Image, ImageChops
-image = Image.open(sys.argv[1]).convert("RGB")
-ground = Image.new("RGB", image.size, image.getpixel((0, image.height - 1)))
-_, _, right, bottom = ImageChops.difference(image, ground).getbbox()
-# A long mail is cut: what matters stands at its top.
-image = image.crop((0, 0, min(image.width, right + 16), min(bottom + 16, 2000)))
-image.quantize(colors=96, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(sys.argv[2], optimize=True)
-PY
-  printf '%s %s bytes\n' "docs/messages/$name.png" "$(stat -c %s "docs/messages/$name.png")"
+  # A long mail is cut: what matters stands at its top.
+  photograph "$page" "docs/messages/$name.png" 1012 1 2000
+  case $name in
+    alert-oom.* | diagnosis-pvc.* | digest.* | resolved.*)
+      sed -i 's/<html /<html data-theme="dark" /' "$page"
+      photograph "$page" "docs/messages/$name.dark.png" 1012 0 2000
+      ;;
+  esac
 done

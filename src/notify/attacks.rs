@@ -40,6 +40,11 @@ const ATTACKS: [&str; 22] = [
     ":OK: :DONE: $x^2$ *a* _b_",
 ];
 
+/// What of them can be seen, all at once: the picture of the most hostile message.
+pub(super) fn hostile() -> Notice {
+    attacked(&[ATTACKS[0], ATTACKS[2], ATTACKS[7], ATTACKS[9], ATTACKS[16]].join(" "), true)
+}
+
 /// A notice that says the attack wherever somebody else's words are shown.
 fn attacked(attack: &str, with_report: bool) -> Notice {
     let mut notice = notice("diagnosis-pvc.zh");

@@ -2,7 +2,7 @@
 
 use super::fixtures::{ALL, notice, now};
 use super::send::Form;
-use super::{email, feishu, preview, webhook, wecom};
+use super::{attacks, email, feishu, limits, preview, webhook, wecom};
 
 #[test]
 fn feishu_cards() {
@@ -43,8 +43,8 @@ fn mails() {
 #[test]
 fn pages() {
     let folder = std::env::var_os("FIRSTLOOK_SCREENS").map(std::path::PathBuf::from);
-    for (name, _) in ALL {
-        let notice = notice(name);
+    let extremes = [("diagnosis-hostile.zh", attacks::hostile()), ("diagnosis-longest.zh", limits::longest())];
+    for (name, notice) in ALL.into_iter().map(|(name, _)| (name, notice(name))).chain(extremes) {
         let report = notice.report().cloned().unwrap_or_default();
         let page = preview::page(std::slice::from_ref(&notice), &[], &report, notice.lang, now());
         let kind = name.split(['-', '.']).next().expect("a name");

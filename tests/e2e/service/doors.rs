@@ -4,6 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use sqlx::ConnectOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -157,6 +158,35 @@ async fn pages_open_by_a_messages_link_or_by_a_login() {
     let service = home.serve().await;
     let again = browser.get(format!("{}{page}?{pass}", service.base())).header("accept", "text/html");
     assert_eq!(status(again).await, 200);
+}
+
+/// Another program holds SQLite's lock: each sender hears in time, and in its own words, that it should come again.
+#[tokio::test]
+async fn f12_a_locked_store_is_said_before_a_sender_gives_up() {
+    let home = Home::new(&json!({"channels": []}));
+    let service = home.serve().await;
+    let file = home.config().with_file_name("firstlook.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let mut other = options.connect().await.unwrap();
+    sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+    let nightingale = include_str!("../../payloads/nightingale.json");
+    let post = |path: &str, body: String| client().post(format!("{}{path}", service.base())).bearer_auth(TOKEN).body(body);
+    let begun = std::time::Instant::now();
+    let (one, two) = tokio::join!(
+        post("/webhooks/alertmanager", webhook(PENDING).to_string()).send(),
+        post("/webhooks/nightingale", nightingale.to_owned()).send(),
+    );
+    for (answer, expected) in [(one.unwrap(), 503), (two.unwrap(), 429)] {
+        assert_eq!(answer.status().as_u16(), expected);
+        assert_eq!(answer.headers()["retry-after"], "5");
+        assert!(answer.json::<Value>().await.unwrap()["error"].as_str().unwrap().contains("send it again"));
+    }
+    assert!(begun.elapsed().as_secs() < 9, "Nightingale and Alertmanager give up after 10 s");
+    assert_eq!(status(client().get(format!("{}/healthz", service.base()))).await, 200);
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    assert_eq!(status(post("/webhooks/alertmanager", webhook(PENDING).to_string())).await, 202);
+    assert_eq!(status(post("/webhooks/nightingale", nightingale.to_owned())).await, 200);
+    assert_eq!(service.incidents().await.len(), 2, "one of each, however often it came");
 }
 
 /// The answer comes although not one byte of the announced body does.

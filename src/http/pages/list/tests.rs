@@ -131,5 +131,9 @@ async fn pages_to_photograph() {
             html(&browse(rows), &Asked::default(), lang).await,
         )
         .unwrap();
+        let visit = Visit::new(&"/login".parse().unwrap(), "", lang);
+        let login = visit.page(StatusCode::OK, "login.html.j2", context! { next => "", wrong => false, named => true });
+        let login = axum::body::to_bytes(login.into_body(), 1 << 20).await.unwrap();
+        std::fs::write(folder.join(format!("login.{}.html", lang.tag())), login).unwrap();
     }
 }
