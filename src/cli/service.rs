@@ -17,10 +17,10 @@ use crate::http::{self, App, Auth, Sessions};
 use crate::incident::desk::Wake;
 use crate::incident::press::PressDesk;
 use crate::incident::{Desk, DeskSettings, Worker};
+use crate::intake::signature::Signatures;
 use crate::notify::channel::{Channel, ChannelSettings};
 use crate::notify::digest::Schedule;
 use crate::notify::feishu::app::{Callbacks, FeishuApp};
-use crate::intake::signature::Signatures;
 use crate::notify::outbox::OutboxWorker;
 use crate::notify::pass::{Passes, Signer};
 use crate::notify::post;
@@ -53,7 +53,8 @@ impl Service {
         let signer = signer(&config, &store).await?;
         let passes = (config.server.authenticates() && !config.server.link_life.is_zero())
             .then(|| Passes::new(signer.clone(), config.server.link_life));
-        let desk = Desk::new(store.clone(), desk_settings(&config, &triage, &channels, passes), wake.clone(), metrics.clone());
+        let desk =
+            Desk::new(store.clone(), desk_settings(&config, &triage, &channels, passes), wake.clone(), metrics.clone());
         let presses =
             PressDesk::new(store.clone(), desk.settings(), wake.clone(), post::client().map_err(CliError::failed)?);
         let apps: Vec<Arc<FeishuApp>> = channels.iter().filter_map(Channel::app).cloned().collect();

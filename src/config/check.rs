@@ -137,7 +137,10 @@ fn senders(server: &Server, found: &mut Vec<Complaint>) {
         if sender.token.expose_secret().trim().is_empty() {
             found.push((path, "the token is empty; give it a value or remove the entry".to_owned()));
         } else if server.tokens.iter().any(|token| token.expose_secret() == sender.token.expose_secret()) {
-            found.push((path, "the token is one of server.tokens too, which open every route; choose another".to_owned()));
+            found.push((
+                path,
+                "the token is one of server.tokens too, which open every route; choose another".to_owned(),
+            ));
         }
     }
     let headers = [

@@ -59,7 +59,8 @@ impl Auth {
             return true;
         }
         let own = self.token_header.as_ref().map(|name| headers.get_all(name)).into_iter().flatten();
-        let mut given = headers.get_all(AUTHORIZATION).iter().map(|value| (true, value)).chain(own.map(|it| (false, it)));
+        let mut given =
+            headers.get_all(AUTHORIZATION).iter().map(|value| (true, value)).chain(own.map(|it| (false, it)));
         // Two credentials are one too many: which of them a proxy checked is anybody's guess.
         let (Some((standard, value)), None) = (given.next(), given.next()) else { return false };
         let Ok(value) = value.to_str() else { return false };

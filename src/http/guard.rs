@@ -17,7 +17,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub async fn limit(request: Request, next: Next) -> Response {
     match tokio::time::timeout(LONGEST, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => ApiError::too_slow("the request took longer than 30 s, so nothing was kept; send it again").into_response(),
+        Err(_) => {
+            ApiError::too_slow("the request took longer than 30 s, so nothing was kept; send it again").into_response()
+        }
     }
 }
 

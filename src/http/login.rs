@@ -198,9 +198,12 @@ mod tests {
     #[test]
     fn a_pass_opens_the_pages_of_its_incident_alone() {
         let (id, other) = (Uuid::now_v7(), Uuid::now_v7());
-        let (ours, given) = (sessions("one"), Signer::new(&"s3cret".into()).unwrap().sign(&pass::incident(id), at(100)));
+        let (ours, given) =
+            (sessions("one"), Signer::new(&"s3cret".into()).unwrap().sign(&pass::incident(id), at(100)));
         let query = format!("lang=en&pass={given}");
-        for path in [format!("/incidents/{id}"), format!("/incidents/{id}/events"), format!("/incidents/{id}/evidence/E1")] {
+        for path in
+            [format!("/incidents/{id}"), format!("/incidents/{id}/events"), format!("/incidents/{id}/evidence/E1")]
+        {
             assert!(ours.passes(&path, &query, at(99)), "{path}");
             assert!(!ours.passes(&path, &query, at(100)), "{path}");
             assert!(!ours.passes(&path, "", at(99)), "{path}");
@@ -215,13 +218,24 @@ mod tests {
     #[test]
     fn after_the_login_one_is_led_to_pages_of_ours_only() {
         let led = |next: &str| Asked { next: next.into() }.next().to_owned();
-        for ours in ["incidents", "incidents?state=open&alert=a%2Fb", "incidents/0192-ab", "status", "incidents/1/evidence/E1"] {
+        for ours in
+            ["incidents", "incidents?state=open&alert=a%2Fb", "incidents/0192-ab", "status", "incidents/1/evidence/E1"]
+        {
             assert_eq!(led(ours), ours);
         }
-        for other in
-            ["", "//evil.example", "https://evil.example", "incidents//evil", "../x", "incidents/../../x", "status\\x", "javascript:1",
-             "/incidents", "incidents/1?x=\r\nSet-Cookie: a=b", "incidentsx"]
-        {
+        for other in [
+            "",
+            "//evil.example",
+            "https://evil.example",
+            "incidents//evil",
+            "../x",
+            "incidents/../../x",
+            "status\\x",
+            "javascript:1",
+            "/incidents",
+            "incidents/1?x=\r\nSet-Cookie: a=b",
+            "incidentsx",
+        ] {
             assert_eq!(led(other), "incidents", "{other}");
         }
     }

@@ -151,7 +151,9 @@ async fn accept(
         let desk = app.desk.clone();
         let receiving = tokio::spawn(async move { desk.receive(group).await });
         let Ok(received) = tokio::time::timeout(PATIENCE, receiving).await else {
-            return Err(ApiError::unavailable("the store does not answer in time; send it again, it is not told twice"));
+            return Err(ApiError::unavailable(
+                "the store does not answer in time; send it again, it is not told twice",
+            ));
         };
         let receipt = received.map_err(|error| ApiError::internal(&error))??;
         tracing::info!(

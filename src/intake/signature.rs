@@ -44,7 +44,9 @@ pub enum Unsigned {
     #[error("send the signature in the header {0}, as hex; Grafana does so with HMAC Signature at the contact point")]
     Missing(String),
     /// The time is missing or is no time.
-    #[error("send the time of signing in the header {0}, in Unix seconds; the contact point's Timestamp Header names it")]
+    #[error(
+        "send the time of signing in the header {0}, in Unix seconds; the contact point's Timestamp Header names it"
+    )]
     Timeless(String),
     /// Signed too long ago, or in the future.
     #[error("the signature is of another time; it must not be more than 5 minutes from ours, so check both clocks")]

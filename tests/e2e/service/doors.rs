@@ -114,7 +114,8 @@ async fn a42_with_a_secret_grafana_must_sign_and_nothing_else_opens_its_route() 
 #[tokio::test]
 async fn pages_open_by_a_messages_link_or_by_a_login() {
     let hook = Receiver::start("s3cret").await;
-    let channel = json!({"name": "hook", "type": "webhook", "url": hook.url(), "secret": "s3cret", "headers": {"X-Team": "sre"}});
+    let channel =
+        json!({"name": "hook", "type": "webhook", "url": hook.url(), "secret": "s3cret", "headers": {"X-Team": "sre"}});
     let home = Home::new(&json!({"channels": [channel]}));
     let service = home.serve().await;
     let (id, _) = service.accept(&webhook(PENDING)).await;
@@ -129,14 +130,16 @@ async fn pages_open_by_a_messages_link_or_by_a_login() {
     assert_eq!(shown.status(), 200);
     assert!(shown.text().await.unwrap().contains(&pass.replace('&', "&amp;")), "its links carry the pass on");
     assert_eq!(status(get(format!("{page}/messages?{pass}"))).await, 200);
-    for closed in [format!("/incidents?{pass}"), page.to_owned(), format!("{page}?pass=9999999999.x"), "/status".into()] {
+    for closed in [format!("/incidents?{pass}"), page.to_owned(), format!("{page}?pass=9999999999.x"), "/status".into()]
+    {
         let answer = get(closed.clone()).send().await.unwrap();
         assert_eq!(answer.status(), 303, "{closed}");
         assert!(answer.headers()["location"].to_str().unwrap().contains("login?next="), "{closed}");
     }
     let enter = |password: &str| {
         let fields = [("password", password), ("next", "incidents?state=open")];
-        let form = fields.map(|(key, value)| format!("{key}={}", value.replace('?', "%3F").replace('=', "%3D"))).join("&");
+        let form =
+            fields.map(|(key, value)| format!("{key}={}", value.replace('?', "%3F").replace('=', "%3D"))).join("&");
         browser
             .post(format!("{}/login", service.base()))
             .header("content-type", "application/x-www-form-urlencoded")
@@ -145,7 +148,10 @@ async fn pages_open_by_a_messages_link_or_by_a_login() {
     };
     assert_eq!(status(enter("wrong")).await, 401);
     let entered = enter(TOKEN).send().await.unwrap();
-    assert_eq!((entered.status().as_u16(), &entered.headers()["location"]), (303, &"incidents?state=open".parse().unwrap()));
+    assert_eq!(
+        (entered.status().as_u16(), &entered.headers()["location"]),
+        (303, &"incidents?state=open".parse().unwrap())
+    );
     let cookie = entered.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
     assert!(!cookie.contains(TOKEN));
     for open in ["/incidents", "/status", page] {
@@ -170,7 +176,8 @@ async fn f12_a_locked_store_is_said_before_a_sender_gives_up() {
     let mut other = options.connect().await.unwrap();
     sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
     let nightingale = include_str!("../../payloads/nightingale.json");
-    let post = |path: &str, body: String| client().post(format!("{}{path}", service.base())).bearer_auth(TOKEN).body(body);
+    let post =
+        |path: &str, body: String| client().post(format!("{}{path}", service.base())).bearer_auth(TOKEN).body(body);
     let begun = std::time::Instant::now();
     let (one, two) = tokio::join!(
         post("/webhooks/alertmanager", webhook(PENDING).to_string()).send(),
