@@ -179,6 +179,13 @@ pub fn kubectl(namespace: &str, words: &str) -> String {
     if namespace.is_empty() { format!("kubectl {words}") } else { format!("kubectl -n {namespace} {words}") }
 }
 
+/// Edits a workload's Pod template; none for a Pod and a Job, whose template cannot be changed: those are made anew.
+#[must_use]
+pub fn edit_template(workload: &ObjectRef) -> Option<String> {
+    let fixed = matches!(workload.kind.as_str(), "Pod" | "Job");
+    (!fixed).then(|| kubectl(&workload.namespace, &format!("edit {}", slash(workload))))
+}
+
 /// The object as `kubectl` takes it, for example `deployment/shop`.
 #[must_use]
 pub fn slash(object: &ObjectRef) -> String {

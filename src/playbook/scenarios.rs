@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::alert::{Lang, ObjectRef};
 use crate::playbook::facts::{Facts, SeenEvent, SeenLog, object_ref};
+use crate::playbook::world::can_be_copied;
 use crate::playbook::{Question, diagnose, findings};
 use crate::report::{Diagnosis, Verdict};
 use crate::toolbox::evidence::EvidenceLog;
@@ -315,6 +316,7 @@ fn every_cause_has_evidence_and_every_step_is_filled_in() {
             }
             assert!(!diagnosis.headline.is_empty() && !diagnosis.steps.is_empty(), "{}", scenario.name);
             assert!(!diagnosis.impact.is_empty(), "{}", scenario.name);
+            can_be_copied(&diagnosis.steps);
             for step in &diagnosis.steps {
                 assert!(!step.title.is_empty(), "{}", scenario.name);
                 assert!(!step.command.as_deref().is_some_and(str::is_empty), "{}", scenario.name);

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use crate::alert::{Lang, ObjectRef};
 use crate::playbook::facts::{Facts, SeenEvent, SeenLog, object_ref};
 use crate::playbook::{Question, diagnose, findings};
-use crate::report::{Diagnosis, Verdict};
+use crate::report::{Diagnosis, Step, Verdict};
 use crate::toolbox::evidence::EvidenceLog;
+use crate::triage::command::{self, Fate};
 
 /// The present in every test.
 pub const NOW: &str = "2026-11-23T03:00:00Z";
@@ -133,6 +134,9 @@ impl World {
         for cause in &english.causes {
             assert!(!cause.evidence.is_empty(), "no evidence for {}", cause.summary);
         }
+        for finding in findings(&self.facts, &self.question, Lang::En) {
+            can_be_copied(&finding.steps);
+        }
         english
     }
 
@@ -140,6 +144,14 @@ impl World {
     pub fn is_calm(&self) {
         let diagnosis = self.diagnosis();
         assert_eq!(diagnosis.verdict, Verdict::NoFault, "{:?}", self.codes());
+    }
+}
+
+/// Asserts that every command passes the check that a model's commands pass, as what it says it is.
+pub fn can_be_copied(steps: &[Step]) {
+    for step in steps {
+        let Some(command) = &step.command else { continue };
+        assert_eq!(command::fate(command), Fate::Shown(step.effect), "{command}");
     }
 }
 

@@ -5,7 +5,7 @@
 
 mod brief;
 mod clue;
-mod command;
+pub(crate) mod command;
 mod follow;
 mod gather;
 mod ground;

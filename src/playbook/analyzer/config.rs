@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::claim::near_hint;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods::{self, ContainerView};
@@ -109,7 +109,7 @@ pub fn absent(scene: &Scene<'_>, code: &'static str, pod: &ObjectRef, missing: &
                 "对象出现后 kubelet 会自动重试，无需重建 Pod",
                 "The kubelet tries again by itself once it exists",
             ),
-            near.first().map(|_| kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
+            near.first().and_then(|_| edit_template(&workload)),
         ),
     ]);
     for other in near {
@@ -203,7 +203,7 @@ fn other(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>, message: 
         change(
             scene.text("按报错修正工作负载的容器配置", "Correct the container in the workload as the error says"),
             said,
-            Some(kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
+            edit_template(&workload),
         ),
     ])
 }

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{memory, rollout};
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods::{self, ContainerView};
@@ -247,7 +247,7 @@ fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &Contai
         scene.text("查看上一次运行的日志", "Read the log of the run before"),
         kubectl(&pod.namespace, &format!("logs {} -c {} --previous --tail=100", pod.name, view.name())),
     )];
-    let edit = kubectl(&workload.namespace, &format!("edit {}", slash(workload)));
+    let edit = edit_template(workload);
     steps.push(match code {
         "crashloop_app_config_error" => change(
             scene.text(
@@ -258,7 +258,7 @@ fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &Contai
                 "修改后 Pod 会滚动重建，确认日志中不再出现该报错",
                 "The Pods are replaced; see that the error is gone from the log",
             ),
-            Some(edit),
+            edit,
         ),
         "image_platform_mismatch" => change(
             scene.text(
@@ -269,7 +269,7 @@ fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &Contai
                 "节点架构：kubectl get nodes -L kubernetes.io/arch",
                 "The Nodes' architecture: kubectl get nodes -L kubernetes.io/arch",
             ),
-            Some(edit),
+            edit,
         ),
         "crashloop_certificate_expired" => renew(scene),
         "crashloop_port_in_use" => change(
@@ -278,7 +278,7 @@ fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &Contai
                 "Give the containers of the Pod (or processes on the host's network) different ports",
             ),
             "",
-            Some(edit),
+            edit,
         ),
         "crashloop_permission_denied" => change(
             scene.text(
@@ -286,7 +286,7 @@ fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &Contai
                 "Check securityContext (runAsUser, fsGroup, readOnlyRootFilesystem) and who owns the volume",
             ),
             "",
-            Some(edit),
+            edit,
         ),
         "container_command_invalid" => change(
             scene.text(
@@ -294,7 +294,7 @@ fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &Contai
                 "Correct command and args, or use an image that has the program",
             ),
             "",
-            Some(edit),
+            edit,
         ),
         "container_exits_normally" => change(
             scene.text(
@@ -302,7 +302,7 @@ fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &Contai
                 "Keep the process in the foreground, or make one-off work a Job",
             ),
             "",
-            Some(edit),
+            edit,
         ),
         _ => change(
             scene.text("由应用负责人按日志中的报错修复", "Have the application's owners fix the error in the log"),

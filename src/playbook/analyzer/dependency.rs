@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::reach::{self, Call, Failure};
@@ -101,7 +101,7 @@ fn wrong_port(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &See
                         format!("Set the caller's port to {offered}, or add {port} to the Service"),
                     ),
                     "",
-                    Some(kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
+                    edit_template(&workload),
                 ),
             ]),
     )
@@ -137,7 +137,7 @@ fn own_resolver(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &S
                     "Set dnsPolicy to ClusterFirst (with hostNetwork: ClusterFirstWithHostNet)",
                 ),
                 "",
-                Some(kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
+                edit_template(&workload),
             )]),
     )
 }

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
@@ -92,7 +92,7 @@ fn repair(scene: &Scene<'_>, own: bool, node: &str, short_of: &str, workload: &O
                 "Raise the ephemeral-storage limit, or write fewer logs and temporary files",
             ),
             "",
-            (workload.kind != "Pod").then(|| kubectl(&workload.namespace, &format!("edit {}", slash(workload)))),
+            edit_template(workload),
         )
     } else {
         change(

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pods::{self, ContainerView};
 use crate::playbook::scene::{Scene, named};
@@ -63,7 +63,7 @@ fn hanging(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
                     "Bring up what it waits for, or correct what it waits on",
                 ),
                 "",
-                (workload.kind != "Pod").then(|| kubectl(&workload.namespace, &format!("edit {}", slash(&workload)))),
+                edit_template(&workload),
             ),
         ]);
     Some(if told.is_some() { finding } else { finding.gap(super::crash::missing_log(scene, &name, view.name())) })

@@ -2,7 +2,7 @@
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::SeenEvent;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, look};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
@@ -73,7 +73,7 @@ fn lost(scene: &Scene<'_>, event: &SeenEvent, workload: &ObjectRef) -> Option<Fi
                         "Add a Node or free resources; if the workload matters as much, give it a priorityClassName",
                     ),
                     "",
-                    Some(kubectl(&workload.namespace, &format!("edit {}", slash(workload)))),
+                    edit_template(workload),
                 ),
             ]),
     )

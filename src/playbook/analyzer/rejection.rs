@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, look};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
@@ -78,7 +78,7 @@ fn steps(scene: &Scene<'_>, code: &str, workload: &ObjectRef, node: &str, by_han
                 "Remove nodeName from the template and let the scheduler choose",
             ),
             "",
-            Some(kubectl(&workload.namespace, &format!("edit {}", slash(workload)))),
+            edit_template(workload),
         ));
         return steps;
     }

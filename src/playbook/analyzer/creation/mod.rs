@@ -4,7 +4,7 @@ mod rules;
 mod webhook;
 
 use crate::alert::ObjectRef;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
 use crate::playbook::logs;
 use crate::playbook::scene::{Scene, named};
 use crate::report::Citation;
@@ -135,7 +135,7 @@ fn spec_fault(scene: &Scene<'_>, code: &'static str, refusal: &Refusal, headline
                 "Correct the workload's Pod template as the refusal says, or have the rule changed",
             ),
             logs::said(&refusal.message),
-            Some(kubectl(&workload.namespace, &format!("edit {}", slash(workload)))),
+            edit_template(workload),
         ),
     ])
 }

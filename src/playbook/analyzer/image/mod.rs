@@ -197,8 +197,10 @@ fn repair(
     }
     let image = view.image();
     let (title, detail) = words::advice(scene, why, image);
-    let set = matches!(why, Why::NotFound | Why::Hidden | Why::InvalidName | Why::NoPlatform)
-        .then(|| kubectl(&workload.namespace, &format!("set image {} {}=<IMAGE:TAG>", slash(workload), view.name())));
+    // A Job's template cannot be changed; a Pod's image can.
+    let set = (workload.kind != "Job"
+        && matches!(why, Why::NotFound | Why::Hidden | Why::InvalidName | Why::NoPlatform))
+    .then(|| kubectl(&workload.namespace, &format!("set image {} {}=<IMAGE:TAG>", slash(workload), view.name())));
     steps.push(change(title, detail, set));
     if let Some(last_good) = rollout::image_before(scene, workload, view.name()).filter(|last| last != image) {
         steps.push(change(

@@ -81,7 +81,7 @@ pub(super) fn too_large(scene: &Scene<'_>, waiting: &Waiting<'_>, nodes: &[&Node
                 look(
                     scene.text("对比请求与节点可分配量", "Compare the request with what Nodes allocate"),
                     format!(
-                        "kubectl get nodes -o custom-columns=NAME:.metadata.name,ALLOCATABLE:.status.allocatable.{}",
+                        "kubectl get nodes -o 'custom-columns=NAME:.metadata.name,ALLOCATABLE:.status.allocatable.{}'",
                         resource.replace('.', "\\.")
                     ),
                 ),
@@ -118,10 +118,7 @@ pub(super) fn cluster_full(scene: &Scene<'_>, waiting: &Waiting<'_>, resource: &
         format!("{workload} cannot be scheduled: its Pod requests {resource} {wanted} and {node_en} that much {resource} left (Insufficient {resource})"),
     );
     finding(code_for(resource), Depth::Mechanism, waiting, workload, headline).steps([
-        look(
-            scene.text("查看各节点已分配的资源", "See what is allocated on the Nodes"),
-            "kubectl describe nodes | grep -A 8 'Allocated resources'",
-        ),
+        look(scene.text("查看各节点已分配的资源", "See what is allocated on the Nodes"), "kubectl describe nodes"),
         change(
             scene.text(
                 format!("降低 {resource} 请求、释放资源或增加节点"),

