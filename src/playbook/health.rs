@@ -47,6 +47,7 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
         ..Diagnosis::default()
     };
     diagnosis.steps.extend((!resource.name.is_empty()).then(|| next_look(scene, &resource)));
+    diagnosis.data_gaps.extend(certificates_unread(scene));
     for object in &unread {
         let gap = scene.text(format!("未能读取 {object}"), format!("{object} could not be read"));
         diagnosis.data_gaps.push(gap);
@@ -77,6 +78,23 @@ fn unread_targets(scene: &Scene<'_>) -> Vec<ObjectRef> {
         .filter_map(|target| scene.facts.get::<Ingress>(&target.namespace, &target.name))
         .flat_map(|ingress| analyzer::ingress::services(&ingress.object));
     scene.question.targets.iter().cloned().chain(behind).filter(unread).collect()
+}
+
+/// Certificates of Ingresses that were asked about: they stand in Secrets, which are never read.
+fn certificates_unread(scene: &Scene<'_>) -> Option<String> {
+    let ingresses = scene.question.targets.iter().filter(|target| target.kind == "Ingress");
+    let secrets: Vec<String> = ingresses
+        .filter_map(|target| scene.facts.get::<Ingress>(&target.namespace, &target.name))
+        .flat_map(|ingress| ingress.object.spec.unwrap_or_default().tls.unwrap_or_default())
+        .filter_map(|tls| tls.secret_name)
+        .collect();
+    (!secrets.is_empty()).then(|| {
+        let secrets = secrets.join(", ");
+        scene.text(
+            format!("未检查 TLS Secret（{secrets}）：Secret 从不读取，证书缺失或过期只能从控制器日志看出"),
+            format!("the TLS Secret ({secrets}) was not checked: Secrets are never read, so a certificate that is missing or over shows in the controller's log alone"),
+        )
+    })
 }
 
 /// What was checked besides the cause: the Nodes of the affected Pods.

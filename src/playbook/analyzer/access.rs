@@ -22,6 +22,8 @@ struct Denied<'a> {
     resource: String,
     /// The API group, empty for the core one.
     group: String,
+    /// Refused for the whole cluster, not for a namespace.
+    everywhere: bool,
     line: &'a str,
     log: &'a SeenLog,
 }
@@ -40,7 +42,16 @@ fn denied<'a>(scene: &Scene<'a>, pod: &ObjectRef) -> Option<Denied<'a>> {
             let found = FORBIDDEN.groups(line)?;
             let account = ObjectRef::new("ServiceAccount", &found[1], &found[2]);
             let group = found.get(5).map_or("", |group| group.as_str()).to_owned();
-            Some(Denied { account, verb: found[3].to_owned(), resource: found[4].to_owned(), group, line, log })
+            let (verb, resource) = (found[3].to_owned(), found[4].to_owned());
+            Some(Denied {
+                account,
+                verb,
+                resource,
+                group,
+                everywhere: line.contains("at the cluster scope"),
+                line,
+                log,
+            })
         })
     })
 }
@@ -53,13 +64,26 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Fi
             && subject.name == denied.account.name
             && subject.namespace.as_deref().unwrap_or(&denied.account.namespace) == denied.account.namespace
     };
-    let bound = bindings.iter().find(|binding| binding.object.subjects.iter().flatten().any(meant));
-    let role = bound.and_then(|binding| role_of(scene, &binding.object));
-    if role.as_ref().is_some_and(|role| grants(&role.object, denied)) {
+    // What is refused for the whole cluster no RoleBinding can grant.
+    let bound: Vec<&Seen<RoleBinding>> = bindings
+        .iter()
+        .filter(|binding| !denied.everywhere && binding.object.subjects.iter().flatten().any(meant))
+        .collect();
+    let roles: Vec<Seen<Role>> = bound.iter().filter_map(|binding| role_of(scene, &binding.object)).collect();
+    if roles.iter().any(|role| grants(&role.object, denied)) {
         // Granted since: the line is older than the Role.
         return None;
     }
-    let (blame, why) = match bound {
+    let all_read = !bound.is_empty() && roles.len() == bound.len();
+    let role = roles.into_iter().next();
+    let (blame, why) = match bound.first() {
+        _ if denied.everywhere => (
+            denied.account.clone(),
+            scene.text(
+                "该操作作用于整个集群，需要 ClusterRole 与 ClusterRoleBinding",
+                "which takes a ClusterRole and a ClusterRoleBinding, for it is about the whole cluster",
+            ),
+        ),
         Some(binding) => {
             let role = &binding.object.role_ref;
             let namespace = if role.kind == "Role" { named(&binding.object).namespace } else { String::new() };
@@ -95,7 +119,7 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Fi
     );
     // Sure where the Role itself was read and does not hold what the line says is missing; anybody can write a line.
     let found = Finding::new("rbac_forbidden", Depth::Root, &named(&pod.object), &blame, headline)
-        .confidence(if role.is_some() { Confidence::High } else { Confidence::Medium })
+        .confidence(if all_read { Confidence::High } else { Confidence::Medium })
         .cite([
             scene.quote(&denied.log.reference, denied.line),
             role.and_then(|role| scene.quote(&role.reference, "rules:")),
@@ -121,7 +145,16 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Fi
                 None,
             ),
         ]);
-    Some(found)
+    let unread = (!all_read).then(|| {
+        scene.text(
+            "未读取 ClusterRole 与 ClusterRoleBinding，该账号可能另有授权",
+            "ClusterRoles and ClusterRoleBindings were not read; the account may have rights from there",
+        )
+    });
+    Some(match unread {
+        Some(gap) => found.gap(gap),
+        None => found,
+    })
 }
 
 /// The Role a binding refers to, where it was read.
@@ -210,6 +243,30 @@ mod tests {
         };
         assert_eq!(world("pods").diagnosis().causes[0].confidence, Confidence::High);
         assert!(world("secrets").codes().is_empty(), "granted since");
+    }
+
+    #[test]
+    fn every_binding_of_an_account_counts() {
+        let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "second", "namespace": "shop"},
+            "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}]});
+        let second = crate::playbook::world::patched(
+            binding("bot"),
+            json!({"metadata": {"name": "second"}, "roleRef": {"name": "second"}}),
+        );
+        let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", FORBIDDEN);
+        let world = world.with(binding("bot")).with(second).with(role);
+        assert!(world.codes().is_empty(), "the second grants it");
+    }
+
+    #[test]
+    fn what_is_refused_for_the_whole_cluster_no_role_binding_grants() {
+        let line = FORBIDDEN.replace("in the namespace \"shop\"", "at the cluster scope");
+        let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", &line).with(binding("bot"));
+        let diagnosis = world.diagnosis();
+        assert_eq!(world.cause(), "rbac_forbidden ServiceAccount/bot");
+        assert!(diagnosis.headline.contains("ClusterRoleBinding"), "{}", diagnosis.headline);
+        assert_eq!(diagnosis.causes[0].confidence, Confidence::Medium);
+        assert!(diagnosis.data_gaps[0].contains("ClusterRoles"), "{:?}", diagnosis.data_gaps);
     }
 
     #[test]

@@ -30,7 +30,11 @@ fn broken(scene: &Scene<'_>, found: &Seen<HorizontalPodAutoscaler>) -> Option<Fi
     };
     if let Some(unable) = condition("AbleToScale", "False").filter(|it| it.reason.as_deref() == Some("FailedGetScale"))
     {
-        return Some(no_target(scene, found, spec, unable));
+        // It may also be forbidden to read its target, or the target may not be scalable.
+        let gone = scene.facts.is_missing(&scaled(found, spec));
+        let said = unable.message.as_deref().unwrap_or_default();
+        let missing = gone || said.is_empty() || said.contains("not found");
+        return Some(if missing { no_target(scene, found, spec, unable) } else { mistaken(scene, found, unable) });
     }
     let refused = condition("AbleToScale", "False").or_else(|| condition("ScalingActive", "False"));
     if let Some(refused) = refused.filter(|it| MISTAKES.contains(&it.reason.as_deref().unwrap_or_default())) {
@@ -300,8 +304,11 @@ mod tests {
     #[test]
     fn a_target_that_is_gone_is_the_autoscalers_fault() {
         let world = asked(json!([{"type": "AbleToScale", "status": "False", "reason": "FailedGetScale",
-            "message": "the HPA controller was unable to get the target's current scale"}]));
+            "message": "the HPA controller was unable to get the target's current scale: deployments.apps \"web\" not found"}]));
         assert_eq!(world.cause(), "hpa_target_missing HorizontalPodAutoscaler/web");
+        let refused = asked(json!([{"type": "AbleToScale", "status": "False", "reason": "FailedGetScale",
+            "message": "deployments.apps \"web\" is forbidden: User cannot get resource \"deployments/scale\""}]));
+        assert_eq!(refused.cause(), "hpa_invalid HorizontalPodAutoscaler/web", "it is there");
     }
 
     #[test]

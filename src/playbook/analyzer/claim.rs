@@ -324,6 +324,28 @@ mod tests {
     }
 
     #[test]
+    fn a_provisioner_that_is_there_under_its_name_is_not_called_absent() {
+        let maker = crate::playbook::world::patched(
+            crate::playbook::world::deployment(1, 0),
+            json!({"metadata": {"name": "disk-csi-controller", "namespace": "storage"}}),
+        );
+        let world = asked()
+            .with(claim(Some("fast"), "Pending"))
+            .with(class("fast", "Immediate"))
+            .with(maker)
+            .event("PersistentVolumeClaim", "data", "ExternalProvisioning", "Waiting for a volume to be created")
+            .listed("CSIDriver");
+        let diagnosis = world.diagnosis();
+        assert!(diagnosis.headline.contains("does not answer"), "{}", diagnosis.headline);
+        assert_eq!(diagnosis.causes[0].confidence, crate::report::Confidence::Low);
+        assert!(
+            diagnosis.related.iter().any(|one| one.resource.name == "disk-csi-controller"),
+            "{:?}",
+            diagnosis.related
+        );
+    }
+
+    #[test]
     fn a_provisioner_that_answers_with_an_error_is_quoted() {
         let world = asked().with(claim(Some("fast"), "Pending")).with(class("fast", "Immediate")).event(
             "PersistentVolumeClaim",

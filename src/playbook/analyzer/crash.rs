@@ -43,9 +43,10 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     findings
 }
 
-/// A Job's Pods end by design; the Job's own analyzer reads them.
+/// A Job's Pods end by design, and the Job's own analyzer reads those that did; one that is restarted in place keeps
+/// failing as any other does.
 fn of_job(scene: &Scene<'_>, pod: &Pod) -> bool {
-    scene.workload(pod).kind == "Job"
+    scene.workload(pod).kind == "Job" && pods::is_finished(pod)
 }
 
 /// An evicted Pod's containers ended because of the eviction.

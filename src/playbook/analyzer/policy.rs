@@ -55,7 +55,7 @@ fn blocked(
     let service = reach::service_of(scene, &caller.object, call)?;
     let backends = scene.backends(&service.object);
     let backend = backends.iter().find(|pod| pods::may_serve(&pod.object))?;
-    let port = target_port(&service.object, &backend.object);
+    let port = target_port(&service.object, &backend.object, reach::port_of(call));
     let (policy, way) = denying(scene, policies, Way::In, &backend.object, &caller.object, port)
         .map(|policy| (policy, Way::In))
         .or_else(|| {
@@ -226,9 +226,10 @@ fn allows(scene: &Scene<'_>, policy: &NetworkPolicy, way: Way, peer: &Pod, port:
 
 fn means_pod(scene: &Scene<'_>, policy: &NetworkPolicy, rule: &NetworkPolicyPeer, pod: &Pod) -> bool {
     if let Some(block) = &rule.ip_block {
-        let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).unwrap_or_default();
-        let outside = block.except.iter().flatten().any(|except| in_block(except, address));
-        return in_block(&block.cidr, address) && !outside;
+        let meant = |address: &str| {
+            in_block(&block.cidr, address) && !block.except.iter().flatten().any(|except| in_block(except, address))
+        };
+        return addresses(pod).any(meant);
     }
     let namespace = match &rule.namespace_selector {
         None => policy.metadata.namespace == pod.metadata.namespace,
@@ -255,13 +256,17 @@ pub(super) fn only_by_name(wanted: &LabelSelector) -> bool {
         && wanted.match_expressions.iter().flatten().all(|rule| by_name(&rule.key))
 }
 
-/// Whether an IPv4 address lies in a block such as `10.0.0.0/8`; anything else is taken as outside.
+/// All addresses of a Pod: two in a cluster of both families.
+fn addresses(pod: &Pod) -> impl Iterator<Item = &str> {
+    let status = pod.status.as_ref();
+    let all = status.and_then(|status| status.pod_ips.as_ref()).into_iter().flatten().map(|one| one.ip.as_str());
+    all.chain(status.and_then(|status| status.pod_ip.as_deref()))
+}
+
+/// Whether an address lies in a block such as `10.0.0.0/8` or `fd00::/8`; what is neither is taken as outside.
 fn in_block(block: &str, address: &str) -> bool {
-    let Some((base, bits)) = block.split_once('/') else { return false };
-    let parsed = (base.parse::<std::net::Ipv4Addr>(), address.parse::<std::net::Ipv4Addr>(), bits.parse::<u32>());
-    let (Ok(base), Ok(address), Ok(bits @ 0..=32)) = parsed else { return false };
-    let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
-    u32::from(base) & mask == u32::from(address) & mask
+    let parsed = (block.parse::<ipnet::IpNet>(), address.parse::<std::net::IpAddr>());
+    matches!(parsed, (Ok(block), Ok(address)) if block.contains(&address))
 }
 
 pub(super) fn port_allowed(ports: Option<&[NetworkPolicyPort]>, port: Option<i32>, pod: &Pod) -> bool {
@@ -274,8 +279,13 @@ pub(super) fn port_allowed(ports: Option<&[NetworkPolicyPort]>, port: Option<i32
     })
 }
 
-fn target_port(service: &k8s_openapi::api::core::v1::Service, backend: &Pod) -> Option<i32> {
-    let port = service.spec.as_ref()?.ports.as_ref()?.first()?;
+/// The port of a backend that a call comes to. Where a Service has several and the line names none, nobody can say.
+fn target_port(service: &k8s_openapi::api::core::v1::Service, backend: &Pod, called: Option<i32>) -> Option<i32> {
+    let ports = service.spec.as_ref()?.ports.as_deref()?;
+    let port = match (ports, called) {
+        ([only], _) => only,
+        (several, called) => several.iter().find(|port| Some(port.port) == called)?,
+    };
     match &port.target_port {
         Some(IntOrString::Int(number)) => Some(*number),
         Some(IntOrString::String(name)) => named_port(backend, name),
@@ -324,6 +334,30 @@ mod tests {
             json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": [{"apiVersion": "apps/v1",
             "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]}}),
         )
+    }
+
+    #[test]
+    fn of_several_ports_the_one_that_is_called_counts() {
+        let two = patched(
+            service(json!({"app": "web"})),
+            json!({"spec": {"ports": [{"name": "metrics", "port": 9090, "targetPort": 9090}, {"name": "http", "port": 80, "targetPort": 8080}]}}),
+        );
+        let only = |port: i32| policy(json!([{"ports": [{"port": port}]}]));
+        let world = |log: &str, port: i32| {
+            World::asking("Pod", "cart-1-a")
+                .with(caller())
+                .with(pod(json!({"spec": {"containers": [
+                    {"name": "web", "image": "reg/web:1", "ports": [{"containerPort": 8080}, {"containerPort": 9090}]}]}})))
+                .with(two.clone())
+                .with(only(port))
+                .log("cart-1-a", log)
+        };
+        let blocked = world("ERROR Get http://web:80/: i/o timeout", 9090);
+        assert_eq!(blocked.cause(), "network_policy_blocks_traffic NetworkPolicy/guard");
+        let open = world("ERROR Get http://web:80/: i/o timeout", 8080);
+        assert!(!open.codes().contains(&"network_policy_blocks_traffic"));
+        let unknown = world("ERROR Get http://web/: i/o timeout", 9090);
+        assert!(!unknown.codes().contains(&"network_policy_blocks_traffic"), "the line names no port");
     }
 
     fn calling(log: &str) -> World {
@@ -378,6 +412,7 @@ mod tests {
         assert!(super::in_block("10.244.0.0/16", "10.244.1.5"));
         assert!(!super::in_block("10.245.0.0/16", "10.244.1.5"));
         assert!(super::in_block("0.0.0.0/0", "10.244.1.5"));
+        assert!(super::in_block("fd00:10:244::/56", "fd00:10:244:1::5") && !super::in_block("::/0", "10.244.1.5"));
     }
 
     #[test]

@@ -31,15 +31,18 @@ pub fn unprovisioned(
     }
     let provisioner = &class.object.provisioner;
     let no_driver = scene.facts.is_missing(&ObjectRef::new("CSIDriver", "", provisioner));
-    let runs = scene.pods.iter().any(|pod| looks_like(&pod.object, provisioner));
+    let workload = workload_of(scene, provisioner);
+    let runs = scene.pods.iter().any(|pod| looks_like(&pod.object, provisioner)) || workload.is_some();
     let waiting = scene.events(&name, &["ExternalProvisioning"]);
+    let down = workload.as_ref().and_then(|maker| scene.replicas(maker)).is_some_and(|(ready, wanted)| ready < wanted);
     let confidence = match (no_driver, runs, waiting.is_empty()) {
         (true, false, false) => Confidence::High,
         (_, false, _) => Confidence::Medium,
+        _ if down => Confidence::Medium,
         _ => Confidence::Low,
     };
     let class_name = named(&class.object);
-    let (headline, summary) = unanswered(scene, &name, &class_name.name, provisioner, no_driver, runs);
+    let (headline, summary) = unanswered(scene, &name, &class_name.name, provisioner, no_driver, runs.then_some(down));
     let finding = Finding::new("pvc_unbound_provisioner_missing", Depth::Root, &name, &name, headline)
         .summary(summary)
         .confidence(confidence)
@@ -55,6 +58,14 @@ pub fn unprovisioned(
             format!("provisioner: {provisioner}"),
         )
         .steps(provisioner_steps(scene, &name, &class_name.name, provisioner));
+    let finding = match workload {
+        Some(maker) => {
+            let state = crate::playbook::describe::state(scene, &maker).unwrap_or_default();
+            let why = scene.text("看起来是该 provisioner 的工作负载", "looks like the provisioner's workload");
+            finding.related(maker, why, state)
+        }
+        None => finding,
+    };
     Some(if no_driver {
         finding
     } else {
@@ -62,19 +73,19 @@ pub fn unprovisioned(
     })
 }
 
-/// What is said of a provisioner that makes no volume: it is not there, or it is there and silent.
+/// What is said of a provisioner that makes no volume: it is not there, or it is there and down, or silent.
 fn unanswered(
     scene: &Scene<'_>,
     claim: &ObjectRef,
     class: &str,
     provisioner: &str,
     no_driver: bool,
-    runs: bool,
+    down: Option<bool>,
 ) -> (String, String) {
-    let (state_zh, state_en) = if runs {
-        ("有 Pod 在运行但没有响应", "runs but does not answer")
-    } else {
-        ("未在集群中运行", "does not run")
+    let (state_zh, state_en) = match down {
+        Some(true) => ("的工作负载未就绪", "is not ready"),
+        Some(false) => ("有 Pod 在运行但没有响应", "runs but does not answer"),
+        None => ("未在集群中运行", "does not run"),
     };
     let headline = scene.text(
         format!("{claim} 一直 Pending：StorageClass {class} 的 provisioner {provisioner} {state_zh}，卷无法创建"),
@@ -82,7 +93,7 @@ fn unanswered(
             "{claim} stays Pending: provisioner {provisioner} of StorageClass {class} {state_en}, so no volume is made"
         ),
     );
-    let (seen_zh, seen_en) = match (no_driver, runs) {
+    let (seen_zh, seen_en) = match (no_driver, down.is_some()) {
         (true, false) => (
             "，集群中没有注册名为该 provisioner 的 CSIDriver，也没有看到它的 Pod",
             "; no CSIDriver of that name is registered and no Pod of it was seen",
@@ -178,11 +189,32 @@ pub fn waits_for_volume(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>, 
     !late_binding || placed || !scene.events(&named(&claim.object), &["ExternalProvisioning"]).is_empty()
 }
 
+/// The part of a provisioner's name that tells it from others.
+fn telling(provisioner: &str) -> Option<&str> {
+    let parts: Vec<&str> = provisioner.split(['.', '/', '-']).collect();
+    let tells = |part: &&&str| part.len() >= 3 && !COMMON.contains(*part);
+    // `ebs.csi.aws.com` and `com.tencent.cloud.csi.cbs`: the vendor stands behind, or before all.
+    let before_csi = parts.windows(2).find(|pair| pair[1] == "csi").map(|pair| &pair[0]).filter(tells);
+    before_csi.or_else(|| parts.iter().rfind(tells)).copied()
+}
+
+/// A Deployment or StatefulSet, in whatever Namespace, that looks like the provisioner's.
+fn workload_of(scene: &Scene<'_>, provisioner: &str) -> Option<ObjectRef> {
+    let deployments = scene.deployments.iter().map(|seen| named(&seen.object));
+    let sets = scene.stateful_sets.iter().map(|seen| named(&seen.object));
+    deployments.chain(sets).find(|workload| is_named_for(&workload.name, provisioner))
+}
+
+/// Whether a workload bears the telling part of a provisioner's name, as `nfs-client-provisioner` does.
+#[must_use]
+pub fn is_named_for(workload: &str, provisioner: &str) -> bool {
+    telling(provisioner).is_some_and(|part| workload.contains(part))
+        && ["provisioner", "csi", "controller", "driver", "storage"].iter().any(|word| workload.contains(word))
+}
+
 /// Whether a Pod looks like a provisioner: a telling part of the provisioner's name stands in its name or an image.
 fn looks_like(pod: &k8s_openapi::api::core::v1::Pod, provisioner: &str) -> bool {
-    let telling: Vec<&str> =
-        provisioner.split(['.', '/', '-']).filter(|part| part.len() >= 3 && !COMMON.contains(part)).collect();
-    let Some(last) = telling.last() else { return false };
+    let Some(last) = telling(provisioner) else { return false };
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let images = pods::containers(pod).into_iter().any(|view| view.image().contains(last));
     pods::is_ready(pod) && (name.contains(last) || images)

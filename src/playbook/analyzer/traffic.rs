@@ -30,7 +30,8 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 fn too_wide(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
     let backends: Vec<&Seen<Pod>> =
         scene.backends(&service.object).into_iter().filter(|pod| pods::is_ready(&pod.object)).collect();
-    let port = service.object.spec.as_ref()?.ports.as_ref()?.first()?;
+    // Pods that lack one of several ports may well be meant for the others.
+    let [port] = service.object.spec.as_ref()?.ports.as_deref()? else { return None };
     let target = port.target_port.clone().unwrap_or(IntOrString::Int(port.port));
     let (offering, others): (Vec<&Seen<Pod>>, Vec<&Seen<Pod>>) =
         backends.into_iter().partition(|pod| offers(&pod.object, &target) != Some(false));

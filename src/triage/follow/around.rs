@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{PODS_PER_SELECTOR, array, named, pods, selector, text};
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::gateway;
+use crate::playbook::analyzer::{gateway, provisioner};
 use crate::triage::rows::{self, listed};
 use crate::triage::seen::Seen;
 use crate::triage::want::{Want, kind_info};
@@ -25,7 +25,21 @@ pub(super) fn from_claim(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<
     }
     if text(value, "/status/phase") != "Bound" {
         wants.extend(["StorageClass", "CSIDriver", "PersistentVolume"].iter().filter_map(|kind| Want::list(kind, "")));
+        wants.extend(maker(seen, value));
     }
+    wants
+}
+
+/// The workload that should make a claim's volume. Where it runs nothing says, so the cluster's Deployments are listed,
+/// and the one that bears the provisioner's name is read.
+fn maker(seen: &Seen, claim: &Value) -> Vec<Want> {
+    let class = ObjectRef::new("StorageClass", "", text(claim, "/spec/storageClassName"));
+    let Some((class, _)) = seen.facts.raw(&class) else { return Vec::new() };
+    let provisioner = text(class, "/provisioner");
+    let mut wants: Vec<Want> = Want::list("Deployment", "").into_iter().collect();
+    let named = seen.rows.keys().filter(|row| row.kind == "Deployment");
+    let named = named.filter(|row| provisioner::is_named_for(&row.name, provisioner));
+    wants.extend(named.take(1).cloned().map(Want::Object));
     wants
 }
 

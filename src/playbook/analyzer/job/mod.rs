@@ -101,6 +101,43 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
     ]))
 }
 
+/// Pods failed and the Job goes on trying: what ended them will most likely end the next ones.
+fn retrying(scene: &Scene<'_>, job: &Seen<Job>, name: &ObjectRef) -> Option<Finding> {
+    let count = job.object.status.as_ref()?.failed.filter(|count| *count > 0)?;
+    let end = scene.pods_of(name).into_iter().filter_map(|pod| end_of(scene, pod)).next_back()?;
+    let limit = job.object.spec.as_ref().and_then(|spec| spec.backoff_limit).unwrap_or(6);
+    let headline = scene.text(
+        format!("{name} 的 Pod 已失败 {count} 次，Job 仍在重试：{}", end.zh()),
+        format!("{name} has {count} failed Pods and tries again: {}", end.en()),
+    );
+    let summary = scene.text(
+        format!("{name} 的 Pod 已失败 {count} 次（backoffLimit {limit}），控制器会继续重试：{}。", end.zh()),
+        format!(
+            "{count} Pods of {name} failed (backoffLimit {limit}) and its controller goes on trying: {}.",
+            end.en()
+        ),
+    );
+    let finding = Finding::new("job_pods_failing", Depth::Mechanism, name, name, headline)
+        .summary(summary)
+        .cite([scene.quote(&job.reference, &format!("failed: {count}"))])
+        .touches([end.pod.clone()])
+        .steps([
+            look(
+                scene.text("查看失败 Pod 的日志", "Read the failed Pod's log"),
+                kubectl(&name.namespace, &format!("logs {} -c {} --tail=100", end.pod.name, end.container)),
+            ),
+            look(
+                scene.text("查看 Job 状态", "Look at the Job"),
+                kubectl(&name.namespace, &format!("describe job {}", name.name)),
+            ),
+        ]);
+    let finding = match &end.said {
+        Some(_) => finding,
+        None => finding.gap(super::crash::missing_log(scene, &end.pod, &end.container)),
+    };
+    Some(finding.cite(end.proof))
+}
+
 /// The limit that ended a Job, in both languages.
 fn limits(job: &Seen<Job>, reason: &str) -> (String, String) {
     let spec = job.object.spec.as_ref();
@@ -172,6 +209,34 @@ mod tests {
         assert_eq!(world.cause(), "job_backoff_limit_exceeded Job/migrate");
         let headline = world.diagnosis().headline;
         assert!(headline.contains("BackoffLimitExceeded") && headline.contains("email_key"), "{headline}");
+    }
+
+    #[test]
+    fn a_job_that_still_tries_tells_what_ended_its_pods() {
+        let trying = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "migrate", "namespace": "shop"},
+            "spec": {"backoffLimit": 6, "template": {}}, "status": {"failed": 3, "active": 1, "startTime": "2026-11-23T02:00:00Z"}});
+        let world = World::asking("Job", "migrate").alert("KubeJobNotCompleted").with(trying.clone()).with(of_job(3));
+        let world = world.log("migrate-x", "ERROR: could not create unique index \"email_key\"");
+        assert_eq!(world.cause(), "job_pods_failing Job/migrate");
+        assert!(!world.codes().contains(&"job_still_running"), "that none of its Pods failed would be false");
+        let calm = patched(trying, json!({"status": {"failed": 0}}));
+        assert_eq!(
+            World::asking("Job", "migrate").alert("KubeJobNotCompleted").with(calm).codes(),
+            ["job_still_running"]
+        );
+    }
+
+    #[test]
+    fn a_jobs_pod_that_is_restarted_in_place_crashes_as_any_other() {
+        let trying = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "migrate", "namespace": "shop"},
+            "spec": {"template": {}}, "status": {"active": 1, "startTime": "2026-11-23T02:00:00Z"}});
+        let owned = json!({"metadata": {"name": "migrate-x", "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job",
+            "name": "migrate", "uid": "j", "controller": true}]}});
+        let world = World::asking("Pod", "migrate-x")
+            .with(trying)
+            .with(pod(patched(crate::playbook::world::crashed(1, "Error"), owned)))
+            .log("migrate-x", "FATAL: environment variable DSN is not set");
+        assert_eq!(world.cause(), "crashloop_app_config_error Job/migrate");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) fn unfinished(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> 
         return scene.question.targets.contains(&name).then(|| suspended(scene, job, &name));
     }
     let kept = scene.pods_of(&name).into_iter().find_map(|pod| kept_alive(scene, pod, &name));
-    kept.or_else(|| still_running(scene, job, &name))
+    kept.or_else(|| super::retrying(scene, job, &name)).or_else(|| still_running(scene, job, &name))
 }
 
 /// One container has done its work, another runs on: the Pod never completes, nor does the Job.
@@ -110,8 +110,11 @@ fn still_running(scene: &Scene<'_>, job: &Seen<Job>, name: &ObjectRef) -> Option
     const ALERTS: [&str; 2] = ["KubeJobNotCompleted", "KubeJobCompletion"];
     let status = job.object.status.as_ref()?;
     let asked = scene.question.alert_names.iter().any(|alert| ALERTS.contains(&alert.as_str()));
-    let minutes =
-        scene.minutes_since(status.start_time.as_ref()).filter(|_| asked && status.active.unwrap_or(0) > 0)?;
+    let restarts = |pod: &Seen<Pod>| pods::containers(&pod.object).iter().any(|view| view.failing(scene.facts.now));
+    let fails = status.failed.unwrap_or(0) > 0 || scene.pods_of(name).into_iter().any(restarts);
+    let minutes = scene
+        .minutes_since(status.start_time.as_ref())
+        .filter(|_| asked && !fails && status.active.unwrap_or(0) > 0)?;
     let headline = scene.text(
         format!("{name} 已运行 {minutes} 分钟仍未结束，没有失败的 Pod"),
         format!("{name} has run for {minutes} minutes and has not ended; none of its Pods failed"),
