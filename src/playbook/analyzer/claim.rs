@@ -336,8 +336,8 @@ mod tests {
             .event("PersistentVolumeClaim", "data", "ExternalProvisioning", "Waiting for a volume to be created")
             .listed("CSIDriver");
         let diagnosis = world.diagnosis();
-        assert!(diagnosis.headline.contains("does not answer"), "{}", diagnosis.headline);
-        assert_eq!(diagnosis.causes[0].confidence, crate::report::Confidence::Low);
+        assert!(diagnosis.headline.contains("is not ready"), "{}", diagnosis.headline);
+        assert_eq!(diagnosis.causes[0].confidence, crate::report::Confidence::Medium);
         assert!(
             diagnosis.related.iter().any(|one| one.resource.name == "disk-csi-controller"),
             "{:?}",
