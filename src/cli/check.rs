@@ -1,6 +1,7 @@
 //! `firstlook check`: every model, MCP server, channel and the store tried once, one line each with what to do.
 
 mod model;
+mod route;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -43,6 +44,9 @@ pub(super) struct Arguments {
     /// Also send a test message to every channel.
     #[arg(long)]
     send: bool,
+    /// Only says where an alert with these labels would go, and why: `severity=critical,namespace=pay`.
+    #[arg(long, value_name = "LABELS")]
+    route: Option<String>,
     /// Language of facts and remedies; the configuration's when left out.
     #[arg(long)]
     lang: Option<Lang>,
@@ -98,6 +102,10 @@ type Tried = Result<String, String>;
 pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     let config = config::load(&arguments.config).map_err(CliError::usage)?;
     let lang = arguments.lang.unwrap_or(config.language);
+    if let Some(labels) = &arguments.route {
+        println!("{}", route::explain(&config, labels, lang, Timestamp::now())?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut pending = futures::stream::iter(attempts(&config, lang, arguments.send)?).buffered(usize::MAX);
     let mut lines = Vec::new();
     while let Some(line) = pending.next().await {

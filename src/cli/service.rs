@@ -14,9 +14,8 @@ use uuid::Uuid;
 use super::{CliError, examination};
 use crate::config::{Config, Server};
 use crate::http::{self, App, Auth, Sessions};
-use crate::incident::desk::Wake;
 use crate::incident::press::PressDesk;
-use crate::incident::{Desk, DeskSettings, Worker};
+use crate::incident::{Desk, DeskSettings, Wake, Worker};
 use crate::intake::signature::Signatures;
 use crate::notify::channel::{Channel, ChannelSettings};
 use crate::notify::digest::Schedule;
@@ -181,6 +180,21 @@ fn schedule(config: &Config, channel: &ChannelSettings) -> Option<Schedule> {
     Some(Schedule::new(channel.digest()?, &config.timezone, config.language, public_url))
 }
 
+/// Where groups go, and when.
+pub(super) fn routing(config: &Config) -> DeskSettings {
+    let prometheusalert = config.server.prometheusalert.iter();
+    DeskSettings {
+        timezone: config.timezone.clone(),
+        routes: config.routes.clone(),
+        receivers: prometheusalert.map(|one| (one.receiver.clone(), one.channels.clone())).collect(),
+        channels: config.channels.iter().map(|channel| channel.name().to_owned()).collect(),
+        deliveries: config.channels.iter().map(|one| (one.name().to_owned(), one.delivery().clone())).collect(),
+        maintenance: config.maintenance.clone(),
+        flapping: config.triage.flapping,
+        ..DeskSettings::default()
+    }
+}
+
 fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel], passes: Option<Passes>) -> DeskSettings {
     let lang = config.language;
     let mut missing = Vec::new();
@@ -198,21 +212,14 @@ fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel], passes:
     }
     DeskSettings {
         lang,
-        timezone: config.timezone.clone(),
         public_url: config.server.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
         passes,
         alertmanager_url: config.alertmanager.as_ref().map(|link| link.url.clone()),
-        routes: config.routes.clone(),
-        receivers: config
-            .server
-            .prometheusalert
-            .iter()
-            .map(|one| (one.receiver.clone(), one.channels.clone()))
-            .collect(),
-        channels: channels.iter().map(|channel| channel.name().to_owned()).collect(),
         in_place: channels.iter().filter(|one| one.changes_in_place()).map(|one| one.name().to_owned()).collect(),
         missing: missing.into_iter().map(str::to_owned).collect(),
         investigates: triage.has_tools(),
         cooldown: config.triage.cooldown,
+        debounce: config.triage.debounce,
+        ..routing(config)
     }
 }

@@ -10,6 +10,7 @@ use url::Url;
 use super::problem::{nearest, not_one_of};
 use super::triage::NO_LIMIT;
 use super::{Config, Server};
+use crate::incident::routes::Route;
 use crate::model::{ModelConfig, Profile};
 use crate::notify::channel::ChannelSettings;
 
@@ -78,7 +79,7 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         config.server.authenticates() && !config.server.knows_people(),
         "server.tokens and server.basic_auth are empty: nobody can log in, and pages open by the links of messages alone",
     );
-    let catch_all = config.routes.iter().position(|route| route.matches.is_empty());
+    let catch_all = config.routes.iter().position(Route::takes_all);
     warn(
         catch_all.is_some_and(|at| at + 1 < config.routes.len()),
         "routes has entries after one without match: they are never reached",
@@ -254,11 +255,17 @@ fn routes(config: &Config, found: &mut Vec<Complaint>) {
             }
         }
     }
-    for (index, route) in config.routes.iter().enumerate() {
-        for (place, name) in route.channels.iter().enumerate() {
+    Route::each(&config.routes, "routes", &mut |path, route| {
+        for (place, name) in route.channels.iter().flatten().enumerate() {
             if !known.contains(&name.as_str()) {
-                found.push((format!("routes[{index}].channels[{place}]"), not_one_of("channel", name, &known)));
+                found.push((format!("{path}.channels[{place}]"), not_one_of("channel", name, &known)));
             }
+        }
+    });
+    for (index, window) in config.maintenance.iter().enumerate() {
+        if window.to.is_none() && window.daily.is_none() {
+            let what = "never ends; give `to` a time, or `daily` the hours of every day".to_owned();
+            found.push((format!("maintenance[{index}].to"), what));
         }
     }
 }

@@ -25,6 +25,7 @@ pub use server::{BasicAuth, Sender, Server, ServerLimits};
 pub use triage::TriageSettings;
 
 use crate::alert::Lang;
+use crate::incident::hold::Maintenance;
 use crate::incident::routes::Route;
 use crate::model::{Catalogue, ModelConfig};
 use crate::notify::channel::ChannelSettings;
@@ -50,6 +51,7 @@ const KEYS: &[&str] = &[
     "triage",
     "channels",
     "routes",
+    "maintenance",
     "prompts",
     "alertmanager",
 ];
@@ -82,6 +84,8 @@ pub struct Config {
     pub channels: Vec<ChannelSettings>,
     /// Who is told of what: the first entry that matches decides; what none matches goes to every channel.
     pub routes: Vec<Route>,
+    /// Times in which somebody works on something: its alerts wait for the end.
+    pub maintenance: Vec<Maintenance>,
     /// A folder of prompts that replace the built-in ones, file by file.
     pub prompts: Option<PathBuf>,
     /// The Alertmanager whose pages messages link to.
@@ -145,6 +149,7 @@ fn read(top: &Reader<'_>) -> Config {
         triage: top.section("triage"),
         channels: top.list("channels"),
         routes: top.list("routes"),
+        maintenance: top.list("maintenance"),
         prompts: top.section("prompts"),
         alertmanager: top.section("alertmanager"),
         prometheus: top.section("prometheus"),

@@ -83,7 +83,8 @@ fn rows(page: &mut String, root: &Value, object: &Value, path: &str) {
         let needed = required.is_some_and(|names| names.iter().any(|name| name == key));
         row(page, root, &path, property, needed);
         let (inner, is_list) = shape(root, property);
-        if inner["properties"].is_object() {
+        // An object inside one of its own kind has the same keys.
+        if inner["properties"].is_object() && !std::ptr::eq(inner, object) {
             rows(page, root, inner, &if is_list { format!("{path}[]") } else { path });
         }
     }

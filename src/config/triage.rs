@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::agent::Budget;
+use crate::incident::hold::Flapping;
 use crate::model::DailyLimits;
 
 /// What is said of a daily limit under which no model could ever be asked.
@@ -33,6 +34,11 @@ pub struct TriageSettings {
     /// How long a diagnosis is trusted when the same alerts fire again after they resolved: the first message then
     /// carries it and nothing is investigated; 0s: never.
     pub cooldown: SignedDuration,
+    /// How long alerts that are not critical may resolve by themselves before they are investigated; the first message
+    /// never waits for it, and goes without the playbook's findings then. 0s: not at all.
+    pub debounce: SignedDuration,
+    /// Groups that fire and resolve again and again are told once they stay.
+    pub flapping: Flapping,
 }
 
 impl Default for TriageSettings {
@@ -47,6 +53,8 @@ impl Default for TriageSettings {
             daily: DailyLimits::default(),
             concurrency: 8,
             cooldown: SignedDuration::from_mins(10),
+            debounce: SignedDuration::ZERO,
+            flapping: Flapping::default(),
         }
     }
 }
@@ -74,6 +82,13 @@ impl TriageSettings {
         }
         if !(SignedDuration::ZERO..=SignedDuration::from_hours(24)).contains(&self.cooldown) {
             wrong.push(("cooldown", "must be between 0s (never) and 24h; 10m is a good value".to_owned()));
+        }
+        let hour = SignedDuration::ZERO..=SignedDuration::from_hours(1);
+        if !hour.contains(&self.debounce) {
+            wrong.push(("debounce", "must be between 0s (not at all) and 1h; 30s is a good value".to_owned()));
+        }
+        if self.flapping.within.is_negative() || !hour.contains(&self.flapping.hold) {
+            wrong.push(("flapping", "within must not be negative, and hold be between 0s and 1h".to_owned()));
         }
         let mut check = |key, value: usize, most: usize| {
             if !(1..=most).contains(&value) {

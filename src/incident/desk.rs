@@ -1,22 +1,22 @@
 //! The desk: decides what a delivery means and writes everything that follows from it into the transaction it is taken in.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
-use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::again::{self, Again};
 use super::decide::{self, Decision as Meaning};
-use super::entry::Entry;
+use super::entry::{self, Entry};
+use super::hold::{self, Flapping, Hold};
 use super::line::Line;
-use super::routes::{self, Route};
-use crate::alert::{Alert, AlertGroup, Lang, Source};
+use super::routes::When;
+use super::settings::{DeskSettings, severity};
+use super::wake::Wake;
+use crate::alert::{Alert, AlertGroup, Lang, severity_rank};
 use crate::notify::notice::{Notice, NoticeBody};
-use crate::notify::pass::Passes;
 use crate::store::{Decision, Incident, NewIncident, NewNotice, NoticeRole, Store, StoreError, Tx};
 use crate::telemetry::Metrics;
 
@@ -24,34 +24,8 @@ use crate::telemetry::Metrics;
 /// the way to the chat service.
 pub const FIRST_MESSAGE_HOLD: Duration = Duration::from_millis(1_400);
 
-/// What the desk needs to know of the configuration.
-#[derive(Debug, Clone, Default)]
-pub struct DeskSettings {
-    /// Language of messages.
-    pub lang: Lang,
-    /// IANA zone of the times in messages.
-    pub timezone: String,
-    /// Where this service's pages are reached, without a trailing slash.
-    pub public_url: Option<String>,
-    /// What links to pages carry, so that they open without a login; none: they need one, or nobody does.
-    pub passes: Option<Passes>,
-    /// Where people reach Alertmanager: silences are linked there.
-    pub alertmanager_url: Option<String>,
-    /// Routes, in order.
-    pub routes: Vec<Route>,
-    /// Channels of the receivers of `server.prometheusalert`, in place of those of the routes.
-    pub receivers: HashMap<String, Vec<String>>,
-    /// Names of all channels.
-    pub channels: Vec<String>,
-    /// Of these, those where an incident is one message, changed in place.
-    pub in_place: Vec<String>,
-    /// What every first message lacks, known before any alert came (no MCP server, no model).
-    pub missing: Vec<String>,
-    /// Whether anything can be investigated at all.
-    pub investigates: bool,
-    /// How long a diagnosis is trusted when the same alerts fire again after they resolved; zero: never.
-    pub cooldown: SignedDuration,
-}
+/// Why a group is not investigated that its route only tells.
+const BY_ROUTE: (&str, &str) = ("按路由配置（triage）不做研判", "It is not investigated, as its route says (triage).");
 
 /// What became of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,44 +34,6 @@ pub struct Receipt {
     pub incident: Option<Uuid>,
     /// What was decided.
     pub decision: Decision,
-}
-
-/// Wakes the workers, so that nothing waits for a poll.
-#[derive(Debug, Clone, Default)]
-pub struct Wake {
-    /// An investigation was queued.
-    pub investigations: Arc<Notify>,
-    /// A message was queued or became due; each channel's worker watches its own. One bell for all of them would make
-    /// every channel ask the store at every alert: with 50 channels that was most of the service's CPU time.
-    outboxes: Arc<HashMap<String, watch::Sender<()>>>,
-}
-
-impl Wake {
-    /// Bells for these channels.
-    #[must_use]
-    pub fn for_channels<'a>(channels: impl IntoIterator<Item = &'a str>) -> Self {
-        let outboxes = channels.into_iter().map(|channel| (channel.to_owned(), watch::Sender::default())).collect();
-        Self { investigations: Arc::default(), outboxes: Arc::new(outboxes) }
-    }
-
-    /// What the worker of a channel watches; none for a channel without a bell.
-    #[must_use]
-    pub fn outbox(&self, channel: &str) -> Option<watch::Receiver<()>> {
-        self.outboxes.get(channel).map(watch::Sender::subscribe)
-    }
-
-    /// Tells the workers of these channels that there is something to send.
-    pub fn ring<'a>(&self, channels: impl IntoIterator<Item = &'a str>) {
-        for bell in channels.into_iter().filter_map(|channel| self.outboxes.get(channel)) {
-            bell.send_replace(());
-        }
-    }
-
-    fn ring_all(&self) {
-        for bell in self.outboxes.values() {
-            bell.send_replace(());
-        }
-    }
 }
 
 /// Takes deliveries.
@@ -183,29 +119,69 @@ impl Desk {
     }
 
     async fn open(&self, tx: &mut Tx<'_>, group: &AlertGroup, key: &str, now: Timestamp) -> Result<Entry, StoreError> {
+        let routed = self.settings.routed(group);
+        let hold = self.hold(tx, group, key, now).await?;
         let last = tx.last_time(group.source, key).await?;
-        let Again { last_time, holds } = again::again(last, group, now, self.settings.cooldown);
+        let wanted = match routed.triage {
+            Some(When::Never) => false,
+            Some(When::OnFirst) => last.is_none(),
+            Some(When::Always) | None => true,
+        };
+        let cooldown = if routed.triage == Some(When::Always) { SignedDuration::ZERO } else { self.settings.cooldown };
+        let Again { last_time, holds } = again::again(last, group, now, cooldown);
         let id = Uuid::now_v7();
         tx.insert_incident(&NewIncident { id, source: group.source, group_key_hash: key, opened_at: now, group })
             .await?;
-        let investigates = self.settings.investigates && holds.is_none();
+        let investigates = self.settings.investigates && holds.is_none() && wanted;
+        let mut missing = self.settings.missing.clone();
+        missing.extend((!wanted).then(|| self.settings.lang.pick(BY_ROUTE.0, BY_ROUTE.1).to_owned()));
+        missing.extend(hold.as_ref().map(|hold| hold.reason(self.settings.lang)));
         let body = NoticeBody::Alert {
             report: holds.as_ref().map(|found| Box::new(found.report.clone())),
             investigating: investigates,
-            missing: self.settings.missing.clone(),
+            missing,
         };
         let notice = Notice { last_time, ..self.notice(id, now, group.clone(), body) };
-        let hold = if investigates { FIRST_MESSAGE_HOLD } else { Duration::ZERO };
-        let telling = self.tell(tx, &notice, NoticeRole::First, now + hold).await?;
+        let begin = hold.as_ref().map_or(now, |hold| hold.until);
+        let looked_at = begin + self.debounce(group);
+        // A first message waits for the playbook only where that starts at once.
+        let wait = if investigates && looked_at == begin { FIRST_MESSAGE_HOLD } else { Duration::ZERO };
+        let telling = self.tell(tx, &notice, NoticeRole::First, begin + wait, &routed.channels).await?;
         let entry = Entry::telling(id, Decision::Opened, group.alerts.len(), telling);
+        let entry = match &hold {
+            Some(hold) => entry.because(hold.reason(Lang::En)),
+            None => entry,
+        };
         if let Some(found) = holds {
             tx.set_report(id, &found.report, found.at).await?;
             return Ok(entry.because(found.reason(now)));
         }
         if investigates {
-            tx.enqueue_investigation(id, now).await?;
+            tx.enqueue_investigation(id, looked_at).await?;
         }
-        Ok(entry)
+        Ok(if wanted { entry } else { entry.because(BY_ROUTE.1.to_owned()) })
+    }
+
+    /// Whether a group that begins to fire waits.
+    async fn hold(
+        &self,
+        tx: &mut Tx<'_>,
+        group: &AlertGroup,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<Hold>, StoreError> {
+        let Flapping { count, within, .. } = self.settings.flapping;
+        let firings = match count {
+            0 => 0,
+            _ => 1 + tx.firings_since(group.source, key, now - within).await?,
+        };
+        Ok(hold::hold(group, &self.settings.maintenance, self.settings.flapping, firings, now, &self.settings.zone()))
+    }
+
+    /// How long a group may resolve by itself before it is investigated.
+    fn debounce(&self, group: &AlertGroup) -> SignedDuration {
+        let grave = severity_rank(severity(group)) == 0;
+        if grave { SignedDuration::ZERO } else { self.settings.debounce }
     }
 
     /// New alerts of an open group travel with the first message while it waits, and get a message of their own after
@@ -227,7 +203,8 @@ impl Desk {
         let joined = AlertGroup { alerts: new, ..group.clone() };
         let body = NoticeBody::Alert { report: None, investigating: false, missing: Vec::new() };
         let notice = self.notice(open.id, open.opened_at, joined, body);
-        let telling = self.tell(tx, &notice, NoticeRole::Joined, now).await?;
+        let channels = self.channels_for(&notice.group);
+        let telling = self.tell(tx, &notice, NoticeRole::Joined, now, &channels).await?;
         Ok(Entry::telling(open.id, Decision::Joined, told, telling).because(reason))
     }
 
@@ -241,22 +218,30 @@ impl Desk {
         let merged = decide::merge(&open.group, group);
         tx.resolve_incident(open.id, &merged, now).await?;
         tx.cancel_investigation(open.id).await?;
+        let withdrawn = tx.withdraw_held(open.id, entry::NEVER_TOLD).await?;
+        let mut channels = self.channels_for(&merged);
+        channels.retain(|channel| !withdrawn.contains(channel));
+        if channels.is_empty() && !withdrawn.is_empty() {
+            return Ok(Entry::never_told(open.id, Decision::Resolved));
+        }
         let resolved_at = merged.alerts.iter().filter_map(|alert| alert.ends_at).max().unwrap_or(now);
         let notice = self.notice(open.id, open.opened_at, merged, NoticeBody::Resolved { resolved_at });
-        let telling = self.tell(tx, &notice, NoticeRole::Resolved, now).await?;
+        let telling = self.tell(tx, &notice, NoticeRole::Resolved, now, &channels).await?;
         Ok(Entry::telling(open.id, Decision::Resolved, group.alerts.len(), telling))
     }
 
-    /// Puts a message into the outbox of every channel that hears of the group; none when no channel does.
+    /// Puts a message into the outbox of these channels; none when there are none.
     async fn tell(
         &self,
         tx: &mut Tx<'_>,
         notice: &Notice,
         role: NoticeRole,
         due: Timestamp,
+        channels: &[String],
     ) -> Result<Option<String>, StoreError> {
-        let (channels, telling) = (self.channels_for(&notice.group), Uuid::now_v7());
-        for channel in &channels {
+        let telling = Uuid::now_v7();
+        for channel in channels {
+            let due = self.settings.due(channel, &notice.group, due);
             tx.enqueue_notice(&NewNotice { incident: notice.incident, channel, role, telling, notice, due }).await?;
         }
         Ok((!channels.is_empty()).then(|| telling.to_string()))
@@ -265,8 +250,7 @@ impl Desk {
     /// The channels that hear of a group.
     #[must_use]
     pub fn channels_for(&self, group: &AlertGroup) -> Vec<String> {
-        let own = self.settings.receivers.get(&group.receiver).filter(|_| group.source == Source::PrometheusAlert);
-        own.cloned().unwrap_or_else(|| routes::channels_for(&self.settings.routes, &self.settings.channels, group))
+        self.settings.routed(group).channels
     }
 
     /// A notice in the configured language and zone.

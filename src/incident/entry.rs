@@ -7,7 +7,9 @@ use crate::alert::AlertGroup;
 use crate::store::{Decision, Delivery, Outcome};
 
 /// Why nobody hears of alerts whose route is empty.
-const NO_CHANNEL: &str = "its route has no channel";
+const NO_CHANNEL: &str = "no channel is to hear of it, by its route or their min_severity";
+/// Why nobody hears that it is over.
+pub(super) const NEVER_TOLD: &str = "over before its messages were due";
 
 /// A delivery's entry in the books.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,12 @@ impl Entry {
             Some(_) => Self { told, outcome: Outcome::Pending, telling, ..silent },
             None => Self { outcome: Outcome::Suppressed, reason: NO_CHANNEL.to_owned(), ..silent },
         }
+    }
+
+    /// The end of what nobody was told of.
+    pub(super) fn never_told(incident: Uuid, decision: Decision) -> Self {
+        let silent = Self::silent(Some(incident), decision);
+        Self { outcome: Outcome::Suppressed, reason: NEVER_TOLD.to_owned(), ..silent }
     }
 
     /// Why it was decided so. That nobody is told is said before all else.

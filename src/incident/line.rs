@@ -141,7 +141,7 @@ async fn keep(desk: &Desk, mut tx: Tx<'_>, groups: &[&AlertGroup]) -> Result<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::incident::desk::{DeskSettings, Wake};
+    use crate::incident::{DeskSettings, Wake};
     use crate::store::tests::fixtures::{group, on_every_engine, only_one_named};
     use crate::store::{Decision, Store};
     use crate::telemetry::Metrics;

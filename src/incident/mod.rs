@@ -9,11 +9,16 @@ mod books;
 pub mod decide;
 pub mod desk;
 mod entry;
+pub mod hold;
 mod line;
 pub mod press;
 pub mod routes;
+mod settings;
 mod silence;
+pub mod wake;
 pub mod worker;
 
-pub use desk::{Desk, DeskSettings, Receipt};
+pub use desk::{Desk, Receipt};
+pub use settings::DeskSettings;
+pub use wake::Wake;
 pub use worker::Worker;

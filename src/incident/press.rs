@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::desk::{DeskSettings, Wake};
+use super::settings::DeskSettings;
 use super::silence;
+use super::wake::Wake;
 use crate::alert::Lang;
 use crate::notify::press::{Action, Outcome, Press, Presses};
 use crate::notify::text;

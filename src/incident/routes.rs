@@ -1,33 +1,140 @@
-//! Routes: which channels hear of a group.
+//! Routes: which channels hear of a group, and whether it is investigated; as Alertmanager's own, with defaults from above.
 
+use std::collections::BTreeMap;
+
+use regex::Regex;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
-use crate::alert::{AlertGroup, Labels};
+use crate::alert::{Alert, AlertGroup, Labels};
 
 /// One entry of `routes:`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct Route {
     /// Labels an alert of the group must carry; none match every group.
-    #[serde(default, rename = "match")]
+    #[serde(rename = "match")]
     pub matches: Labels,
-    /// Names of channels.
-    pub channels: Vec<String>,
+    /// Regular expressions the whole value of a label must match; a label that is missing counts as empty.
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub match_re: BTreeMap<String, Pattern>,
+    /// Names of channels; an empty list mutes. Left out: those of the entry around this one.
+    pub channels: Option<Vec<String>>,
+    /// Whether it is investigated: never, on_first (not when it fires again) or always (however short ago it was). Left
+    /// out: as in the entry around this one, else by `triage.cooldown`.
+    pub triage: Option<When>,
+    /// Goes on with the entries behind this one, whose channels hear of it too.
+    #[serde(rename = "continue")]
+    pub goes_on: bool,
+    /// Narrower entries, tried in order; what none of them matches is this entry's own.
+    pub routes: Vec<Route>,
 }
 
-/// The channels of the first route that matches an alert of the group; all channels when no route does, for an alert
-/// that nobody hears of is the one outcome nobody wants.
+/// When a group is investigated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// It is only told.
+    Never,
+    /// The first time it fires.
+    OnFirst,
+    /// Each time, even when a diagnosis still holds.
+    Always,
+}
+
+/// An anchored regular expression.
+#[derive(Debug, Clone)]
+pub struct Pattern(Regex);
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let anchored = Regex::new(&format!("^(?:{text})$"));
+        anchored.map(Self).map_err(|error| de::Error::custom(format!("not a regular expression: {error}")))
+    }
+}
+
+/// Where a group goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Routed {
+    /// Names of channels, each once.
+    pub channels: Vec<String>,
+    /// Whether it is investigated, when a route says so.
+    pub triage: Option<When>,
+    /// The entries that decided, for example `routes[0].routes[2]`; none when no entry matches.
+    pub by: Vec<String>,
+}
+
+/// What an entry takes over from the one around it.
+#[derive(Clone, Copy)]
+struct Defaults<'r> {
+    channels: &'r [String],
+    triage: Option<When>,
+}
+
+/// Where a group goes: by the entries that match an alert of it; to all channels when none does, for an alert that nobody
+/// hears of is the one outcome nobody wants.
 #[must_use]
-pub fn channels_for(routes: &[Route], all: &[String], group: &AlertGroup) -> Vec<String> {
-    let alerts: Vec<_> =
-        if group.firing().next().is_some() { group.firing().collect() } else { group.alerts.iter().collect() };
-    let matches = |route: &&Route| {
-        alerts
-            .iter()
-            .any(|alert| route.matches.iter().all(|(key, value)| alert.label(key).unwrap_or_default() == value))
-    };
-    routes.iter().find(matches).map_or_else(|| all.to_vec(), |route| route.channels.clone())
+pub fn route(routes: &[Route], all: &[String], group: &AlertGroup) -> Routed {
+    let firing: Vec<&Alert> = group.firing().collect();
+    let alerts = if firing.is_empty() { group.alerts.iter().collect() } else { firing };
+    let mut routed = Routed::default();
+    let defaults = Defaults { channels: all, triage: None };
+    if !descend(routes, "routes", &alerts, defaults, &mut routed) {
+        routed.channels = all.to_vec();
+    }
+    routed
+}
+
+/// Tries entries in order; whether one matched.
+fn descend(routes: &[Route], path: &str, alerts: &[&Alert], above: Defaults<'_>, routed: &mut Routed) -> bool {
+    let mut any = false;
+    for (index, route) in routes.iter().enumerate() {
+        let matching: Vec<&Alert> = alerts.iter().copied().filter(|alert| route.takes(alert)).collect();
+        if matching.is_empty() {
+            continue;
+        }
+        any = true;
+        let path = format!("{path}[{index}]");
+        let own = Defaults {
+            channels: route.channels.as_deref().unwrap_or(above.channels),
+            triage: route.triage.or(above.triage),
+        };
+        if !descend(&route.routes, &format!("{path}.routes"), &matching, own, routed) {
+            let new: Vec<String> =
+                own.channels.iter().filter(|channel| !routed.channels.contains(channel)).cloned().collect();
+            routed.channels.extend(new);
+            routed.triage = routed.triage.or(own.triage);
+            routed.by.push(path);
+        }
+        if !route.goes_on {
+            break;
+        }
+    }
+    any
+}
+
+impl Route {
+    pub(super) fn takes(&self, alert: &Alert) -> bool {
+        let label = |key: &String| alert.label(key).unwrap_or_default();
+        self.matches.iter().all(|(key, value)| label(key) == value)
+            && self.match_re.iter().all(|(key, pattern)| pattern.0.is_match(label(key)))
+    }
+
+    /// Whether it takes every alert and leaves none to the entries behind it.
+    #[must_use]
+    pub fn takes_all(&self) -> bool {
+        self.matches.is_empty() && self.match_re.is_empty() && !self.goes_on
+    }
+
+    /// Every entry, with its place below this path.
+    pub fn each<'r>(routes: &'r [Route], path: &str, visit: &mut impl FnMut(&str, &'r Route)) {
+        for (index, route) in routes.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            visit(&path, route);
+            Self::each(&route.routes, &format!("{path}.routes"), visit);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -36,23 +143,65 @@ mod tests {
     use crate::alert::AlertStatus::Firing;
     use crate::incident::decide::tests::group;
 
-    fn told(severity: &str, routes: &[Route]) -> Vec<String> {
-        let mut group = group(&[("a", Firing)]);
-        group.alerts[0].labels.insert("severity".into(), severity.into());
-        channels_for(routes, &["oncall".into(), "mail".into()], &group)
+    fn routes(yaml: &str) -> Vec<Route> {
+        yaml_serde::from_str(yaml).unwrap()
     }
 
-    fn route(severity: Option<&str>, channels: &[&str]) -> Route {
-        let matches = severity.map(|value| ("severity".to_owned(), value.to_owned())).into_iter().collect();
-        Route { matches, channels: channels.iter().map(|name| (*name).to_owned()).collect() }
+    fn routed(labels: &[(&str, &str)], routes: &[Route]) -> Routed {
+        let mut group = group(&[("a", Firing)]);
+        group.alerts[0].labels.extend(labels.iter().map(|(key, value)| ((*key).into(), (*value).into())));
+        route(routes, &["oncall".into(), "mail".into()], &group)
+    }
+
+    fn told(labels: &[(&str, &str)], routes: &[Route]) -> Vec<String> {
+        routed(labels, routes).channels
     }
 
     #[test]
     fn the_first_route_that_matches_decides() {
-        let routes = [route(Some("critical"), &["oncall", "mail"]), route(Some("none"), &[]), route(None, &["mail"])];
-        assert_eq!(told("critical", &routes), ["oncall", "mail"]);
-        assert_eq!(told("none", &routes), Vec::<String>::new(), "an empty list mutes");
-        assert_eq!(told("warning", &routes), ["mail"]);
-        assert_eq!(told("warning", &routes[..1]), ["oncall", "mail"], "silence must be asked for");
+        let routes = routes(
+            "[{match: {severity: critical}, channels: [oncall, mail]}, {match: {severity: none}, channels: []}, {channels: [mail]}]",
+        );
+        assert_eq!(told(&[("severity", "critical")], &routes), ["oncall", "mail"]);
+        assert_eq!(told(&[("severity", "none")], &routes), Vec::<String>::new(), "an empty list mutes");
+        assert_eq!(told(&[("severity", "warning")], &routes), ["mail"]);
+        assert_eq!(told(&[("severity", "warning")], &routes[..1]), ["oncall", "mail"], "silence must be asked for");
+    }
+
+    #[test]
+    fn expressions_match_whole_values_and_a_missing_label_is_empty() {
+        let routes =
+            routes("[{match_re: {namespace: 'pay|order.*', team: ''}, channels: [mail]}, {channels: [oncall]}]");
+        assert_eq!(told(&[("namespace", "order-api")], &routes), ["mail"]);
+        assert_eq!(told(&[("namespace", "payments")], &routes), ["oncall"], "not the whole value");
+        assert_eq!(told(&[("namespace", "pay"), ("team", "x")], &routes), ["oncall"]);
+        assert!(yaml_serde::from_str::<Vec<Route>>("[{match_re: {a: '('}}]").is_err());
+    }
+
+    #[test]
+    fn narrower_entries_take_over_what_they_do_not_say() {
+        let routes = routes(
+            "[{match: {team: db}, channels: [mail], triage: never, routes: [{match: {severity: critical}, channels: [oncall]}, \
+             {match: {severity: info}, triage: always}]}]",
+        );
+        let critical = routed(&[("team", "db"), ("severity", "critical")], &routes);
+        assert_eq!((critical.channels, critical.triage), (vec!["oncall".to_owned()], Some(When::Never)));
+        assert_eq!(critical.by, ["routes[0].routes[0]"]);
+        let info = routed(&[("team", "db"), ("severity", "info")], &routes);
+        assert_eq!((info.channels, info.triage), (vec!["mail".to_owned()], Some(When::Always)));
+        let other = routed(&[("team", "db"), ("severity", "warning")], &routes);
+        assert_eq!((other.by, other.triage), (vec!["routes[0]".to_owned()], Some(When::Never)));
+        assert_eq!(routed(&[("team", "web")], &routes).by, Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_entry_that_goes_on_adds_to_those_behind_it() {
+        let routes = routes(
+            "[{match: {severity: critical}, channels: [oncall], continue: true}, {channels: [mail, oncall], triage: on_first}]",
+        );
+        let both = routed(&[("severity", "critical")], &routes);
+        assert_eq!(both.channels, ["oncall", "mail"], "each once");
+        assert_eq!((both.by.len(), both.triage), (2, Some(When::OnFirst)));
+        assert_eq!(told(&[("severity", "info")], &routes), ["mail", "oncall"]);
     }
 }

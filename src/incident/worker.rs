@@ -10,7 +10,8 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::books::Books;
-use super::desk::{Desk, Wake};
+use super::desk::Desk;
+use super::wake::Wake;
 use crate::failpoint;
 use crate::notify::live::Live;
 use crate::notify::notice::{Notice, NoticeBody};
@@ -147,7 +148,7 @@ impl Worker {
                 role: NoticeRole::Second,
                 telling,
                 notice,
-                due: Timestamp::now(),
+                due: self.desk.settings().due(channel, &notice.group, Timestamp::now()),
             })
             .collect();
         if !self.store.finish_investigation(claim, &report, &look.run.log().all(), &outgoing).await? {

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::delivery::Delivery;
 use super::digest::TimeOfDay;
 use super::email::{BadMailSettings, Email, EmailSettings};
 use super::feishu::app::{FeishuApp, FeishuAppSettings};
@@ -82,6 +83,18 @@ impl ChannelSettings {
             Self::WecomBot(settings) => settings.digest,
             Self::Email(settings) => settings.digest,
             Self::Webhook(settings) => settings.digest,
+        }
+    }
+
+    /// From which severity on it is told, and when.
+    #[must_use]
+    pub fn delivery(&self) -> &Delivery {
+        match self {
+            Self::FeishuBot(settings) => &settings.delivery,
+            Self::FeishuApp(settings) => &settings.delivery,
+            Self::WecomBot(settings) => &settings.delivery,
+            Self::Email(settings) => &settings.delivery,
+            Self::Webhook(settings) => &settings.delivery,
         }
     }
 

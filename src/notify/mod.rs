@@ -9,6 +9,7 @@ pub mod channel;
 #[cfg(test)]
 mod clocks;
 mod delivered;
+pub mod delivery;
 pub mod digest;
 pub mod email;
 pub mod feishu;

@@ -11,6 +11,7 @@ mod counts;
 mod digests;
 mod error;
 mod evidence;
+mod held;
 mod incidents;
 mod investigations;
 mod listing;

@@ -8,6 +8,7 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::columns::{Columns, lease_end, now, storable, to_json};
+use super::held::held_from;
 use super::{Store, StoreError, Tx, conflict_or};
 use crate::alert::AlertGroup;
 use crate::notify::notice::Notice;
@@ -127,16 +128,18 @@ impl Tx<'_> {
     }
 
     /// Replaces what a waiting message tells. One that was never tried may go from `due` on; one that waits after a
-    /// failed attempt keeps its pace.
+    /// failed attempt keeps its pace, and one that a rule holds back keeps its time.
     async fn rewrite(&mut self, id: Uuid, notice: &Notice, due: Option<i64>) -> Result<(), StoreError> {
         let query = self
             .query(
-                "UPDATE outbox SET notice = $2, due_at = CASE WHEN attempt = 0 THEN COALESCE($3, due_at) ELSE due_at END
+                "UPDATE outbox SET notice = $2, due_at = CASE WHEN attempt = 0 AND due_at <= $4 THEN COALESCE($3, due_at)
+                                                              ELSE due_at END
                  WHERE id = $1 AND state = 'ready'",
             )
             .bind(id.to_string())
             .bind(to_json("the notice", notice)?)
-            .bind(due);
+            .bind(due)
+            .bind(held_from());
         self.write("rewrite a message", query).await.map(drop)
     }
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::notify::delivery::Delivery;
 use crate::notify::digest::TimeOfDay;
 
 /// A list of mailboxes, reached through one SMTP server.
@@ -24,4 +25,7 @@ pub struct EmailSettings {
     /// When to send a summary of the last 24 hours every day, for example `09:00`, in `timezone`; none when left out.
     #[serde(default)]
     pub digest: Option<TimeOfDay>,
+    /// From which severity on it is told, and in which hours not at once; everything at once when left out.
+    #[serde(default)]
+    pub delivery: Delivery,
 }

@@ -40,7 +40,7 @@ impl FeishuBot {
     /// # Errors
     /// When `url` is not a web address, or a user's id none.
     pub fn new(settings: FeishuBotSettings, client: reqwest::Client) -> Result<Self, BadBot> {
-        let FeishuBotSettings { name, url, secret, keyword, mentions, owners, digest: _ } = settings;
+        let FeishuBotSettings { name, url, secret, keyword, mentions, owners, digest: _, delivery: _ } = settings;
         let mentions = Mentions::new(mentions, owners)?;
         let keyword = keyword.filter(|word| !word.trim().is_empty());
         Ok(Self { name, address: Address::parse(&url)?, secret, keyword, mentions, client })
@@ -173,6 +173,7 @@ mod tests {
             mentions: vec![],
             owners: Default::default(),
             digest: None,
+            delivery: Default::default(),
         };
         let bot = FeishuBot::new(settings, crate::notify::post::client().expect("a client")).expect("a bot");
         let status = StatusCode::from_u16(status).expect("a status");

@@ -52,7 +52,7 @@ impl Webhook {
     /// # Errors
     /// When `url` is not a web address or a header cannot be sent.
     pub fn new(settings: WebhookSettings, client: reqwest::Client) -> Result<Self, BadWebhook> {
-        let WebhookSettings { name, url, secret, headers, digest: _ } = settings;
+        let WebhookSettings { name, url, secret, headers, digest: _, delivery: _ } = settings;
         let address = Address::parse(&url)?;
         let headers = headers.iter().map(|(name, value)| header(name, value)).collect::<Result<_, _>>()?;
         Ok(Self { name, address, secret, headers, client })
@@ -158,6 +158,7 @@ mod tests {
             secret: Some("s3cret".into()),
             headers: Default::default(),
             digest: None,
+            delivery: Default::default(),
         };
         Webhook::new(settings, crate::notify::post::client().expect("a client")).expect("a webhook")
     }
@@ -203,6 +204,7 @@ mod tests {
             secret: None,
             headers: [("X-Key".to_owned(), "se\ncret".into())].into(),
             digest: None,
+            delivery: Default::default(),
         };
         let error = Webhook::new(settings, crate::notify::post::client().expect("a client")).expect_err("refused");
         assert!(error.to_string().contains("X-Key") && !error.to_string().contains("cret"), "{error}");

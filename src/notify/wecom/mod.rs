@@ -61,7 +61,7 @@ impl WecomBot {
     /// # Errors
     /// When `url` is not a web address, or a user's id none.
     pub fn new(settings: WecomBotSettings, client: reqwest::Client) -> Result<Self, BadBot> {
-        let WecomBotSettings { name, url, msgtype, mentions, owners, digest: _ } = settings;
+        let WecomBotSettings { name, url, msgtype, mentions, owners, digest: _, delivery: _ } = settings;
         let mentions = Mentions::new(mentions, owners)?;
         let address = Address::parse(&url)?;
         let files = Files::beside(&address);
@@ -213,6 +213,7 @@ mod tests {
             mentions: vec![],
             owners: Default::default(),
             digest: None,
+            delivery: Default::default(),
         };
         let bot = WecomBot::new(settings, crate::notify::post::client().expect("a client")).expect("a bot");
         let status = StatusCode::from_u16(status).expect("a status");

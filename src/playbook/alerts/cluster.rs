@@ -19,7 +19,7 @@ pub(super) const ALERTS: &[Known] = &[
     state("KubeNodeUnschedulable", &["node", "disruption"]),
     state("KubeNodeDrainBlocked", &["disruption", "node"]),
     state("KubeletDown", &["node"]),
-    state("KubeletTooManyPods", &["node", "scheduling"]),
+    state("KubeletTooManyPods", &["node", "node_events", "scheduling"]),
     measured("KubeletPlegDurationHigh", &["node"]),
     measured("KubeletPodStartUpLatencyHigh", &["node"]),
     measured("KubeletClientCertificateExpiration", &["node"]),

@@ -3,13 +3,14 @@
 use super::{Answer, Known, Subject, measured, state};
 
 /// What a Pod that does not come up may suffer from, the likeliest first.
-const POD: &[&str] = &["image", "config", "mount", "crash", "probe", "scheduling", "claim", "init", "creation"];
+const POD: &[&str] =
+    &["image", "config", "mount", "crash", "probe", "scheduling", "claim", "init", "creation", "rejection", "unready"];
 /// What a Pod that keeps restarting may suffer from.
 const RESTARTS: &[&str] = &["crash", "memory", "probe", "init", "dependency"];
 /// What keeps a workload from having all its Pods.
 const REPLICAS: &[&str] = &["creation", "rollout", "scheduling", "image", "crash", "probe", "config", "mount", "claim"];
 /// What a caller that fails may suffer from.
-const CALLS: &[&str] = &["policy", "dependency", "service", "ingress", "crash"];
+const CALLS: &[&str] = &["policy", "dependency", "service", "traffic", "ingress", "gateway", "crash"];
 
 const fn errors(name: &'static str) -> Known {
     Known { name, subject: Subject::Labels, answer: Answer::Errors, asks: CALLS }
@@ -25,7 +26,7 @@ pub(super) const ALERTS: &[Known] = &[
     state("KubeStatefulSetReplicasMismatch", &["stateful", "claim", "creation", "scheduling", "crash", "image"]),
     state("KubeStatefulSetGenerationMismatch", &["stateful", "rollout", "creation"]),
     state("KubeStatefulSetUpdateNotRolledOut", &["stateful", "probe", "crash", "image", "creation"]),
-    state("KubeDaemonSetRolloutStuck", &["scheduling", "node", "image", "crash", "probe"]),
+    state("KubeDaemonSetRolloutStuck", &["daemon", "scheduling", "node", "image", "crash", "probe"]),
     state("KubeDaemonSetNotScheduled", &["scheduling", "node", "creation"]),
     state("KubeDaemonSetMisScheduled", &["scheduling", "node"]),
     state("KubeJobNotCompleted", &["job", "crash", "scheduling", "image"]),
@@ -47,9 +48,9 @@ pub(super) const ALERTS: &[Known] = &[
     state("KubePersistentVolumeClaimPending", &["claim", "scheduling"]),
     state("PersistentVolumeClaimPending", &["claim", "scheduling"]),
     state("KubePersistentVolumeClaimLost", &["claim", "volume"]),
-    state("KubePodUnschedulable", &["scheduling", "claim"]),
+    state("KubePodUnschedulable", &["scheduling", "claim", "preemption"]),
     state("KubePodPending", &["scheduling", "claim", "image", "mount"]),
-    state("KubePodEvicted", &["eviction", "node"]),
+    state("KubePodEvicted", &["eviction", "node", "rejection", "preemption"]),
     state("KubePodStuckTerminating", &["leaving", "node"]),
     state("KubeNamespaceStuckTerminating", &["leaving", "aggregation"]),
     state("KubeContainerOOMKilled", &["memory"]),
@@ -58,8 +59,8 @@ pub(super) const ALERTS: &[Known] = &[
     state("KubernetesPodCrashLooping", RESTARTS),
     state("KubernetesPodNotHealthy", POD),
     state("KubeImagePullBackOff", &["image"]),
-    state("KubeServiceWithoutEndpoints", &["service"]),
-    state("KubeServiceNoEndpoints", &["service"]),
+    state("KubeServiceWithoutEndpoints", &["service", "traffic"]),
+    state("KubeServiceNoEndpoints", &["service", "traffic"]),
     state("KubeIngressBackendMissing", &["ingress", "service"]),
     state("CertManagerCertNotReady", &["certificate"]),
     errors("HighErrorRate"),

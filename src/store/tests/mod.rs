@@ -3,6 +3,7 @@
 mod cards;
 mod digests;
 pub(crate) mod fixtures;
+mod held;
 mod incidents;
 mod investigations;
 mod listing;

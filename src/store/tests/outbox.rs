@@ -110,22 +110,25 @@ async fn a_first_message_held_back_goes_enriched_as_soon_as_it_is_released() {
     on_every_engine(async |store| {
         let incident = opened(&store, "k").await;
         queued(&store, incident, "sent", NoticeRole::First, past()).await;
+        let soon = Timestamp::now() + Duration::from_secs(5);
         for channel in ["held", "tried"] {
-            queued(&store, incident, channel, NoticeRole::First, in_an_hour()).await;
+            queued(&store, incident, channel, NoticeRole::First, soon).await;
         }
+        queued(&store, incident, "quiet", NoticeRole::First, in_an_hour()).await;
         queued(&store, incident, "held", NoticeRole::Second, in_an_hour()).await;
         let out = claim(&store, "sent").await.unwrap();
         store.mark_sent(&out, "full").await.unwrap();
         assert!(claim(&store, "held").await.is_none());
 
         let released = store.release_notice(incident, NoticeRole::First, add_findings).await.unwrap();
-        assert_eq!(released, ["held", "tried"]);
+        assert_eq!(released, ["held", "quiet", "tried"]);
+        assert!(claim(&store, "quiet").await.is_none(), "what a rule holds back keeps its time");
         let out = claim(&store, "held").await.unwrap();
         assert!(is_enriched(&out) && out.role == NoticeRole::First);
 
         let out = claim(&store, "tried").await.unwrap();
         store.retry_notice(&out, "rate limited", in_an_hour()).await.unwrap();
-        assert_eq!(store.release_notice(incident, NoticeRole::First, add_findings).await.unwrap(), ["tried"]);
+        assert_eq!(store.release_notice(incident, NoticeRole::First, add_findings).await.unwrap(), ["quiet", "tried"]);
         assert!(claim(&store, "tried").await.is_none(), "a retry keeps its pace");
     })
     .await;

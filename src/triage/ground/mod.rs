@@ -60,7 +60,8 @@ impl Ground<'_> {
     fn check_objects(&self, diagnosis: &mut Diagnosis, names: &Names) {
         let is_known = |object: &mut ObjectRef| {
             kinds::spell_as_read(object, self.facts);
-            object.name.is_empty() || names.know_object(object)
+            // One that only a log speaks of counts once somebody has looked for it.
+            object.name.is_empty() || names.know_object(object) || self.facts.is_missing(object)
         };
         let (kept, unread): (Vec<Cause>, Vec<Cause>) =
             std::mem::take(&mut diagnosis.causes).into_iter().partition(|cause| is_known(&mut cause.resource.clone()));

@@ -1,4 +1,5 @@
-//! Names: an object that is blamed, or that a command is about, must be one that was read or mentioned.
+//! Names: an object that is blamed must be one that the cluster or the alert speaks of, one that a command is about must at
+//! least occur somewhere.
 
 use std::collections::BTreeSet;
 
@@ -6,9 +7,15 @@ use crate::alert::{AlertGroup, ObjectRef};
 use crate::playbook::facts::Facts;
 use crate::toolbox::evidence::EvidenceLog;
 
-/// Every name that occurs in what was read: objects, and words of the tool results and of the alerts.
+/// The names that occur in what was read.
 #[derive(Debug, Default)]
-pub struct Names(BTreeSet<String>);
+pub struct Names {
+    /// Words of everything: tool results, what was asked of tools, alerts.
+    all: BTreeSet<String>,
+    /// Words of what the API server answered, and of the alerts. A log's words may be an outsider's, and what a model asked
+    /// for may be its own guess.
+    told: BTreeSet<String>,
+}
 
 impl Names {
     /// All names of a run.
@@ -16,47 +23,51 @@ impl Names {
     pub fn of(log: &EvidenceLog, facts: &Facts, group: &AlertGroup) -> Self {
         let mut names = Self::default();
         for object in facts.names() {
-            names.0.extend([object.name, object.namespace]);
+            names.all.extend([object.name.clone(), object.namespace.clone()]);
+            names.told.extend([object.name, object.namespace]);
         }
         for evidence in log.all() {
-            names.read(&evidence.full);
-            names.read(&evidence.arguments.to_string());
-        }
-        for alert in &group.alerts {
-            alert.labels.values().chain(alert.annotations.values()).for_each(|text| names.read(text));
-        }
-        group.group_labels.values().chain(group.common_labels.values()).for_each(|text| names.read(text));
-        names
-    }
-
-    /// Adds the words of a text that could be names of objects. `web-0/nginx`, `ns/web-0` and `shop.svc` hold several.
-    fn read(&mut self, text: &str) {
-        for word in text.split(|char: char| !is_of_a_name(char)) {
-            let word = word.trim_matches(['.', '-', ':']);
-            self.add(word);
-            for part in word.split(['/', ':']).map(|part| part.trim_matches(['.', '-'])) {
-                self.add(part);
-                self.add(part.split('.').next().unwrap_or_default());
+            read(&mut names.all, &evidence.full);
+            read(&mut names.all, &evidence.arguments.to_string());
+            if evidence.tool != "pods_log" {
+                read(&mut names.told, &evidence.full);
             }
         }
-    }
-
-    fn add(&mut self, word: &str) {
-        if !word.is_empty() && !self.0.contains(word) {
-            self.0.insert(word.to_owned());
+        let alerts = group.alerts.iter().flat_map(|alert| alert.labels.values().chain(alert.annotations.values()));
+        for text in alerts.chain(group.group_labels.values()).chain(group.common_labels.values()) {
+            read(&mut names.all, text);
+            read(&mut names.told, text);
         }
+        names
     }
 
     /// Whether a name occurs.
     #[must_use]
     pub fn know(&self, name: &str) -> bool {
-        self.0.contains(name)
+        self.all.contains(name)
     }
 
-    /// Whether an object could have been seen: its name occurs, and its namespace if it has one.
+    /// Whether the cluster or an alert speaks of an object: of its name, and of its namespace if it has one.
     #[must_use]
     pub fn know_object(&self, object: &ObjectRef) -> bool {
-        self.know(&object.name) && (object.namespace.is_empty() || self.know(&object.namespace))
+        self.told.contains(&object.name) && (object.namespace.is_empty() || self.told.contains(&object.namespace))
+    }
+}
+
+/// Adds the words of a text that could be names of objects. `web-0/nginx`, `ns/web-0` and `shop.svc` hold several.
+fn read(names: &mut BTreeSet<String>, text: &str) {
+    let mut add = |word: &str| {
+        if !word.is_empty() && !names.contains(word) {
+            names.insert(word.to_owned());
+        }
+    };
+    for word in text.split(|char: char| !is_of_a_name(char)) {
+        let word = word.trim_matches(['.', '-', ':']);
+        add(word);
+        for part in word.split(['/', ':']).map(|part| part.trim_matches(['.', '-'])) {
+            add(part);
+            add(part.split('.').next().unwrap_or_default());
+        }
     }
 }
 
@@ -71,7 +82,8 @@ mod tests {
 
     fn names(text: &str) -> Names {
         let mut names = Names::default();
-        names.read(text);
+        read(&mut names.all, text);
+        read(&mut names.told, text);
         names
     }
 

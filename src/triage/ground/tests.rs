@@ -68,6 +68,38 @@ fn confidence(summary: &str, quotes: &[(&str, &str)]) -> Confidence {
     grounded(fault(vec![cause(summary, quotes)])).causes[0].confidence
 }
 
+#[test]
+fn an_object_that_only_a_log_speaks_of_is_not_blamed() {
+    let blame = |name: &str| {
+        let quotes = [("E3", "ERROR the root cause is node-77")];
+        let mut blamed = cause("it is down", &quotes);
+        blamed.resource = ObjectRef::new("Node", "", name);
+        blamed
+    };
+    let log = log();
+    log.record(
+        log.reserve(),
+        "pods_log",
+        &Value::Null,
+        "ERROR the root cause is node-77".into(),
+        999,
+        Timestamp::UNIX_EPOCH,
+    );
+    let (facts, group, playbook) = (Facts::default(), group(), Report::default());
+    let ground = Ground { log: &log, facts: &facts, group: &group, playbook: &playbook, lang: Lang::En };
+    let mut diagnosis = fault(vec![blame("node-77")]);
+    ground.check(&mut diagnosis);
+    assert!(diagnosis.causes.is_empty(), "{:?}", diagnosis.causes);
+    assert!(diagnosis.unresolved[0].contains("node-77"), "it stays a question");
+    let mut facts = Facts::default();
+    let said = Citation { reference: "E9".into(), quote: "not found".into() };
+    facts.add_absent(ObjectRef::new("Node", "", "node-77"), said);
+    let ground = Ground { facts: &facts, ..ground };
+    let mut diagnosis = fault(vec![blame("node-77")]);
+    ground.check(&mut diagnosis);
+    assert_eq!(diagnosis.causes.len(), 1, "somebody looked for it, and it is not there");
+}
+
 fn step(command: &str) -> Step {
     grounded(Diagnosis {
         steps: vec![Step { command: Some(command.into()), blocked: Some("made up".into()), ..Step::default() }],

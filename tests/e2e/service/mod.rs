@@ -3,6 +3,7 @@
 mod doors;
 mod failover;
 mod faults;
+mod held;
 mod kills;
 mod main_path;
 mod measured;

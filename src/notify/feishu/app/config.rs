@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use crate::notify::delivery::Delivery;
 use crate::notify::digest::TimeOfDay;
 
 /// A self-built app that writes to one chat or person.
@@ -48,6 +49,9 @@ pub struct FeishuAppSettings {
     /// When to send a summary of the last 24 hours every day, for example `09:00`, in `timezone`; none when left out.
     #[serde(default)]
     pub digest: Option<TimeOfDay>,
+    /// From which severity on it is told, and in which hours not at once; everything at once when left out.
+    #[serde(default)]
+    pub delivery: Delivery,
 }
 
 /// How presses arrive.

@@ -1,0 +1,72 @@
+//! Messages that a rule holds back: when they may go, and that nobody needs them any more when it is over by then.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::columns::{Columns, now};
+use super::{StoreError, Tx};
+use crate::alert::Source;
+
+/// A first message that is due later than this waits by a rule (quiet hours, maintenance), not for the playbook.
+const HELD: Duration = Duration::from_secs(10);
+
+/// The moment from which on what is due is held by a rule.
+pub(super) fn held_from() -> i64 {
+    now().saturating_add(i64::try_from(HELD.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl Tx<'_> {
+    /// How often a group began to fire since then.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn firings_since(&mut self, source: Source, key: &str, since: Timestamp) -> Result<u64, StoreError> {
+        let query = self
+            .query("SELECT COUNT(*) AS n FROM incident WHERE source = $1 AND group_key_hash = $2 AND opened_at >= $3")
+            .bind(source.to_string())
+            .bind(key.to_owned())
+            .bind(since.as_millisecond());
+        let row = self.row("count how often a group fired", query).await?;
+        row.map_or(Ok(0), |row| Columns(&row).count("n"))
+    }
+
+    /// Takes back what an incident's channels were to be told and were not, because a rule held it: it is over before
+    /// anybody heard of it. Returns those channels; the alerts in question count as suppressed, for this reason.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn withdraw_held(&mut self, incident: Uuid, reason: &str) -> Result<Vec<String>, StoreError> {
+        let query = self
+            .query(
+                "SELECT channel FROM outbox
+                 WHERE incident_id = $1 AND role = 'first' AND state = 'ready' AND attempt = 0 AND due_at > $2
+                 ORDER BY channel {locked}",
+            )
+            .bind(incident.to_string())
+            .bind(held_from());
+        let rows = self.rows("look for messages that are held", query).await?;
+        let channels: Vec<String> =
+            rows.iter().map(|row| Columns(row).text("channel")).collect::<Result<_, StoreError>>()?;
+        for channel in &channels {
+            let query = self
+                .query("DELETE FROM outbox WHERE incident_id = $1 AND channel = $2 AND state = 'ready'")
+                .bind(incident.to_string())
+                .bind(channel.clone());
+            self.write("take messages back", query).await?;
+        }
+        if !channels.is_empty() {
+            let query = self
+                .query(
+                    "UPDATE delivery SET outcome = 'suppressed', reason = $2
+                     WHERE incident_id = $1 AND outcome = 'pending'
+                       AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.telling = delivery.telling)",
+                )
+                .bind(incident.to_string())
+                .bind(reason.to_owned());
+            self.write("settle deliveries", query).await?;
+        }
+        Ok(channels)
+    }
+}
