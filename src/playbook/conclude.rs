@@ -190,7 +190,7 @@ fn service_impact(scene: &Scene<'_>, service: &ObjectRef, affected: &BTreeSet<Ob
 fn workload_of(scene: &Scene<'_>, object: &ObjectRef) -> ObjectRef {
     match object.kind.as_str() {
         "Pod" => {
-            let pod = scene.pods.iter().find(|pod| named(&pod.object) == *object);
+            let pod = scene.pod(object);
             pod.map_or_else(|| object.clone(), |pod| scene.workload(&pod.object))
         }
         "ReplicaSet" => {

@@ -7,7 +7,7 @@ use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
 use crate::playbook::pods;
-use crate::playbook::scene::{Scene, named};
+use crate::playbook::scene::Scene;
 use crate::report::Related;
 
 /// Minutes within which a change counts as recent: a day's work, and the night after it.
@@ -18,7 +18,7 @@ const NAMED: usize = 2;
 /// The objects behind the paths and variables that a finding's log lines name.
 #[must_use]
 pub fn leads(scene: &Scene<'_>, finding: &Finding) -> Vec<Related> {
-    let Some(pod) = scene.pods.iter().find(|pod| named(&pod.object) == finding.about) else { return Vec::new() };
+    let Some(pod) = scene.pod(&finding.about) else { return Vec::new() };
     let is_log = |reference: &str| scene.facts.logs().iter().any(|log| log.reference == reference);
     let lines: Vec<&str> =
         finding.evidence.iter().filter(|it| is_log(&it.reference)).map(|it| it.quote.as_str()).collect();

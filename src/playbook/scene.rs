@@ -47,7 +47,10 @@ pub struct Scene<'a> {
     pub nodes: Vec<Seen<Node>>,
     /// PersistentVolumeClaims.
     pub claims: Vec<Seen<PersistentVolumeClaim>>,
-    workloads: BTreeMap<ObjectRef, ObjectRef>,
+    /// Of each Pod its place in `pods`, and its workload.
+    workloads: BTreeMap<ObjectRef, (usize, ObjectRef)>,
+    /// Places in `pods` of those that belong to a workload, or that an object controls.
+    owned: BTreeMap<ObjectRef, Vec<usize>>,
 }
 
 impl<'a> Scene<'a> {
@@ -68,8 +71,16 @@ impl<'a> Scene<'a> {
             nodes: facts.all(),
             claims: facts.all(),
             workloads: BTreeMap::new(),
+            owned: BTreeMap::new(),
         };
-        scene.workloads = scene.pods.iter().map(|pod| (named(&pod.object), scene.owner_of_pod(&pod.object))).collect();
+        for (place, pod) in scene.pods.iter().enumerate() {
+            let (workload, owner) = (scene.owner_of_pod(&pod.object), scene.owner(&pod.object.metadata));
+            for owner in owner.into_iter().filter(|owner| *owner != workload) {
+                scene.owned.entry(owner).or_default().push(place);
+            }
+            scene.owned.entry(workload.clone()).or_default().push(place);
+            scene.workloads.insert(named(&pod.object), (place, workload));
+        }
         scene
     }
 
@@ -89,20 +100,20 @@ impl<'a> Scene<'a> {
     #[must_use]
     pub fn workload(&self, pod: &Pod) -> ObjectRef {
         let pod = named(pod);
-        self.workloads.get(&pod).cloned().unwrap_or(pod)
+        self.workloads.get(&pod).map(|(_, workload)| workload.clone()).unwrap_or(pod)
+    }
+
+    /// The Pod of that name, when it was read.
+    #[must_use]
+    pub fn pod(&self, name: &ObjectRef) -> Option<&Seen<Pod>> {
+        self.workloads.get(name).and_then(|(place, _)| self.pods.get(*place))
     }
 
     /// The Pods of a workload.
     #[must_use]
     pub fn pods_of(&self, workload: &ObjectRef) -> Vec<&Seen<Pod>> {
-        let owned = |pod: &&Seen<Pod>| {
-            let name = named(&pod.object);
-            self.workloads.get(&name) == Some(workload)
-                || controller(&pod.object.metadata).is_some_and(|owner| {
-                    owner.kind == workload.kind && owner.name == workload.name && name.namespace == workload.namespace
-                })
-        };
-        self.pods.iter().filter(owned).collect()
+        let places = self.owned.get(workload).map(Vec::as_slice).unwrap_or_default();
+        places.iter().filter_map(|place| self.pods.get(*place)).collect()
     }
 
     /// The Pods that matter now: neither on their way out nor the remains of a workload that has recovered since.

@@ -130,7 +130,7 @@ impl Scope {
     }
 
     fn follow_pod(&mut self, scene: &Scene<'_>, target: &ObjectRef) {
-        let pod = scene.pods.iter().find(|pod| named(&pod.object) == *target);
+        let pod = scene.pod(target);
         let workload = match pod {
             Some(pod) => scene.workload(&pod.object),
             // A Pod that is gone still names its workload: the workload's name is the beginning of its own.
@@ -252,7 +252,7 @@ impl Scope {
 
 /// The Services a Pod calls in vain, and what stands behind them.
 fn called_by(scene: &Scene<'_>, caller: &ObjectRef) -> BTreeSet<ObjectRef> {
-    let Some(caller) = scene.pods.iter().find(|pod| named(&pod.object) == *caller) else { return BTreeSet::new() };
+    let Some(caller) = scene.pod(caller) else { return BTreeSet::new() };
     let mut reached = BTreeSet::new();
     for call in reach::failing_calls(scene, &caller.object) {
         let dns = reach::dns_service(scene).filter(|_| reach::resolver_is_silent(&call));

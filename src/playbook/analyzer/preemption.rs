@@ -38,7 +38,7 @@ fn is_recent(scene: &Scene<'_>, event: &SeenEvent) -> bool {
 
 /// Whether a Pod, most likely gone, was one of a workload's: by its name, which begins with the workload's.
 fn owns(scene: &Scene<'_>, workload: &ObjectRef, pod: &ObjectRef) -> bool {
-    let known = scene.pods.iter().find(|known| named(&known.object) == *pod);
+    let known = scene.pod(pod);
     known.map_or_else(
         || pod.namespace == workload.namespace && pod.name.starts_with(&format!("{}-", workload.name)),
         |known| scene.workload(&known.object) == *workload,
