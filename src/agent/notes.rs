@@ -59,6 +59,14 @@ impl Notes<'_> {
         )
     }
 
+    pub(super) fn beside(&self, complaints: &[String]) -> String {
+        let list = complaints.join("; ");
+        self.lang.pick(
+            format!("上一条回复中还有没有执行的调用：{list}"),
+            format!("Of the calls in your last answer some were not executed: {list}"),
+        )
+    }
+
     pub(super) fn no_calls_left(&self) -> String {
         let answer = self.answer;
         self.lang.pick(

@@ -20,16 +20,32 @@ const FRESH: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Longest examination of one model: a long prompt on a small machine takes its time, and nobody waits.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Makes every model's capabilities known, the models side by side and each one's questions one after the other.
+/// Until a model that could not be examined is tried again; from one time to the next twice as long, up to [`LOOK`].
+const AGAIN: Duration = Duration::from_secs(5 * 60);
+/// How often it is looked whether what is known has become old.
+const LOOK: Duration = Duration::from_secs(6 * 3600);
+
+/// Makes every model's capabilities known and keeps them so, the models side by side and each one's questions one after
+/// the other. It never ends.
 pub(super) async fn examine_all(store: Store, triage: Arc<Triage>) {
-    join_all(triage.models().map(|client| examine(&store, client, triage.ledger()))).await;
+    join_all(triage.models().map(|client| keep_known(&store, client, triage.ledger()))).await;
 }
 
-async fn examine(store: &Store, client: &Client, ledger: &Ledger) {
+async fn keep_known(store: &Store, client: &Client, ledger: &Ledger) {
+    let mut pause = AGAIN;
+    loop {
+        let known = examine(store, client, ledger).await;
+        tokio::time::sleep(if known { LOOK } else { pause }).await;
+        pause = if known { AGAIN } else { LOOK.min(pause * 2) };
+    }
+}
+
+/// Examines a model unless what is known of it is fresh; whether something is known now.
+async fn examine(store: &Store, client: &Client, ledger: &Ledger) -> bool {
     let key = client.identity();
     if let Some(known) = kept(store, &key).await {
         client.learn(&known);
-        return;
+        return true;
     }
     match probe::examine(client, Instant::now() + LIMIT).await {
         Ok(Examined { found, used }) => {
@@ -37,10 +53,12 @@ async fn examine(store: &Store, client: &Client, ledger: &Ledger) {
             tracing::info!(model = client.name(), ?found, "model examined");
             client.learn(&found);
             keep(store, &key, &found).await;
+            true
         }
         Err(error) => {
             let advice = error.class.advice(Lang::En);
             tracing::warn!(model = client.name(), %error, advice, "the model could not be examined; it is asked all the same");
+            false
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -39,7 +40,7 @@ pub use tape::Tape;
 pub use wire::{Arguments, AssistantMessage, Message, Reply, TokenUsage, ToolCall};
 
 /// A function offered to a model.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Function {
     /// Name the model calls it by.
     pub name: String,

@@ -36,7 +36,12 @@ pub fn reaction(status: Option<u16>, code: &str, message: &str) -> Reaction {
 pub(super) fn judge(status: Option<u16>, code: &str, message: &str) -> (Class, Reaction) {
     let said = format!("{message} {code}").to_lowercase();
     if status.is_none_or(|status| status < 500) {
-        let rule = RULES.iter().find(|rule| rule.says.iter().any(|all| all.iter().all(|part| said.contains(part))));
+        // "Too many tokens" with a 429 are too many in a minute, not in the window.
+        let fits = |rule: &&Rule| !(status == Some(429) && rule.class == Class::ContextLength);
+        let rule = RULES
+            .iter()
+            .filter(fits)
+            .find(|rule| rule.says.iter().any(|all| all.iter().all(|part| said.contains(part))));
         if let Some(rule) = rule {
             return (rule.class, rule.reaction);
         }
@@ -163,7 +168,7 @@ const RULES: &[Rule] = &[
     ),
     // Gateway noise of SiliconFlow: the same request succeeds a moment later.
     rule(Class::Server, Reaction::RetryBackoff, &[&["the parameter is invalid"]]),
-    rule(Class::RateLimited, Reaction::WaitMinute, &[&["tpm limit"]]),
+    rule(Class::RateLimited, Reaction::WaitMinute, &[&["tpm limit"], &["tokens per minute"]]),
     // Kimi names no time, and load is not a limit of ours.
     rule(Class::RateLimited, Reaction::RetryBackoff, &[&["engine_overloaded"], &["engine is currently overloaded"]]),
     rule(Class::RateLimited, Reaction::WaitRetryAfter, &[&["rpm limit"], &["rate limit"], &["too many requests"]]),

@@ -1,9 +1,8 @@
 //! Trying again, in this one place and nowhere else: nested retries multiply into a flood.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use tokio::time::Instant;
 
@@ -65,7 +64,9 @@ where
                 None => return Err(error),
             },
         };
-        if Instant::now() + pause + WORTH_TRYING > deadline {
+        // A minute is worth waiting only where more than another is left: a second model may answer meanwhile.
+        let needed = if error.reaction == Reaction::WaitMinute { pause * 2 } else { pause };
+        if Instant::now() + needed + WORTH_TRYING > deadline {
             return Err(error);
         }
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
@@ -98,8 +99,8 @@ fn wait_in(header: &str) -> Option<Duration> {
     if let Ok(seconds) = header.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds.max(0.0)).ok();
     }
-    let date = jiff::fmt::rfc2822::parse(header).ok()?.timestamp();
-    Some(Duration::try_from(date.duration_since(Timestamp::now())).unwrap_or_default())
+    let date = httpdate::parse_http_date(header).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -115,10 +116,13 @@ mod tests {
         assert_eq!(wait_in("7200"), Some(Duration::from_secs(7200)));
         assert_eq!(wait_in("0.5"), Some(Duration::from_millis(500)));
         assert_eq!(wait_in("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO), "past dates ask for nothing");
-        let soon = Timestamp::now() + jiff::SignedDuration::from_secs(30);
-        let date = jiff::fmt::rfc2822::to_string(&soon.to_zoned(jiff::tz::TimeZone::UTC)).unwrap();
-        let wait = wait_in(&date.replace("+0000", "GMT")).unwrap();
-        assert!(wait > Duration::from_secs(28) && wait <= Duration::from_secs(30), "{wait:?}");
+        let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(30);
+        let soon = soon.to_zoned(jiff::tz::TimeZone::UTC);
+        // IMF-fixdate, RFC 850 and asctime: RFC 9110 has all three read.
+        for form in ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"] {
+            let wait = wait_in(&soon.strftime(form).to_string()).unwrap_or_else(|| panic!("{form}"));
+            assert!(wait > Duration::from_secs(27) && wait <= Duration::from_secs(30), "{form}: {wait:?}");
+        }
         assert_eq!(wait_in("soon"), None);
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, "2".parse().unwrap());

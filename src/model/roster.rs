@@ -141,6 +141,10 @@ impl<M: Model> Roster<M> {
                 Ok(reply)
             }
             Err(error) => {
+                if matches!(error.class, Class::Timeout | Class::BadAnswer | Class::ContentFilter) {
+                    // It was read and worked on, though nobody counts for us what came of it.
+                    self.book(seat, estimate(request, None));
+                }
                 let hurried = Instant::now() >= until && started.elapsed() < FAIR_SHARE;
                 if error.class != Class::Timeout || !hurried {
                     pass.failed(&error);
@@ -151,7 +155,10 @@ impl<M: Model> Roster<M> {
     }
 
     fn count(&self, seat: &Seat<M>, request: &Request, reply: &Reply) {
-        let usage = reply.usage.unwrap_or_else(|| estimate(request, reply));
+        self.book(seat, reply.usage.unwrap_or_else(|| estimate(request, Some(reply))));
+    }
+
+    fn book(&self, seat: &Seat<M>, usage: TokenUsage) {
         let cost = seat.model.cost(usage);
         self.ledger.add(seat.model.name(), usage, cost);
         self.metrics.model_tokens(seat.model.name(), usage.prompt, usage.completion);
@@ -171,10 +178,10 @@ pub(super) struct Unanswered {
 }
 
 /// Tokens of a call whose provider does not count them.
-fn estimate(request: &Request, reply: &Reply) -> TokenUsage {
+fn estimate(request: &Request, reply: Option<&Reply>) -> TokenUsage {
     let tokens = |json: serde_json::Result<String>| (json.unwrap_or_default().len() / BYTES_PER_TOKEN) as u64;
     TokenUsage {
-        prompt: request.messages.iter().map(|message| tokens(serde_json::to_string(message))).sum(),
-        completion: tokens(serde_json::to_string(&reply.message)),
+        prompt: tokens(serde_json::to_string(&request.messages)) + tokens(serde_json::to_string(&request.tools)),
+        completion: reply.map_or(0, |reply| tokens(serde_json::to_string(&reply.message))),
     }
 }

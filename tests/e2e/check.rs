@@ -172,7 +172,9 @@ async fn examined(script: impl FnMut(&Asked) -> Answer + Send + 'static) -> (Val
     let line = checked.lines.iter().find(|line| line["name"] == "fast").unwrap().clone();
     assert_eq!((checked.code, &line["ok"]), (0, &json!(true)), "{}", checked.all);
     let notes = line["notes"].as_array().into_iter().flatten().map(|note| format!("\n- {}", note.as_str().unwrap()));
-    let told = line["detail"].as_str().unwrap().to_owned() + &notes.collect::<String>();
+    let (detail, at) = line["detail"].as_str().unwrap().rsplit_once(", examined ").expect("its date");
+    assert!(at.starts_with("20") && at.ends_with("UTC"), "{at}");
+    let told = detail.to_owned() + &notes.collect::<String>();
     (line["capabilities"].clone(), told)
 }
 

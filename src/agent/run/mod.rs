@@ -232,7 +232,12 @@ fn stopped<T>(stop: Stop, error: Option<ModelError>) -> Flow<T> {
 fn guess(request: &Request, reply: &Reply) -> TokenUsage {
     let tokens = |text: String| tokens_in(&text) as u64;
     TokenUsage {
-        prompt: request.messages.iter().map(|message| tokens(serde_json::to_string(message).unwrap_or_default())).sum(),
+        prompt: request
+            .messages
+            .iter()
+            .map(|message| tokens(serde_json::to_string(message).unwrap_or_default()))
+            .sum::<u64>()
+            + tokens(serde_json::to_string(&request.tools).unwrap_or_default()),
         completion: tokens(serde_json::to_string(&reply.message).unwrap_or_default()),
     }
 }

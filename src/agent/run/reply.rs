@@ -41,7 +41,12 @@ where
             return self.take_text(reply.message, reply.garbled);
         }
         (self.nudged, self.garbled) = (false, 0);
-        self.take_calls(reply.message).await
+        let flow = self.take_calls(reply.message).await;
+        if flow.is_continue() && !reply.complaints.is_empty() {
+            let complaints: Vec<String> = reply.complaints.iter().map(|complaint| defang(complaint)).collect();
+            self.conversation.add_note(self.notes.beside(&complaints));
+        }
+        flow
     }
 
     /// Nothing of a turn that was cut off is used: its last call, or its last argument, may be half of one.
@@ -77,10 +82,11 @@ where
         ControlFlow::Continue(())
     }
 
-    /// An answer in a text; some servers leave it in the thinking at the end. Sections around calls that could not be
+    /// An answer in a text; some servers leave it in the thinking, where it is looked for at the end
+    /// and once the model was told that an answer is missing. Sections around calls that could not be
     /// read are a plan, not an answer.
     fn answer_in(&self, message: &AssistantMessage, is_garbled: bool) -> Option<Result<T, Vec<String>>> {
-        let thinking = message.reasoning().filter(|_| self.closing.is_some());
+        let thinking = message.reasoning().filter(|_| self.closing.is_some() || self.nudged);
         let text = message.content.as_deref().filter(|text| !text.trim().is_empty()).or(thinking)?;
         let in_sections = || (!is_garbled).then(|| (self.task.read)(without_thinking(text))).flatten();
         self.task.answer.find_in(text).or_else(|| in_sections().map(Ok))

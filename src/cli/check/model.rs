@@ -7,19 +7,26 @@ use tokio::time::Instant;
 use super::{Fact, LIMIT, with_advice};
 use crate::alert::Lang;
 use crate::model::{Capabilities, Client, ModelConfig, ModelError, probe};
+use crate::times;
 
 /// Examines one model.
-pub(super) async fn examine(config: ModelConfig, lang: Lang) -> Result<Fact, String> {
+pub(super) async fn examine(config: ModelConfig, zone: String, lang: Lang) -> Result<Fact, String> {
     let about = config.model.clone();
     // Ends before the clock around it does, so that the reason is told instead of the time.
     let deadline = Instant::now() + LIMIT - Duration::from_millis(500);
     let client = Client::new(config).map_err(|error| refusal(&error, lang))?;
     let found = probe::examine(&client, deadline).await.map_err(|error| refusal(&error, lang))?.found;
     Ok(Fact {
-        detail: format!("{about}, {}", summary(&found, lang)),
+        detail: format!("{about}, {}{}", summary(&found, lang), examined_at(&found, &zone, lang)),
         notes: notes(&found, lang).into_iter().map(str::to_owned).collect(),
         capabilities: Some(found),
     })
+}
+
+/// When it was asked. A running service believes what it found out for 30 days.
+fn examined_at(found: &Capabilities, zone: &str, lang: Lang) -> String {
+    let at = times::moment(found.probed_at, zone).unwrap_or_default();
+    lang.pick(format!("，探测于 {at}"), format!(", examined {at}"))
 }
 
 fn refusal(error: &ModelError, lang: Lang) -> String {

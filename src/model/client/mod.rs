@@ -32,6 +32,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The window of an endpoint that was found to lose the beginning of prompts: Ollama's when nothing else is set.
 const OLLAMA_CONTEXT_TOKENS: usize = 4096;
 
+/// How long the plainest form is kept to, after it worked where a fuller one was refused in words nobody knows.
+const PLAIN: Duration = Duration::from_secs(10 * 60);
+
+/// Tokens that are left free for an answer anyway.
+const USUAL_ANSWER: usize = 4096;
+
 /// A model behind an OpenAI-compatible interface.
 pub struct Client {
     config: Arc<ModelConfig>,
@@ -46,7 +52,27 @@ pub struct Client {
 #[derive(Default)]
 struct Learnt {
     form: Form,
+    /// Until then nothing but the plainest is sent.
+    plain_until: Option<Instant>,
     capabilities: Option<Capabilities>,
+}
+
+impl Learnt {
+    /// The form to begin with.
+    fn form_now(&self) -> Form {
+        let plain = self.plain_until.is_some_and(|until| Instant::now() < until);
+        let plainest = || self.form.with(Change::Plainest);
+        plain.then(plainest).flatten().unwrap_or_else(|| self.form.clone())
+    }
+
+    /// Takes over a form that worked. The plainest leaves out what was configured, for a refusal that nobody understood
+    /// and that may pass: the full form is tried again after a while.
+    fn learn(&mut self, form: &Form) {
+        if form.has(Change::Plainest) {
+            self.plain_until = Some(Instant::now() + PLAIN);
+        }
+        self.form.learn(&form.without(Change::Plainest));
+    }
 }
 
 impl Client {
@@ -176,7 +202,7 @@ impl Client {
 
     /// Asks as long as it may help, and remembers the form that worked.
     async fn persist(&self, request: &Request, deadline: Instant) -> Result<Reply, ModelError> {
-        let start = self.learnt().form.clone();
+        let start = self.learnt().form_now();
         let call = |form: Form| async move {
             let mode = self.mode_in(&form);
             let reply = self.attempt(request, &form, mode, deadline).await?;
@@ -186,7 +212,7 @@ impl Client {
         let (reply, form) = retry::persist(deadline, start.clone(), call, reform).await?;
         if form != start {
             tracing::info!(model = %self.config.name, form = ?form, "the endpoint takes requests in this form");
-            self.learnt().form.learn(&form);
+            self.learnt().learn(&form);
         }
         Ok(reply)
     }
@@ -234,6 +260,7 @@ impl Client {
         } else {
             let mut found = recover(family, &text, reply.truncated, &request.tools);
             let shown = std::mem::take(&mut found.text);
+            reply.complaints = std::mem::take(&mut found.complaints);
             let (calls, garbled) = found.into_calls();
             self.recovered.fetch_add(calls.len() as u64, Ordering::Relaxed);
             (calls, garbled, shown)
@@ -271,7 +298,10 @@ impl Model for Client {
     fn context_tokens(&self) -> usize {
         let known = self.profile.context_tokens.unwrap_or(DEFAULT_CONTEXT_TOKENS);
         let is_cut = self.capabilities().is_some_and(|found| found.front_truncated == Some(true));
-        if is_cut { known.min(OLLAMA_CONTEXT_TOKENS) } else { known }
+        let window = if is_cut { known.min(OLLAMA_CONTEXT_TOKENS) } else { known };
+        // Question and answer share it. The loop leaves room for an answer of the usual length, not for a longer limit.
+        let limit = self.config.max_tokens.map_or(0, |limit| limit as usize);
+        window - limit.saturating_sub(USUAL_ANSWER).min(window / 2)
     }
 
     fn cost(&self, usage: TokenUsage) -> f64 {

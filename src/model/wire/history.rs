@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::body::Sending;
 use super::{AssistantMessage, Message, ToolCall, prompted};
@@ -148,12 +148,10 @@ fn settle_reasoning(message: &mut AssistantMessage, sending: Sending<'_>) {
         REASONING.iter().for_each(|key| {
             message.extra.remove(*key);
         });
-    } else if restore && !has_reasoning(&message.extra) {
-        // Not empty: some endpoints count an empty text as a missing one.
-        message.extra.insert(REASONING[0].to_owned(), " ".into());
+    } else if restore && !message.extra.contains_key(REASONING[0]) {
+        // Another provider's turn may have its thinking under another name. Not empty: some endpoints count an empty text
+        // as a missing one.
+        let known = REASONING[1..].iter().find_map(|key| message.extra.remove(*key));
+        message.extra.insert(REASONING[0].to_owned(), known.filter(Value::is_string).unwrap_or_else(|| " ".into()));
     }
-}
-
-fn has_reasoning(extra: &Map<String, Value>) -> bool {
-    REASONING.iter().any(|key| extra.contains_key(*key))
 }

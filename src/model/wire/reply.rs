@@ -27,6 +27,8 @@ pub struct Reply {
     pub usage: Option<TokenUsage>,
     /// Why its text is no answer although it holds no calls either.
     pub garbled: Option<Garbled>,
+    /// What was wrong with calls in its text that stood beside those that could be read, a sentence each.
+    pub complaints: Vec<String>,
 }
 
 impl Reply {
@@ -40,7 +42,14 @@ impl Reply {
         let truncated = matches!(finish, "length" | "max_tokens") || reached(usage, max_tokens);
         let filtered = matches!(finish, "content_filter" | "sensitive" | "risk_control");
         let message = choice.get_mut("message").map(Value::take).ok_or(Fault::Empty)?;
-        Ok(Self { message: AssistantMessage::read(message), truncated, filtered, usage, garbled: None })
+        Ok(Self {
+            message: AssistantMessage::read(message),
+            truncated,
+            filtered,
+            usage,
+            garbled: None,
+            complaints: Vec::new(),
+        })
     }
 }
 

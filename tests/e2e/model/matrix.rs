@@ -11,7 +11,7 @@ use crate::support::eventually_async;
 use crate::support::feishu::Feishu;
 use crate::support::model::dialect::shape::{Arguments, Ids, Index, Shape, USUAL, Usage};
 use crate::support::model::dialect::{Dialect, FINDING, Provider, THOUGHT, Voice, demands, markup};
-use crate::support::service::{Home, Service};
+use crate::support::service::{Home, Service, program, run};
 
 /// What is left in a text when a call, a thought or a special token was not taken out.
 const MARKUP: [&str; 14] = [
@@ -424,4 +424,41 @@ async fn an_ollama_that_nobody_set_up_never_loses_the_front_of_a_question() {
     assert_eq!(found, json!(true));
     let stopped_by = report["usage"]["stopped_by"].as_str().unwrap();
     assert!(["submitted", "context"].contains(&stopped_by), "{report:#}");
+}
+
+/// What `check` tells a person of providers that differ as much as they can: one line each, what to do where there is
+/// something, and the words of nobody's markup.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_tells_a_person_what_each_provider_can_do() {
+    let small = Dialect { window: Some(4096), ..OLLAMA };
+    let in_words = Dialect { voice: Voice::Text(markup::hermes), ..PLAIN };
+    let dialects = [DEEPSEEK, SILICONFLOW, OPENAI, small, in_words];
+    let providers = join_all(dialects.map(Dialect::play)).await;
+    let names = ["deepseek", "siliconflow", "openai", "ollama", "vllm"];
+    let models: Vec<Value> = providers
+        .iter()
+        .zip(names)
+        .map(|(provider, name)| {
+            let mut entry = provider.config();
+            entry["name"] = name.into();
+            entry
+        })
+        .collect();
+    let home = Home::new(&json!({"models": models, "channels": []}));
+    let mut command = program();
+    command.args(["check", "--lang", "en", "--config"]).arg(home.config());
+    let ended = run(command).await;
+    let said = &ended.stdout;
+    assert_eq!(ended.code, Some(0), "{said}\n{}", ended.stderr);
+    for (dialect, name) in dialects.iter().zip(names) {
+        let line =
+            said.lines().find(|line| line.contains(&format!(" {name} "))).unwrap_or_else(|| panic!("{name}: {said}"));
+        assert!(line.contains(dialect.model) && line.contains("tools: ") && line.contains("examined 20"), "{line}");
+        assert!(!line.contains("tools: none"), "{line}");
+    }
+    // Ollama as it is when nobody set it up.
+    assert!(said.contains("loses the front of long prompts") && said.contains("OLLAMA_CONTEXT_LENGTH"), "{said}");
+    for mark in MARKUP.iter().filter(|mark| **mark != "tool_call") {
+        assert!(!said.contains(mark), "{mark} is told to people: {said}");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod matrix;
 mod reactions;
+mod reforms;
 
 use std::sync::Arc;
 use std::time::Duration;
