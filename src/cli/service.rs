@@ -47,6 +47,7 @@ impl Service {
         let triage = Arc::new(triage(&config, metrics.clone())?);
         let channels = channels(&config)?;
         let schedules: Vec<Option<Schedule>> = config.channels.iter().map(|one| schedule(&config, one)).collect();
+        let merging: Vec<Option<u32>> = config.channels.iter().map(|one| one.delivery().merge_above).collect();
         let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
         let wake = Wake::for_channels(channels.iter().map(Channel::name));
         let signer = signer(&config, &store).await?;
@@ -61,11 +62,11 @@ impl Service {
         let name = Uuid::now_v7().to_string();
         let outboxes = channels
             .into_iter()
-            .zip(schedules)
-            .filter_map(|(channel, schedule)| {
+            .zip(schedules.into_iter().zip(merging))
+            .filter_map(|(channel, (schedule, merge_above))| {
                 let bell = wake.outbox(channel.name())?;
                 let outbox = OutboxWorker::new(name.clone(), store.clone(), channel, metrics.clone());
-                Some((outbox.with_digest(schedule), bell))
+                Some((outbox.with_digest(schedule).merging_above(merge_above), bell))
             })
             .collect();
         let worker = Worker::new(name, store.clone(), desk.clone(), triage.clone(), wake.clone(), metrics.clone());

@@ -243,6 +243,18 @@ impl Channel {
         }
     }
 
+    /// How many messages may wait before they are sent as one: half of what is taken in a minute. None where each incident
+    /// has a message of its own, and where a program reads them.
+    #[must_use]
+    pub fn merge_above(&self) -> Option<u32> {
+        match self {
+            Self::FeishuBot(_) => Some(half_a_minute(&FEISHU_PACE)),
+            Self::WecomBot(_) => Some(WECOM_PACE[0].messages / 2),
+            Self::Email(_) => Some(half_a_minute(&MAIL_PACE)),
+            Self::FeishuApp(_) | Self::Webhook(_) => None,
+        }
+    }
+
     /// How fast this destination may be sent to.
     #[must_use]
     pub fn pace(&self) -> &'static [Quota] {
@@ -254,6 +266,11 @@ impl Channel {
             Self::Webhook(_) => &WEBHOOK_PACE,
         }
     }
+}
+
+/// Half of what a channel takes in a minute.
+const fn half_a_minute(pace: &[Quota; 2]) -> u32 {
+    pace[1].messages / 2
 }
 
 /// Documented for custom bots: 5 a second and 100 a minute.

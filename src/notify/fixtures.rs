@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::notice::Notice;
 
 /// Every fixture: name with language, and content.
-pub const ALL: [(&str, &str); 16] = [
+pub const ALL: [(&str, &str); 18] = [
     ("alert-bare.en", include_str!("../../tests/notices/alert-bare.en.json")),
     ("alert-bare.zh", include_str!("../../tests/notices/alert-bare.zh.json")),
     ("alert-oom.en", include_str!("../../tests/notices/alert-oom.en.json")),
@@ -22,6 +22,8 @@ pub const ALL: [(&str, &str); 16] = [
     ("digest.zh", include_str!("../../tests/notices/digest.zh.json")),
     ("resolved.en", include_str!("../../tests/notices/resolved.en.json")),
     ("resolved.zh", include_str!("../../tests/notices/resolved.zh.json")),
+    ("summary.en", include_str!("../../tests/notices/summary.en.json")),
+    ("summary.zh", include_str!("../../tests/notices/summary.zh.json")),
 ];
 
 /// The moment all fixtures are sent at: five minutes after the incident opened.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::fixtures::{ALL, notice, now};
-use super::notice::{Notice, NoticeBody};
+use super::notice::{Event, Notice, NoticeBody, Told};
 use super::send::Form;
 use super::{email, feishu, plain, webhook, wecom};
 use crate::alert::{Alert, Labels};
@@ -94,6 +94,39 @@ fn an_incident_of_absurd_size_is_told_in_time_and_in_size() {
     assert_fits(&notice);
     // Nine renderings of 60 MB of text in a debug build on a busy machine; one takes milliseconds in a release build.
     assert!(begun.elapsed() < Duration::from_secs(20), "took {:?}", begun.elapsed());
+}
+
+/// However long the names are: what a name begins with stands in every form of every channel.
+#[test]
+fn every_name_of_a_summary_is_told_in_every_form() {
+    let told: Vec<Told> = (0..super::summary::MOST)
+        .map(|number| Told {
+            event: Event::Firing,
+            alertname: format!("第{number:02}号{}", "告警名称很长".repeat(30)),
+            severity: "critical".into(),
+            object: format!("Deployment 命名空间{number:02}/{}", "很长的工作负载".repeat(30)),
+            alerts: 5_000,
+            headline: Some("原因很长".repeat(300)),
+        })
+        .collect();
+    let notice = Notice { body: NoticeBody::Summary { told }, ..notice("summary.zh") };
+    assert_fits(&notice);
+    let named =
+        |said: &str| (0..super::summary::MOST).filter(|number| said.contains(&format!("第{number:02}号"))).count();
+    for form in FORMS {
+        let feishu = feishu::render::content(&notice, now(), form, None)
+            .map(|content| serde_json::to_string(&content).expect("JSON"));
+        let wecom = wecom::render::message(&notice, now(), form, wecom::render::MARKDOWN_BUDGET);
+        let wecom = wecom.map(|message| serde_json::to_string(&message).expect("JSON"));
+        for said in [feishu, wecom].into_iter().flatten() {
+            assert_eq!(named(&said), super::summary::MOST, "{form:?}: {said}");
+        }
+    }
+    let mail = email::render::richest(&notice, now());
+    assert_eq!(
+        (named(&mail.text), named(&mail.html.expect("the HTML part"))),
+        (super::summary::MOST, super::summary::MOST)
+    );
 }
 
 prop_compose! {

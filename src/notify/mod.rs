@@ -34,6 +34,7 @@ pub mod send;
 #[cfg(test)]
 mod snapshots;
 pub mod story;
+pub mod summary;
 pub(crate) mod template;
 pub mod text;
 pub mod webhook;

@@ -35,8 +35,42 @@ pub enum NoticeBody {
         /// What happened.
         digest: Box<Digest>,
     },
+    /// Many messages in one, because more wait than the channel takes.
+    Summary {
+        /// What each of them tells.
+        told: Vec<Told>,
+    },
     /// Nothing happened: an operator tries the channel.
     Test,
+}
+
+/// What one of many messages tells, in a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// What happened.
+    pub event: Event,
+    /// The leading alert's name.
+    pub alertname: String,
+    /// Its severity as the sender spells it.
+    pub severity: String,
+    /// What it is about; empty when nothing says.
+    pub object: String,
+    /// How many alerts the message speaks of.
+    pub alerts: usize,
+    /// What was found, in a sentence.
+    pub headline: Option<String>,
+}
+
+/// What a message tells of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// Alerts fire.
+    Firing,
+    /// A diagnosis was found.
+    Diagnosed,
+    /// The alerts are gone.
+    Resolved,
 }
 
 /// The last time the same group fired.
@@ -82,8 +116,16 @@ impl Notice {
         match &self.body {
             NoticeBody::Alert { report, .. } => report.as_deref(),
             NoticeBody::Diagnosis { report } => Some(report),
-            NoticeBody::Resolved { .. } | NoticeBody::Digest { .. } | NoticeBody::Test => None,
+            NoticeBody::Resolved { .. } | NoticeBody::Digest { .. } | NoticeBody::Summary { .. } | NoticeBody::Test => {
+                None
+            }
         }
+    }
+
+    /// Whether it speaks of more than one incident.
+    #[must_use]
+    pub fn is_collective(&self) -> bool {
+        matches!(self.body, NoticeBody::Digest { .. } | NoticeBody::Summary { .. })
     }
 
     /// Whether it says that the investigation goes on.

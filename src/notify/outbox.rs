@@ -18,6 +18,7 @@ use super::digest::Schedule;
 use super::pace::Pace;
 use super::retry;
 use super::send::{Form, SendError};
+use super::summary;
 use crate::failpoint;
 use crate::store::{NoticeRole, Outgoing, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -39,6 +40,8 @@ pub struct OutboxWorker {
     pace: Pace,
     metrics: Arc<Metrics>,
     digest: Option<Schedule>,
+    /// When so many messages wait they go together; none: each goes alone.
+    merge_above: Option<u32>,
     /// When to look whether the daily summary is due.
     look_at: Instant,
 }
@@ -48,7 +51,15 @@ impl OutboxWorker {
     #[must_use]
     pub fn new(name: String, store: Store, channel: Channel, metrics: Arc<Metrics>) -> Self {
         let pace = Pace::new(channel.pace());
-        Self { name, store, channel, pace, metrics, digest: None, look_at: Instant::now() }
+        let merge_above = channel.merge_above();
+        Self { name, store, channel, pace, metrics, digest: None, merge_above, look_at: Instant::now() }
+    }
+
+    /// Merges when so many messages wait, instead of at what the channel takes in half a minute.
+    #[must_use]
+    pub fn merging_above(mut self, most: Option<u32>) -> Self {
+        self.merge_above = self.merge_above.map(|usual| most.unwrap_or(usual));
+        self
     }
 
     /// Also sends a daily summary.
@@ -69,11 +80,19 @@ impl OutboxWorker {
             wake.mark_unchanged();
             self.summarise().await;
             let wait = self.until_due().await;
-            if wait.is_zero()
-                && let Some(outgoing) = self.claim().await
-            {
-                self.send(outgoing).await;
-                continue;
+            if wait.is_zero() {
+                let mut claimed = self.claim_some().await;
+                match claimed.len() {
+                    0 => {}
+                    1 => {
+                        self.send(claimed.remove(0)).await;
+                        continue;
+                    }
+                    _ => {
+                        self.send_together(claimed).await;
+                        continue;
+                    }
+                }
             }
             tokio::select! {
                 _ = wake.changed() => {}
@@ -153,6 +172,52 @@ impl OutboxWorker {
             tracing::error!(channel = self.channel.name(), %error, "could not claim a message");
             None
         })
+    }
+
+    /// The next message; many of them when more wait than the channel takes in half a minute.
+    async fn claim_some(&self) -> Vec<Outgoing> {
+        let mut claimed: Vec<Outgoing> = self.claim().await.into_iter().collect();
+        let Some(most) = self.merge_above.filter(|_| !claimed.is_empty()) else { return claimed };
+        let waiting = self.store.waiting(self.channel.name(), most + 1).await.unwrap_or_else(|error| {
+            tracing::error!(channel = self.channel.name(), %error, "could not count waiting messages");
+            0
+        });
+        if waiting >= u64::from(most) {
+            while claimed.len() < summary::MOST
+                && let Some(next) = self.claim().await
+            {
+                claimed.push(next);
+            }
+        }
+        claimed
+    }
+
+    /// Sends one message that stands for many; each of them ends as that one does.
+    async fn send_together(&mut self, claimed: Vec<Outgoing>) {
+        let Some(notice) = summary::summary(&claimed) else { return };
+        failpoint::pass("before-send").await;
+        let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(&notice)).await;
+        match self.counted(attempt) {
+            Ok(form) => {
+                self.metrics.notice_sent(self.channel.name());
+                tracing::info!(
+                    channel = self.channel.name(),
+                    messages = claimed.len(),
+                    form = form.label(),
+                    "messages sent as one"
+                );
+                failpoint::pass("before-mark").await;
+                for outgoing in &claimed {
+                    self.note_first(outgoing);
+                    self.keep(outgoing, self.store.mark_sent(outgoing, "summary").await);
+                }
+            }
+            Err(error) => {
+                for outgoing in &claimed {
+                    self.failed(outgoing, &error).await;
+                }
+            }
+        }
     }
 
     async fn send(&mut self, outgoing: Outgoing) {

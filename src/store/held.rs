@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::columns::{Columns, now};
-use super::{StoreError, Tx};
+use super::{Store, StoreError, Tx};
 use crate::alert::Source;
 
 /// A first message that is due later than this waits by a rule (quiet hours, maintenance), not for the playbook.
@@ -15,6 +15,25 @@ const HELD: Duration = Duration::from_secs(10);
 /// The moment from which on what is due is held by a rule.
 pub(super) fn held_from() -> i64 {
     now().saturating_add(i64::try_from(HELD.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl Store {
+    /// How many messages of a channel could go now, counted up to so many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn waiting(&self, channel: &str, most: u32) -> Result<u64, StoreError> {
+        let query = self
+            .query(
+                "SELECT COUNT(*) AS n FROM (SELECT 1 FROM outbox WHERE channel = $1 AND state = 'ready' AND due_at <= $2
+                                            LIMIT $3) AS due",
+            )
+            .bind(channel.to_owned())
+            .bind(now())
+            .bind(i64::from(most));
+        let row = self.row("count waiting messages", query).await?;
+        row.map_or(Ok(0), |row| Columns(&row).count("n"))
+    }
 }
 
 impl Tx<'_> {

@@ -8,6 +8,7 @@ use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::send::Form;
 use crate::notify::story::{Caps, Story, tell};
 use crate::notify::{attachment, plain, template, text};
+use crate::times;
 
 /// Bytes of HTML: Gmail hides what is past about 102 kB.
 const HTML_BUDGET: usize = 90_000;
@@ -50,6 +51,13 @@ pub fn richest(notice: &Notice, now: Timestamp) -> Mail {
 fn subject(notice: &Notice) -> String {
     if let NoticeBody::Digest { digest } = &notice.body {
         return format!("[Firstlook] {} {}", notice.lang.pick("每日摘要", "Daily summary"), digest.day);
+    }
+    if let NoticeBody::Summary { told } = &notice.body {
+        let (count, when) = (told.len(), times::time_of_day(notice.opened_at, &notice.timezone));
+        return notice.lang.pick(
+            format!("[Firstlook] 告警汇总：{count} 条消息（{when}）"),
+            format!("[Firstlook] {count} messages in one ({when})"),
+        );
     }
     let labels = &notice.group.group_labels;
     let name = labels.get("alertname");

@@ -93,6 +93,7 @@ fn message(notice: &Notice, now: Timestamp, lang: Lang) -> Message {
         NoticeBody::Diagnosis { .. } => ("diagnosis", lang.pick("诊断结论", "Diagnosis")),
         NoticeBody::Resolved { .. } => ("resolved", lang.pick("恢复通知", "Resolved")),
         NoticeBody::Digest { .. } => ("digest", lang.pick("每日摘要", "Daily summary")),
+        NoticeBody::Summary { .. } => ("summary", lang.pick("告警汇总", "Several alerts")),
         NoticeBody::Test => ("test", lang.pick("测试消息", "Test message")),
     };
     let card = serde_json::to_value(feishu::render::richest(notice, now, None)).unwrap_or_default();

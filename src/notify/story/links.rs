@@ -13,13 +13,16 @@ pub fn all(notice: &Notice) -> Vec<Link> {
     let lang = notice.lang;
     let page = notice.page_url.as_deref().and_then(web_link).map(|url| Link {
         label: match notice.body {
-            NoticeBody::Digest { .. } => lang.pick("全部事件", "All incidents"),
+            NoticeBody::Digest { .. } | NoticeBody::Summary { .. } => lang.pick("全部事件", "All incidents"),
             _ => lang.pick("查看完整报告", "Full report"),
         }
         .to_owned(),
         url: address(&url),
         primary: true,
     });
+    if notice.is_collective() {
+        return page.into_iter().collect();
+    }
     let leading = notice.group.leading();
     let graph = leading.and_then(|alert| alert.generator_url.as_deref());
     let runbook = leading.and_then(|alert| alert.annotations.get("runbook_url")).map(String::as_str);

@@ -8,12 +8,14 @@ mod caps;
 mod diagnosis;
 mod digest;
 mod links;
+mod summary;
 mod tell;
 pub(crate) mod words;
 
 pub use caps::Caps;
 pub use links::all as links;
 use serde::Serialize;
+pub(in crate::notify) use tell::labelled_object;
 pub use tell::{tell, tell_in_place};
 
 use crate::alert::Lang;

@@ -57,6 +57,7 @@ impl Teller<'_> {
             NoticeBody::Resolved { resolved_at } => (vec![self.resolved(*resolved_at)], Vec::new()),
             NoticeBody::Test => (vec![self.rehearsal()], Vec::new()),
             NoticeBody::Digest { digest } => self.digest_sections(digest),
+            NoticeBody::Summary { told } => self.summary_sections(told),
             NoticeBody::Diagnosis { report } => self.with_report(report, &[], false),
             NoticeBody::Alert { report: Some(report), investigating, missing } => {
                 self.with_report(report, missing, *investigating)
@@ -91,6 +92,7 @@ impl Teller<'_> {
             NoticeBody::Resolved { .. } => Tone::Green,
             NoticeBody::Test => Tone::Blue,
             NoticeBody::Digest { digest } => Self::digest_tone(digest),
+            NoticeBody::Summary { told } => Self::summary_tone(told),
             _ if self.verdict() == Some(Verdict::NoFault) => Tone::Turquoise,
             _ => words::severity_tone(self.severity()),
         }
@@ -99,7 +101,7 @@ impl Teller<'_> {
     fn badges(&self) -> Vec<Badge> {
         let (kind, tone) = self.kind();
         let mut badges = vec![Badge { text: kind.to_owned(), tone }];
-        if matches!(self.notice.body, NoticeBody::Digest { .. }) {
+        if self.notice.is_collective() {
             return badges;
         }
         badges.push(Badge {
@@ -122,6 +124,7 @@ impl Teller<'_> {
             NoticeBody::Resolved { .. } => (self.lang.pick("已恢复", "Resolved"), Tone::Green),
             NoticeBody::Test => (self.lang.pick("测试", "Test"), Tone::Blue),
             NoticeBody::Digest { .. } => (self.lang.pick("每日摘要", "Daily summary"), Tone::Blue),
+            NoticeBody::Summary { .. } => (self.lang.pick("告警汇总", "Several alerts"), Tone::Grey),
         }
     }
 
@@ -129,11 +132,21 @@ impl Teller<'_> {
         if let NoticeBody::Digest { digest } = &self.notice.body {
             return digest.day.clone();
         }
+        if let NoticeBody::Summary { told } = &self.notice.body {
+            let count = told.len();
+            return self.lang.pick(format!("{count} 条消息合并发送"), format!("{count} messages in one"));
+        }
         let fallback = self.notice.report().map(|report| report.overview.alertname.as_str()).unwrap_or_default();
         text::said(self.leading().map_or(fallback, Alert::name), 80)
     }
 
     fn subtitle(&self) -> String {
+        if matches!(self.notice.body, NoticeBody::Summary { .. }) {
+            return self
+                .lang
+                .pick("告警太多，逐条发送会超过渠道的限速", "More than this channel takes one by one")
+                .to_owned();
+        }
         let object = self.object().map(|object| text::said(&object.to_string(), 120));
         let cluster = self.leading().and_then(|alert| alert.label("cluster"));
         let cluster = cluster.map(|name| format!("{} {}", self.lang.pick("集群", "cluster"), text::said(name, 40)));
@@ -144,6 +157,9 @@ impl Teller<'_> {
         let (kind, _) = self.kind();
         if let NoticeBody::Digest { digest } = &self.notice.body {
             return format!("[{kind}] {} · {}", digest.day, self.digest_line(digest));
+        }
+        if let NoticeBody::Summary { told } = &self.notice.body {
+            return format!("[{kind}] {}", self.summary_line(told));
         }
         let severity = words::severity(self.lang, &text::said(self.severity(), 24));
         let object = self.object().map(|object| format!(" · {object}")).unwrap_or_default();
@@ -162,7 +178,7 @@ impl Teller<'_> {
     }
 
     fn footer(&self) -> Vec<String> {
-        if matches!(self.notice.body, NoticeBody::Digest { .. }) {
+        if self.notice.is_collective() {
             return vec!["Firstlook".to_owned()];
         }
         let mut footer = vec![format!("{} {}", self.lang.pick("事件", "Incident"), self.notice.short_id())];
@@ -239,7 +255,7 @@ impl Teller<'_> {
 }
 
 /// The object an alert's labels name. Workloads come before `pod`, which on kube-state-metrics' alerts can be the exporter's own.
-pub(super) fn labelled_object(alert: &Alert) -> Option<ObjectRef> {
+pub(in crate::notify) fn labelled_object(alert: &Alert) -> Option<ObjectRef> {
     const KINDS: [(&str, &str, bool); 10] = [
         ("persistentvolumeclaim", "PersistentVolumeClaim", true),
         ("deployment", "Deployment", true),

@@ -30,6 +30,7 @@ pub fn body(notice: &Notice, now: Timestamp, form: Form) -> Option<Vec<u8>> {
         NoticeBody::Diagnosis { .. } => ("diagnosis", false, &[][..], None),
         NoticeBody::Resolved { resolved_at } => ("resolved", false, &[][..], Some(*resolved_at)),
         NoticeBody::Digest { .. } => ("digest", false, &[][..], None),
+        NoticeBody::Summary { .. } => ("summary", false, &[][..], None),
         NoticeBody::Test => ("test", false, &[][..], None),
     };
     let none = Default::default();

@@ -10,3 +10,4 @@ mod measured;
 mod never_worse;
 mod repeats;
 mod restarts;
+mod storm;

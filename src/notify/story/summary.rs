@@ -1,0 +1,59 @@
+//! The part of a story that stands for many messages: one line for each, so that every name is told.
+
+use super::tell::Teller;
+use super::{Block, Role, Section, Span, Tone, words};
+use crate::alert::severity_rank;
+use crate::notify::notice::{Event, Told};
+use crate::notify::text;
+
+/// Bytes of an alert's name and of its object: [`crate::notify::summary::MOST`] lines fit into the smallest message.
+const NAME: usize = 60;
+
+impl Teller<'_> {
+    pub(super) fn summary_sections(&self, told: &[Told]) -> (Vec<Section>, Vec<Section>) {
+        let items = told.iter().map(|one| Block::Item(self.told(one))).collect();
+        (vec![self.section(Role::Alert, &self.summary_line(told), items)], Vec::new())
+    }
+
+    /// The gravest that still fires decides; green when nothing does.
+    pub(super) fn summary_tone(told: &[Told]) -> Tone {
+        let firing = told.iter().filter(|one| one.event != Event::Resolved);
+        let gravest = firing.min_by_key(|one| severity_rank(Some(&one.severity)));
+        gravest.map_or(Tone::Green, |one| words::severity_tone(&one.severity))
+    }
+
+    pub(super) fn summary_line(&self, told: &[Told]) -> String {
+        let count = |event: Event| told.iter().filter(|one| one.event == event).count();
+        let (firing, found, over) = (count(Event::Firing), count(Event::Diagnosed), count(Event::Resolved));
+        let parts = [
+            (firing, self.lang.pick(format!("{firing} 条触发"), format!("{firing} firing"))),
+            (found, self.lang.pick(format!("{found} 条诊断"), format!("{found} diagnosed"))),
+            (over, self.lang.pick(format!("{over} 条恢复"), format!("{over} resolved"))),
+        ];
+        let parts: Vec<String> = parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, said)| said).collect();
+        parts.join(self.lang.pick("，", ", "))
+    }
+
+    fn told(&self, one: &Told) -> Vec<Span> {
+        let event = match one.event {
+            Event::Firing => words::severity(self.lang, &text::said(&one.severity, 12)),
+            Event::Diagnosed => self.lang.pick("诊断", "diagnosis").to_owned(),
+            Event::Resolved => self.lang.pick("已恢复", "resolved").to_owned(),
+        };
+        let name = |said: &str| text::clip_bytes(&text::said(said, NAME), NAME);
+        let mut spans = vec![Span::Strong(name(&one.alertname))];
+        if !one.object.is_empty() {
+            spans.push(Span::Code(name(&one.object)));
+        }
+        let more = one.alerts.saturating_sub(1);
+        let more = if more == 0 { String::new() } else { format!(" · +{more}") };
+        spans.push(Span::Aside(format!("{event}{more}")));
+        // What is found is read on the page when there is room for names alone.
+        if self.caps.items > 1
+            && let Some(headline) = &one.headline
+        {
+            spans.extend(self.prose(&text::said(&format!("— {headline}"), 160)));
+        }
+        spans
+    }
+}

@@ -1,0 +1,44 @@
+//! Many messages in one: when more wait than a channel takes, people are told all names now instead of one after the other.
+
+use uuid::Uuid;
+
+use super::notice::{Event, Notice, NoticeBody, Told};
+use super::story::labelled_object;
+use crate::store::{NoticeRole, Outgoing};
+
+/// Messages in one: their names fit into the smallest message of a channel (WeCom's text, 2 048 bytes).
+pub const MOST: usize = 12;
+
+/// One message that stands for these; there is at least one.
+#[must_use]
+pub fn summary(waiting: &[Outgoing]) -> Option<Notice> {
+    let first = &waiting.first()?.notice;
+    let told = waiting.iter().map(told).collect();
+    let page_url = first.page_url.as_deref().and_then(|url| url.split_once("/incidents/"));
+    Some(Notice {
+        incident: Uuid::now_v7(),
+        body: NoticeBody::Summary { told },
+        last_time: None,
+        page_url: page_url.map(|(base, _)| format!("{base}/incidents")),
+        ..first.clone()
+    })
+}
+
+fn told(outgoing: &Outgoing) -> Told {
+    let notice = &outgoing.notice;
+    let leading = notice.group.leading();
+    let of_report = notice.report().map(|report| report.primary.resource.clone());
+    let object = of_report.filter(|object| !object.name.is_empty()).or_else(|| leading.and_then(labelled_object));
+    Told {
+        event: match outgoing.role {
+            NoticeRole::First | NoticeRole::Joined => Event::Firing,
+            NoticeRole::Second => Event::Diagnosed,
+            NoticeRole::Resolved => Event::Resolved,
+        },
+        alertname: leading.map(|alert| alert.name().to_owned()).unwrap_or_default(),
+        severity: leading.and_then(|alert| alert.label("severity")).unwrap_or_default().to_owned(),
+        object: object.map(|object| object.to_string()).unwrap_or_default(),
+        alerts: notice.group.alerts.len(),
+        headline: notice.report().map(|report| report.headline.clone()).filter(|headline| !headline.is_empty()),
+    }
+}
