@@ -6,6 +6,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -23,7 +24,7 @@ use crate::config::{self, Config};
 use crate::markdown;
 use crate::report::Report;
 use crate::store::{IncidentDetail, InvestigationState, NoticeState, Store};
-use crate::telemetry::progress;
+use crate::telemetry::{Metrics, progress};
 
 /// The scenario of the article Firstlook grew from.
 pub(super) const DEFAULT_SCENARIO: &str = "01-pvc-provisioner-missing";
@@ -76,7 +77,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     let address = listener.local_addr().map_err(CliError::failed)?;
     let configuration = configuration(home.path(), &scenario, inbox, address, lang)?;
     let timezone = configuration.timezone.clone();
-    let service = Service::build(configuration).await?;
+    let service = Service::build(configuration, Arc::new(Metrics::new())).await?;
     let store = service.store();
     let serving = tokio::spawn(service.run(listener, stop.clone()));
     announce(lang);

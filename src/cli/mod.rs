@@ -5,6 +5,7 @@ mod debug;
 mod demo;
 mod eval;
 mod examination;
+mod reload;
 mod render;
 mod scenario;
 mod serve;

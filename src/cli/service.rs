@@ -42,8 +42,7 @@ pub(super) struct Service {
 
 impl Service {
     /// Builds the parts. Only the store is dialled: the service starts while models, MCP servers and channels are away.
-    pub(super) async fn build(config: Config) -> Result<Self, CliError> {
-        let metrics = Arc::new(Metrics::new());
+    pub(super) async fn build(config: Config, metrics: Arc<Metrics>) -> Result<Self, CliError> {
         let triage = Arc::new(triage(&config, metrics.clone())?);
         let channels = channels(&config)?;
         let schedules: Vec<Option<Schedule>> = config.channels.iter().map(|one| schedule(&config, one)).collect();

@@ -38,6 +38,12 @@ impl Sources<'_> {
         Ok(expanded)
     }
 
+    /// The files a text takes values from.
+    pub(super) fn files_of(&self, text: &str) -> Vec<PathBuf> {
+        let named = text.split("${file:").skip(1).filter_map(|rest| rest.split_once('}').map(|(path, _)| path));
+        named.map(|path| self.folder.join(path)).collect()
+    }
+
     fn value(&self, expression: &str) -> Result<String, String> {
         if let Some(path) = expression.strip_prefix("file:") {
             return self.file(Path::new(path));

@@ -90,6 +90,9 @@ pub struct Config {
     pub prompts: Option<PathBuf>,
     /// The Alertmanager whose pages messages link to.
     pub alertmanager: Option<AlertmanagerLink>,
+    /// Files that secrets are taken from.
+    #[schemars(skip)]
+    pub secret_files: Vec<PathBuf>,
     /// What works but is probably not meant, one sentence each, for the log and for `firstlook check`.
     #[schemars(skip)]
     pub warnings: Vec<String>,
@@ -118,9 +121,13 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, Vec<Problem>> {
     let mut tree = Node::parse(text).map_err(|problem| vec![problem])?;
     let found = Found::default();
-    tree.each_text("", &mut |path, line, text| match sources.expand(text) {
-        Ok(expanded) => *text = expanded,
-        Err(message) => found.borrow_mut().push(Problem::new(line, path, message)),
+    let mut secret_files = Vec::new();
+    tree.each_text("", &mut |path, line, text| {
+        secret_files.extend(sources.files_of(text));
+        match sources.expand(text) {
+            Ok(expanded) => *text = expanded,
+            Err(message) => found.borrow_mut().push(Problem::new(line, path, message)),
+        }
     });
     let mut config = read(&Reader::top(&tree, KEYS, &found));
     let mut problems = found.into_inner();
@@ -134,6 +141,7 @@ fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, Vec<Problem>> {
         return Err(problems);
     }
     config.warnings = check::warnings(&config);
+    config.secret_files = secret_files;
     Ok(config)
 }
 
@@ -153,6 +161,7 @@ fn read(top: &Reader<'_>) -> Config {
         prompts: top.section("prompts"),
         alertmanager: top.section("alertmanager"),
         prometheus: top.section("prometheus"),
+        secret_files: Vec::new(),
         warnings: Vec::new(),
     }
 }

@@ -63,7 +63,10 @@ fn good_files_are_taken_with_these_warnings() {
 
 #[test]
 fn a_full_file_says_all_of_this() {
-    let config = parse_file(&fixtures("good").iter().find(|(name, _)| name == "full").unwrap().1).unwrap();
+    let mut config = parse_file(&fixtures("good").iter().find(|(name, _)| name == "full").unwrap().1).unwrap();
+    // Where the project lies is no part of the picture.
+    let files = std::mem::take(&mut config.secret_files);
+    assert!(matches!(files.as_slice(), [file] if file.ends_with("good/secret.txt")), "{files:?}");
     assert_eq!(config.store.expose_secret(), "postgres://user:do: not\nprint-me@host/db", "a variable is never YAML");
     assert_eq!(config.server.basic_auth[0].password.expose_secret(), "from-a-file", "without the newline at its end");
     assert_eq!(config.models[1].max_tokens, Some(4096), "a variable can be a number");

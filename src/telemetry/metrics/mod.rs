@@ -97,6 +97,11 @@ struct Queue {
     queue: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Read {
+    outcome: &'static str,
+}
+
 /// Makes histograms over one set of buckets, so that a family of them is a plain type.
 #[derive(Debug, Clone, Copy)]
 struct Buckets(&'static [f64]);
@@ -126,6 +131,7 @@ pub struct Metrics {
     notices: Family<Notice, Counter>,
     first_message_seconds: Durations<Channel>,
     queues: Family<Queue, Gauge>,
+    configurations: Family<Read, Counter>,
     names: Names,
 }
 
@@ -154,6 +160,7 @@ impl Metrics {
             notices: Family::default(),
             first_message_seconds: Family::new_with_constructor(Buckets(CALL)),
             queues: Family::default(),
+            configurations: Family::default(),
             names: Names::default(),
         };
         metrics.register_intake();
@@ -177,6 +184,8 @@ impl Metrics {
         registry.register("alerts", help, self.alerts.clone());
         let help = "Deliveries by what was decided about them";
         registry.register("deliveries", help, self.deliveries.clone());
+        let help = "Configurations read by whether they are used; a rejected one leaves the one before it in place";
+        registry.register("configurations", help, self.configurations.clone());
         let help = "Work that waits: investigations and, in the outbox, notices";
         registry.register("queue_length", help, self.queues.clone());
     }
@@ -193,6 +202,12 @@ impl Metrics {
         registry.register("notices", "Attempts to send a notice by outcome", self.notices.clone());
         let help = "Time from an accepted alert until its first message was accepted by a channel";
         registry.register_with_unit("first_message_delay", help, Unit::Seconds, self.first_message_seconds.clone());
+    }
+
+    /// A configuration was read, and is used or not.
+    pub fn config_read(&self, used: bool) {
+        let outcome = if used { "used" } else { "rejected" };
+        self.configurations.get_or_create(&Read { outcome }).inc();
     }
 
     /// A webhook request was answered.

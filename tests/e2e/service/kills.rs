@@ -232,7 +232,9 @@ async fn f09_killed_between_two_places_only_the_second_is_sent_to() {
         let told = incident["notices"].as_array().unwrap();
         let on = |channel: &str| told.iter().filter(|notice| notice["channel"] == channel).count();
         assert_eq!((stage.cards(), wecom.arrivals().len()), (on("oncall"), on("ops")), "{incident:#}");
-        assert_eq!(told[0]["attempts"].as_u64().unwrap() + told[1]["attempts"].as_u64().unwrap(), 3, "{incident:#}");
+        let attempts: Vec<u64> = told.iter().take(2).map(|notice| notice["attempts"].as_u64().unwrap()).collect();
+        // Whether the second place had been tried when the process died is chance.
+        assert!([2, 3].contains(&attempts.iter().sum()), "{incident:#}");
     })
     .await;
 }

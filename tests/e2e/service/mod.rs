@@ -8,6 +8,7 @@ mod kills;
 mod main_path;
 mod measured;
 mod never_worse;
+mod reload;
 mod repeats;
 mod restarts;
 mod storm;
