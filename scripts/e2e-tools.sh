@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the end-to-end tests start: Alertmanager, Prometheus, kubernetes-mcp-server, an SMTP server, a browser.
+# Installs what the end-to-end tests start: Alertmanager, Prometheus, PostgreSQL, kubernetes-mcp-server, an SMTP server, a browser.
 # Safe to run again; does nothing when everything is there. Elsewhere than on Debian and Ubuntu it only says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,6 +12,7 @@ missing() { printf 'not installed, its tests are skipped: %s\n' "$*" >&2; }
 apt_packages() {
   command -v prometheus-alertmanager >/dev/null || echo prometheus-alertmanager
   command -v prometheus >/dev/null || echo prometheus
+  [ -d /usr/lib/postgresql ] || echo postgresql
   command -v chromium >/dev/null || echo chromium fonts-noto-cjk fonts-noto-color-emoji
   python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
   command -v npm >/dev/null || echo npm

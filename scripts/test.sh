@@ -20,7 +20,7 @@ step "lints"
 cargo clippy --all-targets --quiet -- -D warnings
 
 step "tests"
-cargo test --quiet
+scripts/with-postgres.sh cargo test --quiet
 
 step "the chart and the manifests"
 scripts/deploy-check.sh

@@ -15,6 +15,7 @@ use super::{CliError, examination};
 use crate::config::{Config, Server};
 use crate::http::{self, App, Auth, Sessions};
 use crate::incident::press::PressDesk;
+use crate::incident::retention::{self, Retention};
 use crate::incident::{Desk, DeskSettings, Wake, Worker};
 use crate::intake::signature::Signatures;
 use crate::notify::channel::{Channel, ChannelSettings};
@@ -38,6 +39,7 @@ pub(super) struct Service {
     outboxes: Vec<(OutboxWorker, watch::Receiver<()>)>,
     apps: Vec<Arc<FeishuApp>>,
     presses: PressDesk,
+    retention: Retention,
 }
 
 impl Service {
@@ -84,7 +86,7 @@ impl Service {
             destinations: config.server.prometheusalert.clone(),
             body_limit: config.server.limits.max_body_bytes,
         });
-        Ok(Self { app, worker, concurrency: config.triage.concurrency, outboxes, apps, presses })
+        Ok(Self { app, worker, concurrency: config.triage.concurrency, outboxes, apps, presses, retention: config.retention })
     }
 
     /// The store, for commands that look at what the service did.
@@ -108,6 +110,7 @@ impl Service {
         tasks.spawn(async move {
             futures::future::select(Box::pin(examination), Box::pin(stopped)).await;
         });
+        tasks.spawn(retention::keep_to(self.retention, self.app.store.clone(), stop.clone()));
         for (outbox, bell) in self.outboxes {
             tasks.spawn(outbox.run(bell, stop.clone()));
         }

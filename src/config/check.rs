@@ -10,6 +10,7 @@ use url::Url;
 use super::problem::{nearest, not_one_of};
 use super::triage::NO_LIMIT;
 use super::{Config, Server};
+use crate::incident::retention::Retention;
 use crate::incident::routes::Route;
 use crate::model::{ModelConfig, Profile};
 use crate::notify::channel::ChannelSettings;
@@ -21,6 +22,7 @@ type Complaint = (String, String);
 pub(super) fn problems(config: &Config) -> Vec<Complaint> {
     let mut found = Vec::new();
     server(&config.server, &mut found);
+    retention(config.retention, &mut found);
     found.extend(store(config.store.expose_secret()).map(|what| ("store".to_owned(), what)));
     found.extend(timezone(&config.timezone).map(|what| ("timezone".to_owned(), what)));
     for (key, what) in config.triage.out_of_range() {
@@ -158,6 +160,18 @@ fn senders(server: &Server, found: &mut Vec<Complaint>) {
     let empty = |secret: &SecretString| secret.expose_secret().trim().is_empty();
     if server.grafana_hmac.as_ref().is_some_and(|hmac| empty(&hmac.secret)) {
         found.push(("server.grafana_hmac.secret".to_owned(), "is empty; write the contact point's secret".to_owned()));
+    }
+}
+
+fn retention(retention: Retention, found: &mut Vec<Complaint>) {
+    let hour = SignedDuration::from_hours(1);
+    for (key, value) in [("incidents", retention.incidents), ("evidence", retention.evidence)] {
+        if value < hour {
+            found.push((format!("retention.{key}"), "must be at least 1h; 2160h is 90 days".to_owned()));
+        }
+    }
+    if retention.max_incidents < 100 {
+        found.push(("retention.max_incidents".to_owned(), "must be at least 100; 100000 is a good value".to_owned()));
     }
 }
 

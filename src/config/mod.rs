@@ -26,6 +26,7 @@ pub use triage::TriageSettings;
 
 use crate::alert::Lang;
 use crate::incident::hold::Maintenance;
+use crate::incident::retention::Retention;
 use crate::incident::routes::Route;
 use crate::model::{Catalogue, ModelConfig};
 use crate::notify::channel::ChannelSettings;
@@ -52,6 +53,7 @@ const KEYS: &[&str] = &[
     "channels",
     "routes",
     "maintenance",
+    "retention",
     "prompts",
     "alertmanager",
 ];
@@ -86,6 +88,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Times in which somebody works on something: its alerts wait for the end.
     pub maintenance: Vec<Maintenance>,
+    /// How long incidents are kept after they are over.
+    pub retention: Retention,
     /// A folder of prompts that replace the built-in ones, file by file.
     pub prompts: Option<PathBuf>,
     /// The Alertmanager whose pages messages link to.
@@ -158,6 +162,7 @@ fn read(top: &Reader<'_>) -> Config {
         channels: top.list("channels"),
         routes: top.list("routes"),
         maintenance: top.list("maintenance"),
+        retention: top.section("retention"),
         prompts: top.section("prompts"),
         alertmanager: top.section("alertmanager"),
         prometheus: top.section("prometheus"),

@@ -12,6 +12,7 @@ mod entry;
 pub mod hold;
 mod line;
 pub mod press;
+pub mod retention;
 pub mod routes;
 mod settings;
 mod silence;

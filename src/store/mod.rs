@@ -21,6 +21,7 @@ mod outbox;
 mod outcomes;
 mod presses;
 mod probe;
+mod prune;
 mod reading;
 mod secrets;
 #[cfg(test)]

@@ -101,7 +101,9 @@ impl Store {
              UNION ALL
              SELECT CASE outcome WHEN 'suppressed' THEN 'suppressed' ELSE 'merged' END,
                     CAST(SUM(alerts - told) AS BIGINT)
-             FROM delivery WHERE alerts > told GROUP BY outcome",
+             FROM delivery WHERE alerts > told GROUP BY outcome
+             UNION ALL
+             SELECT word, alerts FROM pruned",
         );
         let mut balance = Balance::default();
         for row in self.rows("sum up deliveries", query).await? {

@@ -137,6 +137,13 @@ pub async fn insert(tx: &mut Tx<'_>, group_key_hash: &str) -> Uuid {
     id
 }
 
+/// Ends an incident.
+pub async fn resolved(store: &Store, incident: Uuid, end: Timestamp) {
+    let mut tx = store.begin().await.unwrap();
+    tx.resolve_incident(incident, &group(&["api-1"]), end).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
 /// A message of its own that is due since long ago.
 pub fn new_notice<'a>(incident: Uuid, channel: &'a str, role: NoticeRole, notice: &'a Notice) -> NewNotice<'a> {
     NewNotice { incident, channel, role, telling: Uuid::now_v7(), notice, due: past() }

@@ -11,4 +11,5 @@ mod models;
 mod opening;
 mod outbox;
 mod outcomes;
+mod prune;
 mod secrets;

@@ -10,5 +10,6 @@ mod measured;
 mod never_worse;
 mod reload;
 mod repeats;
+mod replicas;
 mod restarts;
 mod storm;

@@ -1,0 +1,123 @@
+//! What has had its time is deleted, in small batches; what still has something to do never is.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::columns::{Columns, now};
+use super::{Outcome, Query, Store, StoreError, Tx};
+
+/// Incidents deleted in one transaction: senders wait for the writer meanwhile.
+const BATCH: i64 = 50;
+
+/// Incidents that are over, and of which nothing waits or runs.
+const OVER: &str = "SELECT id FROM incident
+     WHERE state = 'resolved' AND resolved_at < $1
+       AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.incident_id = incident.id
+                       AND outbox.state IN ('ready', 'sending'))
+       AND NOT EXISTS (SELECT 1 FROM investigation WHERE investigation.incident_id = incident.id
+                       AND investigation.state IN ('ready', 'running'))
+     ORDER BY resolved_at, id LIMIT $2 {unclaimed}";
+
+const SUMS_OF_INCIDENT: &str = "SELECT outcome, CAST(SUM(told) AS BIGINT) AS told, CAST(SUM(alerts) AS BIGINT) AS alerts
+     FROM delivery WHERE incident_id = $1 GROUP BY outcome";
+
+const SUMS_OF_NONE: &str = "SELECT outcome, CAST(SUM(told) AS BIGINT) AS told, CAST(SUM(alerts) AS BIGINT) AS alerts
+     FROM delivery WHERE incident_id IS NULL AND received_at < $1 GROUP BY outcome";
+
+impl Store {
+    /// Deletes a few incidents that were over before then, with all that belongs to them; how many. Less than
+    /// [`Store::PRUNED_AT_ONCE`] means that no more are to be deleted now.
+    ///
+    /// # Errors
+    /// When the database fails; nothing of the batch is deleted then.
+    pub async fn prune(&self, before: Timestamp) -> Result<usize, StoreError> {
+        let mut tx = self.begin().await?;
+        let query = tx.query(OVER).bind(before.as_millisecond()).bind(BATCH);
+        let rows = tx.rows("look for what has had its time", query).await?;
+        let ids: Vec<Uuid> = rows.iter().map(|row| Columns(row).id("id")).collect::<Result<_, _>>()?;
+        for id in &ids {
+            let query = tx.query(SUMS_OF_INCIDENT).bind(id.to_string());
+            tx.carry_over(query).await?;
+            let query = tx.query("DELETE FROM incident WHERE id = $1").bind(id.to_string());
+            tx.write("delete an incident", query).await?;
+        }
+        tx.commit().await?;
+        Ok(ids.len())
+    }
+
+    /// How many incidents are deleted at once.
+    pub const PRUNED_AT_ONCE: usize = BATCH as usize;
+
+    /// Deletes deliveries that led to no incident and came before then.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn prune_suppressed(&self, before: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let query = tx.query(SUMS_OF_NONE).bind(before.as_millisecond());
+        tx.carry_over(query).await?;
+        let query = tx
+            .query("DELETE FROM delivery WHERE incident_id IS NULL AND received_at < $1")
+            .bind(before.as_millisecond());
+        tx.write("delete deliveries", query).await?;
+        tx.commit().await
+    }
+
+    /// Deletes the tool results of incidents that were over before then; the reports keep their quotations.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn prune_evidence(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let query = self
+            .query(
+                "DELETE FROM evidence WHERE incident_id IN (
+                     SELECT id FROM incident WHERE state = 'resolved' AND resolved_at < $1
+                       AND EXISTS (SELECT 1 FROM evidence WHERE evidence.incident_id = incident.id)
+                     ORDER BY resolved_at, id LIMIT $2)",
+            )
+            .bind(before.as_millisecond())
+            .bind(BATCH);
+        self.write("delete tool results", query).await
+    }
+
+    /// When the newest of those incidents was over that are more than so many; none when there are not more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn over_beyond(&self, most: u64) -> Result<Option<Timestamp>, StoreError> {
+        let query = self
+            .query("SELECT resolved_at FROM incident WHERE state = 'resolved' ORDER BY resolved_at DESC LIMIT 1 OFFSET $1")
+            .bind(i64::try_from(most).unwrap_or(i64::MAX));
+        let row = self.row("count incidents that are over", query).await?;
+        row.map(|row| Columns(&row).time("resolved_at")).transpose()
+    }
+}
+
+impl Tx<'_> {
+    /// Adds what became of deliveries to the sums that outlive them.
+    async fn carry_over(&mut self, deliveries: Query<'_>) -> Result<(), StoreError> {
+        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        for row in self.rows("sum up deliveries", deliveries).await? {
+            let row = Columns(&row);
+            let (outcome, told, alerts): (Outcome, u64, u64) =
+                (row.word("outcome")?, row.count("told")?, row.count("alerts")?);
+            let rest = if outcome == Outcome::Suppressed { Outcome::Suppressed } else { Outcome::Merged };
+            *sums.entry("accepted".to_owned()).or_default() += alerts;
+            *sums.entry(outcome.word().to_owned()).or_default() += told;
+            *sums.entry(rest.word().to_owned()).or_default() += alerts - told;
+        }
+        for (word, alerts) in sums.into_iter().filter(|(_, alerts)| *alerts > 0) {
+            let query = self
+                .query(
+                    "INSERT INTO pruned (word, alerts) VALUES ($1, $2)
+                     ON CONFLICT (word) DO UPDATE SET alerts = pruned.alerts + excluded.alerts",
+                )
+                .bind(word)
+                .bind(i64::try_from(alerts).unwrap_or(i64::MAX));
+            self.write("carry sums over", query).await?;
+        }
+        Ok(())
+    }
+}

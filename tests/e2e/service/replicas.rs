@@ -1,0 +1,65 @@
+//! Replicas over one PostgreSQL database: some die, one freezes, and the rest go on.
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::support::alerts::{PENDING, builtin, one_alert};
+use crate::support::contract;
+use crate::support::database::Database;
+use crate::support::feishu::Feishu;
+use crate::support::service::{Home, Service};
+
+const INCIDENTS: usize = 48;
+
+async fn signal(service: &Service, signal: &str) {
+    let sent = Command::new("kill").args([signal, &service.pid().to_string()]).status().await.unwrap();
+    assert!(sent.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f47_four_replicas_lose_nothing_when_two_die_and_one_freezes() {
+    let Some((_, database)) = Database::every().await.into_iter().find(|(engine, _)| *engine == "postgres") else { return };
+    let feishu = Feishu::with(None, None).await.without_rate_limit();
+    let home = Home::new(&json!({
+        "store": database.address().unwrap(),
+        "mcp": builtin(PENDING),
+        "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "delivery": {"merge_above": 1000}}],
+    }));
+    let mut replicas = Vec::new();
+    for _ in 0..4 {
+        replicas.push(home.serve().await);
+    }
+    let name = |number: usize| format!("Replica{number:03}");
+    let alert = |number: usize| one_alert(&name(number), &json!({"alertname": name(number), "namespace": "aiops"}));
+    for number in 0..INCIDENTS {
+        match number {
+            16 => replicas.pop().unwrap().kill_9().await,
+            24 => signal(&replicas[2], "-STOP").await,
+            32 => replicas.remove(1).kill_9().await,
+            _ => {}
+        }
+        // The balancer in front knows who is well.
+        let well = if number < 16 { 4 } else if number < 24 { 3 } else if number < 32 { 2 } else { 1 };
+        let (_, decision) = replicas[number % well].accept(&alert(number)).await;
+        assert_eq!(decision, "opened");
+    }
+    let first = &replicas[0];
+    for incident in first.incidents().await {
+        first.settled(incident["id"].as_str().unwrap(), 60).await;
+    }
+    // It wakes, and finds that others did its work.
+    signal(&replicas[1], "-CONT").await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let balance = contract::holds(first, INCIDENTS, 10).await;
+    assert_eq!(balance.sent, INCIDENTS as u64, "{balance:?}");
+    let messages: Vec<String> = feishu.accepted().iter().map(Value::to_string).collect();
+    let told = |number: usize| messages.iter().filter(|message| message.contains(&name(number))).count();
+    let silent: Vec<usize> = (0..INCIDENTS).filter(|number| told(*number) == 0).collect();
+    assert!(silent.is_empty(), "nobody was told of {silent:?}");
+    // A message whose sender died or froze between its arrival and its mark may come twice, no other.
+    let again: Vec<usize> = (0..INCIDENTS).filter(|number| told(*number) > 1).collect();
+    assert!(again.len() <= 3, "told again: {again:?}");
+    println!("{INCIDENTS} incidents over four replicas: {} messages, told twice {again:?}", messages.len());
+    drop(replicas);
+    database.remove().await;
+}
