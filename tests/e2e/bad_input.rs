@@ -84,7 +84,7 @@ fn resident(pid: u32) -> u64 {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refusing_takes_bounded_memory() {
+async fn a44_refusing_takes_bounded_memory() {
     let (_home, service) = silent().await;
     let heaviest: Vec<_> = refused().into_iter().filter(|(_, body, ..)| body.len() > 90_000).collect();
     assert!(heaviest.len() >= 5);
@@ -103,7 +103,7 @@ async fn refusing_takes_bounded_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_only_looks_odd_is_taken() {
+async fn f43_what_only_looks_odd_is_taken() {
     let (_home, service) = silent().await;
     let group = |name: &str, change: &dyn Fn(&mut Value)| {
         let mut body = in_group(PENDING, name);

@@ -380,7 +380,7 @@ async fn a_login_works_and_a_wrong_one_says_so() {
 }
 
 #[tokio::test]
-async fn no_mail_goes_out_in_the_clear_when_tls_is_required() {
+async fn f38_no_mail_goes_out_in_the_clear_when_tls_is_required() {
     let folder = tempfile::tempdir().expect("a folder");
     let certificate = self_signed(folder.path());
     let certificate = certificate.to_str().expect("a path");

@@ -262,7 +262,7 @@ async fn a_wrong_login_shows_without_sending() {
 }
 
 #[tokio::test]
-async fn an_account_that_may_not_read_is_told_what_it_lacks() {
+async fn f32_an_account_that_may_not_read_is_told_what_it_lacks() {
     let refusing = axum::Router::new().fallback(|| async {
         let message = "namespaces is forbidden: User \"firstlook\" cannot list resource \"namespaces\"";
         let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403,

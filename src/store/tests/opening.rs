@@ -104,7 +104,7 @@ async fn a_damaged_file_is_refused_instead_of_replaced() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused() {
+async fn f15_a_newer_schema_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("a.db");
     Store::open(&url(&file)).await.unwrap().close().await;
@@ -139,7 +139,7 @@ async fn an_unreachable_server_is_named_without_its_password() {
 }
 
 #[tokio::test]
-async fn a_database_locked_from_outside_is_busy_after_five_seconds_and_works_again_after() {
+async fn f12_a_database_locked_from_outside_is_busy_after_five_seconds_and_works_again_after() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("a.db");
     let store = Store::open(&url(&file)).await.unwrap();
@@ -154,7 +154,7 @@ async fn a_database_locked_from_outside_is_busy_after_five_seconds_and_works_aga
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_new_alerts_and_keeps_the_old_until_there_is_space_again() {
+async fn f13_a_full_disk_refuses_new_alerts_and_keeps_the_old_until_there_is_space_again() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(&url(&directory.path().join("a.db"))).await.unwrap();
     let limit = |pages: u32| {

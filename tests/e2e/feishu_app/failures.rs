@@ -44,7 +44,7 @@ async fn a_card_that_is_gone_is_followed_by_a_new_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_was_lost_makes_no_second_card() {
+async fn f36_an_answer_that_was_lost_makes_no_second_card() {
     let app = FeishuApp::start().await;
     let (_home, service) = service(&app).await;
     app.swallow(2);

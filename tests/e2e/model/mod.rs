@@ -132,7 +132,7 @@ async fn every_shape_of_error_keeps_its_status_and_its_words() {
 }
 
 #[tokio::test]
-async fn what_fails_for_a_moment_is_tried_three_times_and_no_more() {
+async fn f19_what_fails_for_a_moment_is_tried_three_times_and_no_more() {
     let busy = || Answer::error(503, &json!({ "error": { "message": "overloaded" } }));
     let (recovers, stays) =
         (ModelServer::start([busy(), busy(), text()]).await, ModelServer::start([busy(), busy(), busy()]).await);
@@ -172,7 +172,7 @@ async fn two_hundred_with_something_else_inside_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_cut_gives_no_call_and_is_tried_again() {
+async fn f21_a_stream_that_is_cut_gives_no_call_and_is_tried_again() {
     let call = || Answer::call("pods_get", json!({ "name": "a-long-name-that-needs-several-pieces-to-arrive" }));
     let server = ModelServer::start([Answer::Cut(Box::new(call())), call()]).await;
     let reply = ask(&server).await.unwrap();

@@ -94,7 +94,7 @@ async fn recovers(what: &str, once: Answer, at_least: Duration) {
 
 /// Seconds, a date, none: a wait that fits is kept, one that does not gives way to the next model at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_429_is_waited_for_when_that_fits_and_left_when_it_does_not() {
+async fn f18_a_429_is_waited_for_when_that_fits_and_left_when_it_does_not() {
     let soon = in_a_while(4);
     tokio::join!(
         recovers("2 s", slow_down(&["2"]), Duration::from_secs(2)),
@@ -109,7 +109,7 @@ async fn a_429_is_waited_for_when_that_fits_and_left_when_it_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_answer_is_told_apart_and_the_next_model_answers() {
+async fn f23_what_is_no_answer_is_told_apart_and_the_next_model_answers() {
     let raw = |status, body: &'static str| move || Answer::Raw(status, vec![], format!("{body}{SECRET_WORDS}"));
     let nothing = |status| move || Answer::Raw(status, vec![], String::new());
     let in_stream = r#"data: {"error":{"message":"overloaded ","code":529}}"#;
@@ -147,13 +147,13 @@ async fn a_model_that_dies_in_the_middle_is_asked_again_and_then_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_model_that_only_keeps_the_line_open_is_left_in_time() {
+async fn f20_a_model_that_only_keeps_the_line_open_is_left_in_time() {
     fails("endless keep-alives", || Answer::KeepAlive, "timed out", 1..=3).await;
 }
 
 /// 200 MB from a model cost what its bound says, in memory as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_without_end_costs_a_bounded_part_of_it() {
+async fn f23_an_answer_without_end_costs_a_bounded_part_of_it() {
     let taken = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&taken);
     let failing = ModelServer::scripted(move |_| Answer::Flood(Arc::clone(&counter))).await;

@@ -64,7 +64,7 @@ fn with_calls(body: &Value) -> impl Iterator<Item = &Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_refusal_asks_for_is_done_once_and_kept() {
+async fn f22_what_a_refusal_asks_for_is_done_once_and_kept() {
     tokio::join!(
         reforms(
             "no thinking back",

@@ -211,7 +211,7 @@ async fn strangers_are_refused_before_their_body_is_read() {
 }
 
 #[tokio::test]
-async fn an_open_door_beyond_loopback_is_refused() {
+async fn a41_an_open_door_beyond_loopback_is_refused() {
     let ended = serve_text("server: { listen: 0.0.0.0:0 }\nstore: sqlite:STORE\nchannels: []\n").await;
     assert_eq!(ended.code, Some(2));
     assert!(ended.stderr.contains("firstlook.yaml:1") && ended.stderr.contains("server.tokens"), "{}", ended.stderr);

@@ -26,7 +26,7 @@ fn gaps(incident: &Value) -> String {
 
 /// The card is out at the deadline; the whole answer that comes seconds later changes nothing and is told to nobody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_after_the_deadline_does_no_harm() {
+async fn f24_an_answer_after_the_deadline_does_no_harm() {
     let late = Duration::from_secs(9);
     let provider = ModelServer::scripted(move |_| {
         let answer = Answer::call("submit_diagnosis", json!({"verdict": "no_fault", "headline": "all is well"}));
@@ -110,7 +110,7 @@ async fn with_all_models_resting_the_playbook_answers_at_once_and_says_why() {
 
 /// A spent day is known to the next process as well; the playbook answers, and one line says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_spent_day_turns_the_model_off_until_midnight_over_restarts_too() {
+async fn a48_a_spent_day_turns_the_model_off_until_midnight_over_restarts_too() {
     let (provider, team) = (pending::model().await, Team::start().await);
     let mut capped = model("fast", &provider);
     // More than the questions at the start take (5 400), less than they and a run.

@@ -20,7 +20,7 @@ fn notice<'a>(incident: &'a Value, channel: &str) -> &'a Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn feishu_that_is_busy_gets_the_message_once_when_it_is_not() {
+async fn f34_feishu_that_is_busy_gets_the_message_once_when_it_is_not() {
     let team = Team::start().await;
     team.feishu.fail([Fault::Code(9499, "too many request"), Fault::Code(9499, "too many request")]);
     let (_home, service) = serve(team.channels()).await;
@@ -36,7 +36,7 @@ async fn feishu_that_is_busy_gets_the_message_once_when_it_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn feishu_that_finds_the_card_too_large_gets_a_smaller_one_at_once() {
+async fn f37_feishu_that_finds_the_card_too_large_gets_a_smaller_one_at_once() {
     let team = Team::start().await;
     team.feishu.fail([Fault::Code(19036, "the message exceeds the size limit")]);
     let (_home, service) = serve(team.channels()).await;
@@ -48,7 +48,7 @@ async fn feishu_that_finds_the_card_too_large_gets_a_smaller_one_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wecom_over_its_rate_waits_as_long_as_wecom_wants() {
+async fn f34_wecom_over_its_rate_waits_as_long_as_wecom_wants() {
     let team = Team::start().await;
     team.wecom.fail([Fault::Code(45009, "api freq out of limit")]);
     let (_home, service) = serve(team.channels()).await;
@@ -64,7 +64,7 @@ async fn wecom_over_its_rate_waits_as_long_as_wecom_wants() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_secret_is_a_dead_letter_that_people_see() {
+async fn f35_a_wrong_secret_is_a_dead_letter_that_people_see() {
     let team = Team::start().await;
     let mut channels = team.channels();
     channels[0]["secret"] = "not-the-secret".into();
@@ -86,7 +86,7 @@ async fn a_wrong_secret_is_a_dead_letter_that_people_see() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_busy_mailbox_gets_its_mail_later() {
+async fn f38_a_busy_mailbox_gets_its_mail_later() {
     let team = Team::writing_to("busy@example.com").await;
     let (_home, service) = serve(team.channels()).await;
     let (id, _) = service.accept(&webhook(PENDING)).await;

@@ -86,7 +86,7 @@ async fn a_model_that_hangs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_model_that_keeps_the_line_open_without_a_word() {
+async fn f20_a_model_that_keeps_the_line_open_without_a_word() {
     let model = ModelServer::scripted(|_| Answer::KeepAlive).await;
     without_a_model(impatient(&model.url()), "model").await;
 }
@@ -119,7 +119,7 @@ async fn a_model_whose_answer_is_no_json() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_model_that_is_not_there() {
+async fn f17_a_model_that_is_not_there() {
     without_a_model(impatient(&format!("{}/v1", nobody().await)), "model").await;
 }
 
@@ -138,12 +138,12 @@ async fn without_mcp(url: &str, says: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_mcp_server_that_is_not_there() {
+async fn f33_an_mcp_server_that_is_not_there() {
     without_mcp(&nobody().await, "unreachable").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_mcp_server_that_never_answers() {
+async fn f29_an_mcp_server_that_never_answers() {
     without_mcp(&silence().await, "did not answer").await;
 }
 

@@ -34,7 +34,7 @@ fn words(receipts: &[(String, String)]) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_at_once_are_one_incident_one_message_one_investigation() {
+async fn f41_twenty_at_once_are_one_incident_one_message_one_investigation() {
     let Stage { team, model, service, _home } = stage().await;
     let alert = webhook(PENDING);
     let receipts = futures::future::join_all((0..20).map(|_| service.accept(&alert))).await;
@@ -86,7 +86,7 @@ async fn a_new_alert_of_a_told_group_is_told_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_end_without_a_beginning_is_nothing_to_tell() {
+async fn f42_an_end_without_a_beginning_is_nothing_to_tell() {
     let Stage { team, service, _home, model: _model } = stage().await;
     let (id, decision) = service.accept(&resolved(&webhook(PENDING))).await;
     assert_eq!((id.as_str(), decision.as_str()), ("", "suppressed"));
@@ -100,7 +100,7 @@ async fn an_end_without_a_beginning_is_nothing_to_tell() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_group_again_after_its_end_is_a_new_incident_that_knows_the_last_one() {
+async fn f42_the_same_group_again_after_its_end_is_a_new_incident_that_knows_the_last_one() {
     let Stage { team, service, _home, model } = stage().await;
     let alert = webhook(PENDING);
     let (first, _) = service.accept(&alert).await;

@@ -85,7 +85,7 @@ async fn post_until_killed(webhook: RequestBuilder, sender: usize, told: mpsc::U
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_in_the_middle_of_a_burst_every_delivery_answered_202_is_there() {
+async fn f16_killed_in_the_middle_of_a_burst_every_delivery_answered_202_is_there() {
     let home = Home::new(&json!({"mcp": [], "channels": []}));
     let service = home.serve().await;
     let webhook = service.request(Method::POST, "/webhooks/alertmanager");
@@ -114,7 +114,7 @@ async fn killed_in_the_middle_of_a_burst_every_delivery_answered_202_is_there() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn asked_to_end_it_ends_soon_and_the_next_one_goes_on_at_once() {
+async fn f46_asked_to_end_it_ends_soon_and_the_next_one_goes_on_at_once() {
     let (team, model) = (Team::start().await, slow_at_first().await);
     let home = Home::new(&parts(&team, &model));
     let service = home.serve().await;
@@ -139,7 +139,7 @@ async fn asked_to_end_it_ends_soon_and_the_next_one_goes_on_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_process_on_the_same_file_refuses() {
+async fn f47_a_second_process_on_the_same_file_refuses() {
     let home = Home::new(&json!({"mcp": builtin(PENDING), "channels": []}));
     let service = home.serve().await;
     let mut second = program();

@@ -42,7 +42,7 @@ async fn call(server: &Server, tool: &str, limit: Duration) -> Result<Answer, Se
 }
 
 #[tokio::test]
-async fn a_lost_session_is_made_anew_once_for_everyone() {
+async fn f28_a_lost_session_is_made_anew_once_for_everyone() {
     for unknown in WAYS_TO_LOSE {
         let fake = McpServer::start(unknown).await;
         let server = server(&fake.url);
@@ -94,7 +94,7 @@ async fn a_call_nobody_waits_for_is_cancelled_at_the_server() {
 }
 
 #[tokio::test]
-async fn a_flood_is_refused_and_asked_for_once() {
+async fn f31_a_flood_is_refused_and_asked_for_once() {
     let fake = McpServer::start(WAYS_TO_LOSE[0]).await;
     let server = server(&fake.url);
     let answer = call(&server, "pods_log", LIMIT).await.unwrap();

@@ -62,7 +62,7 @@ async fn a_restart_between_calls_goes_unnoticed() {
 }
 
 #[tokio::test]
-async fn a_restart_during_calls_goes_unnoticed() {
+async fn f27_a_restart_during_calls_goes_unnoticed() {
     for way in ["http", "stateless", "sse"] {
         let Stage { gate, mut process, server, _cluster } = Stage::with(way).await;
         gate.shut();
