@@ -86,7 +86,15 @@ impl Service {
             destinations: config.server.prometheusalert.clone(),
             body_limit: config.server.limits.max_body_bytes,
         });
-        Ok(Self { app, worker, concurrency: config.triage.concurrency, outboxes, apps, presses, retention: config.retention })
+        Ok(Self {
+            app,
+            worker,
+            concurrency: config.triage.concurrency,
+            outboxes,
+            apps,
+            presses,
+            retention: config.retention,
+        })
     }
 
     /// The store, for commands that look at what the service did.

@@ -92,7 +92,11 @@ mod tests {
             let (stop, now) = (CancellationToken::new(), at(1_000));
             let keeping = |max_incidents| Retention { max_incidents, ..Retention::default() };
             assert_eq!(prune(keeping(3), &store, &stop, now).await.unwrap(), 0);
-            assert_eq!(prune(keeping(1), &store, &stop, now).await.unwrap(), 1, "two at least stay: the bound is not sharp");
+            assert_eq!(
+                prune(keeping(1), &store, &stop, now).await.unwrap(),
+                1,
+                "two at least stay: the bound is not sharp"
+            );
             let old = Retention { incidents: SignedDuration::from_secs(750), ..Retention::default() };
             assert_eq!(prune(old, &store, &stop, now).await.unwrap(), 1, "b was over 800 s ago");
         })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::columns::{Columns, now};
+use super::columns::Columns;
 use super::{Outcome, Query, Store, StoreError, Tx};
 
 /// Incidents deleted in one transaction: senders wait for the writer meanwhile.
@@ -20,7 +20,8 @@ const OVER: &str = "SELECT id FROM incident
                        AND investigation.state IN ('ready', 'running'))
      ORDER BY resolved_at, id LIMIT $2 {unclaimed}";
 
-const SUMS_OF_INCIDENT: &str = "SELECT outcome, CAST(SUM(told) AS BIGINT) AS told, CAST(SUM(alerts) AS BIGINT) AS alerts
+const SUMS_OF_INCIDENT: &str =
+    "SELECT outcome, CAST(SUM(told) AS BIGINT) AS told, CAST(SUM(alerts) AS BIGINT) AS alerts
      FROM delivery WHERE incident_id = $1 GROUP BY outcome";
 
 const SUMS_OF_NONE: &str = "SELECT outcome, CAST(SUM(told) AS BIGINT) AS told, CAST(SUM(alerts) AS BIGINT) AS alerts
@@ -88,7 +89,9 @@ impl Store {
     /// When the database fails.
     pub async fn over_beyond(&self, most: u64) -> Result<Option<Timestamp>, StoreError> {
         let query = self
-            .query("SELECT resolved_at FROM incident WHERE state = 'resolved' ORDER BY resolved_at DESC LIMIT 1 OFFSET $1")
+            .query(
+                "SELECT resolved_at FROM incident WHERE state = 'resolved' ORDER BY resolved_at DESC LIMIT 1 OFFSET $1",
+            )
             .bind(i64::try_from(most).unwrap_or(i64::MAX));
         let row = self.row("count incidents that are over", query).await?;
         row.map(|row| Columns(&row).time("resolved_at")).transpose()

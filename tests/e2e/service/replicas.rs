@@ -18,7 +18,9 @@ async fn signal(service: &Service, signal: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f47_four_replicas_lose_nothing_when_two_die_and_one_freezes() {
-    let Some((_, database)) = Database::every().await.into_iter().find(|(engine, _)| *engine == "postgres") else { return };
+    let Some((_, database)) = Database::every().await.into_iter().find(|(engine, _)| *engine == "postgres") else {
+        return;
+    };
     let feishu = Feishu::with(None, None).await.without_rate_limit();
     let home = Home::new(&json!({
         "store": database.address().unwrap(),
@@ -39,7 +41,15 @@ async fn f47_four_replicas_lose_nothing_when_two_die_and_one_freezes() {
             _ => {}
         }
         // The balancer in front knows who is well.
-        let well = if number < 16 { 4 } else if number < 24 { 3 } else if number < 32 { 2 } else { 1 };
+        let well = if number < 16 {
+            4
+        } else if number < 24 {
+            3
+        } else if number < 32 {
+            2
+        } else {
+            1
+        };
         let (_, decision) = replicas[number % well].accept(&alert(number)).await;
         assert_eq!(decision, "opened");
     }
