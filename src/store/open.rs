@@ -25,7 +25,8 @@ const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode =
      PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864";
 const SQLITE_READER_SETTINGS: &str =
     "PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA query_only = ON";
-const POSTGRES_SETTINGS: &str = "SET lock_timeout = '5s'";
+/// A process that freezes within a transaction gives up its locks after a lease's time; no transaction here waits for anything.
+const POSTGRES_SETTINGS: &str = "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '15s'";
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
