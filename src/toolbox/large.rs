@@ -28,7 +28,7 @@ pub fn redacted(redactor: &Redactor, text: &str, limit: usize) -> String {
     let head = redactor.redact(&text[..pieces.head.last().map_or(0, |row| fit::end_of(row, text))]);
     let tail_at = pieces.tail.first().map_or(text.len(), |row| fit::start_of(row, text));
     let tail = &text[tail_at..];
-    let tail = last_lines(&redactor.redact(&format!("{}{tail}", before(tail_at))), tail.lines().count());
+    let tail = tail_behind(redactor, before(tail_at), tail);
     let rows: Vec<String> = pieces
         .errors
         .iter()
@@ -44,8 +44,16 @@ pub fn redacted(redactor: &Redactor, text: &str, limit: usize) -> String {
     [head.trim_end_matches('\n'), &note, &rows.join("\n"), &tail].join("\n")
 }
 
-/// The last lines of a text. A key of several lines is one after redaction, so these may reach further back than asked:
-/// that is redacted as well.
+/// A tail redacted together with its lead-in, without it. A key of several lines is one line after redaction, so it is
+/// counted after it: lines counted before would reach back to where the lead-in begins, perhaps in the middle of a key.
+fn tail_behind(redactor: &Redactor, lead_in: &str, tail: &str) -> String {
+    let together = redactor.redact(&format!("{lead_in}{tail}")).into_owned();
+    let of_lead_in = redactor.redact(lead_in).lines().count();
+    let count = together.lines().count().saturating_sub(of_lead_in).min(tail.lines().count());
+    last_lines(&together, count)
+}
+
+/// The last lines of a text.
 fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
@@ -90,6 +98,22 @@ mod tests {
         assert!(out.starts_with("first\n") && out.ends_with("\nlast"), "{}", out.len());
         assert!(out.contains("\n2026 ERROR disk is gone\n") && out.contains("lines left out"));
         assert!(out.len() <= LIMIT + LIMIT / 4, "{}", out.len());
+    }
+
+    /// A workflow that hands results over whole put 21 MB into its prompts for the same five.
+    #[test]
+    fn five_megabytes_come_down_to_the_caps() {
+        const KEPT: usize = 256 << 10;
+        const SHOWN: usize = 24 << 10;
+        for text in [noise(115_000), key().repeat(2_700), "x".repeat(5 << 20)] {
+            assert!(text.len() > 5_000_000, "{}", text.len());
+            let kept = crate::toolbox::reduce::reduce("pods_log", &redacted(&Redactor::default(), &text, KEPT));
+            let kept = fit::fit(&kept, KEPT, None);
+            assert!(kept.len() <= KEPT, "{}", kept.len());
+            let bare = kept.find("MIIEvQ").map(|at| &kept[at.saturating_sub(300)..at + 80]);
+            assert_eq!(bare, None);
+            assert!(fit::fit(&kept, SHOWN, Some("E1")).len() <= SHOWN);
+        }
     }
 
     /// Wherever the cut falls, no part of a key of several lines and no value under a name above it is laid bare.

@@ -13,6 +13,7 @@ pub mod dependency;
 pub mod disruption;
 pub mod eviction;
 pub mod gateway;
+mod hook;
 pub mod image;
 pub mod ingress;
 pub mod init;
@@ -83,6 +84,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("image", image::run),
     analyzer("memory", memory::run),
     analyzer("probe", probe::run),
+    analyzer("hook", hook::run),
     analyzer("crash", crash::run),
     analyzer("job", job::run),
     analyzer("init", init::run),
