@@ -37,7 +37,7 @@ pub struct TriageSettings {
     /// How long alerts that are not critical may resolve by themselves before they are investigated; the first message
     /// never waits for it, and goes without the playbook's findings then. 0s: not at all.
     pub debounce: SignedDuration,
-    /// Groups that fire and resolve again and again are told once they stay.
+    /// Groups that fire and resolve again and again are told once they stay; critical ones each time.
     pub flapping: Flapping,
 }
 

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::routes::{Pattern, Route};
-use crate::alert::{AlertGroup, Labels, Lang};
+use super::settings::severity;
+use crate::alert::{AlertGroup, Labels, Lang, severity_rank};
 use crate::notify::delivery::Hours;
 use crate::times;
 
@@ -54,7 +55,7 @@ impl Maintenance {
     }
 }
 
-/// When a group that fires and resolves again and again is held, as `triage.flapping` says.
+/// When a group that fires and resolves again and again is held, as `triage.flapping` says. A critical one never is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Flapping {
@@ -116,7 +117,9 @@ pub(super) fn hold(
             ),
         });
     }
-    if flapping.count == 0 || firings < u64::from(flapping.count) {
+    // What is critical is told each time: people would rather hear it once too often.
+    let critical = severity_rank(severity(group)) == 0;
+    if critical || flapping.count == 0 || firings < u64::from(flapping.count) {
         return None;
     }
     let (span, held) = (flapping.within.as_secs(), flapping.hold.as_secs());
@@ -177,5 +180,9 @@ mod tests {
         let hold = held("[]", "pay", "2026-11-25T23:00:00Z", 4).unwrap();
         assert_eq!(hold.until.to_string(), "2026-11-25T23:05:00Z");
         assert!(hold.reason(Lang::En).contains("4 times within 1 h"), "{}", hold.reason(Lang::En));
+        let mut critical = group(&[("a", Firing)]);
+        critical.alerts[0].labels.insert("severity".into(), "critical".into());
+        let now = "2026-11-25T23:00:00Z".parse().unwrap();
+        assert_eq!(super::hold(&critical, &[], Flapping::default(), 99, now, &TimeZone::UTC), None);
     }
 }
