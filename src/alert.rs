@@ -125,6 +125,25 @@ pub struct AlertGroup {
 }
 
 impl AlertGroup {
+    /// A group Firstlook makes itself, for a message or a question that no sender stands behind; it fires, and what
+    /// only a sender can say is empty.
+    #[must_use]
+    pub fn unsent(alerts: Vec<Alert>) -> Self {
+        Self {
+            source: Source::Alertmanager,
+            receiver: "firstlook".to_owned(),
+            group_key: String::new(),
+            status: AlertStatus::Firing,
+            group_labels: Labels::new(),
+            common_labels: Labels::new(),
+            common_annotations: Labels::new(),
+            external_url: None,
+            truncated_alerts: 0,
+            notification_reason: None,
+            alerts,
+        }
+    }
+
     /// The alerts that fire.
     pub fn firing(&self) -> impl Iterator<Item = &Alert> {
         self.alerts.iter().filter(|alert| alert.status == AlertStatus::Firing)

@@ -3,6 +3,7 @@
 //! A login is a signed cookie and nothing is kept of it: it ends after a day, or when a token or a password changes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Form;
 use axum::extract::{Query, Request, State};
@@ -13,7 +14,6 @@ use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use minijinja::context;
 use serde::Deserialize;
-use std::time::Duration;
 use url::{Url, form_urlencoded};
 use uuid::Uuid;
 

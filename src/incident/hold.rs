@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::routes::{Pattern, Route};
+use super::routes::{Pattern, carries};
 use super::settings::severity;
 use crate::alert::{AlertGroup, Labels, Lang, severity_rank};
 use crate::notify::delivery::Hours;
@@ -50,8 +50,7 @@ impl Maintenance {
     }
 
     fn concerns(&self, group: &AlertGroup) -> bool {
-        let rule = Route { matches: self.matches.clone(), match_re: self.match_re.clone(), ..Route::default() };
-        group.firing().all(|alert| rule.takes(alert))
+        group.firing().all(|alert| carries(alert, &self.matches, &self.match_re))
     }
 }
 

@@ -114,11 +114,16 @@ fn descend(routes: &[Route], path: &str, alerts: &[&Alert], above: Defaults<'_>,
     any
 }
 
+/// Whether an alert carries these labels and its values match these expressions, as `match` and `match_re` mean them.
+pub(super) fn carries(alert: &Alert, matches: &Labels, match_re: &BTreeMap<String, Pattern>) -> bool {
+    let label = |key: &String| alert.label(key).unwrap_or_default();
+    matches.iter().all(|(key, value)| label(key) == value)
+        && match_re.iter().all(|(key, pattern)| pattern.0.is_match(label(key)))
+}
+
 impl Route {
-    pub(super) fn takes(&self, alert: &Alert) -> bool {
-        let label = |key: &String| alert.label(key).unwrap_or_default();
-        self.matches.iter().all(|(key, value)| label(key) == value)
-            && self.match_re.iter().all(|(key, pattern)| pattern.0.is_match(label(key)))
+    fn takes(&self, alert: &Alert) -> bool {
+        carries(alert, &self.matches, &self.match_re)
     }
 
     /// Whether it takes every alert and leaves none to the entries behind it.

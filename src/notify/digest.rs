@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::notice::{Digest, Notice, NoticeBody};
-use crate::alert::{AlertGroup, AlertStatus, Labels, Lang, Source};
+use crate::alert::{AlertGroup, Lang};
 
 /// A summary that could not go out at its time still goes within this; later it is yesterday's news.
 const CATCH_UP: SignedDuration = SignedDuration::from_hours(2);
@@ -71,7 +71,7 @@ impl Schedule {
         Notice {
             incident: Uuid::from_bytes(bytes),
             opened_at: now,
-            group: nothing(),
+            group: AlertGroup::unsent(Vec::new()),
             body: NoticeBody::Digest { digest: Box::new(digest) },
             lang: self.lang,
             timezone: self.timezone.clone(),
@@ -79,22 +79,6 @@ impl Schedule {
             page_url: self.public_url.as_ref().map(|base| format!("{base}/incidents")),
             last_time: None,
         }
-    }
-}
-
-fn nothing() -> AlertGroup {
-    AlertGroup {
-        source: Source::Alertmanager,
-        receiver: "firstlook".to_owned(),
-        group_key: String::new(),
-        status: AlertStatus::Firing,
-        group_labels: Labels::new(),
-        common_labels: Labels::new(),
-        common_annotations: Labels::new(),
-        external_url: None,
-        truncated_alerts: 0,
-        notification_reason: None,
-        alerts: Vec::new(),
     }
 }
 

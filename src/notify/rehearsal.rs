@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::notice::{Notice, NoticeBody};
-use crate::alert::{Alert, AlertGroup, AlertStatus, Labels, Lang, Source};
+use crate::alert::{Alert, AlertGroup, AlertStatus, Labels, Lang};
 
 /// A test message in the language and zone of the configuration.
 #[must_use]
@@ -27,17 +27,9 @@ pub fn notice(lang: Lang, timezone: &str) -> Notice {
         fingerprint: String::new(),
     };
     let group = AlertGroup {
-        source: Source::Alertmanager,
-        receiver: "firstlook".to_owned(),
-        group_key: String::new(),
-        status: AlertStatus::Firing,
         group_labels: Labels::from([("alertname".to_owned(), title.to_owned())]),
         common_labels: labels,
-        common_annotations: Labels::new(),
-        external_url: None,
-        truncated_alerts: 0,
-        notification_reason: None,
-        alerts: vec![alert],
+        ..AlertGroup::unsent(vec![alert])
     };
     Notice {
         incident: Uuid::now_v7(),

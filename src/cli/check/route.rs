@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::alert::{Alert, AlertGroup, AlertStatus, Labels, Lang, Source};
+use crate::alert::{Alert, AlertGroup, AlertStatus, Labels, Lang};
 use crate::cli::{CliError, service};
 use crate::config::Config;
 use crate::incident::DeskSettings;
@@ -88,17 +88,5 @@ fn group(labels: Labels, now: Timestamp) -> AlertGroup {
         generator_url: None,
         fingerprint: String::new(),
     };
-    AlertGroup {
-        source: Source::Alertmanager,
-        receiver: String::new(),
-        group_key: String::new(),
-        status: AlertStatus::Firing,
-        group_labels: labels.clone(),
-        common_labels: labels,
-        common_annotations: Labels::new(),
-        external_url: None,
-        truncated_alerts: 0,
-        notification_reason: None,
-        alerts: vec![alert],
-    }
+    AlertGroup { group_labels: labels.clone(), common_labels: labels, ..AlertGroup::unsent(vec![alert]) }
 }

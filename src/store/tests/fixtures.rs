@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::alert::{Alert, AlertGroup, AlertStatus, Labels, Lang, Source};
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::report::Report;
-use crate::store::{NewIncident, NewNotice, NoticeRole, Store, Tx};
+use crate::store::{Decision, Delivery, NewIncident, NewNotice, NoticeRole, Outcome, Store, Tx};
 use crate::toolbox::evidence::Evidence;
 
 pub const LEASE: Duration = Duration::from_secs(15);
@@ -81,6 +81,22 @@ pub fn group(pods: &[&str]) -> AlertGroup {
         truncated_alerts: 0,
         notification_reason: None,
         alerts: pods.iter().map(alert).collect(),
+    }
+}
+
+/// Three alerts, two of which somebody has to be told, for no incident and without a message yet.
+pub fn delivery_of_three() -> Delivery {
+    Delivery {
+        id: Uuid::now_v7(),
+        incident: None,
+        received_at: at(0),
+        status: AlertStatus::Firing,
+        alerts: 3,
+        decision: Decision::Joined,
+        reason: String::new(),
+        told: 2,
+        outcome: Outcome::Pending,
+        telling: None,
     }
 }
 

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::fixtures::*;
-use crate::alert::AlertStatus;
-use crate::store::{Decision, Delivery, NewNotice, NoticeRole, Outcome, Outgoing, Store};
+use crate::store::{Delivery, NewNotice, NoticeRole, Outcome, Outgoing, Store};
 
 /// Records a delivery of three alerts, two of which one message on these channels is the first to name.
 async fn told_on(store: &Store, channels: &[&str]) -> Uuid {
@@ -16,18 +15,7 @@ async fn told_on(store: &Store, channels: &[&str]) -> Uuid {
         let new = NewNotice { telling, ..new_notice(incident, channel, NoticeRole::First, &notice) };
         tx.enqueue_notice(&new).await.unwrap();
     }
-    let delivery = Delivery {
-        id: Uuid::now_v7(),
-        incident: Some(incident),
-        received_at: at(0),
-        status: AlertStatus::Firing,
-        alerts: 3,
-        decision: Decision::Joined,
-        reason: String::new(),
-        told: 2,
-        outcome: Outcome::Pending,
-        telling: Some(telling.to_string()),
-    };
+    let delivery = Delivery { incident: Some(incident), telling: Some(telling.to_string()), ..delivery_of_three() };
     tx.record_delivery(&delivery).await.unwrap();
     tx.commit().await.unwrap();
     incident

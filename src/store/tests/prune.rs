@@ -1,23 +1,11 @@
 //! What has had its time goes, what waits stays, and the contract's sum does not change.
 
 use super::fixtures::*;
-use crate::alert::AlertStatus;
-use crate::store::{Decision, Delivery, NoticeRole, Outcome, Store};
+use crate::store::{Delivery, NoticeRole, Outcome, Store};
 use uuid::Uuid;
 
 async fn delivered(store: &Store, incident: Option<Uuid>, outcome: Outcome) {
-    let delivery = Delivery {
-        id: Uuid::now_v7(),
-        incident,
-        received_at: at(0),
-        status: AlertStatus::Firing,
-        alerts: 3,
-        decision: Decision::Joined,
-        reason: String::new(),
-        told: 2,
-        outcome,
-        telling: None,
-    };
+    let delivery = Delivery { incident, outcome, ..delivery_of_three() };
     let mut tx = store.begin().await.unwrap();
     tx.record_delivery(&delivery).await.unwrap();
     tx.commit().await.unwrap();
