@@ -7,7 +7,7 @@ use k8s_openapi::api::autoscaling::v2::{
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::scene::{Scene, named};
 use crate::report::Step;
@@ -217,7 +217,7 @@ fn give_metrics(scene: &Scene<'_>, no_request: bool, workload: &ObjectRef) -> St
         change(
             scene.text("为容器补上 resources.requests", "Give the containers resource requests"),
             "",
-            Some(kubectl(&workload.namespace, &format!("edit {}", slash(workload)))),
+            edit_template(workload),
         )
     } else {
         change(

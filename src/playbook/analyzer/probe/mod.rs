@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::{Seen, SeenEvent};
-use crate::playbook::finding::{Depth, Finding, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods::{self, ContainerView};
@@ -213,11 +213,6 @@ impl Failing<'_> {
             );
         }
         scene.text("Pod 不会 Ready，不接收流量", "so the Pod is not Ready and gets no traffic")
-    }
-
-    fn edit(&self) -> Option<String> {
-        (self.workload.kind != "Pod")
-            .then(|| kubectl(&self.workload.namespace, &format!("edit {}", slash(&self.workload))))
     }
 }
 

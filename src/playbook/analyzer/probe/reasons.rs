@@ -2,7 +2,7 @@
 
 use super::{Failing, Kind};
 use crate::playbook::analyzer::crash;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::scene::Scene;
 use crate::report::{Confidence, Step};
@@ -57,7 +57,7 @@ pub(super) fn wrong_port(
                 format!("Change the {word} probe's port from {asked} to {right}"),
             ),
             scene.text("发布后确认重启次数不再增加、Pod Ready", "Then see that restarts stop and the Pod turns Ready"),
-            failing.edit(),
+            edit_template(&failing.workload),
         )])
 }
 
@@ -97,7 +97,7 @@ pub(super) fn wrong_question(scene: &Scene<'_>, failing: &Failing<'_>) -> Option
     Some(failing.finding(scene, misconfigured(failing.kind), Depth::Root, headline).steps([change(
         scene.text(format!("修正 {word} 探针"), format!("Correct the {word} probe")),
         scene.text(*zh, *en),
-        failing.edit(),
+        edit_template(&failing.workload),
     )]))
 }
 
@@ -140,7 +140,7 @@ pub(super) fn too_slow(scene: &Scene<'_>, failing: &Failing<'_>) -> Option<Findi
                         format!("Find why it is slow; raise the {word} probe's timeoutSeconds if that is normal"),
                     ),
                     scene.text(format!("目前为 {seconds} 秒"), format!("It is {seconds} s now")),
-                    failing.edit(),
+                    edit_template(&failing.workload),
                 ),
             ]),
     )
@@ -164,7 +164,7 @@ pub(super) fn wrong_path(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
                 format!("Point the {word} probe at a path the application serves"),
             ),
             scene.text(format!("当前路径：{path}"), format!("Now: {path}")),
-            failing.edit(),
+            edit_template(&failing.workload),
         )])
 }
 
@@ -192,7 +192,7 @@ pub(super) fn too_early(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
                 format!("当前容忍时间：{delay} + {period} × {threshold} = {patience} 秒"),
                 format!("Patience now: {delay} + {period} x {threshold} = {patience} s"),
             ),
-            failing.edit(),
+            edit_template(&failing.workload),
         )])
 }
 
@@ -244,7 +244,7 @@ pub(super) fn unhealthy(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
                 "If it starts slowly by nature, raise the startup probe's failureThreshold",
             ),
             scene.text(format!("目前只给 {seconds} 秒"), format!("It has {seconds} seconds now")),
-            failing.edit(),
+            edit_template(&failing.workload),
         )]),
         None => finding,
     };
