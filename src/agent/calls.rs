@@ -209,7 +209,7 @@ impl<'a, K: Tools> Caller<'a, K> {
 
     /// The reference stands outside the envelope, where no log can forge it.
     fn show(&self, answer: &ToolAnswer) -> String {
-        let wrapped = self.envelope.wrap(&answer.text);
+        let wrapped = self.envelope.wrap_within(&answer.text, self.tools.shown_bytes(), answer.reference.as_deref());
         match (&answer.reference, answer.is_error) {
             (Some(reference), false) => format!("{reference}\n{wrapped}"),
             (Some(reference), true) => format!("{reference} (error)\n{wrapped}"),

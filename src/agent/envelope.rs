@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 use uuid::Uuid;
 
+use crate::toolbox::fit::fit;
+
 /// Wraps foreign text in one run. Its tag is random, so that text written before cannot close it.
 #[derive(Debug, Clone)]
 pub struct Envelope {
@@ -32,17 +34,19 @@ impl Envelope {
     }
 
     /// The text between the tags, disarmed. What is disarmed is shown, and thereby grows; a text that would grow by more
-    /// than a quarter was written to fill the window, and its end is cut.
+    /// than a quarter was written to fill the window.
     #[must_use]
     pub fn wrap(&self, text: &str) -> String {
+        self.wrap_within(text, text.len() + text.len() / 4 + 1_024, None)
+    }
+
+    /// The same, of at most `limit` bytes between the tags; `reference` is where the rest can be read.
+    #[must_use]
+    pub fn wrap_within(&self, text: &str, limit: usize, reference: Option<&str>) -> String {
         let tag = self.tag();
-        let most = text.len() + text.len() / 4 + 1_024;
-        let mut text = defang(text).replace(&self.nonce, "[…]");
-        if text.len() > most {
-            text.truncate(text.floor_char_boundary(most));
-            text.push('…');
-        }
-        format!("<{tag}>\n{}\n</{tag}>", text.trim_end_matches('\n'))
+        let disarmed = defang(text).replace(&self.nonce, "[…]");
+        let shown = fit(&disarmed, limit, reference);
+        format!("<{tag}>\n{}\n</{tag}>", shown.trim_end_matches('\n'))
     }
 }
 
@@ -160,8 +164,19 @@ mod tests {
 
     #[test]
     fn hidden_text_that_is_shown_does_not_fill_the_window() {
-        let wrapped = Envelope::new().wrap(&"\u{200b}".repeat(8_000));
-        assert!((30_000..32_000).contains(&wrapped.len()), "{} bytes of 24 000", wrapped.len());
+        let hostile = format!("first\n{}\nlast", "\u{200b}\u{202e}\n".repeat(3_000));
+        let envelope = Envelope::new();
+        let tags = envelope.wrap("").len();
+        let wrapped = envelope.wrap_within(&hostile, 24 << 10, Some("E1"));
+        assert!(
+            (18 << 10..=24 << 10).contains(&(wrapped.len() - tags)),
+            "{} bytes of {}",
+            wrapped.len(),
+            hostile.len()
+        );
+        assert!(wrapped.contains(">\nfirst\n") && wrapped.contains("\nlast\n<"), "both ends are there");
+        assert!(wrapped.contains(r#"evidence_read(ref="E1""#), "and where the rest is");
+        assert!(envelope.wrap(&hostile).len() <= hostile.len() * 5 / 4 + 1_024 + tags);
     }
 
     proptest::proptest! {

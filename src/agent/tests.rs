@@ -136,6 +136,10 @@ impl Tools for Cluster {
         ["pods_get", "events_list"].map(spec).to_vec()
     }
 
+    fn shown_bytes(&self) -> usize {
+        24 << 10
+    }
+
     async fn call(&self, name: &str, arguments: Value) -> ToolAnswer {
         let number = {
             let mut calls = self.calls.lock().unwrap();

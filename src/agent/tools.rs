@@ -33,6 +33,9 @@ pub trait Tools: Send + Sync {
     /// The tools offered in this run, in a stable order.
     fn specs(&self) -> Vec<ToolSpec>;
 
+    /// The most of one answer a model is shown, in bytes. Answers keep to it; what disarming adds to them must too.
+    fn shown_bytes(&self) -> usize;
+
     /// Calls a tool. Unknown names, wrong arguments, refusals and time-outs are answers, not errors.
     fn call(&self, name: &str, arguments: Value) -> impl Future<Output = ToolAnswer> + Send;
 }

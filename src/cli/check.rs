@@ -139,7 +139,8 @@ fn attempts(config: &Config, lang: Lang, send: bool) -> Result<Vec<BoxFuture<'st
     let kind = url.expose_secret().split(':').next().unwrap_or_default().to_owned();
     let mut attempts = vec![timed("store", kind, lang, async move { store(url.expose_secret(), lang).await })];
     for model in config.models.iter().cloned() {
-        attempts.push(timed("model", model.name.clone(), lang, model::examine(model, config.timezone.clone(), lang)));
+        let examined = model::examine(model.clone(), config.store.clone(), config.timezone.clone(), lang);
+        attempts.push(timed("model", model.name, lang, examined));
     }
     for server in config.mcp.iter().cloned() {
         attempts.push(timed("mcp", server.name.clone(), lang, try_server(server, lang)));

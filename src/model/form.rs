@@ -13,6 +13,8 @@ pub enum Change {
     StripReasoning,
     /// Turns with calls have thinking even where none is known.
     RestoreReasoning,
+    /// An answer need only be some JSON object, not one by a schema.
+    AnyJsonObject,
     /// A parameter is left out.
     DropParameter(&'static str),
     /// The limit of an answer has its other name.

@@ -5,6 +5,7 @@
 //! Architecture invariant: whoever locks several rows locks the incident first, then its investigation, then its
 //! outbox rows in their order, then its deliveries. And nobody outside sees a row: callers get typed values and typed errors.
 
+mod beside;
 mod cards;
 mod columns;
 mod counts;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::{AnyPool, AssertSqlSafe, Transaction};
 
+pub use beside::Beside;
 pub use cards::Card;
 pub use counts::{ChannelCounts, Counts};
 pub use error::StoreError;

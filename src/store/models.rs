@@ -9,6 +9,10 @@ use sqlx::any::AnyRow;
 use super::columns::{Columns, storable};
 use super::{Store, StoreError};
 
+pub(super) const READ_CAPABILITIES: &str = "SELECT json FROM capability WHERE model_key = $1";
+pub(super) const KEEP_CAPABILITIES: &str = "INSERT INTO capability (model_key, probed_at, json) VALUES ($1, $2, $3)
+     ON CONFLICT (model_key) DO UPDATE SET probed_at = excluded.probed_at, json = excluded.json";
+
 /// Tokens and money of one model on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Spending {
@@ -82,7 +86,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn capabilities(&self, key: &str) -> Result<Option<String>, StoreError> {
-        let query = self.query("SELECT json FROM capability WHERE model_key = $1").bind(key.to_owned());
+        let query = self.query(READ_CAPABILITIES).bind(key.to_owned());
         let row = self.row("read what a model can do", query).await?;
         row.map(|row| Columns(&row).text("json")).transpose()
     }
@@ -93,10 +97,7 @@ impl Store {
     /// When the database fails.
     pub async fn put_capabilities(&self, key: &str, json: &str, at: Timestamp) -> Result<(), StoreError> {
         let query = self
-            .query(
-                "INSERT INTO capability (model_key, probed_at, json) VALUES ($1, $2, $3)
-                 ON CONFLICT (model_key) DO UPDATE SET probed_at = excluded.probed_at, json = excluded.json",
-            )
+            .query(KEEP_CAPABILITIES)
             .bind(key.to_owned())
             .bind(at.as_millisecond())
             .bind(storable(json).into_owned());

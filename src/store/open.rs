@@ -20,6 +20,9 @@ const SQLITE_READERS: u32 = 4;
 /// Files up to this size are read through at start (well under a second); damage in larger ones shows when it is read.
 const CHECKED_BYTES: u64 = 256 << 20;
 
+/// How long SQLite waits for another writer, in its own words.
+pub(super) const PATIENT: &str = "PRAGMA busy_timeout = 5000";
+
 /// WAL with synchronous FULL syncs every commit to disk: a 202 outlives a loss of power.
 const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864";

@@ -181,6 +181,10 @@ impl Tools for Run {
         specs
     }
 
+    fn shown_bytes(&self) -> usize {
+        self.limits.shown
+    }
+
     async fn call(&self, name: &str, arguments: Value) -> ToolAnswer {
         if name == page::NAME {
             return self.read_page(arguments);

@@ -304,6 +304,39 @@ async fn a_wrong_configuration_is_no_failed_check() {
     assert!(String::from_utf8(output.stderr).unwrap().contains("did you mean \"channels\"?"));
 }
 
+/// What a check finds out stands in the store for the service, whose start then asks nothing, and for the next check,
+/// when the model is away.
+#[tokio::test]
+async fn what_a_check_found_out_is_known_to_the_service_and_to_the_next_check() {
+    let server = ModelServer::examined(|asked| capable(&asked.body)).await;
+    let home = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", home.path().join("firstlook.db").display());
+    let (address, models) = (closed(), model(&server, KEY));
+    let config = json!({"language": "en", "server": {"listen": address}, "store": url, "models": models});
+    let running = firstlook::store::Store::open(&url).await.unwrap();
+    let checked = Checked::of(config.clone(), &[]).await;
+    assert!(checked.line("fast").1.ends_with("UTC, kept in the store"), "beside a running service: {}", checked.all);
+    let found = checked.lines.iter().find(|line| line["name"] == "fast").unwrap()["capabilities"].clone();
+    running.close().await;
+    drop(running);
+
+    let asked = server.asked().len();
+    let file = home.path().join("firstlook.yaml");
+    std::fs::write(&file, config.to_string()).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_firstlook"));
+    let program = program.args(["serve", "--config"]).arg(&file).kill_on_drop(true);
+    let mut service = program.stderr(std::process::Stdio::null()).spawn().unwrap();
+    until(|| async { tokio::net::TcpStream::connect(&address).await.is_ok() }).await;
+    until(|| async { readiness(&address, "?verbose").await["models"][0]["capabilities"].is_object() }).await;
+    assert_eq!(readiness(&address, "?verbose").await["models"][0]["capabilities"], found);
+    assert_eq!(server.asked().len(), asked, "the service asks nothing again");
+    service.kill().await.unwrap();
+
+    drop(server);
+    let away = Checked::of(config, &[]).await;
+    away.fails("fast", &["network", "; last examined 20", "UTC: tools: native, several at once"]);
+}
+
 async fn readiness(address: &str, query: &str) -> Value {
     let url = format!("http://{address}/readyz{query}");
     post::client().unwrap().get(url).send().await.unwrap().json().await.unwrap()

@@ -2,31 +2,72 @@
 
 use std::time::Duration;
 
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use super::{Fact, LIMIT, with_advice};
 use crate::alert::Lang;
 use crate::model::{Capabilities, Client, ModelConfig, ModelError, probe};
+use crate::store::Beside;
 use crate::times;
 
-/// Examines one model.
-pub(super) async fn examine(config: ModelConfig, zone: String, lang: Lang) -> Result<Fact, String> {
+/// Examines one model, now, and keeps what it finds where the service looks. A model that does not answer is told with
+/// what was known of it.
+pub(super) async fn examine(
+    config: ModelConfig,
+    store: SecretString,
+    zone: String,
+    lang: Lang,
+) -> Result<Fact, String> {
     let about = config.model.clone();
     // Ends before the clock around it does, so that the reason is told instead of the time.
     let deadline = Instant::now() + LIMIT - Duration::from_millis(500);
     let client = Client::new(config).map_err(|error| refusal(&error, lang))?;
-    let found = probe::examine(&client, deadline).await.map_err(|error| refusal(&error, lang))?.found;
+    let key = client.identity();
+    let found = match probe::examine(&client, deadline).await {
+        Ok(examined) => examined.found,
+        Err(error) => {
+            let known = known(&store, &key).await;
+            let known = known.map(|found| last_time(&found, &zone, lang)).unwrap_or_default();
+            return Err(refusal(&error, lang) + &known);
+        }
+    };
+    let kept = match keep(&store, &key, &found).await {
+        true => lang.pick("，已记入存储", ", kept in the store"),
+        false => "",
+    };
+    let at = times::moment(found.probed_at, &zone).unwrap_or_default();
+    let examined = lang.pick(format!("，探测于 {at}"), format!(", examined {at}"));
     Ok(Fact {
-        detail: format!("{about}, {}{}", summary(&found, lang), examined_at(&found, &zone, lang)),
+        detail: format!("{about}, {}{examined}{kept}", summary(&found, lang)),
         notes: notes(&found, lang).into_iter().map(str::to_owned).collect(),
         capabilities: Some(found),
     })
 }
 
-/// When it was asked. A running service believes what it found out for 30 days.
-fn examined_at(found: &Capabilities, zone: &str, lang: Lang) -> String {
+/// What the store knows of it.
+async fn known(store: &SecretString, key: &str) -> Option<Capabilities> {
+    let mut beside = Beside::open(store.expose_secret()).await.ok()??;
+    let json = beside.capabilities(key).await.ok().flatten();
+    beside.close().await;
+    serde_json::from_str(&json?).ok()
+}
+
+/// Whether it is in the store now. One that is not there yet, or cannot be written, has a line of its own.
+async fn keep(store: &SecretString, key: &str, found: &Capabilities) -> bool {
+    let (Ok(Some(mut beside)), Ok(json)) = (Beside::open(store.expose_secret()).await, serde_json::to_string(found))
+    else {
+        return false;
+    };
+    let kept = beside.put_capabilities(key, &json, found.probed_at).await.is_ok();
+    beside.close().await;
+    kept
+}
+
+fn last_time(found: &Capabilities, zone: &str, lang: Lang) -> String {
     let at = times::moment(found.probed_at, zone).unwrap_or_default();
-    lang.pick(format!("，探测于 {at}"), format!(", examined {at}"))
+    let summary = summary(found, lang);
+    lang.pick(format!("；上次探测于 {at}：{summary}"), format!("; last examined {at}: {summary}"))
 }
 
 fn refusal(error: &ModelError, lang: Lang) -> String {

@@ -195,8 +195,13 @@ impl Client {
         let Reaction::Resend(change) = error.reaction else { return None };
         let body = |form: &Form| self.sending(form, self.mode_in(form)).body(request);
         let refused = body(form);
-        let candidates = [change, Change::Plainest].into_iter().filter_map(|change| form.with(change));
-        let mut candidates = candidates.take(if change == Change::SwitchToPromptTools { 1 } else { 2 });
+        let changes = match change {
+            Change::SwitchToPromptTools => vec![change],
+            // What refuses a schema may still take the weaker form.
+            Change::DropParameter("response_format") => vec![Change::AnyJsonObject, change, Change::Plainest],
+            _ => vec![change, Change::Plainest],
+        };
+        let mut candidates = changes.into_iter().filter_map(|change| form.with(change));
         candidates.find(|candidate| body(candidate) != refused)
     }
 

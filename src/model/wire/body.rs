@@ -78,13 +78,27 @@ impl Sending<'_> {
                 }
             }
             ToolMode::Prompt => {
-                if self.profile.response_format != ResponseFormat::None && !request.tools.is_empty() {
-                    add("response_format", json!({ "type": "json_object" }));
+                if let Some(format) = self.answer_format(&request.tools) {
+                    add("response_format", format);
                 }
             }
         }
         body.extend(self.thinking());
         body.extend(self.profile.extra_body.clone());
+    }
+
+    /// What keeps an answer to the shape of calls where they are described in the prompt.
+    fn answer_format(self, tools: &[Function]) -> Option<Value> {
+        match self.profile.response_format {
+            _ if tools.is_empty() => None,
+            ResponseFormat::None => None,
+            ResponseFormat::JsonSchema if !self.form.has(Change::AnyJsonObject) => {
+                // Not strict: that mode has no room for arguments of several shapes.
+                let schema = json!({ "name": "tool_calls", "schema": prompted::shape(tools) });
+                Some(json!({ "type": "json_schema", "json_schema": schema }))
+            }
+            ResponseFormat::JsonSchema | ResponseFormat::JsonObject => Some(json!({ "type": "json_object" })),
+        }
     }
 
     /// A single function is the answer asked for. That the others are left out is what binds; this only helps.

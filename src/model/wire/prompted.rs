@@ -25,6 +25,21 @@ pub(super) fn offer(tools: &[Function]) -> String {
     text
 }
 
+/// The shape of an answer as a JSON schema, for endpoints that can keep a model to one.
+pub(super) fn shape(tools: &[Function]) -> Value {
+    let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
+    let call = json!({
+        "type": "object",
+        "properties": { "name": { "type": "string", "enum": names }, "arguments": { "type": "object" } },
+        "required": ["name", "arguments"],
+    });
+    json!({
+        "type": "object",
+        "properties": { "tool_calls": { "type": "array", "items": call, "minItems": 1 } },
+        "required": ["tool_calls"],
+    })
+}
+
 /// One message without calls and results: calls become the text they were, results a user's words. `names` are those of
 /// the turn whose results come next.
 pub(super) fn as_text(names: &mut Vec<(String, String)>, message: Message) -> Option<Message> {
@@ -72,9 +87,28 @@ impl Called {
     }
 }
 
-/// Finds the calls in a text without thinking. Although the model was asked for this form, a call from text reaches no
-/// function that changes something: text can be quoted from anywhere.
+/// Finds the calls in a text without thinking: those in the shape that was asked for, or else those in another one that
+/// are all of the text, for what stands between words may be an example. A call from text reaches no function that
+/// changes something: text can be quoted from anywhere.
 pub(in crate::model) fn read(text: &str, tools: &[Function]) -> Called {
+    let asked_for = find(text, tools, Shape::AskedFor);
+    if asked_for.is_something() {
+        return asked_for;
+    }
+    let other = find(text, tools, Shape::Any);
+    if without_fence(&other.words).is_empty() { other } else { asked_for }
+}
+
+/// What counts as a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// An object with `tool_calls`.
+    AskedFor,
+    /// A function's name beside its arguments too.
+    Any,
+}
+
+fn find(text: &str, tools: &[Function], shape: Shape) -> Called {
     let mut found = Finder::default();
     let mut words = String::new();
     let mut rest = text;
@@ -85,7 +119,7 @@ pub(in crate::model) fn read(text: &str, tools: &[Function]) -> Called {
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
         let value = values.next().and_then(Result::ok);
         let length = if value.is_some() { values.byte_offset() } else { 1 };
-        if !value.is_some_and(|value| found.take(value, tools)) {
+        if !value.is_some_and(|value| found.take(value, tools, shape)) {
             words.push_str(&rest[..length]);
         }
         rest = &rest[length..];
@@ -104,15 +138,15 @@ struct Finder {
 
 impl Finder {
     /// Whether a value is one or more calls, which are then sorted.
-    fn take(&mut self, value: Value, tools: &[Function]) -> bool {
+    fn take(&mut self, value: Value, tools: &[Function], shape: Shape) -> bool {
         let calls = match value {
-            Value::Array(calls) => calls,
             Value::Object(mut object) => match object.remove("tool_calls") {
                 Some(Value::Array(calls)) => calls,
                 Some(call @ Value::Object(_)) => vec![call],
-                Some(_) => return false,
-                None => vec![Value::Object(object)],
+                None if shape == Shape::Any => vec![Value::Object(object)],
+                _ => return false,
             },
+            Value::Array(calls) if shape == Shape::Any => calls,
             _ => return false,
         };
         let calls: Vec<_> = calls.into_iter().filter_map(call_of).collect();
@@ -197,7 +231,11 @@ mod tests {
 
     #[test]
     fn an_answer_is_no_call_and_stays_whole() {
-        for text in ["The disk is full.", r#"{"verdict":"fault","causes":[{"summary":"x"}]}"#, "limits [1] {a} {"] {
+        let quoted =
+            "One would ask\n```json\n{\"name\":\"pods_get\",\"arguments\":{}}\n```\nbut the events say it all.";
+        for text in
+            [quoted, "The disk is full.", r#"{"verdict":"fault","causes":[{"summary":"x"}]}"#, "limits [1] {a} {"]
+        {
             assert_eq!(read(text, &tools()), Called { calls: vec![], words: text.to_owned(), garbled: None });
         }
     }

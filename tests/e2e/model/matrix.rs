@@ -211,11 +211,15 @@ async fn dashscope() {
         parameters: &["enable_thinking", "parallel_tool_calls", "response_format", "tool_choice"],
         ..PLAIN
     };
+    let gateway = &[demands::bearer, demands::a_gateway_does_not_stream, demands::dashscope_pairing];
+    let gateway = Dialect { demands: gateway, ..qwen };
     let coder = Dialect { model: "qwen3-coder-plus", voice: Voice::Text(markup::qwen3_coder), ..qwen };
     all([
         (Dialect { settings: &[("thinking", "off")], ..qwen }, &[]),
         (Dialect { model: "qwq-plus", thinks: true, ..qwen }, &[]),
         (coder, &[]),
+        // Once while it is examined, where nothing is learnt, and once for the alert.
+        (gateway, &[("must be set to false", 2)]),
     ])
     .await;
 }
@@ -295,9 +299,18 @@ const OPENAI: Dialect = Dialect {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openai() {
     let older = &[demands::bearer, demands::openai_messages];
+    let older = Dialect { model: "gpt-4.1-mini", demands: older, ..OPENAI };
+    let shaped = &[demands::bearer, demands::openai_messages, demands::keeps_to_a_shape];
+    let in_the_prompt = Dialect { settings: &[("tools", "prompt")], demands: shaped, ..older };
+    let no_schemas =
+        &[demands::bearer, demands::openai_messages, demands::openai_has_no_schemas, demands::keeps_to_a_shape];
+    let no_schemas = Dialect { model: "gpt-4o-2024-05-13", demands: no_schemas, ..in_the_prompt };
     all([
         (Dialect { settings: &[("thinking", "off")], ..OPENAI }, &[]),
-        (Dialect { model: "gpt-4.1-mini", demands: older, ..OPENAI }, &[]),
+        (older, &[]),
+        (in_the_prompt, &[]),
+        // The schema gives way to any object, and that is kept.
+        (no_schemas, &[("'json_schema' is not supported", 1)]),
     ])
     .await;
 }

@@ -339,6 +339,10 @@ impl Tools for Cluster {
         }]
     }
 
+    fn shown_bytes(&self) -> usize {
+        24 << 10
+    }
+
     async fn call(&self, _: &str, arguments: Value) -> ToolAnswer {
         let text = format!("status of {}: Pending\n{}", arguments["name"], "detail\n".repeat(self.0 / 7));
         ToolAnswer { text, reference: Some("E1".to_owned()), is_error: false }

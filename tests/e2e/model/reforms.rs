@@ -36,7 +36,8 @@ fn refuse(words: &str) -> Answer {
 async fn investigated(models: Value) -> (Value, String) {
     let feishu = Feishu::start().await;
     let home = Home::new(&json!({
-        "mcp": builtin(PENDING), "models": models, "triage": {"deadline": "40s"},
+        // Two turns, so that the loop says something behind the results of the first.
+        "mcp": builtin(PENDING), "models": models, "triage": {"deadline": "40s", "max_turns": 2},
         "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}],
     }));
     let service = home.serve().await;
@@ -63,6 +64,11 @@ fn with_calls(body: &Value) -> impl Iterator<Item = &Value> {
     messages.iter().filter(|message| message["role"] == "assistant" && message["tool_calls"].is_array())
 }
 
+fn in_a_row(body: &Value, first: &str, second: &str) -> bool {
+    let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    messages.windows(2).any(|pair| pair[0]["role"] == first && pair[1]["role"] == second)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f22_what_a_refusal_asks_for_is_done_once_and_kept() {
     tokio::join!(
@@ -77,6 +83,13 @@ async fn f22_what_a_refusal_asks_for_is_done_once_and_kept() {
             json!({"replay_reasoning": "never"}),
             "Missing `reasoning_content` field in the assistant message at message index 2",
             |body| with_calls(body).all(|message| message["reasoning_content"].is_string()),
+        ),
+        reforms(
+            "results and words in one",
+            json!({}),
+            "deepseek-reasoner does not support successive user or assistant messages (messages[4] and messages[5] in \
+             your input).",
+            |body| !in_a_row(body, "tool", "user"),
         ),
         reforms(
             "a lower limit",

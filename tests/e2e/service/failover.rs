@@ -109,29 +109,57 @@ async fn with_all_models_resting_the_playbook_answers_at_once_and_says_why() {
 }
 
 /// A spent day is known to the next process as well; the playbook answers, and one line says so.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a48_a_spent_day_turns_the_model_off_until_midnight_over_restarts_too() {
-    let (provider, team) = (pending::model().await, Team::start().await);
-    let mut capped = model("fast", &provider);
-    // More than the questions at the start take (5 400), less than they and a run.
-    capped["daily"] = json!({"tokens": 8000});
-    let home = home(&team, "30s", &json!([capped]));
-    let service = home.serve().await;
+async fn a_spent_day(model: Value, all: Value, provider: &ModelServer, said: &str, restarts: bool) {
+    let team = Team::start().await;
+    let home = Home::new(&json!({
+        "mcp": builtin(PENDING), "models": [model], "triage": {"deadline": "30s", "daily": all}, "channels": team.channels(),
+    }));
+    let mut service = home.serve().await;
     let (id, _) = service.accept(&in_group(PENDING, "a")).await;
     let incident = service.settled(&id, 30).await;
     assert_eq!(incident["report"]["usage"]["source"], "model", "a run that began may end");
     let asked = provider.asked().len();
-    assert!(service.terminate().await.success());
+    if restarts {
+        assert!(service.terminate().await.success());
+        service = home.serve().await;
+    }
 
-    let service = home.serve().await;
+    let before = team.counts();
     let (id, _) = service.accept(&in_group(PENDING, "b")).await;
     let incident = service.settled(&id, 10).await;
     assert_eq!(incident["report"]["usage"]["stopped_by"], "daily_limit", "{incident:#}");
-    let said = "Model fast used up today's limit (8000 tokens)";
     assert_eq!(gaps(&incident).matches(said).count(), 1, "{}", gaps(&incident));
     assert_eq!(provider.asked().len(), asked);
     assert_eq!(service.metric("firstlook_model_capped{model=\"fast\"}").await, Some(1.0));
     assert_eq!(service.get("/readyz?verbose").await["models"][0]["why"], "daily_limit");
+    team.each_has_just(before.map(|count| count + 1)).await;
+    // Each channel has its own way to write an apostrophe and a bracket.
+    let part = if said.starts_with("All") { "All models together used up today" } else { "Model fast used up today" };
+    for told in team.heard() {
+        assert!(told.last().unwrap().text.contains(part), "{}", told.last().unwrap().text);
+    }
+}
+
+/// More than the questions at the start take (5 400), less than they and a run.
+const DAY_OF_TOKENS: u32 = 8000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a48_a_spent_day_turns_the_model_off_until_midnight_over_restarts_too() {
+    let provider = pending::model().await;
+    let mut capped = model("fast", &provider);
+    capped["daily"] = json!({"tokens": DAY_OF_TOKENS});
+    let said = "Model fast used up today's limit (8000 tokens)";
+    a_spent_day(capped, Value::Null, &provider, said, true).await;
+}
+
+/// The same by money, and for all models together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a48_a_day_s_money_turns_all_models_off() {
+    let provider = pending::model().await;
+    let mut priced = model("fast", &provider);
+    priced["prices"] = json!({"input": 1000, "output": 1000, "currency": "CNY"});
+    let all = json!({"cost": f64::from(DAY_OF_TOKENS) / 1000.0});
+    a_spent_day(priced, all, &provider, "All models together used up today's limit (cost 8)", false).await;
 }
 
 /// The questions to a model so far.

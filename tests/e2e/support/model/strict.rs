@@ -30,7 +30,29 @@ pub fn check_known(body: &Value, known: &[&str]) -> Result<(), String> {
     if let Some(tools) = object.get("tools") {
         check_tools(tools.as_array().ok_or("tools must be an array")?)?;
     }
-    Ok(())
+    object.get("response_format").map_or(Ok(()), |format| check_format(format, &body["messages"]))
+}
+
+/// OpenAI's rules: a schema has a name, and "any object" needs the word in the conversation.
+fn check_format(format: &Value, messages: &Value) -> Result<(), String> {
+    match format["type"].as_str() {
+        Some("text") => Ok(()),
+        Some("json_object") => require(
+            messages.to_string().to_lowercase().contains("json"),
+            "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
+        ),
+        Some("json_schema") => {
+            let asked = &format["json_schema"];
+            require(asked["name"].is_string(), "Missing required parameter: 'response_format.json_schema.name'.")?;
+            let schema = &asked["schema"];
+            require(schema["type"] == "object", "Invalid schema for response_format: it must be of type object")?;
+            let invalid = |error| format!("Invalid schema for response_format: {error}");
+            jsonschema::validator_for(schema).map(drop).map_err(invalid)
+        }
+        other => {
+            Err(format!("Invalid value: {other:?}. Supported values are: 'json_object', 'json_schema', and 'text'."))
+        }
+    }
 }
 
 fn require(holds: bool, reason: &str) -> Result<(), String> {

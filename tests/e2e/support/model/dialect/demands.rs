@@ -163,6 +163,12 @@ pub fn dashscope_streams_thinking(inquiry: &Inquiry) -> Judgement {
     refuse_if(thinks && inquiry.body["stream"] != true, "invalid_parameter_error", words)
 }
 
+/// The same behind a gateway that asks for whole answers whatever it is asked for.
+pub fn a_gateway_does_not_stream(inquiry: &Inquiry) -> Judgement {
+    let words = "parameter.enable_thinking must be set to false for non-streaming calls";
+    refuse_if(inquiry.body["enable_thinking"] != false, "invalid_parameter_error", words)
+}
+
 /// QwenLM/qwen-code#2360.
 pub fn dashscope_pairing(inquiry: &Inquiry) -> Judgement {
     let words =
@@ -244,6 +250,19 @@ pub fn openai_reasoning_model(inquiry: &Inquiry) -> Judgement {
     refuse_if(inquiry.body.get("max_tokens").is_some(), "unsupported_parameter", words)?;
     let words = "Unsupported value: 'temperature' does not support 0.2 with this model. Only the default (1) value is supported.";
     refuse_if(inquiry.body.get("temperature").is_some(), "unsupported_value", words)
+}
+
+/// Models before gpt-4o-2024-08-06 know objects and no schemas.
+pub fn openai_has_no_schemas(inquiry: &Inquiry) -> Judgement {
+    let is_asked = inquiry.body["response_format"]["type"] == "json_schema";
+    let words = "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.";
+    refuse_if(is_asked, "invalid_request_error", words)
+}
+
+/// Answers are kept to a shape as long as functions stand in the prompt.
+pub fn keeps_to_a_shape(inquiry: &Inquiry) -> Judgement {
+    let is_free = inquiry.has_prompt_tools() && inquiry.body.get("response_format").is_none();
+    refuse_if(is_free, "", "the answer is free although it could be kept to a shape")
 }
 
 /// Ids of at most 40 characters, and no fields in messages that the reference does not have.

@@ -49,7 +49,7 @@ impl Inquiry {
     }
 
     /// Whether functions are offered in the prompt.
-    fn has_prompt_tools(&self) -> bool {
+    pub fn has_prompt_tools(&self) -> bool {
         self.messages().iter().any(|message| message["role"] == "system" && says(message, "# Functions"))
     }
 
