@@ -85,6 +85,7 @@ impl Service {
             apps: apps.iter().filter(|app| app.callbacks() == Some(Callbacks::Http)).cloned().collect(),
             destinations: config.server.prometheusalert.clone(),
             body_limit: config.server.limits.max_body_bytes,
+            max_connections: config.server.limits.max_connections,
         });
         Ok(Self {
             app,
@@ -128,7 +129,7 @@ impl Service {
             tokio::time::sleep(GRACE).await;
         };
         tokio::select! {
-            served = http::serve(listener, self.app, stop.clone()) => served.map_err(CliError::failed)?,
+            () = http::serve(listener, self.app, stop.clone()) => {}
             () = out_of_grace => tracing::warn!("requests were cut off; what was not answered comes again"),
         }
         stop.cancel();
@@ -229,6 +230,7 @@ fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel], passes:
         in_place: channels.iter().filter(|one| one.changes_in_place()).map(|one| one.name().to_owned()).collect(),
         missing: missing.into_iter().map(str::to_owned).collect(),
         investigates: triage.has_tools(),
+        max_waiting: config.server.limits.max_waiting as u64,
         cooldown: config.triage.cooldown,
         debounce: config.triage.debounce,
         ..routing(config)

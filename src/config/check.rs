@@ -123,7 +123,13 @@ fn server(server: &Server, found: &mut Vec<Complaint>) {
     if let Some(Err(what)) = server.public_url.as_deref().map(http_url) {
         found.push(("server.public_url".to_owned(), what));
     }
-    for (key, value) in [("max_body_bytes", server.limits.max_body_bytes), ("max_alerts", server.limits.max_alerts)] {
+    let limits = server.limits;
+    for (key, value) in [
+        ("max_body_bytes", limits.max_body_bytes),
+        ("max_alerts", limits.max_alerts),
+        ("max_connections", limits.max_connections),
+        ("max_waiting", limits.max_waiting),
+    ] {
         if value == 0 {
             found.push((
                 format!("server.limits.{key}"),

@@ -42,7 +42,7 @@ pub struct Server {
     /// Where alerts go that were sent to PrometheusAlert: the first entry that matches the query of `/prometheusalert`
     /// decides; what none matches goes by `routes`.
     pub prometheusalert: Vec<Destination>,
-    /// What one request may hold.
+    /// What requests may hold, and how many there may be.
     pub limits: ServerLimits,
 }
 
@@ -68,7 +68,7 @@ pub struct BasicAuth {
     pub password: SecretString,
 }
 
-/// What one request may hold; more is answered with 413.
+/// What one request may hold, where more is answered with 413, and how much there may be of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerLimits {
@@ -76,6 +76,12 @@ pub struct ServerLimits {
     pub max_body_bytes: usize,
     /// Alerts in one delivery.
     pub max_alerts: usize,
+    /// Connections at a time. Beyond them the one that is silent longest gives way. A process may open 1024 files on
+    /// many systems.
+    pub max_connections: usize,
+    /// Messages that wait to be delivered, over all channels and replicas. Beyond them what would open an incident is
+    /// refused, and senders come again: Alertmanager and Grafana by 503, Nightingale by 429.
+    pub max_waiting: usize,
 }
 
 impl Default for Server {
@@ -99,7 +105,12 @@ impl Default for Server {
 
 impl Default for ServerLimits {
     fn default() -> Self {
-        Self { max_body_bytes: 8 * 1024 * 1024, max_alerts: intake::Limits::default().max_alerts }
+        Self {
+            max_body_bytes: 8 * 1024 * 1024,
+            max_alerts: intake::Limits::default().max_alerts,
+            max_connections: 900,
+            max_waiting: 100_000,
+        }
     }
 }
 

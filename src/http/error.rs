@@ -93,6 +93,10 @@ impl From<StoreError> for ApiError {
 impl From<Arc<StoreError>> for ApiError {
     /// Senders come again on 503. What exactly failed is for the log, not for the network.
     fn from(error: Arc<StoreError>) -> Self {
+        if matches!(*error, StoreError::Full { .. }) {
+            tracing::warn!(%error, "a delivery was refused");
+            return Self::unavailable(format!("{error}; nothing was kept, send it again"));
+        }
         tracing::error!(%error, "the store failed a request");
         Self::unavailable("the store did not answer just now, so nothing was kept; send it again")
     }

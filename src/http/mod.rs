@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod callbacks;
+mod door;
 mod error;
 mod guard;
 mod health;
@@ -60,6 +61,8 @@ pub struct App {
     pub live: Live,
     /// Largest body read, in bytes.
     pub body_limit: usize,
+    /// Connections at a time.
+    pub max_connections: usize,
 }
 
 /// Documentation of the API, served at `/api/openapi.json`.
@@ -115,10 +118,8 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 /// Serves until told to stop; requests under way are finished.
-///
-/// # Errors
-/// When the listener breaks.
-pub async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, app: Arc<App>, stop: CancellationToken) {
     let streams = axum::Extension(pages::Streams::until(stop.clone()));
-    axum::serve(listener, router(app).layer(streams)).with_graceful_shutdown(stop.cancelled_owned()).await
+    let most = app.max_connections;
+    door::serve(listener, router(app).layer(streams), most, stop).await;
 }

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::again::{self, Again};
+use super::backlog::Backlog;
 use super::decide::{self, Decision as Meaning};
 use super::entry::{self, Entry};
 use super::hold::{self, Flapping, Hold};
@@ -44,13 +45,14 @@ pub struct Desk {
     wake: Wake,
     metrics: Arc<Metrics>,
     line: Arc<Line>,
+    backlog: Arc<Backlog>,
 }
 
 impl Desk {
     /// A desk over a store.
     #[must_use]
     pub fn new(store: Store, settings: DeskSettings, wake: Wake, metrics: Arc<Metrics>) -> Self {
-        Self { store, settings: Arc::new(settings), wake, metrics, line: Arc::default() }
+        Self { store, settings: Arc::new(settings), wake, metrics, line: Arc::default(), backlog: Arc::default() }
     }
 
     /// What the desk knows of the configuration.
@@ -99,6 +101,9 @@ impl Desk {
         let (key, now) = (hash(&group.group_key), Timestamp::now());
         let open = tx.open_incident(group.source, &key).await?;
         let meaning = decide::decide(open.as_ref().map(|incident| &incident.group), group);
+        if matches!(meaning, Meaning::Open | Meaning::Join(_)) {
+            self.backlog.room(tx, self.settings.max_waiting).await?;
+        }
         let entry = match (meaning, open) {
             (Meaning::Open, _) => self.open(tx, group, &key, now).await?,
             (Meaning::Join(new), Some(open)) => self.join(tx, &open, group, new, now).await?,
@@ -244,6 +249,7 @@ impl Desk {
             let due = self.settings.due(channel, &notice.group, due);
             tx.enqueue_notice(&NewNotice { incident: notice.incident, channel, role, telling, notice, due }).await?;
         }
+        self.backlog.grew(channels.len());
         Ok((!channels.is_empty()).then(|| telling.to_string()))
     }
 

@@ -5,6 +5,7 @@
 //! enough only adds to it. That is how an alert is never worse off than without us.
 
 mod again;
+mod backlog;
 mod books;
 pub mod decide;
 pub mod desk;

@@ -34,6 +34,8 @@ pub struct DeskSettings {
     pub in_place: Vec<String>,
     /// What every first message lacks, known before any alert came (no MCP server, no model).
     pub missing: Vec<String>,
+    /// How many messages may wait to be delivered; zero: any number.
+    pub max_waiting: u64,
     /// Whether anything can be investigated at all.
     pub investigates: bool,
     /// How long a diagnosis is trusted when the same alerts fire again after they resolved; zero: never.

@@ -30,6 +30,12 @@ pub enum StoreError {
     /// A statement of this transaction failed, and the failure was overlooked.
     #[error("the transaction had already failed, so nothing of it was kept. Run the whole transaction again")]
     Overlooked,
+    /// More messages wait to be delivered than may.
+    #[error("{waiting} messages wait to be delivered, as many as server.limits.max_waiting allows")]
+    Full {
+        /// How many wait.
+        waiting: u64,
+    },
     /// A row holds what this version cannot read or write.
     #[error("{what} of the store cannot be read or written: {detail}. Was it written by another version of firstlook?")]
     Content {
@@ -56,7 +62,7 @@ impl StoreError {
         match self {
             Self::Conflict | Self::Overlooked => true,
             Self::Database { source, .. } => is_passing(source),
-            Self::Unusable { .. } | Self::Locked { .. } | Self::Content { .. } => false,
+            Self::Unusable { .. } | Self::Locked { .. } | Self::Full { .. } | Self::Content { .. } => false,
         }
     }
 

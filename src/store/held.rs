@@ -51,6 +51,16 @@ impl Tx<'_> {
         row.map_or(Ok(0), |row| Columns(&row).count("n"))
     }
 
+    /// How many messages of all channels wait to be delivered.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn all_waiting(&mut self) -> Result<u64, StoreError> {
+        let query = self.query("SELECT COUNT(*) AS n FROM outbox WHERE state IN ('ready', 'sending')");
+        let row = self.row("count what waits to be delivered", query).await?;
+        row.map_or(Ok(0), |row| Columns(&row).count("n"))
+    }
+
     /// Takes back what an incident's channels were to be told and were not, because a rule held it: it is over before
     /// anybody heard of it. Returns those channels; the alerts in question count as suppressed, for this reason.
     ///

@@ -8,9 +8,15 @@ use sqlx::ConnectOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::alerts::{PENDING, webhook};
+use crate::support::alerts::{PENDING, in_group, webhook};
+use crate::support::feishu::Feishu;
 use crate::support::service::{Ended, Home, TOKEN, client, program, run};
 use crate::support::webhook::Receiver;
+use crate::support::{Fault, contract, eventually_async};
+
+fn limited(limits: Value) -> Value {
+    json!({"listen": "127.0.0.1:0", "tokens": [TOKEN], "limits": limits})
+}
 
 async fn serve_text(text: &str) -> Ended {
     let folder = tempfile::tempdir().unwrap();
@@ -194,6 +200,71 @@ async fn f12_a_locked_store_is_said_before_a_sender_gives_up() {
     assert_eq!(status(post("/webhooks/alertmanager", webhook(PENDING).to_string())).await, 202);
     assert_eq!(status(post("/webhooks/nightingale", nightingale.to_owned())).await, 200);
     assert_eq!(service.incidents().await.len(), 2, "one of each, however often it came");
+}
+
+/// A crowd that opens connections and says nothing, or half of something, takes nobody's place.
+#[tokio::test]
+async fn a45_a_crowd_of_silent_connections_keeps_nobody_out() {
+    let home = Home::new(&json!({"channels": [], "server": limited(json!({"max_connections": 40}))}));
+    let service = home.serve().await;
+    let address = service.base().strip_prefix("http://").unwrap();
+    let mut crowd = Vec::new();
+    for number in 0..300 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        if number % 2 == 0 {
+            let head = format!("POST /webhooks/alertmanager HTTP/1.1\r\nHost: {address}\r\nX-Slow: ");
+            let _ = stream.write_all(head.as_bytes()).await;
+        }
+        if number % 3 == 0 {
+            let head = format!(
+                "POST /webhooks/alertmanager HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 900\r\n\r\n"
+            );
+            let _ = stream.write_all(head.as_bytes()).await;
+        }
+        crowd.push(stream);
+    }
+    let begun = std::time::Instant::now();
+    assert_eq!(status(client().get(format!("{}/healthz", service.base()))).await, 200);
+    let (id, _) = service.accept(&webhook(PENDING)).await;
+    assert!(begun.elapsed().as_secs() < 2, "{:?}", begun.elapsed());
+    assert_eq!(service.incidents().await[0]["id"], id);
+    drop(crowd);
+}
+
+/// A channel takes nothing, and what waits for it is as much as may wait: what would need another message is refused in
+/// its sender's language. What needs none is taken, and everything is when there is room again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f50_beyond_the_durable_limit_senders_keep_what_they_have() {
+    let feishu = Feishu::start().await;
+    feishu.fail((0..9).map(|_| Fault::Code(9499, "too many request")));
+    let home = Home::new(&json!({
+        "server": limited(json!({"max_waiting": 3})),
+        "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}],
+    }));
+    let service = home.serve().await;
+    let post =
+        |path: &str, body: &Value| client().post(format!("{}{path}", service.base())).bearer_auth(TOKEN).json(body);
+    for group in ["a", "b", "c"] {
+        assert_eq!(status(post("/webhooks/alertmanager", &in_group(PENDING, group))).await, 202);
+    }
+    let nightingale: Value = serde_json::from_str(include_str!("../../payloads/nightingale.json")).unwrap();
+    let refused =
+        [("/webhooks/alertmanager", in_group(PENDING, "d"), 503), ("/webhooks/nightingale", nightingale, 429)];
+    for (path, body, expected) in &refused {
+        let answer = post(path, body).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (*expected, &"5".parse().unwrap()));
+        let said = answer.json::<Value>().await.unwrap()["error"].to_string();
+        assert!(said.contains("3 messages wait") && said.contains("server.limits.max_waiting"), "{said}");
+    }
+    assert_eq!(status(post("/webhooks/alertmanager", &in_group(PENDING, "a"))).await, 202, "a repeat needs no message");
+    assert_eq!(service.incidents().await.len(), 3);
+    let alerts = |body: &Value| body["alerts"].as_array().unwrap().len();
+    let each = alerts(&in_group(PENDING, "a"));
+    assert_eq!(contract::balance(&service).await.accepted, 4 * each as u64, "what was refused was not accepted");
+
+    let comes_again = || async { status(post("/webhooks/alertmanager", &in_group(PENDING, "d"))).await == 202 };
+    eventually_async("there is room again", 60, comes_again).await;
+    contract::holds(&service, 5 * each, 60).await;
 }
 
 /// The answer comes although not one byte of the announced body does.
