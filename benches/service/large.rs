@@ -81,7 +81,7 @@ pub async fn five_megabytes(world: &StandIns, table: &mut Table) {
         let (mut wholes, mut arrivals, mut shown) = (Durations::default(), Durations::default(), 0);
         for _ in 0..TIMES {
             // A run of its own each time: the second call of one run would be answered from its cache.
-            let run = toolbox.run(Limits::for_window(WINDOW)).await;
+            let run = toolbox.run(Limits::for_window(WINDOW), None).await;
             let started = Instant::now();
             let answer = run.call(tool, arguments.clone().into()).await;
             wholes.0.push(started.elapsed());

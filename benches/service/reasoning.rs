@@ -48,7 +48,7 @@ fn row(table: &mut Table, what: &str, counts: Counts, runs: usize) {
 async fn from_the_alert_alone(world: &StandIns) {
     let model = Client::new(world.model_config(Script::Competent)).unwrap();
     let toolbox = Toolbox::new(&[world.mcp_settings()], Arc::new(Metrics::new())).unwrap();
-    let run = toolbox.run(Limits::for_window(32_768)).await;
+    let run = toolbox.run(Limits::for_window(32_768), None).await;
     let (envelope, budget, specs) = (Envelope::new(), Budget::default(), run.specs());
     let answer = AnswerTool::<Diagnosis>::new("submit_diagnosis", "Submits the diagnosis.").unwrap();
     let prompts = Prompts::load(Lang::En, None).unwrap();

@@ -145,6 +145,7 @@ pub(super) fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, C
     Triage::new(&TriageConfig {
         models: &config.models,
         mcp: &config.mcp,
+        cluster_label: &config.triage.cluster_label,
         prometheus: config.prometheus.as_ref(),
         budget: config.triage.budget(),
         lang: config.language,

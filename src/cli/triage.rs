@@ -82,6 +82,7 @@ pub(super) struct Setup {
     pub(super) lang: Lang,
     /// IANA name of the zone to show times in.
     pub(super) timezone: String,
+    cluster_label: String,
     prompts: Option<PathBuf>,
     prometheus: Option<PrometheusSettings>,
 }
@@ -96,6 +97,7 @@ impl Setup {
                 budget: Budget::default(),
                 lang: super::language(lang),
                 timezone: Config::default().timezone,
+                cluster_label: Config::default().triage.cluster_label,
                 prompts: None,
                 prometheus: None,
             });
@@ -105,6 +107,7 @@ impl Setup {
             lang: lang.unwrap_or(config.language),
             budget: config.triage.budget(),
             timezone: config.timezone,
+            cluster_label: config.triage.cluster_label,
             models: config.models,
             mcp: config.mcp,
             prompts: config.prompts,
@@ -122,6 +125,7 @@ impl Setup {
         let config = TriageConfig {
             models,
             mcp,
+            cluster_label: &self.cluster_label,
             prometheus: self.prometheus.as_ref(),
             budget: self.budget.clone(),
             lang: self.lang,
@@ -144,6 +148,7 @@ pub(super) fn snapshot_server(dir: &Path) -> McpSettings {
 fn in_cluster() -> McpSettings {
     McpSettings {
         name: "kubernetes".to_owned(),
+        clusters: Vec::new(),
         transport: Transport::Builtin,
         url: None,
         headers: Default::default(),

@@ -37,6 +37,8 @@ pub struct TriageSettings {
     /// How long alerts that are not critical may resolve by themselves before they are investigated; the first message
     /// never waits for it, and goes without the playbook's findings then. 0s: not at all.
     pub debounce: SignedDuration,
+    /// The label by which alerts name their cluster, for `mcp[].clusters`.
+    pub cluster_label: String,
     /// Groups that fire and resolve again and again are told once they stay; critical ones each time.
     pub flapping: Flapping,
 }
@@ -54,6 +56,7 @@ impl Default for TriageSettings {
             concurrency: 8,
             cooldown: SignedDuration::from_mins(10),
             debounce: SignedDuration::ZERO,
+            cluster_label: "cluster".to_owned(),
             flapping: Flapping::default(),
         }
     }

@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 pub struct McpSettings {
     /// Name by which logs, metrics and reports call the server.
     pub name: String,
+    /// Clusters it looks at, as the label `triage.cluster_label` of alerts names them; left out: whatever cluster an alert
+    /// names.
+    #[serde(default)]
+    pub clusters: Vec<String>,
     /// How it is spoken to.
     #[serde(default)]
     pub transport: Transport,

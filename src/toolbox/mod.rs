@@ -38,8 +38,6 @@ use crate::telemetry::Metrics;
 /// The configured MCP servers.
 pub struct Toolbox {
     servers: Vec<Arc<Server>>,
-    /// A snapshot's clock stands still; everything else lives in the present.
-    frozen: Option<Timestamp>,
     metrics: Arc<Metrics>,
 }
 
@@ -58,8 +56,7 @@ impl Toolbox {
     /// Settings that cannot work, or a snapshot that cannot be read.
     pub fn new(settings: &[McpSettings], metrics: Arc<Metrics>) -> Result<Self, ServerError> {
         let servers = settings.iter().map(|one| Server::new(one).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
-        let frozen = servers.iter().find_map(|server| server.frozen_clock());
-        Ok(Self { servers, frozen, metrics })
+        Ok(Self { servers, metrics })
     }
 
     /// Measurements too.
@@ -71,10 +68,11 @@ impl Toolbox {
         Ok(self)
     }
 
-    /// The present, as the cluster sees it.
+    /// The present, as a cluster sees it. A snapshot's clock stands still; everything else lives in ours.
     #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.frozen.unwrap_or_else(Timestamp::now)
+    pub fn now(&self, cluster: Option<&str>) -> Timestamp {
+        let mut servers = self.servers.iter().filter(|server| server.sees(cluster));
+        servers.find_map(|server| server.frozen_clock()).unwrap_or_else(Timestamp::now)
     }
 
     /// Whether nothing can be looked at: measurements alone are no look at the cluster.
@@ -89,16 +87,30 @@ impl Toolbox {
         &self.servers
     }
 
-    /// A run over what the servers offer now.
-    pub async fn run(&self, limits: Limits) -> Run {
-        Run::new(self.offer().await, limits, self.now(), self.metrics.clone())
+    /// Whether any server looks at the cluster of this name.
+    #[must_use]
+    pub fn sees(&self, cluster: Option<&str>) -> bool {
+        self.servers.iter().any(|server| !server.measures() && server.sees(cluster))
     }
 
-    /// Asks all servers at once what they offer. A tool that two servers offer belongs to the first one configured.
-    async fn offer(&self) -> Offer {
-        let answers = futures::future::join_all(self.servers.iter().map(|server| server.tool_names())).await;
+    /// Whether what looks at one cluster looks at the other too.
+    #[must_use]
+    pub fn sees_the_same(&self, cluster: Option<&str>, other: &str) -> bool {
+        self.servers.iter().all(|server| server.sees(cluster) == server.sees(Some(other)))
+    }
+
+    /// A run over what the servers of a cluster offer now.
+    pub async fn run(&self, limits: Limits, cluster: Option<&str>) -> Run {
+        Run::new(self.offer(cluster).await, limits, self.now(cluster), self.metrics.clone())
+    }
+
+    /// Asks a cluster's servers at once what they offer. A tool that two servers offer belongs to the first one
+    /// configured.
+    async fn offer(&self, cluster: Option<&str>) -> Offer {
+        let servers: Vec<_> = self.servers.iter().filter(|server| server.sees(cluster)).collect();
+        let answers = futures::future::join_all(servers.iter().map(|server| server.tool_names())).await;
         let mut offer = Offer::default();
-        for (server, answer) in self.servers.iter().zip(answers) {
+        for (server, answer) in servers.into_iter().zip(answers) {
             match answer {
                 Ok(names) => {
                     let known =

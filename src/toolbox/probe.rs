@@ -94,7 +94,8 @@ pub async fn probe(settings: &McpSettings, limit: Duration) -> Result<Probed, Pr
     let unreachable = |error: &dyn std::fmt::Display| unreachable(&error.to_string());
     let toolbox = Toolbox::new(std::slice::from_ref(settings), Arc::new(Metrics::new()));
     let toolbox = toolbox.map_err(|error| unreachable(&error))?;
-    let run = toolbox.run(Limits { call: limit, shown: SHOWN, kept: SHOWN }).await;
+    let cluster = settings.clusters.first().map(String::as_str);
+    let run = toolbox.run(Limits { call: limit, shown: SHOWN, kept: SHOWN }, cluster).await;
     if let Some(gap) = run.gaps().first() {
         return Err(unreachable(gap));
     }

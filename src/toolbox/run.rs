@@ -104,6 +104,12 @@ impl Run {
         self.calls.load(Ordering::Relaxed)
     }
 
+    /// Whether no server lets the cluster be looked at.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.offer.tools.values().all(|(_, server)| server.measures())
+    }
+
     /// Whether a tool is offered.
     #[must_use]
     pub fn offers(&self, tool: &str) -> bool {

@@ -3,8 +3,10 @@
 //! The first two need no model. Their report stands on its own: it goes out when a model is slow, wrong or absent, and a
 //! model starts from it instead of from nothing.
 
+mod ask;
 mod brief;
 mod clue;
+mod cluster;
 pub(crate) mod command;
 mod follow;
 mod gather;
@@ -30,10 +32,9 @@ pub use setup::{TriageConfig, TriageError};
 use std::sync::Arc;
 use std::time::Instant;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::agent::tools::Tools;
-use crate::agent::{self, AnswerTool, Budget, Envelope, Task};
+use crate::agent::{self, AnswerTool, Budget};
 use crate::alert::{AlertGroup, Lang};
 use crate::model::{Absence, Client, Fallback, Ledger, Model, Passed, Roster, Standing};
 use crate::playbook::facts::Facts;
@@ -43,8 +44,9 @@ use crate::report::{AnsweredBy, Diagnosis, Overview, Report, Usage};
 use crate::telemetry::Seen;
 use crate::toolbox::evidence::Evidence;
 use crate::toolbox::{Limits, Run, Toolbox};
+use cluster::Cluster;
 use ground::Ground;
-use prompt::{AlertInput, PromptError, Prompts, Size, SystemInput};
+use prompt::Prompts;
 use settle::Leads;
 
 /// Everything that investigates.
@@ -54,6 +56,7 @@ pub struct Triage {
     prompts: Prompts,
     answer: AnswerTool<Diagnosis>,
     budget: Budget,
+    cluster_label: String,
     lang: Lang,
 }
 
@@ -101,6 +104,7 @@ impl Triage {
                 "Submits the diagnosis. Call it once, as soon as the evidence suffices.",
             )?,
             budget: config.budget.clone(),
+            cluster_label: config.cluster_label.to_owned(),
             lang: config.lang,
         })
     }
@@ -172,8 +176,9 @@ impl Triage {
     pub async fn look(&self, group: &AlertGroup) -> Look {
         let started = Instant::now();
         let mut question = question::question(group);
-        let now = self.toolbox.now();
-        let run = self.toolbox.run(Limits::for_window(self.context_tokens())).await;
+        let Cluster { name: cluster, gap } = cluster::of(group, &self.cluster_label, &self.toolbox, self.lang);
+        let now = self.toolbox.now(cluster);
+        let run = self.toolbox.run(Limits::for_window(self.context_tokens()), cluster).await;
         let reading = gather::gather(&run, &question, now);
         // A snapshot's clock stands still, a Prometheus lives in the present.
         let measuring = measure::measure(&run, group, Timestamp::now(), self.lang);
@@ -181,6 +186,8 @@ impl Triage {
         question.targets = gathered.targets;
         let Examined { mut diagnosis, findings } = playbook::examine(&gathered.facts, &question, self.lang);
         ground::check_commands(&mut diagnosis, self.lang);
+        // Why nothing was read comes before what was not.
+        diagnosis.data_gaps.splice(0..0, gap);
         diagnosis.data_gaps.extend(gathered.gaps.into_iter().chain(measured.gaps));
         if !question.outside.is_empty() {
             diagnosis.primary.findings.extend(measured.series.iter().map(|one| measure::sentence(one, self.lang)));
@@ -242,46 +249,6 @@ impl Triage {
         };
         report.data_gaps.extend(models::limits(&passed, self.lang));
         report
-    }
-
-    async fn ask(&self, model: &Fallback<Client>, look: &Look) -> Result<agent::Outcome<Diagnosis>, PromptError> {
-        let envelope = Envelope::new();
-        let specs = look.run.specs();
-        let system = self.prompts.system(&SystemInput {
-            envelope: &envelope,
-            tools: &specs,
-            answer_tool: &self.answer.function().name,
-            budget: &self.budget,
-        })?;
-        let evidence = brief::evidence(&look.findings, look.run.log().all());
-        let questions = brief::questions(&look.findings);
-        let mut findings = brief::lines(&look.findings);
-        findings.extend(look.report.series.iter().map(|series| measure::sentence(series, self.lang)));
-        let input = AlertInput {
-            envelope: &envelope,
-            group: &look.group,
-            findings: &findings,
-            questions: &questions,
-            evidence: &evidence,
-            size: Size::Whole,
-        };
-        let prompt = self.prompts.alert(&input)?;
-        let shorter = [Size::Tight, Size::Bare].map(|size| self.prompts.alert(&AlertInput { size, ..input }));
-        let shorter: Vec<String> = shorter.into_iter().collect::<Result<_, _>>()?;
-        // The deadline is the incident's: what gathering took is gone.
-        let spent = SignedDuration::try_from(look.started.elapsed()).unwrap_or_default();
-        let budget = Budget { deadline: self.budget.deadline - spent, ..self.budget.clone() };
-        let task = Task {
-            system: &system,
-            prompt: &prompt,
-            shorter: &shorter,
-            answer: &self.answer,
-            read: sections::read,
-            budget: &budget,
-            envelope: &envelope,
-            lang: self.lang,
-        };
-        Ok(agent::run(model, &look.run, task).await)
     }
 
     /// The report of a model's diagnosis, checked and put beside the playbook's.

@@ -42,6 +42,8 @@ pub struct TriageConfig<'a> {
     pub models: &'a [ModelConfig],
     /// The MCP servers.
     pub mcp: &'a [McpSettings],
+    /// The label by which alerts name their cluster.
+    pub cluster_label: &'a str,
     /// Where measurements are asked for.
     pub prometheus: Option<&'a PrometheusSettings>,
     /// What the loop may spend.

@@ -30,6 +30,7 @@ pub struct Cluster {
 impl Cluster {
     pub fn load() -> Self {
         let settings = McpSettings {
+            clusters: Vec::new(),
             name: "scenario".to_owned(),
             transport: Transport::Builtin,
             url: None,

@@ -38,6 +38,8 @@ const MESSAGE_LIMIT: usize = 8 << 20;
 /// An MCP server. Connects at first use and again whenever the session is gone.
 pub struct Server {
     name: String,
+    /// Those it looks at; none: whichever it is asked about.
+    clusters: Vec<String>,
     recipe: Arc<Recipe>,
     slot: Slot,
     health: Health,
@@ -51,6 +53,7 @@ impl Server {
     pub fn new(settings: &McpSettings) -> Result<Self, ServerError> {
         Ok(Self {
             name: settings.name.clone(),
+            clusters: settings.clusters.clone(),
             recipe: Arc::new(Recipe::new(settings)?),
             slot: Slot::default(),
             health: Health::default(),
@@ -61,13 +64,19 @@ impl Server {
     #[must_use]
     pub fn prometheus(client: Arc<Client>) -> Self {
         let (recipe, slot, health) = (Arc::new(Recipe::Prometheus(client)), Slot::default(), Health::default());
-        Self { name: "prometheus".to_owned(), recipe, slot, health }
+        Self { name: "prometheus".to_owned(), clusters: Vec::new(), recipe, slot, health }
     }
 
     /// The configured name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it looks at the cluster of this name; without a name, whether it looks at any.
+    #[must_use]
+    pub fn sees(&self, cluster: Option<&str>) -> bool {
+        self.clusters.is_empty() || cluster.is_some_and(|name| self.clusters.iter().any(|one| one == name))
     }
 
     /// How its last calls went.
