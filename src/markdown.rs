@@ -93,6 +93,10 @@ impl Page {
         }
         let ruled_out: Vec<String> =
             report.ruled_out.iter().map(|one| format!("{} — {}", one.hypothesis, one.because)).collect();
+        if let Some(same) = &report.same_cause {
+            let led_by = same.led_by.iter().map(|led| &led.title);
+            self.list("同因事件", "Same cause", &led_by.chain(&same.followers).cloned().collect::<Vec<_>>());
+        }
         self.list("已排除", "Ruled out", &ruled_out);
         self.list("有待人工确认", "A person must answer", &report.unresolved);
         self.list("未能检查", "Not checked", &report.data_gaps);

@@ -140,7 +140,7 @@ fn configuration(world: &StandIns, setup: Setup, port: u16, folder: &TempDir) ->
     let store = folder.path().join("firstlook.db");
     let mut yaml = format!(
         "server: {{ listen: \"127.0.0.1:{port}\" }}\nstore: \"sqlite:{}\"\nlanguage: en\ntimezone: UTC\n\
-         mcp:\n  - {{ name: kubernetes, url: \"{}\" }}\ntriage: {{ concurrency: {} }}\n",
+         mcp:\n  - {{ name: kubernetes, url: \"{}\" }}\ntriage: {{ concurrency: {}, cooldown: 0s }}\n",
         store.display(),
         world.mcp_url(),
         setup.concurrency,

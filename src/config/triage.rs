@@ -32,7 +32,8 @@ pub struct TriageSettings {
     /// Investigations at the same time.
     pub concurrency: usize,
     /// How long a diagnosis is trusted when the same alerts fire again after they resolved: the first message then
-    /// carries it and nothing is investigated; 0s: never.
+    /// carries it and nothing is investigated. So long, too, other incidents with the same cause follow the first one
+    /// instead of asking a model themselves. 0s: never.
     pub cooldown: SignedDuration,
     /// How long alerts that are not critical may resolve by themselves before they are investigated; the first message
     /// never waits for it, and goes without the playbook's findings then. 0s: not at all.

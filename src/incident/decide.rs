@@ -57,6 +57,13 @@ pub fn merge(open: &AlertGroup, delivery: &AlertGroup) -> AlertGroup {
     merged
 }
 
+/// Whether alerts of another name fire in a group than when it was looked at: they may have another cause. More alerts of
+/// a name that was there (the next Pod of a Deployment) hardly do.
+#[must_use]
+pub fn changes_the_picture<'a>(seen: &AlertGroup, mut firing: impl Iterator<Item = &'a Alert>) -> bool {
+    firing.any(|alert| !seen.firing().any(|known| known.name() == alert.name()))
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -128,6 +135,21 @@ pub(super) mod tests {
         assert_eq!(decide(Some(&open), &delivery), Decision::Resolve);
         delivery.truncated_alerts = 1;
         assert_eq!(decide(Some(&open), &delivery), Decision::Merge);
+    }
+
+    #[test]
+    fn an_alert_of_another_name_changes_the_picture() {
+        let named = |name: &str| {
+            let mut group = group(&[(name, Firing)]);
+            group.alerts[0].labels.insert("alertname".into(), name.into());
+            group
+        };
+        let (seen, same, other) = (named("PodNotReady"), named("PodNotReady"), named("NodeNotReady"));
+        assert!(!changes_the_picture(&seen, same.firing()));
+        assert!(changes_the_picture(&seen, other.firing()));
+        let mut over = named("NodeNotReady");
+        over.alerts[0].status = Resolved;
+        assert!(!changes_the_picture(&seen, over.firing()) && changes_the_picture(&over, other.firing()));
     }
 
     #[test]

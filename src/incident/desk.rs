@@ -25,6 +25,12 @@ use crate::telemetry::Metrics;
 /// the way to the chat service.
 pub const FIRST_MESSAGE_HOLD: Duration = Duration::from_millis(1_400);
 
+/// How long alerts that change the picture wait for others before a group is investigated once more.
+pub(super) const REPEAT_AFTER: Duration = Duration::from_secs(10);
+
+/// How often that happens in the life of an incident.
+pub(super) const REPEATS: u32 = 1;
+
 /// Why a group is not investigated that its route only tells.
 const BY_ROUTE: (&str, &str) = ("按路由配置（triage）不做研判", "It is not investigated, as its route says (triage).");
 
@@ -201,7 +207,12 @@ impl Desk {
     ) -> Result<Entry, StoreError> {
         let merged = decide::merge(&open.group, group);
         tx.update_group(open.id, &merged, now).await?;
-        let (told, reason) = (new.len(), format!("{} new alert(s) of the group", new.len()));
+        let (told, mut reason) = (new.len(), format!("{} new alert(s) of the group", new.len()));
+        if decide::changes_the_picture(&open.group, new.iter())
+            && tx.repeat_investigation(open.id, now + REPEAT_AFTER, REPEATS).await?
+        {
+            reason += " of another kind, so it is investigated once more";
+        }
         if let Some(telling) = tx.set_first_group(open.id, &merged).await? {
             return Ok(Entry::telling(open.id, Decision::Joined, told, Some(telling)).because(reason));
         }

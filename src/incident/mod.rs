@@ -7,6 +7,7 @@
 mod again;
 mod backlog;
 mod books;
+mod cause;
 pub mod decide;
 pub mod desk;
 mod entry;

@@ -10,7 +10,8 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::books::Books;
-use super::desk::Desk;
+use super::decide;
+use super::desk::{Desk, REPEAT_AFTER, REPEATS};
 use super::wake::Wake;
 use crate::failpoint;
 use crate::notify::live::Live;
@@ -29,8 +30,8 @@ const POLL: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Worker {
     name: String,
-    store: Store,
-    desk: Desk,
+    pub(super) store: Store,
+    pub(super) desk: Desk,
     triage: Arc<Triage>,
     wake: Wake,
     metrics: Arc<Metrics>,
@@ -134,9 +135,11 @@ impl Worker {
         failpoint::pass("after-claim").await;
         let incident = &claim.incident;
         self.books.look().await;
-        let look = self.triage.look(&incident.group).await;
+        let mut look = self.triage.look(&incident.group).await;
+        self.share_cause(claim, &mut look).await;
         self.release(claim, &look).await?;
-        let report = self.reason(incident.id, &look).await;
+        let mut report = self.reason(incident.id, &look).await;
+        self.note_followers(claim, &mut report).await;
         self.count(&report);
         let notices = self.second_notices(claim, &report).await?;
         let telling = Uuid::now_v7();
@@ -153,10 +156,24 @@ impl Worker {
             .collect();
         if !self.store.finish_investigation(claim, &report, &look.run.log().all(), &outgoing).await? {
             tracing::warn!(incident.id = %incident.id, "the investigation was taken over by another process; its result is dropped");
+        } else {
+            self.repeat_if_changed(claim).await?;
         }
         failpoint::pass("after-diagnosis").await;
         self.wake.ring(notices.iter().map(|(channel, _)| channel.as_str()));
         self.books.settle().await;
+        Ok(())
+    }
+
+    /// What joined while it was investigated may have changed the picture.
+    async fn repeat_if_changed(&self, claim: &Claim) -> Result<(), StoreError> {
+        let incident = &claim.incident;
+        let Some(now) = self.store.incident_alone(incident.id).await? else { return Ok(()) };
+        if decide::changes_the_picture(&incident.group, now.group.firing()) {
+            let mut tx = self.store.begin().await?;
+            tx.repeat_investigation(incident.id, Timestamp::now() + REPEAT_AFTER, REPEATS).await?;
+            tx.commit().await?;
+        }
         Ok(())
     }
 
@@ -220,9 +237,11 @@ impl Worker {
             return Ok(Vec::new());
         }
         let told = self.store.first_notices(claim.incident.id).await?;
+        // What was found before is told already, with the first message or after it.
+        let last = claim.incident.report.as_ref().filter(|_| !told.is_empty());
         let knows = |channel: &str| {
             let first = told.iter().find(|(name, _)| name == channel).and_then(|(_, notice)| notice.report());
-            first.is_some_and(|known| !adds(report, known))
+            first.is_some_and(|known| !adds(report, known)) || last.is_some_and(|known| !adds(report, known))
         };
         let body = NoticeBody::Diagnosis { report: Box::new(report.clone()) };
         let notice = self.desk.notice(claim.incident.id, claim.incident.opened_at, now.group, body);

@@ -11,7 +11,7 @@ use super::send::Form;
 use super::{email, feishu, plain, webhook, wecom};
 use crate::alert::{Alert, Labels};
 use crate::notify::story::{Caps, tell};
-use crate::report::{Cause, Citation, Confidence, Related, Step};
+use crate::report::{Cause, Citation, Confidence, Led, Related, SameCause, Step};
 
 const FORMS: [Form; 3] = [Form::Full, Form::Compact, Form::Plain];
 
@@ -159,6 +159,8 @@ proptest! {
         causes in causes(),
         headline in text(),
         findings in prop::collection::vec(text(), 0..20),
+        followers in prop::collection::vec(text(), 0..40),
+        leader in prop::option::of(text()),
         labels in prop::collection::btree_map(text(), text(), 0..30),
         steps in prop::collection::vec((text(), text(), prop::option::of(text())), 0..10),
         english in any::<bool>(),
@@ -170,6 +172,8 @@ proptest! {
         report.causes = causes;
         report.headline = headline;
         report.primary.findings = findings;
+        let led_by = leader.map(|title| Led { title, ..Led::default() });
+        report.same_cause = Some(SameCause { led_by, followers });
         report.steps = steps
             .into_iter()
             .map(|(title, detail, command)| Step { title, detail, command, ..Step::default() })

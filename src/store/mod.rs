@@ -7,6 +7,7 @@
 
 mod beside;
 mod cards;
+mod causes;
 mod columns;
 mod counts;
 mod digests;
@@ -36,6 +37,7 @@ use sqlx::{AnyPool, AssertSqlSafe, Transaction};
 
 pub use beside::Beside;
 pub use cards::Card;
+pub use causes::Sharing;
 pub use counts::{ChannelCounts, Counts};
 pub use error::StoreError;
 pub use incidents::{Decision, Delivery, Incident, IncidentState, LastTime, NewIncident};

@@ -11,6 +11,7 @@ pub(crate) mod command;
 mod follow;
 mod gather;
 mod ground;
+mod look;
 mod measure;
 mod mention;
 mod models;
@@ -25,6 +26,7 @@ mod settle;
 mod setup;
 mod want;
 
+pub use look::Look;
 pub use question::targets_of;
 pub use settle::adds;
 pub use setup::{TriageConfig, TriageError};
@@ -37,8 +39,6 @@ use jiff::Timestamp;
 use crate::agent::{self, AnswerTool, Budget};
 use crate::alert::{AlertGroup, Lang};
 use crate::model::{Absence, Client, Fallback, Ledger, Model, Passed, Roster, Standing};
-use crate::playbook::facts::Facts;
-use crate::playbook::finding::Finding;
 use crate::playbook::{self, Examined, Question};
 use crate::report::{AnsweredBy, Diagnosis, Overview, Report, Usage};
 use crate::telemetry::Seen;
@@ -58,35 +58,6 @@ pub struct Triage {
     budget: Budget,
     cluster_label: String,
     lang: Lang,
-}
-
-/// The first look: what was read, what the analyzers made of it, and the run that can read more.
-pub struct Look {
-    /// The run, with its evidence.
-    pub run: Run,
-    /// The playbook's report.
-    pub report: Report,
-    findings: Vec<Finding>,
-    facts: Facts,
-    question: Question,
-    group: AlertGroup,
-    started: Instant,
-    /// The models of this run, or why none can be asked.
-    model: Result<Fallback<Client>, Vec<Passed>>,
-}
-
-impl Look {
-    /// The facts in the words a model is told them in.
-    #[must_use]
-    pub fn facts(&self) -> Vec<String> {
-        brief::lines(&self.findings)
-    }
-
-    /// Whether a model will be asked about it.
-    #[must_use]
-    pub fn will_be_reasoned_about(&self) -> bool {
-        self.model.is_ok()
-    }
 }
 
 impl Triage {
@@ -209,7 +180,8 @@ impl Triage {
             duration_ms = started.elapsed().as_millis(),
             "gathered and analyzed"
         );
-        Look { run, report, findings, facts: gathered.facts, question, group: group.clone(), started, model }
+        let (cluster, group) = (cluster.map(str::to_owned), group.clone());
+        Look { run, report, findings, facts: gathered.facts, question, group, cluster, started, model }
     }
 
     /// Lets the models reason over a look, and holds what they say against the evidence. Without a model, or when none

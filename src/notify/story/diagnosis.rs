@@ -3,7 +3,10 @@
 use super::tell::Teller;
 use super::{Badge, Block, Quote, Role, Section, Span, Tone, words};
 use crate::notify::text;
-use crate::report::{Cause, Citation, Confidence, Disagreement, Effect, Report, Step};
+use crate::report::{Cause, Citation, Confidence, Disagreement, Effect, Report, SameCause, Step};
+
+/// The most incidents with the same cause that are named; the page has all.
+const FOLLOWERS: usize = 10;
 
 impl Teller<'_> {
     /// 诊断分析: what it comes to, the root cause with its confidence and first quotation, who is affected.
@@ -18,6 +21,7 @@ impl Teller<'_> {
             blocks.extend(cause.evidence.first().map(|cited| self.quote(report, cited)));
         }
         blocks.extend(report.disagreement.as_ref().map(|differ| self.disagreement(differ)));
+        blocks.extend(report.same_cause.as_ref().and_then(|same| self.same_cause(same)));
         if !report.impact.trim().is_empty() {
             blocks.push(self.labelled(self.lang.pick("影响", "Impact"), &report.impact));
         }
@@ -40,6 +44,25 @@ impl Teller<'_> {
             ),
         );
         self.labelled(self.lang.pick("结论不一致", "Two views"), &said)
+    }
+
+    /// Whom it follows, or who follows it.
+    fn same_cause(&self, same: &SameCause) -> Option<Block> {
+        let label = self.lang.pick("同因告警", "Same cause");
+        if let Some(led) = &same.led_by {
+            let said = self.lang.pick(
+                format!("与「{}」为同一原因，由那一事件统一研判", led.title),
+                format!("as {}, which is investigated for both", led.title),
+            );
+            return Some(self.labelled(label, &said));
+        }
+        let all = same.followers.len();
+        let mut named =
+            same.followers.iter().take(FOLLOWERS).cloned().collect::<Vec<_>>().join(self.lang.pick("；", "; "));
+        if all > FOLLOWERS {
+            named += &self.lang.pick(format!(" 等 {all} 个"), format!(" and {} more", all - FOLLOWERS));
+        }
+        (all > 0).then(|| self.labelled(label, &named))
     }
 
     /// 处理建议: the first step, or the first question when there is none.

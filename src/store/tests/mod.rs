@@ -1,6 +1,7 @@
 //! The store as its callers use it, on SQLite always and on PostgreSQL when `TEST_DATABASE_URL` is set.
 
 mod cards;
+mod causes;
 mod digests;
 pub(crate) mod fixtures;
 mod held;

@@ -16,7 +16,8 @@ fn model(name: &str, server: &ModelServer) -> Value {
 }
 
 fn home(team: &Team, deadline: &str, models: &Value) -> Home {
-    let triage = json!({"deadline": deadline});
+    // Two groups of one scenario have one cause; without a cooldown each asks the models.
+    let triage = json!({"deadline": deadline, "cooldown": "0s"});
     Home::new(&json!({"mcp": builtin(PENDING), "models": models, "triage": triage, "channels": team.channels()}))
 }
 
@@ -112,7 +113,7 @@ async fn with_all_models_resting_the_playbook_answers_at_once_and_says_why() {
 async fn a_spent_day(model: Value, all: Value, provider: &ModelServer, said: &str, restarts: bool) {
     let team = Team::start().await;
     let home = Home::new(&json!({
-        "mcp": builtin(PENDING), "models": [model], "triage": {"deadline": "30s", "daily": all}, "channels": team.channels(),
+        "mcp": builtin(PENDING), "models": [model], "triage": {"deadline": "30s", "cooldown": "0s", "daily": all}, "channels": team.channels(),
     }));
     let mut service = home.serve().await;
     let (id, _) = service.accept(&in_group(PENDING, "a")).await;

@@ -1,5 +1,6 @@
 //! The whole service: alerts in at one end, messages out at the other.
 
+mod causes;
 mod clusters;
 mod doors;
 mod failover;

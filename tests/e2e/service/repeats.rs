@@ -75,12 +75,15 @@ async fn a_new_alert_of_a_told_group_is_told_by_itself() {
     let before = team.counts();
     let (same, decision) = service.accept(&with_another_alert(&alert)).await;
     assert_eq!((same.as_str(), decision.as_str()), (id.as_str(), "joined"));
-    service.settled(&id, 10).await;
+    service.settled(&id, 30).await;
     for (channel, before) in team.heard().iter().zip(before) {
-        assert_eq!(channel.len(), before + 1);
+        assert_eq!(channel.len(), before + 1, "what the second look found was told by the first");
         assert!(channel[before].text.contains("KubePersistentVolumeClaimPending"), "{}", channel[before].text);
     }
-    assert_eq!(model.asked().len(), 2, "no second investigation");
+    assert_eq!(model.asked().len(), 4, "an alert of another kind changes the picture, so it is looked at once more");
+    let incident = service.incident(&id).await;
+    let reason = incident["delivery_log"][1]["reason"].as_str().unwrap();
+    assert!(reason.contains("investigated once more"), "{reason}");
     let balance = contract::holds(&service, 2 * alerts(&alert) + 1, 5).await;
     assert_eq!((balance.sent, balance.merged), (alerts(&alert) as u64 + 1, alerts(&alert) as u64), "{balance:?}");
 }

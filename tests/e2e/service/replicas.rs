@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::alerts::{PENDING, builtin, one_alert};
-use crate::support::contract;
+use crate::support::alertmanager::Alertmanager;
+use crate::support::alerts::{PENDING, builtin, one_alert, webhook};
 use crate::support::database::Database;
 use crate::support::feishu::Feishu;
 use crate::support::service::{Home, Service};
+use crate::support::{contract, eventually_async};
 
 const INCIDENTS: usize = 48;
 
@@ -75,5 +76,48 @@ async fn f47_four_replicas_lose_nothing_when_two_die_and_one_freezes() {
     println!("{INCIDENTS} incidents over four replicas: {notices} notices, {} messages", messages.len());
     assert!((notices..=notices + 3).contains(&messages.len()), "{notices} notices became {} messages", messages.len());
     drop(replicas);
+    database.remove().await;
+}
+
+/// Alertmanager in its HA mode before two replicas: both members deliver, people hear once, of the beginning and of the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f41_a_pair_of_alertmanagers_before_two_replicas_is_one_incident_and_one_card() {
+    let Some((_, database)) = Database::every().await.into_iter().find(|(engine, _)| *engine == "postgres") else {
+        return;
+    };
+    let feishu = Feishu::start().await;
+    let home = Home::new(&json!({
+        "store": database.address().unwrap(), "mcp": builtin(PENDING),
+        "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}],
+    }));
+    let (first, second) = (home.serve().await, home.serve().await);
+    let pair = Alertmanager::pair_before([&first, &second]).await;
+    let alert = webhook(PENDING);
+    let both_put = async |fires: bool| {
+        tokio::join!(pair[0].put(&alert, fires), pair[1].put(&alert, fires));
+    };
+    both_put(true).await;
+    let deliveries = async || {
+        let incidents = first.incidents().await;
+        assert!(incidents.len() <= 1, "{incidents:#?}");
+        incidents.first().and_then(|incident| incident["deliveries"].as_u64()).unwrap_or(0)
+    };
+    eventually_async("both members deliver", 30, || async { deliveries().await >= 2 }).await;
+    let id = first.incidents().await[0]["id"].as_str().unwrap().to_owned();
+    let incident = second.settled(&id, 30).await;
+    assert_eq!(incident["notices"].as_array().unwrap().len(), feishu.accepted().len(), "{incident:#}");
+    assert_eq!(
+        feishu.accepted().len(),
+        1,
+        "the playbook's findings were in the first message, and nothing adds to them"
+    );
+
+    both_put(false).await;
+    let over = async || first.incident(&id).await["state"] == "resolved" && feishu.accepted().len() == 2;
+    eventually_async("the end is told", 30, || async { over().await }).await;
+    // The other member's word of the end, and whatever else is under way.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!((feishu.accepted().len(), first.incidents().await.len()), (2, 1));
+    drop((first, second));
     database.remove().await;
 }

@@ -32,7 +32,7 @@ fn group(index: usize) -> Value {
 fn parts(team: &Team, model: &ModelServer) -> Value {
     let mut models = pending::models(model);
     models[0]["timeout"] = "60s".into();
-    json!({"mcp": builtin(PENDING), "models": models, "channels": team.channels()})
+    json!({"mcp": builtin(PENDING), "models": models, "channels": team.channels(), "triage": {"cooldown": "0s"}})
 }
 
 async fn all_settled(service: &Service, seconds: u64) -> Vec<Value> {

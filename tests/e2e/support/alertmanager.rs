@@ -17,9 +17,43 @@ pub struct Alertmanager {
     _folder: tempfile::TempDir,
 }
 
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 impl Alertmanager {
     /// Starts it with one receiver, the service's webhook, grouping by namespace.
     pub async fn before(service: &Service) -> Self {
+        Self::start(service, &["--cluster.listen-address=".to_owned()]).await
+    }
+
+    /// Two that know of each other, each before a service of its own. Neither waits for the other's word, so that both
+    /// send whatever both were given.
+    pub async fn pair_before(services: [&Service; 2]) -> [Self; 2] {
+        let ports = [free_port(), free_port()];
+        let arguments = |own: usize| {
+            [
+                format!("--cluster.listen-address=127.0.0.1:{}", ports[own]),
+                format!("--cluster.peer=127.0.0.1:{}", ports[1 - own]),
+                "--cluster.peer-timeout=1ms".to_owned(),
+            ]
+        };
+        let (first, second) = (arguments(0), arguments(1));
+        let (first, second) = tokio::join!(Self::start(services[0], &first), Self::start(services[1], &second));
+        let pair = [first, second];
+        for one in &pair {
+            let joined = || async {
+                let answer = client().get(format!("{}/api/v2/status", one.base)).send().await.unwrap();
+                let status: Value = answer.json().await.unwrap();
+                status["cluster"]["peers"].as_array().is_some_and(|peers| peers.len() == 2)
+            };
+            eventually_async("the pair found each other", 30, joined).await;
+        }
+        pair
+    }
+
+    async fn start(service: &Service, arguments: &[String]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = json!({
             "route": {"receiver": "firstlook", "group_by": ["namespace"], "group_wait": "1s", "group_interval": "1s", "repeat_interval": "1h"},
@@ -31,12 +65,12 @@ impl Alertmanager {
         });
         let file = folder.path().join("alertmanager.yml");
         std::fs::write(&file, config.to_string()).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let mut process = Command::new(tools::alertmanager())
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .arg("--cluster.listen-address=")
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

@@ -23,9 +23,9 @@ use crate::incident::Desk;
 use crate::notify::notice::NoticeBody;
 use crate::notify::story::{self, Badge, Link, Tone, words as said};
 use crate::notify::text;
-use crate::report::{AnsweredBy, Cause, Report, Usage};
+use crate::report::{AnsweredBy, Cause, Led, Report, Usage};
 use crate::series::svg;
-use crate::store::{IncidentDetail, IncidentState, InvestigationState, Pulse};
+use crate::store::{IncidentDetail, IncidentState, InvestigationState, Pulse, Sharing};
 use crate::times;
 use crate::toolbox::evidence::Evidence;
 
@@ -40,9 +40,19 @@ pub async fn page(visit: Visit, State(app): State<Arc<App>>, Path(id): Path<Stri
         let pulse = app.store.pulse(id).await?.ok_or(Trouble::Missing)?;
         let detail = app.store.incident(id).await?.ok_or(Trouble::Missing)?;
         let evidence = app.store.evidence(id).await?;
+        let followers = app.store.followers(id).await?;
         let zone = app.desk.settings().timezone.clone();
         let links = links(&app.desk, &detail, visit.lang);
-        Ok::<_, Trouble>(Shown { pulse, detail, evidence, links, zone, lang: visit.lang, now: Timestamp::now() })
+        Ok::<_, Trouble>(Shown {
+            pulse,
+            detail,
+            evidence,
+            followers,
+            links,
+            zone,
+            lang: visit.lang,
+            now: Timestamp::now(),
+        })
     };
     match shown.await {
         Ok(shown) => visit.page(StatusCode::OK, "report.html.j2", shown.values()),
@@ -81,6 +91,8 @@ struct Shown {
     pulse: Pulse,
     detail: IncidentDetail,
     evidence: Vec<Evidence>,
+    /// Incidents with the same cause that leave it to this one; the report knows those of its time only.
+    followers: Vec<Sharing>,
     links: Vec<Link>,
     zone: String,
     lang: Lang,
@@ -140,6 +152,8 @@ impl Shown {
             undiagnosed => report.is_none(),
             failed => self.detail.investigation.as_ref().is_some_and(|one| one.state == InvestigationState::Dead),
             report => report.map(Serde),
+            led_by => report.and_then(|report| report.same_cause.as_ref()?.led_by.as_ref()).map(Serde),
+            followers => Serde(self.followers()),
             charts => self.charts(report),
             causes => Serde(causes),
             primary => report.map(|report| object(&report.primary.resource)),
@@ -150,6 +164,10 @@ impl Shown {
             moments => Serde(timeline::moments(&self.detail, self.lang, &self.zone)),
             usage => Serde(report.map(|report| self.usage(&report.usage)).unwrap_or_default()),
         }
+    }
+
+    fn followers(&self) -> Vec<Led> {
+        self.followers.iter().map(|one| Led { incident: one.incident, title: one.title.clone() }).collect()
     }
 
     /// The measured series as pictures; their text is escaped by whoever draws them.

@@ -68,6 +68,12 @@ fn diagnosed(lang: Lang) -> Shown {
         pulse: Pulse { version: "open-1".into(), investigating_since: None, unsent: false },
         detail,
         evidence,
+        followers: [
+            "KubeDeploymentReplicasMismatch · Deployment aiops/test-deployment",
+            "KubeHpaMaxedOut · HorizontalPodAutoscaler aiops/test",
+        ]
+        .map(|title| Sharing { incident: Uuid::nil(), title: title.to_owned() })
+        .to_vec(),
         links: Vec::new(),
         zone: "Asia/Shanghai".into(),
         lang,
