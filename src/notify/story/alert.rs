@@ -11,6 +11,9 @@ use crate::notify::text;
 use crate::series::{figure, sparkline};
 use crate::times;
 
+/// Kinds of alerts named beside the one in the title.
+const OTHER_NAMES: usize = 8;
+
 impl Teller<'_> {
     /// 告警概览: what the alert says of itself, since when, how many.
     pub(super) fn overview(&self) -> Section {
@@ -174,9 +177,31 @@ impl Teller<'_> {
         let firing = self.notice.group.firing().count();
         if firing > 1 || self.notice.group.truncated_alerts > 0 {
             let all = firing as u64 + self.notice.group.truncated_alerts;
-            said.push(self.lang.pick(format!("{all} 条告警触发中"), format!("{all} alerts firing")));
+            let others = self.other_names();
+            said.push(self.lang.pick(format!("{all} 条告警触发中{others}"), format!("{all} alerts firing{others}")));
         }
         said.join(" · ")
+    }
+
+    /// Names of firing alerts beside the one in the title: a chat that shows no list of them must still say what fires.
+    fn other_names(&self) -> String {
+        let leading = self.leading().map(Alert::name);
+        let mut names: Vec<&str> = Vec::new();
+        for alert in self.notice.group.firing() {
+            if Some(alert.name()) != leading && !names.contains(&alert.name()) {
+                names.push(alert.name());
+            }
+        }
+        let Some(more) = names.len().checked_sub(1) else { return String::new() };
+        let shown: Vec<String> = names.iter().take(OTHER_NAMES).map(|name| text::said(name, 60)).collect();
+        let shown = shown.join(self.lang.pick("、", ", "));
+        match (more + 1).checked_sub(OTHER_NAMES).filter(|left| *left > 0) {
+            Some(left) => self.lang.pick(
+                format!("（另有 {shown} 等 {} 种）", left + OTHER_NAMES),
+                format!(" (also {shown} and {left} more kinds)"),
+            ),
+            None => self.lang.pick(format!("（另有 {shown}）"), format!(" (also {shown})")),
+        }
     }
 
     /// When the condition began. What senders put at zero, or ahead of the clock, began when they told us.

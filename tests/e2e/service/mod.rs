@@ -14,4 +14,6 @@ mod reload;
 mod repeats;
 mod replicas;
 mod restarts;
+mod sequences;
+mod soak;
 mod storm;

@@ -65,6 +65,11 @@ impl Home {
     pub async fn serve_with(&self, environment: &[(&str, &str)]) -> Service {
         Service::start(&self.config(), environment).await
     }
+
+    /// The same, which may die at a failpoint before it listens; none then.
+    pub async fn serve_until(&self, border: &str) -> Option<Service> {
+        Service::try_start(&self.config(), &[("FIRSTLOOK_FAIL_AT", border)]).await.ok()
+    }
 }
 
 /// What a process left behind.
@@ -125,6 +130,12 @@ pub struct Service {
 
 impl Service {
     async fn start(config: &Path, environment: &[(&str, &str)]) -> Self {
+        let started = Self::try_start(config, environment).await;
+        started.unwrap_or_else(|log| panic!("the service ended:\n{log}"))
+    }
+
+    /// The same for one that may be gone before it listens; then what it logged.
+    async fn try_start(config: &Path, environment: &[(&str, &str)]) -> Result<Self, String> {
         let mut command = program();
         command.args(["--log-json", "serve", "--config"]).arg(config).envs(environment.iter().copied());
         let mut child = command.spawn().unwrap();
@@ -133,12 +144,12 @@ impl Service {
             let line: Value = serde_json::from_str(line).ok()?;
             Some(format!("http://{}", line["listen.address"].as_str()?))
         };
-        let base = eventually("the service listens", 20, || {
-            assert!(child.try_wait().unwrap().is_none(), "the service ended:\n{}", log.text());
-            log.find(listens)
+        let base = eventually("the service listens", 20, || match child.try_wait().unwrap() {
+            Some(_) => Some(Err(log.text())),
+            None => log.find(listens).map(Ok),
         })
-        .await;
-        Self { child, base, log, client: client() }
+        .await?;
+        Ok(Self { child, base, log, client: client() })
     }
 
     /// Its address, without a path.
@@ -226,6 +237,20 @@ impl Service {
     /// Ends it as a loss of power would, between one instruction and the next.
     pub async fn kill_9(mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// Ends it as a kill does, if it did not end before.
+    pub async fn end(&mut self) {
+        let _ = self.child.kill().await;
+    }
+
+    /// Asks it to end, as Kubernetes does, and sees that it does so well.
+    pub async fn ask_to_end(&mut self) {
+        let status = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().await.unwrap();
+        assert!(status.success());
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await;
+        let status = ended.unwrap_or_else(|_| panic!("it does not end:\n{}", self.log())).unwrap();
+        assert_eq!(status.code(), Some(0), "{}", self.log());
     }
 
     /// Waits until it was ended by a signal: it came to its failpoint.

@@ -1,0 +1,303 @@
+//! The contract under sequences nobody thought of: deliveries, kills at every border, restarts and faults in random order,
+//! against a model of what has to become of each alert. On both engines.
+//!
+//! `FIRSTLOOK_SEED=N` plays one sequence again, `FIRSTLOOK_SEQUENCES=N` plays more of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use serde_json::{Value, json};
+
+use crate::support::alerts::{PENDING, builtin, one_alert};
+use crate::support::database::Database;
+use crate::support::feishu::Feishu;
+use crate::support::model::{Answer, ModelServer};
+use crate::support::service::{Home, Service};
+use crate::support::wecom::Wecom;
+use crate::support::{Fault, contract, pending};
+
+/// Steps of one sequence.
+const STEPS: usize = 16;
+
+/// The borders between two stages, as the callers of `src/failpoint.rs` name them.
+const BORDERS: [&str; 9] = [
+    "before-commit",
+    "after-commit",
+    "before-claim",
+    "after-claim",
+    "in-tool-call",
+    "after-diagnosis",
+    "before-send",
+    "before-mark",
+    "after-mark",
+];
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// These alerts of a group fire.
+    Fire { group: usize, alerts: BTreeSet<usize> },
+    /// All of a group is over.
+    End { group: usize },
+    /// `kill -9`, and another process.
+    Kill,
+    /// SIGTERM, and another process.
+    Stop,
+    /// A process that dies at this border while these alerts come in, and another one.
+    DieAt { border: &'static str, group: usize, alerts: BTreeSet<usize> },
+    /// The chat products fail so many times.
+    Faults { feishu: usize, wecom: usize },
+    /// Nothing for a moment.
+    Breathe,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let alerts = || prop::collection::btree_set(0..3_usize, 1..=3);
+    prop_oneof![
+        6 => (0..4_usize, alerts()).prop_map(|(group, alerts)| Step::Fire { group, alerts }),
+        2 => (0..4_usize).prop_map(|group| Step::End { group }),
+        1 => Just(Step::Kill),
+        1 => Just(Step::Stop),
+        3 => (prop::sample::select(BORDERS.as_slice()), 0..4_usize, alerts())
+            .prop_map(|(border, group, alerts)| Step::DieAt { border, group, alerts }),
+        1 => (0..4_usize, 0..4_usize).prop_map(|(feishu, wecom)| Step::Faults { feishu, wecom }),
+        2 => Just(Step::Breathe),
+    ]
+}
+
+fn sequence(seed: u64) -> Vec<Step> {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    prop::collection::vec(step(), STEPS).new_tree(&mut runner).unwrap().current()
+}
+
+/// What has to be true of one group.
+#[derive(Debug, Default)]
+struct Group {
+    generation: usize,
+    open: Option<BTreeSet<usize>>,
+}
+
+/// What is known from outside.
+struct Play {
+    home: Home,
+    service: Service,
+    feishu: Feishu,
+    wecom: Wecom,
+    groups: BTreeMap<usize, Group>,
+    /// Alerts of deliveries that were answered 202.
+    accepted: u64,
+    /// Alerts of deliveries whose answer never came.
+    unsure: u64,
+    opened: usize,
+    kills: usize,
+    /// Alerts people have to hear of.
+    to_be_told: BTreeSet<String>,
+}
+
+fn name(group: usize, generation: usize, alert: usize) -> String {
+    format!("G{group}N{generation:02}A{alert}")
+}
+
+impl Play {
+    /// A delivery, what it has to be taken for, and what the same has to be taken for when it comes again.
+    fn delivery(&mut self, group: usize, alerts: &BTreeSet<usize>, fires: bool) -> (Value, [&'static str; 2]) {
+        let state = self.groups.entry(group).or_default();
+        let known = state.open.clone();
+        let (alerts, decisions) = match (fires, known.clone()) {
+            (true, None) => (alerts.clone(), ["opened", "merged"]),
+            (true, Some(known)) if alerts.is_subset(&known) => (alerts.clone(), ["merged", "merged"]),
+            (true, Some(known)) => (&known | alerts, ["joined", "merged"]),
+            (false, Some(known)) => (known, ["resolved", "suppressed"]),
+            (false, None) => (BTreeSet::from([0]), ["suppressed", "suppressed"]),
+        };
+        let mut names = Vec::new();
+        let mut body = one_alert(&format!("group {group}"), &json!({}));
+        let alert = body["alerts"][0].clone();
+        body["alerts"] = alerts
+            .iter()
+            .map(|number| {
+                let name = name(group, state.generation, *number);
+                let mut alert = alert.clone();
+                (alert["labels"]["alertname"], alert["fingerprint"]) = (name.as_str().into(), name.as_str().into());
+                names.push(name);
+                alert
+            })
+            .collect();
+        // What a delivery leaves out goes on: Alertmanager says so when it is over.
+        state.open = Some(&known.unwrap_or_default() | &alerts);
+        if fires {
+            self.to_be_told.extend(names);
+            self.opened += usize::from(decisions[0] == "opened");
+        } else {
+            body = crate::support::alerts::resolved(&body);
+            (state.open, state.generation) = (None, state.generation + 1);
+        }
+        (body, decisions)
+    }
+
+    async fn deliver(&mut self, group: usize, alerts: &BTreeSet<usize>, fires: bool) {
+        let (body, [expected, _]) = self.delivery(group, alerts, fires);
+        let (_, decision) = self.service.accept(&body).await;
+        assert_eq!(decision, expected, "{body:#}");
+        self.accepted += body["alerts"].as_array().unwrap().len() as u64;
+    }
+
+    /// Delivers to a process that dies at a border, and again, as senders do, when no 202 came.
+    async fn deliver_and_die(&mut self, border: &'static str, group: usize, alerts: &BTreeSet<usize>) {
+        self.service.end().await;
+        self.kills += 2;
+        let Some(service) = self.home.serve_until(border).await else {
+            // What waited brought it there at once.
+            self.restart().await;
+            return self.deliver(group, alerts, true).await;
+        };
+        self.service = service;
+        let (body, decisions) = self.delivery(group, alerts, true);
+        let count = body["alerts"].as_array().unwrap().len() as u64;
+        let request = self.service.request(reqwest::Method::POST, "/webhooks/alertmanager");
+        let answer = request.json(&body).send().await;
+        let taken = answer.is_ok_and(|answer| answer.status() == 202);
+        self.accepted += if taken { count } else { 0 };
+        // It may have nothing to do that brings it to this border; then it is killed wherever it is.
+        tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+        self.restart().await;
+        if !taken {
+            self.unsure += count;
+            let (_, decision) = self.service.accept(&body).await;
+            assert!(decisions.contains(&decision.as_str()), "{decision} is none of {decisions:?}");
+            self.accepted += count;
+        }
+    }
+
+    /// Another process in place of this one, however that ended.
+    async fn restart(&mut self) {
+        self.service.end().await;
+        self.service = self.home.serve().await;
+    }
+
+    async fn play(&mut self, step: &Step) {
+        match step {
+            Step::Fire { group, alerts } => self.deliver(*group, alerts, true).await,
+            Step::End { group } => self.deliver(*group, &BTreeSet::new(), false).await,
+            Step::Kill => {
+                self.restart().await;
+                self.kills += 1;
+            }
+            Step::Stop => {
+                self.service.ask_to_end().await;
+                self.service = self.home.serve().await;
+            }
+            Step::DieAt { border, group, alerts } => self.deliver_and_die(border, *group, alerts).await,
+            Step::Faults { feishu, wecom } => {
+                self.feishu.fail((0..*feishu).map(|_| Fault::Code(9499, "too many request")));
+                self.wecom.fail((0..*wecom).map(|_| Fault::Status(502)));
+            }
+            Step::Breathe => tokio::time::sleep(std::time::Duration::from_millis(800)).await,
+        }
+        contract::balance(&self.service).await;
+    }
+
+    /// Everything came to its end, everybody heard of everything, and nobody heard it more often than kills explain.
+    async fn ends_well(&self) {
+        let begun = std::time::Instant::now();
+        let balance = loop {
+            let balance = contract::balance(&self.service).await;
+            if balance.pending == 0 && self.is_quiet().await {
+                break balance;
+            }
+            assert!(begun.elapsed().as_secs() < 150, "it does not come to an end: {balance:?}\n{}", self.service.log());
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        };
+        assert!(
+            (self.accepted..=self.accepted + self.unsure).contains(&balance.accepted),
+            "{} to {} more accepted: {balance:?}",
+            self.accepted,
+            self.unsure
+        );
+        assert_eq!(balance.dead, 0, "{balance:?}");
+        let incidents = self.service.incidents().await;
+        assert_eq!(incidents.len(), self.opened);
+        let mut notices = BTreeMap::new();
+        for incident in &incidents {
+            let detail = self.service.incident(incident["id"].as_str().unwrap()).await;
+            for notice in detail["notices"].as_array().unwrap() {
+                *notices.entry(notice["channel"].as_str().unwrap().to_owned()).or_insert(0_usize) += 1;
+            }
+        }
+        let feishu: Vec<String> = self.feishu.accepted().iter().map(Value::to_string).collect();
+        let wecom: Vec<String> = self.wecom.accepted().iter().map(Value::to_string).collect();
+        for (channel, messages) in [("oncall", feishu), ("ops", wecom)] {
+            let all = messages.concat();
+            let silent: Vec<_> = self.to_be_told.iter().filter(|name| !all.contains(*name)).collect();
+            assert!(silent.is_empty(), "nobody heard of {silent:?} on {channel}");
+            let (least, most) = (notices[channel], notices[channel] + self.kills);
+            assert!((least..=most).contains(&messages.len()), "{least} notices became {} on {channel}", messages.len());
+        }
+    }
+
+    async fn is_quiet(&self) -> bool {
+        let length = async |queue: &str| {
+            let metric = format!("firstlook_queue_length{{queue=\"{queue}\"}}");
+            self.service.metric(&metric).await.unwrap_or_else(|| panic!("there is no {metric}"))
+        };
+        length("outbox").await + length("investigations").await == 0.0
+    }
+}
+
+async fn plays(database: &Database, seed: u64) {
+    let (feishu, wecom) = (Feishu::start().await.without_rate_limit(), Wecom::start().await.without_rate_limit());
+    let mut asked = 0;
+    let model = ModelServer::scripted(move |question| {
+        asked += 1;
+        match asked % 5 {
+            4 => Answer::error(500, &json!({"error": {"message": "overloaded"}})),
+            _ => pending::investigate(question),
+        }
+    })
+    .await;
+    let alone = json!({"merge_above": 1000});
+    let mut parts = json!({
+        "mcp": builtin(PENDING), "models": pending::models(&model), "triage": {"flapping": {"count": 0}},
+        "channels": [
+            {"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "delivery": alone},
+            {"name": "ops", "type": "wecom-bot", "msgtype": "text", "url": wecom.url(), "delivery": alone},
+        ],
+    });
+    if let Some(address) = database.address() {
+        parts["store"] = address.into();
+    }
+    let home = Home::new(&parts);
+    let service = home.serve().await;
+    let (groups, to_be_told) = (BTreeMap::new(), BTreeSet::new());
+    let mut play =
+        Play { home, service, feishu, wecom, groups, accepted: 0, unsure: 0, opened: 0, kills: 0, to_be_told };
+    let steps = sequence(seed);
+    for (number, step) in steps.iter().enumerate() {
+        eprintln!("{number}: {step:?}");
+        play.play(step).await;
+    }
+    play.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_in_whatever_order_the_contract_holds() {
+    let variable = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let seeds: Vec<u64> = match variable("FIRSTLOOK_SEED") {
+        Some(seed) => vec![seed],
+        None => {
+            let first = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+            (first..first + variable("FIRSTLOOK_SEQUENCES").unwrap_or(2)).collect()
+        }
+    };
+    for seed in seeds {
+        for (engine, database) in Database::every().await {
+            eprintln!("FIRSTLOOK_SEED={seed} on {engine}");
+            plays(&database, seed).await;
+            database.remove().await;
+        }
+    }
+}
