@@ -16,6 +16,7 @@ apt_packages() {
   command -v chromium >/dev/null || echo chromium fonts-noto-cjk fonts-noto-color-emoji
   python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
   command -v npm >/dev/null || echo npm
+  command -v faketime >/dev/null || echo faketime
 }
 
 packages=$(apt_packages | tr '\n' ' ')

@@ -16,7 +16,7 @@ use crate::config::{Config, Server};
 use crate::http::{self, App, Auth, Sessions};
 use crate::incident::press::PressDesk;
 use crate::incident::retention::{self, Retention};
-use crate::incident::{Desk, DeskSettings, Wake, Worker};
+use crate::incident::{Desk, DeskSettings, Wake, Worker, clock};
 use crate::intake::signature::Signatures;
 use crate::notify::channel::{Channel, ChannelSettings};
 use crate::notify::digest::Schedule;
@@ -36,6 +36,7 @@ pub(super) struct Service {
     app: Arc<App>,
     worker: Worker,
     concurrency: usize,
+    wake: Wake,
     outboxes: Vec<(OutboxWorker, watch::Receiver<()>)>,
     apps: Vec<Arc<FeishuApp>>,
     presses: PressDesk,
@@ -91,6 +92,7 @@ impl Service {
             app,
             worker,
             concurrency: config.triage.concurrency,
+            wake,
             outboxes,
             apps,
             presses,
@@ -120,6 +122,7 @@ impl Service {
             futures::future::select(Box::pin(examination), Box::pin(stopped)).await;
         });
         tasks.spawn(retention::keep_to(self.retention, self.app.store.clone(), stop.clone()));
+        tasks.spawn(clock::keep(self.app.store.clone(), self.wake, stop.clone()));
         for (outbox, bell) in self.outboxes {
             tasks.spawn(outbox.run(bell, stop.clone()));
         }

@@ -8,6 +8,7 @@ mod again;
 mod backlog;
 mod books;
 mod cause;
+pub mod clock;
 pub mod decide;
 pub mod desk;
 mod entry;

@@ -8,6 +8,7 @@
 mod beside;
 mod cards;
 mod causes;
+mod clock;
 mod columns;
 mod counts;
 mod digests;

@@ -45,8 +45,10 @@ pub struct Toolbox {
 #[derive(Default)]
 pub struct Offer {
     tools: BTreeMap<String, (ToolSpec, Arc<Server>)>,
-    /// Servers that could not be asked, one sentence each.
+    /// Servers that could not be asked or offer nothing of use, one sentence each.
     pub gaps: Vec<String>,
+    /// How many servers answered.
+    answered: usize,
 }
 
 impl Toolbox {
@@ -113,9 +115,14 @@ impl Toolbox {
         for (server, answer) in servers.into_iter().zip(answers) {
             match answer {
                 Ok(names) => {
+                    offer.answered += 1;
                     let known =
                         |name: &String| if server.measures() { policy::measuring(name) } else { policy::spec(name) };
-                    for spec in names.iter().filter_map(known) {
+                    let specs: Vec<ToolSpec> = names.iter().filter_map(known).collect();
+                    if specs.is_empty() {
+                        offer.gaps.push(format!("{} offers none of the tools that are used", server.name()));
+                    }
+                    for spec in specs {
                         offer.tools.entry(spec.name.clone()).or_insert_with(|| (spec, server.clone()));
                     }
                 }

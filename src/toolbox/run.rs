@@ -92,6 +92,12 @@ impl Run {
         &self.log
     }
 
+    /// Whether a server answered at all.
+    #[must_use]
+    pub(super) fn is_answered(&self) -> bool {
+        self.offer.answered > 0
+    }
+
     /// The servers that could not be asked when the run began.
     #[must_use]
     pub fn gaps(&self) -> &[String] {

@@ -2,6 +2,7 @@
 
 mod cards;
 mod causes;
+mod clock;
 mod digests;
 pub(crate) mod fixtures;
 mod held;

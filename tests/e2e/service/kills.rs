@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::support::alerts::{PENDING, builtin, webhook};
+use crate::support::alerts::{PENDING, builtin, in_group, webhook};
 use crate::support::database::Database;
 use crate::support::eventually;
 use crate::support::feishu::Feishu;
@@ -140,6 +140,41 @@ async fn f04_killed_after_the_claim_it_is_claimed_again_when_the_lease_ends() {
         assert_eq!(incident["investigation"]["attempts"], 2, "{incident:#}");
         stage.told_once(&incident);
         assert_eq!(stage.runs(), 1);
+    })
+    .await;
+}
+
+/// A delivery on which every process dies: after three attempts it is put aside where people see it, its alert was told
+/// all the same, and those after it are investigated.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f45_what_kills_its_worker_every_time_is_put_aside_and_the_rest_goes_on() {
+    on_every_engine(async |stage| {
+        stage.killed_at(&[("FIRSTLOOK_FAIL_AT", "after-claim")]).await;
+        let mut deaths = 1;
+        let service = loop {
+            assert!(deaths < 6, "it dies for ever");
+            let Some(mut service) = stage.home.serve_until("after-claim").await else {
+                deaths += 1;
+                continue;
+            };
+            let gone = service.is_gone_within(25).await;
+            if !gone {
+                break service;
+            }
+            deaths += 1;
+        };
+        assert_eq!(deaths, 3);
+        let incidents = service.incidents().await;
+        let incident = service.settled(incidents[0]["id"].as_str().unwrap(), SECONDS).await;
+        assert_eq!(incident["investigation"]["state"], "dead", "{incident:#}");
+        assert!(incident["investigation"]["last_error"].as_str().unwrap().contains("no attempt came to an end"));
+        assert_eq!((incident["notices"].as_array().unwrap().len(), stage.cards()), (1, 1), "the alert itself was told");
+        assert_eq!(service.metric("firstlook_queue_length{queue=\"investigations_dead\"}").await, Some(1.0));
+        service.kill_9().await;
+
+        let service = stage.home.serve().await;
+        let (id, _) = service.accept(&in_group(PENDING, "after it")).await;
+        assert_eq!(service.settled(&id, SECONDS).await["report"]["usage"]["source"], "model");
     })
     .await;
 }

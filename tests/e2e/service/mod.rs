@@ -1,6 +1,7 @@
 //! The whole service: alerts in at one end, messages out at the other.
 
 mod causes;
+mod clocks;
 mod clusters;
 mod doors;
 mod failover;

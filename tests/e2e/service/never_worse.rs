@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::support::alerts::{PENDING, builtin, scenario, webhook};
 use crate::support::cluster;
+use crate::support::mcp::{McpServer, Unknown};
 use crate::support::model::{Answer, KEY, ModelServer};
 use crate::support::original::Original;
 use crate::support::pending;
@@ -145,6 +146,19 @@ async fn f33_an_mcp_server_that_is_not_there() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f29_an_mcp_server_that_never_answers() {
     without_mcp(&silence().await, "did not answer").await;
+}
+
+/// A server that answers and offers nothing of use, or less than usual: what can be read is, the rest is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f30_an_mcp_server_without_the_tools_it_should_have() {
+    let team = Team::start().await;
+    let useless = McpServer::start(Unknown::Text(404, "no session")).await.offering(&["make_coffee"]);
+    let mcp = json!([{"name": "kubernetes", "url": useless.url, "transport": "http"}]);
+    let (_home, service) = serve(&team, mcp, json!([])).await;
+    let (incident, _) = alert(&team, &service).await;
+    let gaps = incident["report"]["data_gaps"].to_string();
+    assert!(gaps.contains("kubernetes offers none of the tools"), "{gaps}");
+    assert_eq!((&incident["report"]["verdict"], useless.calls().len()), (&json!("inconclusive"), 0), "{incident:#}");
 }
 
 /// The server goes away between the model's calls: what was seen before stands, what was not is said.

@@ -31,6 +31,8 @@ struct Book {
     cancelled: usize,
     /// Whether sessions are lost as soon as they are made.
     forgetful: bool,
+    /// What it offers.
+    tools: Vec<&'static str>,
 }
 
 /// The server. `pods_get` answers at once, `events_list` never, `pods_log` with 50 MB.
@@ -50,10 +52,17 @@ impl McpServer {
             calls: Vec::new(),
             cancelled: 0,
             forgetful: false,
+            tools: vec!["pods_get", "events_list", "pods_log"],
         };
         let book = Arc::new(Mutex::new(book));
         let router = Router::new().route("/mcp", post(take)).with_state(book.clone());
         Self { url: serve(router).await + "/mcp", book }
+    }
+
+    /// Offers these instead.
+    pub fn offering(self, tools: &[&'static str]) -> Self {
+        self.book.lock().unwrap().tools = tools.to_vec();
+        self
     }
 
     /// Loses all sessions.
@@ -120,7 +129,7 @@ async fn take(State(book): State<Arc<Mutex<Book>>>, headers: HeaderMap, body: By
                 book.sessions.clear();
             }
             let tool = |name: &str| json!({"name": name, "inputSchema": {"type": "object"}});
-            let tools: Vec<Value> = ["pods_get", "events_list", "pods_log"].map(tool).into();
+            let tools: Vec<Value> = book.tools.iter().copied().map(tool).collect();
             result(&message, json!({"tools": tools}))
         }
         "tools/call" => call(&book, &message).await,

@@ -253,6 +253,11 @@ impl Service {
         assert_eq!(status.code(), Some(0), "{}", self.log());
     }
 
+    /// Whether it ends by itself in this time.
+    pub async fn is_gone_within(&mut self, seconds: u64) -> bool {
+        tokio::time::timeout(Duration::from_secs(seconds), self.child.wait()).await.is_ok()
+    }
+
     /// Waits until it was ended by a signal: it came to its failpoint.
     pub async fn dies(&mut self, seconds: u64) {
         let ended = tokio::time::timeout(Duration::from_secs(seconds), self.child.wait()).await;

@@ -43,3 +43,11 @@ fn there(program: PathBuf) -> PathBuf {
     assert!(program.exists(), "{} is missing; run scripts/e2e-tools.sh", program.display());
     program
 }
+
+/// The library that gives a program a clock of its own (Debian `faketime`).
+pub fn faketime() -> String {
+    let known = ["/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+    let file = known.map(|folder| format!("{folder}/faketime/libfaketimeMT.so.1"));
+    let found = file.into_iter().find(|file| std::path::Path::new(file).exists());
+    found.expect("libfaketime is installed; scripts/e2e-tools.sh does that")
+}
