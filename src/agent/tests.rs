@@ -413,7 +413,7 @@ async fn a_call_that_failed_may_be_tried_once_more() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_fit_the_form_is_given_back_three_times() {
+async fn f25_an_answer_that_does_not_fit_the_form_is_given_back_three_times() {
     let bad = || calls(&[(SUBMIT, json!({ "verdict": "perhaps" }))]);
     let (script, cluster) = (Script::new([bad(), bad(), submits()]), Cluster::default());
     assert_eq!(run_default(&script, &cluster).await.stop, Stop::Submitted);
@@ -495,7 +495,7 @@ async fn nothing_of_a_turn_that_was_cut_off_is_executed() {
 }
 
 #[tokio::test]
-async fn a_conversation_that_is_too_long_is_shortened_once_and_closed() {
+async fn f26_a_conversation_that_is_too_long_is_shortened_once_and_closed() {
     let (script, cluster) =
         (Script::new([look("a"), look("b"), fails(Class::ContextLength), submits()]), Cluster::default());
     let outcome = run_default(&script, &cluster).await;

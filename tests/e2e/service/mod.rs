@@ -11,6 +11,7 @@ mod kills;
 mod main_path;
 mod measured;
 mod never_worse;
+mod overload;
 mod reload;
 mod repeats;
 mod replicas;
