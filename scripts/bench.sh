@@ -3,6 +3,8 @@
 # toolchain and Linux, and no network: the model, the MCP server and the chats are scripted counterparts on loopback.
 #   scripts/bench.sh           about two minutes, once built
 #   scripts/bench.sh --storm   5 000 different groups of alerts in one minute
+#   FIRSTLOOK_FSYNC=on scripts/with-postgres.sh scripts/bench.sh --dependable
+#                              accept rate, recovery and replicas, on SQLite and PostgreSQL
 #   scripts/bench.sh --loop    the model's loop: turns, prompts, CPU, memory, large results, and how fast calls are found
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -24,6 +24,6 @@ trap stop EXIT
 as "$programs/initdb" --pgdata "$folder/data" --auth trust --username firstlook --encoding UTF8 --no-sync >/dev/null
 # What is lost with the machine's power is lost with the folder anyway.
 as "$programs/pg_ctl" --pgdata "$folder/data" --log "$folder/log" --wait --silent \
-  --options "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c max_connections=400" start
+  --options "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=${FIRSTLOOK_FSYNC:-off} -c max_connections=400" start
 export TEST_DATABASE_URL="postgres://firstlook@127.0.0.1:$port/postgres"
 "$@"

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot be taken has to stop loudly")]
 
 mod alert;
+mod dependable;
 mod figures;
 mod large;
 mod process;
@@ -32,6 +33,13 @@ async fn main() {
         reasoning::cpu_per_turn(&world, &mut table).await;
         reasoning::fifty_at_once(&world, &mut table).await;
         large::five_megabytes(&world, &mut table).await;
+        table
+    } else if asked("--dependable") {
+        let mut table = Table::new(&["Dependable", "SQLite", "PostgreSQL"]);
+        dependable::accepted(&world, &mut table).await;
+        dependable::recovery(&world, &mut table).await;
+        dependable::replicas(&world, &mut table).await;
+        dependable::hundred_thousand(&world, &mut table).await;
         table
     } else {
         let mut table = Table::new(&["Measured", "n8n 2.40.7", "Firstlook"]);

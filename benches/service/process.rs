@@ -37,9 +37,15 @@ impl Firstlook {
     /// Starts the process and returns at once.
     pub fn spawn(world: &StandIns, setup: Setup) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let store = format!("sqlite:{}", folder.path().join("firstlook.db").display());
+        Self::spawn_on(world, setup, &store, folder)
+    }
+
+    /// The same on a store that is there before and after it.
+    pub fn spawn_on(world: &StandIns, setup: Setup, store: &str, folder: TempDir) -> Self {
         let port = free_port();
         let config = folder.path().join("firstlook.yaml");
-        std::fs::write(&config, configuration(world, setup, port, &folder)).unwrap();
+        std::fs::write(&config, configuration(world, setup, port, store)).unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
         let started = Instant::now();
         let child = Command::new(env!("CARGO_BIN_EXE_firstlook"))
@@ -54,14 +60,28 @@ impl Firstlook {
 
     /// Starts the process and waits until it serves.
     pub async fn serving(world: &StandIns, setup: Setup) -> Self {
-        let this = Self::spawn(world, setup);
+        Self::spawn(world, setup).ready().await
+    }
+
+    /// The same on a store that is there before and after it.
+    pub async fn serving_on(world: &StandIns, setup: Setup, store: &str) -> Self {
+        Self::spawn_on(world, setup, store, tempfile::tempdir().unwrap()).ready().await
+    }
+
+    async fn ready(self) -> Self {
         let client = Client::new();
-        let url = format!("{}/healthz", this.base);
+        let url = format!("{}/healthz", self.base);
         while !client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
-            assert!(this.started.elapsed() < Duration::from_secs(20), "not serving: {}", this.log());
+            assert!(self.started.elapsed() < Duration::from_secs(20), "not serving: {}", self.log());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        this
+        self
+    }
+
+    /// Ends it as a loss of power would.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Where Alertmanager would send its webhooks.
@@ -136,12 +156,10 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn configuration(world: &StandIns, setup: Setup, port: u16, folder: &TempDir) -> String {
-    let store = folder.path().join("firstlook.db");
+fn configuration(world: &StandIns, setup: Setup, port: u16, store: &str) -> String {
     let mut yaml = format!(
-        "server: {{ listen: \"127.0.0.1:{port}\" }}\nstore: \"sqlite:{}\"\nlanguage: en\ntimezone: UTC\n\
+        "server: {{ listen: \"127.0.0.1:{port}\" }}\nstore: \"{store}\"\nlanguage: en\ntimezone: UTC\n\
          mcp:\n  - {{ name: kubernetes, url: \"{}\" }}\ntriage: {{ concurrency: {}, cooldown: 0s }}\n",
-        store.display(),
         world.mcp_url(),
         setup.concurrency,
     );

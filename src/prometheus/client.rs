@@ -11,6 +11,7 @@ use url::Url;
 use super::config::PrometheusSettings;
 use super::wire::{Data, Entry, Envelope};
 use crate::alert::Labels;
+use crate::redact::Echo;
 use crate::series::Point;
 
 /// The longest one query may take.
@@ -96,6 +97,7 @@ pub struct Client {
     base: Url,
     host: String,
     headers: HeaderMap,
+    echo: Echo,
     http: reqwest::Client,
 }
 
@@ -121,7 +123,9 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| PrometheusError::Settings(error.to_string()))?;
-        Ok(Self { base, host, headers: headers(settings)?, http })
+        let headers = headers(settings)?;
+        let echo = Echo::of_headers(headers.values());
+        Ok(Self { base, host, headers, echo, http })
     }
 
     /// Its host, for people.
@@ -183,7 +187,10 @@ impl Client {
         }
         let envelope: Envelope = serde_json::from_slice(&body)
             .map_err(|_| PrometheusError::NoPrometheus { host: self.host.clone(), status })?;
-        read(envelope)
+        read(envelope).map_err(|error| match error {
+            PrometheusError::Query(said) => PrometheusError::Query(self.echo.without(said)),
+            other => other,
+        })
     }
 }
 

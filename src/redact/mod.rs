@@ -7,9 +7,12 @@
 //! was cut in two before it came here. Numbers of two runs have nothing to do with each other.
 
 mod assignment;
+mod echo;
 mod rules;
 mod secret_objects;
 mod value;
+
+pub use echo::Echo;
 
 use std::borrow::Cow;
 use std::collections::HashMap;

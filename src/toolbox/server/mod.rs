@@ -122,17 +122,23 @@ impl Server {
     async fn call_twice(&self, tool: &str, arguments: &JsonObject) -> Result<Answer, ServerError> {
         let session = self.session().await?;
         let lost = match session.call(tool, arguments).await {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => return Ok(self.said(answer)),
             Err(Failure::TooLarge) => return Ok(too_large()),
-            Err(Failure::Lost(why)) => why,
+            Err(Failure::Lost(why)) => self.recipe.said(why),
         };
         tracing::warn!(mcp.server = %self.name, mcp.tool = tool, why = %lost, "mcp session lost, dialling again");
         session.give_up();
         match self.session().await?.call(tool, arguments).await {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => Ok(self.said(answer)),
             Err(Failure::TooLarge) => Ok(too_large()),
-            Err(Failure::Lost(problem)) => Err(ServerError::Unreachable { name: self.name.clone(), problem }),
+            Err(Failure::Lost(problem)) => {
+                Err(ServerError::Unreachable { name: self.name.clone(), problem: self.recipe.said(problem) })
+            }
         }
+    }
+
+    fn said(&self, answer: Answer) -> Answer {
+        Answer { text: self.recipe.said(answer.text), ..answer }
     }
 
     async fn session(&self) -> Result<Arc<Session>, ServerError> {

@@ -57,8 +57,16 @@ impl Recipe {
 
     /// Sets up the connection and asks for the tools.
     pub(super) async fn open(&self) -> Result<Session, String> {
-        let connection = self.connect().await.map_err(|error| error.problem)?;
-        Session::open(connection).await
+        let connection = self.connect().await.map_err(|error| self.said(error.problem))?;
+        Session::open(connection).await.map_err(|problem| self.said(problem))
+    }
+
+    /// What the server says, without the credentials it was sent.
+    pub(super) fn said(&self, text: String) -> String {
+        match self {
+            Self::Auto(remote) | Self::Http(remote) | Self::Sse(remote) => remote.said(text),
+            Self::Stdio(_) | Self::Builtin(_) | Self::Snapshot(_) | Self::Prometheus(_) => text,
+        }
     }
 
     async fn connect(&self) -> Result<Connection, DialError> {

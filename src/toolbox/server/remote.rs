@@ -7,6 +7,7 @@ use axum::http::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use url::Url;
 
+use crate::redact::Echo;
 use crate::toolbox::config::McpSettings;
 
 /// A host that does not take a connection by then is down.
@@ -19,6 +20,7 @@ pub(super) struct Remote {
     pub(super) url: Url,
     pub(super) headers: HashMap<HeaderName, HeaderValue>,
     pub(super) client: reqwest::Client,
+    echo: Echo,
 }
 
 impl Remote {
@@ -33,7 +35,13 @@ impl Remote {
             value.set_sensitive(true);
             headers.insert(HeaderName::try_from(name.as_str()).map_err(|_| bad())?, value);
         }
-        Ok(Self { url, headers, client: client().map_err(|error| error.to_string())? })
+        let echo = Echo::of_headers(headers.values());
+        Ok(Self { url, headers, client: client().map_err(|error| error.to_string())?, echo })
+    }
+
+    /// What it says, without the credentials it was sent.
+    pub(super) fn said(&self, text: String) -> String {
+        self.echo.without(text)
     }
 
     /// Where a server of the older transport has its stream: at the address itself, or beside `/mcp`.
@@ -78,7 +86,12 @@ mod tests {
             ("http://gate/sse", "http://gate/sse"),
             ("http://gate/k8s/events", "http://gate/k8s/events"),
         ] {
-            let remote = Remote { url: Url::parse(url).unwrap(), headers: HashMap::new(), client: client().unwrap() };
+            let remote = Remote {
+                url: Url::parse(url).unwrap(),
+                headers: HashMap::new(),
+                client: client().unwrap(),
+                echo: Echo::default(),
+            };
             assert_eq!(remote.sse_url().as_str(), expected);
         }
     }

@@ -16,6 +16,7 @@ mod reload;
 mod repeats;
 mod replicas;
 mod restarts;
+mod secrets;
 mod sequences;
 mod soak;
 mod storm;
