@@ -11,6 +11,7 @@ mod change;
 mod codes;
 mod conclude;
 mod describe;
+pub mod environment;
 pub mod facts;
 pub mod finding;
 mod health;
@@ -22,7 +23,8 @@ mod pattern;
 mod pods;
 mod quantity;
 mod rank;
-mod reach;
+pub mod reach;
+pub mod relay;
 #[cfg(test)]
 mod scenarios;
 mod scene;

@@ -68,7 +68,8 @@ impl<'a> ContainerView<'a> {
     }
 
     /// Whether it keeps failing now: waiting to be restarted, ended badly, restarted within the last 10 minutes for
-    /// at least the third time, or within the hour for at least the sixth. One restart long ago is no failure.
+    /// at least the third time, or within the hour for at least the sixth. One restart long ago is no failure, and a run
+    /// that has outlived the one before by ten minutes has got over what ended that.
     #[must_use]
     pub fn failing(&self, now: Timestamp) -> bool {
         if matches!(self.waiting_reason(), "CrashLoopBackOff" | "RunContainerError" | "StartError") {
@@ -79,7 +80,17 @@ impl<'a> ContainerView<'a> {
             return ended.exit_code != 0 && self.waiting_reason().is_empty();
         }
         let seconds = ended.finished_at.as_ref().map_or(0, |at| now.as_second() - at.0.as_second());
-        (seconds < 600 && self.restarts() >= 3) || (seconds < 3600 && self.restarts() >= 6)
+        (seconds < 600 && self.restarts() >= 3)
+            || (seconds < 3600 && self.restarts() >= 6 && !self.got_over_it(ended, now))
+    }
+
+    /// Whether it is ready and has run ten minutes longer than the run that ended.
+    fn got_over_it(&self, ended: &ContainerStateTerminated, now: Timestamp) -> bool {
+        let running = self.status.and_then(|status| status.state.as_ref()?.running.as_ref()?.started_at.as_ref());
+        let (Some(since), Some(from), Some(to)) = (running, &ended.started_at, &ended.finished_at) else {
+            return false;
+        };
+        self.ready() && now.as_second() - since.0.as_second() >= to.0.as_second() - from.0.as_second() + 600
     }
 }
 

@@ -58,15 +58,26 @@ static NAME: Pattern = Pattern::new(
     r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:|can't find|bad address|waiting (?:for|on)(?: the)?(?: service| host| svc)?|resolve(?: host)?:?)\s+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
 );
 
+/// The logs that tell of a Pod's present: the run before only where its container is not well again.
+#[must_use]
+pub fn present_logs<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<&'a SeenLog> {
+    let views = pods::containers(pod);
+    let well = |log: &SeenLog| {
+        let view = views.iter().find(|view| view.name() == log.container);
+        view.is_some_and(|view| view.ready() && !view.failing(scene.facts.now))
+    };
+    let logs = scene.logs(&crate::playbook::scene::named(pod), "").into_iter();
+    logs.filter(|log| !(log.previous && well(log))).collect()
+}
+
 /// The failing calls of a Pod's logs, one for each destination and way of failing.
 #[must_use]
 pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
-    let name = crate::playbook::scene::named(pod);
     // Only what runs before the others can be said to wait in vain; anything else may wait for work.
     let views = pods::containers(pod);
     let waiting: Vec<&str> = views.iter().filter(|view| view.init && view.running()).map(|view| view.name()).collect();
     let mut calls: Vec<Call<'a>> = Vec::new();
-    for log in scene.logs(&name, "") {
+    for log in present_logs(scene, pod) {
         let Ok(text) = &log.lines else { continue };
         let waits = |line: &str| waiting.contains(&log.container.as_str()) && AWAITED.hits(line);
         for line in text.lines().filter(|line| !logs::instructs(line) && (logs::is_error(line) || waits(line))) {
@@ -109,9 +120,10 @@ pub fn port_of(call: &Call<'_>) -> Option<i32> {
     })
 }
 
-/// The Service a name means that did not resolve, when it can only mean one inside the cluster.
+/// The Service a name means that did not resolve, when it can only mean one inside the cluster: of two labels the second
+/// may be a Namespace there is, or the end of any name in the world.
 #[must_use]
-pub fn unresolved_service(caller: &Pod, line: &str) -> Option<ObjectRef> {
+pub fn unresolved_service(caller: &Pod, line: &str, is_namespace: impl Fn(&str) -> bool) -> Option<ObjectRef> {
     let host = NAME.group(line, 1)?.to_ascii_lowercase();
     let labels: Vec<&str> = host.split('.').collect();
     let valid = |label: &&str| label.len() <= 63 && label.starts_with(|c: char| c.is_ascii_lowercase());
@@ -121,6 +133,7 @@ pub fn unresolved_service(caller: &Pod, line: &str) -> Option<ObjectRef> {
     match labels.as_slice() {
         [name] => Some(ObjectRef::new("Service", caller.metadata.namespace.clone().unwrap_or_default(), *name)),
         [name, namespace, "svc", ..] => Some(ObjectRef::new("Service", *namespace, *name)),
+        [name, namespace] if is_namespace(namespace) => Some(ObjectRef::new("Service", *namespace, *name)),
         _ => None,
     }
 }
@@ -151,8 +164,9 @@ fn failure(line: &str) -> Option<Failure> {
     (SERVER_ERROR.hits(line) && line.contains("://")).then_some(Failure::ServerError)
 }
 
-/// Hosts of URLs first, then those with a port, then those a word announces.
-fn hosts(line: &str) -> Vec<String> {
+/// The hosts a line names: those of URLs first, then those with a port, then those a word announces.
+#[must_use]
+pub fn hosts(line: &str) -> Vec<String> {
     let mut hosts: Vec<(usize, String)> = Vec::new();
     for found in HOST.all(line) {
         let way = (1..=3).find_map(|group| Some((group, found.get(group)?.as_str().to_ascii_lowercase())));
@@ -207,7 +221,7 @@ mod tests {
     fn only_names_inside_the_cluster_mean_a_service() {
         let caller: Pod = serde_json::from_value(serde_json::json!({"metadata": {"name": "p", "namespace": "shop"}}))
             .unwrap_or_default();
-        let meant = |line: &str| unresolved_service(&caller, line);
+        let meant = |line: &str| unresolved_service(&caller, line, |name| name == "cache");
         assert_eq!(
             meant("lookup pg-main on 10.96.0.10:53: no such host"),
             Some(ObjectRef::new("Service", "shop", "pg-main"))
@@ -217,6 +231,8 @@ mod tests {
             Some(ObjectRef::new("Service", "cache", "redis"))
         );
         assert_eq!(meant("lookup api.example.com: no such host"), None, "a name outside the cluster");
+        assert_eq!(meant("lookup redis.cache: no such host"), Some(ObjectRef::new("Service", "cache", "redis")));
+        assert_eq!(meant("lookup example.com: no such host"), None);
         assert_eq!(meant("dial tcp: no such host"), None);
         assert_eq!(meant("nslookup: can't resolve 'orders-db'"), Some(ObjectRef::new("Service", "shop", "orders-db")));
         assert_eq!(meant("nc: bad address 'orders-db'"), Some(ObjectRef::new("Service", "shop", "orders-db")));

@@ -8,11 +8,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::alert::{Lang, ObjectRef};
+use crate::intake::{Limits, alertmanager};
 use crate::playbook::facts::{Facts, SeenEvent, SeenLog, object_ref};
 use crate::playbook::world::can_be_copied;
 use crate::playbook::{Question, diagnose, findings};
 use crate::report::{Diagnosis, Verdict};
 use crate::toolbox::evidence::EvidenceLog;
+use crate::triage::question;
 
 /// Kinds a perfect gather would have listed, so that what is not among the objects is known to be absent.
 const LISTED: [&str; 20] = [
@@ -49,7 +51,8 @@ struct Scenario {
 fn folders() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let mut folders: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
-    folders.retain(|folder| folder.join("truth.json").exists());
+    // A probed address or a database is found by gather alone; `firstlook eval` holds those.
+    folders.retain(|folder| folder.join("truth.json").exists() && !question(folder).targets.is_empty());
     folders.sort();
     folders
 }
@@ -117,7 +120,7 @@ fn load_without(folder: &Path, unread: impl Fn(&ObjectRef) -> bool) -> Scenario 
     }
     add_logs(folder, &log, &mut facts);
     let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-    Scenario { name, facts, question: question(&alert, items), truth: json(&folder.join("truth.json")), owners }
+    Scenario { name, facts, question: question(folder), truth: json(&folder.join("truth.json")), owners }
 }
 
 fn event_text(item: &Value) -> String {
@@ -176,45 +179,10 @@ fn newest(value: &Value) -> Timestamp {
     }
 }
 
-/// What the labels name; an object without a namespace is the one that bears the name.
-fn question(alert: &Value, items: &[Value]) -> Question {
-    const LABELS: [(&str, &str); 11] = [
-        ("deployment", "Deployment"),
-        ("statefulset", "StatefulSet"),
-        ("daemonset", "DaemonSet"),
-        ("horizontalpodautoscaler", "HorizontalPodAutoscaler"),
-        ("persistentvolumeclaim", "PersistentVolumeClaim"),
-        ("job_name", "Job"),
-        ("cronjob", "CronJob"),
-        ("ingress", "Ingress"),
-        ("pod", "Pod"),
-        ("node", "Node"),
-        ("service", "Service"),
-    ];
-    let mut asked = Question::default();
-    for alert in alert["alerts"].as_array().unwrap() {
-        let labels = &alert["labels"];
-        asked.alert_names.push(labels["alertname"].as_str().unwrap().to_owned());
-        let namespace = labels["namespace"].as_str().unwrap_or_default();
-        if labels["alertname"] == "TargetDown" {
-            let from = labels["prometheus"].as_str().and_then(|label| label.split_once('/'));
-            asked.scraped_from = from.map(|(namespace, _)| namespace.to_owned());
-        }
-        let exporter = |label: &str| labels[label].as_str().is_some_and(|name| name.starts_with("kube-state-metrics"));
-        let meant = |label: &str| labels[label].is_string() && !exporter(label);
-        if let Some((label, kind)) = LABELS.iter().find(|(label, _)| meant(label)) {
-            let alone = items.iter().find(|item| item["kind"] == *kind && item["metadata"]["name"] == labels[*label]);
-            let alone = alone.and_then(|item| item["metadata"]["namespace"].as_str()).filter(|_| namespace.is_empty());
-            let namespace = if *kind == "Node" { "" } else { alone.unwrap_or(namespace) };
-            let target = ObjectRef::new(*kind, namespace, labels[*label].as_str().unwrap());
-            if !asked.targets.contains(&target) {
-                asked.targets.push(target);
-            }
-        } else if !namespace.is_empty() {
-            asked.targets.push(ObjectRef::new("Namespace", "", namespace));
-        }
-    }
-    asked
+/// What the alerts ask, as triage reads it from their labels.
+fn question(folder: &Path) -> Question {
+    let body = fs::read(folder.join("alert.json")).unwrap();
+    question::question(&alertmanager::parse(&body, &Limits::default()).unwrap())
 }
 
 fn plain(text: &str) -> String {

@@ -14,6 +14,7 @@ use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
 use crate::playbook::pods;
 use crate::playbook::reach;
+use crate::playbook::relay;
 use crate::playbook::scene::{Scene, named};
 
 /// Failing calls followed one after the other: from a front end to the database behind its back end, with one to spare.
@@ -250,13 +251,16 @@ impl Scope {
     }
 }
 
-/// The Services a Pod calls in vain, and what stands behind them.
+/// The Services a Pod calls in vain or whose troubles it passes on, and what stands behind them.
 fn called_by(scene: &Scene<'_>, caller: &ObjectRef) -> BTreeSet<ObjectRef> {
     let Some(caller) = scene.pod(caller) else { return BTreeSet::new() };
-    let mut reached = BTreeSet::new();
+    let mut services = relay::sources(scene, &caller.object);
     for call in reach::failing_calls(scene, &caller.object) {
         let dns = reach::dns_service(scene).filter(|_| reach::resolver_is_silent(&call));
-        let Some(service) = dns.or_else(|| reach::service_of(scene, &caller.object, &call)) else { continue };
+        services.extend(dns.or_else(|| reach::service_of(scene, &caller.object, &call)));
+    }
+    let mut reached = BTreeSet::new();
+    for service in services {
         reached.insert(named(&service.object));
         let mut behind = Scope::default();
         behind.follow_service(scene, &named(&service.object));

@@ -80,7 +80,16 @@ impl World {
     }
 
     /// Adds the present log of a container of a Pod.
-    pub fn log_of(mut self, pod: &str, container: &str, text: &str) -> Self {
+    pub fn log_of(self, pod: &str, container: &str, text: &str) -> Self {
+        self.add_log(pod, container, text, false)
+    }
+
+    /// Adds the log of the container `web` of a Pod before its last restart.
+    pub fn log_before(self, pod: &str, text: &str) -> Self {
+        self.add_log(pod, "web", text, true)
+    }
+
+    fn add_log(mut self, pod: &str, container: &str, text: &str, previous: bool) -> Self {
         let recorded = self.recorded.record(
             self.recorded.reserve(),
             "pods_log",
@@ -94,7 +103,7 @@ impl World {
             namespace: "shop".into(),
             pod: pod.into(),
             container: container.into(),
-            previous: false,
+            previous,
             lines: Ok(text.into()),
             reference: recorded.reference,
         });

@@ -1,9 +1,13 @@
 //! Clues: what warnings and log lines ask to be read. Their words are only ever compared with names the API server listed.
 
+use k8s_openapi::api::core::v1::Pod;
+
 use super::rows::{cell, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
+use crate::playbook::environment::naming;
+use crate::playbook::{reach, relay};
 
 /// Words of a warning (or its reason) and the kind of object that explains it.
 const HINTS: &[(&str, &str)] = &[
@@ -109,41 +113,57 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
             }
             if lower.lines().any(resolver_is_silent) {
                 wants.extend(DNS_SERVICES.map(|name| Want::Object(ObjectRef::new("Service", "kube-system", name))));
-            } else if !NETWORK_WORDS.iter().any(|words| lower.contains(words)) {
+            } else if !NETWORK_WORDS.iter().any(|words| lower.contains(words)) && !passes_on(lines) {
                 continue;
             }
             wants.extend(Want::list("Service", &pod.namespace));
             wants.extend(Want::list("NetworkPolicy", &pod.namespace));
             wants.extend(listed(seen, "NetworkPolicy", &pod.namespace));
             let services = seen.rows.keys().filter(|row| row.kind == "Service" && row.namespace == pod.namespace);
-            let services = services.filter(|row| contains_word(lines, &row.name) || names_address(seen, row, lines));
+            let told = passes_on(lines).then(|| seen.facts.get::<Pod>(&pod.namespace, &pod.name)).flatten();
+            let told_of = |row: &ObjectRef| told.as_ref().is_some_and(|pod| naming(&pod.object, &row.name).is_some());
+            let services = services
+                .filter(|row| contains_word(lines, &row.name) || names_address(seen, row, lines) || told_of(row));
             wants.extend(services.map(|row| Want::Object(row.clone())));
-            wants.extend(elsewhere(&lower, &pod.namespace).into_iter().map(Want::Object));
+            wants.extend(elsewhere(seen, &lower, &pod.namespace));
             wants.extend(labels_asked(seen, &pod.namespace));
         }
     }
     wants
 }
 
-/// Services of other namespaces that failing calls name, for example `db.data.svc`; a few.
-fn elsewhere(lines: &str, own: &str) -> Vec<ObjectRef> {
+/// Whether a log passes on a server's own trouble, without naming the server: whom the Pod calls stands in its variables.
+fn passes_on(lines: &str) -> bool {
+    lines.lines().any(relay::tells_of_trouble)
+}
+
+/// Services of other namespaces that failing calls name, a few: `db.data.svc`, and then `db.data`, which may be a name outside
+/// the cluster. Where that is no Service, it is read whether there is such a Namespace at all.
+fn elsewhere(seen: &Seen, lines: &str, own: &str) -> Vec<Want> {
     let failing = lines.lines().filter(|line| NETWORK_WORDS.iter().any(|words| line.contains(words)));
-    let words =
-        failing.flat_map(|line| line.split(|char: char| !(char.is_ascii_alphanumeric() || "-.".contains(char))));
-    let mut found: Vec<ObjectRef> = Vec::new();
-    for word in words {
-        let labels: Vec<&str> = word.split('.').collect();
-        if let [name, namespace, "svc", ..] = labels.as_slice()
-            && *namespace != own
-            && !name.is_empty()
-        {
-            let service = ObjectRef::new("Service", *namespace, *name);
-            if !found.contains(&service) && found.len() < SERVICES_ELSEWHERE {
-                found.push(service);
+    let mut sure: Vec<ObjectRef> = Vec::new();
+    let mut likely: Vec<ObjectRef> = Vec::new();
+    for host in failing.flat_map(reach::hosts) {
+        let (found, name, namespace) = match host.split('.').collect::<Vec<_>>().as_slice() {
+            [name, namespace, "svc", ..] => (&mut sure, ObjectRef::new("Service", *namespace, *name), *namespace),
+            [name, namespace] if is_label(name) && is_label(namespace) => {
+                (&mut likely, ObjectRef::new("Service", *namespace, *name), *namespace)
             }
+            _ => continue,
+        };
+        if namespace != own && !found.contains(&name) {
+            found.push(name);
         }
     }
-    found
+    let absent = likely.iter().filter(|service| seen.facts.absent(service).is_some());
+    let namespaces: Vec<Want> =
+        absent.take(1).map(|it| Want::Object(ObjectRef::new("Namespace", "", it.namespace.as_str()))).collect();
+    sure.into_iter().chain(likely).take(SERVICES_ELSEWHERE).map(Want::Object).chain(namespaces).collect()
+}
+
+/// Whether a word may be the name of an object: an address' number and a file's ending are none.
+fn is_label(word: &str) -> bool {
+    word.len() > 1 && word.starts_with(|first: char| first.is_ascii_lowercase())
 }
 
 /// The caller's Namespace, where a policy asks for a Namespace's labels: without them nobody can say whom it lets in.
@@ -208,6 +228,44 @@ mod tests {
         assert!(wants.contains(&Want::Object(ObjectRef::new("Service", "data", "db"))), "{wants:?}");
         let calm = logged("INFO connected to db.data.svc\nERROR http://web/: i/o timeout");
         assert!(!calm.contains(&Want::Object(ObjectRef::new("Service", "data", "db"))), "only failing calls");
+    }
+
+    #[test]
+    fn a_short_name_of_another_namespace_is_tried_and_an_address_or_a_file_is_not() {
+        let service = |namespace: &str, name: &str| Want::Object(ObjectRef::new("Service", namespace, name));
+        let wants = logged("ERROR Put \"http://vault.platform:8200/v1\": dial tcp 10.96.1.1:8200: connection refused");
+        assert!(wants.contains(&service("platform", "vault")), "{wants:?}");
+        let wants = logged("ERROR main.go:12: dial tcp 10.96.1.1:8200: i/o timeout, see a.b:3");
+        let services: Vec<_> =
+            wants.iter().filter(|want| matches!(want, Want::Object(it) if it.kind == "Service")).collect();
+        assert!(services.iter().all(|want| **want == service("go", "main")), "{services:?}");
+    }
+
+    #[test]
+    fn a_servers_trouble_that_is_passed_on_leads_to_the_services_of_the_pods_variables() {
+        let read = |line: &str| {
+            let pod = ObjectRef::new("Pod", "a", "web-0");
+            let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&pod));
+            let env = serde_json::json!([{"name": "PGHOST", "value": "db"}]);
+            let object = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "namespace": "a"},
+                "spec": {"containers": [{"name": "web", "env": env}]}});
+            seen.facts.add_object(object, "E1");
+            seen.rows.insert(ObjectRef::new("Service", "a", "db"), Default::default());
+            seen.rows.insert(ObjectRef::new("Service", "a", "other"), Default::default());
+            seen.facts.add_log(SeenLog {
+                namespace: "a".into(),
+                pod: "web-0".into(),
+                container: "web".into(),
+                previous: false,
+                lines: Ok(line.into()),
+                reference: "E2".into(),
+            });
+            from_logs(&seen)
+        };
+        let service = |name: &str| Want::Object(ObjectRef::new("Service", "a", name));
+        let wants = read("ERROR pq: sorry, too many clients already");
+        assert!(wants.contains(&service("db")) && !wants.contains(&service("other")), "{wants:?}");
+        assert!(read("ERROR pq: relation \"cart\" does not exist").is_empty());
     }
 
     #[test]

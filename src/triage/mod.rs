@@ -17,7 +17,7 @@ mod mention;
 mod models;
 mod outside;
 pub mod prompt;
-mod question;
+pub(crate) mod question;
 mod rows;
 mod scrub;
 mod sections;

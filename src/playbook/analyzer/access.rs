@@ -8,6 +8,7 @@ use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
+use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
 use crate::report::Confidence;
 
@@ -31,11 +32,11 @@ struct Denied<'a> {
 /// Findings about Pods whose log shows that the API server refuses them.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    scene.pods.iter().filter_map(|pod| explain(scene, pod, &denied(scene, &named(&pod.object))?)).collect()
+    scene.pods.iter().filter_map(|pod| explain(scene, pod, &denied(scene, &pod.object)?)).collect()
 }
 
-fn denied<'a>(scene: &Scene<'a>, pod: &ObjectRef) -> Option<Denied<'a>> {
-    scene.logs(pod, "").into_iter().find_map(|log| {
+fn denied<'a>(scene: &Scene<'a>, pod: &Pod) -> Option<Denied<'a>> {
+    reach::present_logs(scene, pod).into_iter().find_map(|log| {
         let text = log.lines.as_deref().ok()?;
         // What an outsider sent and the application merely wrote down is no refusal of its own.
         text.lines().filter(|line| !logs::instructs(line) && logs::is_error(line)).find_map(|line| {

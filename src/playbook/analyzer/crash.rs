@@ -424,14 +424,19 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_loop_is_still_a_loop() {
-        let between = |restarts: i32| {
+    fn a_slow_loop_is_still_a_loop_until_a_run_outlives_it() {
+        let between = |restarts: i32, began: &str| {
+            let last = patched(
+                ended(1, "Error", "2026-11-23T02:30:00Z"),
+                json!({"terminated": {"startedAt": format!("2026-11-23T{began}:00Z")}}),
+            );
             json!({"status": {"containerStatuses": [{"name": "web", "image": "reg/web:1", "imageID": "",
             "ready": true, "restartCount": restarts, "state": {"running": {"startedAt": "2026-11-23T02:30:00Z"}},
-            "lastState": ended(1, "Error", "2026-11-23T02:30:00Z")}]}})
+            "lastState": last}]}})
         };
-        let asked = |restarts: i32| World::asking("Pod", "web-1-a").with(pod(between(restarts)));
-        assert!(asked(9).cause().starts_with("crashloop"), "{}", asked(9).cause());
-        asked(2).is_calm();
+        let asked = |restarts: i32, began: &str| World::asking("Pod", "web-1-a").with(pod(between(restarts, began)));
+        assert!(asked(9, "01:50").cause().starts_with("crashloop"), "{}", asked(9, "01:50").cause());
+        asked(2, "01:50").is_calm();
+        asked(9, "02:29").is_calm();
     }
 }

@@ -3,8 +3,9 @@
 use k8s_openapi::api::core::v1::{Pod, Service};
 
 use crate::alert::ObjectRef;
+use crate::playbook::environment::{self, Variable};
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::reach::{self, Call, Failure};
@@ -163,9 +164,14 @@ fn no_answer_from_dns(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Fi
 
 fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Option<Finding> {
     let name = named(&pod.object);
-    let missing =
-        reach::unresolved_service(&pod.object, call.line).filter(|service| scene.facts.is_missing(service))?;
+    let is_namespace = |name: &str| scene.facts.raw(&ObjectRef::new("Namespace", "", name)).is_some();
+    let missing = reach::unresolved_service(&pod.object, call.line, is_namespace)
+        .filter(|service| scene.facts.is_missing(service))?;
     let workload = scene.workload(&pod.object);
+    let through = environment::naming(&pod.object, &missing.name);
+    if let Some(finding) = through.as_ref().and_then(|variable| given_twice(scene, pod, call, &missing, variable)) {
+        return Some(finding);
+    }
     let hint = super::claim::near_hint(scene, &scene.near_misses(&missing));
     let headline = scene.text(
         format!("{workload} 依赖的 Service {}/{} 不存在，域名无法解析{hint}", missing.namespace, missing.name),
@@ -174,14 +180,67 @@ fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Optio
             missing.namespace, missing.name
         ),
     );
+    let summary = through.map_or_else(
+        || headline.clone(),
+        |variable| {
+            scene.text(
+                format!("{headline}；该名称来自容器 {} 的环境变量 {}", variable.container, variable.name),
+                format!(
+                    "{headline}; the name comes from variable {} of container {}",
+                    variable.name, variable.container
+                ),
+            )
+        },
+    );
     Some(
         Finding::new("dependency_service_missing", Depth::Root, &name, &missing, headline)
+            .summary(summary)
             .cite([scene.quote(&call.log.reference, call.line)])
             .touches([workload])
             .steps([look(
                 scene.text("查看该 Namespace 中的 Service", "List the Services of that namespace"),
                 kubectl(&missing.namespace, "get services"),
             )]),
+    )
+}
+
+/// A variable that is given twice names what does not exist, while the value it hides may be the one that is meant.
+fn given_twice(
+    scene: &Scene<'_>,
+    pod: &Seen<Pod>,
+    call: &Call<'_>,
+    missing: &ObjectRef,
+    variable: &Variable<'_>,
+) -> Option<Finding> {
+    let hidden = variable.hidden.iter().find(|value| !value.is_empty() && **value != variable.value)?;
+    let workload = scene.workload(&pod.object);
+    let (name, container) = (variable.name, variable.container);
+    let (value, hidden) = (logs::shorten(variable.value, 60), logs::shorten(hidden, 60));
+    let headline = scene.text(
+        format!("{workload} 的容器 {container} 两次设置环境变量 {name}，后者 {value} 生效并遮住了 {hidden}；{value} 指向的 Service 不存在"),
+        format!("{workload} sets variable {name} of container {container} twice: {value} wins and hides {hidden}, and there is no such Service"),
+    );
+    Some(
+        Finding::new("env_name_repeated", Depth::Root, &named(&pod.object), &workload, headline)
+            .cite([
+                scene.quote(&call.log.reference, call.line),
+                scene.quote_any(&pod.reference, &[&format!("value: {}", variable.value), &format!("name: {name}")]),
+            ])
+            .touches([missing.clone()])
+            .steps([
+                look(
+                    scene.text("查看容器的环境变量", "Read the container's variables"),
+                    kubectl(&workload.namespace, &format!("get {} -o yaml", slash(&workload))),
+                ),
+                change(
+                    scene.text(
+                        format!("只保留一个 {name}，取值为真正存在的 Service"),
+                        format!("Keep one {name}, with a Service that exists"),
+                    ),
+                    "",
+                    edit_template(&workload),
+                ),
+            ]),
     )
 }
 
@@ -224,7 +283,7 @@ fn errors_while_running(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, crashed, deployment, pod, service};
+    use crate::playbook::world::{World, container, crashed, deployment, ended, patched, pod, service};
 
     fn caller() -> serde_json::Value {
         pod(
@@ -257,6 +316,56 @@ mod tests {
             .listed("Service");
         assert_eq!(world.cause(), "dependency_service_missing Service/webb");
         assert!(world.diagnosis().headline.contains("web exists"));
+    }
+
+    #[test]
+    fn a_variable_given_twice_is_the_callers_mistake_and_given_once_it_is_only_named() {
+        let told = |env: serde_json::Value| {
+            World::asking("Pod", "cart-1-a")
+                .with(patched(caller(), json!({"spec": {"containers": [container(json!({"env": env}))]}})))
+                .with(service(json!({"app": "web"})))
+                .log("cart-1-a", "ERROR dial tcp: lookup web-staging on 10.96.0.10:53: no such host")
+                .listed("Service")
+        };
+        let twice = told(json!([{"name": "API", "value": "web"}, {"name": "API", "value": "web-staging"}]));
+        assert_eq!(twice.cause(), "env_name_repeated Deployment/cart");
+        assert!(twice.diagnosis().headline.contains("hides web"));
+        let once = told(json!([{"name": "API", "value": "web-staging:80"}]));
+        assert_eq!(once.cause(), "dependency_service_missing Service/web-staging");
+        assert!(once.diagnosis().causes[0].summary.contains("variable API"));
+        let same = told(json!([{"name": "API", "value": "web-staging"}, {"name": "API", "value": "web-staging"}]));
+        assert_eq!(same.cause(), "dependency_service_missing Service/web-staging");
+    }
+
+    #[test]
+    fn a_name_with_a_namespace_behind_it_means_a_service_there() {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "data"}});
+        let calling = || {
+            World::asking("Pod", "cart-1-a")
+                .with(caller())
+                .log("cart-1-a", "ERROR dial tcp: lookup db.data on 10.96.0.10:53: no such host")
+                .listed("Service")
+        };
+        assert_eq!(calling().with(namespace).cause(), "dependency_service_missing Service/db");
+        assert!(!calling().codes().contains(&"dependency_service_missing"), "a name outside the cluster");
+    }
+
+    #[test]
+    fn what_the_run_before_complained_of_is_over_once_the_container_is_well() {
+        let calls = |ready: bool| {
+            let status = json!({"status": {"containerStatuses": [{"name": "web", "image": "reg/web:1", "imageID": "",
+                "ready": ready, "restartCount": 1, "state": {"running": {"startedAt": "2026-11-23T01:00:00Z"}},
+                "lastState": ended(1, "Error", "2026-11-23T01:00:00Z")}]}});
+            World::asking("Pod", "cart-1-a")
+                .with(patched(caller(), status))
+                .with(service(json!({"app": "web"})))
+                .with(pod(json!({})))
+                .log("cart-1-a", "INFO serving")
+                .log_before("cart-1-a", REFUSED)
+                .codes()
+                .contains(&"dependency_unreachable")
+        };
+        assert!(calls(false) && !calls(true));
     }
 
     #[test]

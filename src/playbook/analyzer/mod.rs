@@ -33,6 +33,7 @@ pub mod rollout;
 pub mod scheduling;
 pub mod scrape;
 pub mod service;
+pub mod shared_memory;
 pub mod stateful;
 pub mod target_port;
 pub mod traffic;
@@ -74,6 +75,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("node_events", node_events::run),
     analyzer("claim", claim::run),
     analyzer("volume", volume::run),
+    analyzer("shared_memory", shared_memory::run),
     analyzer("creation", creation::run),
     wanting("quota", &["ResourceQuota"], quota::run),
     analyzer("preemption", preemption::run),

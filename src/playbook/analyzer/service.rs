@@ -1,5 +1,6 @@
 //! Services nobody answers: selectors that match nothing, Pods that are not ready, ports that do not exist.
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Service};
 
 use crate::alert::ObjectRef;
@@ -25,8 +26,10 @@ fn unanswered(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
     let backends = scene.backends(&service.object);
     let live: Vec<&&Seen<Pod>> = backends.iter().filter(|pod| !pods::is_finished(&pod.object)).collect();
     if live.is_empty() {
-        return scaled_to_zero(scene, service, &name, wanted)
-            .or_else(|| selects_nothing(scene, service, &name, wanted));
+        return match asleep(scene, &name, wanted) {
+            Some(workload) => scaled_to_zero(scene, service, &name, workload),
+            None => selects_nothing(scene, service, &name, wanted),
+        };
     }
     if live.iter().any(|pod| pods::may_serve(&pod.object)) {
         return target_port::wrong(scene, service, &name, &live);
@@ -34,17 +37,25 @@ fn unanswered(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
     Some(none_ready(scene, service, &name, &live))
 }
 
-/// Workloads whose Pods would match, but that are scaled to zero.
-fn scaled_to_zero(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, wanted: &LabelMap) -> Option<Finding> {
-    let asleep = scene.deployments.iter().find(|deployment| {
+/// A workload whose Pods would match, but that is scaled to zero.
+fn asleep<'s>(scene: &'s Scene<'_>, name: &ObjectRef, wanted: &LabelMap) -> Option<&'s Seen<Deployment>> {
+    scene.deployments.iter().find(|deployment| {
         let spec = deployment.object.spec.as_ref();
         let labels =
             spec.and_then(|spec| spec.template.metadata.as_ref()).and_then(|metadata| metadata.labels.as_ref());
         named(&deployment.object).namespace == name.namespace
             && spec.and_then(|spec| spec.replicas) == Some(0)
             && crate::playbook::selector::covers(wanted, labels)
-    })?;
-    // Nobody misses the Service: sleeping workloads are somebody's decision.
+    })
+}
+
+/// A Service whose workload sleeps. Where nobody misses it, that is somebody's decision.
+fn scaled_to_zero(
+    scene: &Scene<'_>,
+    service: &Seen<Service>,
+    name: &ObjectRef,
+    asleep: &Seen<Deployment>,
+) -> Option<Finding> {
     if !scene.question.targets.contains(name) && !called_in_vain(scene, name) {
         return None;
     }
@@ -224,12 +235,24 @@ fn nearest<'s>(scene: &'s Scene<'_>, service: &ObjectRef, wanted: &'s LabelMap) 
             wanted.iter().filter(|(key, value)| labels.get(*key) != Some(value)).collect();
         let right = wanted.len() - differing.len();
         let same_name = scene.workload(&pod.object).name == service.name;
-        let alike = differing
-            .iter()
-            .any(|(key, value)| labels.get(*key).is_some_and(|actual| strsim::jaro_winkler(actual, value) > 0.8));
+        // Pods that answer for another Service are no mistake of this one for bearing a like name.
+        let alike = !serves_another(scene, service, &pod.object)
+            && differing
+                .iter()
+                .any(|(key, value)| labels.get(*key).is_some_and(|actual| strsim::jaro_winkler(actual, value) > 0.8));
         (right > 0 || same_name || alike).then_some(((right, same_name, alike), pod, differing))
     });
     scored.max_by_key(|(score, ..)| *score).map(|(_, pod, differing)| (pod, differing))
+}
+
+fn serves_another(scene: &Scene<'_>, service: &ObjectRef, pod: &Pod) -> bool {
+    let others = scene.services.iter().filter(|other| {
+        let other = named(&other.object);
+        other.namespace == service.namespace && other.name != service.name
+    });
+    let labels = pod.metadata.labels.as_ref();
+    let mut chosen = others.filter_map(|other| service_selector(&other.object));
+    chosen.any(|wanted| crate::playbook::selector::covers(wanted, labels))
 }
 
 fn none_ready(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, live: &[&&Seen<Pod>]) -> Finding {
@@ -265,7 +288,7 @@ fn first_pair(selector: &LabelMap) -> String {
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, crashed, deployment, pod, service};
+    use crate::playbook::world::{World, crashed, deployment, patched, pod, service};
 
     #[test]
     fn a_selector_that_misses_its_pods_names_both_values() {
@@ -299,6 +322,33 @@ mod tests {
             .with(deployment(0, 0))
             .listed("Pod");
         assert!(!unasked.codes().contains(&"scaled_to_zero"));
+    }
+
+    #[test]
+    fn a_like_name_is_no_mistake_where_the_pods_answer_for_another_service() {
+        let beside = |name: &str, app: &str| patched(service(json!({"app": app})), json!({"metadata": {"name": name}}));
+        let world = |first: serde_json::Value| {
+            World::asking("Deployment", "web")
+                .with(first)
+                .with(beside("web-preview", "web-preview"))
+                .with(pod(json!({})))
+                .with(deployment(1, 1))
+        };
+        world(beside("web", "web")).is_calm();
+        assert!(world(beside("other", "other")).codes().contains(&"service_selector_mismatch"));
+    }
+
+    #[test]
+    fn a_preview_that_sleeps_on_purpose_is_no_mistake_either() {
+        let named = |name: &str| json!({"metadata": {"name": name}, "spec": {"selector": {"app": name}}});
+        let sleeping = json!({"metadata": {"name": "web-preview"},
+            "spec": {"template": {"metadata": {"labels": {"app": "web-preview"}}}}});
+        World::asking("Deployment", "web")
+            .with(patched(service(json!({})), named("web-preview")))
+            .with(patched(deployment(0, 0), sleeping))
+            .with(pod(json!({})))
+            .with(deployment(1, 1))
+            .is_calm();
     }
 
     #[test]

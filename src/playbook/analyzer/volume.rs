@@ -4,11 +4,13 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::claim::consumers;
+use crate::playbook::analyzer::shared_memory;
 use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
+use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
 use crate::quantity;
 use crate::report::Confidence;
@@ -165,7 +167,8 @@ fn resize(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>) -> Option<Find
 /// A log that says the disk is full, and the claim whose mount the path lies in.
 fn full(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let name = named(&pod.object);
-    let (log, line) = scene.logs(&name, "").into_iter().find_map(|log| Some((log, full_line(log)?)))?;
+    let (log, line) =
+        reach::present_logs(scene, &pod.object).into_iter().find_map(|log| Some((log, full_line(log)?)))?;
     let mounts = mounts(&pod.object);
     let path =
         PATH.all(line).into_iter().filter_map(|found| Some(found.get(1)?.as_str().to_owned())).find_map(|path| {
@@ -215,7 +218,7 @@ fn full(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
 
 fn full_line(log: &SeenLog) -> Option<&str> {
     let text = log.lines.as_deref().ok()?;
-    text.lines().rev().find(|line| FULL.hits(line) && !logs::instructs(line))
+    text.lines().rev().find(|line| FULL.hits(line) && !shared_memory::says(line) && !logs::instructs(line))
 }
 
 /// Where a claim is mounted.

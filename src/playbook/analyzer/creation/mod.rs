@@ -183,6 +183,20 @@ mod tests {
     }
 
     #[test]
+    fn a_webhook_whose_certificate_is_over_is_told_from_one_nobody_trusts() {
+        let calling = |why: &str| {
+            refused(&format!(
+                "Internal error occurred: failed calling webhook \"images.example.com\": failed to call webhook: Post \"https://policy.sec.svc:443/validate?timeout=5s\": tls: failed to verify certificate: x509: certificate {why}"
+            ))
+        };
+        let over =
+            calling("has expired or is not yet valid: current time 2026-11-23T02:50:11Z is after 2026-11-23T00:00:00Z");
+        assert!(over.diagnosis().headline.contains("has expired"));
+        let unknown = calling("signed by unknown authority");
+        assert!(unknown.diagnosis().headline.contains("not trusted"));
+    }
+
+    #[test]
     fn the_other_gates_are_told_apart() {
         let security = "pods \"web-1-x\" is forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false";
         assert_eq!(refused(security).cause(), "pod_security_violation Deployment/web");

@@ -70,6 +70,10 @@ fn trouble(scene: &Scene<'_>, message: &str) -> String {
     if has(&["no endpoints available"]) {
         return scene.text("没有可用的 endpoints", "no endpoints available");
     }
+    if has(&["certificate has expired"]) {
+        return scene
+            .text("服务端证书已过期或尚未生效（x509）", "its certificate has expired or is not valid yet (x509)");
+    }
     if has(&["x509", "certificate"]) {
         return scene.text("证书校验失败（x509）", "its certificate is not trusted (x509)");
     }

@@ -123,7 +123,7 @@ fn explain(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
     if let Some(finding) = reasons::wrong_question(scene, failing) {
         return finding;
     }
-    if failing.kind.kills() && failing.too_early() {
+    if failing.kind.kills() && failing.too_early(scene) {
         return reasons::too_early(scene, failing);
     }
     reasons::too_slow(scene, failing).unwrap_or_else(|| reasons::unhealthy(scene, failing))
@@ -171,8 +171,9 @@ impl Failing<'_> {
         STATUS.group(&self.event.message, 1)?.parse().ok()
     }
 
-    /// Whether the container was ended within the time the probe gives it to start, without a startup probe.
-    fn too_early(&self) -> bool {
+    /// Whether the container was ended within the time the probe gives it to start, before it listened. A liveness probe
+    /// only begins after a startup probe has succeeded; a start that reports an error is no slow one.
+    fn too_early(&self, scene: &Scene<'_>) -> bool {
         let patience = i64::from(
             self.probe.initial_delay_seconds.unwrap_or(0)
                 + self.probe.period_seconds.unwrap_or(10) * self.probe.failure_threshold.unwrap_or(3),
@@ -181,7 +182,11 @@ impl Failing<'_> {
             Some(ended.finished_at.as_ref()?.0.as_second() - ended.started_at.as_ref()?.0.as_second())
         });
         let refused = self.event.message.contains("connection refused");
-        self.view.spec.startup_probe.is_none() && refused && lived.is_some_and(|lived| lived <= patience + 40)
+        let starting = match self.kind {
+            Kind::Startup => scene.culprit(&self.name, self.view.name()).is_none(),
+            _ => self.view.spec.startup_probe.is_none(),
+        };
+        starting && refused && lived.is_some_and(|lived| lived <= patience + 40)
     }
 
     /// The seconds a startup probe leaves a container to start; `None` for other probes.
@@ -251,6 +256,23 @@ mod tests {
             .event("Pod", "web-1-a", "Killing", "Container web failed liveness probe, will be restarted")
             .log("web-1-a", "INFO loading model, 40% done");
         assert_eq!(world.cause(), "liveness_probe_too_early Deployment/web");
+    }
+
+    #[test]
+    fn a_startup_probe_shorter_than_the_start_is_told_from_a_start_that_fails() {
+        let starting = |log: &str| {
+            let probe = json!({"httpGet": {"path": "/up", "port": 8080}, "periodSeconds": 5, "failureThreshold": 6});
+            World::asking("Pod", "web-1-a")
+                .with(probed("startupProbe", probe, 12))
+                .event("Pod", "web-1-a", "Unhealthy", &REFUSED.replace("8081", "8080").replace("Liveness", "Startup"))
+                .event("Pod", "web-1-a", "Killing", "Container web failed startup probe, will be restarted")
+                .log("web-1-a", log)
+        };
+        let slow = starting("INFO loading model, 40% done");
+        assert_eq!(slow.cause(), "startup_probe_too_early Deployment/web");
+        assert!(slow.diagnosis().headline.contains("30 s"));
+        let failing = starting("INFO up\nERROR cannot load the model: unexpected end of file");
+        assert_eq!(failing.cause(), "startup_probe_failing Deployment/web");
     }
 
     #[test]

@@ -175,19 +175,29 @@ pub(super) fn too_early(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
     let (period, threshold) =
         (failing.probe.period_seconds.unwrap_or(10), failing.probe.failure_threshold.unwrap_or(3));
     let patience = delay + period * threshold;
+    let (code, remedy) = match failing.kind {
+        Kind::Startup => (
+            "startup_probe_too_early",
+            scene.text("增大 startup 探针的 failureThreshold", "Raise the startup probe's failureThreshold"),
+        ),
+        _ => (
+            "liveness_probe_too_early",
+            scene.text(
+                "增加 startupProbe，或增大 initialDelaySeconds/failureThreshold",
+                "Add a startupProbe, or raise initialDelaySeconds or failureThreshold",
+            ),
+        ),
+    };
     let headline = scene.text(
         format!("{workload} 的 {word} 探针过早：容器启动约 {patience} 秒后仍未监听就被重启，从未启动完成"),
         format!("{workload}: the {word} probe gives up too early: the container is restarted about {patience} s after its start, before it listens"),
     );
     failing
-        .finding(scene, "liveness_probe_too_early", Depth::Mechanism, headline)
+        .finding(scene, code, Depth::Mechanism, headline)
         .confidence(Confidence::Medium)
         .cite([scene.quote(&failing.pod.reference, &format!("failureThreshold: {threshold}"))])
         .steps([change(
-            scene.text(
-                "增加 startupProbe，或增大 initialDelaySeconds/failureThreshold",
-                "Add a startupProbe, or raise initialDelaySeconds or failureThreshold",
-            ),
+            remedy,
             scene.text(
                 format!("当前容忍时间：{delay} + {period} × {threshold} = {patience} 秒"),
                 format!("Patience now: {delay} + {period} x {threshold} = {patience} s"),
@@ -216,10 +226,11 @@ pub(super) fn unhealthy(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
         format!("{} fails its {word} probe ({answer}){times}, {effect}{why_en}.", failing.name),
     );
     let expired = culprit.as_ref().is_some_and(|(line, _)| crash::tells_of_expiry(line));
-    let (code, depth) = match failing.kind.kills() {
+    let (code, depth) = match failing.kind {
         _ if expired => ("certificate_expired", Depth::Mechanism),
-        true => ("liveness_probe_failing", Depth::Mechanism),
-        false => ("readiness_probe_failing", Depth::Effect),
+        Kind::Liveness => ("liveness_probe_failing", Depth::Mechanism),
+        Kind::Startup => ("startup_probe_failing", Depth::Mechanism),
+        Kind::Readiness => ("readiness_probe_failing", Depth::Effect),
     };
     let told = culprit.is_some();
     let finding = failing

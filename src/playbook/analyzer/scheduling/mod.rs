@@ -1,6 +1,7 @@
 //! Pods no Node takes: what they ask for against what the Nodes offer.
 
 mod nodes;
+mod spread;
 
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 
@@ -277,7 +278,13 @@ fn other_rule(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
         rule.map_or_else(|| ("pod_unschedulable", said.clone()), |(_, code, zh, en)| (*code, scene.text(*zh, *en)));
     let headline =
         scene.text(format!("{workload} 的 Pod 无法调度：{why}"), format!("{workload} cannot be scheduled: {why}"));
+    let rules = (code == "topology_spread_unsatisfied").then(|| spread::told(scene, waiting.pod)).flatten();
+    let summary = rules.map_or_else(
+        || headline.clone(),
+        |rules| scene.text(format!("{headline}（{rules}）"), format!("{headline} ({rules})")),
+    );
     finding(code, if rule.is_some() { Depth::Root } else { Depth::Effect }, waiting, workload, headline)
+        .summary(summary)
         .confidence(if rule.is_some() { Confidence::High } else { Confidence::Medium })
         .steps([
             look(

@@ -198,14 +198,14 @@ pub(super) fn keeps_off(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&N
     )
 }
 
-/// Every Node the Pod could run on is out of service: not ready, under pressure or cordoned.
 /// Whether a Node takes no Pods for now: unwell, cordoned, or tainted for a condition the Pod does not bear.
-fn out_of_service(pod: &Pod, node: &Node) -> bool {
+pub(super) fn out_of_service(pod: &Pod, node: &Node) -> bool {
     !node::troubles(node).is_empty()
         || node::is_cordoned(node)
         || selector::untolerated(pod, node).iter().any(|taint| selector::is_condition_taint(taint))
 }
 
+/// Every Node the Pod could run on is out of service: not ready, under pressure or cordoned.
 pub(super) fn unusable_nodes(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) -> Option<Finding> {
     let unusable = |node: &&&Node| out_of_service(waiting.pod, node);
     let out: Vec<&&Node> = matching.iter().filter(unusable).collect();

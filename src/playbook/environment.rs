@@ -1,0 +1,80 @@
+//! Environment: what a Pod's containers are told in plain variables, above all whom to call.
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+
+use crate::playbook::pods;
+
+/// A variable as the process sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable<'a> {
+    /// The container that is given it.
+    pub container: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its value; empty where it is taken from somewhere else.
+    pub value: &'a str,
+    /// Values given under the same name before it, which the process never sees.
+    pub hidden: Vec<&'a str>,
+}
+
+/// The variables of all containers, each name once for a container: of several with one name the last counts.
+#[must_use]
+pub fn variables(pod: &Pod) -> Vec<Variable<'_>> {
+    pods::containers(pod).into_iter().flat_map(|view| of_container(view.spec)).collect()
+}
+
+fn of_container(container: &Container) -> Vec<Variable<'_>> {
+    let mut found: Vec<Variable<'_>> = Vec::new();
+    for given in container.env.iter().flatten() {
+        let value = given.value.as_deref().unwrap_or_default();
+        match found.iter_mut().find(|known| known.name == given.name) {
+            Some(known) => {
+                known.hidden.push(known.value);
+                known.value = value;
+            }
+            None => found.push(Variable { container: &container.name, name: &given.name, value, hidden: Vec::new() }),
+        }
+    }
+    found
+}
+
+/// The variable whose value names a host as a whole word.
+#[must_use]
+pub fn naming<'a>(pod: &'a Pod, host: &str) -> Option<Variable<'a>> {
+    variables(pod).into_iter().find(|variable| has_word(variable.value, host))
+}
+
+/// Whether a text has a host's name as a whole: `db` in `postgres://shop@db:5432`, not in `db-old` or `my.db`.
+#[must_use]
+pub fn has_word(text: &str, host: &str) -> bool {
+    let part = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+    !host.is_empty()
+        && text.match_indices(host).any(|(at, _)| {
+            let before = text[..at].chars().next_back();
+            !before.is_some_and(|letter| part(letter) || letter == '.') && !text[at + host.len()..].starts_with(part)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::playbook::world::{container, pod};
+
+    #[test]
+    fn of_variables_with_one_name_the_last_counts() {
+        let env = json!([{"name": "DB", "value": "db"}, {"name": "LEVEL", "value": "info"}, {"name": "DB", "value": "db-old:5432"}]);
+        let pod: Pod =
+            serde_json::from_value(pod(json!({"spec": {"containers": [container(json!({"env": env}))]}}))).unwrap();
+        let found = naming(&pod, "db-old").unwrap();
+        assert_eq!((found.name, found.value, found.hidden), ("DB", "db-old:5432", vec!["db"]));
+        assert_eq!(naming(&pod, "db"), None, "hidden values are not seen");
+    }
+
+    #[test]
+    fn a_host_is_named_as_a_whole() {
+        assert!(has_word("postgres://shop@db:5432/shop", "db") && has_word("db.data.svc", "db"));
+        assert!(!has_word("db-old:5432", "db") && !has_word("my.db", "db") && !has_word("", "db"));
+    }
+}
