@@ -423,4 +423,10 @@ mod tests {
             .with(class("fast", "WaitForFirstConsumer"));
         late.is_calm();
     }
+
+    #[test]
+    fn a_claim_whose_volume_is_gone_is_lost() {
+        let world = World::asking("PersistentVolumeClaim", "data").with(claim(Some("fast"), "Lost"));
+        assert_eq!(world.cause(), "pvc_lost PersistentVolumeClaim/data");
+    }
 }

@@ -259,4 +259,21 @@ mod tests {
         );
         world.is_calm();
     }
+
+    #[test]
+    fn a_secrets_missing_key_is_named_without_a_word_on_its_others() {
+        let world = refused("couldn't find key password in Secret shop/db");
+        assert_eq!(world.cause(), "secret_key_missing Secret/db");
+        assert!(!world.diagnosis().causes[0].summary.contains("it has"));
+    }
+
+    #[test]
+    fn a_container_the_runtime_cannot_create_quotes_the_runtime() {
+        let message = "failed to reserve container name \"web_web-1-a\": name is reserved for \"77ab\"";
+        let world = World::asking("Pod", "web-1-a").with(pod(waiting("CreateContainerError", message)));
+        assert_eq!(world.cause(), "container_cannot_be_created Deployment/web");
+        assert!(world.diagnosis().headline.contains("name is reserved"));
+        let creating = World::asking("Pod", "web-1-a").with(pod(waiting("ContainerCreating", message)));
+        assert!(!creating.codes().contains(&"container_cannot_be_created"));
+    }
 }

@@ -439,4 +439,12 @@ mod tests {
         asked(2, "01:50").is_calm();
         asked(9, "02:29").is_calm();
     }
+
+    #[test]
+    fn a_segmentation_fault_is_told_from_another_signal_by_its_exit_code() {
+        assert_eq!(crashing(139, "Error").cause(), "crashloop_segfault Deployment/web");
+        assert_eq!(crashing(137, "Error").cause(), "crashloop_unknown Deployment/web");
+        let told = crashing(139, "Error").log("web-1-a", "FATAL cannot open /data/index: no such file");
+        assert_eq!(told.cause(), "crashloop_app_error Deployment/web", "a log that says why knows more");
+    }
 }

@@ -103,4 +103,31 @@ mod tests {
             "status": {"conditions": [{"type": "Programmed", "status": "False", "reason": "AddressNotAssigned", "message": "no addresses have been assigned"}]}});
         assert_eq!(World::asking("Gateway", "edge").with(gateway).cause(), "gateway_not_programmed Gateway/edge");
     }
+
+    fn judged(kind: &str, condition: &str, status: &str) -> World {
+        let judged = json!([{"type": condition, "status": status, "reason": "Invalid", "message": "controller: no such parameters"}]);
+        let status = match kind {
+            "HTTPRoute" => json!({"parents": [{"conditions": judged}]}),
+            _ => json!({"conditions": judged}),
+        };
+        World::asking(kind, "edge").with(json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": kind,
+            "metadata": {"name": "edge", "namespace": "shop"}, "spec": {}, "status": status}))
+    }
+
+    #[test]
+    fn what_its_controller_does_not_accept_is_named_by_kind() {
+        assert_eq!(judged("Gateway", "Accepted", "False").cause(), "gateway_not_accepted Gateway/edge");
+        assert_eq!(judged("HTTPRoute", "Accepted", "False").cause(), "route_not_accepted HTTPRoute/edge");
+        let class = judged("GatewayClass", "Accepted", "False");
+        assert_eq!(class.cause(), "gateway_class_not_accepted GatewayClass/edge");
+        assert!(class.diagnosis().headline.contains("no such parameters"));
+    }
+
+    #[test]
+    fn what_is_accepted_and_conditions_of_other_names_stay_quiet() {
+        for kind in ["Gateway", "GatewayClass", "HTTPRoute"] {
+            assert!(judged(kind, "Accepted", "True").codes().is_empty(), "{kind}");
+            assert!(judged(kind, "Conflicted", "False").codes().is_empty(), "{kind}");
+        }
+    }
 }

@@ -268,4 +268,32 @@ mod tests {
         );
         world.is_calm();
     }
+
+    #[test]
+    fn a_driver_the_node_does_not_have_is_told_from_another_failing_mount() {
+        let mounting = |message: &str| {
+            hanging(json!({"persistentVolumeClaim": {"claimName": "data"}}))
+                .event(
+                    "Pod",
+                    "web-1-a",
+                    "FailedMount",
+                    &format!("MountVolume.MountDevice failed for volume \"pvc-1\" : {message}"),
+                )
+                .cause()
+        };
+        let driver = "kubernetes.io/csi: attacher.MountDevice failed to create newCsiDriverClient: driver name disk.csi.example.com not found in the list of registered CSI drivers";
+        assert_eq!(mounting(driver), "csi_driver_missing_on_node Deployment/web");
+        assert_eq!(mounting("rpc error: mount: wrong fs type"), "volume_mount_failed Deployment/web");
+    }
+
+    #[test]
+    fn a_mounted_map_that_is_not_there_is_a_map() {
+        let world = hanging(json!({"configMap": {"name": "rules"}})).event(
+            "Pod",
+            "web-1-a",
+            "FailedMount",
+            "MountVolume.SetUp failed for volume \"certs\" : configmap \"rules\" not found",
+        );
+        assert_eq!(world.cause(), "volume_configmap_missing ConfigMap/rules");
+    }
 }

@@ -51,8 +51,8 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
             }
             troubled
                 .into_iter()
-                .map(|condition| match condition.type_.as_str() {
-                    "Ready" => not_ready(scene, node, condition),
+                .filter_map(|condition| match condition.type_.as_str() {
+                    "Ready" => Some(not_ready(scene, node, condition)),
                     _ => pressure(scene, node, condition),
                 })
                 .collect()
@@ -165,44 +165,63 @@ fn move_away(scene: &Scene<'_>, name: &ObjectRef, silent: bool) -> crate::report
     )
 }
 
-fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> Finding {
-    let name = named(&node.object);
-    let code = PRESSURES.iter().find(|(kind, _)| *kind == condition.type_).map_or("node_pressure", |(_, code)| *code);
-    let minutes = scene.minutes_since(condition.last_transition_time.as_ref()).unwrap_or(0);
-    let message = condition.message.as_deref().unwrap_or_default();
-    let headline = scene.text(
-        format!("Node {} 处于 {} 已约 {minutes} 分钟，会驱逐 Pod 并拒绝新的 Pod", name.name, condition.type_),
-        format!(
-            "Node {} has been under {} for about {minutes} minutes: it evicts Pods and takes no new ones",
-            name.name, condition.type_
-        ),
-    );
-    let resource = if condition.type_ == "DiskPressure" {
-        scene.text(
+fn relief(scene: &Scene<'_>, kind: &str) -> String {
+    if kind == "DiskPressure" {
+        return scene.text(
             "清理镜像、日志与 emptyDir，或扩容磁盘",
             "Free images, logs and emptyDir volumes, or enlarge the disk",
-        )
-    } else {
-        scene.text(
-            "找出占用最多的 Pod 并迁移、限制或扩容节点",
-            "Find the Pods that use most, move or limit them, or enlarge the Node",
-        )
-    };
-    Finding::new(code, Depth::Root, &name, &name, headline)
-        .cite([
-            scene.quote(&node.reference, message),
-            scene
-                .quote_any(&node.reference, &[&format!("reason: {}", condition.reason.as_deref().unwrap_or_default())]),
-        ])
-        .touches(evicted(scene, &name.name))
-        .steps([
-            look(
-                scene.text("查看节点条件与占用", "Read the Node's conditions and usage"),
-                format!("kubectl describe node {}", name.name),
+        );
+    }
+    scene.text(
+        "找出占用最多的 Pod 并迁移、限制或扩容节点",
+        "Find the Pods that use most, move or limit them, or enlarge the Node",
+    )
+}
+
+fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> Option<Finding> {
+    let name = named(&node.object);
+    let (_, code) = PRESSURES.iter().find(|(kind, _)| *kind == condition.type_)?;
+    let minutes = scene.minutes_since(condition.last_transition_time.as_ref()).unwrap_or(0);
+    let message = condition.message.as_deref().unwrap_or_default();
+    let (name_of, kind) = (&name.name, &condition.type_);
+    let (headline, remedy) = match kind.as_str() {
+        "NetworkUnavailable" => (
+            scene.text(
+                format!("Node {name_of} 的网络约 {minutes} 分钟来没有配置好（{kind}），不接收新的 Pod"),
+                format!("The network of Node {name_of} has not been set up for about {minutes} minutes ({kind}), so it takes no new Pods"),
             ),
-            look(scene.text("查看节点用量", "See what the Node uses"), format!("kubectl top node {}", name.name)),
-            change(resource, "", None),
-        ])
+            scene.text(
+                "检查该节点的网络插件，以及云厂商的路由控制器",
+                "Check the network plugin on that Node, and the cloud's route controller",
+            ),
+        ),
+        _ => (
+            scene.text(
+                format!("Node {name_of} 处于 {kind} 已约 {minutes} 分钟，会驱逐 Pod 并拒绝新的 Pod"),
+                format!("Node {name_of} has been under {kind} for about {minutes} minutes: it evicts Pods and takes no new ones"),
+            ),
+            relief(scene, kind),
+        ),
+    };
+    Some(
+        Finding::new(code, Depth::Root, &name, &name, headline)
+            .cite([
+                scene.quote(&node.reference, message),
+                scene.quote_any(
+                    &node.reference,
+                    &[&format!("reason: {}", condition.reason.as_deref().unwrap_or_default())],
+                ),
+            ])
+            .touches(evicted(scene, &name.name))
+            .steps([
+                look(
+                    scene.text("查看节点条件与占用", "Read the Node's conditions and usage"),
+                    format!("kubectl describe node {}", name.name),
+                ),
+                look(scene.text("查看节点用量", "See what the Node uses"), format!("kubectl top node {}", name.name)),
+                change(remedy, "", None),
+            ]),
+    )
 }
 
 /// A cordon is somebody's decision: worth a word when the alert is about that Node, never a fault elsewhere.
@@ -326,5 +345,24 @@ mod tests {
             "node_not_ready_container_runtime Node/n1"
         );
         assert_eq!(told("kubelet is starting"), "node_not_ready Node/n1");
+    }
+
+    #[test]
+    fn each_pressure_has_a_code_of_its_own() {
+        let pressed = |kind: &str, status: &str| {
+            World::asking("Node", "n1")
+                .with(node(json!({"status": {"conditions": [{"type": "Ready", "status": "True"},
+                {"type": kind, "status": status, "reason": "Because", "message": "said by its owner"}]}})))
+        };
+        for (kind, code) in super::PRESSURES {
+            assert_eq!(pressed(kind, "True").cause(), format!("{code} Node/n1"));
+            pressed(kind, "False").is_calm();
+        }
+        let cut_off = pressed("NetworkUnavailable", "True").diagnosis().headline;
+        assert!(cut_off.contains("has not been set up") && !cut_off.contains("evicts"), "{cut_off}");
+        assert_eq!(
+            super::PRESSURES.map(|(_, code)| code),
+            ["node_memory_pressure", "node_disk_pressure", "node_pid_pressure", "node_network_unavailable"]
+        );
     }
 }

@@ -140,4 +140,18 @@ mod tests {
         assert_eq!(world.cause(), "node_pod_limit Node/n1");
         World::asking("Node", "n1").with(room("110")).with(pod(json!({}))).is_calm();
     }
+
+    #[test]
+    fn a_disk_that_cannot_be_freed_is_told_while_its_condition_is_still_well() {
+        let asked = || World::asking("Node", "n1").with(node(json!({})));
+        let full = "failed to garbage collect required amount of images. Attempted to free 5 bytes, but only found 0";
+        let world = asked().event("Node", "n1", "FreeDiskSpaceFailed", full);
+        assert_eq!(world.cause(), "node_disk_not_freed Node/n1");
+        assert_eq!(asked().event("Node", "n1", "ImageGCFailed", full).cause(), "node_disk_not_freed Node/n1");
+        World::asking("Pod", "web-1-a")
+            .with(pod(json!({})))
+            .with(node(json!({})))
+            .event("Node", "n1", "ImageGCFailed", full)
+            .is_calm();
+    }
 }

@@ -278,4 +278,12 @@ mod tests {
         World::asking("Deployment", "web").with(deployment(3, 3)).is_calm();
         World::asking("Deployment", "web").with(deployment(0, 0)).is_calm();
     }
+
+    #[test]
+    fn replicas_that_are_missing_are_a_symptom_and_complete_ones_are_none() {
+        let short = World::asking("Deployment", "web").with(deployment(2, 1));
+        assert_eq!(short.codes(), ["deployment_unavailable"]);
+        World::asking("Deployment", "web").with(deployment(2, 2)).is_calm();
+        World::asking("Deployment", "web").with(deployment(0, 0)).is_calm();
+    }
 }

@@ -361,4 +361,12 @@ mod tests {
         let row = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-1-a", "namespace": "shop", "labels": {"app": "web"}}});
         World::asking("Service", "web").with(service(json!({"app": "web"}))).with(row).is_calm();
     }
+
+    #[test]
+    fn a_selector_that_comes_close_to_nothing_is_only_said_to_match_nothing() {
+        let other = pod(json!({"metadata": {"labels": {"app": "ledger", "pod-template-hash": null}}, "spec": {}}));
+        let named = patched(service(json!({"tier": "cache"})), json!({"metadata": {"name": "cache"}}));
+        let world = World::asking("Service", "cache").with(named).with(other).listed("Pod");
+        assert_eq!(world.cause(), "service_without_endpoints Service/cache");
+    }
 }

@@ -91,7 +91,7 @@ mod tests {
         let world = World::asking("Pod", "web-1-a").with(pod(unready(json!({"running": {}}), json!({}), 0)));
         let diagnosis = world.diagnosis();
         assert_eq!(diagnosis.verdict, crate::report::Verdict::Inconclusive);
-        assert_eq!(diagnosis.causes[0].code.as_deref(), Some(super::ECHO));
+        assert_eq!(diagnosis.causes[0].code.as_deref(), Some("pod_not_ready"));
     }
 
     #[test]

@@ -222,4 +222,11 @@ mod tests {
             .event("ReplicaSet", "web-1", "FailedCreate", "Error creating: pods \"x\" is forbidden: exceeded quota: team, requested: pods=1, used: pods=2, limited: pods=2");
         world.is_calm();
     }
+
+    #[test]
+    fn a_refusal_in_words_nobody_knows_is_quoted() {
+        let world = refused("pods \"web-1-x\" is forbidden: the moon is in the wrong phase");
+        assert_eq!(world.cause(), "pod_creation_refused Deployment/web");
+        assert!(world.diagnosis().headline.contains("wrong phase"));
+    }
 }

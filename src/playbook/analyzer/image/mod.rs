@@ -325,4 +325,29 @@ mod tests {
         );
         world.is_calm();
     }
+
+    #[test]
+    fn every_reason_of_a_failing_pull_has_a_code_of_its_own() {
+        let cause = |words: &str| failing(words).cause();
+        let hub = "pull access denied, repository does not exist or may require authorization";
+        assert_eq!(cause(hub), "image_missing_or_private Deployment/web");
+        let full = "write /var/lib/containerd/tmp/1: no space left on device";
+        assert_eq!(cause(full), "image_pull_no_space Deployment/web");
+        let untrusted = "tls: failed to verify certificate: x509: certificate signed by unknown authority";
+        assert_eq!(cause(untrusted), "image_registry_tls_failed Deployment/web");
+        assert_eq!(cause("rpc error: code = Unknown desc = something else"), "image_pull_failed Deployment/web");
+    }
+
+    #[test]
+    fn an_image_the_kubelet_does_not_even_pull_says_why_by_its_state() {
+        let waits = |reason: &str, message: &str| World::asking("Pod", "web-1-a").with(pod(waiting(reason, message)));
+        let name = "Failed to apply default image tag \"reg/Web:1\": couldn't parse image name";
+        assert_eq!(waits("InvalidImageName", name).cause(), "image_name_invalid Deployment/web");
+        let never = "Container image \"reg/web:1\" is not present with pull policy of Never";
+        assert_eq!(waits("ErrImageNeverPull", never).cause(), "image_never_pulled Deployment/web");
+        let unsigned = "image signature validation failed: Source image rejected";
+        assert_eq!(waits("SignatureValidationFailed", unsigned).cause(), "image_signature_invalid Deployment/web");
+        let creating = waits("ContainerCreating", "").codes();
+        assert!(creating.iter().all(|code| !code.starts_with("image_")), "an image still to be pulled is no fault");
+    }
 }

@@ -268,4 +268,16 @@ mod tests {
         assert_eq!(asked.cause(), "cronjob_suspended CronJob/nightly");
         assert!(World::asking("Pod", "web-1-a").with(pod(json!({}))).with(cron).codes().is_empty());
     }
+
+    #[test]
+    fn a_job_out_of_time_and_one_whose_policy_ends_it_are_told_apart() {
+        let late = patched(job("Failed", "DeadlineExceeded", 0), json!({"spec": {"activeDeadlineSeconds": 600}}));
+        let world = World::asking("Job", "migrate").with(late);
+        assert_eq!(world.cause(), "job_deadline_exceeded Job/migrate");
+        assert!(world.diagnosis().headline.contains("600"), "{}", world.diagnosis().headline);
+        let ended_by_policy =
+            World::asking("Job", "migrate").with(job("Failed", "PodFailurePolicy", 1)).with(of_job(42));
+        assert_eq!(ended_by_policy.cause(), "job_failed Job/migrate");
+        World::asking("Job", "migrate").with(job("Complete", "CompletionsReached", 0)).is_calm();
+    }
 }

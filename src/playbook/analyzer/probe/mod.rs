@@ -344,4 +344,43 @@ mod tests {
             .log("web-1-a", "INFO http server listening on 0.0.0.0:8080");
         assert_eq!(world.cause(), "liveness_probe_misconfigured Deployment/web");
     }
+
+    /// A container that a probe of this kind kills, with what the kubelet says of the probe.
+    fn killed(kind: &str, message: &str, log: &str) -> World {
+        let word = kind.trim_end_matches("Probe");
+        let (first, rest) = word.split_at(1);
+        World::asking("Pod", "web-1-a")
+            .with(probed(kind, json!({"httpGet": {"path": "/up", "port": 8080}}), 6))
+            .event("Pod", "web-1-a", "Unhealthy", &format!("{}{rest} probe failed: {message}", first.to_uppercase()))
+            .event("Pod", "web-1-a", "Killing", &format!("Container web failed {word} probe, will be restarted"))
+            .log("web-1-a", log)
+    }
+
+    const SLOW: &str =
+        "Get \"http://10.244.1.5:8080/up\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+
+    #[test]
+    fn an_answer_too_late_and_an_answer_of_sickness_are_told_apart() {
+        let status = "HTTP probe failed with statuscode: 500";
+        assert_eq!(killed("livenessProbe", SLOW, "INFO up").cause(), "liveness_probe_timeout Deployment/web");
+        assert_eq!(killed("startupProbe", SLOW, "INFO up").cause(), "startup_probe_timeout Deployment/web");
+        let sick = killed("livenessProbe", status, "ERROR deadlock detected in worker pool");
+        assert_eq!(sick.cause(), "liveness_probe_failing Deployment/web");
+        assert!(sick.diagnosis().headline.contains("deadlock detected"));
+    }
+
+    #[test]
+    fn a_startup_probe_at_a_path_nobody_serves_is_the_probes_fault() {
+        let world = killed("startupProbe", "HTTP probe failed with statuscode: 404", "INFO up");
+        assert_eq!(world.cause(), "startup_probe_misconfigured Deployment/web");
+    }
+
+    #[test]
+    fn a_start_that_took_some_tries_of_its_probe_is_no_fault() {
+        let probe = json!({"startupProbe": {"httpGet": {"path": "/up", "port": 8080}}});
+        World::asking("Pod", "web-1-a")
+            .with(pod(json!({"spec": {"containers": [container(probe)]}})))
+            .event("Pod", "web-1-a", "Unhealthy", &format!("Startup probe failed: {SLOW}"))
+            .is_calm();
+    }
 }

@@ -464,4 +464,54 @@ mod tests {
         let headline = world.diagnosis().headline;
         assert!(headline.contains("pv-7") && headline.contains("zone=c"), "{headline}");
     }
+
+    #[test]
+    fn the_schedulers_rarer_words_are_told_apart() {
+        let told = |message: &str| wants(json!({}), message).with(node(json!({}))).cause();
+        let in_use = "0/1 nodes are available: 1 node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod.";
+        assert_eq!(told(in_use), "volume_in_use_by_other_pod Deployment/web");
+        let apart = "0/1 nodes are available: 1 node(s) didn't match pod affinity rules.";
+        assert_eq!(told(apart), "pod_affinity_unsatisfied Deployment/web");
+        let unknown = "0/1 nodes are available: 1 node(s) were out of luck.";
+        assert_eq!(told(unknown), "pod_unschedulable Deployment/web");
+    }
+
+    #[test]
+    fn scratch_space_that_no_node_has_is_named() {
+        let asks = |storage: &str| json!({"containers": [{"name": "web", "image": "reg/web:1", "resources": {"requests": {"ephemeral-storage": storage}}}]});
+        let offers = || node(json!({"status": {"allocatable": {"ephemeral-storage": "90Gi"}}}));
+        let message = "0/1 nodes are available: 1 Insufficient ephemeral-storage.";
+        let too_large = wants(asks("200Gi"), message).with(offers());
+        assert_eq!(too_large.cause(), "insufficient_ephemeral_storage Deployment/web");
+        assert!(too_large.diagnosis().headline.contains("largest 90Gi"), "{}", too_large.diagnosis().headline);
+        let full = wants(asks("20Gi"), message).with(offers());
+        assert_eq!(full.cause(), "insufficient_ephemeral_storage Deployment/web");
+        assert!(full.diagnosis().headline.contains("no usable Node"));
+    }
+
+    #[test]
+    fn a_gate_that_holds_a_pod_is_named_and_a_gate_that_was_lifted_is_not() {
+        let gated = |reason: &str, message: &str| {
+            let condition = json!([{"type": "PodScheduled", "status": "False", "reason": reason, "message": message}]);
+            let held = json!({"status": {"conditions": condition}});
+            World::asking("Pod", "web-1-a").with(pod(patched(unschedulable(""), held))).with(node(json!({})))
+        };
+        let world = gated("SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates");
+        assert_eq!(world.cause(), "scheduling_gated Deployment/web");
+        let lifted = gated("Unschedulable", "0/1 nodes are available: 1 Too many pods.");
+        assert!(!lifted.codes().contains(&"scheduling_gated"));
+    }
+
+    #[test]
+    fn a_pod_that_waits_for_its_claim_says_so_and_the_claim_says_why() {
+        let volumes = json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]});
+        let unbound = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.";
+        let waits = || wants(volumes.clone(), unbound).with(node(json!({})));
+        assert_eq!(waits().cause(), "pod_waits_for_volume Deployment/web");
+        let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "shop"},
+            "spec": {"volumeName": "pv-7"}, "status": {"phase": "Lost"}});
+        assert_eq!(waits().with(claim).cause(), "pvc_lost PersistentVolumeClaim/data");
+        let bound = wants(volumes.clone(), "0/1 nodes are available: 1 Too many pods.").with(node(json!({})));
+        assert!(!bound.codes().contains(&"pod_waits_for_volume"));
+    }
 }
