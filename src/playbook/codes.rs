@@ -47,6 +47,16 @@ fn every_code_is_expected_by_name_in_a_test_or_a_scenario() {
 }
 
 #[test]
+fn the_table_of_conditions_names_codes_there_are() {
+    static NAMED: Pattern = Pattern::new(r"`([a-z0-9]+(?:_[a-z0-9]+)+)`");
+    let named = found(&NAMED, &fs::read_to_string(root("docs/conditions.md")).unwrap());
+    assert!(named.len() > 100, "{} codes", named.len());
+    let documented = documented();
+    let unknown: Vec<_> = named.difference(&documented).collect();
+    assert!(unknown.is_empty(), "docs/conditions.md names {unknown:?}, which docs/causes.md does not know");
+}
+
+#[test]
 fn every_code_of_the_source_is_documented_and_every_documented_one_exists() {
     let folder = root("src/playbook/analyzer");
     let registry = folder.join("mod.rs");

@@ -6,6 +6,7 @@ use k8s_openapi::api::autoscaling::v2::{
 };
 
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::scaled_object;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
 use crate::playbook::logs;
@@ -124,18 +125,36 @@ fn at_maximum(
                 kubectl(&name.namespace, &format!("describe hpa {}", name.name)),
             ),
             look(scene.text("查看 Pod 用量", "See what the Pods use"), kubectl(&name.namespace, "top pods")),
-            change(
-                scene.text(
-                    format!("如果负载合理，把 maxReplicas 提高到 {max} 以上"),
-                    format!("If the load is legitimate, raise maxReplicas above {max}"),
-                ),
-                scene.text("先确认集群与 ResourceQuota 有足够余量", "First make sure that Nodes and quotas have room"),
-                Some(kubectl(
-                    &name.namespace,
-                    &format!("patch hpa {} -p '{{\"spec\":{{\"maxReplicas\":<N>}}}}'", name.name),
-                )),
-            ),
+            raise(scene, found, max),
         ])
+}
+
+/// Raises the limit where it is set: at the autoscaler, or at the ScaledObject that owns it and would take it back.
+fn raise(scene: &Scene<'_>, found: &Seen<HorizontalPodAutoscaler>, max: i32) -> Step {
+    let name = named(&found.object);
+    let room = scene.text("先确认集群与 ResourceQuota 有足够余量", "First make sure that Nodes and quotas have room");
+    let title = scene.text(
+        format!("如果负载合理，把 maxReplicas 提高到 {max} 以上"),
+        format!("If the load is legitimate, raise maxReplicas above {max}"),
+    );
+    match scaled_object::owner(scene, &found.object) {
+        Some(owner) => change(
+            scene.text(
+                format!("如果负载合理，把 {owner} 的 maxReplicaCount 提高到 {max} 以上"),
+                format!("If the load is legitimate, raise maxReplicaCount of {owner} above {max}"),
+            ),
+            room,
+            Some(kubectl(&owner.namespace, &format!("edit scaledobject {}", owner.name))),
+        ),
+        None => change(
+            title,
+            room,
+            Some(kubectl(
+                &name.namespace,
+                &format!("patch hpa {} -p '{{\"spec\":{{\"maxReplicas\":<N>}}}}'", name.name),
+            )),
+        ),
+    }
 }
 
 /// Current against wanted utilisation of the resource metrics, for example `cpu 97%/60%`.

@@ -22,7 +22,10 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     for pod in scene.current_pods() {
         for view in pods::containers(&pod.object) {
             let reason = view.waiting_reason();
-            if matches!(reason, "CreateContainerConfigError" | "CreateContainerError" | "PreCreateHookError") {
+            if matches!(
+                reason,
+                "CreateContainerConfigError" | "CreateContainerError" | "PreCreateHookError" | "PreStartHookError"
+            ) {
                 findings.push(cannot_create(scene, pod, &view));
             }
         }
@@ -275,5 +278,13 @@ mod tests {
         assert!(world.diagnosis().headline.contains("name is reserved"));
         let creating = World::asking("Pod", "web-1-a").with(pod(waiting("ContainerCreating", message)));
         assert!(!creating.codes().contains(&"container_cannot_be_created"));
+    }
+
+    #[test]
+    fn a_hook_of_the_kubelet_that_fails_before_the_start_is_quoted() {
+        let world =
+            World::asking("Pod", "web-1-a").with(pod(waiting("PreStartHookError", "cpu manager: no cpus left")));
+        assert_eq!(world.cause(), "container_cannot_be_created Deployment/web");
+        assert!(world.diagnosis().headline.contains("no cpus left"));
     }
 }

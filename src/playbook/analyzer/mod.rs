@@ -30,6 +30,7 @@ pub mod provisioner;
 pub mod quota;
 pub mod rejection;
 pub mod rollout;
+pub mod scaled_object;
 pub mod scheduling;
 pub mod scrape;
 pub mod service;
@@ -100,6 +101,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("traffic", traffic::run),
     wanting("ingress", &["Ingress"], ingress::run),
     analyzer("gateway", gateway::run),
+    analyzer("scaled_object", scaled_object::run),
     wanting("autoscaler", &["HorizontalPodAutoscaler"], autoscaler::run),
     wanting("aggregation", &["APIService"], aggregation::run),
     wanting("certificate", &["Certificate"], certificate::run),

@@ -208,6 +208,12 @@ fn runs_on(seen: &Seen, pod: &ObjectRef, node: &str) -> bool {
     pod.kind == "Pod" && seen.facts.raw(pod).is_some_and(|(value, _)| text(value, "/spec/nodeName") == node)
 }
 
+/// The class of a Gateway: its controller is the one that has to take it.
+pub(super) fn from_gateway(value: &Value) -> Vec<Want> {
+    let class = text(value, "/spec/gatewayClassName");
+    if class.is_empty() { Vec::new() } else { vec![Want::Object(ObjectRef::new("GatewayClass", "", class))] }
+}
+
 /// The Gateways a route hangs on and the Services it sends to.
 pub(super) fn from_route(object: &ObjectRef, value: &Value) -> Vec<Want> {
     let parents = array(value, "/spec/parentRefs").map(|parent| {

@@ -83,6 +83,7 @@ fn from_object(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
         "Service" => around::from_service(seen, object, value),
         "HorizontalPodAutoscaler" => around::from_autoscaler(object, value),
         "HTTPRoute" => around::from_route(object, value),
+        "Gateway" => around::from_gateway(value),
         "PersistentVolume" => around::from_volume(value),
         "APIService" => around::from_api(value),
         "ResourceQuota" => around::refused_by(seen, object),

@@ -25,7 +25,7 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn explain(scene: &Scene<'_>, refusal: &Refusal) -> Finding {
-    let kinds: [fn(&Scene<'_>, &Refusal) -> Option<Finding>; 9] = [
+    let kinds: [fn(&Scene<'_>, &Refusal) -> Option<Finding>; 10] = [
         rules::namespace_leaving,
         rules::quota,
         rules::quota_demands,
@@ -35,6 +35,7 @@ fn explain(scene: &Scene<'_>, refusal: &Refusal) -> Finding {
         rules::service_account,
         rules::priority_class,
         rules::limit_range,
+        rules::default_classes,
     ];
     let finding = kinds.iter().find_map(|kind| kind(scene, refusal)).unwrap_or_else(|| other(scene, refusal));
     finding.cite(refusal.proof.iter().cloned()).touches([refusal.workload.clone()])
@@ -228,5 +229,28 @@ mod tests {
         let world = refused("pods \"web-1-x\" is forbidden: the moon is in the wrong phase");
         assert_eq!(world.cause(), "pod_creation_refused Deployment/web");
         assert!(world.diagnosis().headline.contains("wrong phase"));
+    }
+
+    #[test]
+    fn two_default_classes_keep_a_claim_without_a_class_from_being_made() {
+        let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "namespace": "shop"},
+            "spec": {"replicas": 1, "selector": {}, "serviceName": "db", "template": {}}, "status": {"replicas": 0}});
+        let refused = |why: &str| {
+            let message = format!(
+                "create Claim data-db-0 for Pod db-0 in StatefulSet db failed error: persistentvolumeclaims \"data-db-0\" is forbidden: {why}"
+            );
+            World::asking("StatefulSet", "db")
+                .with(set.clone())
+                .event("StatefulSet", "db", "FailedCreate", &message)
+                .cause()
+        };
+        let several = "Internal error occurred: 2 default StorageClasses were found";
+        assert_eq!(refused(several), "storage_class_default_ambiguous StatefulSet/db");
+        assert_eq!(
+            refused(
+                "exceeded quota: team, requested: persistentvolumeclaims=1, used: persistentvolumeclaims=2, limited: persistentvolumeclaims=2"
+            ),
+            "quota_exceeded ResourceQuota/team"
+        );
     }
 }

@@ -24,6 +24,32 @@ static PRIORITY: Pattern = Pattern::new(r"no PriorityClass with name ([a-z0-9.-]
 static LIMIT: Pattern =
     Pattern::new(r"((?:maximum|minimum) [\w./-]+ usage per (?:Container|Pod) is [^.;,]+(?:, but [^.;,]+)?)");
 
+/// How API servers before 1.26 refuse a claim that names no class; later ones take the newest default.
+static DEFAULT_CLASSES: Pattern = Pattern::new(r"\b(\d+) default StorageClasses were found");
+
+/// A claim of the workload names no StorageClass, and more than one calls itself the default.
+pub(super) fn default_classes(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
+    let count = &DEFAULT_CLASSES.groups(&refusal.message)?[1];
+    let workload = &refusal.workload;
+    let headline = scene.text(
+        format!("{workload} 无法创建 PVC：集群有 {count} 个默认 StorageClass，而 PVC 没有指定 storageClassName"),
+        format!(
+            "{workload} cannot create its claims: they name no StorageClass and {count} call themselves the default"
+        ),
+    );
+    Some(Finding::new("storage_class_default_ambiguous", Depth::Root, &refusal.about, workload, headline).steps([
+        look(scene.text("查看哪些是默认 StorageClass", "See which are the default"), "kubectl get storageclass"),
+        change(
+            scene.text(
+                "只保留一个默认 StorageClass（去掉其余的 is-default-class 注解）",
+                "Keep one default: take the is-default-class annotation off the others",
+            ),
+            scene.text("控制器会自动重试", "The controller tries again by itself"),
+            None,
+        ),
+    ]))
+}
+
 pub(super) fn quota(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
     let found = QUOTA.groups(&refusal.message)?;
     let quota = ObjectRef::new("ResourceQuota", &refusal.workload.namespace, &found[1]);
