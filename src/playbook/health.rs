@@ -11,6 +11,7 @@ use crate::playbook::finding::{Finding, kubectl, look, slash};
 use crate::playbook::logs;
 use crate::playbook::outside;
 use crate::playbook::pods;
+use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
 use crate::report::{Diagnosis, Primary, Related, RuledOut, Step, Verdict};
@@ -311,9 +312,8 @@ fn nodes_check(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
 }
 
 fn logs_check(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
-    let names: Vec<ObjectRef> = scope.pods(scene).map(|pod| named(&pod.object)).collect();
-    let texts: Vec<&str> =
-        names.iter().flat_map(|pod| scene.logs(pod, "")).filter_map(|log| log.lines.as_deref().ok()).collect();
+    let logs = scope.pods(scene).flat_map(|pod| reach::present_logs(scene, &pod.object));
+    let texts: Vec<&str> = logs.map(|(_, text)| text).collect();
     let clean = texts.iter().all(|text| logs::culprit(text).is_none());
     (!texts.is_empty() && clean).then(|| RuledOut {
         hypothesis: scene.text("应用自身报错", "errors of the application"),

@@ -1,5 +1,7 @@
 //! Logs: the line that says why, picked from hostile text that is quoted but never obeyed.
 
+use jiff::Timestamp;
+
 use crate::playbook::pattern::Pattern;
 use crate::playbook::trace;
 
@@ -33,6 +35,30 @@ static CAUSE: Pattern = Pattern::new(r#"(?:^|\s)(?:err|error)=(?:"((?:[^"\\]|\\.
 static LISTENS: Pattern = Pattern::new(
     r"(?i)\b(?:listen(?:ing|s)?|serving|started|bound|running|ready)\b[^\n]{0,60}?(?:\bport(?:\(s\))?[ =:]*|:)(\d{2,5})\b",
 );
+
+/// How many lines in a row without an error, and over how many seconds, say that the errors before them are over.
+const CALM: (usize, i64) = (10, 300);
+
+/// What a log says of the present: of one whose errors are over, as its own times show, only what came after them.
+#[must_use]
+pub fn present(text: &str) -> &str {
+    let (mut end, mut last) = (0, None);
+    for line in text.split_inclusive('\n') {
+        end += line.len();
+        last = if is_error(line) { Some((line, end)) } else { last };
+    }
+    let Some((error, begins)) = last else { return text };
+    let after = &text[begins..];
+    let ended = after.lines().rev().find_map(time_of);
+    let calm = time_of(error).zip(ended).is_some_and(|(error, end)| end - error >= CALM.1);
+    if calm && after.lines().count() >= CALM.0 { after } else { text }
+}
+
+/// The time a line begins with, in seconds.
+fn time_of(line: &str) -> Option<i64> {
+    let word = line.split_whitespace().next()?.trim_matches(['[', ']']);
+    word.parse::<Timestamp>().ok().map(Timestamp::as_second)
+}
 
 /// Whether a line reads like an instruction to whoever reads it: it is never repeated outside its evidence.
 #[must_use]
@@ -258,5 +284,24 @@ mod tests {
     #[test]
     fn long_lines_are_cut_at_characters() {
         assert!(said(&format!("ERROR {}", "错".repeat(400))).chars().count() <= SAID + 1);
+    }
+
+    #[test]
+    fn errors_that_are_over_are_no_part_of_the_present() {
+        let error = "2026-11-23T02:40:00Z ERROR upstream timed out\n";
+        let calm = |from: u32, lines: u32| {
+            (0..lines).map(|at| format!("2026-11-23T02:{}:00Z GET / 200\n", from + at)).collect::<String>()
+        };
+        let over = format!("{error}{}", calm(41, 12));
+        assert_eq!(present(&over), calm(41, 12));
+        let few = format!("{error}{}", calm(41, 3));
+        assert_eq!(present(&few), few, "three lines are no calm");
+        let soon = format!("{error}{}", "2026-11-23T02:41:00Z GET / 200\n".repeat(30));
+        assert_eq!(present(&soon), soon, "a minute is no calm");
+        let timeless = format!("ERROR upstream timed out\n{}", "GET / 200\n".repeat(30));
+        assert_eq!(present(&timeless), timeless);
+        let again = format!("{over}{}", error.replace("02:40", "02:55"));
+        assert_eq!(present(&again), again);
+        assert_eq!(present("GET / 200"), "GET / 200");
     }
 }

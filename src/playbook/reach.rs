@@ -58,16 +58,25 @@ static NAME: Pattern = Pattern::new(
     r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:|can't find|bad address|waiting (?:for|on)(?: the)?(?: service| host| svc)?|resolve(?: host)?:?)\s+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
 );
 
-/// The logs that tell of a Pod's present: the run before only where its container is not well again.
+/// The logs that tell of a Pod's present, and what they tell of it: of a container that is well again neither the run
+/// before nor errors that are over.
 #[must_use]
-pub fn present_logs<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<&'a SeenLog> {
+pub fn present_logs<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<(&'a SeenLog, &'a str)> {
     let views = pods::containers(pod);
     let well = |log: &SeenLog| {
         let view = views.iter().find(|view| view.name() == log.container);
         view.is_some_and(|view| view.ready() && !view.failing(scene.facts.now))
     };
     let logs = scene.logs(&crate::playbook::scene::named(pod), "").into_iter();
-    logs.filter(|log| !(log.previous && well(log))).collect()
+    logs.filter_map(|log| {
+        let text = log.lines.as_deref().ok()?;
+        match (well(log), log.previous) {
+            (true, true) => None,
+            (true, false) => Some((log, logs::present(text))),
+            (false, _) => Some((log, text)),
+        }
+    })
+    .collect()
 }
 
 /// The failing calls of a Pod's logs, one for each destination and way of failing.
@@ -77,8 +86,7 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
     let views = pods::containers(pod);
     let waiting: Vec<&str> = views.iter().filter(|view| view.init && view.running()).map(|view| view.name()).collect();
     let mut calls: Vec<Call<'a>> = Vec::new();
-    for log in present_logs(scene, pod) {
-        let Ok(text) = &log.lines else { continue };
+    for (log, text) in present_logs(scene, pod) {
         let waits = |line: &str| waiting.contains(&log.container.as_str()) && AWAITED.hits(line);
         for line in text.lines().filter(|line| !logs::instructs(line) && (logs::is_error(line) || waits(line))) {
             let Some(failure) = failure(line).or_else(|| waits(line).then_some(Failure::Awaited)) else { continue };

@@ -58,8 +58,8 @@ pub fn sources<'s>(scene: &'s Scene<'_>, pod: &Pod) -> Vec<&'s Seen<Service>> {
 }
 
 fn lines<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<&'a str> {
-    let logs = reach::present_logs(scene, pod).into_iter().filter_map(|log| log.lines.as_deref().ok());
-    logs.flat_map(str::lines).filter(|line| logs::is_error(line) && !logs::instructs(line)).collect()
+    let logs = reach::present_logs(scene, pod).into_iter();
+    logs.flat_map(|(_, text)| text.lines()).filter(|line| logs::is_error(line) && !logs::instructs(line)).collect()
 }
 
 /// Whether one line holds what another says after some colon of its own.

@@ -57,6 +57,7 @@ impl Scope {
         scope.namespaces = scope.direct.iter().map(|object| object.namespace.clone()).collect();
         scope.namespaces.remove("");
         scope.follow_calls(scene);
+        scope.follow_metrics(scene);
         scope
     }
 
@@ -247,6 +248,22 @@ impl Scope {
             callers =
                 new.iter().filter(|object| object.kind == "Pod" && !self.direct.contains(object)).cloned().collect();
             self.reached.extend(new.into_iter().map(|object| (object, calls)));
+        }
+    }
+
+    /// An autoscaler without metrics calls an API in vain, and so whoever answers for that.
+    fn follow_metrics(&mut self, scene: &Scene<'_>) {
+        let apis = scene.facts.all::<APIService>();
+        let missed = |api: &&Seen<APIService>| {
+            let suffering = aggregation::suffering(scene, &api.object);
+            aggregation::is_down(&api.object) && suffering.iter().any(|object| self.direct.contains(object))
+        };
+        let services: Vec<ObjectRef> =
+            apis.iter().filter(missed).filter_map(|api| aggregation::service_of(&api.object)).collect();
+        for service in services {
+            let mut behind = Self::default();
+            behind.follow(scene, &service);
+            self.reached.extend(behind.direct.into_iter().map(|object| (object, 1)));
         }
     }
 }

@@ -158,7 +158,11 @@ fn elsewhere(seen: &Seen, lines: &str, own: &str) -> Vec<Want> {
     let absent = likely.iter().filter(|service| seen.facts.absent(service).is_some());
     let namespaces: Vec<Want> =
         absent.take(1).map(|it| Want::Object(ObjectRef::new("Namespace", "", it.namespace.as_str()))).collect();
-    sure.into_iter().chain(likely).take(SERVICES_ELSEWHERE).map(Want::Object).chain(namespaces).collect()
+    // What there is instead shows whether a name is misspelt.
+    let instead = sure.iter().find(|service| seen.facts.absent(service).is_some());
+    let instead = instead.and_then(|service| Want::list("Service", &service.namespace));
+    let services = sure.iter().chain(&likely).take(SERVICES_ELSEWHERE).cloned().map(Want::Object).collect::<Vec<_>>();
+    services.into_iter().chain(namespaces).chain(instead).collect()
 }
 
 /// Whether a word may be the name of an object: an address' number and a file's ending are none.

@@ -36,8 +36,7 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn denied<'a>(scene: &Scene<'a>, pod: &Pod) -> Option<Denied<'a>> {
-    reach::present_logs(scene, pod).into_iter().find_map(|log| {
-        let text = log.lines.as_deref().ok()?;
+    reach::present_logs(scene, pod).into_iter().find_map(|(log, text)| {
         // What an outsider sent and the application merely wrote down is no refusal of its own.
         text.lines().filter(|line| !logs::instructs(line) && logs::is_error(line)).find_map(|line| {
             let found = FORBIDDEN.groups(line)?;

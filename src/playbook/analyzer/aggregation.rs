@@ -8,12 +8,19 @@ use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
+use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 
 /// Findings about APIServices that are not available.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     scene.facts.all::<APIService>().iter().filter_map(|api| unavailable(scene, api)).collect()
+}
+
+/// Whether the API server says that nobody answers for an API.
+#[must_use]
+pub fn is_down(api: &APIService) -> bool {
+    failing(api).is_some()
 }
 
 fn failing(api: &APIService) -> Option<&APIServiceCondition> {
@@ -29,7 +36,12 @@ fn unavailable(scene: &Scene<'_>, api: &Seen<APIService>) -> Option<Finding> {
     let said = logs::shorten(message, 160);
     let headline =
         scene.text(format!("{name} 不可用（{reason}）：{said}"), format!("{name} is not available ({reason}): {said}"));
-    let mut finding = Finding::new("apiservice_unavailable", Depth::Root, &name, &name, headline)
+    let served = service_of(&api.object).and_then(|it| scene.service(&it.namespace, &it.name));
+    let sick =
+        served.is_some_and(|service| scene.backends(&service.object).iter().any(|pod| !pods::may_serve(&pod.object)));
+    // Where the Pods behind it do not serve, they are the story, and this is what follows from it.
+    let depth = if sick { Depth::Effect } else { Depth::Root };
+    let mut finding = Finding::new("apiservice_unavailable", depth, &name, &name, headline)
         .cite([scene.quote(&api.reference, message), scene.quote(&api.reference, &format!("reason: {reason}"))])
         .touches(suffering(scene, &api.object))
         .steps([look(
@@ -64,7 +76,8 @@ pub fn service_of(api: &APIService) -> Option<ObjectRef> {
 }
 
 /// Autoscalers without metrics and Namespaces whose deletion could not discover all APIs.
-fn suffering(scene: &Scene<'_>, api: &APIService) -> Vec<ObjectRef> {
+#[must_use]
+pub fn suffering(scene: &Scene<'_>, api: &APIService) -> Vec<ObjectRef> {
     let group = api.spec.as_ref().and_then(|spec| spec.group.clone()).unwrap_or_default();
     let mut objects = Vec::new();
     if group.ends_with("metrics.k8s.io") {
@@ -88,7 +101,7 @@ fn suffering(scene: &Scene<'_>, api: &APIService) -> Vec<ObjectRef> {
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, deployment};
+    use crate::playbook::world::{World, crashed, deployment, patched, pod, service};
 
     fn metrics(status: &str) -> serde_json::Value {
         json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1beta1.metrics.k8s.io"},
@@ -122,5 +135,17 @@ mod tests {
     #[test]
     fn one_that_fails_elsewhere_is_no_cause_for_a_workload() {
         World::asking("Deployment", "web").with(deployment(1, 1)).with(metrics("False")).is_calm();
+    }
+
+    #[test]
+    fn the_pod_behind_the_api_explains_it_and_the_autoscaler() {
+        let elsewhere = |kind: &str| json!({"metadata": {"namespace": "kube-system", "name": kind}});
+        let server = patched(service(json!({"app": "web"})), elsewhere("metrics-server"));
+        let crashing = patched(pod(crashed(1, "Error")), json!({"metadata": {"namespace": "kube-system"}}));
+        let world = starved().with(metrics("False")).with(server.clone()).with(crashing.clone());
+        assert!(world.cause().starts_with("crashloop_unknown"), "{}", world.cause());
+        let asked =
+            World::asking("APIService", "v1beta1.metrics.k8s.io").with(metrics("False")).with(server).with(crashing);
+        assert!(asked.cause().starts_with("crashloop_unknown"), "{}", asked.cause());
     }
 }

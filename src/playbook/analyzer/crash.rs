@@ -13,7 +13,7 @@ use crate::playbook::scene::{Scene, named};
 use crate::report::{Confidence, Step};
 
 static CONFIGURATION: Pattern = Pattern::new(
-    r"(?i)environment variable|env(ironment)? var|\bconfig(uration)?\b|\bsetting\b|\bflag\b|\boption\b|KeyError|missing required|yaml:|toml|unmarshal|\bnot set\b",
+    r"(?i)environment variable|env(ironment)? var|\bconfig(uration)?\b|\bsetting\b|\bdirective\b|\bflag\b|\boption\b|KeyError|missing required|yaml:|toml|unmarshal|\bnot set\b",
 );
 
 /// What the kernel answers for a program of another architecture (ENOEXEC); also for a script without its first line.
@@ -73,6 +73,7 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
     let line = culprit.as_ref().map(|(line, _)| *line);
     let exit = ended.map_or(0, |ended| ended.exit_code);
     let (code, why) = diagnose(scene, view, line);
+    let why = if code == "image_platform_mismatch" { with_architecture(scene, &pod.object, why) } else { why };
     let kind_zh = if view.init { " init 容器" } else { "容器" };
     let kind_en = if view.init { "init container" } else { "container" };
     let headline = scene.text(
@@ -189,6 +190,17 @@ fn other_architecture(scene: &Scene<'_>, said: &str) -> (&'static str, String) {
         format!("its image is built for another CPU architecture: {said}"),
     );
     ("image_platform_mismatch", why)
+}
+
+/// Adds what the Pod's Node is built of, where it was read.
+fn with_architecture(scene: &Scene<'_>, pod: &Pod, why: String) -> String {
+    let node = pods::node_name(pod).and_then(|name| scene.node(name));
+    let info = node.and_then(|node| node.object.status.as_ref()?.node_info.as_ref());
+    let Some((name, info)) = pods::node_name(pod).zip(info) else { return why };
+    scene.text(
+        format!("{why}（Node {name} 为 {}）", info.architecture),
+        format!("{why} (Node {name} is {})", info.architecture),
+    )
 }
 
 /// Whether a line of a log says that a certificate has expired.
@@ -325,7 +337,7 @@ fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &Contai
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, crashed, deployment, ended, patched, pod, unready};
+    use crate::playbook::world::{World, crashed, deployment, ended, node, patched, pod, unready};
 
     fn crashing(exit: i32, reason: &str) -> World {
         World::asking("Pod", "web-1-a").with(pod(crashed(exit, reason)))
@@ -446,5 +458,23 @@ mod tests {
         assert_eq!(crashing(137, "Error").cause(), "crashloop_unknown Deployment/web");
         let told = crashing(139, "Error").log("web-1-a", "FATAL cannot open /data/index: no such file");
         assert_eq!(told.cause(), "crashloop_app_error Deployment/web", "a log that says why knows more");
+    }
+
+    #[test]
+    fn a_program_of_another_architecture_names_what_its_node_is_built_of() {
+        let info = json!({"architecture": "arm64", "bootID": "", "containerRuntimeVersion": "", "kernelVersion": "",
+            "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "linux", "osImage": "", "systemUUID": ""});
+        let log = "exec /usr/local/bin/web: exec format error";
+        let world = crashing(255, "Error").with(node(json!({"status": {"nodeInfo": info}}))).log("web-1-a", log);
+        assert_eq!(world.cause(), "image_platform_mismatch Deployment/web");
+        assert!(world.diagnosis().headline.contains("Node n1 is arm64"));
+    }
+
+    #[test]
+    fn a_word_of_its_configuration_that_a_server_does_not_know_is_a_matter_of_configuration() {
+        let told = |line: &str| crashing(1, "Error").log("web-1-a", line).cause();
+        let unknown = "nginx: [emerg] unknown directive \"prox_pass\" in /etc/nginx/nginx.conf:2";
+        assert_eq!(told(unknown), "crashloop_app_config_error Deployment/web");
+        assert_eq!(told("[emerg] bind() failed (13: permission denied)"), "crashloop_permission_denied Deployment/web");
     }
 }

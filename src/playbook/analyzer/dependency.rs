@@ -250,8 +250,7 @@ fn errors_while_running(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         return None;
     }
     let name = named(&pod.object);
-    let log = scene.logs(&name, "").into_iter().find(|log| !log.previous)?;
-    let text = log.lines.as_deref().ok()?;
+    let (log, text) = reach::present_logs(scene, &pod.object).into_iter().find(|(log, _)| !log.previous)?;
     let (errors, total) = logs::error_share(text);
     if errors < NOISY_LINES || errors * 3 < total {
         return None;

@@ -35,10 +35,9 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 fn used_up(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let name = named(&pod.object);
     let told = |line: &&str| says(line) && !relay::is_passed_on(line) && !logs::instructs(line);
-    let (log, line) = reach::present_logs(scene, &pod.object).into_iter().find_map(|log| {
-        let text = log.lines.as_deref().ok()?;
-        Some((log, text.lines().rev().find(told)?))
-    })?;
+    let (log, line) = reach::present_logs(scene, &pod.object)
+        .into_iter()
+        .find_map(|(log, text)| Some((log, text.lines().rev().find(told)?)))?;
     if !relay::sources(scene, &pod.object).is_empty() {
         return None;
     }

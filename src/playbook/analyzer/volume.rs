@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::claim::consumers;
 use crate::playbook::analyzer::shared_memory;
-use crate::playbook::facts::{Seen, SeenLog};
+use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
@@ -168,7 +168,7 @@ fn resize(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>) -> Option<Find
 fn full(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let name = named(&pod.object);
     let (log, line) =
-        reach::present_logs(scene, &pod.object).into_iter().find_map(|log| Some((log, full_line(log)?)))?;
+        reach::present_logs(scene, &pod.object).into_iter().find_map(|(log, text)| Some((log, full_line(text)?)))?;
     let mounts = mounts(&pod.object);
     let path =
         PATH.all(line).into_iter().filter_map(|found| Some(found.get(1)?.as_str().to_owned())).find_map(|path| {
@@ -216,8 +216,7 @@ fn full(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     )
 }
 
-fn full_line(log: &SeenLog) -> Option<&str> {
-    let text = log.lines.as_deref().ok()?;
+fn full_line(text: &str) -> Option<&str> {
     text.lines().rev().find(|line| FULL.hits(line) && !shared_memory::says(line) && !logs::instructs(line))
 }
 

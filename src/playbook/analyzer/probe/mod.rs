@@ -383,4 +383,14 @@ mod tests {
             .event("Pod", "web-1-a", "Unhealthy", &format!("Startup probe failed: {SLOW}"))
             .is_calm();
     }
+
+    #[test]
+    fn a_command_the_image_does_not_have_is_named() {
+        let words = "Readiness probe errored and resulted in unknown state: OCI runtime exec failed: exec: \"curl\": executable file not found in $PATH";
+        let world = World::asking("Pod", "web-1-a")
+            .with(probed("readinessProbe", json!({"exec": {"command": ["curl", "-f", "http://localhost:8080"]}}), 0))
+            .event("Pod", "web-1-a", "Unhealthy", words);
+        assert_eq!(world.cause(), "readiness_probe_misconfigured Deployment/web");
+        assert!(world.diagnosis().headline.contains("does not have (curl)"));
+    }
 }

@@ -89,6 +89,10 @@ pub(super) fn wrong_question(scene: &Scene<'_>, failing: &Failing<'_>) -> Option
         ("statuscode: 405", "探针路径不接受 GET 请求（405）", "its path accepts no GET (405)"),
     ];
     let (_, zh, en) = SIGNS.iter().find(|(sign, ..)| failing.event.message.contains(sign))?;
+    let command = failing.probe.exec.as_ref().and_then(|it| it.command.as_ref()?.first().cloned());
+    let command =
+        command.map(|command| scene.text(format!("（{command}）"), format!(" ({command})"))).unwrap_or_default();
+    let (zh, en) = (format!("{zh}{command}"), format!("{en}{command}"));
     let (word, workload, effect) = (failing.kind.word(), &failing.workload, failing.consequence(scene));
     let headline = scene.text(
         format!("{workload} 的 {word} 探针配置错误：{zh}，{effect}"),
@@ -96,7 +100,7 @@ pub(super) fn wrong_question(scene: &Scene<'_>, failing: &Failing<'_>) -> Option
     );
     Some(failing.finding(scene, misconfigured(failing.kind), Depth::Root, headline).steps([change(
         scene.text(format!("修正 {word} 探针"), format!("Correct the {word} probe")),
-        scene.text(*zh, *en),
+        scene.text(zh, en),
         edit_template(&failing.workload),
     )]))
 }
