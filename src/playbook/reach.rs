@@ -115,6 +115,21 @@ pub fn service_of<'s>(scene: &'s Scene<'_>, caller: &Pod, call: &Call<'_>) -> Op
     })
 }
 
+/// The Pod a call was meant for by its own address, as behind a Service without one.
+#[must_use]
+pub fn pod_of<'s>(scene: &'s Scene<'_>, caller: &Pod, call: &Call<'_>) -> Option<&'s Seen<Pod>> {
+    let address = |pod: &Pod| pod.status.as_ref().and_then(|status| status.pod_ip.clone());
+    let own = address(caller);
+    call.hosts.iter().filter(|host| own.as_ref() != Some(host)).find_map(|host| {
+        // A Pod that shares its Node's address is not known by it.
+        let at = |pod: &&Seen<Pod>| {
+            address(&pod.object).as_ref() == Some(host)
+                && pod.object.spec.as_ref().is_none_or(|spec| spec.host_network != Some(true))
+        };
+        scene.pods.iter().find(at)
+    })
+}
+
 /// The port a call names behind one of its hosts, for example 8081 in `http://web:8081/`.
 #[must_use]
 pub fn port_of(call: &Call<'_>) -> Option<i32> {

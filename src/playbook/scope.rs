@@ -271,12 +271,16 @@ impl Scope {
 /// The Services a Pod calls in vain or whose troubles it passes on, and what stands behind them.
 fn called_by(scene: &Scene<'_>, caller: &ObjectRef) -> BTreeSet<ObjectRef> {
     let Some(caller) = scene.pod(caller) else { return BTreeSet::new() };
+    let mut reached = BTreeSet::new();
     let mut services = relay::sources(scene, &caller.object);
     for call in reach::failing_calls(scene, &caller.object) {
         let dns = reach::dns_service(scene).filter(|_| reach::resolver_is_silent(&call));
-        services.extend(dns.or_else(|| reach::service_of(scene, &caller.object, &call)));
+        let service = dns.or_else(|| reach::service_of(scene, &caller.object, &call));
+        if let (None, Some(pod)) = (service, reach::pod_of(scene, &caller.object, &call)) {
+            reached.extend([named(&pod.object), scene.workload(&pod.object)]);
+        }
+        services.extend(service);
     }
-    let mut reached = BTreeSet::new();
     for service in services {
         reached.insert(named(&service.object));
         let mut behind = Scope::default();

@@ -125,11 +125,26 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
             let services = services
                 .filter(|row| contains_word(lines, &row.name) || names_address(seen, row, lines) || told_of(row));
             wants.extend(services.map(|row| Want::Object(row.clone())));
+            wants.extend(pods_called(seen, pod, lines));
             wants.extend(elsewhere(seen, &lower, &pod.namespace));
             wants.extend(labels_asked(seen, &pod.namespace));
         }
     }
     wants
+}
+
+/// Pods that failing calls name by their address, as behind a Service without one of its own.
+fn pods_called(seen: &Seen, caller: &ObjectRef, lines: &str) -> Vec<Want> {
+    let failing: Vec<&str> = lines
+        .lines()
+        .filter(|line| NETWORK_WORDS.iter().any(|words| line.to_ascii_lowercase().contains(words)))
+        .collect();
+    let called = |row: &&ObjectRef| {
+        let address = seen.rows.get(*row).map(|cells| cell(cells, "IP")).unwrap_or_default();
+        address.contains(['.', ':']) && failing.iter().any(|line| contains_word(line, address))
+    };
+    let pods = seen.rows.keys().filter(|row| row.kind == "Pod" && row.namespace == caller.namespace && *row != caller);
+    pods.filter(called).take(SERVICES_ELSEWHERE).cloned().map(Want::Object).collect()
 }
 
 /// Whether a log passes on a server's own trouble, without naming the server: whom the Pod calls stands in its variables.

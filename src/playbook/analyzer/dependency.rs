@@ -412,4 +412,19 @@ mod tests {
         assert_eq!(asking("Default").cause(), "dns_policy_bypasses_cluster Deployment/cart");
         assert_eq!(asking("ClusterFirst").cause(), "dependency_unreachable Service/web");
     }
+
+    #[test]
+    fn a_pod_that_is_called_by_its_address_explains_its_caller() {
+        let calling = |address: &str| {
+            let line = format!("ERROR cannot get offsets: dial tcp {address}:9092: connect: connection refused\n");
+            World::asking("Pod", "cart-1-a")
+                .with(patched(caller(), json!({"status": {"podIP": "10.244.1.9"}})))
+                .log("cart-1-a", &line.repeat(8))
+                .with(pod(crashed(139, "Error")))
+                .cause()
+        };
+        assert_eq!(calling("10.244.1.5"), "crashloop_segfault Deployment/web");
+        assert_eq!(calling("10.244.1.6"), "application_errors Deployment/cart", "nobody known is there");
+        assert_eq!(calling("10.244.1.9"), "application_errors Deployment/cart", "its own address");
+    }
 }
