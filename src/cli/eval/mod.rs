@@ -116,7 +116,7 @@ fn verdict(totals: &[Total], fail_under: Option<u8>) -> Result<(), CliError> {
     }
 }
 
-/// The scenario directories among the arguments and directly below them, in order of name.
+/// The scenario directories among the arguments and directly below them, in order of their numbers and names.
 fn scenarios(dirs: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     let mut found = Vec::new();
     for dir in dirs {
@@ -131,12 +131,31 @@ fn scenarios(dirs: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
             let problem = "holds no scenario; one is a directory with objects.json, alert.json and truth.json";
             return Err(CliError::Usage(format!("{} {problem}", dir.display())));
         }
-        below.sort();
+        below.sort_by_cached_key(|path| place(path));
         found.append(&mut below);
     }
     Ok(found)
 }
 
+/// A directory's number, when its name begins with one, and its name: 97 comes before 100.
+fn place(dir: &Path) -> (u64, String) {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let digits = name.find(|letter: char| !letter.is_ascii_digit()).map_or(name.as_str(), |end| &name[..end]);
+    (digits.parse().unwrap_or(u64::MAX), name)
+}
+
 fn is_scenario(dir: &Path) -> bool {
     dir.join("objects.json").is_file() && dir.join("alert.json").is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_come_in_order_of_their_numbers_and_those_without_one_last() {
+        let mut names = ["100-late", "97-early", "own", "02-first"].map(PathBuf::from);
+        names.sort_by_cached_key(|path| place(path));
+        assert_eq!(names.map(|path| path.display().to_string()), ["02-first", "97-early", "100-late", "own"]);
+    }
 }
