@@ -63,28 +63,43 @@ fn json(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn load(folder: &Path) -> Scenario {
-    load_without(folder, |_| false)
+/// A scenario's objects, each as it is and as a tool prints it.
+struct Source<'f> {
+    folder: &'f Path,
+    now: Timestamp,
+    items: Vec<(Value, String)>,
 }
 
-/// Reads a scenario as a gather would that could not read some objects, and listed nothing if it missed any.
-fn load_without(folder: &Path, unread: impl Fn(&ObjectRef) -> bool) -> Scenario {
+fn read(folder: &Path) -> Source<'_> {
     let objects = json(&folder.join("objects.json"));
-    let alert = json(&folder.join("alert.json"));
-    let items = objects["items"].as_array().unwrap();
-    let mut facts = Facts::at(newest(&objects).max(newest(&alert)));
+    let now = newest(&objects).max(newest(&json(&folder.join("alert.json"))));
+    let printed = |item: &Value| {
+        let mut item = item.clone();
+        item["metadata"].as_object_mut().unwrap().remove("managedFields");
+        let text = if item["kind"] == "Event" { event_text(&item) } else { yaml_serde::to_string(&item).unwrap() };
+        (item, text)
+    };
+    Source { folder, now, items: objects["items"].as_array().unwrap().iter().map(printed).collect() }
+}
+
+fn load(folder: &Path) -> Scenario {
+    load_without(&read(folder), |_| false)
+}
+
+/// Takes a scenario as a gather would that could not read some objects, and listed nothing if it missed any.
+fn load_without(source: &Source<'_>, unread: impl Fn(&ObjectRef) -> bool) -> Scenario {
+    let Source { folder, now, items } = source;
+    let mut facts = Facts::at(*now);
     let log = EvidenceLog::default();
     let mut owners = Vec::new();
     let mut gaps = false;
     let mut events = "# The following events (YAML format) were found:\n".to_owned();
-    for item in items {
+    for (item, text) in items {
         if item["kind"] == "Event" {
-            events.push_str(&event_text(item));
+            events.push_str(text);
             continue;
         }
-        let mut item = item.clone();
-        item["metadata"].as_object_mut().unwrap().remove("managedFields");
-        let key = object_ref(&item).unwrap();
+        let key = object_ref(item).unwrap();
         if unread(&key) {
             gaps = true;
             continue;
@@ -94,27 +109,20 @@ fn load_without(folder: &Path, unread: impl Fn(&ObjectRef) -> bool) -> Scenario 
                 ObjectRef::new(owner["kind"].as_str().unwrap(), &key.namespace, owner["name"].as_str().unwrap());
             owners.push((key.clone(), owner));
         }
-        let recorded = log.record(
-            log.reserve(),
-            "resources_get",
-            &Value::Null,
-            yaml_serde::to_string(&item).unwrap(),
-            1 << 20,
-            facts.now,
-        );
+        let recorded = log.record(log.reserve(), "resources_get", &Value::Null, text.clone(), 1 << 20, facts.now);
         facts.add_evidence(&recorded);
-        facts.add_object(item, &recorded.reference);
+        facts.add_object(item.clone(), &recorded.reference);
     }
     let recorded = log.record(log.reserve(), "events_list", &Value::Null, events, 1 << 20, facts.now);
     facts.add_evidence(&recorded);
-    for item in items.iter().filter(|item| item["kind"] == "Event") {
+    for (item, _) in items.iter().filter(|(item, _)| item["kind"] == "Event") {
         facts.add_event(event(item, &recorded.reference));
     }
     for kind in LISTED.into_iter().filter(|_| !gaps) {
         let rows: String = items
             .iter()
-            .filter(|item| item["kind"] == kind)
-            .map(|item| format!("{} {}\n", kind, item["metadata"]["name"]))
+            .filter(|(item, _)| item["kind"] == kind)
+            .map(|(item, _)| format!("{} {}\n", kind, item["metadata"]["name"]))
             .collect();
         let recorded = log.record(log.reserve(), "resources_list", &Value::Null, rows, 1 << 20, facts.now);
         facts.add_evidence(&recorded);
@@ -327,8 +335,10 @@ fn is_furniture(object: &ObjectRef) -> bool {
 }
 
 fn hold_without_each_object(folder: &Path) {
-    for hidden in load(folder).facts.names().into_iter().filter(|object| !is_furniture(object)) {
-        let scenario = load_without(folder, |object| *object == hidden);
+    let source = read(folder);
+    let known = load_without(&source, |_| false).facts.names();
+    for hidden in known.into_iter().filter(|object| !is_furniture(object)) {
+        let scenario = load_without(&source, |object| *object == hidden);
         let diagnosis = diagnose(&scenario.facts, &scenario.question, Lang::En);
         let (faulty, told) = (scenario.truth["root_cause_kind"] != "none", &diagnosis.headline);
         let healthy = diagnosis.verdict == Verdict::NoFault;
