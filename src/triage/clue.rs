@@ -79,6 +79,7 @@ pub fn from_events(seen: &Seen) -> Vec<Want> {
                 wants.push(Want::Object(ObjectRef::new("Namespace", "", object.namespace.as_str())));
             }
             wants.extend(key_missed(seen, &message, &object.namespace));
+            wants.extend(mounted_key_missed(seen, object, &message));
             for (words, kind) in HINTS {
                 let asks = message.contains(words) || event.reason == *words;
                 if asks && !(*kind == "Node" && message.contains(UNBOUND)) {
@@ -100,6 +101,16 @@ fn key_missed(seen: &Seen, message: &str, namespace: &str) -> Option<Want> {
     let name = name.split(|char: char| !(char.is_ascii_alphanumeric() || "-.".contains(char))).next()?;
     let map = ObjectRef::new("ConfigMap", namespace, name.trim_end_matches('.'));
     seen.rows.contains_key(&map).then_some(Want::Object(map))
+}
+
+/// The same of a ConfigMap that is mounted: the kubelet names the Pod's volume, and the Pod what is behind that.
+fn mounted_key_missed(seen: &Seen, pod: &ObjectRef, message: &str) -> Option<Want> {
+    let (head, _) = message.split_once("references non-existent config key")?;
+    let volume = head.split_once("for volume \"")?.1.split_once('"')?.0;
+    let pod: Pod = seen.facts.get(&pod.namespace, &pod.name).filter(|_| pod.kind == "Pod")?.object;
+    let volumes = pod.spec?.volumes?;
+    let source = volumes.into_iter().find(|known| known.name == volume)?.config_map?;
+    Some(Want::Object(ObjectRef::new("ConfigMap", pod.metadata.namespace?, source.name)))
 }
 
 /// What logs of relevant pods ask for: a network error makes the namespace's Services and policies interesting, a Service the
@@ -330,6 +341,24 @@ mod tests {
         assert_eq!(read("Error: couldn't find key URL in ConfigMap a/not-listed"), None);
         assert_eq!(read("Error: couldn't find key URL in Secret a/env"), None);
         assert_eq!(read("Error: configmap \"env\" not found"), None);
+    }
+
+    #[test]
+    fn the_map_behind_the_volume_that_lacks_a_key_is_read() {
+        let pod = ObjectRef::new("Pod", "a", "web-0");
+        let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&pod));
+        let volumes =
+            serde_json::json!([{"name": "conf", "configMap": {"name": "env"}}, {"name": "tmp", "emptyDir": {}}]);
+        let object = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "namespace": "a"},
+            "spec": {"containers": [], "volumes": volumes}});
+        seen.facts.add_object(object, "E1");
+        let read = |volume: &str, words: &str| {
+            mounted_key_missed(&seen, &pod, &format!("setup failed for volume \"{volume}\" : configmap {words}: url"))
+        };
+        let missed = "references non-existent config key";
+        assert_eq!(read("conf", missed), Some(Want::Object(ObjectRef::new("ConfigMap", "a", "env"))));
+        assert_eq!(read("tmp", missed), None);
+        assert_eq!(read("conf", "is not registered"), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{PODS_PER_SELECTOR, array, named, pods, selector, text};
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{gateway, provisioner};
-use crate::triage::rows::{self, listed};
+use crate::triage::rows::{self, cell, listed};
 use crate::triage::seen::Seen;
 use crate::triage::want::{Want, kind_info};
 
@@ -26,8 +26,23 @@ pub(super) fn from_claim(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<
     if text(value, "/status/phase") != "Bound" {
         wants.extend(["StorageClass", "CSIDriver", "PersistentVolume"].iter().filter_map(|kind| Want::list(kind, "")));
         wants.extend(maker(seen, value));
+        wants.extend(offered(seen, value));
     }
     wants
+}
+
+/// Volumes of the claim's class, where nobody makes any: their figures say why none fits.
+fn offered(seen: &Seen, claim: &Value) -> Vec<Want> {
+    let name = text(claim, "/spec/storageClassName");
+    let class = seen.facts.raw(&ObjectRef::new("StorageClass", "", name));
+    let made = class.is_none_or(|(class, _)| text(class, "/provisioner") != "kubernetes.io/no-provisioner");
+    if made && !name.is_empty() {
+        return Vec::new();
+    }
+    let of_class = seen.rows.iter().filter(|(row, cells)| {
+        row.kind == "PersistentVolume" && cell(cells, "STORAGECLASS") == name && cell(cells, "STATUS") != "Bound"
+    });
+    of_class.take(PODS_PER_SELECTOR).map(|(row, _)| Want::Object(row.clone())).collect()
 }
 
 /// The workload that should make a claim's volume. Where it runs nothing says, so the cluster's Deployments are listed,
