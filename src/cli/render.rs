@@ -98,6 +98,7 @@ async fn notice(arguments: &Arguments, setup: &Setup) -> Result<Notice, CliError
         alertmanager_url: None,
         page_url: None,
         last_time: None,
+        undelivered: Vec::new(),
     })
 }
 

@@ -19,6 +19,7 @@ use crate::incident::retention::{self, Retention};
 use crate::incident::{Desk, DeskSettings, Wake, Worker, clock};
 use crate::intake::signature::Signatures;
 use crate::notify::channel::{Channel, ChannelSettings};
+use crate::notify::delivery::Delivery;
 use crate::notify::digest::Schedule;
 use crate::notify::feishu::app::{Callbacks, FeishuApp};
 use crate::notify::outbox::OutboxWorker;
@@ -49,7 +50,7 @@ impl Service {
         let triage = Arc::new(triage(&config, metrics.clone())?);
         let channels = channels(&config)?;
         let schedules: Vec<Option<Schedule>> = config.channels.iter().map(|one| schedule(&config, one)).collect();
-        let merging: Vec<Option<u32>> = config.channels.iter().map(|one| one.delivery().merge_above).collect();
+        let deliveries: Vec<Delivery> = config.channels.iter().map(|one| one.delivery().clone()).collect();
         let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
         let wake = Wake::for_channels(channels.iter().map(Channel::name));
         let signer = signer(&config, &store).await?;
@@ -64,11 +65,12 @@ impl Service {
         let name = Uuid::now_v7().to_string();
         let outboxes = channels
             .into_iter()
-            .zip(schedules.into_iter().zip(merging))
-            .filter_map(|(channel, (schedule, merge_above))| {
+            .zip(schedules.into_iter().zip(deliveries))
+            .filter_map(|(channel, (schedule, delivery))| {
                 let bell = wake.outbox(channel.name())?;
                 let outbox = OutboxWorker::new(name.clone(), store.clone(), channel, metrics.clone());
-                Some((outbox.with_digest(schedule).merging_above(merge_above), bell))
+                let outbox = outbox.with_digest(schedule).merging_above(delivery.merge_above);
+                Some((outbox.falling_back_to(delivery.fallback), bell))
             })
             .collect();
         let worker = Worker::new(name, store.clone(), desk.clone(), triage.clone(), wake.clone(), metrics.clone());

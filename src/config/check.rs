@@ -31,6 +31,7 @@ pub(super) fn problems(config: &Config) -> Vec<Complaint> {
     models(config, &mut found);
     mcp(config, &mut found);
     channels(config, &mut found);
+    fallbacks(config, &mut found);
     routes(config, &mut found);
     if let Some(Err(what)) = config.alertmanager.as_ref().map(|link| http_url(&link.url)) {
         found.push(("alertmanager.url".to_owned(), what));
@@ -256,6 +257,31 @@ fn channels(config: &Config, found: &mut Vec<Complaint>) {
         {
             found.push((format!("channels[{index}].to"), "is empty; write at least one recipient".to_owned()));
         }
+    }
+}
+
+/// A channel that is told instead must be there, be another one, and not lead back.
+fn fallbacks(config: &Config, found: &mut Vec<Complaint>) {
+    let names: Vec<&str> = config.channels.iter().map(ChannelSettings::name).collect();
+    let next = |name: &str| {
+        let channel = config.channels.iter().find(|channel| channel.name() == name)?;
+        channel.delivery().fallback.as_deref()
+    };
+    for (index, name) in names.iter().enumerate() {
+        let Some(fallback) = config.channels[index].delivery().fallback.as_deref() else { continue };
+        let mut way: Vec<&str> = std::iter::successors(Some(fallback), |name| next(name)).take(names.len()).collect();
+        let back = way.iter().position(|one| one == name);
+        way.truncate(back.map_or(0, |at| at + 1));
+        let what = if fallback == *name {
+            "is this channel itself; name another one".to_owned()
+        } else if !names.contains(&fallback) {
+            not_one_of("channel", fallback, &names)
+        } else if back.is_some() {
+            format!("leads back to {name}: {}; the last of them needs none", way.join(" > "))
+        } else {
+            continue;
+        };
+        found.push((format!("channels[{index}].delivery.fallback"), what));
     }
 }
 

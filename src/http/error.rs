@@ -41,6 +41,16 @@ impl ApiError {
         Self { status: StatusCode::UNAUTHORIZED, message: message.into() }
     }
 
+    /// Somebody else than who asks would have to ask.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::FORBIDDEN, message: message.into() }
+    }
+
+    /// What is asked for does not go with how things stand.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::CONFLICT, message: message.into() }
+    }
+
     /// A defect of ours. What exactly failed is for the log.
     pub fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "a request failed");

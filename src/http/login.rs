@@ -87,11 +87,15 @@ pub(super) fn is_logged_in(headers: &HeaderMap) -> bool {
     cookie(headers).is_some()
 }
 
+/// Whether somebody may change something: with credentials or a login of their own, never by a link alone.
+pub(super) fn may_act(app: &App, headers: &HeaderMap) -> bool {
+    app.auth.admits(headers, None) || app.sessions.holds(headers, Timestamp::now())
+}
+
 /// Lets those in who may see a page, and shows the others the way in.
 pub async fn check(State(app): State<Arc<App>>, visit: Visit, request: Request, next: Next) -> Response {
     let (headers, uri, now) = (request.headers(), request.uri(), Timestamp::now());
-    let known = app.auth.admits(headers, None) || app.sessions.holds(headers, now);
-    if known || app.sessions.passes(uri.path(), uri.query().unwrap_or_default(), now) {
+    if may_act(&app, headers) || app.sessions.passes(uri.path(), uri.query().unwrap_or_default(), now) {
         return next.run(request).await;
     }
     if !wants_page(headers) {

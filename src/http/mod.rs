@@ -1,5 +1,6 @@
 //! The HTTP surface: what senders, people and monitoring reach.
 
+mod again;
 mod auth;
 mod body;
 mod callbacks;
@@ -77,6 +78,7 @@ pub struct App {
         callbacks::feishu,
         incidents::list,
         incidents::one,
+        again::by_program,
         health::healthz,
         health::readyz
     ),
@@ -94,11 +96,13 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/prometheusalert", post(webhook::prometheusalert).get(webhook::prometheusalert))
         .route("/api/v1/incidents", get(incidents::list))
         .route("/api/v1/incidents/{id}", get(incidents::one))
+        .route("/api/v1/messages/{id}/again", post(again::by_program))
         .route("/api/openapi.json", get(|| async { axum::Json(Api::openapi()) }))
         .route("/metrics", get(health::metrics))
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::check));
     let shown = pages::guarded()
         .route("/status", get(status::page))
+        .route("/incidents/{id}/messages/{message}/again", post(again::by_person))
         .route_layer(middleware::from_fn_with_state(app.clone(), login::check));
     Router::new()
         .merge(guarded)

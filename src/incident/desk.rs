@@ -281,6 +281,7 @@ impl Desk {
             lang: self.settings.lang,
             timezone: self.settings.timezone.clone(),
             last_time: None,
+            undelivered: Vec::new(),
             alertmanager_url: self.settings.alertmanager_url.clone(),
             page_url: self.page(incident, Timestamp::now()),
         }

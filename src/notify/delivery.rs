@@ -20,6 +20,9 @@ pub struct Delivery {
     /// When so many messages wait, they go as one that names each; left out: half of what the product takes in a minute
     /// (Feishu 50, WeCom 10, mail 30).
     pub merge_above: Option<u32>,
+    /// Name of a channel that is told instead when a message can never be delivered here: refused for good, or given up
+    /// after a day of attempts. The message says so, and stays visible here with its error.
+    pub fallback: Option<String>,
 }
 
 /// The severities people use, by the word for each.

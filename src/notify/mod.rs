@@ -29,6 +29,8 @@ pub mod post;
 pub mod press;
 pub mod preview;
 pub mod rehearsal;
+#[cfg(test)]
+mod rerouted;
 pub mod retry;
 pub mod send;
 #[cfg(test)]

@@ -84,6 +84,15 @@ pub struct LastTime {
     pub holds: bool,
 }
 
+/// A channel that a message did not reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undelivered {
+    /// Its configured name.
+    pub channel: String,
+    /// Why, in the words of its last error, which never hold a secret.
+    pub why: String,
+}
+
 /// One message to people about an incident. Serialised into the outbox; rendered by a channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notice {
@@ -98,6 +107,9 @@ pub struct Notice {
     /// The last time, when it fires again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_time: Option<LastTime>,
+    /// Channels it was meant for that gave it up: it goes elsewhere instead, and says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undelivered: Vec<Undelivered>,
     /// The language to tell it in.
     pub lang: Lang,
     /// IANA name of the zone in which times are shown, for example `Asia/Shanghai`.

@@ -40,6 +40,8 @@ pub struct OutboxWorker {
     pace: Pace,
     metrics: Arc<Metrics>,
     digest: Option<Schedule>,
+    /// The channel that is told what this one never takes.
+    fallback: Option<String>,
     /// When so many messages wait they go together; none: each goes alone.
     merge_above: Option<u32>,
     /// When to look whether the daily summary is due.
@@ -52,13 +54,20 @@ impl OutboxWorker {
     pub fn new(name: String, store: Store, channel: Channel, metrics: Arc<Metrics>) -> Self {
         let pace = Pace::new(channel.pace());
         let merge_above = channel.merge_above();
-        Self { name, store, channel, pace, metrics, digest: None, merge_above, look_at: Instant::now() }
+        Self { name, store, channel, pace, metrics, digest: None, fallback: None, merge_above, look_at: Instant::now() }
     }
 
     /// Merges when so many messages wait, instead of at what the channel takes in half a minute.
     #[must_use]
     pub fn merging_above(mut self, most: Option<u32>) -> Self {
         self.merge_above = self.merge_above.map(|usual| most.unwrap_or(usual));
+        self
+    }
+
+    /// Tells another channel what can never be delivered on this one.
+    #[must_use]
+    pub fn falling_back_to(mut self, channel: Option<String>) -> Self {
+        self.fallback = channel;
         self
     }
 
@@ -252,8 +261,8 @@ impl OutboxWorker {
                 self.store.retry_notice(outgoing, &error.to_string(), Timestamp::now() + wait).await
             }
             None => {
-                tracing::error!(channel = self.channel.name(), incident.id = %outgoing.incident, attempt = outgoing.attempt, %error, "message cannot be delivered, put aside");
-                self.store.bury_notice(outgoing, &error.to_string()).await
+                tracing::error!(channel = self.channel.name(), incident.id = %outgoing.incident, attempt = outgoing.attempt, %error, fallback = self.fallback, "message cannot be delivered, put aside");
+                self.store.bury_notice(outgoing, &error.to_string(), self.fallback.as_deref()).await
             }
         };
         self.keep(outgoing, kept);

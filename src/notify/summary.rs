@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::notice::{Event, Notice, NoticeBody, Told};
+use super::notice::{Event, Notice, NoticeBody, Told, Undelivered};
 use super::story::labelled_object;
 use crate::store::{NoticeRole, Outgoing};
 
@@ -19,9 +19,21 @@ pub fn summary(waiting: &[Outgoing]) -> Option<Notice> {
         incident: Uuid::now_v7(),
         body: NoticeBody::Summary { told },
         last_time: None,
+        undelivered: undelivered(waiting),
         page_url: page_url.map(|(base, _)| format!("{base}/incidents")),
         ..first.clone()
     })
+}
+
+/// The channels that any of them was meant for, each once.
+fn undelivered(waiting: &[Outgoing]) -> Vec<Undelivered> {
+    let mut lost: Vec<Undelivered> = Vec::new();
+    for one in waiting.iter().flat_map(|outgoing| &outgoing.notice.undelivered) {
+        if lost.iter().all(|known| known.channel != one.channel) {
+            lost.push(one.clone());
+        }
+    }
+    lost
 }
 
 fn told(outgoing: &Outgoing) -> Told {

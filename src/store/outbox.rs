@@ -193,7 +193,7 @@ impl Store {
                 Err(error) => {
                     let (id, attempt) = (Columns(&row).id("id")?, Columns(&row).get("attempt")?);
                     tracing::error!(message = %id, channel, %error, "message buried: it cannot be read");
-                    self.settle(id, attempt, End::Buried, &error.to_string()).await?;
+                    self.bury_unreadable(id, attempt, &error.to_string()).await?;
                 }
             }
         }
@@ -250,41 +250,16 @@ impl Store {
     /// # Errors
     /// When the database fails; the message then goes again when its lease ends.
     pub async fn retry_notice(&self, outgoing: &Outgoing, error: &str, at: Timestamp) -> Result<bool, StoreError> {
-        let end = End::Again(at.as_millisecond());
-        self.settle(outgoing.id, i64::from(outgoing.attempt), end, error).await
-    }
-
-    /// Gives a message up: it is kept as dead with its error, and those behind it may go. False when somebody else
-    /// holds it now.
-    ///
-    /// # Errors
-    /// When the database fails; the message then goes again when its lease ends.
-    pub async fn bury_notice(&self, outgoing: &Outgoing, error: &str) -> Result<bool, StoreError> {
-        self.settle(outgoing.id, i64::from(outgoing.attempt), End::Buried, error).await
-    }
-
-    async fn settle(&self, id: Uuid, attempt: i64, end: End, error: &str) -> Result<bool, StoreError> {
-        let (state, due) = match end {
-            End::Again(due) => ("ready", due),
-            End::Buried => ("dead", now()),
-        };
         let query = self
             .query(
-                "UPDATE outbox SET state = $3, due_at = $4, last_error = $5, leased_by = NULL
+                "UPDATE outbox SET state = 'ready', due_at = $3, last_error = $4, leased_by = NULL
                  WHERE id = $1 AND state = 'sending' AND attempt = $2",
             )
-            .bind(id.to_string())
-            .bind(attempt)
-            .bind(state)
-            .bind(due)
+            .bind(outgoing.id.to_string())
+            .bind(i64::from(outgoing.attempt))
+            .bind(at.as_millisecond())
             .bind(storable(error).into_owned());
-        let mut tx = self.begin().await?;
-        let mine = tx.write("note a failed attempt", query).await? == 1;
-        if mine && state == "dead" {
-            tx.settle_dead(id).await?;
-        }
-        tx.commit().await?;
-        Ok(mine)
+        Ok(self.write("note a failed attempt", query).await? == 1)
     }
 
     /// When [`Store::claim_notice`] can next find something on a channel; past when it can now.
@@ -305,14 +280,6 @@ impl Store {
         let row = self.row("look for the next message", query).await?;
         row.map_or(Ok(None), |row| Columns(&row).optional_time("due_at"))
     }
-}
-
-/// How an attempt ended that did not deliver.
-enum End {
-    /// It is due again then.
-    Again(i64),
-    /// Never again.
-    Buried,
 }
 
 fn outgoing_of(row: &AnyRow, channel: &str) -> Result<Outgoing, StoreError> {

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::{Badge, Caps, Section, Span, Story, Tone, links, prose, words};
+use super::{Badge, Block, Caps, Section, Span, Story, Tone, links, prose, words};
 use crate::alert::{Alert, Lang, ObjectRef};
 use crate::notify::live::Step;
-use crate::notify::notice::{Notice, NoticeBody};
+use crate::notify::notice::{Notice, NoticeBody, Undelivered};
 use crate::notify::text;
 use crate::report::{AnsweredBy, Report, Usage, Verdict};
 
@@ -25,7 +25,10 @@ pub fn tell_in_place(notice: &Notice, now: Timestamp, caps: Caps, step: Option<&
 }
 
 fn told(teller: Teller<'_>) -> Story {
-    let (lead, folds) = teller.sections();
+    let (mut lead, folds) = teller.sections();
+    if let Some(first) = lead.first_mut() {
+        first.blocks.splice(0..0, teller.rerouted());
+    }
     Story {
         lang: teller.lang,
         tone: teller.tone(),
@@ -85,6 +88,26 @@ impl Teller<'_> {
             self.others(),
         ];
         (lead, folds)
+    }
+
+    /// That it was meant for another channel, and why it is not there.
+    fn rerouted(&self) -> Vec<Block> {
+        let several = self.notice.is_collective();
+        let line = |lost: &Undelivered| {
+            let meant = match several {
+                true => self.lang.pick("其中有消息本应发到渠道", "Some of these were meant for channel"),
+                false => self.lang.pick("本应发到渠道", "Meant for channel"),
+            };
+            let why = self.line(&lost.why);
+            let badge = Badge { text: self.lang.pick("转投", "rerouted").to_owned(), tone: Tone::Orange };
+            Block::Line(vec![
+                Span::Badge(badge),
+                Span::Text(format!("{meant} ")),
+                Span::Code(text::said(&lost.channel, 40)),
+                Span::Text(self.lang.pick(format!("，未能送达：{why}"), format!(", which did not take it: {why}"))),
+            ])
+        };
+        self.notice.undelivered.iter().map(line).collect()
     }
 
     fn tone(&self) -> Tone {

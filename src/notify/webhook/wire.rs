@@ -5,6 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::alert::{Alert, Labels};
+use crate::notify::notice::Undelivered;
 use crate::report::Report;
 
 /// A message.
@@ -36,4 +37,7 @@ pub struct Message<'a> {
     pub investigating: bool,
     /// What this first look lacks and why.
     pub missing: &'a [String],
+    /// Channels it was meant for that gave it up, and why; left out when there are none.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub undelivered: &'a [Undelivered],
 }

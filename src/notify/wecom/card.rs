@@ -40,6 +40,9 @@ fn lines(notice: &Notice, now: Timestamp) -> Vec<CardLine> {
     let mut line = |name: &str, value: String| {
         lines.push(CardLine { keyname: name.to_owned(), value: cut(&value, 26) });
     };
+    for lost in &notice.undelivered {
+        line(lang.pick("转投自", "Meant for"), text::said(&lost.channel, 26));
+    }
     if matches!(notice.body, NoticeBody::Alert { .. } | NoticeBody::Diagnosis { .. }) {
         let begun = notice.group.firing().map(|alert| alert.starts_at).filter(|at| at.as_second() > 0 && *at <= now);
         let begun = begun.min().unwrap_or(notice.opened_at);

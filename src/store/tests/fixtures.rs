@@ -109,6 +109,7 @@ pub fn notice(incident: Uuid) -> Notice {
         lang: Lang::Zh,
         timezone: "Asia/Shanghai".into(),
         last_time: None,
+        undelivered: Vec::new(),
         alertmanager_url: None,
         page_url: None,
     }

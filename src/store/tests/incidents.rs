@@ -53,7 +53,7 @@ async fn the_life_of_one_incident() {
         assert!(store.finish_investigation(&claim, &report(), &evidence(), &[second]).await.unwrap());
         let out = store.claim_notice("oncall", "w", LEASE).await.unwrap().unwrap();
         assert_eq!(out.role, NoticeRole::Second);
-        assert!(store.bury_notice(&out, "机器人已被移出群").await.unwrap());
+        assert!(store.bury_notice(&out, "机器人已被移出群", None).await.unwrap());
 
         let mut tx = store.begin().await.unwrap();
         tx.resolve_incident(id, &group(&["api-1", "api-2"]), at(9)).await.unwrap();
@@ -247,7 +247,7 @@ async fn counts_say_what_waits_runs_and_was_given_up() {
             }
         }
         let out = store.claim_notice("mail", "w", LEASE).await.unwrap().unwrap();
-        store.bury_notice(&out, "550").await.unwrap();
+        store.bury_notice(&out, "550", None).await.unwrap();
         let mut tx = store.begin().await.unwrap();
         for _ in 0..3 {
             tx.record_delivery(&delivery(None, 0, Decision::Suppressed)).await.unwrap();

@@ -63,7 +63,7 @@ async fn a_list_goes_on_where_it_ended_and_tells_what_goes_on() {
         let second = investigable(&store, "k").await;
         queued(&store, second, "oncall", NoticeRole::First, past()).await;
         let notice = store.claim_notice("oncall", "w", LEASE).await.unwrap().unwrap();
-        assert!(store.bury_notice(&notice, "机器人已被移出群").await.unwrap());
+        assert!(store.bury_notice(&notice, "机器人已被移出群", None).await.unwrap());
         let newest = store.listed(&Narrowed::default(), None, 1).await.unwrap();
         assert_eq!(newest[0].incident.id, first);
         let last = (newest[0].incident.opened_at, first);

@@ -3,6 +3,7 @@
 mod cards;
 mod causes;
 mod clock;
+mod dead;
 mod digests;
 pub(crate) mod fixtures;
 mod held;

@@ -81,7 +81,7 @@ async fn messages_of_one_incident_keep_their_order_on_a_channel_and_hold_up_nobo
         queued(&store, c, "x", NoticeRole::First, past()).await;
         queued(&store, c, "x", d, past()).await;
         let first = claim(&store, "x").await.unwrap();
-        assert!(store.bury_notice(&first, "kicked").await.unwrap());
+        assert!(store.bury_notice(&first, "kicked", None).await.unwrap());
         assert_eq!(claim(&store, "x").await.unwrap().role, d, "a dead message blocks nobody");
     })
     .await;
@@ -97,7 +97,7 @@ async fn an_expired_send_is_tried_again_under_the_same_id_and_the_old_sender_is_
         assert_eq!((stale.id, fresh.id, fresh.attempt), (id, id, 2));
         assert!(!store.mark_sent(&stale, "full").await.unwrap());
         assert!(!store.retry_notice(&stale, "x", past()).await.unwrap());
-        assert!(!store.bury_notice(&stale, "x").await.unwrap());
+        assert!(!store.bury_notice(&stale, "x", None).await.unwrap());
         assert!(store.mark_sent(&fresh, "plain").await.unwrap());
         assert!(claim(&store, "c").await.is_none());
         assert_eq!(store.next_due("c").await.unwrap(), None);

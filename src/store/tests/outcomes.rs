@@ -40,7 +40,7 @@ async fn alerts_are_sent_when_one_channel_has_them() {
     on_every_engine(async |store| {
         told_on(&store, &["a", "b"]).await;
         assert_eq!(standing(&store).await, two(Outcome::Pending));
-        assert!(store.bury_notice(&claim(&store, "a").await, "no such group").await.unwrap());
+        assert!(store.bury_notice(&claim(&store, "a").await, "no such group", None).await.unwrap());
         assert_eq!(standing(&store).await, two(Outcome::Pending), "the other channel still tries");
         let b = claim(&store, "b").await;
         assert!(store.retry_notice(&b, "timeout", past()).await.unwrap());
@@ -58,12 +58,12 @@ async fn alerts_are_dead_when_the_last_channel_gives_up_and_sent_stays_sent() {
     on_every_engine(async |store| {
         told_on(&store, &["a", "b"]).await;
         for channel in ["a", "b"] {
-            assert!(store.bury_notice(&claim(&store, channel).await, "no such group").await.unwrap());
+            assert!(store.bury_notice(&claim(&store, channel).await, "no such group", None).await.unwrap());
         }
         assert_eq!(standing(&store).await, two(Outcome::Dead));
         let other = told_on(&store, &["a", "b"]).await;
         assert!(store.mark_sent(&claim(&store, "a").await, "full").await.unwrap());
-        assert!(store.bury_notice(&claim(&store, "b").await, "no such group").await.unwrap());
+        assert!(store.bury_notice(&claim(&store, "b").await, "no such group", None).await.unwrap());
         let all = BTreeMap::from([(Outcome::Merged, 2), (Outcome::Dead, 2), (Outcome::Sent, 2)]);
         assert_eq!(standing(&store).await, all);
         let log = store.incident(other).await.unwrap().unwrap().deliveries;
@@ -81,7 +81,7 @@ async fn channels_that_give_up_at_the_same_moment_leave_nothing_pending() {
             let (a, b, c) = (claim(&store, "a").await, claim(&store, "b").await, claim(&store, "c").await);
             let bury = |out: Outgoing| {
                 let store = store.clone();
-                tokio::spawn(async move { store.bury_notice(&out, "gone").await.unwrap() })
+                tokio::spawn(async move { store.bury_notice(&out, "gone", None).await.unwrap() })
             };
             for buried in [bury(a), bury(b), bury(c)] {
                 assert!(buried.await.unwrap());

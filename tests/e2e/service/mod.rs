@@ -5,6 +5,7 @@ mod clocks;
 mod clusters;
 mod doors;
 mod failover;
+mod fallback;
 mod faults;
 mod held;
 mod kills;

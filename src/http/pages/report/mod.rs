@@ -6,8 +6,8 @@ mod timeline;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use minijinja::value::Serde;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::base::{self, Trouble, Visit};
 use super::words;
 use crate::alert::{Alert, AlertStatus, Lang, ObjectRef};
-use crate::http::App;
+use crate::http::{App, login};
 use crate::incident::Desk;
 use crate::notify::notice::NoticeBody;
 use crate::notify::story::{self, Badge, Link, Tone, words as said};
@@ -33,7 +33,7 @@ use crate::toolbox::evidence::Evidence;
 const ALERTS: usize = 100;
 
 /// The page.
-pub async fn page(visit: Visit, State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
+pub async fn page(visit: Visit, State(app): State<Arc<App>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     let shown = async {
         let id = id.parse::<Uuid>().map_err(|_| Trouble::Missing)?;
         // Read first: what changes while the rest is read makes the page be read again.
@@ -43,6 +43,7 @@ pub async fn page(visit: Visit, State(app): State<Arc<App>>, Path(id): Path<Stri
         let followers = app.store.followers(id).await?;
         let zone = app.desk.settings().timezone.clone();
         let links = links(&app.desk, &detail, visit.lang);
+        let may_act = login::may_act(&app, &headers);
         Ok::<_, Trouble>(Shown {
             pulse,
             detail,
@@ -52,6 +53,7 @@ pub async fn page(visit: Visit, State(app): State<Arc<App>>, Path(id): Path<Stri
             zone,
             lang: visit.lang,
             now: Timestamp::now(),
+            may_act,
         })
     };
     match shown.await {
@@ -97,6 +99,8 @@ struct Shown {
     zone: String,
     lang: Lang,
     now: Timestamp,
+    /// Whether whoever reads came with a login, not with a link alone.
+    may_act: bool,
 }
 
 /// A word and what it says.
@@ -161,7 +165,7 @@ impl Shown {
             cited => Serde(pieces.iter().filter(|one| one.is_cited()).collect::<Vec<_>>()),
             uncited => Serde(pieces.iter().filter(|one| !one.is_cited()).collect::<Vec<_>>()),
             calls => Serde(&pieces),
-            moments => Serde(timeline::moments(&self.detail, self.lang, &self.zone)),
+            moments => Serde(timeline::moments(&self.detail, self.lang, &self.zone, self.may_act)),
             usage => Serde(report.map(|report| self.usage(&report.usage)).unwrap_or_default()),
         }
     }

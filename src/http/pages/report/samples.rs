@@ -78,6 +78,7 @@ fn diagnosed(lang: Lang) -> Shown {
         zone: "Asia/Shanghai".into(),
         lang,
         now: now() + Duration::from_secs(420),
+        may_act: true,
     }
 }
 

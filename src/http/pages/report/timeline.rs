@@ -23,11 +23,13 @@ pub(super) struct Moment {
     error: String,
     /// Whether the calls of the investigation are listed here.
     calls: bool,
+    /// The id of a message that was given up, when whoever reads may send it again.
+    again: Option<String>,
 }
 
 /// Everything that happened, the earliest first.
-pub(super) fn moments(detail: &IncidentDetail, lang: Lang, zone: &str) -> Vec<Moment> {
-    let teller = Teller { lang, zone };
+pub(super) fn moments(detail: &IncidentDetail, lang: Lang, zone: &str, may_act: bool) -> Vec<Moment> {
+    let teller = Teller { lang, zone, may_act };
     let mut moments = teller.deliveries(&detail.deliveries);
     moments.extend(detail.investigation.iter().flat_map(|one| teller.investigation(one, detail)));
     moments.extend(detail.notices.iter().map(|notice| teller.message(notice)));
@@ -38,12 +40,24 @@ pub(super) fn moments(detail: &IncidentDetail, lang: Lang, zone: &str) -> Vec<Mo
 struct Teller<'a> {
     lang: Lang,
     zone: &'a str,
+    /// Whether whoever reads may send a message again.
+    may_act: bool,
 }
 
 impl Teller<'_> {
     fn moment(&self, at: Timestamp, tone: Tone, what: String) -> Moment {
         let time = times::moment(at, self.zone).unwrap_or_default();
-        Moment { at, time, tone, what, badge: None, detail: String::new(), error: String::new(), calls: false }
+        Moment {
+            at,
+            time,
+            tone,
+            what,
+            badge: None,
+            detail: String::new(),
+            error: String::new(),
+            calls: false,
+            again: None,
+        }
     }
 
     /// Deliveries that follow each other with the same decision and reason are told once.
@@ -126,6 +140,7 @@ impl Teller<'_> {
             badge: Some(Badge { text: state.to_owned(), tone }),
             detail: said.join(" · "),
             error: text::line(notice.last_error.as_deref().unwrap_or_default(), 600),
+            again: (self.may_act && notice.state == NoticeState::Dead).then(|| notice.id.to_string()),
             ..self.moment(notice.sent_at.unwrap_or(notice.due_at), tone, what)
         }
     }

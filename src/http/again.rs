@@ -1,0 +1,98 @@
+//! Sending a message again that was given up: for programs with a token, for people who are logged in.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header::{HOST, LOCATION, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use url::Url;
+use uuid::Uuid;
+
+use super::App;
+use super::error::ApiError;
+use super::login;
+use super::pages::base::{self, Trouble, Visit};
+use crate::store::Revival;
+
+/// Sends a message again that was given up.
+#[utoipa::path(
+    post,
+    path = "/api/v1/messages/{id}/again",
+    params(("id" = String, Path, description = "`id` of an entry in `notices` of `/api/v1/incidents/{id}`")),
+    responses(
+        (status = 202, description = "It waits to be sent"),
+        (status = 404, description = "No such message"),
+        (status = 409, description = "It was not given up, or a later one stands in its place")
+    )
+)]
+pub async fn by_program(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let unknown = || ApiError::not_found(format!("there is no message `{id}`"));
+    let number: Uuid = id.parse().map_err(|_| unknown())?;
+    match app.store.send_again(number, &app.desk.settings().in_place).await? {
+        Revival::Again => {
+            tracing::info!(message = %number, "a message that was given up is sent again");
+            Ok((StatusCode::ACCEPTED, Json(json!({"id": number, "state": "ready"}))))
+        }
+        Revival::Unknown => Err(unknown()),
+        Revival::NotDead => Err(ApiError::conflict("the message was not given up; only `dead` ones are sent again")),
+        Revival::Overtaken => Err(ApiError::conflict("a later message of the incident stands in its place already")),
+    }
+}
+
+/// The button on an incident's page. A link's pass shows the page and does not press: only a login does, and only from
+/// a page of ours. Whatever became of it, the page shows.
+pub async fn by_person(
+    visit: Visit,
+    State(app): State<Arc<App>>,
+    Path((incident, message)): Path<(Uuid, Uuid)>,
+    headers: HeaderMap,
+) -> Response {
+    let public_url = app.desk.settings().public_url.as_deref();
+    if !login::may_act(&app, &headers) || !is_from_here(&headers, public_url) {
+        return ApiError::forbidden("log in, and press the button on the incident's page").into_response();
+    }
+    match app.store.send_again(message, &app.desk.settings().in_place).await {
+        Ok(revival) => {
+            tracing::info!(incident.id = %incident, %message, ?revival, "a message was asked to be sent again");
+            let page = format!("../../../{incident}{}", visit.keep);
+            (StatusCode::SEE_OTHER, base::headers(), [(LOCATION, page)]).into_response()
+        }
+        Err(error) => visit.trouble(&Trouble::Store(error)),
+    }
+}
+
+/// Whether a browser sends this from a page of this service: another site's page could press for whoever is logged in,
+/// or, where nobody has to, for whoever can reach the address. Programs send no origin.
+fn is_from_here(headers: &HeaderMap, public_url: Option<&str>) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let Some(origin) = text(ORIGIN) else { return true };
+    let authority = |url: &str| Url::parse(url).ok().map(|url| url.authority().to_owned());
+    let ours = [text(HOST).map(str::to_owned), public_url.and_then(authority)];
+    authority(origin).is_some_and(|origin| ours.contains(&Some(origin)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_another_site_presses_nothing() {
+        let given = |origin: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, "firstlook.example.com:8443".parse().unwrap());
+            origin.map(|origin| headers.insert(ORIGIN, origin.parse().unwrap()));
+            is_from_here(&headers, Some("https://alerts.example.com/firstlook"))
+        };
+        assert!(given(None) && given(Some("https://firstlook.example.com:8443")));
+        assert!(given(Some("https://alerts.example.com")), "behind a proxy that says another host");
+        for other in ["null", "https://evil.example", "https://firstlook.example.com", "x"] {
+            assert!(!given(Some(other)), "{other}");
+        }
+    }
+}
