@@ -22,6 +22,7 @@ use crate::alert::Lang;
 use crate::config::{self, Config};
 use crate::model::Capabilities;
 use crate::notify::channel::Channel;
+use crate::notify::layout::Layouts;
 use crate::notify::rehearsal;
 use crate::notify::send::Reason;
 use crate::prometheus::{self, PrometheusSettings};
@@ -148,7 +149,12 @@ fn attempts(config: &Config, lang: Lang, send: bool) -> Result<Vec<BoxFuture<'st
     if let Some(settings) = config.prometheus.clone() {
         attempts.push(timed("prometheus", "prometheus".to_owned(), lang, try_prometheus(settings, lang)));
     }
-    for channel in service::channels(config)? {
+    let layouts = service::layouts(config);
+    if let Some(folder) = &config.templates {
+        let (name, tried) = (folder.display().to_string(), templates(&layouts, lang));
+        attempts.push(timed("templates", name, lang, std::future::ready(tried)));
+    }
+    for channel in service::channels(config, &layouts)? {
         let notice = send.then(|| rehearsal::notice(config.language, &config.timezone));
         attempts.push(timed(channel.kind(), channel.name().to_owned(), lang, async move {
             match notice {
@@ -230,6 +236,18 @@ async fn try_prometheus(settings: PrometheusSettings, lang: Lang) -> Tried {
     let up = answer.series.first().and_then(|series| series.points.first()).map(|point| figure(point.value));
     let (host, up) = (client.host(), up.unwrap_or_else(|| "0".to_owned()));
     Ok(lang.pick(format!("{host} 可查询，{up} 个采集目标"), format!("{host} answers, {up} targets are scraped")))
+}
+
+/// What the operator's templates are like. They were tried when they were read.
+fn templates(layouts: &Layouts, lang: Lang) -> Tried {
+    let used = layouts.used().join(", ");
+    let broken = layouts.broken();
+    if broken.is_empty() {
+        return Ok(lang.pick(format!("使用 {used}"), format!("used: {used}")));
+    }
+    let said: Vec<String> = broken.into_iter().map(|(path, why)| format!("{path}: {why}")).collect();
+    let said = said.join("; ");
+    Err(lang.pick(format!("用内置布局代替 {said}"), format!("the built-in layout is used instead of {said}")))
 }
 
 fn network_advice(lang: Lang) -> &'static str {

@@ -6,11 +6,12 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::CliError;
 use super::triage::{Setup, read_alert, snapshot_server};
+use super::{CliError, service};
 use crate::alert::Lang;
+use crate::config;
 use crate::notify::notice::{Notice, NoticeBody};
-use crate::notify::preview::{self, Product};
+use crate::notify::preview::{self, Looks, Product};
 use crate::notify::rehearsal;
 use crate::report::Report;
 use crate::telemetry::progress;
@@ -27,9 +28,12 @@ pub(super) struct Arguments {
     /// Which message of an incident.
     #[arg(long, value_enum, default_value = "first")]
     message: Kind,
-    /// The configuration file: its models, language and zone.
+    /// The configuration file: its models, templates, language and zone.
     #[arg(long)]
     config: Option<PathBuf>,
+    /// The configured channel whose templates lay the message out; the first of its kind when left out.
+    #[arg(long, requires = "config")]
+    name: Option<String>,
     /// Language of the message.
     #[arg(long)]
     lang: Option<Lang>,
@@ -68,16 +72,34 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
     } else {
         notice(&arguments, &setup).await?
     };
+    let looks = looks(&arguments)?;
     let now = Timestamp::now();
     let report = notice.report().cloned().unwrap_or_default();
     println!(
         "{}",
         match arguments.output {
-            Output::Posted => preview::posted(arguments.channel, &notice, now),
-            Output::Html => preview::page(std::slice::from_ref(&notice), &[], &report, setup.lang, now),
+            Output::Posted => preview::posted(arguments.channel, &notice, now, &looks),
+            Output::Html => preview::page(std::slice::from_ref(&notice), &[], &report, setup.lang, now, &looks),
         }
     );
     Ok(())
+}
+
+/// The layouts of the configuration: those of the channel that was named, else of the first of each kind.
+fn looks(arguments: &Arguments) -> Result<Looks, CliError> {
+    let Some(path) = &arguments.config else { return Ok(Looks::default()) };
+    let config = config::load(path).map_err(CliError::usage)?;
+    let layouts = service::layouts(&config);
+    for (path, why) in layouts.broken() {
+        eprintln!("warning: template {path} is broken, the built-in layout is shown: {why}");
+    }
+    let usual = service::looks(&config, &layouts);
+    let Some(name) = &arguments.name else { return Ok(usual) };
+    let own = layouts.of(name);
+    match config.channels.iter().any(|channel| channel.name() == name) {
+        true => Ok(Looks { feishu: own.clone(), wecom: own.clone(), email: own }),
+        false => Err(CliError::Usage(format!("--name: the configuration has no channel \"{name}\""))),
+    }
 }
 
 async fn notice(arguments: &Arguments, setup: &Setup) -> Result<Notice, CliError> {

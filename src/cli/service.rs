@@ -22,9 +22,11 @@ use crate::notify::channel::{Channel, ChannelSettings};
 use crate::notify::delivery::Delivery;
 use crate::notify::digest::Schedule;
 use crate::notify::feishu::app::{Callbacks, FeishuApp};
+use crate::notify::layout::Layouts;
 use crate::notify::outbox::OutboxWorker;
 use crate::notify::pass::{Passes, Signer};
 use crate::notify::post;
+use crate::notify::preview::Looks;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::triage::{Triage, TriageConfig};
@@ -48,7 +50,8 @@ impl Service {
     /// Builds the parts. Only the store is dialled: the service starts while models, MCP servers and channels are away.
     pub(super) async fn build(config: Config, metrics: Arc<Metrics>) -> Result<Self, CliError> {
         let triage = Arc::new(triage(&config, metrics.clone())?);
-        let channels = channels(&config)?;
+        let layouts = layouts(&config);
+        let channels = channels(&config, &layouts)?;
         let schedules: Vec<Option<Schedule>> = config.channels.iter().map(|one| schedule(&config, one)).collect();
         let deliveries: Vec<Delivery> = config.channels.iter().map(|one| one.delivery().clone()).collect();
         let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
@@ -83,6 +86,8 @@ impl Service {
             sessions: Sessions::new(signer, &auth, config.server.public_url.as_deref()),
             auth,
             live: worker.live(),
+            looks: looks(&config, &layouts),
+            layouts,
             limits: config.server.limits.intake(),
             presses: Arc::new(presses.clone()),
             apps: apps.iter().filter(|app| app.callbacks() == Some(Callbacks::Http)).cloned().collect(),
@@ -164,9 +169,28 @@ pub(super) fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, C
 }
 
 /// The configured channels. Nothing is dialled.
-pub(super) fn channels(config: &Config) -> Result<Vec<Channel>, CliError> {
+pub(super) fn channels(config: &Config, layouts: &Arc<Layouts>) -> Result<Vec<Channel>, CliError> {
     let client = post::client().map_err(CliError::failed)?;
-    config.channels.iter().cloned().map(|settings| settings.build(&client).map_err(CliError::usage)).collect()
+    config.channels.iter().cloned().map(|settings| settings.build(&client, layouts).map_err(CliError::usage)).collect()
+}
+
+/// The operator's templates, when there are any.
+pub(super) fn layouts(config: &Config) -> Arc<Layouts> {
+    let names: Vec<&str> = config.channels.iter().map(ChannelSettings::name).collect();
+    let folder = config.templates.as_deref();
+    Arc::new(folder.map_or_else(Layouts::default, |folder| Layouts::load(folder, &names, &config.timezone)))
+}
+
+/// The layouts a preview shows: those of the first channel of each kind.
+pub(super) fn looks(config: &Config, layouts: &Arc<Layouts>) -> Looks {
+    let of = |is: fn(&ChannelSettings) -> bool| {
+        layouts.of(config.channels.iter().find(|one| is(one)).map_or("", ChannelSettings::name))
+    };
+    Looks {
+        feishu: of(|one| matches!(one, ChannelSettings::FeishuBot(_) | ChannelSettings::FeishuApp(_))),
+        wecom: of(|one| matches!(one, ChannelSettings::WecomBot(_))),
+        email: of(|one| matches!(one, ChannelSettings::Email(_))),
+    }
 }
 
 /// Who may come in, as configured.

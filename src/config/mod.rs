@@ -55,6 +55,7 @@ const KEYS: &[&str] = &[
     "maintenance",
     "retention",
     "prompts",
+    "templates",
     "alertmanager",
 ];
 
@@ -92,6 +93,9 @@ pub struct Config {
     pub retention: Retention,
     /// A folder of prompts that replace the built-in ones, file by file.
     pub prompts: Option<PathBuf>,
+    /// A folder of templates that lay parts of messages out anew, per channel and language; see docs/templates.md. A
+    /// template that is broken is said, and the built-in layout is used.
+    pub templates: Option<PathBuf>,
     /// The Alertmanager whose pages messages link to.
     pub alertmanager: Option<AlertmanagerLink>,
     /// Files that secrets are taken from.
@@ -144,6 +148,7 @@ fn parse(text: &str, sources: &Sources<'_>) -> Result<Config, Vec<Problem>> {
         problems.sort_by_key(|problem| problem.line);
         return Err(problems);
     }
+    config.templates = config.templates.map(|own| sources.folder.join(own));
     config.warnings = check::warnings(&config);
     config.secret_files = secret_files;
     Ok(config)
@@ -164,6 +169,7 @@ fn read(top: &Reader<'_>) -> Config {
         maintenance: top.list("maintenance"),
         retention: top.section("retention"),
         prompts: top.section("prompts"),
+        templates: top.section("templates"),
         alertmanager: top.section("alertmanager"),
         prometheus: top.section("prometheus"),
         secret_files: Vec::new(),

@@ -39,6 +39,7 @@ pub async fn readyz(State(app): State<Arc<App>>, Query(detail): Query<Detail>) -
                 "ready": true,
                 "models": app.triage.model_health().map(ModelEntry::from).collect::<Vec<_>>(),
                 "mcp": app.triage.server_health().map(Entry::from).collect::<Vec<_>>(),
+                "templates": {"used": app.layouts.used(), "broken": app.layouts.broken().into_keys().collect::<Vec<_>>()},
             })),
         ),
         Ok(()) => (
@@ -55,7 +56,8 @@ pub async fn readyz(State(app): State<Arc<App>>, Query(detail): Query<Detail>) -
 /// How much readiness tells.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct Detail {
-    /// `?verbose`: how the last call of each model and MCP server went. Nothing is dialled for it.
+    /// `?verbose`: how the last call of each model and MCP server went, and which templates of the operator's are used or
+    /// broken. Nothing is dialled for it.
     verbose: Option<String>,
 }
 
@@ -116,6 +118,7 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> 
     app.metrics.queue_length("outbox", length(counts.outbox.values().map(|channel| channel.pending).sum()));
     app.metrics.queue_length("outbox_dead", length(counts.outbox.values().map(|channel| channel.dead).sum()));
     app.metrics.queue_length("incidents_open", length(counts.incidents_open));
+    app.metrics.templates_broken(app.layouts.broken().len());
     for (model, _, standing) in app.triage.model_health() {
         app.metrics.model_standing(model.name(), standing.resting.is_some(), standing.capped);
     }

@@ -30,8 +30,10 @@ use crate::incident::Desk;
 use crate::intake::Limits;
 use crate::intake::prometheusalert::Destination;
 use crate::notify::feishu::app::FeishuApp;
+use crate::notify::layout::Layouts;
 use crate::notify::live::Live;
 use crate::notify::press::Presses;
+use crate::notify::preview::Looks;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::triage::Triage;
@@ -58,6 +60,10 @@ pub struct App {
     pub apps: Vec<Arc<FeishuApp>>,
     /// Where alerts go that were sent to PrometheusAlert.
     pub destinations: Vec<Destination>,
+    /// The operator's templates.
+    pub layouts: Arc<Layouts>,
+    /// The layouts in which the page of an incident's messages shows them.
+    pub looks: Looks,
     /// What goes on in investigations of this process.
     pub live: Live,
     /// Largest body read, in bytes.

@@ -49,6 +49,7 @@ pub fn is_needed(notice: &Notice, story: &Story) -> bool {
 mod tests {
     use super::*;
     use crate::notify::fixtures::{ALL, notice, now};
+    use crate::notify::layout::Layout;
     use crate::notify::notice::NoticeBody;
     use crate::notify::send::Form;
     use crate::notify::wecom::render;
@@ -64,19 +65,23 @@ mod tests {
     fn a_message_that_holds_the_report_needs_no_file() {
         for (name, _) in ALL {
             let notice = notice(name);
-            let (_, cut) = render::rendered(&notice, now(), Form::Full, usize::MAX).expect("room for everything");
+            let (_, cut) = render::rendered(&notice, now(), Form::Full, usize::MAX, &Layout::default())
+                .expect("room for everything");
             assert!(!cut, "{name} fits as it is");
         }
     }
 
     #[test]
     fn a_cut_text_and_a_list_that_was_given_up_both_need_the_file() {
-        let (_, cut) = render::rendered(&long(), now(), Form::Full, usize::MAX).expect("room for everything");
+        let (_, cut) =
+            render::rendered(&long(), now(), Form::Full, usize::MAX, &Layout::default()).expect("room for everything");
         assert!(cut, "a step was cut to a line");
         let fixture = notice("diagnosis-pvc.zh");
-        let (_, cut) = render::rendered(&fixture, now(), Form::Compact, 2_000).expect("folds can be given up");
+        let (_, cut) =
+            render::rendered(&fixture, now(), Form::Compact, 2_000, &Layout::default()).expect("folds can be given up");
         assert!(cut, "folds were given up");
-        let (_, cut) = render::rendered(&notice("resolved.zh"), now(), Form::Plain, 2_000).expect("always fits");
+        let (_, cut) = render::rendered(&notice("resolved.zh"), now(), Form::Plain, 2_000, &Layout::default())
+            .expect("always fits");
         assert!(!cut, "there is no report to attach");
     }
 

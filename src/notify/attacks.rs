@@ -6,6 +6,7 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use serde_json::Value;
 
 use super::fixtures::{notice, now};
+use super::layout::Layout;
 use super::notice::{Notice, NoticeBody};
 use super::send::Form;
 use super::{attachment, email, feishu, plain, wecom};
@@ -172,7 +173,8 @@ fn assert_feishu_markdown_is_ours(markdown: &str, attack: &str) {
 fn feishu_reads_no_markup_in_what_others_say() {
     each(|attack, notice| {
         for form in FORMS {
-            let content = feishu::render::content(notice, now(), form, None).expect("attacks are short");
+            let content =
+                feishu::render::content(notice, now(), form, None, &Layout::default()).expect("attacks are short");
             let content: Value =
                 serde_json::from_slice(&serde_json::to_vec(&content).expect("JSON")).expect("valid JSON");
             let mut all = Vec::new();
@@ -207,7 +209,8 @@ fn feishu_reads_no_markup_in_what_others_say() {
 fn wecom_reads_no_markup_in_what_others_say() {
     each(|attack, notice| {
         for form in FORMS {
-            let message = wecom::render::message(notice, now(), form, wecom::render::MARKDOWN_BUDGET);
+            let message =
+                wecom::render::message(notice, now(), form, wecom::render::MARKDOWN_BUDGET, &Layout::default());
             let Some(message) = message else { continue };
             let message = serde_json::to_value(message).expect("JSON");
             let content = message.pointer("/markdown_v2/content").or(message.pointer("/text/content"));
@@ -241,7 +244,7 @@ fn wecom_reads_no_markup_in_what_others_say() {
 #[test]
 fn mail_reads_no_html_no_address_and_no_header_in_what_others_say() {
     each(|attack, notice| {
-        let mail = email::render::richest(notice, now());
+        let mail = email::render::richest(notice, now(), &Layout::default());
         let html = mail.html.clone().expect("attacks are short");
         assert_nothing_hidden(&html, attack);
         let own = |needle: &str| html.matches(needle).count();
@@ -283,7 +286,7 @@ fn a_command_is_shown_whole_or_not_at_all() {
     let NoticeBody::Diagnosis { report } = &mut notice.body else { unreachable!("the fixture is a diagnosis") };
     let command = format!("kubectl delete pod {} --namespace safe", "x".repeat(600));
     report.steps[0].command = Some(command);
-    let card = serde_json::to_string(&feishu::render::richest(&notice, now(), None)).expect("JSON");
+    let card = serde_json::to_string(&feishu::render::richest(&notice, now(), None, &Layout::default())).expect("JSON");
     assert!(!card.contains("kubectl delete pod xxx"), "half a command would act on something else");
     assert!(card.contains("too long to show"));
 }

@@ -13,6 +13,7 @@ use super::digest::TimeOfDay;
 use super::email::{BadMailSettings, Email, EmailSettings};
 use super::feishu::app::{FeishuApp, FeishuAppSettings};
 use super::feishu::{self, FeishuBot, FeishuBotSettings};
+use super::layout::Layouts;
 use super::notice::Notice;
 use super::post::BadAddress;
 use super::send::{Form, SendError};
@@ -110,24 +111,26 @@ impl ChannelSettings {
         }
     }
 
-    /// Builds the channel; nothing is sent and nothing is connected yet. `client` is [`super::post::client`]'s.
+    /// Builds the channel; nothing is sent and nothing is connected yet. `client` is
+    /// [`super::post::client`]'s; `layouts` are the operator's templates, or none.
     ///
     /// # Errors
     /// When a setting cannot work; the text names the channel and never a secret.
-    pub fn build(self, client: &reqwest::Client) -> Result<Channel, BadChannel> {
+    pub fn build(self, client: &reqwest::Client, layouts: &Arc<Layouts>) -> Result<Channel, BadChannel> {
         let name = self.name().to_owned();
+        let layout = layouts.of(&name);
         Ok(match self {
             Self::FeishuBot(settings) => Channel::FeishuBot(
-                FeishuBot::new(settings, client.clone()).map_err(|error| BadChannel::Feishu(name, error))?,
+                FeishuBot::new(settings, client.clone(), layout).map_err(|error| BadChannel::Feishu(name, error))?,
             ),
             Self::FeishuApp(settings) => Channel::FeishuApp(Arc::new(
-                FeishuApp::new(settings, client.clone()).map_err(|error| BadChannel::App(name, error))?,
+                FeishuApp::new(settings, client.clone(), layout).map_err(|error| BadChannel::App(name, error))?,
             )),
             Self::WecomBot(settings) => Channel::WecomBot(
-                WecomBot::new(settings, client.clone()).map_err(|error| BadChannel::Wecom(name, error))?,
+                WecomBot::new(settings, client.clone(), layout).map_err(|error| BadChannel::Wecom(name, error))?,
             ),
             Self::Email(settings) => {
-                let channel = Email::new(settings).map_err(|error| BadChannel::Mail(name, error))?;
+                let channel = Email::new(settings, layout).map_err(|error| BadChannel::Mail(name, error))?;
                 Channel::Email(Box::new(channel))
             }
             Self::Webhook(settings) => Channel::Webhook(

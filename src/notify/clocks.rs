@@ -3,6 +3,7 @@
 use jiff::{Span, Timestamp};
 
 use super::fixtures::{ALL, notice, now};
+use super::layout::Layout;
 use super::notice::{Notice, NoticeBody};
 use super::send::Form;
 use super::{email, feishu, preview, wecom};
@@ -12,15 +13,16 @@ use crate::alert::Lang;
 fn told(notice: &Notice) -> String {
     let mut told = String::new();
     for form in [Form::Full, Form::Compact, Form::Plain] {
-        let card = feishu::render::content(notice, now(), form, None).unwrap();
-        let chat = wecom::render::message(notice, now(), form, wecom::render::MARKDOWN_BUDGET).unwrap();
-        let mail = email::render::mail(notice, now(), form).unwrap();
+        let card = feishu::render::content(notice, now(), form, None, &Layout::default()).unwrap();
+        let chat =
+            wecom::render::message(notice, now(), form, wecom::render::MARKDOWN_BUDGET, &Layout::default()).unwrap();
+        let mail = email::render::mail(notice, now(), form, &Layout::default()).unwrap();
         told += &serde_json::to_string(&card).unwrap().replace("&#58;", ":");
         told += &serde_json::to_string(&chat).unwrap();
         told += &format!("{}{}", mail.text, mail.html.unwrap_or_default());
     }
     let report = notice.report().cloned().unwrap_or_default();
-    told + &preview::page(std::slice::from_ref(notice), &[], &report, Lang::En, now())
+    told + &preview::page(std::slice::from_ref(notice), &[], &report, Lang::En, now(), &preview::Looks::default())
 }
 
 fn at(text: &str) -> Timestamp {

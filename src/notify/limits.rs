@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::fixtures::{ALL, notice, now};
+use super::layout::Layout;
 use super::notice::{Event, Notice, NoticeBody, Told};
 use super::send::Form;
 use super::{email, feishu, plain, webhook, wecom};
@@ -17,14 +18,14 @@ const FORMS: [Form; 3] = [Form::Full, Form::Compact, Form::Plain];
 
 fn assert_fits(notice: &Notice) {
     for form in FORMS {
-        let content = feishu::render::content(notice, now(), form, Some("告警"));
+        let content = feishu::render::content(notice, now(), form, Some("告警"), &Layout::default());
         assert!(content.is_some() || form != Form::Plain, "the last form always fits");
         if let Some(content) = content {
             let json = serde_json::to_vec(&content).expect("JSON");
             assert!(json.len() <= 18_000, "{form:?} takes {} bytes at Feishu", json.len());
             serde_json::from_slice::<Value>(&json).expect("valid JSON");
         }
-        let message = wecom::render::message(notice, now(), form, wecom::render::MARKDOWN_BUDGET);
+        let message = wecom::render::message(notice, now(), form, wecom::render::MARKDOWN_BUDGET, &Layout::default());
         let message = message.map(|message| serde_json::to_value(message).expect("JSON"));
         if let Some(text) = message.as_ref().and_then(|message| message.pointer("/text/content")?.as_str()) {
             assert!(text.len() <= 2048 && !text.is_empty(), "plain text takes {} bytes at WeCom", text.len());
@@ -46,7 +47,7 @@ fn assert_fits(notice: &Notice) {
         }
         assert!(plain::text(&tell(notice, now(), Caps::page(form)), 4000).len() <= 4000);
     }
-    let mail = email::render::richest(notice, now());
+    let mail = email::render::richest(notice, now(), &Layout::default());
     assert!(mail.html.as_ref().map_or(0, String::len) <= 90_000 && mail.text.len() <= 60_000 && !mail.text.is_empty());
 }
 
@@ -55,7 +56,10 @@ fn the_fixtures_are_sent_as_designed() {
     for (name, _) in ALL {
         let notice = notice(name);
         assert_fits(&notice);
-        assert!(feishu::render::content(&notice, now(), Form::Full, None).is_some(), "{name} is shortened at Feishu");
+        assert!(
+            feishu::render::content(&notice, now(), Form::Full, None, &Layout::default()).is_some(),
+            "{name} is shortened at Feishu"
+        );
     }
 }
 
@@ -114,15 +118,15 @@ fn every_name_of_a_summary_is_told_in_every_form() {
     let named =
         |said: &str| (0..super::summary::MOST).filter(|number| said.contains(&format!("第{number:02}号"))).count();
     for form in FORMS {
-        let feishu = feishu::render::content(&notice, now(), form, None)
+        let feishu = feishu::render::content(&notice, now(), form, None, &Layout::default())
             .map(|content| serde_json::to_string(&content).expect("JSON"));
-        let wecom = wecom::render::message(&notice, now(), form, wecom::render::MARKDOWN_BUDGET);
+        let wecom = wecom::render::message(&notice, now(), form, wecom::render::MARKDOWN_BUDGET, &Layout::default());
         let wecom = wecom.map(|message| serde_json::to_string(&message).expect("JSON"));
         for said in [feishu, wecom].into_iter().flatten() {
             assert_eq!(named(&said), super::summary::MOST, "{form:?}: {said}");
         }
     }
-    let mail = email::render::richest(&notice, now());
+    let mail = email::render::richest(&notice, now(), &Layout::default());
     assert_eq!(
         (named(&mail.text), named(&mail.html.expect("the HTML part"))),
         (super::summary::MOST, super::summary::MOST)

@@ -16,6 +16,7 @@ pub mod feishu;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod ladder;
+pub mod layout;
 #[cfg(test)]
 mod limits;
 pub mod live;

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::notice::{Notice, NoticeBody};
 use crate::alert::{Alert, AlertGroup, AlertStatus, Labels, Lang};
+use crate::report::{Cause, Citation, Report, Step};
 
 /// A test message in the language and zone of the configuration.
 #[must_use]
@@ -43,4 +44,26 @@ pub fn notice(lang: Lang, timezone: &str) -> Notice {
         alertmanager_url: None,
         page_url: None,
     }
+}
+
+/// One notice of every kind, with little in it: what a layout must be able to show.
+#[must_use]
+pub fn every_kind(lang: Lang, timezone: &str) -> Vec<Notice> {
+    let test = notice(lang, timezone);
+    let report = || {
+        let evidence = vec![Citation { reference: "E1".to_owned(), quote: "Back-off restarting".to_owned() }];
+        let cause = Cause { summary: "the container ends at once".to_owned(), evidence, ..Cause::default() };
+        let step = Step { title: "look at its log".to_owned(), ..Step::default() };
+        Box::new(Report { causes: vec![cause], steps: vec![step], ..Report::default() })
+    };
+    let bodies = [
+        NoticeBody::Alert { report: None, investigating: true, missing: vec!["no model".to_owned()] },
+        NoticeBody::Alert { report: Some(report()), investigating: false, missing: Vec::new() },
+        NoticeBody::Diagnosis { report: report() },
+        NoticeBody::Resolved { resolved_at: test.opened_at },
+        NoticeBody::Digest { digest: Box::default() },
+        NoticeBody::Summary { told: Vec::new() },
+        NoticeBody::Test,
+    ];
+    bodies.into_iter().map(|body| Notice { body, ..test.clone() }).collect()
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::email::render as mail;
 use super::feishu::render as feishu;
 use super::fixtures::{notice, now};
+use super::layout::Layout;
 use super::notice::{Notice, Undelivered};
 use super::send::Form;
 use super::webhook::render as webhook;
@@ -18,9 +19,16 @@ fn lost(name: &str, why: &str) -> Notice {
 fn shown(notice: &Notice, now: Timestamp) -> Vec<String> {
     let mut shown = Vec::new();
     for form in [Form::Full, Form::Compact, Form::Plain] {
-        shown.push(serde_json::to_string(&feishu::content(notice, now, form, None).unwrap()).unwrap());
-        shown.push(serde_json::to_string(&wecom::message(notice, now, form, wecom::MARKDOWN_BUDGET).unwrap()).unwrap());
-        let mail = mail::mail(notice, now, form).unwrap();
+        shown.push(
+            serde_json::to_string(&feishu::content(notice, now, form, None, &Layout::default()).unwrap()).unwrap(),
+        );
+        shown.push(
+            serde_json::to_string(
+                &wecom::message(notice, now, form, wecom::MARKDOWN_BUDGET, &Layout::default()).unwrap(),
+            )
+            .unwrap(),
+        );
+        let mail = mail::mail(notice, now, form, &Layout::default()).unwrap();
         shown.push(mail.text);
         shown.extend(mail.html);
         shown.push(String::from_utf8(webhook::body(notice, now, form).unwrap()).unwrap());
@@ -38,7 +46,15 @@ fn every_form_of_every_product_says_where_it_was_meant_to_be_and_why_it_is_not()
     }
     let chinese = shown(&lost("alert-oom.zh", "飞书返回 19001"), now());
     assert!(chinese.iter().all(|text| text.contains("本应发到渠道")), "{chinese:#?}");
-    let card = wecom::of_type(MessageType::TemplateCard, &lost("alert-oom.en", "x"), now(), Form::Full, 4_000).unwrap();
+    let card = wecom::of_type(
+        MessageType::TemplateCard,
+        &lost("alert-oom.en", "x"),
+        now(),
+        Form::Full,
+        4_000,
+        &Layout::default(),
+    )
+    .unwrap();
     assert!(serde_json::to_string(&card.0).unwrap().contains("Meant for"));
 }
 
@@ -47,10 +63,11 @@ fn what_a_product_said_of_the_refusal_becomes_no_markup() {
     let attack = "<at id=all></at> <script>x</script> [a](https://evil.example)";
     let notice = lost("resolved.en", attack);
     for form in [Form::Full, Form::Compact, Form::Plain] {
-        let card = serde_json::to_string(&feishu::content(&notice, now(), form, None).unwrap()).unwrap();
-        let wecom = wecom::message(&notice, now(), form, wecom::MARKDOWN_BUDGET).unwrap();
+        let card =
+            serde_json::to_string(&feishu::content(&notice, now(), form, None, &Layout::default()).unwrap()).unwrap();
+        let wecom = wecom::message(&notice, now(), form, wecom::MARKDOWN_BUDGET, &Layout::default()).unwrap();
         let wecom = serde_json::to_string(&wecom).unwrap();
-        let html = mail::mail(&notice, now(), form).unwrap().html.unwrap_or_default();
+        let html = mail::mail(&notice, now(), form, &Layout::default()).unwrap().html.unwrap_or_default();
         for text in [card, wecom, html] {
             for markup in ["<at id=all>", "<script>x", "](https://evil.example)"] {
                 assert!(!text.contains(markup), "{markup} in {text}");

@@ -1,13 +1,14 @@
 //! What people see, on record: every fixture on every channel, in both languages.
 
 use super::fixtures::{ALL, notice, now};
+use super::layout::Layout;
 use super::send::Form;
 use super::{attacks, email, feishu, limits, preview, webhook, wecom};
 
 #[test]
 fn feishu_cards() {
     for (name, _) in ALL {
-        let content = feishu::render::richest(&notice(name), now(), None);
+        let content = feishu::render::richest(&notice(name), now(), None, &Layout::default());
         insta::assert_json_snapshot!(format!("feishu-{name}"), content);
     }
 }
@@ -15,7 +16,8 @@ fn feishu_cards() {
 #[test]
 fn wecom_messages() {
     for (name, _) in ALL {
-        let message = serde_json::to_value(wecom::render::richest(&notice(name), now())).expect("JSON");
+        let message =
+            serde_json::to_value(wecom::render::richest(&notice(name), now(), &Layout::default())).expect("JSON");
         assert_eq!(message["msgtype"], "markdown_v2");
         insta::assert_snapshot!(format!("wecom-{name}"), message["markdown_v2"]["content"].as_str().expect("text"));
     }
@@ -33,7 +35,7 @@ fn webhook_bodies() {
 #[test]
 fn mails() {
     for (name, _) in ALL {
-        let mail = email::render::richest(&notice(name), now());
+        let mail = email::render::richest(&notice(name), now(), &Layout::default());
         insta::assert_snapshot!(format!("mail-{name}.txt"), format!("Subject: {}\n\n{}", mail.subject, mail.text));
         insta::assert_snapshot!(format!("mail-{name}.html"), mail.html.expect("the HTML part"));
     }
@@ -46,7 +48,8 @@ fn pages() {
     let extremes = [("diagnosis-hostile.zh", attacks::hostile()), ("diagnosis-longest.zh", limits::longest())];
     for (name, notice) in ALL.into_iter().map(|(name, _)| (name, notice(name))).chain(extremes) {
         let report = notice.report().cloned().unwrap_or_default();
-        let page = preview::page(std::slice::from_ref(&notice), &[], &report, notice.lang, now());
+        let page =
+            preview::page(std::slice::from_ref(&notice), &[], &report, notice.lang, now(), &preview::Looks::default());
         let kind = name.split(['-', '.']).next().expect("a name");
         assert!(page.contains(&format!("<section class=\"message {kind}\">")), "{name} is shown");
         if let Some(folder) = &folder {

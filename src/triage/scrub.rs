@@ -141,6 +141,7 @@ mod tests {
     use super::*;
     use crate::alert::Lang;
     use crate::notify::fixtures::{notice, now};
+    use crate::notify::layout::Layout;
     use crate::notify::notice::NoticeBody;
     use crate::notify::{attachment, email, feishu, wecom};
     use crate::report::{Overview, Report, Usage};
@@ -227,9 +228,9 @@ mod tests {
     fn sent(report: Report) -> String {
         let mut notice = notice("diagnosis-pvc.zh");
         notice.body = NoticeBody::Diagnosis { report: Box::new(report) };
-        let card = serde_json::to_string(&feishu::render::richest(&notice, now(), None)).unwrap();
-        let message = serde_json::to_string(&wecom::render::richest(&notice, now())).unwrap();
-        let mail = email::render::richest(&notice, now());
+        let card = serde_json::to_string(&feishu::render::richest(&notice, now(), None, &Layout::default())).unwrap();
+        let message = serde_json::to_string(&wecom::render::richest(&notice, now(), &Layout::default())).unwrap();
+        let mail = email::render::richest(&notice, now(), &Layout::default());
         let file = attachment::full_report(&notice).map(|file| file.content);
         [card, message, mail.text, mail.html.unwrap_or_default(), file.unwrap_or_default()].concat()
     }

@@ -1,5 +1,6 @@
 //! Every channel sends what its product accepts, reads what it answers, and says what to do when it fails.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use firstlook::notify::channel::{Channel, ChannelSettings};
@@ -17,7 +18,7 @@ use crate::support::{Fault, card, notice, notices};
 
 fn channel(settings: Value) -> Channel {
     let settings: ChannelSettings = serde_json::from_value(settings).expect("settings");
-    settings.build(&post::client().expect("a client")).expect("a channel")
+    settings.build(&post::client().expect("a client"), &Arc::default()).expect("a channel")
 }
 
 fn feishu(bot: &Feishu) -> Channel {
@@ -282,7 +283,9 @@ async fn no_failure_ever_tells_a_secret() {
     ] {
         let settings: ChannelSettings = serde_json::from_value(bad).expect("settings");
         told.push(format!("{settings:?}"));
-        let error = settings.build(&post::client().expect("a client")).expect_err("these settings cannot work");
+        let error = settings
+            .build(&post::client().expect("a client"), &Arc::default())
+            .expect_err("these settings cannot work");
         told.push(format!("{error} {error:?}"));
     }
     for text in told {
@@ -432,7 +435,7 @@ fn settings_are_plain_and_strict() {
     let nobody = json!({"type": "email", "name": "mail", "smtp": "smtp://localhost", "from": "a@b.c", "to": []});
     let settings: ChannelSettings = serde_json::from_value(nobody).expect("settings");
     assert_eq!(settings.name(), "mail");
-    assert!(settings.build(&post::client().expect("a client")).is_err(), "nobody would get it");
+    assert!(settings.build(&post::client().expect("a client"), &Arc::default()).is_err(), "nobody would get it");
 }
 
 fn webhook(receiver: &Receiver, secret: &str) -> Channel {

@@ -12,4 +12,5 @@ mod kubernetes_mcp_server;
 mod model;
 mod service;
 mod support;
+mod templates;
 mod transports;

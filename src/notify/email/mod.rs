@@ -19,6 +19,7 @@ use url::Url;
 use super::attachment;
 use super::delivered::Delivered;
 use super::ladder::{Refusal, descend};
+use super::layout::Layout;
 use super::notice::Notice;
 use super::send::{Form, Reason, SendError};
 
@@ -55,6 +56,7 @@ pub struct Email {
     from: Mailbox,
     to: Vec<Mailbox>,
     delivered: Delivered,
+    layout: Layout,
 }
 
 /// How one recipient's transaction ended, when not well.
@@ -72,7 +74,7 @@ impl Email {
     ///
     /// # Errors
     /// When an address is not one.
-    pub fn new(settings: EmailSettings) -> Result<Self, BadMailSettings> {
+    pub fn new(settings: EmailSettings, layout: Layout) -> Result<Self, BadMailSettings> {
         let EmailSettings { name, smtp, from, to, digest: _, delivery: _ } = settings;
         let host = host(smtp.expose_secret()).ok_or(BadMailSettings::Server)?;
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(smtp.expose_secret())
@@ -93,6 +95,7 @@ impl Email {
             from,
             to,
             delivered: Delivered::default(),
+            layout,
         })
     }
 
@@ -128,7 +131,7 @@ impl Email {
     }
 
     async fn attempt(&self, notice: &Notice, now: Timestamp, form: Form, refused: bool) -> Result<(), Refusal> {
-        let mail = render::mail(notice, now, form).ok_or(Refusal::Unfit)?;
+        let mail = render::mail(notice, now, form, &self.layout).ok_or(Refusal::Unfit)?;
         // A server that found the mail too large would find it larger with a file.
         let file = (mail.is_cut && !refused).then(|| attachment::full_report(notice)).flatten();
         let written = wire::write(notice, mail, file, &self.from, &self.to)

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use minijinja::context;
 use minijinja::value::Serde;
 
+use crate::notify::layout::{Layout, Part};
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::send::Form;
 use crate::notify::story::{Caps, Story, tell};
@@ -30,25 +31,37 @@ pub struct Mail {
 
 /// The mail in one form; `None` when it does not fit in that form.
 #[must_use]
-pub fn mail(notice: &Notice, now: Timestamp, form: Form) -> Option<Mail> {
+pub fn mail(notice: &Notice, now: Timestamp, form: Form, layout: &Layout) -> Option<Mail> {
     let story = tell(notice, now, Caps::page(form));
-    let subject = subject(notice);
-    let html = (form != Form::Plain).then(|| html(&story, &subject));
+    let subject = subject(notice, &story, layout);
+    let html = (form != Form::Plain)
+        .then(|| layout.render(Part::Html, notice, &story).unwrap_or_else(|| html(&story, &subject)));
     if html.as_ref().is_some_and(|html| html.len() > HTML_BUDGET) {
         return None;
     }
-    Some(Mail { text: plain::text(&story, TEXT_BUDGET), is_cut: attachment::is_needed(notice, &story), subject, html })
+    Some(Mail {
+        text: plain::by(layout, notice, &story, TEXT_BUDGET),
+        is_cut: attachment::is_needed(notice, &story),
+        subject,
+        html,
+    })
 }
 
 /// The richest mail that fits, as it would be sent first.
 #[must_use]
-pub fn richest(notice: &Notice, now: Timestamp) -> Mail {
-    let fits = [Form::Full, Form::Compact, Form::Plain].into_iter().find_map(|form| mail(notice, now, form));
-    fits.unwrap_or_else(|| Mail { subject: subject(notice), text: String::new(), html: None, is_cut: true })
+pub fn richest(notice: &Notice, now: Timestamp, layout: &Layout) -> Mail {
+    let fits = [Form::Full, Form::Compact, Form::Plain].into_iter().find_map(|form| mail(notice, now, form, layout));
+    fits.unwrap_or_else(|| Mail { subject: usual_subject(notice), text: String::new(), html: None, is_cut: true })
+}
+
+/// The operator's, in one line of a header; else ours.
+fn subject(notice: &Notice, story: &Story, layout: &Layout) -> String {
+    let own = layout.render(Part::Subject, notice, story).map(|own| text::said(&own, 200));
+    own.filter(|own| !own.is_empty()).unwrap_or_else(|| usual_subject(notice))
 }
 
 /// What groups the alerts, and the incident: neither changes while the incident lasts.
-fn subject(notice: &Notice) -> String {
+pub(in crate::notify) fn usual_subject(notice: &Notice) -> String {
     if let NoticeBody::Digest { digest } = &notice.body {
         return format!("[Firstlook] {} {}", notice.lang.pick("每日摘要", "Daily summary"), digest.day);
     }

@@ -13,11 +13,13 @@ use base64::engine::general_purpose::STANDARD;
 pub use config::FeishuBotSettings;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
+pub(super) use markup::{blocks, escape};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
 use self::wire::{Answer, Content, Message};
 use super::ladder::{Refusal, descend};
+use super::layout::Layout;
 use super::mention::{ALL, BadUser, Mentions};
 use super::notice::Notice;
 use super::post::{Address, BadAddress, Reply};
@@ -32,6 +34,7 @@ pub struct FeishuBot {
     keyword: Option<String>,
     mentions: Mentions,
     client: reqwest::Client,
+    layout: Layout,
 }
 
 impl FeishuBot {
@@ -39,11 +42,11 @@ impl FeishuBot {
     ///
     /// # Errors
     /// When `url` is not a web address, or a user's id none.
-    pub fn new(settings: FeishuBotSettings, client: reqwest::Client) -> Result<Self, BadBot> {
+    pub fn new(settings: FeishuBotSettings, client: reqwest::Client, layout: Layout) -> Result<Self, BadBot> {
         let FeishuBotSettings { name, url, secret, keyword, mentions, owners, digest: _, delivery: _ } = settings;
         let mentions = Mentions::new(mentions, owners)?;
         let keyword = keyword.filter(|word| !word.trim().is_empty());
-        Ok(Self { name, address: Address::parse(&url)?, secret, keyword, mentions, client })
+        Ok(Self { name, address: Address::parse(&url)?, secret, keyword, mentions, client, layout })
     }
 
     /// The configured name.
@@ -76,7 +79,8 @@ impl FeishuBot {
     }
 
     async fn attempt(&self, notice: &Notice, now: Timestamp, form: Form, users: &[String]) -> Result<(), Refusal> {
-        let content = render::content(notice, now, form, self.keyword.as_deref()).ok_or(Refusal::Unfit)?;
+        let content =
+            render::content(notice, now, form, self.keyword.as_deref(), &self.layout).ok_or(Refusal::Unfit)?;
         let content = render::calling(content, users);
         let message = self.signed(content, now.as_second());
         let reply = self.address.post(&self.client, &message).await.map_err(Refusal::Other)?;
@@ -175,7 +179,8 @@ mod tests {
             digest: None,
             delivery: Default::default(),
         };
-        let bot = FeishuBot::new(settings, crate::notify::post::client().expect("a client")).expect("a bot");
+        let bot = FeishuBot::new(settings, crate::notify::post::client().expect("a client"), Layout::default())
+            .expect("a bot");
         let status = StatusCode::from_u16(status).expect("a status");
         bot.read(&Reply { status, body: body.as_bytes().to_vec(), wait: None })
     }

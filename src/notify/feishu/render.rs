@@ -7,6 +7,7 @@ use super::wire::{
     Behavior, Body, Border, Card, CardConfig, Column, Content, Element, Header, Icon, PanelHeader, PlainText, Summary,
     TextContent, TextTag,
 };
+use crate::notify::layout::{Layout, Part};
 use crate::notify::notice::Notice;
 use crate::notify::plain;
 use crate::notify::send::Form;
@@ -17,12 +18,13 @@ pub const BUDGET: usize = 17_800;
 
 /// The content of a message in one form; `None` when it does not fit in that form.
 #[must_use]
-pub fn content(notice: &Notice, now: Timestamp, form: Form, keyword: Option<&str>) -> Option<Content> {
+pub fn content(notice: &Notice, now: Timestamp, form: Form, keyword: Option<&str>, layout: &Layout) -> Option<Content> {
+    let interactive = |story: &Story| Content::Interactive { card: Box::new(card(notice, story, keyword, layout)) };
     let mut story = tell(notice, now, Caps::page(form));
     match form {
-        Form::Full => Some(interactive(&story, keyword)).filter(fits),
+        Form::Full => Some(interactive(&story)).filter(fits),
         Form::Compact => loop {
-            let card = interactive(&story, keyword);
+            let card = interactive(&story);
             if fits(&card) {
                 return Some(card);
             }
@@ -30,7 +32,7 @@ pub fn content(notice: &Notice, now: Timestamp, form: Form, keyword: Option<&str
                 return None;
             }
         },
-        Form::Plain => Some(text(&story, keyword)),
+        Form::Plain => Some(text(notice, &story, keyword, layout)),
     }
 }
 
@@ -55,19 +57,19 @@ pub fn calling(mut content: Content, users: &[String]) -> Content {
 
 /// The richest content that fits, as it would be sent first.
 #[must_use]
-pub fn richest(notice: &Notice, now: Timestamp, keyword: Option<&str>) -> Content {
+pub fn richest(notice: &Notice, now: Timestamp, keyword: Option<&str>, layout: &Layout) -> Content {
     [Form::Full, Form::Compact]
         .into_iter()
-        .find_map(|form| content(notice, now, form, keyword))
-        .unwrap_or_else(|| text(&tell(notice, now, Caps::page(Form::Plain)), keyword))
+        .find_map(|form| content(notice, now, form, keyword, layout))
+        .unwrap_or_else(|| text(notice, &tell(notice, now, Caps::page(Form::Plain)), keyword, layout))
 }
 
 fn fits(content: &Content) -> bool {
     serde_json::to_vec(content).is_ok_and(|bytes| bytes.len() <= BUDGET)
 }
 
-fn text(story: &Story, keyword: Option<&str>) -> Content {
-    let mut text = words(story);
+fn text(notice: &Notice, story: &Story, keyword: Option<&str>, layout: &Layout) -> Content {
+    let mut text = words(notice, story, layout);
     if let Some(keyword) = keyword.filter(|keyword| !text.contains(*keyword)) {
         text.push_str(&format!("\n{keyword}"));
     }
@@ -75,17 +77,16 @@ fn text(story: &Story, keyword: Option<&str>) -> Content {
 }
 
 /// A story as plain text that is read as no tag. JSON escapes at most double a character that survives cleaning.
-pub(super) fn words(story: &Story) -> String {
-    plain::text(story, BUDGET / 2 - 200).replace('<', "＜")
+pub(super) fn words(notice: &Notice, story: &Story, layout: &Layout) -> String {
+    plain::by(layout, notice, story, BUDGET / 2 - 200).replace('<', "＜")
 }
 
-fn interactive(story: &Story, keyword: Option<&str>) -> Content {
-    Content::Interactive { card: Box::new(card(story, keyword)) }
-}
-
-/// A story as a card.
-pub(super) fn card(story: &Story, keyword: Option<&str>) -> Card {
-    let mut elements: Vec<Element> = story.lead.iter().map(|section| lead(story, section)).collect();
+/// A story as a card. Its first screen may be the operator's; what frames it is what Feishu wants of a card.
+pub(super) fn card(notice: &Notice, story: &Story, keyword: Option<&str>, layout: &Layout) -> Card {
+    let mut elements: Vec<Element> = match layout.render(Part::Feishu, notice, story) {
+        Some(own) => vec![markdown(own, None)],
+        None => story.lead.iter().map(|section| lead(story, section)).collect(),
+    };
     elements.extend(story.folds.iter().map(fold));
     if !story.links.is_empty() {
         elements.push(buttons(&story.links));

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use self::markdown::{Dialect, escaped, html};
 pub use self::posted::{Product, posted};
+use super::layout::Layout;
 use super::notice::{Notice, NoticeBody};
 use super::{email, feishu, template, wecom};
 use crate::alert::Lang;
@@ -33,10 +34,28 @@ pub fn content_security_policy() -> String {
     )
 }
 
+/// The layouts of the channels whose form a preview shows; the built-in ones when nothing is said.
+#[derive(Debug, Clone, Default)]
+pub struct Looks {
+    /// Of a Feishu bot or app.
+    pub feishu: Layout,
+    /// Of a WeCom bot.
+    pub wecom: Layout,
+    /// Of a mail channel.
+    pub email: Layout,
+}
+
 /// The page. Messages are rendered from the JSON and the MIME parts that are really sent, as of `now`.
 #[must_use]
-pub fn page(notices: &[Notice], evidence: &[Evidence], report: &Report, lang: Lang, now: Timestamp) -> String {
-    let messages: Vec<Message> = notices.iter().map(|notice| message(notice, now, lang)).collect();
+pub fn page(
+    notices: &[Notice],
+    evidence: &[Evidence],
+    report: &Report,
+    lang: Lang,
+    now: Timestamp,
+    looks: &Looks,
+) -> String {
+    let messages: Vec<Message> = notices.iter().map(|notice| message(notice, now, lang, looks)).collect();
     let zone = notices.first().map_or("UTC", |notice| notice.timezone.as_str());
     let sources: Vec<Source> = evidence.iter().map(|one| source(one, report, zone)).collect();
     let context = context! {
@@ -87,7 +106,7 @@ struct Message {
     mail_bytes: usize,
 }
 
-fn message(notice: &Notice, now: Timestamp, lang: Lang) -> Message {
+fn message(notice: &Notice, now: Timestamp, lang: Lang, looks: &Looks) -> Message {
     let (kind, title) = match &notice.body {
         NoticeBody::Alert { .. } => ("alert", lang.pick("首条消息", "First message")),
         NoticeBody::Diagnosis { .. } => ("diagnosis", lang.pick("诊断结论", "Diagnosis")),
@@ -96,9 +115,9 @@ fn message(notice: &Notice, now: Timestamp, lang: Lang) -> Message {
         NoticeBody::Summary { .. } => ("summary", lang.pick("告警汇总", "Several alerts")),
         NoticeBody::Test => ("test", lang.pick("测试消息", "Test message")),
     };
-    let card = serde_json::to_value(feishu::render::richest(notice, now, None)).unwrap_or_default();
-    let chat = serde_json::to_value(wecom::render::richest(notice, now)).unwrap_or_default();
-    let mail = email::render::richest(notice, now);
+    let card = serde_json::to_value(feishu::render::richest(notice, now, None, &looks.feishu)).unwrap_or_default();
+    let chat = serde_json::to_value(wecom::render::richest(notice, now, &looks.wecom)).unwrap_or_default();
+    let mail = email::render::richest(notice, now, &looks.email);
     let body = mail.html.unwrap_or_else(|| format!("<pre>{}</pre>", escaped(&mail.text)));
     Message {
         kind,
@@ -196,7 +215,7 @@ mod tests {
                 text: "</pre><script>alert(1)</script>".into(),
                 taken_at: now(),
             };
-            let page = page(&[notice], &[evidence], &report, Lang::Zh, now());
+            let page = page(&[notice], &[evidence], &report, Lang::Zh, now(), &Looks::default());
             assert_eq!(page.matches("<script").count(), 1, "only our own script runs on {name}");
             for loading in ["<img", "<link", "src=\"http", "@import", "url(http"] {
                 assert!(!page.contains(loading), "{name} loads something: {loading}");

@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::Looks;
 use crate::notify::notice::Notice;
 use crate::notify::send::Form;
 use crate::notify::{email, feishu, webhook, wecom};
@@ -23,12 +24,12 @@ pub enum Product {
 
 /// What is posted, in the richest form that fits; signatures and credentials are not in it.
 #[must_use]
-pub fn posted(product: Product, notice: &Notice, now: Timestamp) -> String {
+pub fn posted(product: Product, notice: &Notice, now: Timestamp, looks: &Looks) -> String {
     match product {
-        Product::FeishuBot => pretty(&feishu::render::richest(notice, now, None)),
-        Product::WecomBot => pretty(&wecom::render::richest(notice, now)),
+        Product::FeishuBot => pretty(&feishu::render::richest(notice, now, None, &looks.feishu)),
+        Product::WecomBot => pretty(&wecom::render::richest(notice, now, &looks.wecom)),
         Product::Email => {
-            let mail = email::render::richest(notice, now);
+            let mail = email::render::richest(notice, now, &looks.email);
             format!("Subject: {}\n\n{}", mail.subject, mail.text)
         }
         Product::Webhook => {

@@ -12,12 +12,14 @@ use std::time::Duration;
 
 pub use config::{MessageType, WecomBotSettings};
 use jiff::Timestamp;
+pub(super) use markup::{blocks, escape};
 
 use self::upload::Files;
 use self::wire::Answer;
 use super::attachment::{self, Attachment};
 use super::delivered::{Delivered, fingerprint};
 use super::ladder::{Refusal, descend};
+use super::layout::Layout;
 use super::mention::{BadUser, Mentions};
 use super::notice::Notice;
 use super::post::{Address, BadAddress, Reply};
@@ -42,6 +44,7 @@ pub struct WecomBot {
     attached: AtomicU32,
     mentions: Mentions,
     msgtype: MessageType,
+    layout: Layout,
 }
 
 /// Settings a bot cannot be built from.
@@ -60,13 +63,13 @@ impl WecomBot {
     ///
     /// # Errors
     /// When `url` is not a web address, or a user's id none.
-    pub fn new(settings: WecomBotSettings, client: reqwest::Client) -> Result<Self, BadBot> {
+    pub fn new(settings: WecomBotSettings, client: reqwest::Client, layout: Layout) -> Result<Self, BadBot> {
         let WecomBotSettings { name, url, msgtype, mentions, owners, digest: _, delivery: _ } = settings;
         let mentions = Mentions::new(mentions, owners)?;
         let address = Address::parse(&url)?;
         let files = Files::beside(&address);
         let (delivered, attached) = (Delivered::default(), AtomicU32::new(0));
-        Ok(Self { name, address, files, client, delivered, attached, mentions, msgtype })
+        Ok(Self { name, address, files, client, delivered, attached, mentions, msgtype, layout })
     }
 
     /// The configured name.
@@ -124,7 +127,8 @@ impl WecomBot {
         cut: &AtomicBool,
     ) -> Result<(), Refusal> {
         let budget = if refused { render::MARKDOWN_BUDGET / 2 } else { render::MARKDOWN_BUDGET };
-        let (message, is_cut) = render::of_type(self.msgtype, notice, now, form, budget).ok_or(Refusal::Unfit)?;
+        let (message, is_cut) =
+            render::of_type(self.msgtype, notice, now, form, budget, &self.layout).ok_or(Refusal::Unfit)?;
         cut.store(is_cut, Ordering::Relaxed);
         let reply = self.address.post(&self.client, &message).await.map_err(Refusal::Other)?;
         self.read(&reply)
@@ -215,7 +219,8 @@ mod tests {
             digest: None,
             delivery: Default::default(),
         };
-        let bot = WecomBot::new(settings, crate::notify::post::client().expect("a client")).expect("a bot");
+        let bot = WecomBot::new(settings, crate::notify::post::client().expect("a client"), Layout::default())
+            .expect("a bot");
         let status = StatusCode::from_u16(status).expect("a status");
         bot.read(&Reply { status, body: body.as_bytes().to_vec(), wait: None })
     }

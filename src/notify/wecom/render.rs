@@ -6,6 +6,7 @@ use super::card;
 use super::config::MessageType;
 use super::markup::{blocks, disc, escape};
 use super::wire::{Message, Text};
+use crate::notify::layout::{Layout, Part};
 use crate::notify::notice::Notice;
 use crate::notify::send::Form;
 use crate::notify::story::{Caps, Link, Role, Section, Story, tell};
@@ -19,8 +20,8 @@ pub const TEXT_BUDGET: usize = 1_900;
 
 /// A message in one form and at most so many bytes of markdown; `None` when it does not fit.
 #[must_use]
-pub fn message(notice: &Notice, now: Timestamp, form: Form, budget: usize) -> Option<Message> {
-    rendered(notice, now, form, budget).map(|(message, _)| message)
+pub fn message(notice: &Notice, now: Timestamp, form: Form, budget: usize, layout: &Layout) -> Option<Message> {
+    rendered(notice, now, form, budget, layout).map(|(message, _)| message)
 }
 
 /// A message of the kind the group wants, with whether it leaves out something of the report; `None` when there is none
@@ -32,6 +33,7 @@ pub fn of_type(
     now: Timestamp,
     form: Form,
     budget: usize,
+    layout: &Layout,
 ) -> Option<(Message, bool)> {
     match (kind, form) {
         (MessageType::Text, Form::Full | Form::Compact) => None,
@@ -39,31 +41,38 @@ pub fn of_type(
             let template_card = Box::new(card::card(notice, now, Caps::note(form))?);
             Some((Message::TemplateCard { template_card }, notice.report().is_some()))
         }
-        _ => rendered(notice, now, form, budget),
+        _ => rendered(notice, now, form, budget, layout),
     }
 }
 
 /// The same, with whether it leaves out something of the report, so that the full one should follow as a file.
 #[must_use]
-pub fn rendered(notice: &Notice, now: Timestamp, form: Form, budget: usize) -> Option<(Message, bool)> {
+pub fn rendered(
+    notice: &Notice,
+    now: Timestamp,
+    form: Form,
+    budget: usize,
+    layout: &Layout,
+) -> Option<(Message, bool)> {
+    let own = |story: &Story| layout.render(Part::Wecom, notice, story).unwrap_or_else(|| markdown(story));
     let story = match form {
-        Form::Full => Some(note(notice, now, Form::Full)).filter(|story| markdown(story).len() <= budget),
+        Form::Full => Some(note(notice, now, Form::Full)).filter(|story| own(story).len() <= budget),
         Form::Compact => [Form::Full, Form::Compact, Form::Plain]
             .into_iter()
-            .find_map(|caps| without_folds(note(notice, now, caps), budget)),
-        Form::Plain => return Some((text(notice, now), notice.report().is_some())),
+            .find_map(|caps| without_folds(note(notice, now, caps), budget, own)),
+        Form::Plain => return Some((text(notice, now, layout), notice.report().is_some())),
     }?;
-    let message = Message::MarkdownV2 { markdown_v2: Text::new(markdown(&story)) };
+    let message = Message::MarkdownV2 { markdown_v2: Text::new(own(&story)) };
     Some((message, attachment::is_needed(notice, &story)))
 }
 
 /// The richest message that fits, as it would be sent first.
 #[must_use]
-pub fn richest(notice: &Notice, now: Timestamp) -> Message {
+pub fn richest(notice: &Notice, now: Timestamp, layout: &Layout) -> Message {
     [Form::Full, Form::Compact]
         .into_iter()
-        .find_map(|form| message(notice, now, form, MARKDOWN_BUDGET))
-        .unwrap_or_else(|| text(notice, now))
+        .find_map(|form| message(notice, now, form, MARKDOWN_BUDGET, layout))
+        .unwrap_or_else(|| text(notice, now, layout))
 }
 
 /// The story for a chat that folds nothing away: what only rounds it off is left to our page when there is one. Labels
@@ -81,7 +90,7 @@ fn note(notice: &Notice, now: Timestamp, caps: Form) -> Story {
 }
 
 /// Gives up long addresses (a silence names every label), then folds, least needed first, until the rest fits.
-fn without_folds(mut story: Story, budget: usize) -> Option<Story> {
+fn without_folds(mut story: Story, budget: usize, markdown: impl Fn(&Story) -> String) -> Option<Story> {
     const LONG_ADDRESS: usize = 160;
     story.links.retain(|link| link.primary || link.url.len() <= LONG_ADDRESS);
     loop {
@@ -94,10 +103,10 @@ fn without_folds(mut story: Story, budget: usize) -> Option<Story> {
     }
 }
 
-fn text(notice: &Notice, now: Timestamp) -> Message {
+fn text(notice: &Notice, now: Timestamp, layout: &Layout) -> Message {
     let story = tell(notice, now, Caps::note(Form::Plain));
     // A full-width bracket takes three bytes for one, so the cut comes last.
-    let said = plain::text(&story, TEXT_BUDGET);
+    let said = plain::by(layout, notice, &story, TEXT_BUDGET);
     Message::Text { text: Text::new(clip_bytes(&harmless(&said), TEXT_BUDGET)) }
 }
 

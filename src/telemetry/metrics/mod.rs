@@ -132,6 +132,7 @@ pub struct Metrics {
     first_message_seconds: Durations<Channel>,
     queues: Family<Queue, Gauge>,
     configurations: Family<Read, Counter>,
+    templates_broken: Gauge,
     names: Names,
 }
 
@@ -161,6 +162,7 @@ impl Metrics {
             first_message_seconds: Family::new_with_constructor(Buckets(CALL)),
             queues: Family::default(),
             configurations: Family::default(),
+            templates_broken: Gauge::default(),
             names: Names::default(),
         };
         metrics.register_intake();
@@ -186,6 +188,8 @@ impl Metrics {
         registry.register("deliveries", help, self.deliveries.clone());
         let help = "Configurations read by whether they are used; a rejected one leaves the one before it in place";
         registry.register("configurations", help, self.configurations.clone());
+        let help = "Templates of the operator's own that are not used, or failed when they were last used";
+        registry.register("templates_broken", help, self.templates_broken.clone());
         let help = "Work that waits: investigations and, in the outbox, notices";
         registry.register("queue_length", help, self.queues.clone());
     }
@@ -208,6 +212,11 @@ impl Metrics {
     pub fn config_read(&self, used: bool) {
         let outcome = if used { "used" } else { "rejected" };
         self.configurations.get_or_create(&Read { outcome }).inc();
+    }
+
+    /// So many of the operator's templates are broken.
+    pub fn templates_broken(&self, count: usize) {
+        self.templates_broken.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// A webhook request was answered.

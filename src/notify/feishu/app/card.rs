@@ -6,6 +6,7 @@ use super::buttons;
 use super::wire::Sealed;
 use crate::notify::feishu::render;
 use crate::notify::feishu::wire::TextContent;
+use crate::notify::layout::Layout;
 use crate::notify::live::Step;
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::send::Form;
@@ -28,10 +29,10 @@ pub struct Beside<'a> {
 
 /// A notice as a card in one form; `None` when it does not fit in that form. There is no plain card.
 #[must_use]
-pub fn sealed(notice: &Notice, now: Timestamp, form: Form, beside: Beside<'_>) -> Option<Sealed> {
+pub fn sealed(notice: &Notice, now: Timestamp, form: Form, beside: Beside<'_>, layout: &Layout) -> Option<Sealed> {
     let mut story = story(notice, now, Caps::page(form), beside);
     loop {
-        let mut card = render::card(&story, None);
+        let mut card = render::card(notice, &story, None, layout);
         card.body.elements.extend(buttons::of(notice, beside));
         let content = serde_json::to_string(&card).ok()?;
         if serde_json::to_string(&content).is_ok_and(|escaped| escaped.len() <= BUDGET) {
@@ -45,8 +46,8 @@ pub fn sealed(notice: &Notice, now: Timestamp, form: Form, beside: Beside<'_>) -
 
 /// A notice as plain text.
 #[must_use]
-pub fn plain(notice: &Notice, now: Timestamp) -> Sealed {
-    let text = render::words(&story(notice, now, Caps::page(Form::Plain), Beside::default()));
+pub fn plain(notice: &Notice, now: Timestamp, layout: &Layout) -> Sealed {
+    let text = render::words(notice, &story(notice, now, Caps::page(Form::Plain), Beside::default()), layout);
     text_of(text)
 }
 
@@ -92,7 +93,7 @@ mod tests {
     use crate::notify::fixtures::{ALL, notice, now};
 
     fn shown(notice: &Notice, beside: Beside<'_>) -> Value {
-        let sealed = sealed(notice, now(), Form::Full, beside).expect("a fixture fits in full");
+        let sealed = sealed(notice, now(), Form::Full, beside, &Layout::default()).expect("a fixture fits in full");
         serde_json::from_str(&sealed.content).expect("JSON within JSON")
     }
 
@@ -131,12 +132,12 @@ mod tests {
             let diagnosis = crate::notify::fixtures::notice("diagnosis-pvc.zh");
             for form in [Form::Full, Form::Compact] {
                 let beside = Beside { known: diagnosis.report(), acts: true, ..Beside::default() };
-                if let Some(sealed) = sealed(&notice, now(), form, beside) {
+                if let Some(sealed) = sealed(&notice, now(), form, beside, &Layout::default()) {
                     let escaped = serde_json::to_string(&sealed.content).unwrap();
                     assert!(escaped.len() <= BUDGET, "{name} takes {} bytes", escaped.len());
                 }
             }
-            assert!(plain(&notice, now()).content.len() <= BUDGET);
+            assert!(plain(&notice, now(), &Layout::default()).content.len() <= BUDGET);
         }
     }
 }

@@ -26,6 +26,7 @@ use self::card::Beside;
 use self::codes::Failure;
 use self::wire::{NewContent, NewMessage, NewReply, Sealed};
 use crate::notify::ladder::{Refusal, descend};
+use crate::notify::layout::Layout;
 use crate::notify::notice::Notice;
 use crate::notify::post::BadAddress;
 use crate::notify::send::{Form, Reason, SendError};
@@ -45,6 +46,8 @@ pub struct FeishuApp {
     turn: Mutex<()>,
     /// Messages beside those asked for, since this was last asked.
     beside: AtomicU32,
+    /// How its messages are laid out.
+    layout: Layout,
 }
 
 /// What one attempt to send left behind.
@@ -61,10 +64,10 @@ impl FeishuApp {
     ///
     /// # Errors
     /// When `base_url` is not a web address.
-    pub fn new(settings: FeishuAppSettings, client: reqwest::Client) -> Result<Self, BadAddress> {
+    pub fn new(settings: FeishuAppSettings, client: reqwest::Client, layout: Layout) -> Result<Self, BadAddress> {
         let kind = settings.receive_id_type.unwrap_or_else(|| ReceiverKind::of(&settings.receive_id));
         let api = Api::new(&settings.base_url, settings.app_id.clone(), settings.app_secret.clone(), client)?;
-        Ok(Self { settings, kind, api, turn: Mutex::default(), beside: AtomicU32::new(0) })
+        Ok(Self { settings, kind, api, turn: Mutex::default(), beside: AtomicU32::new(0), layout })
     }
 
     /// The configured name.
@@ -171,7 +174,7 @@ impl FeishuApp {
     }
 
     async fn new_message(&self, notice: &Notice, beside: Beside<'_>, id: &str) -> (Result<Form, SendError>, Trail) {
-        let telling = Telling::of(notice, beside);
+        let telling = Telling::of(notice, beside, &self.layout);
         let outcome = descend(|form, _| self.post(&telling, form, id)).await;
         (outcome, telling.trail.into_inner())
     }
@@ -188,7 +191,7 @@ impl FeishuApp {
 
     /// Changes a card; what no card takes is told in plain text beneath it.
     async fn change(&self, outgoing: &Outgoing, card: &Card, beside: Beside<'_>) -> (Result<Form, SendError>, Trail) {
-        let telling = Telling::of(&outgoing.notice, beside);
+        let telling = Telling::of(&outgoing.notice, beside, &self.layout);
         let outcome = descend(|form, _| self.put_as(&telling, form, card, outgoing.id)).await;
         (outcome, telling.trail.into_inner())
     }
@@ -226,7 +229,7 @@ impl FeishuApp {
 
     /// Alerts that came later are told in the card's thread: a change of the card would ring nobody's phone.
     async fn joined(&self, outgoing: &Outgoing, card: &Card, store: &Store) -> Result<Form, SendError> {
-        let telling = Telling::of(&outgoing.notice, Beside::default());
+        let telling = Telling::of(&outgoing.notice, Beside::default(), &self.layout);
         let outcome = descend(|form, _| self.join_as(&telling, form, card, outgoing.id)).await;
         match outcome {
             Err(_) if telling.trail.into_inner().gone => self.first(outgoing, Beside::default(), store, "-again").await,
@@ -259,7 +262,7 @@ impl FeishuApp {
     async fn news(&self, outgoing: &Outgoing, store: &Store) -> Result<Option<Sealed>, StoreError> {
         let notice = &outgoing.notice;
         Ok(match outgoing.role {
-            NoticeRole::Resolved => Some(card::plain(notice, Timestamp::now())),
+            NoticeRole::Resolved => Some(card::plain(notice, Timestamp::now(), &self.layout)),
             NoticeRole::Second => {
                 let first = self.first_report(outgoing, store).await?;
                 let another = first.zip(notice.report()).is_some_and(|(first, now)| is_another(&first, now));
@@ -275,18 +278,19 @@ struct Telling<'a> {
     notice: &'a Notice,
     now: Timestamp,
     beside: Beside<'a>,
+    layout: &'a Layout,
     trail: Mutex<Trail>,
 }
 
 impl<'a> Telling<'a> {
-    fn of(notice: &'a Notice, beside: Beside<'a>) -> Self {
-        Self { notice, now: Timestamp::now(), beside, trail: Mutex::default() }
+    fn of(notice: &'a Notice, beside: Beside<'a>, layout: &'a Layout) -> Self {
+        Self { notice, now: Timestamp::now(), beside, layout, trail: Mutex::default() }
     }
 
     fn content(&self, form: Form) -> Option<Sealed> {
         match form {
-            Form::Full | Form::Compact => card::sealed(self.notice, self.now, form, self.beside),
-            Form::Plain => Some(card::plain(self.notice, self.now)),
+            Form::Full | Form::Compact => card::sealed(self.notice, self.now, form, self.beside, self.layout),
+            Form::Plain => Some(card::plain(self.notice, self.now, self.layout)),
         }
     }
 }

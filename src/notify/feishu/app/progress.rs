@@ -86,7 +86,8 @@ impl FeishuApp {
         let beside = Beside { known: None, step: Some(step), acts: self.acts() };
         let now = Timestamp::now();
         let forms = [Form::Full, Form::Compact];
-        let Some(content) = forms.into_iter().find_map(|form| card::sealed(&first, now, form, beside)) else {
+        let Some(content) = forms.into_iter().find_map(|form| card::sealed(&first, now, form, beside, &self.layout))
+        else {
             return Ok(());
         };
         let changed = tokio::time::timeout(PATIENCE, self.put(&card.message, content)).await;
