@@ -54,6 +54,7 @@ impl Service {
         let channels = channels(&config, &layouts)?;
         let schedules: Vec<Option<Schedule>> = config.channels.iter().map(|one| schedule(&config, one)).collect();
         let deliveries: Vec<Delivery> = config.channels.iter().map(|one| one.delivery().clone()).collect();
+        let batches: Vec<bool> = config.channels.iter().map(|one| one.batch().is_some()).collect();
         let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
         let wake = Wake::for_channels(channels.iter().map(Channel::name));
         let signer = signer(&config, &store).await?;
@@ -68,12 +69,12 @@ impl Service {
         let name = Uuid::now_v7().to_string();
         let outboxes = channels
             .into_iter()
-            .zip(schedules.into_iter().zip(deliveries))
-            .filter_map(|(channel, (schedule, delivery))| {
+            .zip(schedules.into_iter().zip(deliveries).zip(batches))
+            .filter_map(|(channel, ((schedule, delivery), batches))| {
                 let bell = wake.outbox(channel.name())?;
                 let outbox = OutboxWorker::new(name.clone(), store.clone(), channel, metrics.clone());
                 let outbox = outbox.with_digest(schedule).merging_above(delivery.merge_above);
-                Some((outbox.falling_back_to(delivery.fallback), bell))
+                Some((outbox.falling_back_to(delivery.fallback).batching(batches), bell))
             })
             .collect();
         let worker = Worker::new(name, store.clone(), desk.clone(), triage.clone(), wake.clone(), metrics.clone());
@@ -231,6 +232,7 @@ pub(super) fn routing(config: &Config) -> DeskSettings {
         receivers: prometheusalert.map(|one| (one.receiver.clone(), one.channels.clone())).collect(),
         channels: config.channels.iter().map(|channel| channel.name().to_owned()).collect(),
         deliveries: config.channels.iter().map(|one| (one.name().to_owned(), one.delivery().clone())).collect(),
+        batches: config.channels.iter().filter_map(|one| Some((one.name().to_owned(), one.batch()?))).collect(),
         maintenance: config.maintenance.clone(),
         flapping: config.triage.flapping,
         ..DeskSettings::default()

@@ -257,6 +257,13 @@ fn channels(config: &Config, found: &mut Vec<Complaint>) {
         {
             found.push((format!("channels[{index}].to"), "is empty; write at least one recipient".to_owned()));
         }
+        let day = SignedDuration::from_hours(24);
+        if channel.batch().is_some_and(|window| window < SignedDuration::from_secs(1) || window > day) {
+            found.push((
+                format!("channels[{index}].batch"),
+                "must be between 1s and 24h; 10m is a good value".to_owned(),
+            ));
+        }
     }
 }
 

@@ -234,7 +234,7 @@ impl Desk {
         let merged = decide::merge(&open.group, group);
         tx.resolve_incident(open.id, &merged, now).await?;
         tx.cancel_investigation(open.id).await?;
-        let withdrawn = tx.withdraw_held(open.id, entry::NEVER_TOLD).await?;
+        let withdrawn = tx.withdraw_held(open.id, entry::NEVER_TOLD, &self.settings.batches).await?;
         let mut channels = self.channels_for(&merged);
         channels.retain(|channel| !withdrawn.contains(channel));
         if channels.is_empty() && !withdrawn.is_empty() {

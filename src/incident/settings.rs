@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::hold::{self, Flapping, Maintenance};
 use super::routes::{self, Route, Routed};
-use crate::alert::{AlertGroup, Lang, Source};
+use crate::alert::{AlertGroup, Lang, Source, severity_rank};
+use crate::notify::batch;
 use crate::notify::delivery::Delivery;
 use crate::notify::pass::Passes;
 
@@ -44,6 +45,8 @@ pub struct DeskSettings {
     pub debounce: SignedDuration,
     /// What channels are told, and when; a channel without an entry is told everything at once.
     pub deliveries: HashMap<String, Delivery>,
+    /// How long a channel's messages about what is not critical wait for each other; a channel without an entry: not.
+    pub batches: HashMap<String, SignedDuration>,
     /// Times in which alerts wait.
     pub maintenance: Vec<Maintenance>,
     /// When a group that comes and goes waits.
@@ -68,7 +71,9 @@ impl DeskSettings {
     #[must_use]
     pub fn due(&self, channel: &str, group: &AlertGroup, at: Timestamp) -> Timestamp {
         let rule = self.deliveries.get(channel).filter(|rule| rule.quiet_hours.is_some());
-        rule.map_or(at, |rule| rule.due(severity(group), at, &self.zone()))
+        let at = rule.map_or(at, |rule| rule.due(severity(group), at, &self.zone()));
+        let window = self.batches.get(channel).filter(|_| severity_rank(severity(group)) > 0);
+        window.map_or(at, |window| batch::end(at, *window))
     }
 
     /// The maintenance window that holds a group at this moment, and when it ends.

@@ -207,20 +207,27 @@ impl Worker {
         let investigating = look.will_be_reasoned_about();
         let released = self
             .store
-            .release_notice(claim.incident.id, NoticeRole::First, |notice| {
+            .release_notice(claim.incident.id, NoticeRole::First, |channel, notice| {
                 let missing = match &notice.body {
                     NoticeBody::Alert { missing, .. } => missing.clone(),
                     _ => Vec::new(),
                 };
                 notice.body = NoticeBody::Alert { report: Some(Box::new(look.report.clone())), investigating, missing };
+                self.due(channel, notice)
             })
             .await?;
         self.wake.ring(released.iter().map(String::as_str));
         Ok(())
     }
 
+    /// When a channel may be told of it that could be told now.
+    fn due(&self, channel: &str, notice: &Notice) -> Timestamp {
+        self.desk.settings().due(channel, &notice.group, Timestamp::now())
+    }
+
     async fn release_bare(&self, claim: &Claim) {
-        match self.store.release_notice(claim.incident.id, NoticeRole::First, |_| {}).await {
+        let due = |channel: &str, notice: &mut Notice| self.due(channel, notice);
+        match self.store.release_notice(claim.incident.id, NoticeRole::First, due).await {
             Ok(released) => self.wake.ring(released.iter().map(String::as_str)),
             Err(error) => {
                 tracing::error!(incident.id = %claim.incident.id, %error, "could not let the first message go; it goes when it is due")

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -84,6 +85,15 @@ impl ChannelSettings {
             Self::WecomBot(settings) => settings.digest,
             Self::Email(settings) => settings.digest,
             Self::Webhook(settings) => settings.digest,
+        }
+    }
+
+    /// How long messages about what is not critical wait for each other.
+    #[must_use]
+    pub fn batch(&self) -> Option<SignedDuration> {
+        match self {
+            Self::Email(settings) => settings.batch,
+            Self::FeishuBot(_) | Self::FeishuApp(_) | Self::WecomBot(_) | Self::Webhook(_) => None,
         }
     }
 

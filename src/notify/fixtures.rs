@@ -5,11 +5,13 @@ use jiff::Timestamp;
 use super::notice::Notice;
 
 /// Every fixture: name with language, and content.
-pub const ALL: [(&str, &str); 18] = [
+pub const ALL: [(&str, &str); 22] = [
     ("alert-bare.en", include_str!("../../tests/notices/alert-bare.en.json")),
     ("alert-bare.zh", include_str!("../../tests/notices/alert-bare.zh.json")),
     ("alert-oom.en", include_str!("../../tests/notices/alert-oom.en.json")),
     ("alert-oom.zh", include_str!("../../tests/notices/alert-oom.zh.json")),
+    ("alert-rerouted.en", include_str!("../../tests/notices/alert-rerouted.en.json")),
+    ("alert-rerouted.zh", include_str!("../../tests/notices/alert-rerouted.zh.json")),
     ("alert-waiting.en", include_str!("../../tests/notices/alert-waiting.en.json")),
     ("alert-waiting.zh", include_str!("../../tests/notices/alert-waiting.zh.json")),
     ("diagnosis-hypothesis.en", include_str!("../../tests/notices/diagnosis-hypothesis.en.json")),
@@ -22,6 +24,8 @@ pub const ALL: [(&str, &str); 18] = [
     ("digest.zh", include_str!("../../tests/notices/digest.zh.json")),
     ("resolved.en", include_str!("../../tests/notices/resolved.en.json")),
     ("resolved.zh", include_str!("../../tests/notices/resolved.zh.json")),
+    ("summary-batch.en", include_str!("../../tests/notices/summary-batch.en.json")),
+    ("summary-batch.zh", include_str!("../../tests/notices/summary-batch.zh.json")),
     ("summary.en", include_str!("../../tests/notices/summary.en.json")),
     ("summary.zh", include_str!("../../tests/notices/summary.zh.json")),
 ];

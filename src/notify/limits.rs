@@ -113,7 +113,7 @@ fn every_name_of_a_summary_is_told_in_every_form() {
             headline: Some("原因很长".repeat(300)),
         })
         .collect();
-    let notice = Notice { body: NoticeBody::Summary { told }, ..notice("summary.zh") };
+    let notice = Notice { body: NoticeBody::Summary { told, collected: false }, ..notice("summary.zh") };
     assert_fits(&notice);
     let named =
         |said: &str| (0..super::summary::MOST).filter(|number| said.contains(&format!("第{number:02}号"))).count();
@@ -183,5 +183,29 @@ proptest! {
             .map(|(title, detail, command)| Step { title, detail, command, ..Step::default() })
             .collect();
         assert_fits(&notice);
+    }
+}
+
+/// A window's mail holds a hundred incidents whose names and findings are as long as they get, none left out.
+#[test]
+fn every_incident_of_a_window_is_named_in_its_mail() {
+    let told: Vec<Told> = (0..super::batch::MOST)
+        .map(|number| Told {
+            event: Event::Diagnosed,
+            alertname: format!("第{number:02}号{}", "告警名称很长".repeat(30)),
+            severity: "warning".into(),
+            object: format!("Deployment 命名空间{number:02}/{}", "很长的工作负载".repeat(30)),
+            alerts: 5_000,
+            headline: Some("原因 `很长` <b>".repeat(300)),
+        })
+        .collect();
+    let notice = Notice { body: NoticeBody::Summary { told, collected: true }, ..notice("summary.zh") };
+    for form in FORMS {
+        let mail = email::render::mail(&notice, now(), form, &Layout::default());
+        let mail = mail.unwrap_or_else(|| panic!("{form:?} has no room"));
+        for said in [Some(mail.text), mail.html].into_iter().flatten() {
+            let named = (0..super::batch::MOST).filter(|number| said.contains(&format!("第{number:02}号"))).count();
+            assert_eq!(named, super::batch::MOST, "{form:?}: {} bytes", said.len());
+        }
     }
 }

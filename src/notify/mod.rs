@@ -5,6 +5,7 @@
 pub mod attachment;
 #[cfg(test)]
 mod attacks;
+pub mod batch;
 pub mod channel;
 #[cfg(test)]
 mod clocks;

@@ -35,10 +35,13 @@ pub enum NoticeBody {
         /// What happened.
         digest: Box<Digest>,
     },
-    /// Many messages in one, because more wait than the channel takes.
+    /// Many messages in one: more wait than the channel takes, or none of them is urgent.
     Summary {
         /// What each of them tells.
         told: Vec<Told>,
+        /// Whether they are incidents that nobody had to hear of at once, collected over a while.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        collected: bool,
     },
     /// Nothing happened: an operator tries the channel.
     Test,

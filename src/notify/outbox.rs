@@ -13,8 +13,10 @@ use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
+use super::batch;
 use super::channel::Channel;
 use super::digest::Schedule;
+use super::notice::Notice;
 use super::pace::Pace;
 use super::retry;
 use super::send::{Form, SendError};
@@ -40,6 +42,8 @@ pub struct OutboxWorker {
     pace: Pace,
     metrics: Arc<Metrics>,
     digest: Option<Schedule>,
+    /// Messages about what is not critical go together.
+    batches: bool,
     /// The channel that is told what this one never takes.
     fallback: Option<String>,
     /// When so many messages wait they go together; none: each goes alone.
@@ -54,7 +58,18 @@ impl OutboxWorker {
     pub fn new(name: String, store: Store, channel: Channel, metrics: Arc<Metrics>) -> Self {
         let pace = Pace::new(channel.pace());
         let merge_above = channel.merge_above();
-        Self { name, store, channel, pace, metrics, digest: None, fallback: None, merge_above, look_at: Instant::now() }
+        Self {
+            name,
+            store,
+            channel,
+            pace,
+            metrics,
+            digest: None,
+            batches: false,
+            fallback: None,
+            merge_above,
+            look_at: Instant::now(),
+        }
     }
 
     /// Merges when so many messages wait, instead of at what the channel takes in half a minute.
@@ -68,6 +83,13 @@ impl OutboxWorker {
     #[must_use]
     pub fn falling_back_to(mut self, channel: Option<String>) -> Self {
         self.fallback = channel;
+        self
+    }
+
+    /// Sends what is due and not critical as one.
+    #[must_use]
+    pub fn batching(mut self, batches: bool) -> Self {
+        self.batches = batches;
         self
     }
 
@@ -89,19 +111,8 @@ impl OutboxWorker {
             wake.mark_unchanged();
             self.summarise().await;
             let wait = self.until_due().await;
-            if wait.is_zero() {
-                let mut claimed = self.claim_some().await;
-                match claimed.len() {
-                    0 => {}
-                    1 => {
-                        self.send(claimed.remove(0)).await;
-                        continue;
-                    }
-                    _ => {
-                        self.send_together(claimed).await;
-                        continue;
-                    }
-                }
+            if wait.is_zero() && self.send_next().await {
+                continue;
             }
             tokio::select! {
                 _ = wake.changed() => {}
@@ -183,10 +194,61 @@ impl OutboxWorker {
         })
     }
 
-    /// The next message; many of them when more wait than the channel takes in half a minute.
-    async fn claim_some(&self) -> Vec<Outgoing> {
-        let mut claimed: Vec<Outgoing> = self.claim().await.into_iter().collect();
-        let Some(most) = self.merge_above.filter(|_| !claimed.is_empty()) else { return claimed };
+    /// Sends what is due next; false when nothing is.
+    async fn send_next(&mut self) -> bool {
+        let Some(first) = self.claim().await else { return false };
+        if self.batches && batch::waits(&first.notice) {
+            let (claimed, urgent) = self.claim_batch(first).await;
+            self.send_all(claimed, batch::together).await;
+            if let Some(urgent) = urgent {
+                self.send(urgent).await;
+            }
+        } else {
+            let claimed = self.claim_some(first).await;
+            self.send_all(claimed, summary::summary).await;
+        }
+        true
+    }
+
+    /// Sends these messages, several of them as the one that stands for them.
+    async fn send_all(&mut self, mut claimed: Vec<Outgoing>, as_one: fn(&[Outgoing]) -> Option<Notice>) {
+        match claimed.len() {
+            0 => {}
+            1 => self.send(claimed.remove(0)).await,
+            _ => {
+                if let Some(notice) = as_one(&claimed) {
+                    self.send_together(&claimed, &notice).await;
+                }
+            }
+        }
+    }
+
+    /// Everything that is due and not critical, beginning with this; and what was claimed on the way and waits for nobody.
+    async fn claim_batch(&self, first: Outgoing) -> (Vec<Outgoing>, Option<Outgoing>) {
+        let mut claimed = Vec::new();
+        let mut next = Some(first);
+        while let Some(head) = next.take() {
+            if !batch::waits(&head.notice) {
+                return (claimed, Some(head));
+            }
+            // What came of the same incident goes along: two mails about it would be one too many.
+            let behind = self.store.claim_behind(&head, &self.name, LEASE).await.unwrap_or_else(|error| {
+                tracing::error!(channel = self.channel.name(), %error, "could not claim the messages behind one");
+                Vec::new()
+            });
+            claimed.push(head);
+            claimed.extend(behind);
+            if claimed.len() < batch::MOST {
+                next = self.claim().await;
+            }
+        }
+        (claimed, None)
+    }
+
+    /// This message, and many more when more wait than the channel takes in half a minute.
+    async fn claim_some(&self, first: Outgoing) -> Vec<Outgoing> {
+        let mut claimed = vec![first];
+        let Some(most) = self.merge_above else { return claimed };
         let waiting = self.store.waiting(self.channel.name(), most + 1).await.unwrap_or_else(|error| {
             tracing::error!(channel = self.channel.name(), %error, "could not count waiting messages");
             0
@@ -202,10 +264,9 @@ impl OutboxWorker {
     }
 
     /// Sends one message that stands for many; each of them ends as that one does.
-    async fn send_together(&mut self, claimed: Vec<Outgoing>) {
-        let Some(notice) = summary::summary(&claimed) else { return };
+    async fn send_together(&mut self, claimed: &[Outgoing], notice: &Notice) {
         failpoint::pass("before-send").await;
-        let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(&notice)).await;
+        let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(notice)).await;
         match self.counted(attempt) {
             Ok(form) => {
                 self.metrics.notice_sent(self.channel.name());
@@ -216,13 +277,13 @@ impl OutboxWorker {
                     "messages sent as one"
                 );
                 failpoint::pass("before-mark").await;
-                for outgoing in &claimed {
+                for outgoing in claimed {
                     self.note_first(outgoing);
                     self.keep(outgoing, self.store.mark_sent(outgoing, "summary").await);
                 }
             }
             Err(error) => {
-                for outgoing in &claimed {
+                for outgoing in claimed {
                     self.failed(outgoing, &error).await;
                 }
             }

@@ -62,7 +62,8 @@ pub fn every_kind(lang: Lang, timezone: &str) -> Vec<Notice> {
         NoticeBody::Diagnosis { report: report() },
         NoticeBody::Resolved { resolved_at: test.opened_at },
         NoticeBody::Digest { digest: Box::default() },
-        NoticeBody::Summary { told: Vec::new() },
+        NoticeBody::Summary { told: Vec::new(), collected: false },
+        NoticeBody::Summary { told: Vec::new(), collected: true },
         NoticeBody::Test,
     ];
     bodies.into_iter().map(|body| Notice { body, ..test.clone() }).collect()

@@ -17,7 +17,7 @@ pub fn summary(waiting: &[Outgoing]) -> Option<Notice> {
     let page_url = first.page_url.as_deref().and_then(|url| url.split_once("/incidents/"));
     Some(Notice {
         incident: Uuid::now_v7(),
-        body: NoticeBody::Summary { told },
+        body: NoticeBody::Summary { told, collected: false },
         last_time: None,
         undelivered: undelivered(waiting),
         page_url: page_url.map(|(base, _)| format!("{base}/incidents")),
@@ -36,7 +36,8 @@ fn undelivered(waiting: &[Outgoing]) -> Vec<Undelivered> {
     lost
 }
 
-fn told(outgoing: &Outgoing) -> Told {
+/// What a message tells, in a line.
+pub(super) fn told(outgoing: &Outgoing) -> Told {
     let notice = &outgoing.notice;
     let leading = notice.group.leading();
     let of_report = notice.report().map(|report| report.primary.resource.clone());

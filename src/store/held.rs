@@ -1,8 +1,9 @@
 //! Messages that a rule holds back: when they may go, and that nobody needs them any more when it is over by then.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::columns::{Columns, now};
@@ -62,22 +63,32 @@ impl Tx<'_> {
     }
 
     /// Takes back what an incident's channels were to be told and were not, because a rule held it: it is over before
-    /// anybody heard of it. Returns those channels; the alerts in question count as suppressed, for this reason.
+    /// anybody heard of it. Returns those channels; the alerts in question count as suppressed, for this reason. A message
+    /// that waits in its channel's batch for others is told all the same: `batches` says how long those windows are.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn withdraw_held(&mut self, incident: Uuid, reason: &str) -> Result<Vec<String>, StoreError> {
+    pub async fn withdraw_held(
+        &mut self,
+        incident: Uuid,
+        reason: &str,
+        batches: &HashMap<String, SignedDuration>,
+    ) -> Result<Vec<String>, StoreError> {
         let query = self
             .query(
-                "SELECT channel FROM outbox
+                "SELECT channel, due_at FROM outbox
                  WHERE incident_id = $1 AND role = 'first' AND state = 'ready' AND attempt = 0 AND due_at > $2
                  ORDER BY channel {locked}",
             )
             .bind(incident.to_string())
             .bind(held_from());
         let rows = self.rows("look for messages that are held", query).await?;
-        let channels: Vec<String> =
-            rows.iter().map(|row| Columns(row).text("channel")).collect::<Result<_, StoreError>>()?;
+        let mut channels = Vec::new();
+        for row in &rows {
+            let (channel, due) = (Columns(row).text("channel")?, Columns(row).time("due_at")?);
+            let collects = batches.get(&channel).is_some_and(|window| due <= Timestamp::now() + *window);
+            channels.extend((!collects).then_some(channel));
+        }
         for channel in &channels {
             let query = self
                 .query("DELETE FROM outbox WHERE incident_id = $1 AND channel = $2 AND state = 'ready'")

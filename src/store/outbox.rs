@@ -127,13 +127,13 @@ impl Tx<'_> {
         rows.first().map(|row| Columns(row).text("telling")).transpose()
     }
 
-    /// Replaces what a waiting message tells. One that was never tried may go from `due` on; one that waits after a
-    /// failed attempt keeps its pace, and one that a rule holds back keeps its time.
+    /// Replaces what a waiting message tells. One that was never tried may go from `due` on, and never later than it
+    /// might before; one that waits after a failed attempt keeps its pace, and one that a rule holds back keeps its time.
     async fn rewrite(&mut self, id: Uuid, notice: &Notice, due: Option<i64>) -> Result<(), StoreError> {
         let query = self
             .query(
-                "UPDATE outbox SET notice = $2, due_at = CASE WHEN attempt = 0 AND due_at <= $4 THEN COALESCE($3, due_at)
-                                                              ELSE due_at END
+                "UPDATE outbox SET notice = $2,
+                                   due_at = CASE WHEN attempt = 0 AND due_at <= $4 AND due_at > $3 THEN $3 ELSE due_at END
                  WHERE id = $1 AND state = 'ready'",
             )
             .bind(id.to_string())
@@ -145,8 +145,8 @@ impl Tx<'_> {
 }
 
 impl Store {
-    /// Lets a message that was held back go now, after `enrich` has added to it on every channel where it neither was
-    /// sent nor is being sent. Returns those channels: the others have the message as it was.
+    /// Lets a message that was held back go, after `enrich` has added to it on every channel where it neither was sent nor
+    /// is being sent, and has said when it may go there. Returns those channels: the others have the message as it was.
     ///
     /// # Errors
     /// When the database fails.
@@ -154,7 +154,7 @@ impl Store {
         &self,
         incident: Uuid,
         role: NoticeRole,
-        mut enrich: impl FnMut(&mut Notice) + Send,
+        mut enrich: impl FnMut(&str, &mut Notice) -> Timestamp + Send,
     ) -> Result<Vec<String>, StoreError> {
         let mut tx = self.begin().await?;
         let query = tx
@@ -168,9 +168,10 @@ impl Store {
         for row in tx.rows("read waiting messages", query).await? {
             let row = Columns(&row);
             let mut notice: Notice = row.json("notice")?;
-            enrich(&mut notice);
-            tx.rewrite(row.id("id")?, &notice, Some(now())).await?;
-            released.push(row.text("channel")?);
+            let channel = row.text("channel")?;
+            let due = enrich(&channel, &mut notice);
+            tx.rewrite(row.id("id")?, &notice, Some(due.as_millisecond())).await?;
+            released.push(channel);
         }
         tx.commit().await?;
         Ok(released)
@@ -198,6 +199,39 @@ impl Store {
             }
         }
         Ok(None)
+    }
+
+    /// Takes what is due behind a message that this sender holds, of the same incident and channel, in its order: as long
+    /// as it is held nobody else can take them.
+    ///
+    /// # Errors
+    /// When the database fails, or one of them cannot be read; they are free again when their lease ends.
+    pub async fn claim_behind(
+        &self,
+        held: &Outgoing,
+        worker: &str,
+        lease: Duration,
+    ) -> Result<Vec<Outgoing>, StoreError> {
+        let query = self
+            .query(
+                "UPDATE outbox SET state = 'sending', attempt = attempt + 1, due_at = $1, leased_by = $2
+                 WHERE lane = $3 AND state = 'ready' AND due_at <= $4
+                   AND seq < COALESCE((SELECT MIN(seq) FROM outbox later
+                                       WHERE later.lane = $3 AND later.state = 'ready' AND later.due_at > $4), seq + 1)
+                 RETURNING id, incident_id, role, notice, attempt, seq",
+            )
+            .bind(lease_end(lease))
+            .bind(worker.to_owned())
+            .bind(format!("{} {}", held.incident, held.channel))
+            .bind(now());
+        let mut tx = self.begin().await?;
+        let mut rows = Vec::new();
+        for row in tx.rows("claim the messages behind one", query).await? {
+            rows.push((Columns(&row).count("seq")?, outgoing_of(&row, &held.channel)?));
+        }
+        tx.commit().await?;
+        rows.sort_by_key(|(seq, _)| *seq);
+        Ok(rows.into_iter().map(|(_, outgoing)| outgoing).collect())
     }
 
     // Asking for the smallest seq reads one index entry per candidate. The same question as NOT EXISTS makes PostgreSQL,

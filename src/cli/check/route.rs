@@ -56,6 +56,13 @@ fn line(settings: &DeskSettings, channel: &str, group: &AlertGroup, hears: bool,
         return format!("  {channel}  {why}");
     }
     let due = settings.due(channel, group, now);
+    if settings.batches.get(channel).is_some_and(|window| due > now && due <= now + *window) {
+        let due = times::moment(due, &settings.timezone).unwrap_or_default();
+        return lang.pick(
+            format!("  {channel}  与其他非严重告警合并（batch），{due} 通知"),
+            format!("  {channel}  together with what else is not critical (batch): told {due}"),
+        );
+    }
     if due > now {
         let due = times::moment(due, &settings.timezone).unwrap_or_default();
         return lang.pick(

@@ -1,5 +1,6 @@
 //! Settings of a mail channel.
 
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -22,6 +23,10 @@ pub struct EmailSettings {
     pub from: String,
     /// Recipients. Each gets the mail in a transaction of its own.
     pub to: Vec<String>,
+    /// How long messages about what is not critical wait for each other, for example `10m`, to go as one mail that names
+    /// each incident; none when left out: each goes at once. What is critical always does.
+    #[serde(default)]
+    pub batch: Option<SignedDuration>,
     /// When to send a summary of the last 24 hours every day, for example `09:00`, in `timezone`; none when left out.
     #[serde(default)]
     pub digest: Option<TimeOfDay>,

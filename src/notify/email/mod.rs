@@ -75,7 +75,7 @@ impl Email {
     /// # Errors
     /// When an address is not one.
     pub fn new(settings: EmailSettings, layout: Layout) -> Result<Self, BadMailSettings> {
-        let EmailSettings { name, smtp, from, to, digest: _, delivery: _ } = settings;
+        let EmailSettings { name, smtp, from, to, batch: _, digest: _, delivery: _ } = settings;
         let host = host(smtp.expose_secret()).ok_or(BadMailSettings::Server)?;
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(smtp.expose_secret())
             .map_err(|_| BadMailSettings::Server)?

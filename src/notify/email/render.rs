@@ -7,7 +7,7 @@ use minijinja::value::Serde;
 use crate::notify::layout::{Layout, Part};
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::send::Form;
-use crate::notify::story::{Caps, Story, tell};
+use crate::notify::story::{Caps, Story, tell, words};
 use crate::notify::{attachment, plain, template, text};
 use crate::times;
 
@@ -65,7 +65,12 @@ pub(in crate::notify) fn usual_subject(notice: &Notice) -> String {
     if let NoticeBody::Digest { digest } = &notice.body {
         return format!("[Firstlook] {} {}", notice.lang.pick("每日摘要", "Daily summary"), digest.day);
     }
-    if let NoticeBody::Summary { told } = &notice.body {
+    if let NoticeBody::Summary { told, collected: true } = &notice.body {
+        let count = words::together(notice.lang, told.len(), true);
+        let when = times::moment(notice.opened_at, &notice.timezone).unwrap_or_default();
+        return format!("[Firstlook] {count} · {when}");
+    }
+    if let NoticeBody::Summary { told, collected: false } = &notice.body {
         let (count, when) = (told.len(), times::time_of_day(notice.opened_at, &notice.timezone));
         return notice.lang.pick(
             format!("[Firstlook] 告警汇总：{count} 条消息（{when}）"),

@@ -8,10 +8,14 @@ use crate::notify::text;
 
 /// Bytes of an alert's name and of its object: [`crate::notify::summary::MOST`] lines fit into the smallest message.
 const NAME: usize = 60;
+/// Lines from which on each is kept short.
+const MANY: usize = 30;
 
 impl Teller<'_> {
     pub(super) fn summary_sections(&self, told: &[Told]) -> (Vec<Section>, Vec<Section>) {
-        let items = told.iter().map(|one| Block::Item(self.told(one))).collect();
+        // A long list keeps its names; what was found is cut first.
+        let longest = if told.len() > MANY { 40 } else { 160 };
+        let items = told.iter().map(|one| Block::Item(self.told(one, longest))).collect();
         (vec![self.section(Role::Alert, &self.summary_line(told), items)], Vec::new())
     }
 
@@ -34,7 +38,7 @@ impl Teller<'_> {
         parts.join(self.lang.pick("，", ", "))
     }
 
-    fn told(&self, one: &Told) -> Vec<Span> {
+    fn told(&self, one: &Told, longest: usize) -> Vec<Span> {
         let event = match one.event {
             Event::Firing => words::severity(self.lang, &text::said(&one.severity, 12)),
             Event::Diagnosed => self.lang.pick("诊断", "diagnosis").to_owned(),
@@ -52,7 +56,7 @@ impl Teller<'_> {
         if self.caps.items > 1
             && let Some(headline) = &one.headline
         {
-            spans.extend(self.prose(&text::said(&format!("— {headline}"), 160)));
+            spans.extend(self.prose(&text::said(&format!("— {headline}"), longest)));
         }
         spans
     }

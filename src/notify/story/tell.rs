@@ -60,7 +60,7 @@ impl Teller<'_> {
             NoticeBody::Resolved { resolved_at } => (vec![self.resolved(*resolved_at)], Vec::new()),
             NoticeBody::Test => (vec![self.rehearsal()], Vec::new()),
             NoticeBody::Digest { digest } => self.digest_sections(digest),
-            NoticeBody::Summary { told } => self.summary_sections(told),
+            NoticeBody::Summary { told, .. } => self.summary_sections(told),
             NoticeBody::Diagnosis { report } => self.with_report(report, &[], false),
             NoticeBody::Alert { report: Some(report), investigating, missing } => {
                 self.with_report(report, missing, *investigating)
@@ -115,7 +115,7 @@ impl Teller<'_> {
             NoticeBody::Resolved { .. } => Tone::Green,
             NoticeBody::Test => Tone::Blue,
             NoticeBody::Digest { digest } => Self::digest_tone(digest),
-            NoticeBody::Summary { told } => Self::summary_tone(told),
+            NoticeBody::Summary { told, .. } => Self::summary_tone(told),
             _ if self.verdict() == Some(Verdict::NoFault) => Tone::Turquoise,
             _ => words::severity_tone(self.severity()),
         }
@@ -155,20 +155,23 @@ impl Teller<'_> {
         if let NoticeBody::Digest { digest } = &self.notice.body {
             return digest.day.clone();
         }
-        if let NoticeBody::Summary { told } = &self.notice.body {
-            let count = told.len();
-            return self.lang.pick(format!("{count} 条消息合并发送"), format!("{count} messages in one"));
+        if let NoticeBody::Summary { told, collected } = &self.notice.body {
+            return words::together(self.lang, told.len(), *collected);
         }
         let fallback = self.notice.report().map(|report| report.overview.alertname.as_str()).unwrap_or_default();
         text::said(self.leading().map_or(fallback, Alert::name), 80)
     }
 
     fn subtitle(&self) -> String {
-        if matches!(self.notice.body, NoticeBody::Summary { .. }) {
-            return self
-                .lang
-                .pick("告警太多，逐条发送会超过渠道的限速", "More than this channel takes one by one")
-                .to_owned();
+        match self.notice.body {
+            NoticeBody::Summary { collected: true, .. } => {
+                return self.lang.pick("均非严重告警，合并成一封", "None is critical, so they share a mail").to_owned();
+            }
+            NoticeBody::Summary { collected: false, .. } => {
+                let why = ("告警太多，逐条发送会超过渠道的限速", "More than this channel takes one by one");
+                return self.lang.pick(why.0, why.1).to_owned();
+            }
+            _ => {}
         }
         let object = self.object().map(|object| text::said(&object.to_string(), 120));
         let cluster = self.leading().and_then(|alert| alert.label("cluster"));
@@ -181,7 +184,7 @@ impl Teller<'_> {
         if let NoticeBody::Digest { digest } = &self.notice.body {
             return format!("[{kind}] {} · {}", digest.day, self.digest_line(digest));
         }
-        if let NoticeBody::Summary { told } = &self.notice.body {
+        if let NoticeBody::Summary { told, .. } = &self.notice.body {
             return format!("[{kind}] {}", self.summary_line(told));
         }
         let severity = words::severity(self.lang, &text::said(self.severity(), 24));

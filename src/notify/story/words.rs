@@ -49,6 +49,15 @@ pub fn tokens(count: u64) -> String {
     }
 }
 
+/// Counts what stands in one message: messages, or incidents that were collected.
+pub fn together(lang: Lang, count: usize, collected: bool) -> String {
+    match collected {
+        true if count == 1 => lang.pick("1 个事件", "1 incident").to_owned(),
+        true => lang.pick(format!("{count} 个事件"), format!("{count} incidents")),
+        false => lang.pick(format!("{count} 条消息合并发送"), format!("{count} messages in one")),
+    }
+}
+
 /// Says that a message is not the whole.
 pub fn shortened(lang: Lang, has_page: bool) -> &'static str {
     match has_page {

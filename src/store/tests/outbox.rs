@@ -15,10 +15,11 @@ async fn claim(store: &Store, channel: &str) -> Option<Outgoing> {
     store.claim_notice(channel, "w", LEASE).await.unwrap()
 }
 
-fn add_findings(notice: &mut Notice) {
+fn add_findings(_: &str, notice: &mut Notice) -> Timestamp {
     if let NoticeBody::Alert { report, .. } = &mut notice.body {
         *report = Some(Box::new(Report { headline: "found".into(), ..Report::default() }));
     }
+    Timestamp::now()
 }
 
 fn is_enriched(outgoing: &Outgoing) -> bool {
@@ -83,6 +84,34 @@ async fn messages_of_one_incident_keep_their_order_on_a_channel_and_hold_up_nobo
         let first = claim(&store, "x").await.unwrap();
         assert!(store.bury_notice(&first, "kicked", None).await.unwrap());
         assert_eq!(claim(&store, "x").await.unwrap().role, d, "a dead message blocks nobody");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_holds_an_incidents_message_may_take_those_behind_it_that_are_due() {
+    on_every_engine(async |store| {
+        let incident = opened(&store, "k").await;
+        for (role, due) in [
+            (NoticeRole::First, past()),
+            (NoticeRole::Joined, past()),
+            (NoticeRole::Second, past()),
+            (NoticeRole::Joined, in_an_hour()),
+            (NoticeRole::Resolved, past()),
+        ] {
+            queued(&store, incident, "c", role, due).await;
+        }
+        queued(&store, incident, "other", NoticeRole::First, past()).await;
+        let first = claim(&store, "c").await.unwrap();
+        let behind = store.claim_behind(&first, "w", LEASE).await.unwrap();
+        let roles: Vec<NoticeRole> = behind.iter().map(|one| one.role).collect();
+        assert_eq!(roles, [NoticeRole::Joined, NoticeRole::Second], "what waits keeps those behind it waiting");
+        assert!(store.claim_behind(&first, "w", LEASE).await.unwrap().is_empty());
+        assert!(claim(&store, "c").await.is_none());
+        for one in std::iter::once(&first).chain(&behind) {
+            assert!(store.mark_sent(one, "summary").await.unwrap());
+        }
+        assert!(claim(&store, "c").await.is_none(), "the end waits for what is before it");
     })
     .await;
 }

@@ -3,6 +3,7 @@
 mod causes;
 mod clocks;
 mod clusters;
+mod batch;
 mod doors;
 mod failover;
 mod fallback;
