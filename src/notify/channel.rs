@@ -12,11 +12,10 @@ use thiserror::Error;
 use super::delivery::Delivery;
 use super::digest::TimeOfDay;
 use super::email::{BadMailSettings, Email, EmailSettings};
-use super::feishu::app::{FeishuApp, FeishuAppSettings};
+use super::feishu::app::{BadApp, FeishuApp, FeishuAppSettings};
 use super::feishu::{self, FeishuBot, FeishuBotSettings};
 use super::layout::Layouts;
 use super::notice::Notice;
-use super::post::BadAddress;
 use super::send::{Form, SendError};
 use super::webhook::{BadWebhook, Webhook, WebhookSettings};
 use super::wecom::{self, WecomBot, WecomBotSettings};
@@ -49,9 +48,9 @@ pub enum BadChannel {
     /// A setting of a Feishu bot is wrong.
     #[error("channel `{0}`: {1}")]
     Feishu(String, #[source] feishu::BadBot),
-    /// The address of a Feishu app's API is wrong.
+    /// A setting of a Feishu app is wrong.
     #[error("channel `{0}`: {1}")]
-    App(String, #[source] BadAddress),
+    App(String, #[source] BadApp),
     /// A setting of a WeCom bot is wrong.
     #[error("channel `{0}`: {1}")]
     Wecom(String, #[source] wecom::BadBot),

@@ -43,16 +43,24 @@ pub fn calling(mut content: Content, users: &[String]) -> Content {
         return content;
     }
     match &mut content {
-        Content::Interactive { card } => {
-            let tags: Vec<String> = users.iter().map(|user| format!("<at id={user}></at>")).collect();
-            card.body.elements.insert(0, markdown(tags.join(" "), None));
-        }
-        Content::Text { content } => {
-            let tags: String = users.iter().map(|user| format!("<at user_id=\"{user}\"></at> ")).collect();
-            content.text.insert_str(0, &tags);
-        }
+        Content::Interactive { card } => call_on(card, users),
+        Content::Text { content } => call_in(&mut content.text, users),
     }
     content
+}
+
+/// Calls these users above everything else on a card.
+pub(super) fn call_on(card: &mut Card, users: &[String]) {
+    if !users.is_empty() {
+        let tags: Vec<String> = users.iter().map(|user| format!("<at id={user}></at>")).collect();
+        card.body.elements.insert(0, markdown(tags.join(" "), None));
+    }
+}
+
+/// Calls these users at the beginning of a text, in which the tag is another one than on a card.
+pub(super) fn call_in(text: &mut String, users: &[String]) {
+    let tags: String = users.iter().map(|user| format!("<at user_id=\"{user}\"></at> ")).collect();
+    text.insert_str(0, &tags);
 }
 
 /// The richest content that fits, as it would be sent first.

@@ -151,3 +151,39 @@ async fn alerts_that_join_are_told_in_the_thread_and_the_card_stays() {
     let end = || app.answers_to(&card.id).into_iter().find(|answer| !answer.in_thread);
     eventually("a line without a thread", 10, end).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_are_called_by_what_is_new_and_never_by_a_change_or_the_end() {
+    let app = FeishuApp::start().await;
+    app.may_call("ou_alice");
+    app.may_call("ou_bob");
+    let mut parts = parts(&app, json!([]));
+    // The chat forbids to call everybody, and refuses the first form for it.
+    parts["channels"][0]["mentions"] = json!([
+        {"match": {"severity": "warning"}, "users": ["all", "ou_alice"]},
+        {"match": {"alertname": "LateComer"}, "users": ["ou_bob"]},
+    ]);
+    let home = Home::new(&parts);
+    let service = home.serve().await;
+    let alert = in_group(PENDING, "a");
+    let (id, _) = service.accept(&alert).await;
+    service.settled(&id, 20).await;
+    let calls = |message: &Message, user: &str| message.content.to_string().contains(&format!("<at id={user}></at>"));
+    assert_eq!(app.refused().iter().map(|(code, _)| *code).collect::<Vec<_>>(), [230_099]);
+    assert!(calls(&the_card(&app), "ou_alice") && !calls(&the_card(&app), "all"), "{:#?}", the_card(&app));
+
+    service.accept(&one_alert("a", &json!({"alertname": "LateComer"}))).await;
+    service.settled(&id, 20).await;
+    let joined = app.answers_to(&the_card(&app).id).remove(0);
+    assert!(calls(&joined, "ou_bob"), "{joined:#?}");
+    assert!(!calls(&joined, "ou_alice"), "called a moment ago");
+
+    service.accept(&resolved(&alert)).await;
+    service.accept(&resolved(&one_alert("a", &json!({"alertname": "LateComer"})))).await;
+    let over = |incident: &serde_json::Value| incident["state"] == "resolved" && is_settled(incident);
+    service.incident_when("it is resolved", &id, 20, over).await;
+    let last = app.answers_to(&the_card(&app).id).pop().unwrap();
+    assert!(!last.content.to_string().contains("<at"), "{last:#?}");
+    assert!(!the_card(&app).content.to_string().contains("<at"), "nor does what the card became");
+    assert_eq!(app.refused().len(), 1, "no change tried to call anybody: {:?}", app.refused());
+}

@@ -25,6 +25,8 @@ pub struct Beside<'a> {
     pub step: Option<&'a Step>,
     /// Whether the card has buttons that act.
     pub acts: bool,
+    /// Who is called by name; on what is sent anew only, because a change rings nobody's phone.
+    pub users: &'a [String],
 }
 
 /// A notice as a card in one form; `None` when it does not fit in that form. There is no plain card.
@@ -34,6 +36,7 @@ pub fn sealed(notice: &Notice, now: Timestamp, form: Form, beside: Beside<'_>, l
     loop {
         let mut card = render::card(notice, &story, None, layout);
         card.body.elements.extend(buttons::of(notice, beside));
+        render::call_on(&mut card, beside.users);
         let content = serde_json::to_string(&card).ok()?;
         if serde_json::to_string(&content).is_ok_and(|escaped| escaped.len() <= BUDGET) {
             return Some(Sealed { msg_type: "interactive", content });
@@ -44,10 +47,11 @@ pub fn sealed(notice: &Notice, now: Timestamp, form: Form, beside: Beside<'_>, l
     }
 }
 
-/// A notice as plain text.
+/// A notice as plain text, which calls these users by name.
 #[must_use]
-pub fn plain(notice: &Notice, now: Timestamp, layout: &Layout) -> Sealed {
-    let text = render::words(notice, &story(notice, now, Caps::page(Form::Plain), Beside::default()), layout);
+pub fn plain(notice: &Notice, now: Timestamp, users: &[String], layout: &Layout) -> Sealed {
+    let mut text = render::words(notice, &story(notice, now, Caps::page(Form::Plain), Beside::default()), layout);
+    render::call_in(&mut text, users);
     text_of(text)
 }
 
@@ -137,7 +141,7 @@ mod tests {
                     assert!(escaped.len() <= BUDGET, "{name} takes {} bytes", escaped.len());
                 }
             }
-            assert!(plain(&notice, now(), &Layout::default()).content.len() <= BUDGET);
+            assert!(plain(&notice, now(), &[], &Layout::default()).content.len() <= BUDGET);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Settings of a Feishu (Lark) app that keeps one card per incident.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
@@ -7,6 +9,7 @@ use serde::Deserialize;
 
 use crate::notify::delivery::Delivery;
 use crate::notify::digest::TimeOfDay;
+use crate::notify::mention::MentionRule;
 
 /// A self-built app that writes to one chat or person.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -46,6 +49,13 @@ pub struct FeishuAppSettings {
     /// How long a silence made by the button lasts.
     #[serde(default = "two_hours")]
     pub silence_for: SignedDuration,
+    /// Whom to call by name when an alert comes, each at most once in five minutes: on the card as it is sent, and in its
+    /// thread when alerts join. A change of the card calls nobody, nor do diagnoses and ends.
+    #[serde(default)]
+    pub mentions: Vec<MentionRule>,
+    /// The platform's user for what a label or annotation `owner` says.
+    #[serde(default)]
+    pub owners: BTreeMap<String, String>,
     /// When to send a summary of the last 24 hours every day, for example `09:00`, in `timezone`; none when left out.
     #[serde(default)]
     pub digest: Option<TimeOfDay>,

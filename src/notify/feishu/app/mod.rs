@@ -27,6 +27,7 @@ use self::codes::Failure;
 use self::wire::{NewContent, NewMessage, NewReply, Sealed};
 use crate::notify::ladder::{Refusal, descend};
 use crate::notify::layout::Layout;
+use crate::notify::mention::{ALL, BadUser, Mentions};
 use crate::notify::notice::Notice;
 use crate::notify::post::BadAddress;
 use crate::notify::send::{Form, Reason, SendError};
@@ -48,6 +49,18 @@ pub struct FeishuApp {
     beside: AtomicU32,
     /// How its messages are laid out.
     layout: Layout,
+    mentions: Mentions,
+}
+
+/// Settings an app cannot be built from.
+#[derive(Debug, thiserror::Error)]
+pub enum BadApp {
+    /// `base_url` is wrong.
+    #[error(transparent)]
+    Address(#[from] BadAddress),
+    /// `mentions` or `owners` hold what is no user id.
+    #[error(transparent)]
+    User(#[from] BadUser),
 }
 
 /// What one attempt to send left behind.
@@ -63,11 +76,12 @@ impl FeishuApp {
     /// Builds the channel; nothing is sent yet.
     ///
     /// # Errors
-    /// When `base_url` is not a web address.
-    pub fn new(settings: FeishuAppSettings, client: reqwest::Client, layout: Layout) -> Result<Self, BadAddress> {
+    /// When `base_url` is not a web address, or a user's id none.
+    pub fn new(mut settings: FeishuAppSettings, client: reqwest::Client, layout: Layout) -> Result<Self, BadApp> {
+        let mentions = Mentions::new(std::mem::take(&mut settings.mentions), std::mem::take(&mut settings.owners))?;
         let kind = settings.receive_id_type.unwrap_or_else(|| ReceiverKind::of(&settings.receive_id));
         let api = Api::new(&settings.base_url, settings.app_id.clone(), settings.app_secret.clone(), client)?;
-        Ok(Self { settings, kind, api, turn: Mutex::default(), beside: AtomicU32::new(0), layout })
+        Ok(Self { settings, kind, api, turn: Mutex::default(), beside: AtomicU32::new(0), layout, mentions })
     }
 
     /// The configured name.
@@ -117,7 +131,7 @@ impl FeishuApp {
     pub async fn deliver(&self, outgoing: &Outgoing, store: &Store) -> Result<Form, SendError> {
         let _turn = self.turn.lock().await;
         let known = self.known(outgoing, store).await.map_err(unkept)?;
-        let beside = Beside { known: known.as_ref(), step: None, acts: self.acts() };
+        let beside = Beside { known: known.as_ref(), step: None, acts: self.acts(), users: &[] };
         let card = store.card(outgoing.incident, self.name()).await.map_err(unkept)?;
         let Some(card) = card else { return self.first(outgoing, beside, store, "").await };
         if outgoing.role == NoticeRole::Joined {
@@ -163,8 +177,11 @@ impl FeishuApp {
         store: &Store,
         again: &str,
     ) -> Result<Form, SendError> {
+        let users = self.mentions.due(&outgoing.notice);
+        let beside = Beside { users: &users, ..beside };
         let (outcome, trail) = self.new_message(&outgoing.notice, beside, &format!("{}{again}", outgoing.id)).await;
         let form = outcome?;
+        self.mentions.note(&users);
         // Alerts that joined are a message of their own, and never the incident's card.
         if let (Some(message), true) = (trail.sent, outgoing.role != NoticeRole::Joined) {
             let card = Card { message, sent_at: Timestamp::now() };
@@ -175,12 +192,12 @@ impl FeishuApp {
 
     async fn new_message(&self, notice: &Notice, beside: Beside<'_>, id: &str) -> (Result<Form, SendError>, Trail) {
         let telling = Telling::of(notice, beside, &self.layout);
-        let outcome = descend(|form, _| self.post(&telling, form, id)).await;
+        let outcome = descend(|form, refused| self.post(&telling, form, refused, id)).await;
         (outcome, telling.trail.into_inner())
     }
 
-    async fn post(&self, telling: &Telling<'_>, form: Form, id: &str) -> Result<(), Refusal> {
-        let content = telling.content(form).ok_or(Refusal::Unfit)?;
+    async fn post(&self, telling: &Telling<'_>, form: Form, refused: bool, id: &str) -> Result<(), Refusal> {
+        let content = telling.content(form, refused).ok_or(Refusal::Unfit)?;
         let is_card = content.msg_type == "interactive";
         let path = format!("/open-apis/im/v1/messages?receive_id_type={}", self.kind.word());
         let body = NewMessage { receive_id: &self.settings.receive_id, content, uuid: id.to_owned() };
@@ -197,7 +214,7 @@ impl FeishuApp {
     }
 
     async fn put_as(&self, telling: &Telling<'_>, form: Form, card: &Card, id: Uuid) -> Result<(), Refusal> {
-        let content = telling.content(form).ok_or(Refusal::Unfit)?;
+        let content = telling.content(form, false).ok_or(Refusal::Unfit)?;
         let done = match content.msg_type {
             "interactive" => self.put(&card.message, content).await,
             _ => self.reply(&card.message, content, format!("{id}-p")).await,
@@ -229,16 +246,28 @@ impl FeishuApp {
 
     /// Alerts that came later are told in the card's thread: a change of the card would ring nobody's phone.
     async fn joined(&self, outgoing: &Outgoing, card: &Card, store: &Store) -> Result<Form, SendError> {
-        let telling = Telling::of(&outgoing.notice, Beside::default(), &self.layout);
-        let outcome = descend(|form, _| self.join_as(&telling, form, card, outgoing.id)).await;
+        let users = self.mentions.due(&outgoing.notice);
+        let telling = Telling::of(&outgoing.notice, Beside { users: &users, ..Beside::default() }, &self.layout);
+        let outcome = descend(|form, refused| self.join_as(&telling, form, refused, card, outgoing.id)).await;
         match outcome {
             Err(_) if telling.trail.into_inner().gone => self.first(outgoing, Beside::default(), store, "-again").await,
-            outcome => outcome,
+            Ok(form) => {
+                self.mentions.note(&users);
+                Ok(form)
+            }
+            failed => failed,
         }
     }
 
-    async fn join_as(&self, telling: &Telling<'_>, form: Form, card: &Card, id: Uuid) -> Result<(), Refusal> {
-        let content = telling.content(form).ok_or(Refusal::Unfit)?;
+    async fn join_as(
+        &self,
+        telling: &Telling<'_>,
+        form: Form,
+        refused: bool,
+        card: &Card,
+        id: Uuid,
+    ) -> Result<(), Refusal> {
+        let content = telling.content(form, refused).ok_or(Refusal::Unfit)?;
         let Err(failure) = self.reply(&card.message, content, id.to_string()).await else { return Ok(()) };
         telling.trail.lock().await.gone |= matches!(failure, Failure::Gone(_));
         Err(failure.refusal())
@@ -262,7 +291,7 @@ impl FeishuApp {
     async fn news(&self, outgoing: &Outgoing, store: &Store) -> Result<Option<Sealed>, StoreError> {
         let notice = &outgoing.notice;
         Ok(match outgoing.role {
-            NoticeRole::Resolved => Some(card::plain(notice, Timestamp::now(), &self.layout)),
+            NoticeRole::Resolved => Some(card::plain(notice, Timestamp::now(), &[], &self.layout)),
             NoticeRole::Second => {
                 let first = self.first_report(outgoing, store).await?;
                 let another = first.zip(notice.report()).is_some_and(|(first, now)| is_another(&first, now));
@@ -287,10 +316,14 @@ impl<'a> Telling<'a> {
         Self { notice, now: Timestamp::now(), beside, layout, trail: Mutex::default() }
     }
 
-    fn content(&self, form: Form) -> Option<Sealed> {
+    /// The content in one form. A chat may forbid to call everybody and then refuses the whole: once it refused, only
+    /// people are called.
+    fn content(&self, form: Form, refused: bool) -> Option<Sealed> {
+        let users: Vec<String> = self.beside.users.iter().filter(|user| !refused || *user != ALL).cloned().collect();
+        let beside = Beside { users: &users, ..self.beside };
         match form {
-            Form::Full | Form::Compact => card::sealed(self.notice, self.now, form, self.beside, self.layout),
-            Form::Plain => Some(card::plain(self.notice, self.now, self.layout)),
+            Form::Full | Form::Compact => card::sealed(self.notice, self.now, form, beside, self.layout),
+            Form::Plain => Some(card::plain(self.notice, self.now, &users, self.layout)),
         }
     }
 }

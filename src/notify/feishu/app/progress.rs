@@ -83,7 +83,7 @@ impl FeishuApp {
         if let NoticeBody::Alert { investigating, .. } = &mut first.body {
             *investigating = true;
         }
-        let beside = Beside { known: None, step: Some(step), acts: self.acts() };
+        let beside = Beside { known: None, step: Some(step), acts: self.acts(), users: &[] };
         let now = Timestamp::now();
         let forms = [Form::Full, Form::Compact];
         let Some(content) = forms.into_iter().find_map(|form| card::sealed(&first, now, form, beside, &self.layout))
