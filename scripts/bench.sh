@@ -5,6 +5,7 @@
 #   scripts/bench.sh --storm   5 000 different groups of alerts in one minute
 #   FIRSTLOOK_FSYNC=on scripts/with-postgres.sh scripts/bench.sh --dependable
 #                              accept rate, recovery and replicas, on SQLite and PostgreSQL
+#   scripts/bench.sh --rooms   what a chat sees: delays, messages, bytes; 1 000 incidents in a minute for one bot (10 minutes)
 #   scripts/bench.sh --loop    the model's loop: turns, prompts, CPU, memory, large results, and how fast calls are found
 set -euo pipefail
 cd "$(dirname "$0")/.."

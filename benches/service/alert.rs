@@ -26,6 +26,25 @@ pub fn body(number: usize) -> Vec<u8> {
     serde_json::to_vec(&body).unwrap()
 }
 
+/// The same alerts, over.
+pub fn over(number: usize) -> Vec<u8> {
+    let mut body: Value = serde_json::from_slice(&body(number)).unwrap();
+    body["status"] = "resolved".into();
+    for alert in body["alerts"].as_array_mut().unwrap() {
+        alert["status"] = "resolved".into();
+        alert["endsAt"] = "2026-11-23T03:59:00Z".into();
+    }
+    serde_json::to_vec(&body).unwrap()
+}
+
+/// The numbers of all alerts a message names.
+pub fn numbers_in(message: &str) -> Vec<usize> {
+    let mut numbers: Vec<usize> = message.split(MARK).skip(1).filter_map(|rest| rest.get(..6)?.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
 /// The number of the alert a message is about.
 pub fn number_in(message: &str) -> Option<usize> {
     let (_, rest) = message.split_once(MARK)?;

@@ -8,6 +8,7 @@ mod figures;
 mod large;
 mod process;
 mod reasoning;
+mod rooms;
 mod runs;
 mod sender;
 mod stand_ins;
@@ -26,6 +27,11 @@ async fn main() {
     let table = if asked("--storm") {
         let mut table = Table::new(&["Storm", "Firstlook"]);
         storm::storm(&world, &mut table).await;
+        table
+    } else if asked("--rooms") {
+        let mut table = Table::new(&["In the chat", "Firstlook"]);
+        rooms::one_life(&world, &mut table).await;
+        rooms::storm(&world, &mut table).await;
         table
     } else if asked("--loop") {
         let mut table = Table::new(&["The model's loop", "Firstlook"]);

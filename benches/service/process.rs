@@ -36,16 +36,25 @@ pub struct Firstlook {
 impl Firstlook {
     /// Starts the process and returns at once.
     pub fn spawn(world: &StandIns, setup: Setup) -> Self {
+        Self::spawn_with(world, setup, &chats(world))
+    }
+
+    /// Starts the process with one group of each product and waits until it serves; with the app where asked for.
+    pub async fn in_rooms(world: &StandIns, setup: Setup, with_app: bool) -> Self {
+        Self::spawn_with(world, setup, &rooms(world, with_app)).ready().await
+    }
+
+    fn spawn_with(world: &StandIns, setup: Setup, channels: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = format!("sqlite:{}", folder.path().join("firstlook.db").display());
-        Self::spawn_on(world, setup, &store, folder)
+        Self::spawn_on(world, setup, &store, folder, channels)
     }
 
     /// The same on a store that is there before and after it.
-    pub fn spawn_on(world: &StandIns, setup: Setup, store: &str, folder: TempDir) -> Self {
+    pub fn spawn_on(world: &StandIns, setup: Setup, store: &str, folder: TempDir, channels: &str) -> Self {
         let port = free_port();
         let config = folder.path().join("firstlook.yaml");
-        std::fs::write(&config, configuration(world, setup, port, store)).unwrap();
+        std::fs::write(&config, configuration(world, setup, port, store, channels)).unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
         let started = Instant::now();
         let child = Command::new(env!("CARGO_BIN_EXE_firstlook"))
@@ -65,7 +74,7 @@ impl Firstlook {
 
     /// The same on a store that is there before and after it.
     pub async fn serving_on(world: &StandIns, setup: Setup, store: &str) -> Self {
-        Self::spawn_on(world, setup, store, tempfile::tempdir().unwrap()).ready().await
+        Self::spawn_on(world, setup, store, tempfile::tempdir().unwrap(), &chats(world)).ready().await
     }
 
     async fn ready(self) -> Self {
@@ -156,7 +165,7 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn configuration(world: &StandIns, setup: Setup, port: u16, store: &str) -> String {
+fn configuration(world: &StandIns, setup: Setup, port: u16, store: &str, channels: &str) -> String {
     let mut yaml = format!(
         "server: {{ listen: \"127.0.0.1:{port}\" }}\nstore: \"{store}\"\nlanguage: en\ntimezone: UTC\n\
          mcp:\n  - {{ name: kubernetes, url: \"{}\" }}\ntriage: {{ concurrency: {}, cooldown: 0s }}\n",
@@ -168,7 +177,25 @@ fn configuration(world: &StandIns, setup: Setup, port: u16, store: &str) -> Stri
         let (name, key) = (model::NAME, model::KEY);
         writeln!(yaml, "models:\n  - {{ name: {name}, base_url: \"{url}\", api_key: {key}, model: {name} }}").unwrap();
     }
-    yaml.push_str("channels:\n");
+    yaml + channels
+}
+
+/// One group of each product, which hears of everything.
+fn rooms(world: &StandIns, with_app: bool) -> String {
+    let base = world.base();
+    let app = format!(
+        "  - {{ name: app, type: feishu-app, base_url: \"{base}\", app_id: cli_bench, app_secret: bench, receive_id: oc_bench }}\n"
+    );
+    format!(
+        "channels:\n  - {{ name: feishu, type: feishu-bot, url: \"{base}/rooms/feishu\" }}\n  - {{ name: wecom, type: wecom-bot, \
+         url: \"{base}/cgi-bin/webhook/send?key=bench\" }}\n{}",
+        if with_app { app.as_str() } else { "" }
+    )
+}
+
+/// A Feishu bot for each team, which hears of its alerts alone.
+fn chats(world: &StandIns) -> String {
+    let mut yaml = "channels:\n".to_owned();
     for team in 0..TEAMS {
         writeln!(yaml, "  - {{ name: t{team}, type: feishu-bot, url: \"{}\" }}", world.chat_url(team)).unwrap();
     }

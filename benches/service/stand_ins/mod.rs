@@ -2,9 +2,12 @@
 
 #[path = "../../../tests/e2e/support/card.rs"]
 mod card;
+#[path = "../../../tests/e2e/support/card_app.rs"]
+mod card_app;
 pub mod chat;
 pub mod cluster;
 pub mod model;
+pub mod rooms;
 #[path = "../../../tests/e2e/support/model/strict.rs"]
 mod strict;
 
@@ -20,6 +23,7 @@ use tokio::net::TcpListener;
 pub use chat::{Chat, Stage};
 use cluster::Cluster;
 use model::{Model, Script};
+use rooms::Rooms;
 
 /// All stand-ins, serving.
 #[derive(Clone)]
@@ -27,21 +31,24 @@ pub struct StandIns {
     address: SocketAddr,
     model: Arc<Model>,
     chat: Arc<Chat>,
+    rooms: Arc<Rooms>,
 }
 
 impl StandIns {
     /// Starts them; they end with the program.
     pub async fn start() -> Self {
         let (model, chat) = (Arc::new(Model::default()), Arc::new(Chat::default()));
+        let rooms = Arc::new(Rooms::default());
         let cluster = Arc::new(Cluster::load());
         let router = Router::new()
             .merge(model::router(model.clone()))
             .merge(chat::router(chat.clone()))
+            .merge(rooms::router(rooms.clone()))
             .merge(cluster::router(cluster));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { address, model, chat }
+        Self { address, model, chat, rooms }
     }
 
     /// What the model counts.
@@ -52,6 +59,16 @@ impl StandIns {
     /// What the chats show.
     pub fn chat(&self) -> &Chat {
         &self.chat
+    }
+
+    /// One group of each product, with its limits.
+    pub fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
+    /// Where all of them are.
+    pub fn base(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// `base_url` of a model that follows a script and thinks so many milliseconds about each turn.
@@ -81,7 +98,7 @@ impl StandIns {
 
     /// Figures of a run in which a counterpart had to refuse something would be wrong.
     pub fn assert_nothing_was_refused(&self) {
-        let refused = [self.model.refused(), self.chat.refused()].concat();
+        let refused = [self.model.refused(), self.chat.refused(), self.rooms.refused()].concat();
         assert!(refused.is_empty(), "refused: {refused:#?}");
     }
 }

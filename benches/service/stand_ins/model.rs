@@ -1,7 +1,7 @@
 //! A model that follows a script, behind an interface as strict as the strictest provider's. Counts what it is sent.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -54,12 +54,18 @@ pub struct Counts {
 pub struct Model {
     counts: Mutex<Counts>,
     refused: Mutex<Vec<String>>,
+    answered: Mutex<Option<Instant>>,
 }
 
 impl Model {
     /// Takes the counts and begins anew.
     pub fn take_counts(&self) -> Counts {
         std::mem::take(&mut self.counts.lock().unwrap())
+    }
+
+    /// When it last submitted a diagnosis.
+    pub fn answered(&self) -> Option<Instant> {
+        *self.answered.lock().unwrap()
     }
 
     /// What was refused, and why.
@@ -105,6 +111,9 @@ async fn complete(
     model.count(&body, &request);
     tokio::time::sleep(Duration::from_millis(thinks)).await;
     let (name, arguments) = act(&script, &request);
+    if name == "submit_diagnosis" {
+        *model.answered.lock().unwrap() = Some(Instant::now());
+    }
     ([(header::CONTENT_TYPE, "text/event-stream")], packets(name, &arguments, body.len())).into_response()
 }
 

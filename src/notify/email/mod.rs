@@ -223,6 +223,9 @@ fn password(url: &str) -> Option<SecretString> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -232,6 +235,64 @@ mod tests {
         }
         for sound in ["smtps://ops@example.com:p@ss:w@mail", "smtps://u:p%2Fw%23@mail:465/", "smtps://u:p%25@mail"] {
             assert_eq!(host(sound).as_deref(), Some("smtps://mail"), "{sound}");
+        }
+    }
+
+    /// A server that takes everything but the recipient, to whom it answers this.
+    async fn answering(reply: String) -> std::net::SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (read, mut write) = stream.into_split();
+            write.write_all(b"220 ready\r\n").await.unwrap();
+            let mut lines = BufReader::new(read).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let said = match line.get(..4) {
+                    Some("RCPT") => format!("{reply}\r\n"),
+                    Some("QUIT") => "221 bye\r\n".to_owned(),
+                    _ => "250 ok\r\n".to_owned(),
+                };
+                if write.write_all(said.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        address
+    }
+
+    /// RFC 5321 and 4954: 4yz passes by itself, 5yz does not, and what is about the login is somebody's to mend.
+    #[tokio::test]
+    async fn every_reply_code_has_its_consequence() {
+        let table = [
+            (Reason::Server, &[421, 450, 451, 452, 454, 455][..]),
+            (Reason::Auth, &[530, 534, 535, 538]),
+            (Reason::Rejected, &[500, 501, 502, 503, 504, 550, 551, 552, 553, 554, 555]),
+        ];
+        for (expected, codes) in table {
+            for code in codes {
+                let server = answering(format!("{code} no")).await;
+                let settings = EmailSettings {
+                    name: "mail".into(),
+                    smtp: format!("smtp://{server}").into(),
+                    from: "a@example.com".into(),
+                    to: vec!["b@example.com".into()],
+                    batch: None,
+                    digest: None,
+                    delivery: Default::default(),
+                };
+                let mail = Email::new(settings, Layout::default()).unwrap();
+                // The plainer forms, which 552 asks for, meet the same server: a new connection would be refused.
+                let failure = mail.deliver(0, b"Subject: x\r\n\r\nx").await.unwrap_err();
+                let reason = match failure {
+                    Failure::One(error) | Failure::All(error) => error.reason,
+                    Failure::TooBig(_) => {
+                        assert_eq!(*code, 552);
+                        Reason::Rejected
+                    }
+                };
+                assert_eq!(reason, expected, "{code}");
+            }
         }
     }
 }

@@ -201,12 +201,16 @@ mod tests {
     fn codes_decide_and_http_200_does_not() {
         assert!(answered(200, r#"{"code":0,"msg":"success"}"#).is_ok());
         assert!(answered(200, r#"{"StatusCode":0,"StatusMessage":"success"}"#).is_ok());
-        for code in [9499, 11246, 19036, 230_099] {
+        for code in [9499, 11235, 11246, 19036, 230_099] {
             let refused = answered(200, &format!(r#"{{"code":{code},"msg":"Bad Request"}}"#));
             assert!(matches!(refused, Err(Refusal::Form(_))), "{code} asks for a plainer form");
         }
         assert_eq!(reason(400, r#"{"code":9499,"msg":"too many request"}"#), Some(Reason::RateLimited));
-        assert_eq!(reason(200, r#"{"code":11232,"msg":"frequency limited"}"#), Some(Reason::RateLimited));
+        for code in [11232, 11233, 11247, 99_991_400] {
+            let said = format!(r#"{{"code":{code},"msg":"frequency limited"}}"#);
+            assert_eq!(reason(200, &said), Some(Reason::RateLimited), "{code}");
+        }
+        assert_eq!(reason(429, r#"{"code":1,"msg":"x"}"#), Some(Reason::RateLimited));
         for code in [19001, 19021, 19022] {
             assert_eq!(reason(200, &format!(r#"{{"code":{code},"msg":"x"}}"#)), Some(Reason::Auth));
         }

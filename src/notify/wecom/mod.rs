@@ -183,6 +183,10 @@ fn refusal(code: i64, said: &str, reply: &Reply) -> Refusal {
         93000 | 40001 | 40014 => {
             other(Reason::Auth, ": the webhook key is not valid any more; copy the address again into `url`")
         }
+        93004 => other(Reason::Auth, ": the bot was disabled; its group's owner can enable it, or add another one"),
+        93008 => {
+            other(Reason::Auth, ": the bot is not in the group any more; add it again and copy its address into `url`")
+        }
         -1 => other(Reason::Server, ""),
         _ if reply.status.is_server_error() => other(Reason::Server, ""),
         // 40058, 45002, 40008 and codes nobody wrote down: a shorter or plainer form may pass.
@@ -239,7 +243,17 @@ mod tests {
             let refused = answered(200, &format!(r#"{{"errcode":{code},"errmsg":"x"}}"#));
             assert!(matches!(refused, Err(Refusal::Form(_))), "{code} asks for a plainer form");
         }
-        assert_eq!(error(200, r#"{"errcode":93000,"errmsg":"invalid webhook url"}"#).reason, Reason::Auth);
+        for code in [93000, 93004, 93008, 40001, 40014] {
+            // A gateway before the bot may say 403 with it.
+            for status in [200, 403] {
+                let refused = error(status, &format!(r#"{{"errcode":{code},"errmsg":"x"}}"#));
+                assert_eq!(refused.reason, Reason::Auth, "{code} is somebody's to mend");
+            }
+        }
+        for code in [45009, 45033] {
+            let refused = error(200, &format!(r#"{{"errcode":{code},"errmsg":"x"}}"#));
+            assert_eq!((refused.reason, refused.retry_after), (Reason::RateLimited, Some(PAUSE)), "{code}");
+        }
         assert_eq!(error(200, r#"{"errcode":-1,"errmsg":"system busy"}"#).reason, Reason::Server);
         assert_eq!(error(200, "<html>login</html>").reason, Reason::Auth);
         assert_eq!(error(503, "").reason, Reason::Server);
