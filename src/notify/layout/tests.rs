@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::notify::fixtures::{ALL, notice, now};
-use crate::notify::{email, feishu, plain, wecom};
+use crate::notify::{attacks, email, feishu, plain, wecom};
 
 fn layouts(files: &[(&str, &str)]) -> Arc<Layouts> {
     let folder = tempfile::tempdir().unwrap();
@@ -195,5 +195,19 @@ fn the_documentations_example_works_and_both_pages_name_the_same() {
     assert_eq!(words(pages[0]), words(pages[1]));
     for part in Part::ALL {
         assert!(words(pages[0]).contains(part.file()), "{}", part.file());
+    }
+}
+
+/// Judged by a CommonMark parser and Feishu's list of tags, as the built-in cards are.
+#[test]
+fn a29_a31_a33_no_attack_gets_through_a_template_that_prints_labels_as_they_are() {
+    let own = layouts(&[("zh-CN/feishu.md.j2", "x{% for name in labels %} {{ name }} {{ labels[name] }}{% endfor %}")]);
+    for attack in attacks::ATTACKS {
+        let notice = attacks::attacked(attack, true);
+        let card = feishu::render::content(&notice, now(), Form::Full, None, &own.of("oncall")).unwrap();
+        let card = serde_json::to_value(&card).unwrap();
+        let content = card["card"]["body"]["elements"][0]["content"].as_str().unwrap();
+        assert!(content.len() > 1 && !content.contains("49"), "nothing is evaluated: {content}");
+        attacks::assert_feishu_markdown_is_ours(content, attack);
     }
 }
