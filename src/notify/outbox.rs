@@ -56,7 +56,7 @@ impl OutboxWorker {
     /// A worker; `name` tells replicas apart in the store.
     #[must_use]
     pub fn new(name: String, store: Store, channel: Channel, metrics: Arc<Metrics>) -> Self {
-        let pace = Pace::new(channel.pace());
+        let pace = Pace::new(channel.pace()).shared_in(&store, channel.name());
         let merge_above = channel.merge_above();
         Self {
             name,
@@ -110,9 +110,13 @@ impl OutboxWorker {
             }
             wake.mark_unchanged();
             self.summarise().await;
-            let wait = self.until_due().await;
-            if wait.is_zero() && self.send_next().await {
-                continue;
+            let mut wait = self.until_due().await;
+            if wait.is_zero() {
+                match self.pace.take().await {
+                    Some(turn) => wait = turn.min(POLL),
+                    None if self.send_next().await => continue,
+                    None => self.pace.give_back().await,
+                }
             }
             tokio::select! {
                 _ = wake.changed() => {}
@@ -140,7 +144,7 @@ impl OutboxWorker {
             Ok(digest) => {
                 let notice = schedule.notice(self.channel.name(), digest, due);
                 let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(&notice)).await;
-                self.counted(attempt)
+                self.counted(attempt).await
             }
             Err(error) => Err(SendError::new(super::send::Reason::Server, error.to_string())),
         };
@@ -161,11 +165,10 @@ impl OutboxWorker {
     }
 
     /// Counts an attempt at the destination's pace; one that took too long has failed.
-    fn counted(&mut self, attempt: Result<Result<Form, SendError>, Elapsed>) -> Result<Form, SendError> {
-        // Counted when the answer is there: the destination counts arrivals, and this one came before.
-        self.pace.note();
-        // A file or a call beside a message counts at the destination as one more.
-        (0..self.channel.take_attached()).for_each(|_| self.pace.note());
+    async fn counted(&mut self, attempt: Result<Result<Form, SendError>, Elapsed>) -> Result<Form, SendError> {
+        // Counted when the answer is there: the destination counts arrivals, and this one came before. A file or a call
+        // beside a message counts at the destination as one more.
+        self.pace.note(self.channel.take_attached()).await;
         attempt.unwrap_or_else(|_| {
             let seconds = ATTEMPT_LIMIT.as_secs();
             Err(SendError::new(super::send::Reason::Network, format!("no answer within {seconds} s")))
@@ -267,7 +270,7 @@ impl OutboxWorker {
     async fn send_together(&mut self, claimed: &[Outgoing], notice: &Notice) {
         failpoint::pass("before-send").await;
         let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(notice)).await;
-        match self.counted(attempt) {
+        match self.counted(attempt).await {
             Ok(form) => {
                 self.metrics.notice_sent(self.channel.name());
                 tracing::info!(
@@ -293,7 +296,7 @@ impl OutboxWorker {
     async fn send(&mut self, outgoing: Outgoing) {
         failpoint::pass("before-send").await;
         let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.deliver(&outgoing, &self.store)).await;
-        match self.counted(attempt) {
+        match self.counted(attempt).await {
             Ok(form) => {
                 self.metrics.notice_sent(self.channel.name());
                 self.note_first(&outgoing);

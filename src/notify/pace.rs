@@ -6,20 +6,63 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::channel::Quota;
+use crate::store::{Store, Taken};
 
 /// When messages went out, as far back as any quota looks.
 pub struct Pace {
     quotas: &'static [Quota],
     sent: VecDeque<Instant>,
+    /// Where the replicas of a store count together, and under which name.
+    shared: Option<(Store, String)>,
+    /// The slot taken for the next message.
+    slot: Option<Uuid>,
 }
 
 impl Pace {
     /// Nothing sent yet.
     #[must_use]
     pub fn new(quotas: &'static [Quota]) -> Self {
-        Self { quotas, sent: VecDeque::new() }
+        Self { quotas, sent: VecDeque::new(), shared: None, slot: None }
+    }
+
+    /// Counts together with the other processes of a store, where it may have any.
+    #[must_use]
+    pub fn shared_in(mut self, store: &Store, channel: &str) -> Self {
+        self.shared = (!store.has_one_writer()).then(|| (store.clone(), channel.to_owned()));
+        self
+    }
+
+    /// Takes the turn for one message among all processes; how long to wait when it is not there yet. A store that does
+    /// not answer holds up no message: then this process counts alone.
+    pub async fn take(&mut self) -> Option<Duration> {
+        let (store, channel) = self.shared.as_ref()?;
+        if self.slot.is_some() {
+            return None;
+        }
+        let quotas: Vec<(u32, Duration)> = self.quotas.iter().map(|quota| (quota.messages, quota.per)).collect();
+        match store.take_slot(channel, &quotas).await {
+            Ok(Taken::Slot(slot)) => {
+                self.slot = Some(slot);
+                None
+            }
+            Ok(Taken::Wait(wait)) => Some(wait),
+            Err(error) => {
+                tracing::warn!(channel, %error, "the replicas' common pace is not known; this process keeps its own");
+                None
+            }
+        }
+    }
+
+    /// Gives the turn back when there was nothing to send after all.
+    pub async fn give_back(&mut self) {
+        if let (Some(slot), Some((store, channel))) = (self.slot.take(), &self.shared)
+            && let Err(error) = store.give_slot_back(channel, slot).await
+        {
+            tracing::warn!(channel, %error, "a turn could not be given back; it counts as a message");
+        }
     }
 
     /// How long until the next message may go; zero when it may go now.
@@ -36,8 +79,17 @@ impl Pace {
         self.sent.get(index).map_or(Duration::ZERO, |sent| (*sent + quota.per).saturating_duration_since(now))
     }
 
-    /// Notes that a message goes out now.
-    pub fn note(&mut self) {
+    /// Notes that a message went out now, and so many beside it.
+    pub async fn note(&mut self, beside: u32) {
+        (0..=beside).for_each(|_| self.note_one());
+        if let Some((store, channel)) = &self.shared
+            && let Err(error) = store.use_slot(channel, self.slot.take(), beside).await
+        {
+            tracing::warn!(channel, %error, "a message could not be counted for the other replicas");
+        }
+    }
+
+    fn note_one(&mut self) {
         self.sent.push_back(Instant::now());
         let most = self.quotas.iter().map(|quota| quota.messages).max().unwrap_or(0);
         while self.sent.len() > usize::try_from(most).unwrap_or(usize::MAX) {
@@ -56,13 +108,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn every_window_holds() {
         let mut pace = Pace::new(&QUOTAS);
-        pace.note();
+        pace.note(0).await;
         assert_eq!(pace.wait(), Duration::ZERO);
-        pace.note();
+        pace.note(0).await;
         assert_eq!(pace.wait(), Duration::from_secs(1));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(pace.wait(), Duration::ZERO);
-        pace.note();
+        pace.note(0).await;
         assert_eq!(pace.wait(), Duration::from_secs(59), "the first three fill the minute");
         tokio::time::advance(Duration::from_secs(59)).await;
         assert_eq!(pace.wait(), Duration::ZERO);

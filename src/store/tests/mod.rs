@@ -14,5 +14,6 @@ mod models;
 mod opening;
 mod outbox;
 mod outcomes;
+mod paces;
 mod prune;
 mod secrets;

@@ -1,9 +1,9 @@
 //! The whole service: alerts in at one end, messages out at the other.
 
+mod batch;
 mod causes;
 mod clocks;
 mod clusters;
-mod batch;
 mod doors;
 mod failover;
 mod fallback;
@@ -14,6 +14,7 @@ mod main_path;
 mod measured;
 mod never_worse;
 mod overload;
+mod pace;
 mod reload;
 mod repeats;
 mod replicas;

@@ -1,5 +1,7 @@
 //! What types cannot say: names that must be unique or exist, addresses that must parse, doors that must be locked.
 
+mod channels;
+
 use std::collections::{BTreeSet, HashSet};
 
 use http::HeaderName;
@@ -30,8 +32,8 @@ pub(super) fn problems(config: &Config) -> Vec<Complaint> {
     }
     models(config, &mut found);
     mcp(config, &mut found);
-    channels(config, &mut found);
-    fallbacks(config, &mut found);
+    channels::channels(config, &mut found);
+    channels::fallbacks(config, &mut found);
     routes(config, &mut found);
     if let Some(Err(what)) = config.alertmanager.as_ref().map(|link| http_url(&link.url)) {
         found.push(("alertmanager.url".to_owned(), what));
@@ -238,57 +240,6 @@ fn mcp(config: &Config, found: &mut Vec<Complaint>) {
     names("mcp", config.mcp.iter().map(|server| server.name.as_str()), found);
     for (index, server) in config.mcp.iter().enumerate() {
         found.extend(server.contradiction().map(|(key, what)| (format!("mcp[{index}].{key}"), what)));
-    }
-}
-
-fn channels(config: &Config, found: &mut Vec<Complaint>) {
-    names("channels", config.channels.iter().map(ChannelSettings::name), found);
-    for (index, channel) in config.channels.iter().enumerate() {
-        let (key, address) = channel.address();
-        let schemes: &[&str] = if key == "smtp" { &["smtps", "smtp"] } else { &["https", "http"] };
-        if let Err(what) = url_of(address.expose_secret(), schemes) {
-            found.push((format!("channels[{index}].{key}"), what));
-        }
-        if let ChannelSettings::FeishuApp(app) = channel {
-            found.extend(app.contradiction().map(|(key, what)| (format!("channels[{index}].{key}"), what.to_owned())));
-        }
-        if let ChannelSettings::Email(mail) = channel
-            && mail.to.is_empty()
-        {
-            found.push((format!("channels[{index}].to"), "is empty; write at least one recipient".to_owned()));
-        }
-        let day = SignedDuration::from_hours(24);
-        if channel.batch().is_some_and(|window| window < SignedDuration::from_secs(1) || window > day) {
-            found.push((
-                format!("channels[{index}].batch"),
-                "must be between 1s and 24h; 10m is a good value".to_owned(),
-            ));
-        }
-    }
-}
-
-/// A channel that is told instead must be there, be another one, and not lead back.
-fn fallbacks(config: &Config, found: &mut Vec<Complaint>) {
-    let names: Vec<&str> = config.channels.iter().map(ChannelSettings::name).collect();
-    let next = |name: &str| {
-        let channel = config.channels.iter().find(|channel| channel.name() == name)?;
-        channel.delivery().fallback.as_deref()
-    };
-    for (index, name) in names.iter().enumerate() {
-        let Some(fallback) = config.channels[index].delivery().fallback.as_deref() else { continue };
-        let mut way: Vec<&str> = std::iter::successors(Some(fallback), |name| next(name)).take(names.len()).collect();
-        let back = way.iter().position(|one| one == name);
-        way.truncate(back.map_or(0, |at| at + 1));
-        let what = if fallback == *name {
-            "is this channel itself; name another one".to_owned()
-        } else if !names.contains(&fallback) {
-            not_one_of("channel", fallback, &names)
-        } else if back.is_some() {
-            format!("leads back to {name}: {}; the last of them needs none", way.join(" > "))
-        } else {
-            continue;
-        };
-        found.push((format!("channels[{index}].delivery.fallback"), what));
     }
 }
 
