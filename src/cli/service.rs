@@ -28,7 +28,7 @@ use crate::notify::pass::{Passes, Signer};
 use crate::notify::post;
 use crate::notify::preview::Looks;
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Health, Metrics};
 use crate::triage::{Triage, TriageConfig};
 
 /// How long requests under way may take once the service is told to stop.
@@ -67,7 +67,7 @@ impl Service {
         let apps: Vec<Arc<FeishuApp>> = channels.iter().filter_map(Channel::app).cloned().collect();
         // Tells replicas apart in the store; a restarted process is a new one.
         let name = Uuid::now_v7().to_string();
-        let outboxes = channels
+        let outboxes: Vec<(OutboxWorker, watch::Receiver<()>)> = channels
             .into_iter()
             .zip(schedules.into_iter().zip(deliveries).zip(batches))
             .filter_map(|(channel, ((schedule, delivery), batches))| {
@@ -77,6 +77,7 @@ impl Service {
                 Some((outbox.falling_back_to(delivery.fallback).batching(batches), bell))
             })
             .collect();
+        let health = outboxes_health(&outboxes);
         let worker = Worker::new(name, store.clone(), desk.clone(), triage.clone(), wake.clone(), metrics.clone());
         let auth = auth(&config.server);
         let app = Arc::new(App {
@@ -89,6 +90,7 @@ impl Service {
             live: worker.live(),
             looks: looks(&config, &layouts),
             layouts,
+            channels: health,
             limits: config.server.limits.intake(),
             presses: Arc::new(presses.clone()),
             apps: apps.iter().filter(|app| app.callbacks() == Some(Callbacks::Http)).cloned().collect(),
@@ -173,6 +175,11 @@ pub(super) fn triage(config: &Config, metrics: Arc<Metrics>) -> Result<Triage, C
 pub(super) fn channels(config: &Config, layouts: &Arc<Layouts>) -> Result<Vec<Channel>, CliError> {
     let client = post::client().map_err(CliError::failed)?;
     config.channels.iter().cloned().map(|settings| settings.build(&client, layouts).map_err(CliError::usage)).collect()
+}
+
+/// Each channel's name and how sending goes there.
+fn outboxes_health(outboxes: &[(OutboxWorker, watch::Receiver<()>)]) -> Vec<(String, Arc<Health>)> {
+    outboxes.iter().map(|(outbox, _)| (outbox.channel().to_owned(), outbox.health())).collect()
 }
 
 /// The operator's templates, when there are any.

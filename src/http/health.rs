@@ -39,6 +39,7 @@ pub async fn readyz(State(app): State<Arc<App>>, Query(detail): Query<Detail>) -
                 "ready": true,
                 "models": app.triage.model_health().map(ModelEntry::from).collect::<Vec<_>>(),
                 "mcp": app.triage.server_health().map(Entry::from).collect::<Vec<_>>(),
+                "channels": app.channels.iter().map(|(name, health)| Entry::from((&**name, health.seen()))).collect::<Vec<_>>(),
                 "templates": {"used": app.layouts.used(), "broken": app.layouts.broken().into_keys().collect::<Vec<_>>()},
             })),
         ),
@@ -56,7 +57,7 @@ pub async fn readyz(State(app): State<Arc<App>>, Query(detail): Query<Detail>) -
 /// How much readiness tells.
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct Detail {
-    /// `?verbose`: how the last call of each model and MCP server went, and which templates of the operator's are used or
+    /// `?verbose`: how the last call of each model, MCP server and channel went, and which templates of the operator's are used or
     /// broken. Nothing is dialled for it.
     verbose: Option<String>,
 }

@@ -35,7 +35,7 @@ use crate::notify::live::Live;
 use crate::notify::press::Presses;
 use crate::notify::preview::Looks;
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Health, Metrics};
 use crate::triage::Triage;
 
 /// What the handlers share.
@@ -60,6 +60,8 @@ pub struct App {
     pub apps: Vec<Arc<FeishuApp>>,
     /// Where alerts go that were sent to PrometheusAlert.
     pub destinations: Vec<Destination>,
+    /// How sending goes on each channel of this process.
+    pub channels: Vec<(String, Arc<Health>)>,
     /// The operator's templates.
     pub layouts: Arc<Layouts>,
     /// The layouts in which the page of an incident's messages shows them.

@@ -32,6 +32,19 @@ impl Reason {
         }
     }
 
+    /// What to do about it, in words that hold for every destination: its own are with the message.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Network => "check DNS, egress and the proxy settings; messages wait and are tried again",
+            Self::RateLimited => "nothing: messages wait as long as the product asks, and merge when many do",
+            Self::Server => "nothing: the product fails on its side, and messages are tried again",
+            Self::Auth | Self::Rejected => {
+                "the incident's page has what the product said; mend it and send the message again from there"
+            }
+        }
+    }
+
     /// Whether the same message can succeed later without anybody changing anything.
     #[must_use]
     pub fn is_retryable(self) -> bool {

@@ -60,6 +60,17 @@ async fn what_a_channel_refuses_for_good_is_told_on_another_once_and_stays_visib
     assert_eq!(balance.dead, 0, "{balance:?}");
     assert_eq!(service.metric("firstlook_queue_length{queue=\"outbox_dead\"}").await, Some(1.0));
 
+    let ready: Value = service.request(Method::GET, "/readyz?verbose").send().await.unwrap().json().await.unwrap();
+    let health = |at: usize| {
+        let channel = &ready["channels"][at];
+        [&channel["name"], &channel["state"], &channel["failure"]]
+            .map(|word| word.as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(
+        (health(0), health(1)),
+        (["oncall", "failing", "auth"].map(str::to_owned), ["ops", "ok", ""].map(str::to_owned))
+    );
+
     assert_eq!(again(&service, &told[1].2).await, 409, "it was sent");
     assert_eq!(again(&service, "01900000-0000-7000-8000-000000000000").await, 404);
     assert_eq!(again(&service, "nonsense").await, 404);

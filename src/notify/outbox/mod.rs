@@ -3,27 +3,28 @@
 //! Architecture invariant: nothing is sent to a person except from here; only the test message of [`super::rehearsal`]
 //! goes past it, because somebody waits for its outcome.
 
+mod daily;
+mod several;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
-use super::batch;
 use super::channel::Channel;
 use super::digest::Schedule;
 use super::notice::Notice;
 use super::pace::Pace;
 use super::retry;
-use super::send::{Form, SendError};
-use super::summary;
+use super::send::{Form, Reason, SendError};
+use super::{batch, summary};
 use crate::failpoint;
 use crate::store::{NoticeRole, Outgoing, Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Health, Metrics};
 
 /// Longer than one attempt may take, so that nobody else sends the same message meanwhile.
 const LEASE: Duration = Duration::from_secs(15);
@@ -31,8 +32,6 @@ const LEASE: Duration = Duration::from_secs(15);
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(12);
 /// Wakes come through the watch and the due times; this is for what other replicas queue.
 const POLL: Duration = Duration::from_secs(1);
-/// How often a channel looks whether its daily summary is due.
-const LOOK: Duration = Duration::from_secs(20);
 
 /// Sends the messages of one channel.
 pub struct OutboxWorker {
@@ -41,6 +40,8 @@ pub struct OutboxWorker {
     channel: Channel,
     pace: Pace,
     metrics: Arc<Metrics>,
+    /// How it went last, for those who ask.
+    health: Arc<Health>,
     digest: Option<Schedule>,
     /// Messages about what is not critical go together.
     batches: bool,
@@ -64,12 +65,25 @@ impl OutboxWorker {
             channel,
             pace,
             metrics,
+            health: Arc::default(),
             digest: None,
             batches: false,
             fallback: None,
             merge_above,
             look_at: Instant::now(),
         }
+    }
+
+    /// The name of its channel.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        self.channel.name()
+    }
+
+    /// How sending goes, as it is known at any time.
+    #[must_use]
+    pub fn health(&self) -> Arc<Health> {
+        self.health.clone()
     }
 
     /// Merges when so many messages wait, instead of at what the channel takes in half a minute.
@@ -127,52 +141,24 @@ impl OutboxWorker {
         }
     }
 
-    /// Sends the day's summary when it is due and no other process does.
-    async fn summarise(&mut self) {
-        let Some(schedule) = self.digest.clone().filter(|_| self.look_at <= Instant::now()) else { return };
-        self.look_at = Instant::now() + LOOK;
-        let Some((day, due)) = schedule.due(Timestamp::now()) else { return };
-        match self.store.claim_digest(self.channel.name(), day, &self.name, LEASE).await {
-            Ok(Some(attempt)) => self.send_digest(&schedule, day, due, attempt).await,
-            Ok(None) => {}
-            Err(error) => tracing::error!(channel = self.channel.name(), %error, "could not take the daily summary"),
-        }
-    }
-
-    async fn send_digest(&mut self, schedule: &Schedule, day: Date, due: Timestamp, attempt: u32) {
-        let outcome = match self.store.digest(day, due - SignedDuration::from_hours(24), due).await {
-            Ok(digest) => {
-                let notice = schedule.notice(self.channel.name(), digest, due);
-                let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(&notice)).await;
-                self.counted(attempt).await
-            }
-            Err(error) => Err(SendError::new(super::send::Reason::Server, error.to_string())),
-        };
-        let failure = outcome.err().map(|error| {
-            tracing::warn!(channel = self.channel.name(), attempt, %error, "the daily summary was not delivered");
-            self.metrics.notice_failed(self.channel.name(), error.reason.label());
-            let again = retry::wait(attempt, &error).map(|wait| Timestamp::now() + wait);
-            (error.to_string(), again)
-        });
-        if failure.is_none() {
-            self.metrics.notice_sent(self.channel.name());
-            tracing::info!(channel = self.channel.name(), %day, "daily summary sent");
-        }
-        let outcome = failure.as_ref().map_or(Ok(()), |(error, again)| Err((error.as_str(), *again)));
-        if let Err(error) = self.store.settle_digest(self.channel.name(), day, attempt, outcome).await {
-            tracing::error!(channel = self.channel.name(), %error, "could not keep what became of the daily summary");
-        }
-    }
-
     /// Counts an attempt at the destination's pace; one that took too long has failed.
-    async fn counted(&mut self, attempt: Result<Result<Form, SendError>, Elapsed>) -> Result<Form, SendError> {
+    async fn counted(
+        &mut self,
+        begun: Instant,
+        attempt: Result<Result<Form, SendError>, Elapsed>,
+    ) -> Result<Form, SendError> {
         // Counted when the answer is there: the destination counts arrivals, and this one came before. A file or a call
         // beside a message counts at the destination as one more.
         self.pace.note(self.channel.take_attached()).await;
-        attempt.unwrap_or_else(|_| {
+        let outcome = attempt.unwrap_or_else(|_| {
             let seconds = ATTEMPT_LIMIT.as_secs();
-            Err(SendError::new(super::send::Reason::Network, format!("no answer within {seconds} s")))
-        })
+            Err(SendError::new(Reason::Network, format!("no answer within {seconds} s")))
+        });
+        match &outcome {
+            Ok(_) => self.health.succeeded(begun.elapsed()),
+            Err(error) => self.health.failed(error.reason.label(), error.reason.advice()),
+        }
+        outcome
     }
 
     /// Looking is a read beside all others; claiming where there is nothing would keep the writers waiting.
@@ -226,77 +212,11 @@ impl OutboxWorker {
         }
     }
 
-    /// Everything that is due and not critical, beginning with this; and what was claimed on the way and waits for nobody.
-    async fn claim_batch(&self, first: Outgoing) -> (Vec<Outgoing>, Option<Outgoing>) {
-        let mut claimed = Vec::new();
-        let mut next = Some(first);
-        while let Some(head) = next.take() {
-            if !batch::waits(&head.notice) {
-                return (claimed, Some(head));
-            }
-            // What came of the same incident goes along: two mails about it would be one too many.
-            let behind = self.store.claim_behind(&head, &self.name, LEASE).await.unwrap_or_else(|error| {
-                tracing::error!(channel = self.channel.name(), %error, "could not claim the messages behind one");
-                Vec::new()
-            });
-            claimed.push(head);
-            claimed.extend(behind);
-            if claimed.len() < batch::MOST {
-                next = self.claim().await;
-            }
-        }
-        (claimed, None)
-    }
-
-    /// This message, and many more when more wait than the channel takes in half a minute.
-    async fn claim_some(&self, first: Outgoing) -> Vec<Outgoing> {
-        let mut claimed = vec![first];
-        let Some(most) = self.merge_above else { return claimed };
-        let waiting = self.store.waiting(self.channel.name(), most + 1).await.unwrap_or_else(|error| {
-            tracing::error!(channel = self.channel.name(), %error, "could not count waiting messages");
-            0
-        });
-        if waiting >= u64::from(most) {
-            while claimed.len() < summary::MOST
-                && let Some(next) = self.claim().await
-            {
-                claimed.push(next);
-            }
-        }
-        claimed
-    }
-
-    /// Sends one message that stands for many; each of them ends as that one does.
-    async fn send_together(&mut self, claimed: &[Outgoing], notice: &Notice) {
-        failpoint::pass("before-send").await;
-        let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(notice)).await;
-        match self.counted(attempt).await {
-            Ok(form) => {
-                self.metrics.notice_sent(self.channel.name());
-                tracing::info!(
-                    channel = self.channel.name(),
-                    messages = claimed.len(),
-                    form = form.label(),
-                    "messages sent as one"
-                );
-                failpoint::pass("before-mark").await;
-                for outgoing in claimed {
-                    self.note_first(outgoing);
-                    self.keep(outgoing, self.store.mark_sent(outgoing, "summary").await);
-                }
-            }
-            Err(error) => {
-                for outgoing in claimed {
-                    self.failed(outgoing, &error).await;
-                }
-            }
-        }
-    }
-
     async fn send(&mut self, outgoing: Outgoing) {
         failpoint::pass("before-send").await;
+        let begun = Instant::now();
         let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.deliver(&outgoing, &self.store)).await;
-        match self.counted(attempt).await {
+        match self.counted(begun, attempt).await {
             Ok(form) => {
                 self.metrics.notice_sent(self.channel.name());
                 self.note_first(&outgoing);
