@@ -55,7 +55,7 @@ fn every_form_of_every_product_says_where_it_was_meant_to_be_and_why_it_is_not()
         &Layout::default(),
     )
     .unwrap();
-    assert!(serde_json::to_string(&card.0).unwrap().contains("Meant for"));
+    assert!(serde_json::to_string(&card.0).unwrap().contains("for oncall"));
 }
 
 #[test]

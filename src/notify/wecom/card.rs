@@ -41,7 +41,8 @@ fn lines(notice: &Notice, now: Timestamp) -> Vec<CardLine> {
         lines.push(CardLine { keyname: name.to_owned(), value: cut(&value, 26) });
     };
     for lost in &notice.undelivered {
-        line(lang.pick("转投自", "Meant for"), text::said(&lost.channel, 26));
+        // A name of a line has five characters.
+        line(lang.pick("转投自", "Meant"), lang.pick(lost.channel.clone(), format!("for {}", lost.channel)));
     }
     if matches!(notice.body, NoticeBody::Alert { .. } | NoticeBody::Diagnosis { .. }) {
         let begun = notice.group.firing().map(|alert| alert.starts_at).filter(|at| at.as_second() > 0 && *at <= now);
