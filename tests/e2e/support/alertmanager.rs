@@ -1,6 +1,5 @@
 //! The real Alertmanager, started before a service, with alerts put in through its API.
 
-use std::net::TcpListener;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -17,11 +16,6 @@ pub struct Alertmanager {
     _folder: tempfile::TempDir,
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 impl Alertmanager {
     /// Starts it with one receiver, the service's webhook, grouping by namespace.
     pub async fn before(service: &Service) -> Self {
@@ -31,7 +25,7 @@ impl Alertmanager {
     /// Two that know of each other, each before a service of its own. Neither waits for the other's word, so that both
     /// send whatever both were given.
     pub async fn pair_before(services: [&Service; 2]) -> [Self; 2] {
-        let ports = [free_port(), free_port()];
+        let ports = [tools::port(), tools::port()];
         let arguments = |own: usize| {
             [
                 format!("--cluster.listen-address=127.0.0.1:{}", ports[own]),
@@ -65,7 +59,7 @@ impl Alertmanager {
         });
         let file = folder.path().join("alertmanager.yml");
         std::fs::write(&file, config.to_string()).unwrap();
-        let port = free_port();
+        let port = tools::port();
         let mut process = Command::new(tools::alertmanager())
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.path={}", folder.path().join("data").display()))

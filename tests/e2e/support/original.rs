@@ -1,6 +1,6 @@
 //! The real kubernetes-mcp-server in all its ways of being spoken to, started before a cluster.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl ServerProcess {
     pub async fn start(program: PathBuf, cluster: SocketAddr, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = tools::port();
         let mut arguments = stdio_arguments(cluster, &directory);
         arguments.extend(["--port".to_owned(), port.to_string(), "--bind-address".to_owned(), "127.0.0.1".to_owned()]);
         arguments.extend(more.iter().map(|&argument| argument.to_owned()));

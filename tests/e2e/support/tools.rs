@@ -1,6 +1,8 @@
 //! The foreign programs, as scripts/e2e-tools.sh installs them.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Where the script puts what it does not install for the whole machine.
 pub fn folder() -> PathBuf {
@@ -50,4 +52,18 @@ pub fn faketime() -> String {
     let file = known.map(|folder| format!("{folder}/faketime/libfaketimeMT.so.1"));
     let found = file.into_iter().find(|file| std::path::Path::new(file).exists());
     found.expect("libfaketime is installed; scripts/e2e-tools.sh does that")
+}
+
+/// A port for a foreign program, which cannot be handed a listener: below those the kernel gives to whoever asks for any,
+/// so that no stand-in of another test sits there by the time the program does.
+pub fn port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Two runs on one machine begin at different places.
+    let first = u16::try_from(std::process::id() % 100).unwrap() * 100;
+    loop {
+        let port = 20_000 + first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
