@@ -78,6 +78,13 @@ impl Page {
             Verdict::Inconclusive => self.lang.pick("证据不足，无法定论", "the evidence does not decide it"),
         };
         self.field("初步分析", "First look", verdict);
+        if let Some(differ) = &report.disagreement {
+            let said = self.lang.pick(
+                format!("模型认为是 {}；规则库认为是 {}（{}）", differ.model, differ.playbook, differ.because),
+                format!("the model says {}; the playbook says {} ({})", differ.model, differ.playbook, differ.because),
+            );
+            self.field("结论不一致", "Two views", &said);
+        }
         self.field("影响", "Impact", &report.impact);
         if !report.causes.is_empty() {
             self.heading(3, "根本原因", "Root cause");

@@ -34,6 +34,12 @@ pub(super) const REPEATS: u32 = 1;
 /// Why a group is not investigated that its route only tells.
 const BY_ROUTE: (&str, &str) = ("按路由配置（triage）不做研判", "It is not investigated, as its route says (triage).");
 
+/// The same where it is looked at the first time only.
+const NOT_FIRST: (&str, &str) = (
+    "按路由配置（triage: on_first）只在首次触发时研判",
+    "It is investigated the first time it fires only, as its route says (triage: on_first).",
+);
+
 /// What became of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
@@ -145,7 +151,8 @@ impl Desk {
             .await?;
         let investigates = self.settings.investigates && holds.is_none() && wanted;
         let mut missing = self.settings.missing.clone();
-        missing.extend((!wanted).then(|| self.settings.lang.pick(BY_ROUTE.0, BY_ROUTE.1).to_owned()));
+        let by_route = if routed.triage == Some(When::OnFirst) { NOT_FIRST } else { BY_ROUTE };
+        missing.extend((!wanted).then(|| self.settings.lang.pick(by_route.0, by_route.1).to_owned()));
         missing.extend(hold.as_ref().map(|hold| hold.reason(self.settings.lang)));
         let body = NoticeBody::Alert {
             report: holds.as_ref().map(|found| Box::new(found.report.clone())),
@@ -170,7 +177,14 @@ impl Desk {
         if investigates {
             tx.enqueue_investigation(id, looked_at).await?;
         }
-        Ok(if wanted { entry } else { entry.because(BY_ROUTE.1.to_owned()) })
+        Ok(match (wanted, looked_at == begin) {
+            (false, _) => entry.because(by_route.1.to_owned()),
+            (true, false) if investigates => entry.because(format!(
+                "investigated after {} s, if it goes on until then (triage.debounce)",
+                self.settings.debounce.as_secs()
+            )),
+            (true, _) => entry,
+        })
     }
 
     /// Whether a group that begins to fire waits.

@@ -44,11 +44,12 @@ impl Entry {
         Self { outcome: Outcome::Suppressed, reason: NEVER_TOLD.to_owned(), ..silent }
     }
 
-    /// Why it was decided so. That nobody is told is said before all else.
+    /// Why it was decided so, beside what was said before: a group can be held and not investigated as well.
     pub(super) fn because(mut self, reason: String) -> Self {
-        if self.reason.is_empty() {
-            self.reason = reason;
+        if !self.reason.is_empty() && !reason.is_empty() {
+            self.reason.push_str("; ");
         }
+        self.reason.push_str(&reason);
         self
     }
 

@@ -73,7 +73,9 @@ async fn prune(
     while !stop.is_cancelled() && store.prune_evidence(now - retention.evidence).await? > 0 {
         tokio::time::sleep(BREATH).await;
     }
-    store.prune_suppressed(by_age).await?;
+    while !stop.is_cancelled() && store.prune_suppressed(by_age).await? == Store::SUPPRESSED_AT_ONCE {
+        tokio::time::sleep(BREATH).await;
+    }
     Ok(deleted)
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::books::Books;
@@ -93,7 +94,9 @@ impl Worker {
         let incident = claim.incident.id;
         let this = self.clone();
         let theirs = claim.clone();
-        let mut work = tokio::spawn(async move { this.investigate(&theirs).await });
+        // Whatever is logged on the way, down to a call of a tool, names the incident.
+        let span = tracing::info_span!("incident", incident.id = %incident);
+        let mut work = tokio::spawn(async move { this.investigate(&theirs).await }.instrument(span));
         let mut renew = tokio::time::interval(LEASE / 3);
         renew.tick().await;
         let outcome = loop {

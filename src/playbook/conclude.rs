@@ -14,7 +14,7 @@ use crate::playbook::pods;
 use crate::playbook::rank::Ranked;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::{Relevance, Scope};
-use crate::report::{Cause, Diagnosis, Primary, Related, Verdict};
+use crate::report::{Cause, Diagnosis, Effect, Primary, Related, Verdict};
 
 /// How many causes, related objects and steps a report lists: more is not read at night.
 const CAUSES: usize = 3;
@@ -73,6 +73,8 @@ fn fault(scene: &Scene<'_>, scope: &Scope, top: &Finding, rest: &[&Finding], nea
     let at = before.unwrap_or(diagnosis.unresolved.len());
     diagnosis.unresolved.splice(at..at, latent::next(scene, top));
     diagnosis.steps.truncate(STEPS);
+    // Whatever a second cause wants looked at comes before anything is changed for the first.
+    diagnosis.steps.sort_by_key(|step| step.effect == Effect::Changes);
     diagnosis.ruled_out.extend(health::ruled_out(scene, scope, top));
     diagnosis.unresolved.dedup();
     diagnosis

@@ -7,6 +7,15 @@ use crate::playbook::finding::Finding;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 
+/// How a sentence about what would fail next begins.
+const BEGINNINGS: [&str; 3] = ["潜在问题（当前原因解决之后）", "What may fail next", "What will fail next"];
+
+/// Whether a sentence of a report is about what would fail next: a model knows nothing of it, whatever it found.
+#[must_use]
+pub fn is_next(said: &str) -> bool {
+    BEGINNINGS.iter().any(|beginning| said.starts_with(beginning))
+}
+
 /// Sentences about what stands in the way once the present cause is gone; empty where the containers have started.
 #[must_use]
 pub fn next(scene: &Scene<'_>, top: &Finding) -> Vec<String> {

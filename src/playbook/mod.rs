@@ -15,7 +15,7 @@ pub mod environment;
 pub mod facts;
 pub mod finding;
 mod health;
-mod latent;
+pub mod latent;
 pub mod logs;
 mod origin;
 pub mod outside;

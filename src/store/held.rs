@@ -99,7 +99,8 @@ impl Tx<'_> {
         if !channels.is_empty() {
             let query = self
                 .query(
-                    "UPDATE delivery SET outcome = 'suppressed', reason = $2
+                    "UPDATE delivery SET outcome = 'suppressed',
+                            reason = CASE reason WHEN '' THEN $2 ELSE reason || '; ' || $2 END
                      WHERE incident_id = $1 AND outcome = 'pending'
                        AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.telling = delivery.telling)",
                 )

@@ -25,7 +25,11 @@ const SUMS_OF_INCIDENT: &str =
      FROM delivery WHERE incident_id = $1 GROUP BY outcome";
 
 const SUMS_OF_NONE: &str = "SELECT outcome, CAST(SUM(told) AS BIGINT) AS told, CAST(SUM(alerts) AS BIGINT) AS alerts
-     FROM delivery WHERE incident_id IS NULL AND received_at < $1 GROUP BY outcome";
+     FROM (SELECT outcome, told, alerts FROM delivery WHERE incident_id IS NULL AND received_at < $1
+           ORDER BY received_at, id LIMIT $2) AS batch GROUP BY outcome";
+
+const DELETE_OF_NONE: &str = "DELETE FROM delivery WHERE id IN (
+         SELECT id FROM delivery WHERE incident_id IS NULL AND received_at < $1 ORDER BY received_at, id LIMIT $2)";
 
 impl Store {
     /// Deletes a few incidents that were over before then, with all that belongs to them; how many. Less than
@@ -51,20 +55,24 @@ impl Store {
     /// How many incidents are deleted at once.
     pub const PRUNED_AT_ONCE: usize = BATCH as usize;
 
-    /// Deletes deliveries that led to no incident and came before then.
+    /// Deletes a few deliveries that led to no incident and came before then; how many. Less than
+    /// [`Store::SUPPRESSED_AT_ONCE`] means that no more are to be deleted now.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn prune_suppressed(&self, before: Timestamp) -> Result<(), StoreError> {
+    /// When the database fails; nothing of the batch is deleted then.
+    pub async fn prune_suppressed(&self, before: Timestamp) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
-        let query = tx.query(SUMS_OF_NONE).bind(before.as_millisecond());
+        let limit = i64::try_from(Self::SUPPRESSED_AT_ONCE).unwrap_or(i64::MAX);
+        let query = tx.query(SUMS_OF_NONE).bind(before.as_millisecond()).bind(limit);
         tx.carry_over(query).await?;
-        let query = tx
-            .query("DELETE FROM delivery WHERE incident_id IS NULL AND received_at < $1")
-            .bind(before.as_millisecond());
-        tx.write("delete deliveries", query).await?;
-        tx.commit().await
+        let query = tx.query(DELETE_OF_NONE).bind(before.as_millisecond()).bind(limit);
+        let deleted = tx.write("delete deliveries", query).await?;
+        tx.commit().await?;
+        Ok(deleted)
     }
+
+    /// How many deliveries without an incident are deleted at once: they are a row each.
+    pub const SUPPRESSED_AT_ONCE: u64 = 1_000;
 
     /// Deletes the tool results of incidents that were over before then; the reports keep their quotations.
     ///

@@ -1,6 +1,8 @@
 //! The brief: what of a look the model is told first. All of it is paid for in every turn.
 
 use crate::playbook::finding::Finding;
+use crate::playbook::latent;
+use crate::report::Report;
 use crate::toolbox::evidence::Evidence;
 
 /// The most evidence shown in the first prompt; all of it can be read again for nothing.
@@ -15,12 +17,15 @@ pub fn lines(findings: &[Finding]) -> Vec<String> {
     findings.iter().enumerate().map(|(index, finding)| finding.line(index + 1)).collect()
 }
 
-/// What the playbook could not settle, each question once.
+/// What the playbook could not settle, each question once: what its findings leave open, then what its report does, which
+/// is all there is where nothing was found. What would fail next is no question.
 #[must_use]
-pub fn questions(findings: &[Finding]) -> Vec<String> {
+pub fn questions(findings: &[Finding], report: &Report) -> Vec<String> {
     let mut questions: Vec<String> = Vec::new();
-    for question in findings.iter().flat_map(|finding| finding.unresolved.iter().chain(&finding.gaps)) {
-        if !questions.contains(question) {
+    let of_findings = findings.iter().flat_map(|finding| finding.unresolved.iter().chain(&finding.gaps));
+    let of_report = report.unresolved.iter().chain(&report.data_gaps);
+    for question in of_findings.chain(of_report) {
+        if !questions.contains(question) && !latent::is_next(question) {
             questions.push(question.clone());
         }
     }

@@ -4,6 +4,7 @@
 
 use super::ground::is_outsiders;
 use crate::alert::{Lang, ObjectRef};
+use crate::playbook::latent;
 use crate::report::{Cause, Confidence, Diagnosis, Disagreement, Verdict};
 use crate::toolbox::evidence::EvidenceLog;
 
@@ -60,12 +61,21 @@ fn model_first(playbook: Diagnosis, model: Diagnosis) -> Diagnosis {
     if settled.primary.findings.is_empty() {
         settled.primary = playbook.primary;
     }
-    for gap in playbook.data_gaps {
-        if !settled.data_gaps.contains(&gap) {
-            settled.data_gaps.push(gap);
+    add_new(&mut settled.data_gaps, playbook.data_gaps, |a, b| a == b);
+    // What would fail next, what changed lately and what was ruled out is no part of the question a model is asked.
+    let next = playbook.unresolved.into_iter().filter(|said| latent::is_next(said));
+    add_new(&mut settled.unresolved, next, |a, b| a == b);
+    add_new(&mut settled.related, playbook.related, |a, b| a.resource == b.resource);
+    add_new(&mut settled.ruled_out, playbook.ruled_out, |a, b| a.hypothesis == b.hypothesis);
+    settled
+}
+
+fn add_new<T>(known: &mut Vec<T>, more: impl IntoIterator<Item = T>, same: impl Fn(&T, &T) -> bool) {
+    for one in more {
+        if !known.iter().any(|other| same(other, &one)) {
+            known.push(one);
         }
     }
-    settled
 }
 
 /// How the two stand to each other; decides who leads, and says why.
@@ -123,7 +133,7 @@ fn weigh(playbook: &Diagnosis, model: &Diagnosis, log: &EvidenceLog) -> Case {
     if model.verdict != Verdict::Fault {
         return Case::DeniesProven;
     }
-    if same_thing(&claimed.resource, &proven.resource) {
+    if same_cause(claimed, proven) {
         return Case::AsStrong;
     }
     if outsiders_only(claimed, log) && proven.confidence == Confidence::High {
@@ -134,7 +144,7 @@ fn weigh(playbook: &Diagnosis, model: &Diagnosis, log: &EvidenceLog) -> Case {
 
 /// Both sides in words, when they blame different objects or only one of them sees a fault.
 fn disagreement(playbook: &Diagnosis, model: &Diagnosis, case: Case, lang: Lang) -> Option<Disagreement> {
-    let proven = playbook.causes.first()?;
+    let Some(proven) = playbook.causes.first() else { return healthy_or_not(playbook, model, case, lang) };
     let says = |diagnosis: &Diagnosis| match diagnosis.causes.first() {
         Some(cause) if cause.resource.name.is_empty() => cause.summary.clone(),
         Some(cause) => format!("{}{}{}", cause.resource, lang.pick("：", ": "), cause.summary),
@@ -151,6 +161,16 @@ fn disagreement(playbook: &Diagnosis, model: &Diagnosis, case: Case, lang: Lang)
     })
 }
 
+/// The playbook found everything healthy, and the model a fault.
+fn healthy_or_not(playbook: &Diagnosis, model: &Diagnosis, case: Case, lang: Lang) -> Option<Disagreement> {
+    let claimed = model.causes.first().filter(|_| model.verdict == Verdict::Fault)?;
+    (playbook.verdict == Verdict::NoFault).then(|| Disagreement {
+        model: format!("{}{}{}", claimed.resource, lang.pick("：", ": "), claimed.summary),
+        playbook: lang.pick("没有发现故障", "no fault").to_owned(),
+        because: case.because(lang).to_owned(),
+    })
+}
+
 /// Words that outsiders can write never outrank what the API server says.
 fn outsiders_only(cause: &Cause, log: &EvidenceLog) -> bool {
     cause
@@ -160,12 +180,13 @@ fn outsiders_only(cause: &Cause, log: &EvidenceLog) -> bool {
 }
 
 fn append_new(causes: &mut Vec<Cause>, more: impl IntoIterator<Item = Cause>) {
-    for cause in more {
-        let known = causes.iter().any(|other| same_thing(&other.resource, &cause.resource));
-        if !known {
-            causes.push(cause);
-        }
-    }
+    add_new(causes, more, same_cause);
+}
+
+/// Whether two causes blame the same object, and not for reasons that are known to differ.
+fn same_cause(a: &Cause, b: &Cause) -> bool {
+    let differ = a.code.is_some() && b.code.is_some() && a.code != b.code;
+    same_thing(&a.resource, &b.resource) && !differ
 }
 
 /// Whether two objects are the same or one is named after the other, as a Deployment's pods are.
@@ -204,7 +225,7 @@ pub fn adds(later: &crate::report::Report, earlier: &crate::report::Report) -> b
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Citation;
+    use crate::report::{Citation, Related};
     use jiff::Timestamp;
     use serde_json::Value;
 
@@ -262,6 +283,38 @@ mod tests {
         assert!(differ.because.contains("outsiders"), "{differ:?}");
         let denied = told(web(), Diagnosis { verdict: Verdict::NoFault, ..Diagnosis::default() }).unwrap();
         assert_eq!(denied.model, "no fault");
+    }
+
+    #[test]
+    fn another_reason_at_the_same_object_does_not_pass_for_the_proven_one() {
+        let coded = |code: &str, reference: &str, confidence| {
+            let mut diagnosis = fault("Deployment", "web", Some(reference));
+            (diagnosis.causes[0].code, diagnosis.causes[0].confidence) = (Some(code.to_owned()), confidence);
+            diagnosis
+        };
+        let proven = || coded("oom_killed", "E1", Confidence::High);
+        assert_eq!(leader(proven(), coded("oom_killed", "E2", Confidence::Medium)), (Leads::Model, 1));
+        assert_eq!(leader(proven(), coded("app_error", "E2", Confidence::High)), (Leads::Playbook, 2), "a log's words");
+        assert_eq!(leader(proven(), coded("app_error", "E1", Confidence::Low)), (Leads::Playbook, 2));
+        assert_eq!(leader(proven(), coded("app_error", "E1", Confidence::High)), (Leads::Model, 2));
+    }
+
+    #[test]
+    fn what_a_model_was_not_asked_about_is_told_beside_its_answer() {
+        let mut playbook = fault("Deployment", "web", Some("E1"));
+        let next = "What will fail next: Deployment a/web refers to ConfigMap a/x, which does not exist".to_owned();
+        playbook.unresolved = vec![next.clone(), "Is it meant to be so?".to_owned()];
+        let changed = Related { resource: ObjectRef::new("ReplicaSet", "a", "web-2"), ..Related::default() };
+        playbook.related = vec![changed.clone()];
+        let told = settle(playbook, fault("Deployment", "web", Some("E1")), &log(), Lang::En).diagnosis;
+        assert_eq!((told.unresolved, told.related), (vec![next], vec![changed]));
+    }
+
+    #[test]
+    fn a_fault_where_the_playbook_found_none_is_told_as_two_views() {
+        let healthy = Diagnosis { verdict: Verdict::NoFault, ..Diagnosis::default() };
+        let settled = settle(healthy, fault("Node", "n", Some("E1")), &log(), Lang::En);
+        assert_eq!(settled.disagreement.unwrap().playbook, "no fault");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(super) const ALERTS: &[Known] = &[
     measured("AlertmanagerMembersInconsistent", OWN),
     measured("AlertmanagerFailedToSendAlerts", OWN),
     measured("AlertmanagerClusterFailedToSendAlerts", OWN),
+    measured("AlertmanagerClusterFailedPeers", OWN),
+    measured("GrafanaRequestsFailing", OWN),
     measured("AlertmanagerConfigInconsistent", OWN),
     measured("AlertmanagerClusterDown", OWN),
     measured("AlertmanagerClusterCrashlooping", OWN),

@@ -172,3 +172,21 @@ async fn only_what_waits_can_be_cancelled_and_nothing_is_queued_twice() {
     })
     .await;
 }
+
+/// A disk that is full when the tool results are written: the report does not stand there without them.
+#[tokio::test]
+async fn f14_a_report_is_kept_with_its_evidence_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&format!("sqlite:{}/test.db", directory.path().display())).await.unwrap();
+    let incident = investigable(&store, "k").await;
+    let full = "CREATE TRIGGER full BEFORE INSERT ON evidence BEGIN SELECT RAISE(FAIL, 'disk is full'); END";
+    store.write("fill the disk", sqlx::query(full)).await.unwrap();
+    let claim = store.claim_investigation("w", std::time::Duration::ZERO).await.unwrap().unwrap();
+    assert!(store.finish_investigation(&claim, &report(), &evidence(), &[]).await.is_err());
+    assert!(store.incident(incident).await.unwrap().unwrap().incident.report.is_none());
+    store.write("make room", sqlx::query("DROP TRIGGER full")).await.unwrap();
+    let claim =
+        store.claim_investigation("w", std::time::Duration::from_secs(9)).await.unwrap().expect("it comes again");
+    assert!(store.finish_investigation(&claim, &report(), &evidence(), &[]).await.unwrap());
+    assert!(store.incident(incident).await.unwrap().unwrap().incident.report.is_some());
+}

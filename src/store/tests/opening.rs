@@ -68,7 +68,7 @@ async fn every_commit_is_synced_to_disk() {
 }
 
 #[tokio::test]
-async fn what_is_not_our_database_is_refused_and_left_alone() {
+async fn f15_what_is_not_our_database_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let text = directory.path().join("notes.db");
     std::fs::write(&text, "dear diary, ".repeat(1000)).unwrap();
@@ -83,7 +83,7 @@ async fn what_is_not_our_database_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_refused_instead_of_replaced() {
+async fn f15_a_damaged_file_is_refused_instead_of_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("a.db");
     let store = Store::open(&url(&file)).await.unwrap();

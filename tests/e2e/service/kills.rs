@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::support::alerts::{PENDING, builtin, in_group, webhook};
+use crate::support::contract;
 use crate::support::database::Database;
 use crate::support::eventually;
 use crate::support::feishu::Feishu;
@@ -59,6 +60,7 @@ impl Stage {
         for notice in incident["notices"].as_array().unwrap() {
             assert_eq!(notice["state"], "sent", "{incident:#}");
         }
+        assert_eq!(contract::balance(&service).await.pending, 0, "{incident:#}");
         (service, incident)
     }
 

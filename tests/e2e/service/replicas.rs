@@ -121,3 +121,45 @@ async fn f41_a_pair_of_alertmanagers_before_two_replicas_is_one_incident_and_one
     drop((first, second));
     database.remove().await;
 }
+
+/// A new version replaces the old one replica by replica while alerts come in: nothing is lost, and nothing comes twice,
+/// because those that leave finish what they hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f47_a_rolling_update_under_load_loses_and_doubles_nothing() {
+    let Some((_, database)) = Database::every().await.into_iter().find(|(engine, _)| *engine == "postgres") else {
+        return;
+    };
+    let feishu = Feishu::start().await.without_rate_limit();
+    let home = Home::new(&json!({
+        "store": database.address().unwrap(), "mcp": builtin(PENDING),
+        "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "delivery": {"merge_above": 1000}}],
+    }));
+    // Both begin on an empty database at the same moment: one makes the tables, the other waits for it.
+    let (first, second) = tokio::join!(home.serve(), home.serve());
+    let mut replicas = std::collections::VecDeque::from([first, second]);
+    let name = |number: usize| format!("Rolling{number:03}");
+    for number in 0..INCIDENTS {
+        if number % 12 == 6 {
+            // The next one is there before the oldest leaves.
+            replicas.push_back(home.serve().await);
+            assert_eq!(replicas.pop_front().unwrap().terminate().await.code(), Some(0));
+        }
+        let alert = one_alert(&name(number), &json!({"alertname": name(number), "namespace": "aiops"}));
+        assert_eq!(replicas[number % 2].accept(&alert).await.1, "opened");
+    }
+    let last = &replicas[1];
+    let mut notices = 0;
+    for incident in last.incidents().await {
+        let settled = last.settled(incident["id"].as_str().unwrap(), 60).await;
+        notices += settled["notices"].as_array().unwrap().len();
+    }
+    let balance = contract::holds(last, INCIDENTS, 10).await;
+    assert_eq!(balance.sent, INCIDENTS as u64, "{balance:?}");
+    let messages: Vec<String> = feishu.accepted().iter().map(Value::to_string).collect();
+    let silent: Vec<usize> =
+        (0..INCIDENTS).filter(|number| !messages.iter().any(|message| message.contains(&name(*number)))).collect();
+    assert!(silent.is_empty(), "nobody was told of {silent:?}");
+    assert_eq!(messages.len(), notices, "each message once");
+    drop(replicas);
+    database.remove().await;
+}
