@@ -52,7 +52,8 @@ fn still_holds(last: &LastTime, group: &AlertGroup, now: Timestamp, cooldown: Si
     let blames = report.verdict == Verdict::Fault && !report.causes.is_empty();
     let known = |fingerprint: &str| last.incident.group.alerts.iter().any(|alert| alert.fingerprint == fingerprint);
     let same = group.truncated_alerts == 0 && group.firing().all(|alert| known(&alert.fingerprint));
-    (young && blames && same).then(|| Found { report: report.clone(), at })
+    // Whom it followed then, or who followed it, is of that time.
+    (young && blames && same).then(|| Found { report: Report { same_cause: None, ..report.clone() }, at })
 }
 
 #[cfg(test)]
@@ -60,7 +61,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::report::Cause;
+    use crate::report::{Cause, SameCause};
     use crate::store::tests::fixtures::{at, group, report};
     use crate::store::{Incident, IncidentState};
 
@@ -103,6 +104,13 @@ mod tests {
         assert!(
             again(Some(last(Some(blaming()), 0)), &group(&["api-1"]), at(40), SignedDuration::ZERO).holds.is_none()
         );
+    }
+
+    #[test]
+    fn who_shared_the_cause_then_is_not_told_again() {
+        let followed = Report { same_cause: Some(SameCause::default()), ..blaming() };
+        let found = again(Some(last(Some(followed), 0)), &group(&["api-1"]), at(40), COOLDOWN).holds.unwrap();
+        assert_eq!(found.report, blaming());
     }
 
     #[test]
