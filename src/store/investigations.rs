@@ -66,6 +66,25 @@ impl Tx<'_> {
         Ok(self.write("cancel an investigation", query).await? == 1)
     }
 
+    /// Queues the investigation of an incident once more because alerts that joined changed the picture, if it came to
+    /// an end and was not repeated so often yet. False when there is nothing to repeat.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn repeat_investigation(&mut self, incident: Uuid, at: Timestamp, most: u32) -> Result<bool, StoreError> {
+        let query = self
+            .query(
+                "UPDATE investigation
+                 SET state = 'ready', attempt = 0, due_at = $2, last_error = NULL, ended_at = NULL, repeats = repeats + 1
+                 WHERE incident_id = $1 AND state IN ('done', 'dead') AND repeats < $3
+                   AND EXISTS (SELECT 1 FROM incident WHERE id = $1 AND state = 'open')",
+            )
+            .bind(incident.to_string())
+            .bind(at.as_millisecond())
+            .bind(i64::from(most));
+        Ok(self.write("repeat an investigation", query).await? == 1)
+    }
+
     async fn end_investigation(&mut self, claim: &Claim) -> Result<bool, StoreError> {
         let query = self
             .query(

@@ -5,21 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::fixtures::*;
-use crate::store::{Delivery, NewNotice, NoticeRole, NoticeState, Outcome, Outgoing, Revival, Store};
-
-/// Queues a first message on these channels, which is the first to name two alerts.
-async fn told_on(store: &Store, channels: &[&str]) -> Uuid {
-    let incident = opened(store, &Uuid::now_v7().to_string()).await;
-    let (mut tx, telling, notice) = (store.begin().await.unwrap(), Uuid::now_v7(), notice(incident));
-    for channel in channels {
-        let new = NewNotice { telling, ..new_notice(incident, channel, NoticeRole::First, &notice) };
-        tx.enqueue_notice(&new).await.unwrap();
-    }
-    let delivery = Delivery { incident: Some(incident), telling: Some(telling.to_string()), ..delivery_of_three() };
-    tx.record_delivery(&delivery).await.unwrap();
-    tx.commit().await.unwrap();
-    incident
-}
+use crate::store::{NoticeRole, NoticeState, Outcome, Outgoing, Revival, Store};
 
 async fn claim(store: &Store, channel: &str) -> Option<Outgoing> {
     store.claim_notice(channel, "w", LEASE).await.unwrap()

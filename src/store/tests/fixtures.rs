@@ -176,6 +176,20 @@ pub async fn queued(store: &Store, incident: Uuid, channel: &str, role: NoticeRo
     id
 }
 
+/// Records a delivery of three alerts, two of which one message on these channels is the first to name.
+pub async fn told_on(store: &Store, channels: &[&str]) -> Uuid {
+    let incident = opened(store, &Uuid::now_v7().to_string()).await;
+    let (mut tx, telling, notice) = (store.begin().await.unwrap(), Uuid::now_v7(), notice(incident));
+    for channel in channels {
+        let new = NewNotice { telling, ..new_notice(incident, channel, NoticeRole::First, &notice) };
+        tx.enqueue_notice(&new).await.unwrap();
+    }
+    let delivery = Delivery { incident: Some(incident), telling: Some(telling.to_string()), ..delivery_of_three() };
+    tx.record_delivery(&delivery).await.unwrap();
+    tx.commit().await.unwrap();
+    incident
+}
+
 /// Opens an incident whose investigation waits since long ago.
 pub async fn investigable(store: &Store, group_key_hash: &str) -> Uuid {
     let id = opened(store, group_key_hash).await;

@@ -2,24 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use uuid::Uuid;
-
 use super::fixtures::*;
-use crate::store::{Delivery, NewNotice, NoticeRole, Outcome, Outgoing, Store};
-
-/// Records a delivery of three alerts, two of which one message on these channels is the first to name.
-async fn told_on(store: &Store, channels: &[&str]) -> Uuid {
-    let incident = opened(store, &Uuid::now_v7().to_string()).await;
-    let (mut tx, telling, notice) = (store.begin().await.unwrap(), Uuid::now_v7(), notice(incident));
-    for channel in channels {
-        let new = NewNotice { telling, ..new_notice(incident, channel, NoticeRole::First, &notice) };
-        tx.enqueue_notice(&new).await.unwrap();
-    }
-    let delivery = Delivery { incident: Some(incident), telling: Some(telling.to_string()), ..delivery_of_three() };
-    tx.record_delivery(&delivery).await.unwrap();
-    tx.commit().await.unwrap();
-    incident
-}
+use crate::store::{Outcome, Outgoing, Store};
 
 async fn standing(store: &Store) -> BTreeMap<Outcome, u64> {
     let balance = store.balance().await.unwrap();

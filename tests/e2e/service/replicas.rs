@@ -19,9 +19,7 @@ async fn signal(service: &Service, signal: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f47_four_replicas_lose_nothing_when_two_die_and_one_freezes() {
-    let Some((_, database)) = Database::every().await.into_iter().find(|(engine, _)| *engine == "postgres") else {
-        return;
-    };
+    let Some(database) = Database::postgres().await else { return };
     let feishu = Feishu::with(None, None).await.without_rate_limit();
     let home = Home::new(&json!({
         "store": database.address().unwrap(),
@@ -82,9 +80,7 @@ async fn f47_four_replicas_lose_nothing_when_two_die_and_one_freezes() {
 /// Alertmanager in its HA mode before two replicas: both members deliver, people hear once, of the beginning and of the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f41_a_pair_of_alertmanagers_before_two_replicas_is_one_incident_and_one_card() {
-    let Some((_, database)) = Database::every().await.into_iter().find(|(engine, _)| *engine == "postgres") else {
-        return;
-    };
+    let Some(database) = Database::postgres().await else { return };
     let feishu = Feishu::start().await;
     let home = Home::new(&json!({
         "store": database.address().unwrap(), "mcp": builtin(PENDING),
@@ -126,9 +122,7 @@ async fn f41_a_pair_of_alertmanagers_before_two_replicas_is_one_incident_and_one
 /// because those that leave finish what they hold.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f47_a_rolling_update_under_load_loses_and_doubles_nothing() {
-    let Some((_, database)) = Database::every().await.into_iter().find(|(engine, _)| *engine == "postgres") else {
-        return;
-    };
+    let Some(database) = Database::postgres().await else { return };
     let feishu = Feishu::start().await.without_rate_limit();
     let home = Home::new(&json!({
         "store": database.address().unwrap(), "mcp": builtin(PENDING),

@@ -188,7 +188,7 @@ impl Play {
                 self.kills += 1;
             }
             Step::Stop => {
-                self.service.ask_to_end().await;
+                assert_eq!(self.service.ask_to_end().await.code(), Some(0), "{}", self.service.log());
                 self.service = self.home.serve().await;
             }
             Step::DieAt { border, group, alerts } => self.deliver_and_die(border, *group, alerts).await,

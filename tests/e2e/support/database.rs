@@ -19,6 +19,11 @@ impl Database {
         every
     }
 
+    /// A PostgreSQL database, where one can be had: SQLite has no replicas.
+    pub async fn postgres() -> Option<Self> {
+        Self::every().await.into_iter().find_map(|(engine, database)| (engine == "postgres").then_some(database))
+    }
+
     async fn create(server: Url) -> Self {
         let name = format!("firstlook_{}", uuid::Uuid::now_v7().simple());
         run(&server, format!("CREATE DATABASE {name}")).await;
