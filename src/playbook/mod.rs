@@ -24,6 +24,8 @@ mod pods;
 mod quantity;
 mod rank;
 pub mod reach;
+#[cfg(test)]
+mod register;
 pub mod relay;
 #[cfg(test)]
 mod scenarios;
@@ -100,6 +102,18 @@ fn diagnose(facts: &Facts, question: &Question, lang: Lang) -> Diagnosis {
 #[cfg(test)]
 fn findings(facts: &Facts, question: &Question, lang: Lang) -> Vec<Finding> {
     examine(facts, question, lang).findings
+}
+
+/// Findings about kinds that the registry does not say their analyzers serve.
+#[cfg(test)]
+fn unserved(facts: &Facts, question: &Question) -> Vec<String> {
+    let scene = Scene::new(facts, question, Lang::En);
+    let found = |analyzer: &analyzer::Analyzer| {
+        let strange =
+            (analyzer.run)(&scene).into_iter().filter(|it| !analyzer.serves.contains(&it.about.kind.as_str()));
+        strange.map(|finding| format!("{}: {}", analyzer.name, finding.about)).collect::<Vec<_>>()
+    };
+    analyzer::ANALYZERS.iter().flat_map(found).collect()
 }
 
 fn ranked(scene: &Scene<'_>, scope: &Scope) -> Vec<Ranked> {

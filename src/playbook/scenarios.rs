@@ -13,7 +13,7 @@ use crate::alert::{Lang, ObjectRef};
 use crate::intake::{Limits, alertmanager};
 use crate::playbook::facts::{Facts, SeenEvent, SeenLog, object_ref};
 use crate::playbook::world::can_be_copied;
-use crate::playbook::{Question, diagnose, findings};
+use crate::playbook::{Question, diagnose, findings, unserved};
 use crate::report::{Diagnosis, Verdict};
 use crate::toolbox::evidence::EvidenceLog;
 use crate::triage::question;
@@ -254,6 +254,7 @@ fn every_scenario_is_right_in_both_languages_without_a_model() {
     assert!(folders.len() >= 18, "the scenarios are missing");
     for folder in &folders {
         let scenario = load(folder);
+        assert_eq!(unserved(&scenario.facts, &scenario.question), Vec::<String>::new(), "{}", scenario.name);
         for lang in [Lang::Zh, Lang::En] {
             let diagnosis = diagnose(&scenario.facts, &scenario.question, lang);
             if std::env::var_os("SHOW").is_some() {

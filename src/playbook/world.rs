@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::alert::{Lang, ObjectRef};
 use crate::playbook::facts::{Facts, SeenEvent, SeenLog, object_ref};
-use crate::playbook::{Question, diagnose, findings};
+use crate::playbook::{Question, diagnose, findings, unserved};
 use crate::report::{Diagnosis, Step, Verdict};
 use crate::toolbox::evidence::EvidenceLog;
 use crate::triage::command::{self, Fate};
@@ -143,6 +143,7 @@ impl World {
         for cause in &english.causes {
             assert!(!cause.evidence.is_empty(), "no evidence for {}", cause.summary);
         }
+        assert_eq!(unserved(&self.facts, &self.question), Vec::<String>::new());
         for finding in findings(&self.facts, &self.question, Lang::En) {
             can_be_copied(&finding.steps);
         }

@@ -155,16 +155,18 @@ pub fn asks(name: &str) -> &'static [&'static str] {
     known(name).map_or(&[], |known| known.asks)
 }
 
+/// All alerts that are known, in the order of the tables.
+#[cfg(test)]
+pub fn all() -> impl Iterator<Item = &'static Known> {
+    TABLES.iter().flat_map(|table| table.iter())
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
     use crate::playbook::analyzer::ANALYZERS;
-
-    fn all() -> impl Iterator<Item = &'static Known> {
-        TABLES.iter().flat_map(|table| table.iter())
-    }
 
     #[test]
     fn every_alert_stands_once_and_asks_analyzers_there_are() {

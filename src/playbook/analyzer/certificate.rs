@@ -109,6 +109,19 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_being_renewed_in_time_and_one_that_ends_soon_stay_quiet() {
+        let soon = certificate("True", "2026-11-25T00:00:00Z");
+        World::asking("Certificate", "tls").with(soon.clone()).is_calm();
+        let mut renewing = soon;
+        renewing["status"]["conditions"].as_array_mut().unwrap().insert(
+            0,
+            json!({"type": "Issuing", "status": "True", "reason": "Renewing",
+                "message": "Renewing certificate as renewal was scheduled"}),
+        );
+        World::asking("Certificate", "tls").with(renewing).is_calm();
+    }
+
+    #[test]
     fn a_certificate_in_force_stays_quiet() {
         assert!(
             World::asking("Certificate", "tls").with(certificate("True", "2027-01-01T00:00:00Z")).codes().is_empty()

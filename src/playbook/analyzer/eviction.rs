@@ -159,6 +159,13 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_that_failed_by_itself_was_not_evicted() {
+        let failed = patched(evicted("", "2026-11-23T02:30:00Z"), json!({"status": {"reason": null}}));
+        let world = World::asking("Deployment", "web").with(deployment(2, 1)).with(failed);
+        assert!(!world.codes().iter().any(|code| code.starts_with("pod_evicted")), "{:?}", world.codes());
+    }
+
+    #[test]
     fn records_of_old_evictions_stay_quiet() {
         let world = World::asking("Deployment", "web")
             .with(deployment(1, 1))

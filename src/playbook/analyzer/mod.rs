@@ -44,16 +44,24 @@ pub mod volume;
 use crate::playbook::finding::Finding;
 use crate::playbook::scene::Scene;
 
-/// One analyzer: its name, what it wants listed, and the function that does it.
+/// One analyzer: its name, what it serves, what it wants listed, and the function that does it.
 #[derive(Debug)]
 pub struct Analyzer {
     /// Its name, by which [`alerts`](crate::playbook::alerts) asks for it.
     pub name: &'static str,
+    /// Kinds of the objects at which what it finds shows. It runs whenever such an object was read.
+    pub serves: &'static [&'static str],
     /// Kinds it wants listed in the alert's namespace when an alert asks for it. What the alert names, and what that
     /// refers to, is read anyway; gather decides how many of these lists it makes.
     pub wants: &'static [&'static str],
     /// The analysis, a pure function.
     pub run: fn(&Scene<'_>) -> Vec<Finding>,
+}
+
+impl Analyzer {
+    const fn wanting(self, wants: &'static [&'static str]) -> Self {
+        Self { wants, ..self }
+    }
 }
 
 /// The kinds an analyzer wants listed.
@@ -62,52 +70,52 @@ pub fn wants(analyzer: &str) -> &'static [&'static str] {
     ANALYZERS.iter().find(|known| known.name == analyzer).map_or(&[], |known| known.wants)
 }
 
-const fn analyzer(name: &'static str, run: fn(&Scene<'_>) -> Vec<Finding>) -> Analyzer {
-    Analyzer { name, wants: &[], run }
-}
-
-const fn wanting(name: &'static str, wants: &'static [&'static str], run: fn(&Scene<'_>) -> Vec<Finding>) -> Analyzer {
-    Analyzer { name, wants, run }
+const fn analyzer(
+    name: &'static str,
+    serves: &'static [&'static str],
+    run: fn(&Scene<'_>) -> Vec<Finding>,
+) -> Analyzer {
+    Analyzer { name, serves, wants: &[], run }
 }
 
 /// All analyzers; among equal findings the earlier one's stands first.
 pub const ANALYZERS: &[Analyzer] = &[
-    wanting("node", &["Node"], node::run),
-    analyzer("node_events", node_events::run),
-    analyzer("claim", claim::run),
-    analyzer("volume", volume::run),
-    analyzer("shared_memory", shared_memory::run),
-    analyzer("creation", creation::run),
-    wanting("quota", &["ResourceQuota"], quota::run),
-    analyzer("preemption", preemption::run),
-    analyzer("scheduling", scheduling::run),
-    analyzer("rejection", rejection::run),
-    analyzer("config", config::run),
-    analyzer("mount", mount::run),
-    analyzer("image", image::run),
-    analyzer("memory", memory::run),
-    analyzer("probe", probe::run),
-    analyzer("hook", hook::run),
-    analyzer("crash", crash::run),
-    analyzer("job", job::run),
-    analyzer("init", init::run),
-    wanting("disruption", &["PodDisruptionBudget"], disruption::run),
-    analyzer("access", access::run),
-    analyzer("eviction", eviction::run),
-    analyzer("leaving", leaving::run),
-    wanting("policy", &["NetworkPolicy"], policy::run),
-    wanting("scrape", &["NetworkPolicy"], scrape::run),
-    wanting("service", &["Service"], service::run),
-    analyzer("traffic", traffic::run),
-    wanting("ingress", &["Ingress"], ingress::run),
-    analyzer("gateway", gateway::run),
-    analyzer("scaled_object", scaled_object::run),
-    wanting("autoscaler", &["HorizontalPodAutoscaler"], autoscaler::run),
-    wanting("aggregation", &["APIService"], aggregation::run),
-    wanting("certificate", &["Certificate"], certificate::run),
-    analyzer("rollout", rollout::run),
-    analyzer("dependency", dependency::run),
-    analyzer("stateful", stateful::run),
-    analyzer("daemon", daemon::run),
-    analyzer("unready", unready::run),
+    analyzer("node", &["Node"], node::run).wanting(&["Node"]),
+    analyzer("node_events", &["Node"], node_events::run),
+    analyzer("claim", &["PersistentVolumeClaim", "Pod"], claim::run),
+    analyzer("volume", &["PersistentVolumeClaim", "PersistentVolume", "Pod"], volume::run),
+    analyzer("shared_memory", &["Pod"], shared_memory::run),
+    analyzer("creation", &["ReplicaSet", "StatefulSet", "Job", "DaemonSet", "Deployment"], creation::run),
+    analyzer("quota", &["ResourceQuota"], quota::run).wanting(&["ResourceQuota"]),
+    analyzer("preemption", &["Pod"], preemption::run),
+    analyzer("scheduling", &["Pod"], scheduling::run),
+    analyzer("rejection", &["Pod"], rejection::run),
+    analyzer("config", &["Pod"], config::run),
+    analyzer("mount", &["Pod"], mount::run),
+    analyzer("image", &["Pod"], image::run),
+    analyzer("memory", &["Pod"], memory::run),
+    analyzer("probe", &["Pod"], probe::run),
+    analyzer("hook", &["Pod"], hook::run),
+    analyzer("crash", &["Pod"], crash::run),
+    analyzer("job", &["Job", "CronJob", "Pod"], job::run),
+    analyzer("init", &["Pod"], init::run),
+    analyzer("disruption", &["PodDisruptionBudget"], disruption::run).wanting(&["PodDisruptionBudget"]),
+    analyzer("access", &["Pod"], access::run),
+    analyzer("eviction", &["Pod"], eviction::run),
+    analyzer("leaving", &["Pod", "Namespace", "PersistentVolumeClaim", "Ingress"], leaving::run),
+    analyzer("policy", &["Pod"], policy::run).wanting(&["NetworkPolicy"]),
+    analyzer("scrape", &["Service"], scrape::run).wanting(&["NetworkPolicy"]),
+    analyzer("service", &["Service"], service::run).wanting(&["Service"]),
+    analyzer("traffic", &["Service", "Pod"], traffic::run),
+    analyzer("ingress", &["Ingress"], ingress::run).wanting(&["Ingress"]),
+    analyzer("gateway", &["Gateway", "GatewayClass", "HTTPRoute"], gateway::run),
+    analyzer("scaled_object", &["ScaledObject"], scaled_object::run),
+    analyzer("autoscaler", &["HorizontalPodAutoscaler"], autoscaler::run).wanting(&["HorizontalPodAutoscaler"]),
+    analyzer("aggregation", &["APIService"], aggregation::run).wanting(&["APIService"]),
+    analyzer("certificate", &["Certificate"], certificate::run).wanting(&["Certificate"]),
+    analyzer("rollout", &["Deployment"], rollout::run),
+    analyzer("dependency", &["Pod"], dependency::run),
+    analyzer("stateful", &["StatefulSet", "Pod"], stateful::run),
+    analyzer("daemon", &["DaemonSet"], daemon::run),
+    analyzer("unready", &["Pod", "StatefulSet", "DaemonSet"], unready::run),
 ];

@@ -83,7 +83,7 @@ fn lost(scene: &Scene<'_>, event: &SeenEvent, workload: &ObjectRef) -> Option<Fi
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, deployment, node, pod, unschedulable};
+    use crate::playbook::world::{World, deployment, node, patched, pod, unschedulable};
 
     const SAID: &str = "Preempted by pod 5b1c on node n1";
     const FULL: &str = "0/1 nodes are available: 1 Insufficient cpu.";
@@ -104,6 +104,15 @@ mod tests {
         let winner = pod(json!({"metadata": {"name": "search-0", "uid": "5b1c", "ownerReferences": null}}));
         let world = lost().with(pod(unschedulable(FULL))).with(winner);
         assert!(world.diagnosis().headline.contains("search-0"), "{}", world.diagnosis().headline);
+    }
+
+    #[test]
+    fn a_pod_that_waits_and_lost_nobody_to_another_was_not_preempted() {
+        let other = lost().with(pod(json!({}))).with(pod(patched(
+            unschedulable(FULL),
+            json!({"metadata": {"name": "cart-2-a", "ownerReferences": null, "labels": {"app": "cart"}}}),
+        )));
+        assert!(!other.codes().contains(&"pod_preempted"), "{:?}", other.codes());
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn workloads(scene: &Scene<'_>) -> Vec<Finding> {
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, pod, unready};
+    use crate::playbook::world::{World, deployment, patched, pod, unready};
 
     fn daemons(ready: i32) -> serde_json::Value {
         json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent", "namespace": "shop"},
@@ -92,6 +92,17 @@ mod tests {
         let diagnosis = world.diagnosis();
         assert_eq!(diagnosis.verdict, crate::report::Verdict::Inconclusive);
         assert_eq!(diagnosis.causes[0].code.as_deref(), Some("pod_not_ready"));
+    }
+
+    #[test]
+    fn a_pod_that_starts_while_all_that_are_wanted_serve_is_no_trouble_yet() {
+        let starting = |made: &str| {
+            let young = json!({"metadata": {"name": "web-1-b", "creationTimestamp": made}});
+            let starting = pod(patched(unready(json!({"running": {}}), json!({}), 0), young));
+            World::asking("Deployment", "web").with(deployment(1, 1)).with(pod(json!({}))).with(starting)
+        };
+        assert!(!starting("2026-11-23T02:58:00Z").codes().contains(&"pod_not_ready"));
+        assert!(starting("2026-11-23T02:30:00Z").codes().contains(&"pod_not_ready"));
     }
 
     #[test]

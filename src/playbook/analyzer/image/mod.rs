@@ -276,6 +276,14 @@ mod tests {
     }
 
     #[test]
+    fn an_image_that_is_still_being_pulled_and_a_pull_that_failed_before_are_no_fault() {
+        let pulling = World::asking("Pod", "web-1-a").with(pod(waiting("ContainerCreating", "")));
+        assert!(!pulling.codes().iter().any(|code| code.starts_with("image_")), "{:?}", pulling.codes());
+        let failed = "Failed to pull image \"reg/web:1\": rpc error: code = NotFound desc = reg/web:1: not found";
+        World::asking("Pod", "web-1-a").with(pod(json!({}))).event("Pod", "web-1-a", "Failed", failed).is_calm();
+    }
+
+    #[test]
     fn the_version_before_is_offered_for_a_rollback() {
         let world = failing("rpc error: code = NotFound desc = reg/web:1: not found")
             .with(replica_set(1, "reg/web:1", 1, 0))
