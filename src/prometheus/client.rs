@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer that is read.
 const LARGEST: usize = 8 << 20;
 /// The longest range that is asked for.
-pub(super) const LONGEST_RANGE: SignedDuration = SignedDuration::from_hours(24);
+pub const LONGEST_RANGE: SignedDuration = SignedDuration::from_hours(24);
 /// Points of a range, at most: what a chart can show.
 pub(super) const MOST_POINTS: i64 = 240;
 /// No rule is evaluated more often.

@@ -17,7 +17,7 @@ use rmcp::service::{RequestContext, RoleServer, ServiceExt};
 use serde_json::{Map, Value, json};
 use tokio::io::DuplexStream;
 
-pub use client::{Answer, Client, Measured, PrometheusError};
+pub use client::{Answer, Client, LONGEST_RANGE, Measured, PrometheusError};
 pub use config::PrometheusSettings;
 
 /// Bytes in flight between the two ends in one process.

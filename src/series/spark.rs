@@ -6,7 +6,8 @@ const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█
 /// Characters of a line: what a phone shows without breaking it.
 const WIDTH: usize = 24;
 
-/// The line: higher blocks are greater values, a dot is a gap, `│` is where the alert fired.
+/// The line: higher blocks are greater values, a dot is a gap, `│` is where the alert fired; `│…` stands before a line that
+/// begins later than that.
 #[must_use]
 pub fn sparkline(series: &Series) -> String {
     let (Some(first), Some(last)) = (series.points.first(), series.points.last()) else { return String::new() };
@@ -25,7 +26,7 @@ pub fn sparkline(series: &Series) -> String {
     }
     let firing = series.firing_at.as_second();
     let mark = (from < firing && firing <= to).then(|| slot(firing));
-    let mut line = String::new();
+    let mut line = if firing < from { "│…".to_owned() } else { String::new() };
     for (index, peak) in peaks.into_iter().enumerate() {
         if mark == Some(index) {
             line.push('│');
@@ -46,8 +47,17 @@ fn block(series: &Series, value: f64) -> char {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::super::tests::series;
     use super::*;
+
+    #[test]
+    fn an_alert_that_fired_before_the_line_begins_says_so() {
+        let mut long = series(&[0.0, 7.0]).unwrap();
+        long.firing_at = Timestamp::UNIX_EPOCH;
+        assert_eq!(sparkline(&long), "│…▁█");
+    }
 
     #[test]
     fn a_rise_rises_and_the_firing_is_marked() {

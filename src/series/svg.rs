@@ -47,11 +47,11 @@ pub fn svg(series: &Series, lang: Lang, zone: &str) -> String {
         );
         let anchor = if x > WIDTH / 2.0 { "end" } else { "start" };
         let label = format!("{} {}", lang.pick("触发", "fired"), times::time_of_day(series.firing_at, zone));
-        let _ = write!(
-            out,
-            r#"<text class="note" x="{x:.1}" y="14" text-anchor="{anchor}" font-size="12" fill="currentColor">{}</text>"#,
-            escaped(&label)
-        );
+        note(&mut out, x, anchor, &label);
+    } else if series.points.first().is_some_and(|first| series.firing_at < first.at) {
+        let when = times::moment(series.firing_at, zone).unwrap_or_default();
+        let label = format!("◂ {} {when}", lang.pick("触发", "fired"));
+        note(&mut out, LEFT, "start", &label);
     }
     for (x, anchor, point) in [(LEFT, "start", series.points.first()), (WIDTH - RIGHT, "end", series.points.last())] {
         let Some(point) = point else { continue };
@@ -65,6 +65,15 @@ pub fn svg(series: &Series, lang: Lang, zone: &str) -> String {
     }
     out.push_str("</svg>");
     out
+}
+
+/// What stands above the line.
+fn note(out: &mut String, x: f64, anchor: &str, label: &str) {
+    let _ = write!(
+        out,
+        r#"<text class="note" x="{x:.1}" y="14" text-anchor="{anchor}" font-size="12" fill="currentColor">{}</text>"#,
+        escaped(label)
+    );
 }
 
 fn title(series: &Series, lang: Lang) -> String {
@@ -144,6 +153,14 @@ mod tests {
             assert!(picture.contains(part), "{part}: {picture}");
         }
         assert!(!picture.contains("NaN") && !picture.contains("inf"), "{picture}");
+    }
+
+    #[test]
+    fn an_alert_that_fired_before_the_picture_begins_says_when() {
+        let mut long = series(&[0.0, 7.0]).unwrap();
+        long.firing_at = "2026-11-20T08:00:00Z".parse().unwrap();
+        let picture = svg(&long, Lang::En, "Asia/Shanghai");
+        assert!(picture.contains("◂ fired 2026-11-20 16:00:00 +08:00") && !picture.contains("class=\"mark\""));
     }
 
     #[test]

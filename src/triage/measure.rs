@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::alert::{Alert, AlertGroup, Lang};
-use crate::prometheus::QUERY_RANGE;
+use crate::prometheus::{LONGEST_RANGE, QUERY_RANGE};
 use crate::series::{Point, Series, figure};
 use crate::toolbox::{Recorded, Run};
 
@@ -15,8 +15,8 @@ use crate::toolbox::{Recorded, Run};
 const MOST: usize = 3;
 /// What is shown before an alert fired.
 const BEFORE: SignedDuration = SignedDuration::from_mins(30);
-/// The longest range: an alert that fires for days is shown by its last hours.
-const LONGEST: SignedDuration = SignedDuration::from_hours(6);
+/// The longest range, which is the tool's: an alert that fires for days is shown by its last one.
+const LONGEST: SignedDuration = LONGEST_RANGE;
 /// The first message waits for this, so it is short; what comes later a model can still ask for.
 const PATIENCE: Duration = Duration::from_millis(900);
 /// Characters of an expression in a sentence.

@@ -64,6 +64,42 @@ async fn the_alerts_expression_reaches_people_and_the_model() {
     team.refused_nothing();
 }
 
+/// Half an hour of history, and an alert that fired in its midst: the line and the picture show the rise and the moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_course_before_and_after_the_firing_is_drawn() {
+    let past: Vec<u64> = (0..50).map(|minute| if minute < 35 { 4 } else { 4 + 2 * (minute - 34) }).collect();
+    let (prometheus, team) = (Prometheus::remembering(&past).await, Team::start().await);
+    prometheus.rise_to(36).await;
+    let parts = json!({"prometheus": prometheus.settings(), "mcp": alerts::builtin(alerts::PENDING),
+                       "timezone": "UTC", "channels": team.channels()});
+    let home = Home::new(&parts);
+    let service = home.serve().await;
+    let mut body = alert();
+    let fired = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(12);
+    body["alerts"][0]["startsAt"] = fired.to_string().into();
+    let (id, _) = service.accept(&body).await;
+    let incident = service.settled(&id, 30).await;
+    let series = &incident["report"]["series"][0];
+    assert!(series["least"] == 4.0 && series["greatest"].as_f64() >= Some(34.0), "{series}");
+    let points = series["points"].as_array().unwrap().len();
+    assert!((40..=240).contains(&points), "{points} points of 42 minutes");
+    for channel in &team.each_has(1, 20).await {
+        let text = &channel[0].text;
+        let marked = text.split('│').collect::<Vec<_>>();
+        assert!(marked.len() == 2 && marked[0].ends_with(['▁', '▂', '▃']), "flat, then fired, then a rise: {text}");
+        assert!(text.contains('█'), "{text}");
+    }
+    let page = service.request(reqwest::Method::GET, &format!("/incidents/{id}"));
+    let page = page.send().await.unwrap().text().await.unwrap();
+    let picture =
+        page.split("<svg class=\"series\"").nth(1).and_then(|rest| rest.split("</svg>").next()).unwrap_or_default();
+    assert!(!picture.is_empty(), "{page}");
+    let when = fired.strftime("%H:%M").to_string();
+    for part in ["class=\"mark\"", "class=\"limit\"", &when] {
+        assert!(picture.contains(part), "{part}: {picture}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_prometheus_that_is_not_there_is_a_gap_and_delays_nobody() {
     let team = Team::start().await;

@@ -1,5 +1,7 @@
 //! The real Prometheus, scraping a page of ours, behind a door that asks for a token.
 
+use std::fmt::Write as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +33,11 @@ pub struct Prometheus {
 impl Prometheus {
     /// Starts it; every second it scrapes the gauge `queue_depth{queue=…}` of two queues.
     pub async fn start() -> Self {
+        Self::remembering(&[]).await
+    }
+
+    /// Starts it with a past: the depth of the queue `orders`, one value a minute, the last a minute ago.
+    pub async fn remembering(past: &[u64]) -> Self {
         let level = Arc::new(AtomicU64::new(3));
         let target = serve(Router::new().route("/metrics", get(page)).with_state(level.clone())).await;
         let folder = tempfile::tempdir().unwrap();
@@ -40,6 +47,7 @@ impl Prometheus {
         });
         let file = folder.path().join("prometheus.yml");
         std::fs::write(&file, config.to_string()).unwrap();
+        remember(folder.path(), target.trim_start_matches("http://"), past);
         let port = tools::port();
         let process = Command::new(tools::prometheus())
             .arg(format!("--config.file={}", file.display()))
@@ -74,6 +82,26 @@ impl Prometheus {
         let answer: Value = client().get(url).send().await.ok()?.json().await.ok()?;
         answer.pointer("/data/result/0/value/1").and_then(Value::as_str).map(str::to_owned)
     }
+}
+
+/// Writes a past into the data folder with Prometheus' own tool.
+fn remember(folder: &Path, instance: &str, past: &[u64]) {
+    if past.is_empty() {
+        return;
+    }
+    let mut text = "# TYPE queue_depth gauge\n".to_owned();
+    let now = jiff::Timestamp::now().as_second();
+    for (ago, value) in (1_i64..).zip(past.iter().rev()).collect::<Vec<_>>().into_iter().rev() {
+        let at = now - 60 * ago;
+        let _ = writeln!(text, "queue_depth{{queue=\"orders\",job=\"queues\",instance=\"{instance}\"}} {value} {at}");
+    }
+    text.push_str("# EOF\n");
+    let file = folder.join("past.txt");
+    std::fs::write(&file, text).unwrap();
+    let mut tool = std::process::Command::new(tools::promtool());
+    tool.args(["tsdb", "create-blocks-from", "openmetrics"]).arg(&file).arg(folder.join("data"));
+    let done = tool.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 async fn page(State(level): State<Arc<AtomicU64>>) -> String {

@@ -35,6 +35,11 @@ pub fn prometheus() -> PathBuf {
     there(PathBuf::from("/usr/bin/prometheus"))
 }
 
+/// The tool that comes with it.
+pub fn promtool() -> PathBuf {
+    there(PathBuf::from("/usr/bin/promtool"))
+}
+
 /// Debian's Chromium.
 pub fn chromium() -> PathBuf {
     there(PathBuf::from("/usr/bin/chromium"))
