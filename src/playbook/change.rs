@@ -1,4 +1,4 @@
-//! Recent change: what the newest revision of a Deployment changed. A lead for people, never a proof.
+//! What the newest revision of a Deployment changed. A lead for people, never a proof.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use crate::playbook::scene::{Scene, named};
 use crate::report::Related;
 
 /// Minutes within which a new revision counts as recent: a day's work, and the night after it.
-const RECENT: i64 = 24 * 60;
+pub(super) const RECENT: i64 = 24 * 60;
 /// Changes that are named; more is read with `kubectl rollout history`.
 const NAMED: usize = 6;
 
 /// The newest revision of a Deployment, when it is young and the one before was read too.
 #[must_use]
-pub fn lead(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
+pub fn revision(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
     let sets = rollout::revisions(scene, workload);
     let (new, old): (&Seen<ReplicaSet>, &Seen<ReplicaSet>) = (sets.first()?, sets.get(1)?);
     let minutes = scene.minutes_since(new.object.metadata.creation_timestamp.as_ref())?;
@@ -138,7 +138,8 @@ mod tests {
 
     use crate::playbook::world::{World, crashed, deployment, patched, pod, replica_set};
 
-    fn revision(number: i32, made: &str, patch: serde_json::Value) -> serde_json::Value {
+    #[must_use]
+    pub fn revision(number: i32, made: &str, patch: serde_json::Value) -> serde_json::Value {
         let container =
             patched(crate::playbook::world::container(json!({"image": format!("reg/web:{number}")})), patch);
         let spec = json!({"metadata": {"creationTimestamp": made},

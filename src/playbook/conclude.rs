@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::unready;
-use crate::playbook::change;
+
 use crate::playbook::describe;
 use crate::playbook::finding::{Depth, Finding};
 use crate::playbook::health;
+use crate::playbook::lately;
 use crate::playbook::latent;
 use crate::playbook::origin;
 use crate::playbook::pods;
@@ -126,7 +127,7 @@ fn related(
 ) -> Vec<Related> {
     let mut related = top.related.clone();
     related.extend(origin::leads(scene, top));
-    related.extend(change::lead(scene, &workload_of(scene, &top.about)));
+    related.extend(lately::leads(scene, &workload_of(scene, &top.about)));
     let follows = scene.text("与根本原因属于同一故障", "part of the same fault");
     let beside = scene.text(
         "同一 Namespace 中的其他异常，与本告警无直接关联",

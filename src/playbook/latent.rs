@@ -67,7 +67,8 @@ fn images(spec: &PodSpec) -> Vec<String> {
 }
 
 /// ConfigMaps, Secrets and claims the containers cannot do without.
-fn references(namespace: &str, spec: &PodSpec) -> Vec<ObjectRef> {
+#[must_use]
+pub fn references(namespace: &str, spec: &PodSpec) -> Vec<ObjectRef> {
     let mut found: Vec<(&str, String, Option<bool>)> = Vec::new();
     for container in all(spec) {
         for source in container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref()) {
