@@ -2,11 +2,14 @@
 
 use jiff::Timestamp;
 
+use crate::playbook::line::{self, Level};
 use crate::playbook::pattern::Pattern;
 use crate::playbook::trace;
 
 /// How many lines of other text may stand between the errors of one burst.
 const BURST_GAP: usize = 8;
+/// How many lines an announcement is followed for.
+const ANNOUNCED: usize = 2;
 /// The longest part of a log line that is repeated in a sentence, in characters.
 const SAID: usize = 180;
 
@@ -28,12 +31,15 @@ static INSTRUCTION: Pattern = Pattern::new(
     r"(?i)ignore (all |any |the |your )*(previous|prior|above|earlier)|disregard|\bsystem\s*(prompt|message|:\s)|\bassistant\s*:|</?\s*(tool|system|assistant|human|instructions?)[\w-]*\s*>|<\|\w+|you are (now|an?) |\b(previous|prior|above|following|new|these|your|my) instructions?\b|root cause is|report everything|must (report|answer|reply|respond)|call (the )?(tool|resources_|pods_|submit)|(resources|pods)_(delete|exec|run|create\w*|scale)|kubectl\s+(delete|apply|exec|scale|drain|patch|edit)|delete (the )?namespace|\[/?INST\]|忽略(以上|之前|前面|先前)|无视|系统提示|你现在是|请(回复|回答|调用|执行)",
 );
 static PREFIX: Pattern = Pattern::new(
-    r#"^\s*(\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(Z|[+-]\d\d:?\d\d)?\]?\s*)?([A-Z]\d{4} \d\d:\d\d:\d\d\S*\s+\d+\s+(\S+\]\s+)?)?(\[?(ERROR|ERR|FATAL|CRITICAL|PANIC|SEVERE|WARN|WARNING|INFO)\]?\s*[:\-|]?\s+)?"#,
+    r#"^\s*(\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(Z|[+-]\d\d:?\d\d)?\]?\s*)?([A-Z]\d{4} \d\d:\d\d:\d\d\S*\s+\d+\s+(\S+\]\s+)?)?(\[?(ERROR|ERR|FATAL|CRITICAL|PANIC|SEVERE|WARN|WARNING|INFO)\]?\s*[:\-|]?\s+)?(\d+ --- (\[[^\]]*\]\s*)*\S+\s*:\s+)?"#,
 );
-static MESSAGE: Pattern = Pattern::new(r#"(?:^|\s)(?:msg|message)=(?:"((?:[^"\\]|\\.)*)"|(\S+))"#);
-static CAUSE: Pattern = Pattern::new(r#"(?:^|\s)(?:err|error)=(?:"((?:[^"\\]|\\.)*)"|(\S+))"#);
 static LISTENS: Pattern = Pattern::new(
     r"(?i)\b(?:listen(?:ing|s)?|serving|started|bound|running|ready)\b[^\n]{0,60}?(?:\bport(?:\(s\))?[ =:]*|:)(\d{2,5})\b",
+);
+
+/// A status of a server's error, as access logs write it: combined, `status=503`, `"status": 503`, `"statusCode":500`.
+static ANSWERED: Pattern = Pattern::new(
+    r#"HTTP/\d(?:\.\d)?" 5\d\d\b|(?i)(?:^|[\s{,"])(?:status|status_?code|code|grpc_?status)"?[=:]\s*"?5\d\d\b"#,
 );
 
 /// How many lines in a row without an error, and over how many seconds, say that the errors before them are over.
@@ -74,10 +80,18 @@ pub fn instructs(line: &str) -> bool {
 /// Whether a line reports an error.
 #[must_use]
 pub fn is_error(line: &str) -> bool {
+    if let Some(level) = line::level(line) {
+        return level == Level::Error || is_failed_answer(line);
+    }
     if WARNING_OR_LESS.hits(line) && !FATAL.hits(line) {
         return false;
     }
-    LEVEL.hits(line) || TROUBLE.hits(line)
+    LEVEL.hits(line) || TROUBLE.hits(line) || is_failed_answer(line)
+}
+
+/// Whether a line of an access log tells of a request that was answered with a server's error.
+fn is_failed_answer(line: &str) -> bool {
+    ANSWERED.hits(line)
 }
 
 /// The line that says why a process failed: the first cause of the last burst of errors, not the noise after it.
@@ -85,6 +99,23 @@ pub fn is_error(line: &str) -> bool {
 /// Lines that read like instructions are passed over; `None` when no line reports an error.
 #[must_use]
 pub fn culprit(text: &str) -> Option<&str> {
+    decisive_line(text).map(|line| with_what_it_announces(text, line))
+}
+
+/// A line that announces what follows, together with that: what failed validation stands below the heading.
+fn with_what_it_announces<'a>(text: &'a str, line: &'a str) -> &'a str {
+    let begins = line.as_ptr() as usize - text.as_ptr() as usize;
+    let after = &text[begins + line.len()..];
+    if !line::announces(line) || line.starts_with('{') {
+        return line;
+    }
+    let told = |line: &&str| !line.trim().is_empty() && !trace::is_frame(line) && !instructs(line);
+    let followed = after.split_inclusive('\n').skip(1).take(ANNOUNCED).take_while(told).map(str::len).sum::<usize>();
+    let newline = after.find('\n').map_or(0, |at| at + 1);
+    text[begins..begins + line.len() + newline + followed].trim_end()
+}
+
+fn decisive_line(text: &str) -> Option<&str> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty() && !instructs(line)).collect();
     if let Some(line) = trace::decisive(&lines) {
         return Some(line);
@@ -107,7 +138,11 @@ pub fn culprit(text: &str) -> Option<&str> {
 /// The last line of a warning's level; it may say why, but does not claim to.
 #[must_use]
 pub fn warning(text: &str) -> Option<&str> {
-    text.lines().rev().find(|line| WARNING.hits(line) && !instructs(line))
+    let warns = |line: &&str| match line::level(line) {
+        Some(level) => level == Level::Warning,
+        None => WARNING.hits(line),
+    };
+    text.lines().rev().find(|line| warns(line) && !instructs(line))
 }
 
 /// Within a burst, a line with a level or an exception's name says more than one with a mere word of trouble.
@@ -127,30 +162,7 @@ pub fn said(line: &str) -> String {
     let bare = &line[prefix..];
     let bare =
         bare.trim().trim_start_matches("Caused by: ").trim_start_matches("---> ").trim_start_matches("[cause]: ");
-    shorten(&message_of(bare), SAID)
-}
-
-/// The message of a structured line (JSON or `key=value`), with the error it carries; any other line as it is.
-fn message_of(line: &str) -> String {
-    if let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(line) {
-        let field = |names: &[&str]| names.iter().find_map(|name| fields.get(*name)?.as_str()).unwrap_or_default();
-        let (message, error) =
-            (field(&["msg", "message", "log", "event"]), field(&["error", "err", "exception", "cause"]));
-        return joined(message, error).unwrap_or_else(|| line.to_owned());
-    }
-    let field = |pattern: &Pattern| {
-        let found = pattern.groups(line);
-        found.and_then(|found| found.get(1).or(found.get(2))).map(|value| value.as_str().to_owned()).unwrap_or_default()
-    };
-    joined(&field(&MESSAGE), &field(&CAUSE)).unwrap_or_else(|| line.to_owned())
-}
-
-fn joined(message: &str, error: &str) -> Option<String> {
-    match (message, error) {
-        ("", "") => None,
-        (one, "") | ("", one) => Some(one.to_owned()),
-        (message, error) => Some(format!("{message}: {error}")),
-    }
+    shorten(&line::message(bare), SAID)
 }
 
 /// Cuts a foreign text to a number of characters, for a sentence of ours; of one that gives orders nothing is left.
@@ -194,18 +206,9 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        for pattern in [
-            &LEVEL,
-            &FATAL,
-            &TROUBLE,
-            &CONSEQUENCE,
-            &WARNING_OR_LESS,
-            &INSTRUCTION,
-            &PREFIX,
-            &MESSAGE,
-            &CAUSE,
-            &LISTENS,
-        ] {
+        for pattern in
+            [&LEVEL, &FATAL, &TROUBLE, &CONSEQUENCE, &WARNING_OR_LESS, &INSTRUCTION, &PREFIX, &LISTENS, &ANSWERED]
+        {
             assert!(pattern.compiles());
         }
     }
@@ -284,6 +287,31 @@ mod tests {
         assert_eq!(said("time=2026 level=error msg=\"cannot start\" err=\"no route\""), "cannot start: no route");
         assert_eq!(said("E1123 02:42:13.123456       1 main.go:12] lost the lease"), "lost the lease");
         assert_eq!(culprit(json), Some(json), "the evidence stays the whole line");
+    }
+
+    #[test]
+    fn the_logger_and_the_thread_of_a_java_line_are_not_said() {
+        let line = "2026-11-25T13:26:13.793Z ERROR 1 --- [catalog] [nio-8080-exec-1] o.h.engine.jdbc.spi.SqlExceptionHelper   : HikariPool-1 - Connection is not available";
+        assert_eq!(said(line), "HikariPool-1 - Connection is not available");
+    }
+
+    #[test]
+    fn what_a_heading_announces_is_part_of_the_cause() {
+        let log = "Traceback (most recent call last):\n  File \"a.py\", line 1\npydantic_core.ValidationError: 1 validation error for Settings\nINDEXER_PORT\n  Input should be a valid integer [input_value='tcp://10.96.55.129:9100']\n    For further information";
+        let told = culprit(log).map(said).unwrap();
+        assert!(told.contains("Settings INDEXER_PORT Input should be a valid integer"), "{told}");
+        assert!(!told.contains("further"), "{told}");
+        assert_eq!(culprit("ERROR cannot start:"), Some("ERROR cannot start:"), "nothing follows");
+    }
+
+    #[test]
+    fn levels_of_structured_lines_decide_and_failed_answers_count() {
+        assert!(is_error(r#"{"level":50,"msg":"request errored"}"#));
+        assert!(!is_error(r#"{"level":"info","msg":"retry after error: connection refused"}"#));
+        assert!(is_error(r#"{"level":"warn","msg":"limit reached, shedding request","status":503}"#));
+        assert!(is_error(r#"10.0.0.1 - - [25/Nov/2026:11:30:40 +0000] "GET / HTTP/1.1" 502 157"#));
+        assert!(!is_error(r#"10.0.0.1 - - [25/Nov/2026:11:30:40 +0000] "GET / HTTP/1.1" 200 503"#));
+        assert!(!is_error("INFO batch of 503 done"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod finding;
 mod health;
 mod lately;
 pub mod latent;
+mod line;
 pub mod logs;
 mod origin;
 pub mod outside;

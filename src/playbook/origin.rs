@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Volume};
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
+use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::Scene;
 use crate::report::Related;
@@ -19,9 +20,12 @@ const NAMED: usize = 2;
 #[must_use]
 pub fn leads(scene: &Scene<'_>, finding: &Finding) -> Vec<Related> {
     let Some(pod) = scene.pod(&finding.about) else { return Vec::new() };
-    let is_log = |reference: &str| scene.facts.logs().iter().any(|log| log.reference == reference);
+    let cited = |reference: &str| finding.evidence.iter().any(|it| it.reference == reference);
+    let texts =
+        scene.facts.logs().iter().filter(|log| cited(&log.reference)).filter_map(|log| log.lines.as_deref().ok());
+    // An outer exception often names the file that an inner one cannot read.
     let lines: Vec<&str> =
-        finding.evidence.iter().filter(|it| is_log(&it.reference)).map(|it| it.quote.as_str()).collect();
+        texts.flat_map(str::lines).filter(|line| logs::is_error(line) && !logs::instructs(line)).collect();
     let mut leads: Vec<Related> = Vec::new();
     for view in pods::containers(&pod.object) {
         for (object, through) in sources(&pod.object, view.spec, &lines) {

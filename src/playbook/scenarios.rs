@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::alert::{Lang, ObjectRef};
 use crate::intake::{Limits, alertmanager};
+use crate::kube::snapshot::newest_timestamp;
 use crate::playbook::facts::{Facts, SeenEvent, SeenLog, object_ref};
 use crate::playbook::world::can_be_copied;
 use crate::playbook::{Question, diagnose, findings, unserved};
@@ -72,7 +73,7 @@ struct Source<'f> {
 
 fn read(folder: &Path) -> Source<'_> {
     let objects = json(&folder.join("objects.json"));
-    let now = newest(&objects).max(newest(&json(&folder.join("alert.json"))));
+    let now = newest_timestamp(&objects).max(newest_timestamp(&json(&folder.join("alert.json")))).unwrap();
     let printed = |item: &Value| {
         let mut item = item.clone();
         item["metadata"].as_object_mut().unwrap().remove("managedFields");
@@ -177,15 +178,6 @@ fn add_logs(folder: &Path, log: &EvidenceLog, facts: &mut Facts) {
             lines: if failed { Err(text) } else { Ok(text) },
             reference: recorded.reference,
         });
-    }
-}
-
-fn newest(value: &Value) -> Timestamp {
-    match value {
-        Value::String(text) => text.parse().unwrap_or(Timestamp::UNIX_EPOCH),
-        Value::Array(items) => items.iter().map(newest).max().unwrap_or(Timestamp::UNIX_EPOCH),
-        Value::Object(map) => map.values().map(newest).max().unwrap_or(Timestamp::UNIX_EPOCH),
-        _ => Timestamp::UNIX_EPOCH,
     }
 }
 

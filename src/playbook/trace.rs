@@ -11,11 +11,28 @@ static FRAME: Pattern = Pattern::new(r"^\s+at\s");
 static RUBY: Pattern = Pattern::new(r"\.rb:\d+:in .+ \([A-Z][\w:]*\)$");
 static RUST: Pattern = Pattern::new(r"^thread '.*' (?:\(\d+\) )?panicked at .+:\d+:\d+:$");
 
+/// Whether a line is one of a trace's frames.
+#[must_use]
+pub fn is_frame(line: &str) -> bool {
+    FRAME.hits(line)
+}
+
+/// What a runtime says when its own heap is full, however the application dies of it.
+static HEAP: Pattern = Pattern::new(
+    r"^\s*(?:Exception in thread .*|Caused by: |Terminating due to )?java\.lang\.OutOfMemoryError\b|JavaScript heap out of memory|^\s*(?:Unhandled exception\. )?System\.OutOfMemoryException\b|^MemoryError\b",
+);
+
+/// The line by which a runtime says that its own heap is full.
+#[must_use]
+pub fn heap<'a>(lines: &[&'a str]) -> Option<&'a str> {
+    lines.iter().rev().find(|line| HEAP.hits(line)).copied()
+}
+
 /// The decisive line of the trace: the deepest cause in Java, .NET and Node, the exception of a Python traceback, the
 /// panic of Go and Rust, the uncaught error of PHP and Ruby; `None` where no trace is printed.
 #[must_use]
 pub fn decisive<'a>(lines: &[&'a str]) -> Option<&'a str> {
-    caused(lines).or_else(|| python(lines)).or_else(|| panic(lines)).or_else(|| thrown(lines))
+    heap(lines).or_else(|| caused(lines)).or_else(|| python(lines)).or_else(|| panic(lines)).or_else(|| thrown(lines))
 }
 
 /// Chains name their beginning last.
@@ -68,7 +85,7 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        assert!([&THROWN, &FRAME, &RUBY, &RUST].iter().all(|pattern| pattern.compiles()));
+        assert!([&THROWN, &FRAME, &RUBY, &RUST, &HEAP].iter().all(|pattern| pattern.compiles()));
     }
 
     #[test]

@@ -128,7 +128,10 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
             }
             if lower.lines().any(resolver_is_silent) {
                 wants.extend(DNS_SERVICES.map(|name| Want::Object(ObjectRef::new("Service", "kube-system", name))));
-            } else if !NETWORK_WORDS.iter().any(|words| lower.contains(words)) && !passes_on(lines) {
+            } else if !NETWORK_WORDS.iter().any(|words| lower.contains(words))
+                && !passes_on(lines)
+                && !is_linked(&lower)
+            {
                 continue;
             }
             wants.extend(Want::list("Service", &pod.namespace));
@@ -205,6 +208,11 @@ fn labels_asked(seen: &Seen, namespace: &str) -> Option<Want> {
     let asks = |policy: &serde_json::Value| policy.to_string().contains("namespaceSelector");
     let asked = seen.facts.raw_all("NetworkPolicy").any(|(_, policy, _)| asks(policy));
     asked.then(|| Want::Object(ObjectRef::new("Namespace", "", namespace)))
+}
+
+/// Whether a log may complain of a variable that a Service brought: its value is that Service's address.
+fn is_linked(lines: &str) -> bool {
+    lines.contains("_port") && lines.contains("tcp://")
 }
 
 fn resolver_is_silent(line: &str) -> bool {

@@ -160,11 +160,28 @@ fn read_json(path: &Path) -> Result<Value, SnapshotError> {
     serde_json::from_slice(&bytes).map_err(|source| SnapshotError::Json { path: path.to_owned(), source })
 }
 
-fn newest_timestamp(value: &Value) -> Option<Timestamp> {
+/// Fields that speak of what is still to come: the end of a certificate, of a grace period, of an alert.
+const AHEAD: [&str; 8] = [
+    "notAfter",
+    "renewalTime",
+    "deletionTimestamp",
+    "expirationTimestamp",
+    "expires",
+    "nextScheduleTime",
+    "endsAt",
+    "annotations",
+];
+
+/// The newest timestamp in objects or alerts that says when something was.
+#[must_use]
+pub fn newest_timestamp(value: &Value) -> Option<Timestamp> {
     match value {
         Value::String(text) if text.starts_with(|c: char| c.is_ascii_digit()) => text.parse().ok(),
         Value::Array(items) => items.iter().filter_map(newest_timestamp).max(),
-        Value::Object(fields) => fields.values().filter_map(newest_timestamp).max(),
+        Value::Object(fields) => {
+            let past = fields.iter().filter(|(name, _)| !AHEAD.contains(&name.as_str()));
+            past.filter_map(|(_, value)| newest_timestamp(value)).max()
+        }
         _ => None,
     }
 }
@@ -190,6 +207,14 @@ mod loading {
         let alert = r#"{"alerts": [{"startsAt": "2026-01-02T05:04:05.5+01:00", "endsAt": "0001-01-01T00:00:00Z"}]}"#;
         std::fs::write(directory.path().join("alert.json"), alert).unwrap();
         assert_eq!(Snapshot::load(directory.path()).unwrap().now().to_string(), "2026-01-02T04:04:05.5Z");
+    }
+
+    #[test]
+    fn what_is_still_to_come_does_not_move_the_clock() {
+        let certificate = r#"{"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": {"name": "c", "namespace": "n",
+            "annotations": {"seen": "2028-01-01T00:00:00Z"}}, "status": {"notAfter": "2027-01-02T03:04:05Z"}}"#;
+        let directory = directory(&format!("{{\"items\": [{POD}, {certificate}]}}"));
+        assert_eq!(Snapshot::load(directory.path()).unwrap().now().to_string(), "2026-01-02T03:04:05Z");
     }
 
     #[test]

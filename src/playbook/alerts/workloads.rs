@@ -6,7 +6,7 @@ use super::{Answer, Known, Subject, measured, state};
 const POD: &[&str] =
     &["image", "config", "mount", "crash", "probe", "scheduling", "claim", "init", "creation", "rejection", "unready"];
 /// What a Pod that keeps restarting may suffer from.
-const RESTARTS: &[&str] = &["crash", "memory", "probe", "init", "hook", "dependency"];
+const RESTARTS: &[&str] = &["crash", "memory", "heap", "service_link", "probe", "init", "hook", "dependency"];
 /// What keeps a workload from having all its Pods.
 const REPLICAS: &[&str] = &["creation", "rollout", "scheduling", "image", "crash", "probe", "config", "mount", "claim"];
 /// What a caller that fails may suffer from.

@@ -13,6 +13,7 @@ pub mod dependency;
 pub mod disruption;
 pub mod eviction;
 pub mod gateway;
+mod heap;
 mod hook;
 pub mod image;
 pub mod ingress;
@@ -34,6 +35,7 @@ pub mod scaled_object;
 pub mod scheduling;
 pub mod scrape;
 pub mod service;
+mod service_link;
 pub mod shared_memory;
 pub mod stateful;
 pub mod target_port;
@@ -94,6 +96,8 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("mount", &["Pod"], mount::run),
     analyzer("image", &["Pod"], image::run),
     analyzer("memory", &["Pod"], memory::run),
+    analyzer("heap", &["Pod"], heap::run),
+    analyzer("service_link", &["Pod"], service_link::run),
     analyzer("probe", &["Pod"], probe::run),
     analyzer("hook", &["Pod"], hook::run),
     analyzer("crash", &["Pod"], crash::run),

@@ -1,0 +1,139 @@
+//! Processes whose own heap is full: the runtime ends them while the container's memory limit is not reached.
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
+use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
+use crate::playbook::pods;
+use crate::playbook::reach;
+use crate::playbook::scene::{Scene, named};
+use crate::playbook::trace;
+use crate::report::Confidence;
+
+/// The options by which runtimes are told the size of their heap: the JVM's, Node's, .NET's and Go's.
+static OPTION: Pattern = Pattern::new(
+    r"-Xmx\S+|-XX:MaxRAMPercentage=\S+|-XX:MaxHeapSize=\S+|--max[-_]old[-_]space[-_]size=\S+|\bDOTNET_GCHeapHardLimit\S*|\bGOMEMLIMIT=?\S*",
+);
+
+/// Findings about containers whose runtime says that its heap is full.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    scene.current_pods().filter_map(|pod| full(scene, pod)).collect()
+}
+
+fn full(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
+    let (log, line) = reach::present_logs(scene, &pod.object).into_iter().find_map(|(log, text)| {
+        let lines: Vec<&str> = text.lines().filter(|line| !logs::instructs(line)).collect();
+        Some((log, trace::heap(&lines)?))
+    })?;
+    let views = pods::containers(&pod.object);
+    let view = views.iter().find(|view| view.name() == log.container)?;
+    // What the kernel ended for memory is the limit's story.
+    if super::memory::ran_out(view) {
+        return None;
+    }
+    let (name, workload) = (named(&pod.object), scene.workload(&pod.object));
+    let said = logs::said(line);
+    let (option, limit) = (option(view.spec, log.lines.as_deref().ok()), limit(view.spec));
+    let told_zh = option.as_ref().map_or_else(|| "未找到堆大小设置".to_owned(), |option| format!("堆由 {option} 限定"));
+    let told_en = option
+        .as_ref()
+        .map_or_else(|| "no heap size is set".to_owned(), |option| format!("the heap is set by {option}"));
+    let headline = scene.text(
+        format!("{workload} 的进程堆内存（heap）用尽：{said}（{told_zh}，容器内存 limit {limit}）"),
+        format!(
+            "{workload} runs out of its process's own heap: {said} ({told_en}, the container's memory limit is {limit})"
+        ),
+    );
+    let exit = view.ended().map(|ended| format!("exitCode: {}", ended.exit_code));
+    let spec_line = option.as_ref().and_then(|option| scene.quote_any(&pod.reference, &[option]));
+    Some(
+        Finding::new("heap_exhausted", Depth::Root, &name, &workload, headline)
+            .confidence(Confidence::Medium)
+            .cite([scene.quote(&log.reference, line), spec_line])
+            .cite([exit.and_then(|exit| scene.quote(&pod.reference, &exit))])
+            .ruled_out(
+                scene.text("容器超出内存 limit（OOMKilled）", "a container over its memory limit (OOMKilled)"),
+                scene.text("终止原因不是 OOMKilled，报错来自运行时自身的堆", "it was not OOMKilled; the runtime's own heap is what is full"),
+            )
+            .steps([
+                look(
+                    scene.text("查看堆用尽之前的日志", "Read the log before the heap was full"),
+                    kubectl(&name.namespace, &format!("logs {} -c {} --previous --tail=200", name.name, view.name())),
+                ),
+                change(
+                    scene.text(
+                        "调大堆（-Xmx、-XX:MaxRAMPercentage 或 --max-old-space-size），或减少单次处理的数据量",
+                        "Give it a larger heap (-Xmx, -XX:MaxRAMPercentage, --max-old-space-size), or let it hold less at a time",
+                    ),
+                    scene.text("堆要小于容器的内存 limit；只调大 limit 没有用", "The heap must stay below the container's limit; raising the limit alone changes nothing"),
+                    edit_template(&workload),
+                ),
+            ]),
+    )
+}
+
+/// The option that sets the heap: in the container's arguments and variables, or as the runtime repeated it at its start.
+fn option(container: &Container, log: Option<&str>) -> Option<String> {
+    let arguments = container.command.iter().flatten().chain(container.args.iter().flatten()).cloned();
+    let variables = container.env.iter().flatten().map(|variable| {
+        let value = variable.value.as_deref().unwrap_or_default();
+        if variable.name.starts_with("DOTNET_") || variable.name == "GOMEMLIMIT" {
+            format!("{}={value}", variable.name)
+        } else {
+            value.to_owned()
+        }
+    });
+    let repeated = log.into_iter().flat_map(str::lines).filter(|line| !logs::instructs(line)).map(str::to_owned);
+    let places = arguments.chain(variables).chain(repeated);
+    let found = places.filter_map(|place| Some(OPTION.groups(&place)?.get(0)?.as_str().to_owned())).next();
+    found.map(|option| logs::shorten(&option, 60))
+}
+
+fn limit(container: &Container) -> String {
+    let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+    limits.and_then(|limits| limits.get("memory")).map_or_else(|| "-".to_owned(), |limit| limit.0.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::playbook::world::{World, container, crashed, patched, pod};
+
+    const FULL: &str = "java.lang.OutOfMemoryError: Java heap space\n\tat java.util.Arrays.copyOf(Arrays.java:3537)";
+
+    fn told(state: Value, settings: Value, log: &str) -> World {
+        let spec = json!({"spec": {"containers": [container(settings)]}});
+        World::asking("Pod", "web-1-a").with(pod(patched(state, spec))).log("web-1-a", log)
+    }
+
+    #[test]
+    fn a_full_heap_is_told_with_its_setting_and_the_containers_limit() {
+        let settings = json!({"env": [{"name": "JAVA_TOOL_OPTIONS", "value": "-Xms256m -Xmx512m"}],
+            "resources": {"limits": {"memory": "3Gi"}}});
+        let world = told(crashed(3, "Error"), settings, FULL);
+        assert_eq!(world.cause(), "heap_exhausted Deployment/web");
+        let headline = world.diagnosis().headline;
+        assert!(headline.contains("-Xmx512m") && headline.contains("3Gi"), "{headline}");
+        let node = "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory";
+        let world = told(crashed(134, "Error"), json!({"args": ["--max-old-space-size=512", "a.js"]}), node);
+        assert_eq!(world.cause(), "heap_exhausted Deployment/web");
+        assert!(world.diagnosis().headline.contains("--max-old-space-size=512"));
+    }
+
+    #[test]
+    fn what_the_kernel_ended_is_the_limits_story() {
+        let world = told(crashed(137, "OOMKilled"), json!({}), FULL);
+        assert!(!world.codes().contains(&"heap_exhausted"), "{:?}", world.codes());
+        assert!(world.cause().starts_with("oom_killed"), "{}", world.cause());
+    }
+
+    #[test]
+    fn words_about_memory_are_no_full_heap() {
+        told(json!({}), json!({}), "INFO heap used 148 MiB of 512 MiB\nINFO OutOfMemoryError handler installed")
+            .is_calm();
+    }
+}

@@ -1,0 +1,158 @@
+//! A log line as a logger wrote it: level, message and error of the structured forms that loggers print.
+//!
+//! Names of fields: zap, logrus, slog (`msg`, `level`, `err`), Elastic Common Schema (`log.level`, `message`), Serilog (`@l`,
+//! `@mt`), pino and bunyan, whose levels are numbers (50 is an error, 40 a warning) and whose errors are objects.
+
+use serde_json::{Map, Value};
+
+use crate::playbook::pattern::Pattern;
+
+const LEVELS: [&str; 7] = ["level", "log.level", "severity", "lvl", "levelname", "@l", "loglevel"];
+const MESSAGES: [&str; 7] = ["msg", "message", "@m", "@mt", "log", "event", "text"];
+const ERRORS: [&str; 8] = ["error", "err", "exception", "cause", "@x", "error.message", "exc_info", "reason"];
+/// Where an error that is an object says what it is.
+const OF_AN_ERROR: [&str; 3] = ["message", "msg", "detail"];
+
+static MESSAGE: Pattern = Pattern::new(r#"(?:^|\s)(?:msg|message)=(?:"((?:[^"\\]|\\.)*)"|(\S+))"#);
+static CAUSE: Pattern = Pattern::new(r#"(?:^|\s)(?:err|error)=(?:"((?:[^"\\]|\\.)*)"|(\S+))"#);
+
+/// What a structured line says of its weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Information and less.
+    Calm,
+    /// A warning.
+    Warning,
+    /// An error or worse.
+    Error,
+}
+
+fn fields(line: &str) -> Option<Map<String, Value>> {
+    let line = line.trim();
+    if !line.starts_with('{') {
+        return None;
+    }
+    match serde_json::from_str(line) {
+        Ok(Value::Object(fields)) => Some(fields),
+        _ => None,
+    }
+}
+
+/// The level of a line that is a JSON object and names one.
+#[must_use]
+pub fn level(line: &str) -> Option<Level> {
+    let fields = fields(line)?;
+    let found = LEVELS.iter().find_map(|name| fields.get(*name)).or_else(|| fields.get("log")?.get("level"))?;
+    if let Some(number) = found.as_i64() {
+        return Some(match number {
+            50.. => Level::Error,
+            40..50 => Level::Warning,
+            _ => Level::Calm,
+        });
+    }
+    let word = found.as_str()?.to_ascii_lowercase();
+    let begins = |words: &[&str]| words.iter().any(|start| word.starts_with(start));
+    Some(if begins(&["err", "fatal", "crit", "panic", "alert", "emerg", "severe"]) {
+        Level::Error
+    } else if begins(&["warn"]) {
+        Level::Warning
+    } else {
+        Level::Calm
+    })
+}
+
+/// The message of a structured line (JSON or `key=value`) with the error it carries; any other line as it is.
+#[must_use]
+pub fn message(line: &str) -> String {
+    if let Some(fields) = fields(line) {
+        let text = |names: &[&str]| names.iter().find_map(|name| said(fields.get(*name)?));
+        return joined(&text(&MESSAGES).unwrap_or_default(), &text(&ERRORS).unwrap_or_default())
+            .unwrap_or_else(|| line.to_owned());
+    }
+    let field = |pattern: &Pattern| {
+        let found = pattern.groups(line);
+        found.and_then(|found| found.get(1).or(found.get(2))).map(|value| value.as_str().to_owned()).unwrap_or_default()
+    };
+    joined(&field(&MESSAGE), &field(&CAUSE)).unwrap_or_else(|| line.to_owned())
+}
+
+/// A field that is a text, or an error that is an object.
+fn said(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text.as_str(),
+        Value::Object(error) => OF_AN_ERROR.iter().find_map(|name| error.get(*name)?.as_str())?,
+        _ => return None,
+    };
+    Some(telling(text).to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The line of a message of several that says why: what is announced as following, otherwise the first.
+fn telling(text: &str) -> &str {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let announced = lines.clone().skip_while(|line| !announces(line)).nth(1);
+    announced.or_else(|| lines.next()).unwrap_or_default()
+}
+
+/// Whether a line only says that the next one tells more.
+#[must_use]
+pub fn announces(line: &str) -> bool {
+    static VALIDATION: Pattern = Pattern::new(r"\b\d+ validation errors? for \w+$");
+    let line = line.trim_end();
+    line.ends_with(':') || line.contains(" following ") || VALIDATION.hits(line)
+}
+
+fn joined(message: &str, error: &str) -> Option<String> {
+    match (message, error) {
+        ("", "") => None,
+        (one, "") | ("", one) => Some(one.to_owned()),
+        (message, error) if message.contains(error) => Some(message.to_owned()),
+        (message, error) => Some(format!("{message}: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_read_as_loggers_write_them() {
+        for (line, expected) in [
+            (r#"{"level":"error","msg":"x"}"#, Some(Level::Error)),
+            (r#"{"level":50,"msg":"x"}"#, Some(Level::Error)),
+            (r#"{"level":40,"msg":"x"}"#, Some(Level::Warning)),
+            (r#"{"level":30,"res":{"statusCode":500},"msg":"request failed"}"#, Some(Level::Calm)),
+            (r#"{"log.level":"ERROR","message":"x"}"#, Some(Level::Error)),
+            (r#"{"log":{"level":"warn"},"message":"x"}"#, Some(Level::Warning)),
+            (r#"{"@l":"Fatal","@mt":"x"}"#, Some(Level::Error)),
+            (r#"{"severity":"NOTICE","message":"x"}"#, Some(Level::Calm)),
+            (r#"{"msg":"x"}"#, None),
+            ("ERROR x", None),
+            ("{broken", None),
+        ] {
+            assert_eq!(level(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn messages_carry_their_error_in_whatever_shape() {
+        for (line, expected) in [
+            (
+                r#"{"msg":"request errored","err":{"type":"AxiosError","message":"timeout of 15000ms exceeded"}}"#,
+                "request errored: timeout of 15000ms exceeded",
+            ),
+            (
+                r#"{"@mt":"Cannot start","@x":"System.Exception: no key\n   at A.B()"}"#,
+                "Cannot start: System.Exception: no key",
+            ),
+            (r#"{"message":"cannot open a.db","error":"cannot open a.db"}"#, "cannot open a.db"),
+            (r#"level=error msg="cannot start" err="no route""#, "cannot start: no route"),
+            (
+                r#"{"message":"node validation exception\n[1] checks failed. See the following [1] lines\nvm.max_map_count [65530] is too low"}"#,
+                "vm.max_map_count [65530] is too low",
+            ),
+            ("plain words", "plain words"),
+        ] {
+            assert_eq!(message(line), expected, "{line}");
+        }
+    }
+}
