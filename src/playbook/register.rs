@@ -66,6 +66,7 @@ fn page() -> String {
             Subject::Labels => "the objects its labels name".to_owned(),
             Subject::Host => "the machine".to_owned(),
             Subject::Component(pods) => format!("Pods `{pods}` in `kube-system`"),
+            Subject::Deployment(name) => format!("Deployment `{name}`, wherever it is"),
             Subject::Cluster => "the cluster".to_owned(),
         };
         let well = match known.answer {

@@ -133,6 +133,13 @@ impl<'a> Scene<'a> {
             .collect()
     }
 
+    /// How many Pods are ready behind a Service; `None` where it was not read.
+    #[must_use]
+    pub fn backends_ready(&self, service: &ObjectRef) -> Option<usize> {
+        let service = self.service(&service.namespace, &service.name)?;
+        Some(self.backends(&service.object).iter().filter(|pod| pods::is_ready(&pod.object)).count())
+    }
+
     /// The Service of that name, when it was read.
     #[must_use]
     pub fn service(&self, namespace: &str, name: &str) -> Option<&Seen<Service>> {

@@ -1,5 +1,6 @@
 //! Outside: from a host's address, a probed URL, a database's family or a component's name to objects of the cluster.
 
+use super::follow::SYSTEM;
 use super::rows::{self, cell};
 use super::seen::Seen;
 use super::want::Want;
@@ -8,8 +9,6 @@ use crate::playbook::outside::{Outside, Place};
 
 /// Objects taken for one name.
 const FOUND: usize = 3;
-/// Where the control plane and its add-ons run.
-const SYSTEM: &str = "kube-system";
 
 /// The lists in which the subjects of the alerts may be found.
 #[must_use]
@@ -50,7 +49,10 @@ fn objects(seen: &Seen, outside: &Outside) -> Vec<ObjectRef> {
         }),
         // Of several that bear the name nobody can say which is meant.
         Place::Somewhere(kind) => {
-            let found = rows::matching(seen, kind, "", |row, _| row.name == name);
+            // Helm puts the release's name before it.
+            let suffix = format!("-{name}");
+            let bears = |row: &str| row == name || (kind == "Deployment" && row.ends_with(&suffix));
+            let found = rows::matching(seen, kind, "", |row, _| bears(&row.name));
             if found.len() == 1 { found } else { Vec::new() }
         }
         Place::Cluster | Place::Unknown => Vec::new(),

@@ -97,7 +97,7 @@ pub fn targets_of(alert: &Alert) -> Vec<ObjectRef> {
     match subject(alert) {
         Subject::Labels => named_by_labels(alert),
         Subject::Host => host_node(alert).into_iter().collect(),
-        Subject::Component(_) | Subject::Cluster => Vec::new(),
+        Subject::Component(_) | Subject::Deployment(_) | Subject::Cluster => Vec::new(),
     }
 }
 
@@ -193,6 +193,7 @@ fn host_node(alert: &Alert) -> Option<ObjectRef> {
 fn outside_of(alert: &Alert) -> Outside {
     let (place, name) = match subject(alert) {
         Subject::Component(pods) => (Place::Component, pods.to_owned()),
+        Subject::Deployment(name) => (Place::Somewhere("Deployment"), name.to_owned()),
         Subject::Cluster => (Place::Cluster, String::new()),
         Subject::Host => (Place::Host, host_of(alert.label("instance").unwrap_or_default()).to_owned()),
         Subject::Labels => place_of(alert).or_else(|| somewhere(alert)).unwrap_or((Place::Unknown, String::new())),

@@ -16,6 +16,8 @@ pub enum Subject {
     Host,
     /// A part of the control plane or an add-on: the Pods in `kube-system` that bear this name.
     Component(&'static str),
+    /// A Deployment of whatever Namespace that bears this name, alone or after its release's.
+    Deployment(&'static str),
     /// The cluster as a whole; its labels name at most an exporter.
     Cluster,
 }
@@ -149,10 +151,14 @@ pub fn no_incident(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The analyzers to ask when an alert fires, the best first.
+/// The analyzers to ask when an alert fires, the best first. One that is not known asks what its name says it counts.
 #[must_use]
 pub fn asks(name: &str) -> &'static [&'static str] {
-    known(name).map_or(&[], |known| known.asks)
+    match known(name) {
+        Some(known) => known.asks,
+        None if answer(name) == Answer::Errors => workloads::CALLS,
+        None => &[],
+    }
 }
 
 /// All alerts that are known, in the order of the tables.

@@ -1,19 +1,24 @@
 //! Alerts about the monitoring itself: Prometheus, Alertmanager, their operator, kube-state-metrics and cert-manager.
 
-use super::{Known, cluster, heartbeat, measured, state};
+use super::{Answer, Known, Subject, cluster, heartbeat, measured, state};
 
 /// What a monitoring component that fails may suffer from: its own Pod, or what it calls.
 const OWN: &[&str] = &["crash", "memory", "dependency", "claim", "probe"];
+
+/// Alerts about kube-state-metrics as a whole carry no label that says where it runs.
+const fn state_metrics(name: &'static str, asks: &'static [&'static str]) -> Known {
+    Known { name, subject: Subject::Deployment("kube-state-metrics"), answer: Answer::Measurement, asks }
+}
 
 pub(super) const ALERTS: &[Known] = &[
     heartbeat("Watchdog", "Watchdog always fires: it proves that alerting works and is no incident"),
     heartbeat("InfoInhibitor", "InfoInhibitor only mutes info alerts in Alertmanager and is no incident"),
     // A target that is well is scraped again at the next turn: what set it off has passed.
     state("TargetDown", &["service", "crash", "probe", "scrape"]),
-    measured("KubeStateMetricsListErrors", &["access", "dependency", "crash"]),
-    measured("KubeStateMetricsWatchErrors", &["access", "dependency", "crash"]),
-    measured("KubeStateMetricsShardingMismatch", OWN),
-    measured("KubeStateMetricsShardsMissing", OWN),
+    state_metrics("KubeStateMetricsListErrors", &["access", "dependency", "crash"]),
+    state_metrics("KubeStateMetricsWatchErrors", &["access", "dependency", "crash"]),
+    state_metrics("KubeStateMetricsShardingMismatch", OWN),
+    state_metrics("KubeStateMetricsShardsMissing", OWN),
     measured("ConfigReloaderSidecarErrors", OWN),
     measured("AlertmanagerFailedReload", OWN),
     measured("AlertmanagerMembersInconsistent", OWN),

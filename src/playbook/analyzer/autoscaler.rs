@@ -264,6 +264,7 @@ fn no_target(
     );
     Finding::new("hpa_target_missing", Depth::Root, &name, &name, headline)
         .cite([scene.quote(&found.reference, unable.message.as_deref().unwrap_or("reason: FailedGetScale"))])
+        .touches(meant(scene, &workload))
         .steps([
             look(
                 scene.text("查看 HPA", "Look at the HPA"),
@@ -275,6 +276,15 @@ fn no_target(
                 Some(kubectl(&name.namespace, &format!("edit hpa {}", name.name))),
             ),
         ])
+}
+
+/// Workloads of the same kind that bear the missing one's name with a suffix: nobody scales them, and they may be meant.
+fn meant(scene: &Scene<'_>, missing: &ObjectRef) -> Vec<ObjectRef> {
+    let prefix = format!("{}-", missing.name);
+    let names = scene.facts.names().into_iter();
+    names
+        .filter(|it| it.kind == missing.kind && it.namespace == missing.namespace && it.name.starts_with(&prefix))
+        .collect()
 }
 
 #[cfg(test)]

@@ -29,6 +29,12 @@ fn unbound(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>) -> Option<Fin
     if phase != "Pending" {
         return None;
     }
+    // One that names its volume gets no other, whatever its class could make.
+    if claim.object.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()).is_some_and(|name| !name.is_empty())
+        && let Some(finding) = volume::released_for(scene, claim)
+    {
+        return Some(finding);
+    }
     let class_name = claim.object.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
     match class_name.as_deref() {
         None => no_class(scene, claim),
@@ -290,7 +296,7 @@ pub fn consumers(scene: &Scene<'_>, claim: &ObjectRef) -> Vec<ObjectRef> {
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, pod, unschedulable};
+    use crate::playbook::world::{World, patched, pod, unschedulable};
 
     fn claim(class: Option<&str>, phase: &str) -> serde_json::Value {
         json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "shop"},
@@ -422,6 +428,15 @@ mod tests {
             .with(claim(Some("fast"), "Pending"))
             .with(class("fast", "WaitForFirstConsumer"));
         late.is_calm();
+    }
+
+    #[test]
+    fn a_claim_that_names_a_volume_of_its_predecessor_waits_for_that_and_not_for_a_provisioner() {
+        let named = patched(claim(Some("fast"), "Pending"), json!({"spec": {"volumeName": "pv-1"}}));
+        let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "pv-1"},
+            "spec": {"claimRef": {"namespace": "shop", "name": "data", "uid": "before"}}, "status": {"phase": "Released"}});
+        let world = asked().with(named).with(class("fast", "Immediate")).with(volume);
+        assert_eq!(world.cause(), "pv_released_not_reusable PersistentVolume/pv-1");
     }
 
     #[test]

@@ -43,6 +43,9 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let message = status.message.clone().unwrap_or_default();
     let node = pods::node_name(&pod.object).unwrap_or_default();
     let own = OWN_LIMIT.hits(&message);
+    if !own && node_recovered(scene, node, &workload, &name) {
+        return None;
+    }
     let blame = if own || node.is_empty() { workload.clone() } else { ObjectRef::new("Node", "", node) };
     let short_of = LOW.group(&message, 1).unwrap_or_default();
     let said = logs::shorten(&message, 160);
@@ -109,6 +112,13 @@ fn repair(scene: &Scene<'_>, own: bool, node: &str, short_of: &str, workload: &O
     }
 }
 
+/// Whether the Node is well again and nobody is known to miss the Pod: the record of it is history.
+fn node_recovered(scene: &Scene<'_>, node: &str, workload: &ObjectRef, evicted: &ObjectRef) -> bool {
+    let well = scene.node(node).is_some_and(|node| super::node::troubles(&node.object).is_empty());
+    let missed = scene.replicas(workload).is_some_and(|(ready, wanted)| ready < wanted);
+    well && !missed && !scene.question.targets.contains(evicted)
+}
+
 /// Whether the workload runs again with all its replicas, so that the evicted Pod is history.
 fn recovered(scene: &Scene<'_>, workload: &ObjectRef, evicted: &ObjectRef) -> bool {
     let by_status = scene.replicas(workload).is_some_and(|(ready, wanted)| ready >= wanted && wanted > 0);
@@ -163,6 +173,19 @@ mod tests {
         let failed = patched(evicted("", "2026-11-23T02:30:00Z"), json!({"status": {"reason": null}}));
         let world = World::asking("Deployment", "web").with(deployment(2, 1)).with(failed);
         assert!(!world.codes().iter().any(|code| code.starts_with("pod_evicted")), "{:?}", world.codes());
+    }
+
+    #[test]
+    fn what_a_node_threw_out_before_it_was_well_again_is_history() {
+        let asked = |status: &str| {
+            let pressure = json!({"status": {"conditions": [{"type": "Ready", "status": "True"},
+                {"type": "DiskPressure", "status": status, "reason": "KubeletHasDiskPressure"}]}});
+            let record =
+                patched(evicted(NODE_LOW, "2026-11-23T02:30:00Z"), json!({"metadata": {"ownerReferences": null}}));
+            World::asking("Node", "n1").with(crate::playbook::world::node(pressure)).with(record)
+        };
+        assert!(!asked("False").codes().contains(&"pod_evicted_node_pressure"));
+        assert!(asked("True").codes().contains(&"pod_evicted_node_pressure"));
     }
 
     #[test]

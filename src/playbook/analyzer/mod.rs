@@ -17,6 +17,7 @@ mod heap;
 mod hook;
 pub mod image;
 pub mod ingress;
+mod ingress_host;
 pub mod init;
 pub mod job;
 pub mod leaving;
@@ -112,6 +113,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("service", &["Service"], service::run).wanting(&["Service"]),
     analyzer("traffic", &["Service", "Pod"], traffic::run),
     analyzer("ingress", &["Ingress"], ingress::run).wanting(&["Ingress"]),
+    analyzer("ingress_host", &["Ingress"], ingress_host::run).wanting(&["Ingress"]),
     analyzer("gateway", &["Gateway", "GatewayClass", "HTTPRoute"], gateway::run),
     analyzer("scaled_object", &["ScaledObject"], scaled_object::run),
     analyzer("autoscaler", &["HorizontalPodAutoscaler"], autoscaler::run).wanting(&["HorizontalPodAutoscaler"]),

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{PODS_PER_SELECTOR, array, named, pods, selector, text};
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{gateway, provisioner};
+use crate::toolbox::table::Row;
 use crate::triage::rows::{self, cell, listed};
 use crate::triage::seen::Seen;
 use crate::triage::want::{Want, kind_info};
@@ -183,12 +184,22 @@ pub(super) fn from_ingress(seen: &Seen, object: &ObjectRef, value: &Value) -> Ve
             secrets.map(|secret| Want::Object(ObjectRef::new("Certificate", object.namespace.as_str(), secret))),
         );
     }
+    wants.extend(of_the_same_host(seen, object, value));
     wants.extend(
         names
             .filter(|name| !name.is_empty())
             .map(|name| Want::Object(ObjectRef::new("Service", object.namespace.as_str(), name))),
     );
     wants
+}
+
+/// Other Ingresses with one of its hosts, of whatever Namespace, where they were listed.
+fn of_the_same_host(seen: &Seen, ingress: &ObjectRef, value: &Value) -> Vec<Want> {
+    let hosts: Vec<&str> =
+        array(value, "/spec/rules").map(|rule| text(rule, "/host")).filter(|it| !it.is_empty()).collect();
+    let shares = |cells: &Row| cell(cells, "HOSTS").split(',').any(|host| hosts.contains(&host.trim()));
+    let others = seen.rows.iter().filter(|(row, cells)| row.kind == "Ingress" && *row != ingress && shares(cells));
+    others.take(PODS_PER_SELECTOR).map(|(row, _)| Want::Object(row.clone())).collect()
 }
 
 /// Events about a Node are worth a read where it is asked about or where it is unwell and a pod of the incident runs on it;

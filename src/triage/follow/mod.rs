@@ -14,7 +14,9 @@ use crate::alert::ObjectRef;
 /// Pods read by name for one selector: one that fails and one to compare with say what ten would.
 const PODS_PER_SELECTOR: usize = 3;
 /// Kinds listed because the alert's analyzers want them.
-const LISTS_ASKED: usize = 3;
+const LISTS_ASKED: usize = 4;
+/// Where the control plane and its add-ons run.
+pub const SYSTEM: &str = "kube-system";
 /// Kinds listed when an alert names nothing but a namespace.
 const NAMESPACE_KINDS: [&str; 12] = [
     "Pod",
@@ -60,11 +62,13 @@ fn asked(seen: &Seen) -> Vec<Want> {
     let namespace = namespaces.into_iter().find(|namespace| !namespace.is_empty());
     let mut wants = Vec::new();
     for kind in seen.wanted.iter().take(LISTS_ASKED) {
-        let namespaced = kind_info(kind).is_some_and(|(.., namespaced)| namespaced);
+        // A host of an Ingress may be taken by one of another Namespace.
+        let namespaced = *kind != "Ingress" && kind_info(kind).is_some_and(|(.., namespaced)| namespaced);
         let Some(namespace) = namespace.or((!namespaced).then_some("")) else { continue };
-        wants.extend(Want::list(kind, namespace));
+        wants.extend(Want::list(kind, if namespaced { namespace } else { "" }));
         let unwell = rows::unwell(seen, kind, if namespaced { namespace } else { "" });
-        wants.extend(unwell.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
+        let unwell = unwell.into_iter().filter(|row| row.namespace.is_empty() || row.namespace == namespace);
+        wants.extend(unwell.take(PODS_PER_SELECTOR).map(Want::Object));
     }
     wants
 }
@@ -150,6 +154,13 @@ fn from_pod(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
     if unplaced && refers_to_config(value) {
         // Names only: whether what it refers to exists shows what would fail next.
         wants.extend(Want::list("ConfigMap", namespace));
+    }
+    if unplaced && array(value, "/status/conditions").next().is_none() {
+        // Nobody has looked at it: does the cluster's scheduler run at all?
+        wants.extend(Want::list("Pod", SYSTEM));
+        let schedulers =
+            rows::unwell(seen, "Pod", SYSTEM).into_iter().filter(|row| row.name.starts_with("kube-scheduler"));
+        wants.extend(schedulers.take(PODS_PER_SELECTOR).map(Want::Object));
     }
     for list in ["/status/initContainerStatuses", "/status/containerStatuses"] {
         for status in array(value, list) {

@@ -13,7 +13,9 @@ static WEBHOOK: Pattern = Pattern::new(r#"failed calling webhook "([\w.-]+)""#);
 
 static WEBHOOK_URL: Pattern = Pattern::new(r"https://([a-z0-9-]+)\.([a-z0-9-]+)\.svc");
 
-static DENIED: Pattern = Pattern::new(r#"admission webhook "([\w.-]+)" denied the request"#);
+/// A webhook's refusal, or a ValidatingAdmissionPolicy's.
+static DENIED: Pattern =
+    Pattern::new(r#"(?:admission webhook "|ValidatingAdmissionPolicy ')([\w.-]+)["'].*?denied (?:the )?request: (.+)"#);
 
 pub(super) fn down(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
     let found = WEBHOOK.groups(&refusal.message)?;
@@ -126,7 +128,7 @@ fn configuration(scene: &Scene<'_>, hook: &str) -> Option<ObjectRef> {
 
 pub(super) fn denies(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
     let found = DENIED.groups(&refusal.message)?;
-    let said = logs::shorten(refusal.message.split_once("denied the request: ").map_or("", |(_, rest)| rest), 160);
+    let said = logs::shorten(&found[2], 160);
     let workload = &refusal.workload;
     let headline = scene.text(
         format!("{workload} 无法创建 Pod：被准入策略 {} 拒绝：{said}", &found[1]),

@@ -23,6 +23,18 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     failed.chain(unfinished).chain(cron.iter().filter_map(|cron| cron::not_started(scene, cron))).collect()
 }
 
+/// The CronJob of a Job that failed and whose later runs succeeded, as the CronJob itself says; that one run is history.
+#[must_use]
+pub fn made_up_for(scene: &Scene<'_>, job: &ObjectRef) -> Option<ObjectRef> {
+    let job = scene.jobs.iter().find(|seen| named(&seen.object) == *job)?;
+    let conditions = job.object.status.as_ref()?.conditions.as_deref().unwrap_or(&[]);
+    let failed = conditions.iter().find(|condition| condition.type_ == "Failed" && condition.status == "True")?;
+    let owner = scene.owner(&job.object.metadata).filter(|owner| owner.kind == "CronJob")?;
+    let cron = scene.facts.get::<CronJob>(&owner.namespace, &owner.name)?;
+    let succeeded = cron.object.status.as_ref()?.last_successful_time.as_ref()?;
+    (succeeded.0 > failed.last_transition_time.as_ref()?.0).then_some(owner)
+}
+
 /// What a failed Pod of a Job says about its end.
 struct End {
     exit: i32,
@@ -38,6 +50,9 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
     let conditions = status.conditions.as_deref().unwrap_or(&[]);
     let condition = conditions.iter().find(|condition| condition.type_ == "Failed" && condition.status == "True")?;
     let name = named(&job.object);
+    if made_up_for(scene, &name).is_some() {
+        return None;
+    }
     let reason = condition.reason.clone().unwrap_or_default();
     let count = status.failed.unwrap_or(0);
     let code = match reason.as_str() {
@@ -198,6 +213,27 @@ mod tests {
         let run = json!({"metadata": {"name": "migrate-x", "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job",
             "name": "migrate", "uid": "j", "controller": true}]}, "status": {"phase": "Failed"}});
         pod(patched(crate::playbook::world::unready(ended(exit, "Error", "2026-11-23T02:59:00Z"), json!({}), 0), run))
+    }
+
+    #[test]
+    fn a_run_whose_successors_succeeded_is_history() {
+        let failed = patched(
+            job("Failed", "BackoffLimitExceeded", 3),
+            json!({"metadata": {"ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "uid": "n", "controller": true}]},
+                "status": {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded",
+                    "lastTransitionTime": "2026-11-23T01:00:00Z"}]}}),
+        );
+        let cron = |succeeded: &str| {
+            json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly", "namespace": "shop"},
+                "spec": {"schedule": "0 * * * *", "jobTemplate": {"spec": {"template": {}}}},
+                "status": {"lastSuccessfulTime": succeeded, "lastScheduleTime": succeeded}})
+        };
+        let later = World::asking("Job", "migrate").with(failed.clone()).with(cron("2026-11-23T02:05:00Z"));
+        later.is_calm();
+        let headline = later.diagnosis().headline;
+        assert!(headline.contains("later runs of CronJob shop/nightly succeeded"), "{headline}");
+        let before = World::asking("Job", "migrate").with(failed).with(cron("2026-11-22T23:05:00Z"));
+        assert_eq!(before.cause(), "job_backoff_limit_exceeded Job/migrate");
     }
 
     #[test]

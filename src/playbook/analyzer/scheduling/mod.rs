@@ -1,7 +1,9 @@
 //! Pods no Node takes: what they ask for against what the Nodes offer.
 
 mod nodes;
+mod ports;
 mod spread;
+mod unheard;
 
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 
@@ -29,7 +31,8 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let staying = || scene.pods.iter().filter(|pod| !pods::is_leaving(&pod.object));
     let unplaced = staying().filter(|pod| pods::is_unscheduled(&pod.object));
     let astray = staying().filter_map(|pod| bound_to_nothing(scene, pod));
-    unplaced.filter_map(|pod| unschedulable(scene, pod)).chain(astray).collect()
+    let unheard = staying().filter_map(|pod| unheard::unheard(scene, pod));
+    unplaced.filter_map(|pod| unschedulable(scene, pod)).chain(astray).chain(unheard).collect()
 }
 
 /// A Pod whose `nodeName` was written by hand and names no Node: no scheduler and no kubelet ever looks at it.
@@ -278,7 +281,11 @@ fn other_rule(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
         rule.map_or_else(|| ("pod_unschedulable", said.clone()), |(_, code, zh, en)| (*code, scene.text(*zh, *en)));
     let headline =
         scene.text(format!("{workload} 的 Pod 无法调度：{why}"), format!("{workload} cannot be scheduled: {why}"));
-    let rules = (code == "topology_spread_unsatisfied").then(|| spread::told(scene, waiting.pod)).flatten();
+    let rules = match code {
+        "topology_spread_unsatisfied" => spread::told(scene, waiting.pod),
+        "host_port_conflict" => ports::told(scene, waiting.pod),
+        _ => None,
+    };
     let summary = rules.map_or_else(
         || headline.clone(),
         |rules| scene.text(format!("{headline}（{rules}）"), format!("{headline} ({rules})")),
