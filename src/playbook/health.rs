@@ -9,6 +9,7 @@ use crate::playbook::analyzer;
 use crate::playbook::describe;
 use crate::playbook::finding::{Finding, kubectl, look, slash};
 use crate::playbook::logs;
+use crate::playbook::mended::{self, Mended};
 use crate::playbook::outside;
 use crate::playbook::pods;
 use crate::playbook::reach;
@@ -26,6 +27,8 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     let seen = seen_targets(scene, scope);
     let measured = scene.question.alert_names.iter().any(|name| is_measured(scene, scope, name))
         || analyzer::scrape::is_undecided(scene);
+    let mended = mended::since(scene, scope).filter(|_| measured);
+    let measured = measured && mended.is_none();
     let unread = unread_targets(scene);
     let unbound = |object: &ObjectRef| is_pending_claim(scene, object) && !waits_for_consumer(scene, object);
     let decided = unread.is_empty() && !seen.is_empty() && !measured && !seen.iter().any(unbound);
@@ -40,7 +43,10 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     findings.extend(passed_trouble(scene, scope));
     let mut diagnosis = Diagnosis {
         verdict,
-        headline: headline(scene, verdict, &resource, &seen),
+        headline: match &mended {
+            Some(mended) if verdict == Verdict::NoFault => answered(scene, mended),
+            _ => headline(scene, verdict, &resource, &seen),
+        },
         primary: Primary { resource: resource.clone(), findings },
         related: nearby.iter().take(3).map(|finding| neighbour(scene, finding)).collect(),
         impact: calm_impact(scene, verdict),
@@ -55,6 +61,15 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     }
     explain_verdict(scene, &mut diagnosis, &resource, measured);
     diagnosis
+}
+
+/// What set the alert off was mended meanwhile.
+fn answered(scene: &Scene<'_>, mended: &Mended) -> String {
+    let Mended { object, how } = mended;
+    scene.text(
+        format!("未发现故障：告警触发之后，{object} {how}，当前健康（healthy）；触发告警的情况应已过去"),
+        format!("No fault found: since the alert fired {object} was seen to recover: {how}, and it is healthy now; what set the alert off should have passed"),
+    )
 }
 
 /// The latest warning about a Pod that is well again: what the alert probably saw.

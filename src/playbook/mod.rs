@@ -19,6 +19,7 @@ mod lately;
 pub mod latent;
 mod line;
 pub mod logs;
+mod mended;
 mod origin;
 pub mod outside;
 mod pattern;
@@ -37,6 +38,8 @@ mod selector;
 mod trace;
 #[cfg(test)]
 mod world;
+
+use jiff::Timestamp;
 
 use crate::alert::{Lang, ObjectRef};
 use crate::report::{Confidence, Diagnosis};
@@ -58,6 +61,8 @@ pub struct Question {
     pub outside: Vec<Outside>,
     /// The expressions of the alerts' rules, where their sender gives them.
     pub expressions: Vec<String>,
+    /// When the first of the alerts that still fire began.
+    pub since: Option<Timestamp>,
     /// The Namespace of the Prometheus that does not reach its target, where an alert says that.
     pub scraped_from: Option<String>,
 }

@@ -49,7 +49,7 @@ static AWAITED: Pattern =
 static SILENT: Pattern = Pattern::new(r"(?i)server misbehaving|eai_again|temporary failure in name resolution");
 /// A host stands in a URL, before a port, or after a word that announces it.
 static HOST: Pattern = Pattern::new(
-    r#"(?i)://(?:[^/\s@"']*@)?([a-z0-9][a-z0-9.-]*[a-z0-9])|(?:^|["'\s=(@/])([a-z0-9][a-z0-9.-]*[a-z0-9]):\d{1,5}\b|\b(?:lookup|host name|host|enotfound|resolve|can't find|bad address|connect to|waiting (?:for|on)(?: the)?(?: service| host| svc)?|exception:|server at)[:\s]+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
+    r#"(?i)://(?:[^/\s@"']*@)?([a-z0-9][a-z0-9.-]*[a-z0-9])|(?:^|["'\s=(@/])([a-z0-9][a-z0-9.-]*[a-z0-9]):\d{1,5}\b|\b(?:lookup|host name|host|enotfound|eai_again|resolve|can't find|bad address|connect to|waiting (?:for|on)(?: the)?(?: service| host| svc)?|exception:|server at)[:\s]+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
 );
 /// The beginning of a time up to its hours, which a colon follows as it follows a host: `2026-11-23T02`, `02`.
 static TIME: Pattern = Pattern::new(r"^(?:\d{4}-\d\d-\d\dt)?\d\d$");
@@ -166,6 +166,14 @@ pub fn unresolved_service(caller: &Pod, line: &str, is_namespace: impl Fn(&str) 
 pub fn resolver_is_silent(call: &Call<'_>) -> bool {
     call.failure == Failure::Unresolved
         && (TIMEOUT.hits(call.line) || REFUSED.hits(call.line) || SILENT.hits(call.line))
+}
+
+/// Whether a Pod answers for the cluster's DNS: CoreDNS, or the cache that runs on each Node (`node-local-dns`).
+#[must_use]
+pub fn is_dns(pod: &ObjectRef) -> bool {
+    pod.kind == "Pod"
+        && pod.namespace == "kube-system"
+        && ["coredns", "kube-dns", "node-local-dns", "nodelocaldns"].iter().any(|name| pod.name.starts_with(name))
 }
 
 /// The cluster's DNS Service, where it was read.

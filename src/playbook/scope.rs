@@ -275,6 +275,10 @@ fn called_by(scene: &Scene<'_>, caller: &ObjectRef) -> BTreeSet<ObjectRef> {
     let mut services = relay::sources(scene, &caller.object);
     for call in reach::failing_calls(scene, &caller.object) {
         let dns = reach::dns_service(scene).filter(|_| reach::resolver_is_silent(&call));
+        if reach::resolver_is_silent(&call) {
+            let pods = scene.pods.iter().map(|pod| (named(&pod.object), scene.workload(&pod.object)));
+            reached.extend(pods.filter(|(pod, _)| reach::is_dns(pod)).flat_map(|(pod, workload)| [pod, workload]));
+        }
         let service = dns.or_else(|| reach::service_of(scene, &caller.object, &call));
         if let (None, Some(pod)) = (service, reach::pod_of(scene, &caller.object, &call)) {
             reached.extend([named(&pod.object), scene.workload(&pod.object)]);

@@ -34,6 +34,12 @@ impl World {
         self
     }
 
+    /// Says when the alert began.
+    pub fn fired(mut self, at: &str) -> Self {
+        self.question.since = Some(at.parse().unwrap());
+        self
+    }
+
     /// Says that a Prometheus of this Namespace does not reach its target.
     pub fn scraped_from(mut self, namespace: &str) -> Self {
         self.question.scraped_from = Some(namespace.to_owned());

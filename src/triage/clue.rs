@@ -2,7 +2,8 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::rows::{cell, listed};
+use super::follow::SYSTEM;
+use super::rows::{self, cell, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
@@ -127,7 +128,9 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
                 wants.extend(listed(seen, "Role", &pod.namespace));
             }
             if lower.lines().any(resolver_is_silent) {
-                wants.extend(DNS_SERVICES.map(|name| Want::Object(ObjectRef::new("Service", "kube-system", name))));
+                wants.extend(DNS_SERVICES.map(|name| Want::Object(ObjectRef::new("Service", SYSTEM, name))));
+                let unwell = rows::unwell(seen, "Pod", SYSTEM).into_iter().filter(reach::is_dns);
+                wants.extend(unwell.take(SERVICES_ELSEWHERE).map(Want::Object));
             } else if !NETWORK_WORDS.iter().any(|words| lower.contains(words))
                 && !passes_on(lines)
                 && !is_linked(&lower)

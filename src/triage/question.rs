@@ -82,7 +82,8 @@ pub fn question(group: &AlertGroup) -> Question {
         targets.retain(|target| target.kind != "Namespace");
     }
     let scraped_from = group.alerts.iter().find_map(scraped_from);
-    Question { targets, alert_names, outside, expressions, scraped_from }
+    let since = group.firing().map(|alert| alert.starts_at).filter(|at| at.as_second() > 0).min();
+    Question { targets, alert_names, outside, expressions, since, scraped_from }
 }
 
 /// The Namespace of the Prometheus that misses a target: its operator labels every alert with `prometheus: NAMESPACE/NAME`.

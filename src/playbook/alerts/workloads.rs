@@ -10,8 +10,18 @@ const RESTARTS: &[&str] = &["crash", "memory", "heap", "service_link", "probe", 
 /// What keeps a workload from having all its Pods.
 const REPLICAS: &[&str] = &["creation", "rollout", "scheduling", "image", "crash", "probe", "config", "mount", "claim"];
 /// What a caller that fails may suffer from.
-pub(super) const CALLS: &[&str] =
-    &["policy", "dependency", "service", "traffic", "ingress", "ingress_host", "gateway", "crash", "autoscaler"];
+pub(super) const CALLS: &[&str] = &[
+    "policy",
+    "dependency",
+    "pool",
+    "service",
+    "traffic",
+    "ingress",
+    "ingress_host",
+    "gateway",
+    "crash",
+    "autoscaler",
+];
 
 const fn errors(name: &'static str) -> Known {
     Known { name, subject: Subject::Labels, answer: Answer::Errors, asks: CALLS }

@@ -26,6 +26,7 @@ pub mod mount;
 pub mod node;
 pub mod node_events;
 pub mod policy;
+mod pool;
 pub mod preemption;
 pub mod probe;
 pub mod provisioner;
@@ -120,6 +121,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("aggregation", &["APIService"], aggregation::run).wanting(&["APIService"]),
     analyzer("certificate", &["Certificate"], certificate::run).wanting(&["Certificate"]),
     analyzer("rollout", &["Deployment"], rollout::run),
+    analyzer("pool", &["Pod"], pool::run),
     analyzer("dependency", &["Pod"], dependency::run),
     analyzer("stateful", &["StatefulSet", "Pod"], stateful::run),
     analyzer("daemon", &["DaemonSet"], daemon::run),

@@ -24,6 +24,7 @@ fn lonely_pods(scene: &Scene<'_>) -> Vec<Finding> {
     let unwell = scene.current_pods().filter(|pod| {
         let known = !pods::phase(&pod.object).is_empty();
         let unready = known && !pods::is_ready(&pod.object) && pods::phase(&pod.object) != "Succeeded";
+        let unready = unready && super::job::made_up_for(scene, &scene.workload(&pod.object)).is_none();
         unready && !is_spare(scene, &pod.object)
     });
     unwell

@@ -35,7 +35,10 @@ pub(super) fn unheard(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         );
         Finding::new("scheduler_unknown", Depth::Root, &name, &workload, headline)
             .confidence(Confidence::Medium)
-            .cite([scene.quote(&pod.reference, &format!("schedulerName: {asked}")), scene.quote(&pod.reference, "phase: Pending")])
+            .cite([
+                scene.quote(&pod.reference, &format!("schedulerName: {asked}")),
+                scene.quote(&pod.reference, "phase: Pending"),
+            ])
             .steps([
                 look(
                     scene.text("查看是否有这个调度器在运行", "See whether such a scheduler runs"),

@@ -1,0 +1,106 @@
+//! Connection pools that are used up: the application waits for a connection of its own while its database has room.
+
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
+use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
+use crate::playbook::pods;
+use crate::playbook::reach;
+use crate::playbook::scene::{Scene, named};
+use crate::report::Confidence;
+
+/// How pools say it: HikariCP, Tomcat and DBCP (Java), SQLAlchemy (Python), Knex and Sequelize (Node), ADO.NET, r2d2 and
+/// sqlx (Rust), and those that say it in plain words.
+static SAYS: Pattern = Pattern::new(
+    r"(?i)pool[\w-]* - connection is not available, request timed out|queuepool limit of size \d+|timeout acquiring a connection|prior to obtaining a connection from the pool|pool timed out while waiting for an open connection|timed out waiting for connection|cannot get a connection, pool error|resourcerequest timed out|\bconnection ?pool (?:is )?(?:exhausted|full)|pool exhausted",
+);
+/// How often a log says it before it is no single hiccup.
+const OFTEN: usize = 3;
+
+/// Findings about Pods whose log says so again and again.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    scene.current_pods().filter_map(|pod| used_up(scene, pod)).collect()
+}
+
+fn used_up(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
+    let (log, line, count) = reach::present_logs(scene, &pod.object).into_iter().find_map(|(log, text)| {
+        let told: Vec<&str> = text.lines().filter(|line| SAYS.hits(line) && !logs::instructs(line)).collect();
+        Some((log, *told.last()?, told.len())).filter(|(.., count)| *count >= OFTEN)
+    })?;
+    let (name, workload) = (named(&pod.object), scene.workload(&pod.object));
+    let said = logs::said(line);
+    let headline = scene.text(
+        format!("{workload} 的连接池（connection pool）用尽，请求在等待连接：{said}"),
+        format!("{workload} has used up its connection pool, so its requests wait for a connection: {said}"),
+    );
+    let summary =
+        scene.text(format!("{headline}（日志中出现 {count} 次）。"), format!("{headline} ({count} times in the log)."));
+    let container = pods::containers(&pod.object).into_iter().find(|view| view.name() == log.container);
+    let container = container.map(|view| format!(" -c {}", view.name())).unwrap_or_default();
+    Some(
+        Finding::new("connection_pool_exhausted", Depth::Mechanism, &name, &workload, headline)
+            .summary(summary)
+            .confidence(Confidence::Medium)
+            .cite([scene.quote(&log.reference, line)])
+            .unresolved(scene.text(
+                "是池子太小、查询变慢，还是连接没有归还？",
+                "Is the pool too small, are its queries slow, or are connections not given back?",
+            ))
+            .steps([
+                look(
+                    scene.text("查看应用日志中连接池的大小与等待数", "See the pool's size and who waits in the log"),
+                    kubectl(&name.namespace, &format!("logs {}{container} --tail=200", name.name)),
+                ),
+                look(
+                    scene.text("查看最近的版本与配置变更", "See what was changed lately"),
+                    kubectl(
+                        &workload.namespace,
+                        &format!("rollout history {}", crate::playbook::finding::slash(&workload)),
+                    ),
+                ),
+                change(
+                    scene.text(
+                        "恢复或调大连接池配置；确认数据库能承受总连接数",
+                        "Restore or raise the pool's size; the database must bear the sum of all pools",
+                    ),
+                    "",
+                    edit_template(&workload),
+                ),
+            ]),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::playbook::world::{World, pod};
+
+    const WAITS: &str = "ERROR 1 --- [web] [nio-1] o.h.SqlExceptionHelper : HikariPool-1 - Connection is not available, request timed out after 30000ms (total=2, active=2, idle=0, waiting=43)\n";
+
+    fn logged(log: &str) -> World {
+        World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", log)
+    }
+
+    #[test]
+    fn a_pool_that_is_used_up_again_and_again_is_the_cause() {
+        let calm = "INFO GET /products took 29232 ms\n".repeat(3);
+        let world = logged(&format!("{WAITS}{calm}{WAITS}{calm}{WAITS}"));
+        assert_eq!(world.cause(), "connection_pool_exhausted Deployment/web");
+        assert!(world.diagnosis().headline.contains("total=2"), "{}", world.diagnosis().headline);
+    }
+
+    #[test]
+    fn a_single_hiccup_is_none() {
+        let world = logged(&format!("{WAITS}{}", "INFO GET /products took 20 ms\n".repeat(20)));
+        assert!(!world.codes().contains(&"connection_pool_exhausted"));
+    }
+
+    #[test]
+    fn words_about_a_pool_are_no_complaint() {
+        logged(&"INFO HikariPool-1 - Start completed. connection pool of 24 is ready\n".repeat(4)).is_calm();
+    }
+}

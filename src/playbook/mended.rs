@@ -1,0 +1,162 @@
+//! Mended: what was done after an alert fired and answers it, as the cluster's own components say. Healthy objects do not
+//! answer an alert about a measurement; a volume that was grown since, or a certificate that was renewed, does.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::alert::ObjectRef;
+use crate::playbook::pods;
+use crate::playbook::scene::{Scene, named};
+use crate::playbook::scope::Scope;
+
+/// How far before its issuing a certificate may say it begins. Let's Encrypt, for one, sets it back by an hour against
+/// clocks that are behind: <https://letsencrypt.org/docs/faq/>.
+const BACKDATED: SignedDuration = SignedDuration::from_hours(1);
+
+/// What was mended and how, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mended {
+    /// The object it was done to.
+    pub object: ObjectRef,
+    /// A sentence's second half: what happened to it, and when.
+    pub how: String,
+}
+
+/// What answers the alerts since they fired; nothing where one of them is of another sort or its start is not known.
+#[must_use]
+pub fn since(scene: &Scene<'_>, scope: &Scope) -> Option<Mended> {
+    let fired = scene.question.since?;
+    let names: Vec<String> = scene.question.alert_names.iter().map(|name| name.to_ascii_lowercase()).collect();
+    let all =
+        |words: &[&str]| !names.is_empty() && names.iter().all(|name| words.iter().any(|word| name.contains(word)));
+    if all(&["volume", "fillingup", "filesystem", "diskspace", "outofspace"]) {
+        return grown(scene, scope, fired);
+    }
+    if all(&["cert", "ssl", "tls"]) {
+        return renewed(scene, fired);
+    }
+    all(&["down", "unreachable", "absent"]).then(|| restarted(scene, scope, fired))?
+}
+
+/// A claim whose file system was grown, as the kubelet says.
+fn grown(scene: &Scene<'_>, scope: &Scope, fired: Timestamp) -> Option<Mended> {
+    let events = scene
+        .facts
+        .events()
+        .iter()
+        .filter(|event| event.about.kind == "PersistentVolumeClaim" && scope.has(&event.about));
+    let done = events.filter(|event| event.reason == "FileSystemResizeSuccessful");
+    let event =
+        done.filter(|event| event.last_seen.is_some_and(|at| at > fired)).max_by_key(|event| event.last_seen)?;
+    Some(Mended {
+        object: event.about.clone(),
+        how: at(scene, event.last_seen, ("文件系统已扩容", "its file system was grown")),
+    })
+}
+
+/// A Certificate that is ready and valid only since.
+fn renewed(scene: &Scene<'_>, fired: Timestamp) -> Option<Mended> {
+    let moment = |value: &Value, pointer: &str| value.pointer(pointer)?.as_str()?.parse::<Timestamp>().ok();
+    let asked = |name: &ObjectRef| {
+        scene
+            .question
+            .targets
+            .iter()
+            .any(|target| target == name || (target.kind == "Ingress" && target.namespace == name.namespace))
+    };
+    scene.facts.raw_all("Certificate").filter(|(name, ..)| asked(name)).find_map(|(name, value, _)| {
+        let issued = moment(value, "/status/notBefore").filter(|issued| *issued + BACKDATED > fired)?;
+        let valid = moment(value, "/status/notAfter").is_some_and(|ends| ends > scene.facts.now);
+        let ready = crate::playbook::analyzer::certificate::is_ready(value);
+        (valid && ready).then(|| Mended {
+            object: name.clone(),
+            how: at(scene, Some(issued), ("证书已续签并就绪", "it was renewed and is ready")),
+        })
+    })
+}
+
+/// A Pod that came up again after the alert fired, and is ready.
+fn restarted(scene: &Scene<'_>, scope: &Scope, fired: Timestamp) -> Option<Mended> {
+    let pods: Vec<_> = scope.pods(scene).collect();
+    if pods.is_empty() || !pods.iter().all(|pod| pods::is_ready(&pod.object)) {
+        return None;
+    }
+    let up = pods.iter().flat_map(|pod| {
+        let name = named(&pod.object);
+        pods::containers(&pod.object).into_iter().filter_map(move |view| {
+            let running = view.status?.state.as_ref()?.running.as_ref()?;
+            let again = view.restarts() > 0;
+            Some((name.clone(), again.then_some(running.started_at.as_ref()?.0)?))
+        })
+    });
+    let (object, started) = up.filter(|(_, started)| *started > fired).max_by_key(|(_, started)| *started)?;
+    Some(Mended {
+        object, how: at(scene, Some(started), ("已重新启动并就绪", "it was started again and is ready"))
+    })
+}
+
+fn at(scene: &Scene<'_>, when: Option<Timestamp>, (zh, en): (&str, &str)) -> String {
+    let when = when.map(|when| when.strftime("%H:%M:%S UTC").to_string()).unwrap_or_default();
+    scene.text(format!("{zh}（{when}）"), format!("{en} ({when})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::playbook::world::{World, patched, pod};
+    use crate::report::Verdict;
+
+    const FIRED: &str = "2026-11-23T02:30:00Z";
+
+    #[test]
+    fn a_certificate_that_was_renewed_since_answers_the_alert_about_its_end() {
+        let certificate = |issued: &str| {
+            json!({"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": {"name": "tls", "namespace": "shop"},
+                "status": {"notBefore": issued, "notAfter": "2027-02-01T00:00:00Z", "conditions": [{"type": "Ready", "status": "True"}]}})
+        };
+        let told = |issued: &str| {
+            World::asking("Certificate", "tls")
+                .alert("SSLCertExpiringSoon")
+                .fired(FIRED)
+                .with(certificate(issued))
+                .diagnosis()
+        };
+        let renewed = told("2026-11-23T02:45:00Z");
+        assert_eq!(renewed.verdict, Verdict::NoFault);
+        assert!(renewed.headline.contains("renewed and is ready (02:45:00 UTC)"), "{}", renewed.headline);
+        assert_eq!(told("2026-11-01T00:00:00Z").verdict, Verdict::Inconclusive, "that was before");
+    }
+
+    #[test]
+    fn a_component_that_came_up_again_answers_the_alert_that_it_is_down_and_no_other() {
+        let started = |at: &str| -> Value {
+            pod(patched(
+                json!({"metadata": {"name": "web-1-a"}}),
+                json!({"status": {"containerStatuses": [{"name": "web", "image": "",
+                "imageID": "", "ready": true, "restartCount": 1, "state": {"running": {"startedAt": at}}}]}}),
+            ))
+        };
+        let told = |alert: &str, at: &str| {
+            World::asking("Pod", "web-1-a").alert(alert).fired(FIRED).with(started(at)).diagnosis().verdict
+        };
+        assert_eq!(told("KubeSchedulerDown", "2026-11-23T02:40:00Z"), Verdict::NoFault);
+        assert_eq!(told("KubeSchedulerDown", "2026-11-23T02:10:00Z"), Verdict::Inconclusive);
+        assert_eq!(told("CPUThrottlingHigh", "2026-11-23T02:40:00Z"), Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn a_volume_that_was_grown_since_answers_the_alert_that_it_fills_up() {
+        let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "shop"},
+            "spec": {"volumeName": "pv"}, "status": {"phase": "Bound"}});
+        let asked = || {
+            World::asking("PersistentVolumeClaim", "data")
+                .alert("KubePersistentVolumeFillingUp")
+                .fired(FIRED)
+                .with(claim.clone())
+        };
+        let grown = asked().event("PersistentVolumeClaim", "data", "FileSystemResizeSuccessful", "succeeded");
+        assert_eq!(grown.diagnosis().verdict, Verdict::NoFault);
+        assert_eq!(asked().diagnosis().verdict, Verdict::Inconclusive);
+    }
+}
