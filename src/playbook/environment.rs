@@ -44,6 +44,32 @@ pub fn naming<'a>(pod: &'a Pod, host: &str) -> Option<Variable<'a>> {
     variables(pod).into_iter().find(|variable| has_word(variable.value, host))
 }
 
+/// The hosts in a Pod's variables whose first label a line speaks of: `inventory.stock.svc` for "for service inventory.v1".
+#[must_use]
+pub fn spoken_of(pod: &Pod, line: &str) -> Vec<String> {
+    let line = line.to_ascii_lowercase();
+    let hosts = variables(pod).into_iter().flat_map(|variable| host_in(variable.value));
+    let mut spoken: Vec<String> =
+        hosts.filter(|host| has_word(&line, host.split('.').next().unwrap_or_default())).collect();
+    spoken.sort();
+    spoken.dedup();
+    spoken
+}
+
+/// The host of a value that is an address: `db:5432`, `http://web/api`, `inventory.stock.svc.cluster.local:9000`.
+fn host_in(value: &str) -> Option<String> {
+    let rest = value.split_once("://").map_or(value, |(_, rest)| rest);
+    let rest = rest.split(['/', '?']).next()?;
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let (host, port) = rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port)));
+    let addressed =
+        value.contains("://") || host.contains(".svc") || port.is_some_and(|port| port.parse::<u16>().is_ok());
+    let valid = host.len() > 2 && host.starts_with(|first: char| first.is_ascii_lowercase());
+    let letters =
+        host.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-.".contains(letter));
+    (addressed && valid && letters).then(|| host.to_owned())
+}
+
 /// Whether a text has a host's name as a whole: `db` in `postgres://shop@db:5432`, not in `db-old` or `my.db`.
 #[must_use]
 pub fn has_word(text: &str, host: &str) -> bool {
@@ -70,6 +96,18 @@ mod tests {
         let found = naming(&pod, "db-old").unwrap();
         assert_eq!((found.name, found.value, found.hidden), ("DB", "db-old:5432", vec!["db"]));
         assert_eq!(naming(&pod, "db"), None, "hidden values are not seen");
+    }
+
+    #[test]
+    fn a_line_speaks_of_a_host_by_its_first_label() {
+        let env = json!([{"name": "INVENTORY_ADDR", "value": "inventory.stock.svc.cluster.local:9000"},
+            {"name": "DB", "value": "postgres://shop@db-main:5432/x"}, {"name": "LEVEL", "value": "info"}, {"name": "PORT", "value": "9000"}]);
+        let pod: Pod =
+            serde_json::from_value(pod(json!({"spec": {"containers": [container(json!({"env": env}))]}}))).unwrap();
+        let line = "rpc error: code = Unimplemented desc = unknown method ReserveV2 for service inventory.v1.Inventory";
+        assert_eq!(spoken_of(&pod, line), ["inventory.stock.svc.cluster.local"]);
+        assert_eq!(spoken_of(&pod, "ERROR db-main says no"), ["db-main"]);
+        assert!(spoken_of(&pod, "ERROR info about my-inventory-cache").is_empty());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::playbook::logs;
 use crate::playbook::mended::{self, Mended};
 use crate::playbook::outside;
 use crate::playbook::pods;
+use crate::playbook::purpose;
 use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
@@ -174,17 +175,8 @@ fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[O
             format!("No fault found: {best} is Pending because no Pod uses it yet (WaitForFirstConsumer)"),
         );
     }
-    if let Some(cron) = analyzer::job::made_up_for(scene, best) {
-        return scene.text(
-            format!("未发现故障：{best} 失败过，但 {cron} 之后的运行已成功（healthy）；失败的 Job 被删除前告警会一直存在"),
-            format!("No fault found: {best} failed, but later runs of {cron} succeeded (healthy); the alert stays until the failed Job is deleted"),
-        );
-    }
-    if best.kind != "DaemonSet" && scene.replicas(best).is_some_and(|(_, wanted)| wanted == 0) {
-        return scene.text(
-            format!("未发现故障：{best} 的期望副本数为 0（scaled to 0），没有 Pod 是预期状态"),
-            format!("No fault found: {best} is scaled to 0 replicas, so having no Pods is what it asks for"),
-        );
+    if let Some(told) = purpose::on_purpose(scene, best) {
+        return told;
     }
     let workloads = seen.iter().filter(|object| scene.replicas(object).is_some()).count();
     if resource.kind == "Namespace" && workloads > 1 {

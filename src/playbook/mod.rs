@@ -24,6 +24,7 @@ mod origin;
 pub mod outside;
 mod pattern;
 mod pods;
+mod purpose;
 mod quantity;
 mod rank;
 pub mod reach;

@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{Pod, Service};
 
 use crate::alert::ObjectRef;
+use crate::playbook::environment;
 use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
@@ -18,7 +19,7 @@ pub enum Failure {
     Refused,
     /// The name does not resolve.
     Unresolved,
-    /// The other side answers with a server error.
+    /// The other side answers with a server error: a status of HTTP, or one of gRPC.
     ServerError,
     /// An init container says that it still waits for the other side.
     Awaited,
@@ -44,6 +45,9 @@ static UNRESOLVED: Pattern = Pattern::new(
     r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|can't resolve|can't find|bad address|getaddrinfo|lookup \S+ on \S+:53: .*(?:timeout|refused)",
 );
 static SERVER_ERROR: Pattern = Pattern::new(r"(?i)\b(50[0234])\b|bad gateway|service unavailable|gateway time");
+/// How gRPC clients print a status that the server itself gave: <https://grpc.io/docs/guides/status-codes/>.
+static STATUS: Pattern =
+    Pattern::new(r"(?i)\bcode ?= ?(?:unimplemented|internal|unknown|unavailable|aborted|dataloss|resourceexhausted)\b");
 static AWAITED: Pattern =
     Pattern::new(r"(?i)\b(?:still )?waiting (?:for|on)\b|\bis (?:not ready|unavailable)\b.*\b(?:sleep|wait|retry)");
 static SILENT: Pattern = Pattern::new(r"(?i)server misbehaving|eai_again|temporary failure in name resolution");
@@ -90,7 +94,10 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
         let waits = |line: &str| waiting.contains(&log.container.as_str()) && AWAITED.hits(line);
         for line in text.lines().filter(|line| !logs::instructs(line) && (logs::is_error(line) || waits(line))) {
             let Some(failure) = failure(line).or_else(|| waits(line).then_some(Failure::Awaited)) else { continue };
-            let hosts = hosts(line);
+            let mut hosts = hosts(line);
+            if hosts.is_empty() {
+                hosts = environment::spoken_of(pod, line);
+            }
             if !hosts.is_empty() && !calls.iter().any(|call| call.failure == failure && call.hosts == hosts) {
                 calls.push(Call { line, log, failure, hosts });
             }
@@ -192,7 +199,7 @@ fn failure(line: &str) -> Option<Failure> {
     if TIMEOUT.hits(line) {
         return Some(Failure::Timeout);
     }
-    (SERVER_ERROR.hits(line) && line.contains("://")).then_some(Failure::ServerError)
+    (STATUS.hits(line) || (SERVER_ERROR.hits(line) && line.contains("://"))).then_some(Failure::ServerError)
 }
 
 /// The hosts a line names: those of URLs first, then those with a port, then those a word announces.

@@ -7,7 +7,7 @@ use super::rows::{self, cell, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
-use crate::playbook::environment::naming;
+use crate::playbook::environment::{naming, spoken_of};
 use crate::playbook::{reach, relay};
 
 /// Words of a warning (or its reason) and the kind of object that explains it.
@@ -51,6 +51,7 @@ const NETWORK_WORDS: &[&str] = &[
     "nxdomain",
     "waiting for",
     "waiting on",
+    "rpc error: code =",
     "502",
     "503",
     "504",
@@ -147,7 +148,7 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
                 .filter(|row| contains_word(lines, &row.name) || names_address(seen, row, lines) || told_of(row));
             wants.extend(services.map(|row| Want::Object(row.clone())));
             wants.extend(pods_called(seen, pod, lines));
-            wants.extend(elsewhere(seen, &lower, &pod.namespace));
+            wants.extend(elsewhere(seen, &lower, pod));
             wants.extend(labels_asked(seen, &pod.namespace));
         }
     }
@@ -175,11 +176,17 @@ fn passes_on(lines: &str) -> bool {
 
 /// Services of other namespaces that failing calls name, a few: `db.data.svc`, and then `db.data`, which may be a name outside
 /// the cluster. Where that is no Service, it is read whether there is such a Namespace at all.
-fn elsewhere(seen: &Seen, lines: &str, own: &str) -> Vec<Want> {
+fn elsewhere(seen: &Seen, lines: &str, caller: &ObjectRef) -> Vec<Want> {
+    let own = caller.namespace.as_str();
+    let read = seen.facts.get::<Pod>(own, &caller.name);
     let failing = lines.lines().filter(|line| NETWORK_WORDS.iter().any(|words| line.contains(words)));
+    let hosts = failing.flat_map(|line| match (reach::hosts(line), &read) {
+        (hosts, Some(pod)) if hosts.is_empty() => spoken_of(&pod.object, line),
+        (hosts, _) => hosts,
+    });
     let mut sure: Vec<ObjectRef> = Vec::new();
     let mut likely: Vec<ObjectRef> = Vec::new();
-    for host in failing.flat_map(reach::hosts) {
+    for host in hosts {
         let (found, name, namespace) = match host.split('.').collect::<Vec<_>>().as_slice() {
             [name, namespace, "svc", ..] => (&mut sure, ObjectRef::new("Service", *namespace, *name), *namespace),
             [name, namespace] if is_label(name) && is_label(namespace) => {

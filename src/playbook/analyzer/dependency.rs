@@ -49,7 +49,7 @@ fn unreachable(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &Ob
         Failure::Timeout => scene.text("访问超时", "times out"),
         Failure::Refused => scene.text("连接被拒绝", "is refused"),
         Failure::Unresolved => scene.text("域名解析失败", "does not resolve"),
-        Failure::ServerError => scene.text("返回 5xx", "answers with 5xx"),
+        Failure::ServerError => scene.text("返回服务端错误", "answers with a server error"),
         Failure::Awaited => scene.text("init 容器一直在等待它", "is still awaited by its init container"),
     };
     let headline = scene.text(

@@ -91,6 +91,19 @@ fn differs(asked: &Container, has: &Container) -> bool {
 }
 
 /// A new revision that does not go out by the StatefulSet's own settings: an answer where the alert is about it.
+/// How far an update has come that its partition holds at just this Pod while all serve: what the spec asks for, and how
+/// canaries are run.
+#[must_use]
+pub fn staged(scene: &Scene<'_>, set: &ObjectRef) -> Option<(i32, i32, i32)> {
+    let set = scene.stateful_sets.iter().find(|seen| named(&seen.object) == *set)?;
+    let (spec, status) = (set.object.spec.as_ref()?, set.object.status.as_ref()?);
+    let (wanted, updated) = (spec.replicas.unwrap_or(1), status.updated_replicas.unwrap_or(0));
+    let partition = spec.update_strategy.as_ref()?.rolling_update.as_ref()?.partition.filter(|it| *it > 0)?;
+    let begun = status.update_revision != status.current_revision && updated > 0;
+    let whole = status.ready_replicas.unwrap_or(0) >= wanted;
+    (begun && whole && updated == wanted - partition).then_some((partition, updated, wanted))
+}
+
 fn held_back(scene: &Scene<'_>, set: &Seen<StatefulSet>) -> Option<Finding> {
     let name = named(&set.object);
     let (spec, status) = (set.object.spec.as_ref()?, set.object.status.as_ref()?);
@@ -110,7 +123,7 @@ fn held_back(scene: &Scene<'_>, set: &Seen<StatefulSet>) -> Option<Finding> {
             "updateStrategy 为 OnDelete，旧 Pod 被删除之前不会更新".to_owned(),
             "its updateStrategy is OnDelete, so a Pod is updated only once it is deleted".to_owned(),
         )
-    } else if partition > 0 && updated >= wanted - partition {
+    } else if partition > 0 && updated >= wanted - partition && staged(scene, &name).is_none() {
         (
             "statefulset_update_partitioned",
             format!("partition: {partition}"),
@@ -202,9 +215,12 @@ mod tests {
                 "currentRevision": "db-1", "updateRevision": "db-2"}}),
             )
         };
-        let partition = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 1}});
+        let at = |partition: i32| json!({"type": "RollingUpdate", "rollingUpdate": {"partition": partition}});
+        let partition = at(2);
         let asked = |strategy| World::asking("StatefulSet", "db").with(behind(strategy));
         assert_eq!(asked(partition.clone()).cause(), "statefulset_update_partitioned StatefulSet/db");
+        let canary = asked(at(1)).diagnosis();
+        assert!(canary.causes.is_empty() && canary.headline.contains("has partition 1"), "{}", canary.headline);
         assert_eq!(asked(json!({"type": "OnDelete"})).cause(), "statefulset_update_on_delete StatefulSet/db");
         assert!(asked(json!({"type": "RollingUpdate"})).codes().is_empty(), "under way");
         let other =
