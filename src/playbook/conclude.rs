@@ -15,7 +15,7 @@ use crate::playbook::pods;
 use crate::playbook::rank::Ranked;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::{Relevance, Scope};
-use crate::report::{Cause, Diagnosis, Effect, Primary, Related, Verdict};
+use crate::report::{Cause, Confidence, Diagnosis, Effect, Primary, Related, Verdict};
 
 /// How many causes, related objects and steps a report lists: more is not read at night.
 const CAUSES: usize = 3;
@@ -44,7 +44,9 @@ fn without_echoes<'f>(scene: &Scene<'_>, asked: &[&'f Finding]) -> Vec<&'f Findi
 }
 
 fn fault(scene: &Scene<'_>, scope: &Scope, top: &Finding, rest: &[&Finding], nearby: &[&Finding]) -> Diagnosis {
-    let verdict = if top.depth == Depth::Symptom { Verdict::Inconclusive } else { Verdict::Fault };
+    // What repeats the alert, and what is a guess, decides nothing.
+    let decided = top.depth > Depth::Symptom && top.confidence > Confidence::Low;
+    let verdict = if decided { Verdict::Fault } else { Verdict::Inconclusive };
     let (causes, explained): (Vec<&Finding>, Vec<&Finding>) = rest.iter().copied().partition(|finding| {
         finding.depth >= Depth::Mechanism && finding.blame != top.blame && !same_story(scene, top, finding)
     });

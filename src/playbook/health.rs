@@ -1,5 +1,7 @@
 //! Health: what may be said when nothing was found, and what was checked on the way to a cause.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::storage::v1::StorageClass;
 
@@ -127,9 +129,23 @@ pub fn ruled_out(scene: &Scene<'_>, scope: &Scope, top: &Finding) -> Vec<RuledOu
 fn is_measured(scene: &Scene<'_>, scope: &Scope, alert: &str) -> bool {
     match alerts::answer(alert) {
         Answer::State | Answer::Nothing(_) => false,
-        Answer::Errors => logs_check(scene, scope).is_none(),
+        Answer::Errors => {
+            // Errors may be counted where requests come in: an Ingress nobody saw may be the one that answers them.
+            let seen = scene.facts.listing("Ingress", "").is_some() && every_log_was_read(scene, scope);
+            !seen || logs_check(scene, scope).is_none()
+        }
         Answer::Measurement => true,
     }
+}
+
+/// Whether no Pod of the workloads in question is left that may complain unheard.
+fn every_log_was_read(scene: &Scene<'_>, scope: &Scope) -> bool {
+    let heard = |pod: &ObjectRef| scene.facts.logs_of(&pod.namespace, &pod.name).any(|log| log.lines.is_ok());
+    let workloads: BTreeSet<ObjectRef> = scope.pods(scene).map(|pod| scene.workload(&pod.object)).collect();
+    workloads.iter().all(|workload| {
+        let read = scene.pods_of(workload).iter().filter(|pod| heard(&named(&pod.object))).count();
+        scene.replicas(workload).is_none_or(|(_, wanted)| i32::try_from(read).is_ok_and(|read| read >= wanted))
+    })
 }
 
 /// Workloads, Nodes, Services and so on that were asked about and read; Pods stand behind their workload.

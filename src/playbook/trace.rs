@@ -71,8 +71,13 @@ fn thrown<'a>(lines: &[&'a str]) -> Option<&'a str> {
     if let Some(line) = lines.iter().rev().find(|line| php(line) || RUBY.hits(line)) {
         return Some(line);
     }
-    let above_frames = |pair: &&[&'a str]| THROWN.hits(pair[0]) && FRAME.hits(pair[1]);
-    lines.windows(2).rev().find(above_frames).map(|pair| pair[0])
+    // Node lists who asked for a module that it does not find before the frames.
+    let asking = |line: &&&str| line.starts_with("Require stack:") || line.starts_with("- ");
+    let above_frames = |at: &usize| {
+        let below = lines[at + 1..].iter().find(|line| !asking(line));
+        THROWN.hits(lines[*at]) && below.is_some_and(|line| FRAME.hits(line))
+    };
+    (0..lines.len()).rev().find(above_frames).map(|at| lines[at])
 }
 
 #[cfg(test)]
@@ -118,6 +123,8 @@ mod tests {
         assert_eq!(of(node), Some("Error: no port"));
         let coded = "TypeError [ERR_INVALID_URL]: Invalid URL\n    at new URL (node:internal/url:797:36)";
         assert_eq!(of(coded), Some("TypeError [ERR_INVALID_URL]: Invalid URL"));
+        let module = "node:internal/modules/cjs/loader:1228\n  throw err;\n  ^\n\nError: Cannot find module './plan'\nRequire stack:\n- /app/server.js\n    at Module._load (node:internal)\n  code: 'MODULE_NOT_FOUND',";
+        assert_eq!(of(module), Some("Error: Cannot find module './plan'"));
         let php = "PHP Fatal error:  Uncaught PDOException: could not find driver in /app/db.php:3";
         assert_eq!(of(php), Some(php));
         let ruby = "app.rb:3:in 'fetch': key not found: \"DSN\" (KeyError)\n\tfrom app.rb:9:in '<main>'";

@@ -126,6 +126,11 @@ fn named_by_labels(alert: &Alert) -> Vec<ObjectRef> {
         return vec![ObjectRef::new("APIService", "", name)];
     }
     let namespace = alert.label("exported_namespace").or_else(|| alert.label("namespace")).unwrap_or_default();
+    if alerts::asks(alert.name()).contains(&"certificate")
+        && let Some(name) = alert.label("name").filter(|_| !namespace.is_empty())
+    {
+        return vec![ObjectRef::new("Certificate", namespace, name)];
+    }
     let mut targets: Vec<ObjectRef> = NAMING_LABELS
         .iter()
         .filter_map(|(label, kind)| Some((*kind, name_in(alert, label)?)))

@@ -7,14 +7,25 @@ use serde_json::Value;
 use crate::alert::ObjectRef;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::{Scene, named};
+use crate::report::{Citation, Confidence};
 
 /// Findings about Certificates.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let certificates = scene.facts.raw_all("Certificate");
-    certificates.filter_map(|(name, value, reference)| broken(scene, name, value, reference)).collect()
+    certificates
+        .filter_map(|(name, value, reference)| {
+            broken(scene, name, value, reference).or_else(|| overdue(scene, name, value, reference))
+        })
+        .collect()
 }
+
+/// How long a renewal that is due may take, in minutes: an ACME order is done in some, and is tried again within the hour.
+const RENEWAL: i64 = 60;
+
+static QUOTA: Pattern = Pattern::new(r"exceeded quota: ([\w.-]+),");
 
 /// The `Ready` condition of a custom resource that is not true.
 fn not_ready(value: &Value) -> Option<&Value> {
@@ -28,13 +39,84 @@ pub fn is_ready(value: &Value) -> bool {
     not_ready(value).is_none()
 }
 
+/// What keeps a Certificate's order from being filled: a challenge's own words, or the latest warning about one.
+struct HeldUp {
+    at: ObjectRef,
+    why: String,
+    proof: Option<Citation>,
+}
+
+fn held_up(scene: &Scene<'_>, certificate: &ObjectRef) -> Option<HeldUp> {
+    let prefix = format!("{}-", certificate.name);
+    let of_its = |name: &ObjectRef| name.namespace == certificate.namespace && name.name.starts_with(&prefix);
+    let challenge =
+        scene.facts.raw_all("Challenge").filter(|(name, ..)| of_its(name)).find_map(|(name, value, reference)| {
+            let why =
+                value.pointer("/status/reason")?.as_str().filter(|why| !why.is_empty() && !logs::instructs(why))?;
+            Some(HeldUp { at: name.clone(), why: why.to_owned(), proof: scene.quote(reference, why) })
+        });
+    challenge.or_else(|| {
+        let kinds = ["Challenge", "Order", "CertificateRequest"];
+        let warnings = scene.facts.events().iter().filter(|event| event.kind == "Warning");
+        let own = warnings.filter(|event| kinds.contains(&event.about.kind.as_str()) && of_its(&event.about));
+        let last = own.filter(|event| !logs::instructs(&event.message)).max_by_key(|event| event.last_seen)?;
+        Some(HeldUp { at: last.about.clone(), why: last.message.clone(), proof: scene.quote_event(last) })
+    })
+}
+
+/// Still in force, but its renewal is long due: what holds it up will one day end it.
+fn overdue(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) -> Option<Finding> {
+    let moment = |pointer: &str| value.pointer(pointer)?.as_str()?.parse::<Timestamp>().ok();
+    let due = moment("/status/renewalTime")?;
+    if (scene.facts.now.as_second() - due.as_second()) / 60 < RENEWAL {
+        return None;
+    }
+    let ends = value.pointer("/status/notAfter").and_then(Value::as_str).unwrap_or_default();
+    let held = held_up(scene, name);
+    let quota = held
+        .as_ref()
+        .and_then(|held| QUOTA.group(&held.why, 1))
+        .map(|quota| ObjectRef::new("ResourceQuota", &name.namespace, quota));
+    let blame = quota.or_else(|| held.as_ref().map(|held| held.at.clone())).unwrap_or_else(|| name.clone());
+    let why =
+        held.as_ref().map_or_else(String::new, |held| scene.colon(format!("; {}", held.at), logs::said(&held.why)));
+    let headline = scene.text(
+        format!("{name} 的续签自 {due} 起就没有完成（证书 {ends} 到期）{why}"),
+        format!("{name} should have been renewed at {due} and was not (it ends at {ends}){why}"),
+    );
+    let finding = Finding::new("certificate_renewal_stuck", Depth::Root, name, &blame, headline)
+        .confidence(if held.is_some() { Confidence::High } else { Confidence::Medium })
+        .cite([held.and_then(|held| held.proof), scene.quote_line(reference, &["renewalTime"])])
+        .touches(users(
+            scene,
+            &name.namespace,
+            value.pointer("/spec/secretName").and_then(Value::as_str).unwrap_or_default(),
+        ));
+    Some(finding.steps([
+        look(
+            scene.text("查看签发过程", "Follow its issuing"),
+            kubectl(&name.namespace, "get certificaterequests,orders,challenges"),
+        ),
+        look(
+            scene.text("查看卡住的对象", "Look at what holds it up"),
+            kubectl(&blame.namespace, &format!("describe {} {}", blame.kind.to_lowercase(), blame.name)),
+        ),
+        change(
+            scene.text("解除阻碍；cert-manager 会自动重试", "Remove the obstacle; cert-manager tries again by itself"),
+            scene.text("在证书到期之前完成即可避免中断", "Done before the certificate ends, nobody notices"),
+            None,
+        ),
+    ]))
+}
+
 fn broken(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) -> Option<Finding> {
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let ends = text("/status/notAfter");
     let expired = ends.parse::<Timestamp>().is_ok_and(|ends| ends < scene.facts.now);
     let condition = not_ready(value);
     let message = condition.and_then(|it| it["message"].as_str()).unwrap_or_default();
-    let said = logs::shorten(message, 160);
+    let held = held_up(scene, name);
+    let said = held.as_ref().map_or_else(|| logs::shorten(message, 160), |held| logs::shorten(&held.why, 160));
     let secret = text("/spec/secretName");
     let (code, headline) = if expired {
         (
@@ -56,6 +138,7 @@ fn broken(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) -
     };
     Some(
         Finding::new(code, Depth::Root, name, name, headline)
+            .cite([held.and_then(|held| held.proof)])
             .cite([scene.quote(reference, message), scene.quote_line(reference, &["notAfter"])])
             .touches(users(scene, &name.namespace, secret))
             .steps([
@@ -119,6 +202,20 @@ mod tests {
                 "message": "Renewing certificate as renewal was scheduled"}),
         );
         World::asking("Certificate", "tls").with(renewing).is_calm();
+    }
+
+    #[test]
+    fn a_renewal_that_is_long_due_is_blamed_on_what_holds_it_up() {
+        let due = |at: &str| {
+            let mut due = certificate("True", "2026-11-30T00:00:00Z");
+            due["status"]["renewalTime"] = at.into();
+            World::asking("Certificate", "tls").with(due)
+        };
+        let said = "Error presenting challenge: pods \"cm-acme-http-solver-b5x9d\" is forbidden: exceeded quota: web, requested: pods=1, used: pods=8, limited: pods=8";
+        let stuck = due("2026-10-31T00:00:00Z").event("Challenge", "tls-3-17602", "PresentError", said);
+        assert_eq!(stuck.cause(), "certificate_renewal_stuck ResourceQuota/web");
+        assert_eq!(due("2026-10-31T00:00:00Z").cause(), "certificate_renewal_stuck Certificate/tls");
+        due("2026-11-23T02:50:00Z").is_calm();
     }
 
     #[test]

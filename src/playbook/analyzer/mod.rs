@@ -11,6 +11,7 @@ pub mod creation;
 pub mod daemon;
 pub mod dependency;
 pub mod disruption;
+pub mod entrance;
 pub mod eviction;
 pub mod gateway;
 mod heap;
@@ -115,6 +116,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("traffic", &["Service", "Pod"], traffic::run),
     analyzer("ingress", &["Ingress"], ingress::run).wanting(&["Ingress"]),
     analyzer("ingress_host", &["Ingress"], ingress_host::run).wanting(&["Ingress"]),
+    analyzer("entrance", &["Ingress"], entrance::run),
     analyzer("gateway", &["Gateway", "GatewayClass", "HTTPRoute"], gateway::run),
     analyzer("scaled_object", &["ScaledObject"], scaled_object::run),
     analyzer("autoscaler", &["HorizontalPodAutoscaler"], autoscaler::run).wanting(&["HorizontalPodAutoscaler"]),

@@ -176,7 +176,7 @@ fn no_dns(scene: &Scene<'_>, policies: &[Seen<NetworkPolicy>], caller: &Seen<Pod
 /// The policy that keeps `peer` from `pod`: policies add up, so only when none of those that apply allows it.
 ///
 /// Of several, one with rules is named before one that denies everything: somebody meant to allow, and forgot.
-fn denying<'p>(
+pub(super) fn denying<'p>(
     scene: &Scene<'_>,
     policies: &'p [Seen<NetworkPolicy>],
     way: Way,
@@ -190,7 +190,12 @@ fn denying<'p>(
     if applying.iter().any(|policy| allows(scene, &policy.object, way, peer, port, backend)) {
         return None;
     }
-    applying.into_iter().max_by_key(|policy| !peers(&policy.object, way).is_empty())
+    // One that selects these very Pods was written for them.
+    let selects = |policy: &NetworkPolicy| {
+        let selector = policy.spec.as_ref().and_then(|spec| spec.pod_selector.as_ref());
+        selector.is_some_and(|it| it.match_labels.is_some() || it.match_expressions.is_some())
+    };
+    applying.into_iter().max_by_key(|policy| (!peers(&policy.object, way).is_empty(), selects(&policy.object)))
 }
 
 pub(super) fn applies(policy: &NetworkPolicy, way: Way, pod: &Pod) -> bool {
@@ -280,7 +285,11 @@ pub(super) fn port_allowed(ports: Option<&[NetworkPolicyPort]>, port: Option<i32
 }
 
 /// The port of a backend that a call comes to. Where a Service has several and the line names none, nobody can say.
-fn target_port(service: &k8s_openapi::api::core::v1::Service, backend: &Pod, called: Option<i32>) -> Option<i32> {
+pub(super) fn target_port(
+    service: &k8s_openapi::api::core::v1::Service,
+    backend: &Pod,
+    called: Option<i32>,
+) -> Option<i32> {
     let ports = service.spec.as_ref()?.ports.as_deref()?;
     let port = match (ports, called) {
         ([only], _) => only,
@@ -305,7 +314,7 @@ fn own_labels(pod: &Pod) -> String {
     own.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
 }
 
-fn allowed_in_words(policy: &NetworkPolicy, way: Way) -> String {
+pub(super) fn allowed_in_words(policy: &NetworkPolicy, way: Way) -> String {
     let mut words: Vec<String> = Vec::new();
     for peer in peers(policy, way).into_iter().flat_map(|(from, _)| from.unwrap_or(&[])) {
         let pairs = [&peer.pod_selector, &peer.namespace_selector].into_iter().flatten();

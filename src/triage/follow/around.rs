@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{PODS_PER_SELECTOR, array, named, pods, selector, text};
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{gateway, provisioner};
+use crate::playbook::analyzer::{entrance, gateway, provisioner};
 use crate::toolbox::table::Row;
 use crate::triage::rows::{self, cell, listed};
 use crate::triage::seen::Seen;
@@ -185,11 +185,32 @@ pub(super) fn from_ingress(seen: &Seen, object: &ObjectRef, value: &Value) -> Ve
         );
     }
     wants.extend(of_the_same_host(seen, object, value));
+    wants.extend(controller(seen, object));
     wants.extend(
         names
             .filter(|name| !name.is_empty())
             .map(|name| Want::Object(ObjectRef::new("Service", object.namespace.as_str(), name))),
     );
+    wants
+}
+
+/// The ingress controller, where policies stand before the Pods of an Ingress that is asked about: its Namespace decides
+/// whether it is let in. Where it runs nothing says, so the cluster's workloads are listed.
+fn controller(seen: &Seen, ingress: &ObjectRef) -> Vec<Want> {
+    let guarded = seen.rows.keys().any(|row| row.kind == "NetworkPolicy" && row.namespace == ingress.namespace);
+    if !guarded || !seen.relevant.contains(ingress) {
+        return Vec::new();
+    }
+    let mut wants: Vec<Want> = ["Deployment", "DaemonSet"].iter().filter_map(|kind| Want::list(kind, "")).collect();
+    let runs = seen.rows.iter().filter(|(row, cells)| {
+        matches!(row.kind.as_str(), "Deployment" | "DaemonSet")
+            && entrance::is_controller(&row.name)
+            && !cell(cells, "READY").starts_with('0')
+    });
+    for (row, _) in runs.take(1) {
+        wants.push(Want::Object(row.clone()));
+        wants.push(Want::Object(ObjectRef::new("Namespace", "", row.namespace.as_str())));
+    }
     wants
 }
 
@@ -200,6 +221,21 @@ fn of_the_same_host(seen: &Seen, ingress: &ObjectRef, value: &Value) -> Vec<Want
     let shares = |cells: &Row| cell(cells, "HOSTS").split(',').any(|host| hosts.contains(&host.trim()));
     let others = seen.rows.iter().filter(|(row, cells)| row.kind == "Ingress" && *row != ingress && shares(cells));
     others.take(PODS_PER_SELECTOR).map(|(row, _)| Want::Object(row.clone())).collect()
+}
+
+/// What an ACME issuer still waits for, where a Certificate is not ready or being renewed.
+pub(super) fn from_certificate(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
+    let is = |kind: &str, status: &str| {
+        array(value, "/status/conditions").any(|it| text(it, "/type") == kind && text(it, "/status") == status)
+    };
+    if !is("Ready", "False") && !is("Issuing", "True") {
+        return Vec::new();
+    }
+    let mut wants: Vec<Want> = Want::list("Challenge", &object.namespace).into_iter().collect();
+    let prefix = format!("{}-", object.name);
+    let own = listed(seen, "Challenge", &object.namespace).into_iter();
+    wants.extend(own.filter(|want| matches!(want, Want::Object(challenge) if challenge.name.starts_with(&prefix))));
+    wants
 }
 
 /// Events about a Node are worth a read where it is asked about or where it is unwell and a pod of the incident runs on it;

@@ -92,6 +92,7 @@ fn from_object(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
         "APIService" => around::from_api(value),
         "ResourceQuota" => around::refused_by(seen, object),
         "Ingress" => around::from_ingress(seen, object, value),
+        "Certificate" => around::from_certificate(seen, object, value),
         "Node" => around::from_node(seen, object, value),
         "PodDisruptionBudget" => pods(seen, &object.namespace, &selector(value, "/spec/selector/matchLabels")),
         "Namespace" if value.pointer("/metadata/deletionTimestamp").is_some() => {

@@ -12,7 +12,7 @@ use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
-use crate::report::Citation;
+use crate::report::{Citation, Confidence};
 
 /// Findings about failed and endless Jobs, and CronJobs that cannot start theirs.
 #[must_use]
@@ -33,6 +33,12 @@ pub fn made_up_for(scene: &Scene<'_>, job: &ObjectRef) -> Option<ObjectRef> {
     let cron = scene.facts.get::<CronJob>(&owner.namespace, &owner.name)?;
     let succeeded = cron.object.status.as_ref()?.last_successful_time.as_ref()?;
     (succeeded.0 > failed.last_transition_time.as_ref()?.0).then_some(owner)
+}
+
+/// The CronJob a Job belongs to, where it exists for all that is known and was not read.
+fn unread_owner(scene: &Scene<'_>, job: &Seen<Job>) -> Option<ObjectRef> {
+    let owner = scene.owner(&job.object.metadata).filter(|owner| owner.kind == "CronJob")?;
+    (scene.facts.raw(&owner).is_none() && !scene.facts.is_missing(&owner)).then_some(owner)
 }
 
 /// What a failed Pod of a Job says about its end.
@@ -99,6 +105,12 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
                 format!("the Pods of {name} are gone or could not be read"),
             ))
         }
+    }
+    if let Some(cron) = unread_owner(scene, job) {
+        finding = finding.confidence(Confidence::Low).gap(scene.text(
+            format!("未能读取 {cron}，不知道之后的运行是否成功"),
+            format!("{cron} could not be read, so it is not known whether later runs succeeded"),
+        ));
     }
     Some(finding.steps([
         look(
