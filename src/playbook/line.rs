@@ -3,6 +3,7 @@
 //! Names of fields: zap, logrus, slog (`msg`, `level`, `err`), Elastic Common Schema (`log.level`, `message`), Serilog (`@l`,
 //! `@mt`), pino and bunyan, whose levels are numbers (50 is an error, 40 a warning) and whose errors are objects.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::playbook::pattern::Pattern;
@@ -25,6 +26,23 @@ pub enum Level {
     Warning,
     /// An error or worse.
     Error,
+}
+
+const TIMES: [&str; 6] = ["@timestamp", "time", "timestamp", "ts", "@t", "t"];
+/// Seconds since 1970 above this are milliseconds: the year 5138 is not meant.
+const SECONDS: f64 = 1e11;
+
+/// The time of a line that is a JSON object and names one, in seconds since 1970.
+#[must_use]
+pub fn time(line: &str) -> Option<i64> {
+    let fields = fields(line)?;
+    let found = TIMES.iter().find_map(|name| fields.get(*name))?;
+    if let Some(text) = found.as_str() {
+        return text.parse::<Timestamp>().ok().map(Timestamp::as_second);
+    }
+    let number = found.as_f64().filter(|number| number.is_finite() && *number > 0.0)?;
+    #[expect(clippy::cast_possible_truncation, reason = "cut to whole seconds on purpose")]
+    Some((if number > SECONDS { number / 1000.0 } else { number }) as i64)
 }
 
 fn fields(line: &str) -> Option<Map<String, Value>> {
@@ -131,6 +149,18 @@ mod tests {
         ] {
             assert_eq!(level(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn times_are_read_as_loggers_write_them() {
+        for line in [
+            r#"{"@timestamp":"2026-12-01T02:14:30Z","message":"x"}"#,
+            r#"{"ts":1796091270.5,"msg":"x"}"#,
+            r#"{"time":1796091270500,"msg":"x"}"#,
+        ] {
+            assert_eq!(time(line), Some(1_796_091_270), "{line}");
+        }
+        assert_eq!(time(r#"{"time":"yesterday"}"#), None);
     }
 
     #[test]

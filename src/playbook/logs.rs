@@ -67,6 +67,9 @@ pub fn present(text: &str) -> &str {
 
 /// The time a line begins with, in seconds.
 fn time_of(line: &str) -> Option<i64> {
+    if let Some(time) = line::time(line) {
+        return Some(time);
+    }
     let word = line.split_whitespace().next()?.trim_matches(['[', ']']);
     word.parse::<Timestamp>().ok().map(Timestamp::as_second)
 }

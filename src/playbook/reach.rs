@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{Pod, Service};
 
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::job;
 use crate::playbook::environment;
 use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::logs;
@@ -40,7 +41,8 @@ pub struct Call<'a> {
 
 static TIMEOUT: Pattern =
     Pattern::new(r"(?i)i/o timeout|timed? ?out|deadline exceeded|etimedout|no route to host|unreachable");
-static REFUSED: Pattern = Pattern::new(r"(?i)connection refused|econnrefused|connection reset|econnreset");
+static REFUSED: Pattern =
+    Pattern::new(r"(?i)connection refused|connection to \S+ refused|econnrefused|connection reset|econnreset");
 static UNRESOLVED: Pattern = Pattern::new(
     r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|can't resolve|can't find|bad address|getaddrinfo|lookup \S+ on \S+:53: .*(?:timeout|refused)",
 );
@@ -71,6 +73,10 @@ pub fn present_logs<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<(&'a SeenLog, &'a s
         let view = views.iter().find(|view| view.name() == log.container);
         view.is_some_and(|view| view.ready() && !view.failing(scene.facts.now))
     };
+    // What a run of a CronJob said that later runs made up for is history.
+    if job::made_up_for(scene, &scene.workload(pod)).is_some() {
+        return Vec::new();
+    }
     let logs = scene.logs(&crate::playbook::scene::named(pod), "").into_iter();
     logs.filter_map(|log| {
         let text = log.lines.as_deref().ok()?;

@@ -7,6 +7,7 @@ use super::rows::{self, cell, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::creation;
 use crate::playbook::environment::{naming, spoken_of};
 use crate::playbook::{reach, relay};
 
@@ -17,6 +18,7 @@ const HINTS: &[(&str, &str)] = &[
     ("limitrange", "LimitRange"),
     ("per container is", "LimitRange"),
     ("per pod is", "LimitRange"),
+    ("per persistentvolumeclaim is", "LimitRange"),
     ("failed calling webhook", "ValidatingWebhookConfiguration"),
     ("failed calling webhook", "MutatingWebhookConfiguration"),
     ("denied the request", "ValidatingWebhookConfiguration"),
@@ -79,6 +81,9 @@ pub fn from_events(seen: &Seen) -> Vec<Want> {
             let message = event.message.to_ascii_lowercase();
             if message.contains("is being terminated") {
                 wants.push(Want::Object(ObjectRef::new("Namespace", "", object.namespace.as_str())));
+            }
+            if let Some(claim) = creation::leaving_claim(&event.message) {
+                wants.push(Want::Object(ObjectRef::new("PersistentVolumeClaim", object.namespace.as_str(), claim)));
             }
             wants.extend(key_missed(seen, &message, &object.namespace));
             wants.extend(mounted_key_missed(seen, object, &message));

@@ -157,8 +157,15 @@ pub fn asks(name: &str) -> &'static [&'static str] {
     match known(name) {
         Some(known) => known.asks,
         None if answer(name) == Answer::Errors => workloads::CALLS,
+        None if is_slow(name) => workloads::SLOW,
         None => &[],
     }
+}
+
+/// Whether an alert says by its name that something takes too long.
+fn is_slow(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["latency", "slow", "duration", "responsetime", "apdex"].iter().any(|part| name.contains(part))
 }
 
 /// All alerts that are known, in the order of the tables.

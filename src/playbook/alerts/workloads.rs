@@ -23,6 +23,9 @@ pub(super) const CALLS: &[&str] = &[
     "autoscaler",
 ];
 
+/// What makes a workload slow.
+pub(super) const SLOW: &[&str] = &["autoscaler", "pool", "dependency", "policy", "memory", "heap"];
+
 const fn errors(name: &'static str) -> Known {
     Known { name, subject: Subject::Labels, answer: Answer::Errors, asks: CALLS }
 }

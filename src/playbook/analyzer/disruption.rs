@@ -21,7 +21,19 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 
 /// Two budgets for one Pod: the API server then refuses every eviction of it, whatever they allow.
 fn overlapping(scene: &Scene<'_>, budgets: &[Seen<PodDisruptionBudget>]) -> Option<Finding> {
-    let pods: Vec<Vec<ObjectRef>> = budgets.iter().map(|it| covered(scene, it, &named(&it.object))).collect();
+    let cordoned = |pod: &ObjectRef| {
+        let node = scene.pod(pod).and_then(|pod| scene.node(pods::node_name(&pod.object)?));
+        node.is_some_and(|node| node::is_cordoned(&node.object))
+    };
+    let pods: Vec<Vec<ObjectRef>> = budgets
+        .iter()
+        .map(|it| {
+            let mut pods = covered(scene, it, &named(&it.object));
+            // The one that a drain waits for is the one to name.
+            pods.sort_by_key(|pod| !cordoned(pod));
+            pods
+        })
+        .collect();
     let (first, second, pod) = budgets.iter().enumerate().find_map(|(at, budget)| {
         let other = (at + 1..budgets.len()).find_map(|other| {
             let shared = pods[at].iter().find(|pod| pods[other].contains(pod))?;

@@ -2,10 +2,14 @@
 
 use k8s_openapi::api::networking::v1::{Ingress, IngressBackend, IngressClass};
 
+use super::entrance;
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::{Scene, named};
+use crate::report::Citation;
 
 /// Findings about Ingresses.
 #[must_use]
@@ -31,39 +35,57 @@ fn certificate_refused(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Option<Fin
         .flat_map(|spec| spec.tls.iter().flatten())
         .filter_map(|it| it.secret_name.clone())
         .collect();
-    let warnings = scene.facts.events_about(&name).filter(|event| event.kind == "Warning");
-    let (event, secret) = warnings.into_iter().find_map(|event| {
-        let secret = secrets.iter().find(|secret| event.message.contains(secret.as_str()))?;
-        Some((event, secret))
-    })?;
+    let (said, proof, secret) = complaint(scene, &name, &secrets)?;
     let missing =
-        ["not found", "does not exist", "no object matching"].iter().any(|words| event.message.contains(words));
+        ["not found", "does not exist", "no object matching", "was not found"].iter().any(|words| said.contains(words));
     let secret = ObjectRef::new("Secret", &name.namespace, secret);
     let code = if missing { "ingress_tls_secret_missing" } else { "ingress_tls_secret_invalid" };
-    let said = crate::playbook::logs::said(&event.message);
+    let said = logs::said(&said);
     let headline = scene.text(
         format!("{name} 的 TLS Secret {} 无法使用：{said}", secret.name),
         format!("{name} cannot use its TLS Secret {}: {said}", secret.name),
     );
-    Some(
-        Finding::new(code, Depth::Root, &name, &secret, headline)
-            .cite([scene.quote(&event.reference, &event.message)])
-            .steps([
-                look(
-                    scene.text("查看 Ingress 事件", "Read the Ingress's events"),
-                    kubectl(&name.namespace, &format!("describe ingress {}", name.name)),
-                ),
-                change(
-                    scene.text(
-                        format!("创建或更新 Secret {}（类型 kubernetes.io/tls）", secret.name),
-                        format!("Create or renew Secret {} (type kubernetes.io/tls)", secret.name),
-                    ),
-                    "",
-                    None,
-                ),
-            ]),
-    )
+    Some(Finding::new(code, Depth::Root, &name, &secret, headline).cite([proof]).steps([
+        look(
+            scene.text("查看 Ingress 事件", "Read the Ingress's events"),
+            kubectl(&name.namespace, &format!("describe ingress {}", name.name)),
+        ),
+        change(
+            scene.text(
+                format!("创建或更新 Secret {}（类型 kubernetes.io/tls）", secret.name),
+                format!("Create or renew Secret {} (type kubernetes.io/tls)", secret.name),
+            ),
+            "",
+            None,
+        ),
+    ]))
 }
+
+/// What the controller says of one of the Secrets: in a warning about the Ingress, or in its own log by `namespace/name`.
+fn complaint(scene: &Scene<'_>, name: &ObjectRef, secrets: &[String]) -> Option<(String, Option<Citation>, String)> {
+    let warnings = scene.facts.events_about(name).filter(|event| event.kind == "Warning");
+    let warned = warnings.into_iter().find_map(|event| {
+        let secret = secrets.iter().find(|secret| event.message.contains(secret.as_str()))?;
+        Some((event.message.clone(), scene.quote(&event.reference, &event.message), secret.clone()))
+    });
+    warned.or_else(|| {
+        let controllers = scene.pods.iter().filter(|pod| entrance::is_controller(&named(&pod.object).name));
+        let logs = controllers.flat_map(|pod| scene.logs(&named(&pod.object), ""));
+        let lines =
+            logs.flat_map(|log| log.lines.iter().flat_map(move |text| text.lines().map(move |line| (log, line))));
+        let told = lines.filter(|(_, line)| CERTIFICATE.hits(line) && !logs::instructs(line));
+        told.filter_map(|(log, line)| {
+            let secret = secrets.iter().find(|secret| line.contains(&format!("{}/{secret}", name.namespace)))?;
+            Some((line.to_owned(), scene.quote(&log.reference, line), secret.clone()))
+        })
+        .last()
+    })
+}
+
+/// How controllers say that they cannot use a certificate: ingress-nginx, Traefik.
+static CERTIFICATE: Pattern = Pattern::new(
+    r"(?i)error (?:getting|obtaining|loading|configuring) .*(?:certificate|tls|secret)|unexpected error .*secret|using default certificate|no certificate found|secret .* (?:not found|does not exist)",
+);
 
 const DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
 const OLD_CLASS: &str = "kubernetes.io/ingress.class";

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod aggregation;
+mod asleep;
 pub mod autoscaler;
 pub mod certificate;
 pub mod claim;

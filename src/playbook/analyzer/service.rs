@@ -1,13 +1,13 @@
 //! Services nobody answers: selectors that match nothing, Pods that are not ready, ports that do not exist.
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Service};
 
+use super::asleep;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::target_port;
 use crate::playbook::describe;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::pods;
 use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named, service_selector};
@@ -26,8 +26,8 @@ fn unanswered(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
     let backends = scene.backends(&service.object);
     let live: Vec<&&Seen<Pod>> = backends.iter().filter(|pod| !pods::is_finished(&pod.object)).collect();
     if live.is_empty() {
-        return match asleep(scene, &name, wanted) {
-            Some(workload) => scaled_to_zero(scene, service, &name, workload),
+        return match asleep::behind(scene, &name, wanted) {
+            Some(sleeper) => asleep::scaled_to_zero(scene, service, &name, &sleeper),
             None => selects_nothing(scene, service, &name, wanted),
         };
     }
@@ -37,59 +37,8 @@ fn unanswered(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
     Some(none_ready(scene, service, &name, &live))
 }
 
-/// A workload whose Pods would match, but that is scaled to zero.
-fn asleep<'s>(scene: &'s Scene<'_>, name: &ObjectRef, wanted: &LabelMap) -> Option<&'s Seen<Deployment>> {
-    scene.deployments.iter().find(|deployment| {
-        let spec = deployment.object.spec.as_ref();
-        let labels =
-            spec.and_then(|spec| spec.template.metadata.as_ref()).and_then(|metadata| metadata.labels.as_ref());
-        named(&deployment.object).namespace == name.namespace
-            && spec.and_then(|spec| spec.replicas) == Some(0)
-            && crate::playbook::selector::covers(wanted, labels)
-    })
-}
-
-/// A Service whose workload sleeps. Where nobody misses it, that is somebody's decision.
-fn scaled_to_zero(
-    scene: &Scene<'_>,
-    service: &Seen<Service>,
-    name: &ObjectRef,
-    asleep: &Seen<Deployment>,
-) -> Option<Finding> {
-    if !scene.question.targets.contains(name) && !called_in_vain(scene, name) {
-        return None;
-    }
-    let workload = named(&asleep.object);
-    let headline = scene.text(
-        format!("{name} 没有后端：{workload} 的副本数为 0（scaled to 0）"),
-        format!("{name} has no backend: {workload} is scaled to 0 replicas"),
-    );
-    Some(
-        Finding::new("scaled_to_zero", Depth::Mechanism, name, &workload, headline)
-            .confidence(Confidence::Medium)
-            .cite([scene.quote(&asleep.reference, "replicas: 0"), endpoints_line(scene, service)])
-            .unresolved(
-                scene.text(
-                    format!("{workload} 是否被有意缩容到 0？"),
-                    format!("Was {workload} scaled to 0 on purpose?"),
-                ),
-            )
-            .steps([
-                look(
-                    scene.text("查看工作负载", "Look at the workload"),
-                    kubectl(&workload.namespace, &format!("describe {}", slash(&workload))),
-                ),
-                change(
-                    scene.text("如果不是有意为之，恢复副本数", "If not on purpose, scale it up again"),
-                    scene.text("如果是有意为之，请静默该告警", "If on purpose, silence the alert"),
-                    Some(kubectl(&workload.namespace, &format!("scale {} --replicas=<N>", slash(&workload)))),
-                ),
-            ]),
-    )
-}
-
 /// Whether a log that was read shows a failing call to the Service.
-fn called_in_vain(scene: &Scene<'_>, name: &ObjectRef) -> bool {
+pub(super) fn called_in_vain(scene: &Scene<'_>, name: &ObjectRef) -> bool {
     scene.pods.iter().any(|pod| {
         let calls = reach::failing_calls(scene, &pod.object);
         let mut reached = calls.iter().filter_map(|call| reach::service_of(scene, &pod.object, call));
@@ -270,7 +219,7 @@ fn none_ready(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, live
         )])
 }
 
-fn endpoints_line(scene: &Scene<'_>, service: &Seen<Service>) -> Option<crate::report::Citation> {
+pub(super) fn endpoints_line(scene: &Scene<'_>, service: &Seen<Service>) -> Option<crate::report::Citation> {
     let name = named(&service.object);
     let reference = scene.facts.listing("Endpoints", &name.namespace)?;
     scene.quote_line(reference, &[&name.name, "<none>"])

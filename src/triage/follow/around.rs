@@ -17,6 +17,10 @@ pub(super) fn from_claim(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<
         let unwell = rows::unwell(seen, "Pod", &object.namespace);
         wants.extend(unwell.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
     }
+    if value.pointer("/metadata/deletionTimestamp").is_some() {
+        // It goes once no Pod uses it, and which do stands in the Pods alone.
+        wants.extend(listed(seen, "Pod", &object.namespace));
+    }
     if let Some(class) = value.pointer("/spec/storageClassName").and_then(Value::as_str).filter(|name| !name.is_empty())
     {
         wants.push(Want::Object(ObjectRef::new("StorageClass", "", class)));
@@ -69,9 +73,11 @@ pub(super) fn from_service(seen: &Seen, object: &ObjectRef, value: &Value) -> Ve
         for label in labels {
             wants.extend(pods(seen, &object.namespace, &[label]));
         }
-        wants.extend(Want::list("Deployment", &object.namespace));
-        let asleep = rows::without_pods(seen, "Deployment", &object.namespace);
-        wants.extend(asleep.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
+        for kind in ["Deployment", "StatefulSet"] {
+            wants.extend(Want::list(kind, &object.namespace));
+            let asleep = rows::without_pods(seen, kind, &object.namespace);
+            wants.extend(asleep.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
+        }
     }
     wants.extend(chosen);
     wants.extend(listed(seen, "NetworkPolicy", &object.namespace));
@@ -185,7 +191,7 @@ pub(super) fn from_ingress(seen: &Seen, object: &ObjectRef, value: &Value) -> Ve
         );
     }
     wants.extend(of_the_same_host(seen, object, value));
-    wants.extend(controller(seen, object));
+    wants.extend(controller(seen, object, value));
     wants.extend(
         names
             .filter(|name| !name.is_empty())
@@ -194,11 +200,13 @@ pub(super) fn from_ingress(seen: &Seen, object: &ObjectRef, value: &Value) -> Ve
     wants
 }
 
-/// The ingress controller, where policies stand before the Pods of an Ingress that is asked about: its Namespace decides
-/// whether it is let in. Where it runs nothing says, so the cluster's workloads are listed.
-fn controller(seen: &Seen, ingress: &ObjectRef) -> Vec<Want> {
+/// The ingress controller, where policies stand before the Pods of an Ingress that is asked about (its Namespace decides
+/// whether it is let in), or where it serves a certificate (its log alone says which it cannot use). Where it runs nothing
+/// says, so the cluster's workloads are listed.
+fn controller(seen: &Seen, ingress: &ObjectRef, value: &Value) -> Vec<Want> {
     let guarded = seen.rows.keys().any(|row| row.kind == "NetworkPolicy" && row.namespace == ingress.namespace);
-    if !guarded || !seen.relevant.contains(ingress) {
+    let certified = array(value, "/spec/tls").next().is_some() && !seen.outside.is_empty();
+    if !(guarded || certified) || !seen.relevant.contains(ingress) {
         return Vec::new();
     }
     let mut wants: Vec<Want> = ["Deployment", "DaemonSet"].iter().filter_map(|kind| Want::list(kind, "")).collect();

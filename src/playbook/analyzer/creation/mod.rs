@@ -1,6 +1,7 @@
 //! Pods that are never created: quota, admission webhook, Pod Security, ServiceAccount and the other gates.
 
 mod rules;
+pub use rules::leaving_claim;
 mod webhook;
 
 use crate::alert::ObjectRef;
@@ -25,8 +26,9 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn explain(scene: &Scene<'_>, refusal: &Refusal) -> Finding {
-    let kinds: [fn(&Scene<'_>, &Refusal) -> Option<Finding>; 10] = [
+    let kinds: [fn(&Scene<'_>, &Refusal) -> Option<Finding>; 11] = [
         rules::namespace_leaving,
+        rules::claim_leaving,
         rules::quota,
         rules::quota_demands,
         webhook::down,
@@ -211,6 +213,12 @@ mod tests {
         assert_eq!(refused(priority).cause(), "priority_class_missing PriorityClass/urgent");
         let leaving = "pods \"web-1-x\" is forbidden: unable to create new content in namespace shop because it is being terminated";
         assert_eq!(refused(leaving).cause(), "namespace_terminating Namespace/shop");
+        let claim = "create Pod web-0 in StatefulSet web failed error: pvc data-web-0 is being deleted";
+        assert_eq!(refused(claim).cause(), "claim_being_deleted PersistentVolumeClaim/data-web-0");
+        let storage = "failed to create PVC data-web-0: persistentvolumeclaims \"data-web-0\" is forbidden: maximum storage usage per PersistentVolumeClaim is 20Gi, but request is 50Gi";
+        assert_eq!(refused(storage).cause(), "limit_range_violation Deployment/web");
+        let policy = "pods \"web-1-x\" is forbidden: ValidatingAdmissionPolicy 'require-label' with binding 'prod' denied request: pods must carry the label cost-center";
+        assert_eq!(refused(policy).cause(), "admission_denied Deployment/web");
         let limit = "pods \"web-1-x\" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi";
         assert_eq!(refused(limit).cause(), "limit_range_violation Deployment/web");
     }

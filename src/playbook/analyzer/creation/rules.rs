@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{LimitRange, Namespace, ResourceQuota};
 
 use super::{Refusal, spec_fault};
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::claim::near_hint;
+use crate::playbook::analyzer::claim::{self, near_hint};
 use crate::playbook::analyzer::leaving;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
@@ -21,8 +21,58 @@ static SERVICE_ACCOUNT: Pattern = Pattern::new(r#"serviceaccount "([a-z0-9.-]+)"
 
 static PRIORITY: Pattern = Pattern::new(r"no PriorityClass with name ([a-z0-9.-]+) was found");
 
-static LIMIT: Pattern =
-    Pattern::new(r"((?:maximum|minimum) [\w./-]+ usage per (?:Container|Pod) is [^.;,]+(?:, but [^.;,]+)?)");
+static LIMIT: Pattern = Pattern::new(
+    r"((?:maximum|minimum) [\w./-]+ usage per (?:Container|Pod|PersistentVolumeClaim) is [^.;,]+(?:, but [^.;,]+)?)",
+);
+
+static LEAVING: Pattern = Pattern::new(r"\bpvc ([a-z0-9.-]+) is being deleted\b");
+
+/// The claim that a StatefulSet's controller waits to see gone.
+#[must_use]
+pub fn leaving_claim(message: &str) -> Option<String> {
+    LEAVING.group(message, 1).map(|claim| claim.trim_end_matches('.').to_owned())
+}
+
+/// The Pod's claim is being deleted, and stays for as long as another Pod uses it.
+pub(super) fn claim_leaving(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
+    let claim = ObjectRef::new("PersistentVolumeClaim", &refusal.workload.namespace, leaving_claim(&refusal.message)?);
+    let users = claim::consumers(scene, &claim);
+    let held = users
+        .first()
+        .map(|pod| scene.text(format!("，而 {pod} 仍在使用它"), format!(", and {pod} still uses it")))
+        .unwrap_or_default();
+    let workload = &refusal.workload;
+    let headline = scene.text(
+        format!("{workload} 无法创建 Pod：它的 PVC {} 正在删除（Terminating）{held}", claim.name),
+        format!("{workload} cannot create its Pod: claim {} is being deleted (Terminating){held}", claim.name),
+    );
+    let seen = scene.facts.raw(&claim).map(|(_, reference)| reference.to_owned());
+    Some(
+        Finding::new("claim_being_deleted", Depth::Root, &refusal.about, &claim, headline)
+            .cite([seen.and_then(|reference| scene.quote_line(&reference, &["deletionTimestamp"]))])
+            .touches(users.clone())
+            .unresolved(
+                scene.text(format!("{claim} 的数据是否还需要？",), format!("Are the data of {claim} still needed?")),
+            )
+            .steps([
+                look(
+                    scene.text("查看哪些 Pod 在使用该 PVC（Used By）", "See which Pods use the claim (Used By)"),
+                    kubectl(&claim.namespace, &format!("describe pvc {}", claim.name)),
+                ),
+                change(
+                    scene.text(
+                        "确认数据后，停掉仍在使用它的 Pod，让删除完成",
+                        "When sure about the data, stop the Pod that uses it, so that the deletion ends",
+                    ),
+                    scene.text(
+                        "之后控制器会创建新的 PVC 与 Pod；不要手工移除 finalizer",
+                        "The controller then makes a new claim and Pod; do not take the finalizer away by hand",
+                    ),
+                    None,
+                ),
+            ]),
+    )
+}
 
 /// How API servers before 1.26 refuse a claim that names no class; later ones take the newest default.
 static DEFAULT_CLASSES: Pattern = Pattern::new(r"\b(\d+) default StorageClasses were found");

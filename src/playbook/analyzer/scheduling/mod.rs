@@ -228,6 +228,14 @@ fn gated(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     finding("scheduling_gated", Depth::Mechanism, waiting, &waiting.workload, headline)
 }
 
+/// Over what a Pod must stand apart from others: the topology keys of its hard rules.
+fn apart(pod: &Pod) -> Option<String> {
+    let rules = pod.spec.as_ref()?.affinity.as_ref()?.pod_anti_affinity.as_ref()?;
+    let hard = rules.required_during_scheduling_ignored_during_execution.as_deref().unwrap_or(&[]);
+    let keys: Vec<String> = hard.iter().map(|term| format!("topologyKey {}", term.topology_key)).collect();
+    (!keys.is_empty()).then(|| keys.join(", "))
+}
+
 fn other_rule(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     const RULES: [(&str, &str, &str, &str); 8] = [
         (
@@ -284,6 +292,7 @@ fn other_rule(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let rules = match code {
         "topology_spread_unsatisfied" => spread::told(scene, waiting.pod),
         "host_port_conflict" => ports::told(scene, waiting.pod),
+        "anti_affinity_unsatisfied" => apart(waiting.pod),
         _ => None,
     };
     let summary = rules.map_or_else(

@@ -1,0 +1,136 @@
+//! Workloads at zero replicas, and the Services that miss them: a mistake, or somebody's decision.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{PodTemplateSpec, Service};
+
+use super::service::{called_in_vain, endpoints_line};
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::scene::{Scene, named};
+use crate::playbook::selector::LabelMap;
+use crate::report::Confidence;
+
+/// Beginnings and parts of annotations by which tools put workloads to sleep: kube-downscaler, py-kube-downscaler,
+/// kube-green, Snorlax, and KEDA's pause.
+const SCHEDULES: [&str; 5] = ["downscaler/", "downtime", "kube-green", "sleep", "paused-replicas"];
+
+/// A workload that wants no Pods.
+pub(super) struct Sleeper {
+    pub workload: ObjectRef,
+    reference: String,
+    /// Whether a tool says by its annotation that it put the workload to sleep.
+    by_schedule: bool,
+}
+
+/// A workload whose Pods would match, but that is scaled to zero.
+pub(super) fn behind(scene: &Scene<'_>, name: &ObjectRef, wanted: &LabelMap) -> Option<Sleeper> {
+    let matches = |template: &PodTemplateSpec| {
+        crate::playbook::selector::covers(
+            wanted,
+            template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref()),
+        )
+    };
+    let deployments = scene.deployments.iter().filter_map(|seen| {
+        seen.object.spec.as_ref().filter(|spec| spec.replicas == Some(0) && matches(&spec.template))?;
+        Some(sleeper(named(&seen.object), &seen.reference, seen.object.metadata.annotations.as_ref()))
+    });
+    let sets = scene.stateful_sets.iter().filter_map(|seen| {
+        seen.object.spec.as_ref().filter(|spec| spec.replicas == Some(0) && matches(&spec.template))?;
+        Some(sleeper(named(&seen.object), &seen.reference, seen.object.metadata.annotations.as_ref()))
+    });
+    deployments.chain(sets).find(|sleeper| sleeper.workload.namespace == name.namespace)
+}
+
+fn sleeper(workload: ObjectRef, reference: &str, annotations: Option<&BTreeMap<String, String>>) -> Sleeper {
+    let tells = |key: &String| SCHEDULES.iter().any(|schedule| key.contains(schedule));
+    let by_schedule = annotations.is_some_and(|all| all.keys().any(tells));
+    Sleeper { workload, reference: reference.to_owned(), by_schedule }
+}
+
+/// A Service whose workload sleeps. Where nobody misses it, that is somebody's decision.
+pub(super) fn scaled_to_zero(
+    scene: &Scene<'_>,
+    service: &Seen<Service>,
+    name: &ObjectRef,
+    sleeper: &Sleeper,
+) -> Option<Finding> {
+    let missed = called_in_vain(scene, name);
+    if !missed && (!scene.question.targets.contains(name) || sleeper.by_schedule) {
+        return None;
+    }
+    let workload = sleeper.workload.clone();
+    let headline = scene.text(
+        format!("{name} 没有后端：{workload} 的副本数为 0（scaled to 0）"),
+        format!("{name} has no backend: {workload} is scaled to 0 replicas"),
+    );
+    Some(
+        Finding::new("scaled_to_zero", Depth::Mechanism, name, &workload, headline)
+            .confidence(Confidence::Medium)
+            .cite([scene.quote(&sleeper.reference, "replicas: 0"), endpoints_line(scene, service)])
+            .unresolved(
+                scene.text(
+                    format!("{workload} 是否被有意缩容到 0？"),
+                    format!("Was {workload} scaled to 0 on purpose?"),
+                ),
+            )
+            .steps([
+                look(
+                    scene.text("查看工作负载", "Look at the workload"),
+                    kubectl(&workload.namespace, &format!("describe {}", slash(&workload))),
+                ),
+                change(
+                    scene.text("如果不是有意为之，恢复副本数", "If not on purpose, scale it up again"),
+                    scene.text("如果是有意为之，请静默该告警", "If on purpose, silence the alert"),
+                    Some(kubectl(&workload.namespace, &format!("scale {} --replicas=<N>", slash(&workload)))),
+                ),
+            ]),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::playbook::world::{World, deployment, patched, pod, service};
+
+    fn sleeping(annotations: Value) -> Value {
+        json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "web", "namespace": "shop", "annotations": annotations},
+            "spec": {"replicas": 0, "serviceName": "web", "selector": {}, "template": {"metadata": {"labels": {"app": "web"}}}},
+            "status": {"replicas": 0, "readyReplicas": 0}})
+    }
+
+    fn asked(annotations: Value) -> World {
+        World::asking("Service", "web").with(service(json!({"app": "web"}))).with(sleeping(annotations))
+    }
+
+    #[test]
+    fn a_set_at_zero_explains_its_service() {
+        assert_eq!(asked(json!({})).cause(), "scaled_to_zero StatefulSet/web");
+    }
+
+    #[test]
+    fn one_that_a_schedule_put_to_sleep_is_as_it_should_be_unless_somebody_calls_it() {
+        let by_schedule = json!({"downscaler/uptime": "Mon-Fri 07:00-23:00 Asia/Shanghai"});
+        let world = asked(by_schedule.clone());
+        assert!(world.codes().is_empty(), "{:?}", world.codes());
+        let owner =
+            json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]);
+        let caller =
+            pod(json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": owner}}));
+        let missed = asked(by_schedule)
+            .with(caller)
+            .log("cart-1-a", "ERROR GET http://web/api: dial tcp 10.96.0.7:80: connect: connection refused");
+        assert_eq!(missed.cause(), "scaled_to_zero StatefulSet/web");
+    }
+
+    #[test]
+    fn a_workload_with_replicas_sleeps_not() {
+        let world = World::asking("Service", "web")
+            .with(service(json!({"app": "web"})))
+            .with(patched(deployment(1, 1), json!({})))
+            .with(pod(json!({})));
+        world.is_calm();
+    }
+}
