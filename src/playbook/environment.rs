@@ -57,7 +57,8 @@ pub fn spoken_of(pod: &Pod, line: &str) -> Vec<String> {
 }
 
 /// The host of a value that is an address: `db:5432`, `http://web/api`, `inventory.stock.svc.cluster.local:9000`.
-fn host_in(value: &str) -> Option<String> {
+#[must_use]
+pub fn host_in(value: &str) -> Option<String> {
     let rest = value.split_once("://").map_or(value, |(_, rest)| rest);
     let rest = rest.split(['/', '?']).next()?;
     let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);

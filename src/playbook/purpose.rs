@@ -21,8 +21,10 @@ pub fn on_purpose(scene: &Scene<'_>, best: &ObjectRef) -> Option<String> {
     }
     if best.kind != "DaemonSet" && scene.replicas(best).is_some_and(|(_, wanted)| wanted == 0) {
         return Some(scene.text(
-            format!("未发现故障：{best} 的期望副本数为 0（scaled to 0），没有 Pod 是预期状态"),
-            format!("No fault found: {best} is scaled to 0 replicas, so having no Pods is what it asks for"),
+            format!("未发现故障：{best} 的期望副本数为 0（scaled to 0），没有 Pod 是预期状态（healthy）"),
+            format!(
+                "No fault found: {best} is scaled to 0 replicas, so having no Pods is what it asks for and healthy"
+            ),
         ));
     }
     None

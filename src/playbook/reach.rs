@@ -41,8 +41,9 @@ pub struct Call<'a> {
 
 static TIMEOUT: Pattern =
     Pattern::new(r"(?i)i/o timeout|timed? ?out|deadline exceeded|etimedout|no route to host|unreachable");
-static REFUSED: Pattern =
-    Pattern::new(r"(?i)connection refused|connection to \S+ refused|econnrefused|connection reset|econnreset");
+static REFUSED: Pattern = Pattern::new(
+    r"(?i)connection refused|connection to \S+ refused|server check fail|econnrefused|connection reset|econnreset",
+);
 static UNRESOLVED: Pattern = Pattern::new(
     r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|can't resolve|can't find|bad address|getaddrinfo|lookup \S+ on \S+:53: .*(?:timeout|refused)",
 );
@@ -57,6 +58,10 @@ static SILENT: Pattern = Pattern::new(r"(?i)server misbehaving|eai_again|tempora
 static HOST: Pattern = Pattern::new(
     r#"(?i)://(?:[^/\s@"']*@)?([a-z0-9][a-z0-9.-]*[a-z0-9])|(?:^|["'\s=(@/])([a-z0-9][a-z0-9.-]*[a-z0-9]):\d{1,5}\b|\b(?:lookup|host name|host|enotfound|eai_again|resolve|can't find|bad address|connect to|waiting (?:for|on)(?: the)?(?: service| host| svc)?|exception:|server at)[:\s]+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
 );
+/// A Service by its name inside the cluster, wherever it stands.
+static INSIDE: Pattern = Pattern::new(r"(?i)\b([a-z][a-z0-9-]*\.[a-z][a-z0-9-]*\.svc(?:\.cluster\.local)?)\b");
+/// A port that stands apart from its host.
+static PORT: Pattern = Pattern::new(r"(?i)\bport[ :=]+(\d{1,5})\b");
 /// The beginning of a time up to its hours, which a colon follows as it follows a host: `2026-11-23T02`, `02`.
 static TIME: Pattern = Pattern::new(r"^(?:\d{4}-\d\d-\d\dt)?\d\d$");
 /// The name a resolver did not find.
@@ -147,13 +152,14 @@ pub fn pod_of<'s>(scene: &'s Scene<'_>, caller: &Pod, call: &Call<'_>) -> Option
 #[must_use]
 pub fn port_of(call: &Call<'_>) -> Option<i32> {
     let line = call.line.to_ascii_lowercase();
-    call.hosts.iter().find_map(|host| {
+    let beside = call.hosts.iter().find_map(|host| {
         line.match_indices(host.as_str()).find_map(|(at, _)| {
             let rest = line[at + host.len()..].strip_prefix(':')?;
             let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
             digits.parse().ok().filter(|port| (1..=65_535).contains(port))
         })
-    })
+    });
+    beside.or_else(|| PORT.group(&line, 1)?.parse().ok().filter(|port| (1..=65_535).contains(port)))
 }
 
 /// The Service a name means that did not resolve, when it can only mean one inside the cluster: of two labels the second
@@ -179,6 +185,23 @@ pub fn unresolved_service(caller: &Pod, line: &str, is_namespace: impl Fn(&str) 
 pub fn resolver_is_silent(call: &Call<'_>) -> bool {
     call.failure == Failure::Unresolved
         && (TIMEOUT.hits(call.line) || REFUSED.hits(call.line) || SILENT.hits(call.line))
+}
+
+/// Whether a Pod makes the network of its Node: Service addresses, or the Pods' own.
+#[must_use]
+pub fn is_network(pod: &ObjectRef) -> bool {
+    const AGENTS: [&str; 9] = [
+        "kube-proxy",
+        "cilium",
+        "calico-node",
+        "kube-flannel",
+        "canal",
+        "weave-net",
+        "aws-node",
+        "terway",
+        "antrea-agent",
+    ];
+    pod.kind == "Pod" && AGENTS.iter().any(|name| pod.name.starts_with(name))
 }
 
 /// Whether a Pod answers for the cluster's DNS: CoreDNS, or the cache that runs on each Node (`node-local-dns`).
@@ -220,6 +243,10 @@ pub fn hosts(line: &str) -> Vec<String> {
         let way = way.filter(|(_, host)| !TIME.hits(host));
         hosts.extend(way.filter(|(_, host)| !hosts.iter().any(|(_, known)| known == host)));
     }
+    if hosts.is_empty() {
+        hosts
+            .extend(INSIDE.all(line).iter().filter_map(|found| Some((1, found.get(1)?.as_str().to_ascii_lowercase()))));
+    }
     hosts.sort_by_key(|(group, _)| *group);
     hosts.into_iter().map(|(_, host)| host).collect()
 }
@@ -249,6 +276,13 @@ mod tests {
         assert!(hosts("could not translate host name \"db\" to address").contains(&"db".into()));
         assert!(hosts("connect ECONNREFUSED 10.96.3.4:6379").contains(&"10.96.3.4".into()));
         assert!(hosts("postgres://app@orders-db:5432/orders: connection refused").contains(&"orders-db".into()));
+    }
+
+    #[test]
+    fn a_service_is_known_by_its_full_name_and_its_port_may_stand_apart() {
+        let line = "ERROR Server check fail, please check server nacos.middleware.svc.cluster.local ,port 9848 is available , error ={}";
+        assert_eq!(hosts(line), ["nacos.middleware.svc.cluster.local"]);
+        assert_eq!(failure(line), Some(Failure::Refused));
     }
 
     #[test]

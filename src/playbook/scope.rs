@@ -13,7 +13,7 @@ use crate::playbook::analyzer::{aggregation, disruption};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
 use crate::playbook::pods;
-use crate::playbook::reach;
+use crate::playbook::reach::{self, Failure};
 use crate::playbook::relay;
 use crate::playbook::scene::{Scene, named};
 
@@ -278,6 +278,11 @@ fn called_by(scene: &Scene<'_>, caller: &ObjectRef) -> BTreeSet<ObjectRef> {
         if reach::resolver_is_silent(&call) {
             let pods = scene.pods.iter().map(|pod| (named(&pod.object), scene.workload(&pod.object)));
             reached.extend(pods.filter(|(pod, _)| reach::is_dns(pod)).flat_map(|(pod, workload)| [pod, workload]));
+        }
+        if matches!(call.failure, Failure::Timeout | Failure::Refused) || reach::resolver_is_silent(&call) {
+            let here = pods::node_name(&caller.object);
+            let agents = scene.pods.iter().filter(|pod| reach::is_network(&named(&pod.object)));
+            reached.extend(agents.filter(|pod| pods::node_name(&pod.object) == here).map(|pod| named(&pod.object)));
         }
         let service = dns.or_else(|| reach::service_of(scene, &caller.object, &call));
         if let (None, Some(pod)) = (service, reach::pod_of(scene, &caller.object, &call)) {

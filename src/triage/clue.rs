@@ -7,7 +7,7 @@ use super::rows::{self, cell, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::creation;
+use crate::playbook::analyzer::{creation, redis};
 use crate::playbook::environment::{naming, spoken_of};
 use crate::playbook::{reach, relay};
 
@@ -54,6 +54,7 @@ const NETWORK_WORDS: &[&str] = &[
     "waiting for",
     "waiting on",
     "rpc error: code =",
+    "server check fail",
     "502",
     "503",
     "504",
@@ -126,6 +127,7 @@ fn mounted_key_missed(seen: &Seen, pod: &ObjectRef, message: &str) -> Option<Wan
 pub fn from_logs(seen: &Seen) -> Vec<Want> {
     let mut wants = Vec::new();
     for pod in seen.relevant.iter().filter(|object| object.kind == "Pod") {
+        let caller = pod;
         for lines in seen.facts.logs_of(&pod.namespace, &pod.name).filter_map(|log| log.lines.as_ref().ok()) {
             let lower = lines.to_ascii_lowercase();
             if lower.contains("forbidden: user") {
@@ -135,7 +137,9 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
             }
             if lower.lines().any(resolver_is_silent) {
                 wants.extend(DNS_SERVICES.map(|name| Want::Object(ObjectRef::new("Service", SYSTEM, name))));
-                let unwell = rows::unwell(seen, "Pod", SYSTEM).into_iter().filter(reach::is_dns);
+                let helps =
+                    |pod: &ObjectRef| reach::is_dns(pod) || (reach::is_network(pod) && beside(seen, pod, caller));
+                let unwell = rows::unwell(seen, "Pod", SYSTEM).into_iter().filter(helps);
                 wants.extend(unwell.take(SERVICES_ELSEWHERE).map(Want::Object));
             } else if !NETWORK_WORDS.iter().any(|words| lower.contains(words))
                 && !passes_on(lines)
@@ -176,7 +180,7 @@ fn pods_called(seen: &Seen, caller: &ObjectRef, lines: &str) -> Vec<Want> {
 
 /// Whether a log passes on a server's own trouble, without naming the server: whom the Pod calls stands in its variables.
 fn passes_on(lines: &str) -> bool {
-    lines.lines().any(relay::tells_of_trouble)
+    lines.lines().any(|line| relay::tells_of_trouble(line) || redis::replies(line))
 }
 
 /// Services of other namespaces that failing calls name, a few: `db.data.svc`, and then `db.data`, which may be a name outside
@@ -223,6 +227,14 @@ fn labels_asked(seen: &Seen, namespace: &str) -> Option<Want> {
     let asks = |policy: &serde_json::Value| policy.to_string().contains("namespaceSelector");
     let asked = seen.facts.raw_all("NetworkPolicy").any(|(_, policy, _)| asks(policy));
     asked.then(|| Want::Object(ObjectRef::new("Namespace", "", namespace)))
+}
+
+/// Whether two Pods run on one Node.
+fn beside(seen: &Seen, pod: &ObjectRef, other: &ObjectRef) -> bool {
+    let node = |pod: &ObjectRef| {
+        seen.rows.get(pod).map(|cells| cell(cells, "NODE").to_owned()).filter(|node| !node.is_empty())
+    };
+    node(pod).is_some() && node(pod) == node(other)
 }
 
 /// Whether a log may complain of a variable that a Service brought: its value is that Service's address.

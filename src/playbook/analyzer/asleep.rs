@@ -66,7 +66,7 @@ pub(super) fn scaled_to_zero(
         format!("{name} has no backend: {workload} is scaled to 0 replicas"),
     );
     Some(
-        Finding::new("scaled_to_zero", Depth::Mechanism, name, &workload, headline)
+        Finding::new("scaled_to_zero", if missed { Depth::Root } else { Depth::Mechanism }, name, &workload, headline)
             .confidence(Confidence::Medium)
             .cite([scene.quote(&sleeper.reference, "replicas: 0"), endpoints_line(scene, service)])
             .unresolved(

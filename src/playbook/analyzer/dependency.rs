@@ -83,6 +83,9 @@ fn wrong_port(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &See
     let workload = scene.workload(&pod.object);
     let name = named(&service.object);
     let offered = offered.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if let Some(backend) = serving(scene, service, port) {
+        return Some(lacking(scene, pod, call, service, (port, &offered), backend));
+    }
     let headline = scene.text(
         format!("{workload} 访问 {name} 的端口 {port}，而该 Service 只有端口 {offered}"),
         format!("{workload} calls port {port} of {name}, which only has {offered}"),
@@ -106,6 +109,49 @@ fn wrong_port(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &See
                 ),
             ]),
     )
+}
+
+/// A Pod behind the Service whose container declares the port.
+fn serving<'s>(scene: &'s Scene<'_>, service: &Seen<Service>, port: i32) -> Option<&'s Seen<Pod>> {
+    let declares = |pod: &Pod| {
+        let views = pods::containers(pod);
+        views.iter().any(|view| view.spec.ports.iter().flatten().any(|declared| declared.container_port == port))
+    };
+    scene.backends(&service.object).into_iter().find(|pod| declares(&pod.object))
+}
+
+/// The Pods serve the port that is called, and the Service does not pass it on.
+fn lacking(
+    scene: &Scene<'_>,
+    pod: &Seen<Pod>,
+    call: &Call<'_>,
+    service: &Seen<Service>,
+    (port, offered): (i32, &str),
+    backend: &Seen<Pod>,
+) -> Finding {
+    let (workload, name, behind) = (scene.workload(&pod.object), named(&service.object), named(&backend.object));
+    let headline = scene.text(
+        format!("{name} 缺少端口 {port}（现有 {offered}）：{workload} 要访问它，而后端 {behind} 提供该端口"),
+        format!("{name} lacks port {port} (it has {offered}): {workload} calls it, and {behind} behind it serves it"),
+    );
+    Finding::new("service_port_missing", Depth::Root, &named(&pod.object), &name, headline)
+        .cite([
+            scene.quote(&call.log.reference, call.line),
+            scene.quote(&service.reference, "port:"),
+            scene.quote(&backend.reference, &format!("containerPort: {port}")),
+        ])
+        .touches([workload])
+        .steps([
+            look(
+                scene.text("查看 Service 端口", "Read the Service's ports"),
+                kubectl(&name.namespace, &format!("get service {} -o yaml", name.name)),
+            ),
+            change(
+                scene.text(format!("在 {name} 上增加端口 {port}"), format!("Add port {port} to {name}")),
+                "",
+                Some(kubectl(&name.namespace, &format!("edit service {}", name.name))),
+            ),
+        ])
 }
 
 /// The Service exists, but the Pod asks a resolver that does not know the cluster's names.
@@ -315,6 +361,19 @@ mod tests {
             .listed("Service");
         assert_eq!(world.cause(), "dependency_service_missing Service/webb");
         assert!(world.diagnosis().headline.contains("web exists"));
+    }
+
+    #[test]
+    fn a_port_that_the_pods_serve_and_the_service_lacks_is_the_services_mistake() {
+        let called = |port: i32| {
+            World::asking("Pod", "cart-1-a")
+                .with(caller())
+                .with(service(json!({"app": "web"})))
+                .with(pod(json!({"spec": {"containers": [container(json!({"ports": [{"containerPort": 9848}]}))]}})))
+                .log("cart-1-a", &format!("ERROR dial tcp web:{port}: connect: connection refused"))
+        };
+        assert_eq!(called(9848).cause(), "service_port_missing Service/web");
+        assert_eq!(called(9849).cause(), "dependency_wrong_port Deployment/cart");
     }
 
     #[test]

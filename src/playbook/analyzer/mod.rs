@@ -33,6 +33,7 @@ pub mod preemption;
 pub mod probe;
 pub mod provisioner;
 pub mod quota;
+pub mod redis;
 pub mod rejection;
 pub mod rollout;
 pub mod scaled_object;
@@ -125,6 +126,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("certificate", &["Certificate"], certificate::run).wanting(&["Certificate"]),
     analyzer("rollout", &["Deployment"], rollout::run),
     analyzer("pool", &["Pod"], pool::run),
+    analyzer("redis", &["Pod"], redis::run),
     analyzer("dependency", &["Pod"], dependency::run),
     analyzer("stateful", &["StatefulSet", "Pod"], stateful::run),
     analyzer("daemon", &["DaemonSet"], daemon::run),

@@ -33,11 +33,12 @@ enum Why {
     Hidden,
     Denied,
     NotFound,
+    Failing,
     Unreachable,
     Unknown,
 }
 
-const SIGNS: [(Why, &[&str]); 11] = [
+const SIGNS: [(Why, &[&str]); 12] = [
     (Why::RateLimited, &["toomanyrequests", "too many requests", "rate limit", "429"]),
     (Why::NoPlatform, &["no match for platform", "no matching manifest", "does not match the specified platform"]),
     (Why::NoSpace, &["no space left"]),
@@ -74,6 +75,17 @@ const SIGNS: [(Why, &[&str]); 11] = [
         ],
     ),
     (Why::NotFound, &["not found", "manifest unknown", "does not exist", "notfound"]),
+    (
+        Why::Failing,
+        &[
+            "500 internal server error",
+            "502 bad gateway",
+            "503 service",
+            "504 gateway",
+            "unknown: unknown error",
+            "internal error",
+        ],
+    ),
     (
         Why::Unreachable,
         &[
@@ -257,6 +269,10 @@ mod tests {
         assert_eq!(of("toomanyrequests: You have reached your unauthenticated pull rate limit"), Why::RateLimited);
         assert_eq!(of("dial tcp: lookup registry.lab on 10.96.0.10:53: no such host"), Why::Unreachable);
         assert_eq!(of("no match for platform in manifest: not found"), Why::NoPlatform);
+        assert_eq!(
+            of("unexpected status from HEAD request to https://reg/v2/web/manifests/1: 500 Internal Server Error"),
+            Why::Failing
+        );
         assert_eq!(of("ErrImagePull"), Why::Unknown);
         assert_eq!(
             of("tls: failed to verify certificate: x509: certificate signed by unknown authority"),
@@ -273,6 +289,14 @@ mod tests {
             "rpc error: code = NotFound desc = failed to resolve reference \"reg/web:1\": reg/web:1: not found",
         );
         assert_eq!(world.cause(), "image_not_found Deployment/web");
+    }
+
+    #[test]
+    fn a_registry_that_fails_itself_is_told_from_a_wrong_image() {
+        let world =
+            failing("unexpected status from HEAD request to https://reg/v2/web/manifests/1: 500 Internal Server Error");
+        assert_eq!(world.cause(), "image_registry_failing Deployment/web");
+        assert!(world.diagnosis().headline.contains("the registry itself"));
     }
 
     #[test]

@@ -44,6 +44,11 @@ pub(super) fn in_words(scene: &Scene<'_>, why: Why, image: &str, secret: Option<
             "拉取被镜像仓库限流（toomanyrequests）",
             "is not served: the registry's pull rate limit is reached (toomanyrequests)",
         ),
+        Why::Failing => (
+            "image_registry_failing",
+            "无法拉取：镜像仓库自身返回服务端错误（5xx），镜像名与凭据未必有问题",
+            "cannot be pulled: the registry itself answers with a server error (5xx); name and credentials may be right",
+        ),
         Why::Unreachable => (
             "image_registry_unreachable",
             "无法拉取：节点连不上镜像仓库",
@@ -107,6 +112,12 @@ pub(super) fn advice(scene: &Scene<'_>, why: Why, image: &str) -> (String, Strin
             "Pull with an account or through a mirror",
             "匿名拉取有次数限制，稍后会自动重试",
             "Anonymous pulls are limited; it tries again by itself",
+        ),
+        Why::Failing => (
+            "检查镜像仓库（如 Harbor）及其存储、数据库的状态",
+            "Look at the registry (Harbor, for one) and at its storage and database",
+            "恢复后会自动重试",
+            "It tries again by itself",
         ),
         Why::Unreachable => (
             "检查节点到镜像仓库的网络、DNS 与证书",

@@ -1,0 +1,158 @@
+//! Redis that refuses to write: its clients say so in its own words, and its own log is silent about it.
+
+use k8s_openapi::api::core::v1::{Pod, Service};
+
+use crate::alert::ObjectRef;
+use crate::playbook::environment;
+use crate::playbook::facts::{Seen, SeenLog};
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::logs;
+use crate::playbook::reach;
+use crate::playbook::scene::{Scene, named};
+use crate::report::Confidence;
+
+/// The beginnings of Redis' own error replies and what they mean, in both languages.
+/// Source: <https://redis.io/docs/latest/operate/oss_and_stack/management/optimization/memory-optimization/> and `redis.conf`.
+const REPLIES: [(&str, &str, &str, &str); 3] = [
+    (
+        "OOM command not allowed when used memory",
+        "redis_memory_full",
+        "已用到 maxmemory，且淘汰策略不允许腾出空间（noeviction），因此拒绝写入（不是 OOMKilled）",
+        "has reached its maxmemory and its policy frees nothing (noeviction), so it refuses writes (which is no OOMKilled)",
+    ),
+    (
+        "MISCONF Redis is configured to save RDB snapshots",
+        "redis_persistence_failing",
+        "无法保存 RDB 快照，因此停止接受写入（MISCONF）",
+        "cannot save its RDB snapshots and therefore takes no writes (MISCONF)",
+    ),
+    (
+        "READONLY You can't write against a read only replica",
+        "redis_replica_written",
+        "是只读副本，客户端却向它写入（READONLY）：主从已切换或客户端连错了节点",
+        "is a read-only replica that its client writes to (READONLY): it lost its role, or the client has the wrong address",
+    ),
+];
+
+/// How often a log says it before it is no single hiccup.
+const OFTEN: usize = 3;
+
+/// Findings about the Redis behind Pods whose logs repeat such a reply.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    scene.current_pods().filter_map(|pod| refused(scene, pod)).collect()
+}
+
+/// Whether a line passes on such a reply: then it is worth reading whom its Pod calls.
+#[must_use]
+pub fn replies(line: &str) -> bool {
+    REPLIES.iter().any(|(words, ..)| line.contains(words))
+}
+
+fn refused(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
+    let (log, line, reply) = reach::present_logs(scene, &pod.object).into_iter().find_map(|(log, text)| {
+        let told: Vec<&str> = text.lines().filter(|line| replies(line) && !logs::instructs(line)).collect();
+        let line = *told.last().filter(|_| told.len() >= OFTEN)?;
+        let reply = REPLIES.iter().find(|(words, ..)| line.contains(words))?;
+        Some((log, line, reply))
+    })?;
+    let service = service_of(scene, &pod.object)?;
+    Some(told(scene, pod, log, line, service, reply))
+}
+
+/// The Service that the Pod's variables name as its Redis.
+fn service_of<'s>(scene: &'s Scene<'_>, pod: &Pod) -> Option<&'s Seen<Service>> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let is_redis = |variable: &environment::Variable<'_>| {
+        let value = variable.value.to_ascii_lowercase();
+        value.contains("redis") || value.contains(":6379") || variable.name.to_ascii_lowercase().contains("redis")
+    };
+    let variables = environment::variables(pod).into_iter().filter(is_redis);
+    variables.filter_map(|variable| environment::host_in(variable.value)).find_map(|host| {
+        let mut labels = host.split('.');
+        let (name, other) = (labels.next()?, labels.next());
+        scene.service(other.unwrap_or(namespace), name)
+    })
+}
+
+fn told(
+    scene: &Scene<'_>,
+    pod: &Seen<Pod>,
+    log: &SeenLog,
+    line: &str,
+    service: &Seen<Service>,
+    (_, code, zh, en): &(&str, &'static str, &str, &str),
+) -> Finding {
+    let (caller, name) = (scene.workload(&pod.object), named(&service.object));
+    let behind: Vec<ObjectRef> =
+        scene.backends(&service.object).iter().map(|pod| scene.workload(&pod.object)).collect();
+    let redis = behind.first().cloned().unwrap_or_else(|| name.clone());
+    let headline = scene.text(
+        format!("{redis}（Redis）{zh}；受影响的是 {caller}"),
+        format!("{redis} (Redis) {en}; {caller} suffers from it"),
+    );
+    Finding::new(code, Depth::Root, &named(&pod.object), &redis, headline)
+        .confidence(Confidence::Medium)
+        .cite([scene.quote(&log.reference, line)])
+        .touches([caller, name])
+        .steps([
+            look(
+                scene.text("查看 Redis 的启动参数与配置（maxmemory、maxmemory-policy）", "Read the arguments and configuration of Redis (maxmemory, maxmemory-policy)"),
+                kubectl(&redis.namespace, &format!("get {} -o yaml", crate::playbook::finding::slash(&redis))),
+            ),
+            change(
+                scene.text(
+                    "内存满：调大 maxmemory 或改用会淘汰的策略并清理没有过期时间的键；无法落盘：检查磁盘；只读副本：让客户端连接主节点",
+                    "Memory: raise maxmemory, choose a policy that evicts, or remove keys that never expire. Snapshots: look at its disk. Replica: let clients reach the primary",
+                ),
+                "",
+                None,
+            ),
+        ])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::playbook::world::{World, container, patched, pod, service};
+
+    const FULL: &str = "{\"level\":50,\"msg\":\"write failed\",\"err\":{\"type\":\"ReplyError\",\"message\":\"OOM command not allowed when used memory > 'maxmemory'.\"}}\n";
+
+    fn client(log: &str, value: &str) -> World {
+        let env = json!([{"name": "REDIS_URL", "value": value}]);
+        let cart = json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": [{"apiVersion": "apps/v1",
+            "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]}, "spec": {"containers": [container(json!({"env": env}))]}});
+        World::asking("Pod", "cart-1-a")
+            .with(patched(pod(json!({})), cart))
+            .log("cart-1-a", log)
+            .with(service(json!({"app": "web"})))
+            .with(pod(json!({})))
+    }
+
+    #[test]
+    fn a_redis_that_is_full_is_blamed_and_not_its_client() {
+        let world = client(&FULL.repeat(8), "redis://web:6379/0");
+        assert_eq!(world.cause(), "redis_memory_full Deployment/web");
+        assert!(world.diagnosis().headline.contains("no OOMKilled"));
+        let stopped =
+            client(&"ERROR MISCONF Redis is configured to save RDB snapshots, but is unable\n".repeat(8), "web:6379");
+        assert_eq!(stopped.cause(), "redis_persistence_failing Deployment/web");
+        let replica = client(&"ERROR READONLY You can't write against a read only replica.\n".repeat(8), "web:6379");
+        assert_eq!(replica.cause(), "redis_replica_written Deployment/web");
+    }
+
+    #[test]
+    fn one_reply_is_a_hiccup_and_an_unknown_redis_is_nobody() {
+        let once = client(&format!("{FULL}{}", "{\"level\":30,\"msg\":\"ok\"}\n".repeat(30)), "redis://web:6379/0");
+        assert!(!once.codes().contains(&"redis_memory_full"));
+        let elsewhere = client(&FULL.repeat(8), "redis://cache.example.com:6379/0");
+        assert!(!elsewhere.codes().contains(&"redis_memory_full"));
+    }
+
+    #[test]
+    fn a_container_that_was_killed_for_memory_is_another_story() {
+        let world = client("ERROR container was OOMKilled\n", "redis://web:6379/0");
+        assert!(!world.codes().iter().any(|code| code.starts_with("redis_")));
+    }
+}
