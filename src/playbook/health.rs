@@ -1,7 +1,5 @@
 //! Health: what may be said when nothing was found, and what was checked on the way to a cause.
 
-use std::collections::BTreeSet;
-
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::storage::v1::StorageClass;
 
@@ -10,12 +8,12 @@ use crate::playbook::alerts::{self, Answer};
 use crate::playbook::analyzer;
 use crate::playbook::describe;
 use crate::playbook::finding::{Finding, kubectl, look, slash};
+use crate::playbook::hearing;
 use crate::playbook::logs;
 use crate::playbook::mended::{self, Mended};
 use crate::playbook::outside;
 use crate::playbook::pods;
 use crate::playbook::purpose;
-use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
 use crate::report::{Diagnosis, Primary, Related, RuledOut, Step, Verdict};
@@ -131,21 +129,11 @@ fn is_measured(scene: &Scene<'_>, scope: &Scope, alert: &str) -> bool {
         Answer::State | Answer::Nothing(_) => false,
         Answer::Errors => {
             // Errors may be counted where requests come in: an Ingress nobody saw may be the one that answers them.
-            let seen = scene.facts.listing("Ingress", "").is_some() && every_log_was_read(scene, scope);
-            !seen || logs_check(scene, scope).is_none()
+            let seen = scene.facts.listing("Ingress", "").is_some() && hearing::every_log_was_read(scene, scope);
+            !seen || hearing::no_error(scene, scope).is_none()
         }
         Answer::Measurement => true,
     }
-}
-
-/// Whether no Pod of the workloads in question is left that may complain unheard.
-fn every_log_was_read(scene: &Scene<'_>, scope: &Scope) -> bool {
-    let heard = |pod: &ObjectRef| scene.facts.logs_of(&pod.namespace, &pod.name).any(|log| log.lines.is_ok());
-    let workloads: BTreeSet<ObjectRef> = scope.pods(scene).map(|pod| scene.workload(&pod.object)).collect();
-    workloads.iter().all(|workload| {
-        let read = scene.pods_of(workload).iter().filter(|pod| heard(&named(&pod.object))).count();
-        scene.replicas(workload).is_none_or(|(_, wanted)| i32::try_from(read).is_ok_and(|read| read >= wanted))
-    })
 }
 
 /// Workloads, Nodes, Services and so on that were asked about and read; Pods stand behind their workload.
@@ -318,7 +306,7 @@ fn checks(scene: &Scene<'_>, scope: &Scope) -> Vec<RuledOut> {
         });
     }
     checks.extend(nodes_check(scene, scope));
-    checks.extend(logs_check(scene, scope));
+    checks.extend(hearing::no_error(scene, scope));
     checks
 }
 
@@ -337,16 +325,6 @@ fn nodes_check(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
             format!("相关 Pod 所在的 Node {list} 为 Ready，且没有资源压力"),
             format!("the Pods run on {list}, Ready and without pressure"),
         ),
-    })
-}
-
-fn logs_check(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
-    let logs = scope.pods(scene).flat_map(|pod| reach::present_logs(scene, &pod.object));
-    let texts: Vec<&str> = logs.map(|(_, text)| text).collect();
-    let clean = texts.iter().all(|text| logs::culprit(text).is_none());
-    (!texts.is_empty() && clean).then(|| RuledOut {
-        hypothesis: scene.text("应用自身报错", "errors of the application"),
-        because: scene.text("已读取的日志中没有错误", "the logs that were read hold no error"),
     })
 }
 

@@ -15,6 +15,7 @@ pub mod environment;
 pub mod facts;
 pub mod finding;
 mod health;
+mod hearing;
 mod lately;
 pub mod latent;
 mod line;

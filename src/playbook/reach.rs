@@ -79,7 +79,7 @@ pub fn present_logs<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<(&'a SeenLog, &'a s
         view.is_some_and(|view| view.ready() && !view.failing(scene.facts.now))
     };
     // What a run of a CronJob said that later runs made up for is history.
-    if job::made_up_for(scene, &scene.workload(pod)).is_some() {
+    if job::may_be_history(scene, &scene.workload(pod)) {
         return Vec::new();
     }
     let logs = scene.logs(&crate::playbook::scene::named(pod), "").into_iter();

@@ -369,7 +369,7 @@ mod tests {
             World::asking("Pod", "cart-1-a")
                 .with(caller())
                 .with(service(json!({"app": "web"})))
-                .with(pod(json!({"spec": {"containers": [container(json!({"ports": [{"containerPort": 9848}]}))]}})))
+                .with(pod(json!({"spec": {"containers": [container(json!({"ports": [{"name": "http", "containerPort": 8080}, {"containerPort": 9848}]}))]}})))
                 .log("cart-1-a", &format!("ERROR dial tcp web:{port}: connect: connection refused"))
         };
         assert_eq!(called(9848).cause(), "service_port_missing Service/web");

@@ -17,8 +17,8 @@ const REPLIES: [(&str, &str, &str, &str); 3] = [
     (
         "OOM command not allowed when used memory",
         "redis_memory_full",
-        "已用到 maxmemory，且淘汰策略不允许腾出空间（noeviction），因此拒绝写入（不是 OOMKilled）",
-        "has reached its maxmemory and its policy frees nothing (noeviction), so it refuses writes (which is no OOMKilled)",
+        "已用到 maxmemory，且淘汰策略不允许腾出空间（noeviction），因此拒绝写入",
+        "has reached its maxmemory and its policy frees nothing (noeviction), so it refuses writes",
     ),
     (
         "MISCONF Redis is configured to save RDB snapshots",
@@ -95,6 +95,10 @@ fn told(
         .confidence(Confidence::Medium)
         .cite([scene.quote(&log.reference, line)])
         .touches([caller, name])
+        .ruled_out(
+            scene.text("容器内存不足（OOMKilled）", "a container out of memory (OOMKilled)"),
+            scene.text("这是 Redis 对客户端的应答，不是内核终止容器", "it is a reply of Redis to its client; no kernel ended a container"),
+        )
         .steps([
             look(
                 scene.text("查看 Redis 的启动参数与配置（maxmemory、maxmemory-policy）", "Read the arguments and configuration of Redis (maxmemory, maxmemory-policy)"),
@@ -134,7 +138,7 @@ mod tests {
     fn a_redis_that_is_full_is_blamed_and_not_its_client() {
         let world = client(&FULL.repeat(8), "redis://web:6379/0");
         assert_eq!(world.cause(), "redis_memory_full Deployment/web");
-        assert!(world.diagnosis().headline.contains("no OOMKilled"));
+        assert!(world.diagnosis().ruled_out.iter().any(|out| out.hypothesis.contains("OOMKilled")));
         let stopped =
             client(&"ERROR MISCONF Redis is configured to save RDB snapshots, but is unable\n".repeat(8), "web:6379");
         assert_eq!(stopped.cause(), "redis_persistence_failing Deployment/web");

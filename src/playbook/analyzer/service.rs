@@ -64,8 +64,10 @@ fn nobody(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, wanted: 
         format!("{name} 没有后端：selector（{selector}）没有匹配到任何 Pod"),
         format!("{name} has no backend: its selector ({selector}) matches no Pod"),
     );
+    // One at zero replicas would explain it, and may be meant.
+    let listed = ["Deployment", "StatefulSet"].iter().all(|kind| scene.facts.listing(kind, &name.namespace).is_some());
     Finding::new("service_without_endpoints", Depth::Mechanism, name, name, headline)
-        .confidence(Confidence::Medium)
+        .confidence(if listed { Confidence::Medium } else { Confidence::Low })
         .cite([scene.quote_any(&service.reference, &[&first_pair(wanted)])])
         .steps([look(
             scene.text("查看 Pod 标签", "Read the Pods' labels"),

@@ -148,7 +148,7 @@ fn failing_pull(
         format!("Container {} of {name} is in {reason}: {cause}. {}", view.name(), reported(scene, &said_text)),
     );
     Finding::new(code, Depth::Mechanism, name, &blame, headline)
-        .confidence(if why == Why::Unknown { Confidence::Medium } else { Confidence::High })
+        .confidence(if matches!(why, Why::Unknown | Why::Failing) { Confidence::Medium } else { Confidence::High })
         .summary(summary.trim_end())
         .cite([
             event.and_then(|event| scene.quote(&event.reference, &said)),

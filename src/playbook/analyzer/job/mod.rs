@@ -35,6 +35,16 @@ pub fn made_up_for(scene: &Scene<'_>, job: &ObjectRef) -> Option<ObjectRef> {
     (succeeded.0 > failed.last_transition_time.as_ref()?.0).then_some(owner)
 }
 
+/// Whether a Job is of a CronJob and its failure may be history: later runs succeeded, or nobody could see whether they did.
+#[must_use]
+pub fn may_be_history(scene: &Scene<'_>, job: &ObjectRef) -> bool {
+    let Some(seen) = scene.jobs.iter().find(|seen| named(&seen.object) == *job) else {
+        return job.kind == "Job" && !scene.facts.is_missing(job);
+    };
+    let failed = seen.object.status.as_ref().and_then(|status| status.failed).is_some_and(|failed| failed > 0);
+    made_up_for(scene, job).is_some() || (failed && unread_owner(scene, seen).is_some())
+}
+
 /// The CronJob a Job belongs to, where it exists for all that is known and was not read.
 fn unread_owner(scene: &Scene<'_>, job: &Seen<Job>) -> Option<ObjectRef> {
     let owner = scene.owner(&job.object.metadata).filter(|owner| owner.kind == "CronJob")?;

@@ -1,0 +1,32 @@
+//! Hearing: whether everybody who is asked about was heard, and nobody complains.
+
+use std::collections::BTreeSet;
+
+use crate::alert::ObjectRef;
+use crate::playbook::scene::{Scene, named};
+use crate::playbook::scope::Scope;
+use crate::playbook::{logs, reach};
+use crate::report::RuledOut;
+
+/// Whether no Pod of the workloads in question is left that may complain unheard.
+#[must_use]
+pub fn every_log_was_read(scene: &Scene<'_>, scope: &Scope) -> bool {
+    let heard = |pod: &ObjectRef| scene.facts.logs_of(&pod.namespace, &pod.name).any(|log| log.lines.is_ok());
+    let workloads: BTreeSet<ObjectRef> = scope.pods(scene).map(|pod| scene.workload(&pod.object)).collect();
+    workloads.iter().all(|workload| {
+        let read = scene.pods_of(workload).iter().filter(|pod| heard(&named(&pod.object))).count();
+        scene.replicas(workload).is_none_or(|(_, wanted)| i32::try_from(read).is_ok_and(|read| read >= wanted))
+    })
+}
+
+/// What calm logs rule out; nothing where none was read or one holds an error.
+#[must_use]
+pub fn no_error(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
+    let logs = scope.pods(scene).flat_map(|pod| reach::present_logs(scene, &pod.object));
+    let texts: Vec<&str> = logs.map(|(_, text)| text).collect();
+    let clean = texts.iter().all(|text| logs::culprit(text).is_none());
+    (!texts.is_empty() && clean).then(|| RuledOut {
+        hypothesis: scene.text("应用自身报错", "errors of the application"),
+        because: scene.text("已读取的日志中没有错误", "the logs that were read hold no error"),
+    })
+}
