@@ -2,6 +2,7 @@
 //! them is said, and what could not be looked at; never that they are well.
 
 use crate::alert::{Labels, ObjectRef};
+use crate::playbook::alerts;
 use crate::playbook::finding::{Finding, look};
 use crate::playbook::logs;
 use crate::playbook::scene::Scene;
@@ -54,8 +55,11 @@ pub struct Outside {
 /// The diagnosis of an alert whose subject was not found among the objects of the cluster: undecided, with all that is known.
 #[must_use]
 pub fn undecided(scene: &Scene<'_>, outside: &Outside, nearby: &[&Finding]) -> Diagnosis {
-    let (what, why) = words(scene, outside);
     let alert = &outside.alert;
+    if let Some(why) = alerts::no_incident(alert) {
+        return heartbeat(scene, outside, why);
+    }
+    let (what, why) = words(scene, outside);
     let headline = scene.text(
         format!("告警 {alert} 针对{what}，无法判定原因：{why}"),
         format!("Undecided: alert {alert} is about {what}; {why}"),
@@ -83,6 +87,21 @@ pub fn undecided(scene: &Scene<'_>, outside: &Outside, nearby: &[&Finding]) -> D
         steps: steps(scene, outside),
         unresolved: vec![question],
         data_gaps: vec![scene.text(format!("未能查看{what}：{why}"), format!("{what} was not looked at: {why}"))],
+        ..Diagnosis::default()
+    }
+}
+
+/// An alert that says nothing about the cluster: whoever asks all the same is told so.
+fn heartbeat(scene: &Scene<'_>, outside: &Outside, why: &str) -> Diagnosis {
+    let alert = &outside.alert;
+    Diagnosis {
+        verdict: Verdict::NoFault,
+        headline: scene.text(
+            format!("未发现故障：{alert} 不是故障告警，它始终触发，用来证明告警链路正常或抑制其他告警（healthy）"),
+            format!("No fault found: {why} (healthy)"),
+        ),
+        primary: Primary { resource: named(outside), findings: known(scene, outside) },
+        impact: scene.text("没有影响。", "None."),
         ..Diagnosis::default()
     }
 }

@@ -117,6 +117,12 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
     calls
 }
 
+/// Whether a line tells of a call that failed.
+#[must_use]
+pub fn tells_of_failure(line: &str) -> bool {
+    logs::is_error(line) && failure(line).is_some()
+}
+
 /// The Service a call was meant for, when one of its hosts names one.
 #[must_use]
 pub fn service_of<'s>(scene: &'s Scene<'_>, caller: &Pod, call: &Call<'_>) -> Option<&'s Seen<Service>> {

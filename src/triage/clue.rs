@@ -141,10 +141,7 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
                     |pod: &ObjectRef| reach::is_dns(pod) || (reach::is_network(pod) && beside(seen, pod, caller));
                 let unwell = rows::unwell(seen, "Pod", SYSTEM).into_iter().filter(helps);
                 wants.extend(unwell.take(SERVICES_ELSEWHERE).map(Want::Object));
-            } else if !NETWORK_WORDS.iter().any(|words| lower.contains(words))
-                && !passes_on(lines)
-                && !is_linked(&lower)
-            {
+            } else if !asks(lines, &lower) {
                 continue;
             }
             wants.extend(Want::list("Service", &pod.namespace));
@@ -227,6 +224,14 @@ fn labels_asked(seen: &Seen, namespace: &str) -> Option<Want> {
     let asks = |policy: &serde_json::Value| policy.to_string().contains("namespaceSelector");
     let asked = seen.facts.raw_all("NetworkPolicy").any(|(_, policy, _)| asks(policy));
     asked.then(|| Want::Object(ObjectRef::new("Namespace", "", namespace)))
+}
+
+/// Whether a log makes the Services around its Pod interesting.
+fn asks(lines: &str, lower: &str) -> bool {
+    NETWORK_WORDS.iter().any(|words| lower.contains(words))
+        || passes_on(lines)
+        || is_linked(lower)
+        || lines.lines().any(reach::tells_of_failure)
 }
 
 /// Whether two Pods run on one Node.
