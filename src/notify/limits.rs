@@ -15,6 +15,8 @@ use crate::notify::story::{Caps, tell};
 use crate::report::{Cause, Citation, Confidence, Led, Related, SameCause, Step};
 
 const FORMS: [Form; 3] = [Form::Full, Form::Compact, Form::Plain];
+/// An incident's page as a link with its pass has it.
+const PAGE: &str = "https://firstlook.example.com/incidents/0193a5b2-7c1e-7d3a-9f00-5d2e3f9a12bc?pass=1766500000.iCeysk7t0sYfCuObXr34OQ";
 
 fn assert_fits(notice: &Notice) {
     for form in FORMS {
@@ -111,6 +113,7 @@ fn every_name_of_a_summary_is_told_in_every_form() {
             object: format!("Deployment 命名空间{number:02}/{}", "很长的工作负载".repeat(30)),
             alerts: 5_000,
             headline: Some("原因很长".repeat(300)),
+            page: Some(PAGE.to_owned()),
         })
         .collect();
     let notice = Notice { body: NoticeBody::Summary { told, collected: false }, ..notice("summary.zh") };
@@ -186,7 +189,7 @@ proptest! {
     }
 }
 
-/// A window's mail holds a hundred incidents whose names and findings are as long as they get, none left out.
+/// A window's mail holds its incidents whose names and findings are as long as they get, none left out.
 #[test]
 fn every_incident_of_a_window_is_named_in_its_mail() {
     let told: Vec<Told> = (0..super::batch::MOST)
@@ -197,6 +200,7 @@ fn every_incident_of_a_window_is_named_in_its_mail() {
             object: format!("Deployment 命名空间{number:02}/{}", "很长的工作负载".repeat(30)),
             alerts: 5_000,
             headline: Some("原因 `很长` <b>".repeat(300)),
+            page: Some(PAGE.to_owned()),
         })
         .collect();
     let notice = Notice { body: NoticeBody::Summary { told, collected: true }, ..notice("summary.zh") };

@@ -53,5 +53,6 @@ pub(super) fn told(outgoing: &Outgoing) -> Told {
         object: object.map(|object| object.to_string()).unwrap_or_default(),
         alerts: notice.group.alerts.len(),
         headline: notice.report().map(|report| report.headline.clone()).filter(|headline| !headline.is_empty()),
+        page: notice.page_url.clone(),
     }
 }

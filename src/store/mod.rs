@@ -43,6 +43,7 @@ pub use cards::Card;
 pub use causes::Sharing;
 pub use counts::{ChannelCounts, Counts};
 pub use dead::Revival;
+pub use digests::UndeliveredDigest;
 pub use error::StoreError;
 pub use incidents::{Decision, Delivery, Incident, IncidentState, LastTime, NewIncident};
 pub use investigations::{Claim, MAX_ATTEMPTS, Retry};

@@ -65,6 +65,7 @@ fn span(span: &Span) -> String {
         Span::Badge(badge) => {
             format!("<text_tag color='{}'>{}</text_tag>", tag_colour(badge.tone), escape(&badge.text))
         }
+        Span::Link(link) => format!("[{}]({})", escape(&link.label), link.url),
     }
 }
 

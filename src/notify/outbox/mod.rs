@@ -43,6 +43,8 @@ pub struct OutboxWorker {
     /// How it went last, for those who ask.
     health: Arc<Health>,
     digest: Option<Schedule>,
+    /// The summaries of channels that fall back to this one, told here when those gave them up.
+    falling_here: Vec<(String, Schedule)>,
     /// Messages about what is not critical go together.
     batches: bool,
     /// The channel that is told what this one never takes.
@@ -67,6 +69,7 @@ impl OutboxWorker {
             metrics,
             health: Arc::default(),
             digest: None,
+            falling_here: Vec::new(),
             batches: false,
             fallback: None,
             merge_above,
@@ -111,6 +114,13 @@ impl OutboxWorker {
     #[must_use]
     pub fn with_digest(mut self, digest: Option<Schedule>) -> Self {
         self.digest = digest;
+        self
+    }
+
+    /// Tells the daily summaries of these channels when they gave them up.
+    #[must_use]
+    pub fn with_digests_of(mut self, channels: Vec<(String, Schedule)>) -> Self {
+        self.falling_here = channels;
         self
     }
 

@@ -57,6 +57,8 @@ pub enum Span {
     Ref(String),
     /// A word on a coloured ground.
     Badge(Badge),
+    /// A name that leads to a page of ours.
+    Link(Link),
 }
 
 /// A word on a coloured ground.

@@ -45,7 +45,7 @@ impl Teller<'_> {
             Event::Resolved => self.lang.pick("已恢复", "resolved").to_owned(),
         };
         let name = |said: &str| text::clip_bytes(&text::said(said, NAME), NAME);
-        let mut spans = vec![Span::Strong(name(&one.alertname))];
+        let mut spans = vec![self.leading_to(name(&one.alertname), one.page.as_deref())];
         if !one.object.is_empty() {
             spans.push(Span::Code(name(&one.object)));
         }
