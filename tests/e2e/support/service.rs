@@ -41,7 +41,7 @@ impl Home {
     pub fn write(&self, parts: &Value) {
         let mut config = json!({
             "server": {"listen": "127.0.0.1:0", "tokens": [TOKEN], "public_url": "https://firstlook.example.com"},
-            "store": format!("sqlite:{}", self.folder.path().join("firstlook.db").display()),
+            "store": self.store(),
             "language": "en",
             "timezone": "UTC",
         });
@@ -54,6 +54,11 @@ impl Home {
     /// Where the configuration lies.
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("firstlook.yaml")
+    }
+
+    /// The address of its store, as a database knows it.
+    pub fn store(&self) -> String {
+        format!("sqlite:{}", self.folder.path().join("firstlook.db").display())
     }
 
     /// Starts the service and waits until it listens.

@@ -193,6 +193,10 @@ fn judge_upload(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<File, (i6
 fn failed(fault: &Fault, uri: &Uri) -> Response {
     match fault {
         Fault::Code(code, said) => axum::Json(json!({"errcode": code, "errmsg": said})).into_response(),
+        Fault::At(status, code, said) => {
+            (StatusCode::from_u16(*status).unwrap(), axum::Json(json!({"errcode": code, "errmsg": said})))
+                .into_response()
+        }
         Fault::Status(status) => (StatusCode::from_u16(*status).unwrap(), "<html>gateway</html>").into_response(),
         Fault::Echo(code) => {
             axum::Json(json!({"errcode": code, "errmsg": format!("bad call of {uri}")})).into_response()
