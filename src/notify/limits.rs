@@ -89,7 +89,10 @@ pub(super) fn longest() -> Notice {
     report.related =
         vec![Related { why: megabyte.clone(), findings: vec![megabyte.clone(); 2], ..Related::default() }; 9];
     report.unresolved = vec![megabyte.clone(); 20];
-    report.causes[0].summary = megabyte;
+    report.causes[0].summary = megabyte.clone();
+    let values: Vec<f64> = (0..60).map(|number| f64::from(number) / 7.0).collect();
+    report.series = crate::series::tests::series(&values).into_iter().collect();
+    report.series[0].threshold = Some(format!("{megabyte} 1e308"));
     notice
 }
 

@@ -1,6 +1,7 @@
 //! The Feishu (Lark) group bot: signs, sends, and reads what the reply really says.
 
 pub mod app;
+mod chart;
 mod config;
 mod markup;
 pub mod render;

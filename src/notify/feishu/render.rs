@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::markup;
 use super::wire::{
     Behavior, Body, Border, Card, CardConfig, Column, Content, Element, Header, Icon, PanelHeader, PlainText, Summary,
     TextContent, TextTag,
 };
+use super::{chart, markup};
 use crate::notify::layout::{Layout, Part};
 use crate::notify::notice::Notice;
 use crate::notify::plain;
@@ -19,12 +19,13 @@ pub const BUDGET: usize = 17_800;
 /// The content of a message in one form; `None` when it does not fit in that form.
 #[must_use]
 pub fn content(notice: &Notice, now: Timestamp, form: Form, keyword: Option<&str>, layout: &Layout) -> Option<Content> {
-    let interactive = |story: &Story| Content::Interactive { card: Box::new(card(notice, story, keyword, layout)) };
+    let interactive =
+        |story: &Story, charted| Content::Interactive { card: Box::new(card(notice, story, keyword, layout, charted)) };
     let mut story = tell(notice, now, Caps::page(form));
     match form {
-        Form::Full => Some(interactive(&story)).filter(fits),
+        Form::Full => [true, false].into_iter().map(|charted| interactive(&story, charted)).find(fits),
         Form::Compact => loop {
-            let card = interactive(&story);
+            let card = interactive(&story, false);
             if fits(&card) {
                 return Some(card);
             }
@@ -89,17 +90,25 @@ pub(super) fn words(notice: &Notice, story: &Story, layout: &Layout) -> String {
     plain::by(layout, notice, story, BUDGET / 2 - 200).replace('<', "＜")
 }
 
-/// A story as a card. Its first screen may be the operator's; what frames it is what Feishu wants of a card.
-pub(super) fn card(notice: &Notice, story: &Story, keyword: Option<&str>, layout: &Layout) -> Card {
+/// A story as a card, with a chart of what the alert measures when there is room for one. Its first screen may be the
+/// operator's; what frames it is what Feishu wants of a card.
+pub(super) fn card(notice: &Notice, story: &Story, keyword: Option<&str>, layout: &Layout, charted: bool) -> Card {
     let mut elements: Vec<Element> = match layout.render(Part::Feishu, notice, story) {
         Some(own) => vec![markdown(own, None)],
         None => story.lead.iter().map(|section| lead(story, section)).collect(),
     };
+    let series = notice.report().and_then(|report| report.series.first()).filter(|_| charted);
+    let chart = series.and_then(|series| chart::chart(series, notice.lang, &notice.timezone));
+    // Below the cause and the first step: what to do comes before what it looks like.
+    elements.extend(chart);
     elements.extend(story.folds.iter().map(fold));
     if !story.links.is_empty() {
         elements.push(buttons(&story.links));
     }
-    let footer: Vec<&str> = story.footer.iter().chain(&story.shortened).map(String::as_str).collect();
+    // The first screen shows the reader's own time; here it stands as everybody else says it.
+    let moments: Vec<&str> = story.moments().collect();
+    let moments = Some(moments.join(" – ")).filter(|said| !said.is_empty());
+    let footer: Vec<&str> = story.footer.iter().chain(&moments).chain(&story.shortened).map(String::as_str).collect();
     let footer = markup::escape(&footer.join(" · "));
     elements.push(markdown(format!("<font color='grey'>{footer}</font>"), Some("notation")));
     let config =

@@ -33,15 +33,18 @@ pub struct Beside<'a> {
 #[must_use]
 pub fn sealed(notice: &Notice, now: Timestamp, form: Form, beside: Beside<'_>, layout: &Layout) -> Option<Sealed> {
     let mut story = story(notice, now, Caps::page(form), beside);
+    let mut charted = form == Form::Full;
     loop {
-        let mut card = render::card(notice, &story, None, layout);
+        let mut card = render::card(notice, &story, None, layout, charted);
         card.body.elements.extend(buttons::of(notice, beside));
         render::call_on(&mut card, beside.users);
         let content = serde_json::to_string(&card).ok()?;
         if serde_json::to_string(&content).is_ok_and(|escaped| escaped.len() <= BUDGET) {
             return Some(Sealed { msg_type: "interactive", content });
         }
-        if form == Form::Full || !story.give_up_a_fold() {
+        // The chart goes first: its sparkline stays.
+        let gave_up = std::mem::take(&mut charted) || (form != Form::Full && story.give_up_a_fold());
+        if !gave_up {
             return None;
         }
     }

@@ -1,5 +1,8 @@
 //! Feishu's JSON: the message with its card (schema 2.0), and the reply. Unknown properties are errors over there.
 
+mod chart;
+
+pub use chart::{ChartData, ChartPoint, ChartSpec, Legends};
 use serde::{Deserialize, Serialize};
 
 /// A message to a custom bot.
@@ -169,6 +172,13 @@ pub enum Element {
         /// Asks once more before it is pressed.
         #[serde(skip_serializing_if = "Option::is_none")]
         confirm: Option<Confirm>,
+    },
+    /// A chart, drawn by the client with VChart. Clients from 7.1 on; cards of this schema need 7.20.
+    Chart {
+        /// What is drawn.
+        chart_spec: ChartSpec,
+        /// `1px` to `999px`; what it would be otherwise is a square on a phone.
+        height: &'static str,
     },
     /// A line to write in.
     Input {
