@@ -108,7 +108,7 @@ fn an_incident_of_absurd_size_is_told_in_time_and_in_size() {
 /// However long the names are: what a name begins with stands in every form of every channel.
 #[test]
 fn every_name_of_a_summary_is_told_in_every_form() {
-    let told: Vec<Told> = (0..super::summary::MOST)
+    let told: Vec<Told> = (0..super::summary::SURE)
         .map(|number| Told {
             event: Event::Firing,
             alertname: format!("第{number:02}号{}", "告警名称很长".repeat(30)),
@@ -122,21 +122,58 @@ fn every_name_of_a_summary_is_told_in_every_form() {
     let notice = Notice { body: NoticeBody::Summary { told, collected: false }, ..notice("summary.zh") };
     assert_fits(&notice);
     let named =
-        |said: &str| (0..super::summary::MOST).filter(|number| said.contains(&format!("第{number:02}号"))).count();
+        |said: &str| (0..super::summary::SURE).filter(|number| said.contains(&format!("第{number:02}号"))).count();
     for form in FORMS {
         let feishu = feishu::render::content(&notice, now(), form, None, &Layout::default())
             .map(|content| serde_json::to_string(&content).expect("JSON"));
         let wecom = wecom::render::message(&notice, now(), form, wecom::render::MARKDOWN_BUDGET, &Layout::default());
         let wecom = wecom.map(|message| serde_json::to_string(&message).expect("JSON"));
         for said in [feishu, wecom].into_iter().flatten() {
-            assert_eq!(named(&said), super::summary::MOST, "{form:?}: {said}");
+            assert_eq!(named(&said), super::summary::SURE, "{form:?}: {said}");
         }
     }
     let mail = email::render::richest(&notice, now(), &Layout::default());
     assert_eq!(
         (named(&mail.text), named(&mail.html.expect("the HTML part"))),
-        (super::summary::MOST, super::summary::MOST)
+        (super::summary::SURE, super::summary::SURE)
     );
+}
+
+/// As many as go together: a form has either room for each name, or does not take them.
+#[test]
+fn many_names_are_all_told_or_refused() {
+    for (name, object) in [
+        ("KubePodCrashLooping", "Pod shop/cart-7c9d8b6f5-"),
+        ("告警名称很长*_[<`", "命名空间/\"\\工作负载很长很长很长"),
+    ] {
+        let told: Vec<Told> = (0..super::summary::MOST)
+            .map(|number| Told {
+                event: Event::Firing,
+                alertname: format!("N{number:02}{name}"),
+                severity: "critical".into(),
+                object: format!("{object}{number:02}"),
+                alerts: 5_000,
+                headline: Some("原因很长".repeat(300)),
+                page: Some(PAGE.to_owned()),
+            })
+            .collect();
+        let notice = Notice { body: NoticeBody::Summary { told, collected: false }, ..notice("summary.zh") };
+        let named =
+            |said: &str| (0..super::summary::MOST).filter(|number| said.contains(&format!("N{number:02}"))).count();
+        let mut forms = 0;
+        for form in FORMS {
+            let feishu = feishu::render::content(&notice, now(), form, None, &Layout::default())
+                .map(|content| serde_json::to_string(&content).expect("JSON"));
+            let wecom =
+                wecom::render::message(&notice, now(), form, wecom::render::MARKDOWN_BUDGET, &Layout::default());
+            let wecom = wecom.map(|message| serde_json::to_string(&message).expect("JSON"));
+            for said in [feishu, wecom].into_iter().flatten() {
+                assert_eq!(named(&said), super::summary::MOST, "{form:?}: {said}");
+                forms += 1;
+            }
+        }
+        assert!(forms >= 2, "Feishu takes them all: {forms}");
+    }
 }
 
 prop_compose! {

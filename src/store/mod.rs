@@ -51,7 +51,7 @@ pub use listing::{ByState, Choices, Listed, Narrowed, Pulse};
 pub use models::Spending;
 pub use outbox::{NewNotice, NoticeRole, Outgoing};
 pub use outcomes::{Balance, Outcome};
-pub use paces::Taken;
+pub use paces::{Taken, next_turn};
 pub use presses::{PressEntry, PressState};
 pub use probe::Found;
 pub use reading::{IncidentDetail, IncidentSummary, Investigation, InvestigationState, NoticeState, OutboxEntry};

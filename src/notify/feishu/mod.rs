@@ -79,6 +79,11 @@ impl FeishuBot {
         Ok(form)
     }
 
+    /// Whether a card has room for all that a message names.
+    pub(super) fn has_room(&self, notice: &Notice) -> bool {
+        render::content(notice, Timestamp::now(), Form::Compact, self.keyword.as_deref(), &self.layout).is_some()
+    }
+
     async fn attempt(&self, notice: &Notice, now: Timestamp, form: Form, users: &[String]) -> Result<(), Refusal> {
         let content =
             render::content(notice, now, form, self.keyword.as_deref(), &self.layout).ok_or(Refusal::Unfit)?;

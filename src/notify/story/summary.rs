@@ -6,7 +6,7 @@ use crate::alert::severity_rank;
 use crate::notify::notice::{Event, Told};
 use crate::notify::text;
 
-/// Bytes of an alert's name and of its object: [`crate::notify::summary::MOST`] lines fit into the smallest message.
+/// Bytes of an alert's name and of its object: [`crate::notify::summary::SURE`] lines fit into the smallest message.
 const NAME: usize = 60;
 /// Lines from which on each is kept short.
 const MANY: usize = 30;

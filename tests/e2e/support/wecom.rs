@@ -34,6 +34,8 @@ struct Inner {
     refused: Vec<(i64, String)>,
     faults: Vec<Fault>,
     rate: Option<Rate>,
+    /// Bytes of content it takes, where that is less than documented.
+    tighter: Option<usize>,
     /// Uploaded files by media id, for this bot only.
     uploads: Vec<(String, File)>,
     upload_faults: Vec<Fault>,
@@ -91,6 +93,11 @@ impl Wecom {
     pub fn without_rate_limit(self) -> Self {
         self.inner.lock().unwrap().rate = None;
         self
+    }
+
+    /// Refuses content that is longer than this, though the documentation allows it.
+    pub fn refuse_longer_than(&self, bytes: usize) {
+        self.inner.lock().unwrap().tighter = Some(bytes);
     }
 
     /// What the group got to see, in order: whole request bodies. Files belong to their messages: see [`Self::files`].
@@ -232,6 +239,7 @@ fn judge(inner: &mut Inner, uri: &Uri, body: &[u8]) -> Result<Value, (i64, Strin
     if content.is_empty() {
         return Err((44004, "empty content".into()));
     }
+    let most = inner.tighter.map_or(most, |tighter| tighter.min(most));
     if content.len() > most {
         return Err((code, format!("{kind}.content exceed max length {most}")));
     }
