@@ -16,7 +16,7 @@ use crate::config::{Config, Server};
 use crate::http::{self, App, Auth, Sessions};
 use crate::incident::press::PressDesk;
 use crate::incident::retention::{self, Retention};
-use crate::incident::{Desk, DeskSettings, Wake, Worker, clock};
+use crate::incident::{Desk, DeskSettings, Wake, Worker, clock, orphans};
 use crate::intake::signature::Signatures;
 use crate::notify::channel::{Channel, ChannelSettings};
 use crate::notify::delivery::Delivery;
@@ -136,6 +136,8 @@ impl Service {
             futures::future::select(Box::pin(examination), Box::pin(stopped)).await;
         });
         tasks.spawn(retention::keep_to(self.retention, self.app.store.clone(), stop.clone()));
+        let configured = self.app.desk.settings().channels.clone();
+        tasks.spawn(orphans::give_up(self.app.store.clone(), configured, stop.clone()));
         tasks.spawn(clock::keep(self.app.store.clone(), self.wake, stop.clone()));
         for (outbox, bell) in self.outboxes {
             tasks.spawn(outbox.run(bell, stop.clone()));

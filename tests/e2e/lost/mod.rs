@@ -6,7 +6,6 @@ mod rows;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sqlx::{Connection, SqliteConnection};
 
 use self::rows::{End, Row};
 use crate::support::alerts::one_alert;
@@ -84,12 +83,6 @@ async fn cases() -> Vec<Case> {
     cases
 }
 
-/// What a product asked to wait for is due now: a minute, for which nobody here has time.
-async fn a_minute_passes(home: &Home) {
-    let mut store = SqliteConnection::connect(&home.store()).await.unwrap();
-    sqlx::raw_sql("UPDATE outbox SET due_at = 0 WHERE state = 'ready'").execute(&mut store).await.unwrap();
-}
-
 async fn all_settled(service: &Service, cases: &[Case], seconds: u64) {
     for case in cases {
         service.settled(&case.incident, seconds).await;
@@ -122,7 +115,7 @@ async fn no_incident_ends_without_a_message_or_a_visible_dead_letter() {
             case.name
         );
     }
-    a_minute_passes(&home).await;
+    home.everything_is_due().await;
     all_settled(&service, &patient, PATIENCE).await;
 
     let cases: Vec<Case> = prompt.into_iter().chain(patient).collect();
