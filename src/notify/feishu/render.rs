@@ -58,6 +58,13 @@ pub(super) fn call_on(card: &mut Card, users: &[String]) {
     }
 }
 
+/// Gives a card a text that may grow, beneath the alert; it stays while the card is not replaced.
+pub(super) fn let_grow(card: &mut Card, id: &'static str, begins: String) {
+    card.config.streaming_mode = Some(true);
+    let growing = Element::Markdown { content: begins, text_size: Some("notation"), element_id: Some(id) };
+    card.body.elements.insert(1.min(card.body.elements.len()), growing);
+}
+
 /// Calls these users at the beginning of a text, in which the tag is another one than on a card.
 pub(super) fn call_in(text: &mut String, users: &[String]) {
     let tags: String = users.iter().map(|user| format!("<at user_id=\"{user}\"></at> ")).collect();
@@ -111,8 +118,12 @@ pub(super) fn card(notice: &Notice, story: &Story, keyword: Option<&str>, layout
     let footer: Vec<&str> = story.footer.iter().chain(&moments).chain(&story.shortened).map(String::as_str).collect();
     let footer = markup::escape(&footer.join(" · "));
     elements.push(markdown(format!("<font color='grey'>{footer}</font>"), Some("notation")));
-    let config =
-        CardConfig { update_multi: true, width_mode: "fill", summary: Summary { content: story.summary.clone() } };
+    let config = CardConfig {
+        update_multi: true,
+        streaming_mode: None,
+        width_mode: "fill",
+        summary: Summary { content: story.summary.clone() },
+    };
     let body = Body { direction: "vertical", vertical_spacing: "10px", elements };
     Card { schema: "2.0", config, header: header(story, keyword), body }
 }
@@ -188,7 +199,7 @@ fn buttons(links: &[Link]) -> Element {
 }
 
 fn markdown(content: String, text_size: Option<&'static str>) -> Element {
-    Element::Markdown { content, text_size }
+    Element::Markdown { content, text_size, element_id: None }
 }
 
 fn plain_text(text: &str) -> PlainText {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::buttons;
+use super::stream::GROWING;
 use super::wire::Sealed;
 use crate::notify::feishu::render;
 use crate::notify::feishu::wire::TextContent;
@@ -27,6 +28,8 @@ pub struct Beside<'a> {
     pub acts: bool,
     /// Who is called by name; on what is sent anew only, because a change rings nobody's phone.
     pub users: &'a [String],
+    /// Whether the card has a text that grows while it is investigated.
+    pub streams: bool,
 }
 
 /// A notice as a card in one form; `None` when it does not fit in that form. There is no plain card.
@@ -37,6 +40,10 @@ pub fn sealed(notice: &Notice, now: Timestamp, form: Form, beside: Beside<'_>, l
     loop {
         let mut card = render::card(notice, &story, None, layout, charted);
         card.body.elements.extend(buttons::of(notice, beside));
+        if beside.streams {
+            let begins = notice.lang.pick("正在读取集群…", "reading the cluster…").to_owned();
+            render::let_grow(&mut card, GROWING, begins);
+        }
         render::call_on(&mut card, beside.users);
         let content = serde_json::to_string(&card).ok()?;
         if serde_json::to_string(&content).is_ok_and(|escaped| escaped.len() <= BUDGET) {
@@ -109,7 +116,7 @@ mod tests {
         for (lang, said) in [("zh", "已读取 7 项，最近一项 pods_log"), ("en", "7 results read, the last from pods_log")]
         {
             let since = now() - jiff::SignedDuration::from_secs(23);
-            let step = Step { read: 7, tool: "pods_log".into(), since };
+            let step = Step { read: 7, tool: "pods_log".into(), tools: Vec::new(), since };
             let card =
                 shown(&notice(&format!("alert-waiting.{lang}")), Beside { step: Some(&step), ..Beside::default() });
             let text = card.to_string().replace("&#95;", "_");

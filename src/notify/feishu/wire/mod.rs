@@ -60,6 +60,9 @@ pub struct Card {
 pub struct CardConfig {
     /// Only `true` is allowed.
     pub update_multi: bool,
+    /// Whether a text of it may grow; only of a card that is an entity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub streaming_mode: Option<bool>,
     /// `fill`: as wide as the chat.
     pub width_mode: &'static str,
     /// The line shown in the list of chats and in push notifications.
@@ -127,6 +130,9 @@ pub enum Element {
         /// `notation` for small print.
         #[serde(skip_serializing_if = "Option::is_none")]
         text_size: Option<&'static str>,
+        /// What its text is changed by.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        element_id: Option<&'static str>,
     },
     /// A line across.
     Hr {},
