@@ -16,7 +16,7 @@ use crate::config::{Config, Server};
 use crate::http::{self, App, Auth, Sessions};
 use crate::incident::press::PressDesk;
 use crate::incident::retention::{self, Retention};
-use crate::incident::{Desk, DeskSettings, Wake, Worker, clock};
+use crate::incident::{Desk, DeskSettings, Wake, Worker, clock, orphans};
 use crate::intake::signature::Signatures;
 use crate::notify::channel::{Channel, ChannelSettings};
 use crate::notify::delivery::Delivery;
@@ -52,7 +52,6 @@ impl Service {
         let triage = Arc::new(triage(&config, metrics.clone())?);
         let layouts = layouts(&config);
         let channels = channels(&config, &layouts)?;
-        let schedules: Vec<Option<Schedule>> = config.channels.iter().map(|one| schedule(&config, one)).collect();
         let deliveries: Vec<Delivery> = config.channels.iter().map(|one| one.delivery().clone()).collect();
         let batches: Vec<bool> = config.channels.iter().map(|one| one.batch().is_some()).collect();
         let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
@@ -60,6 +59,9 @@ impl Service {
         let signer = signer(&config, &store).await?;
         let passes = (config.server.authenticates() && !config.server.link_life.is_zero())
             .then(|| Passes::new(signer.clone(), config.server.link_life));
+        let schedules: Vec<Option<Schedule>> =
+            config.channels.iter().map(|one| schedule(&config, one, passes.clone())).collect();
+        let falling = falling(&config, &schedules);
         let desk =
             Desk::new(store.clone(), desk_settings(&config, &triage, &channels, passes), wake.clone(), metrics.clone());
         let presses =
@@ -73,7 +75,9 @@ impl Service {
             .filter_map(|(channel, ((schedule, delivery), batches))| {
                 let bell = wake.outbox(channel.name())?;
                 let outbox = OutboxWorker::new(name.clone(), store.clone(), channel, metrics.clone());
-                let outbox = outbox.with_digest(schedule).merging_above(delivery.merge_above);
+                let here =
+                    falling.iter().filter(|(to, _)| to == outbox.channel()).map(|(_, lost)| lost.clone()).collect();
+                let outbox = outbox.with_digest(schedule).with_digests_of(here).merging_above(delivery.merge_above);
                 Some((outbox.falling_back_to(delivery.fallback).batching(batches), bell))
             })
             .collect();
@@ -132,6 +136,8 @@ impl Service {
             futures::future::select(Box::pin(examination), Box::pin(stopped)).await;
         });
         tasks.spawn(retention::keep_to(self.retention, self.app.store.clone(), stop.clone()));
+        let configured = self.app.desk.settings().channels.clone();
+        tasks.spawn(orphans::give_up(self.app.store.clone(), configured, stop.clone()));
         tasks.spawn(clock::keep(self.app.store.clone(), self.wake, stop.clone()));
         for (outbox, bell) in self.outboxes {
             tasks.spawn(outbox.run(bell, stop.clone()));
@@ -225,9 +231,20 @@ async fn signer(config: &Config, store: &Store) -> Result<Signer, CliError> {
 }
 
 /// When a channel's daily summary is due.
-fn schedule(config: &Config, channel: &ChannelSettings) -> Option<Schedule> {
+fn schedule(config: &Config, channel: &ChannelSettings, passes: Option<Passes>) -> Option<Schedule> {
     let public_url = config.server.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
-    Some(Schedule::new(channel.digest()?, &config.timezone, config.language, public_url))
+    let schedule = Schedule::new(channel.digest()?, &config.timezone, config.language, public_url);
+    Some(schedule.opening_with(passes))
+}
+
+/// Each daily summary that is told on another channel when its own gives it up: that one's name, and whose it is.
+fn falling(config: &Config, schedules: &[Option<Schedule>]) -> Vec<(String, (String, Schedule))> {
+    let channels = config.channels.iter().zip(schedules);
+    channels
+        .filter_map(|(one, schedule)| {
+            Some((one.delivery().fallback.clone()?, (one.name().to_owned(), schedule.clone()?)))
+        })
+        .collect()
 }
 
 /// Where groups go, and when.

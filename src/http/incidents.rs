@@ -31,7 +31,7 @@ pub struct Filter {
 }
 
 /// Lists incidents, newest first.
-#[utoipa::path(get, path = "/api/v1/incidents", params(Filter), responses((status = 200, description = "`incidents`, and `next` when there are more")))]
+#[utoipa::path(get, path = "/api/v1/incidents", params(Filter), responses((status = 200, description = "`incidents`, `next` when there are more, and `undelivered_summaries`: daily summaries of the last week that nobody got")))]
 pub async fn list(State(app): State<Arc<App>>, Query(filter): Query<Filter>) -> Result<Json<Value>, ApiError> {
     let state = match filter.state.as_deref() {
         None => None,
@@ -44,7 +44,8 @@ pub async fn list(State(app): State<Arc<App>>, Query(filter): Query<Filter>) -> 
     let incidents = app.store.incidents(limit, before, state).await?;
     let full = u32::try_from(incidents.len()) == Ok(limit);
     let next = incidents.last().filter(|_| full).map(|last| format!("{}_{}", last.opened_at, last.id));
-    Ok(Json(json!({"incidents": incidents, "next": next})))
+    let summaries = app.store.undelivered_digests().await?;
+    Ok(Json(json!({"incidents": incidents, "next": next, "undelivered_summaries": summaries})))
 }
 
 /// Reads `next` of an earlier answer.

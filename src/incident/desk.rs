@@ -18,6 +18,7 @@ use super::settings::{DeskSettings, severity};
 use super::wake::Wake;
 use crate::alert::{Alert, AlertGroup, Lang, severity_rank};
 use crate::notify::notice::{Notice, NoticeBody};
+use crate::notify::pass;
 use crate::store::{Decision, Incident, NewIncident, NewNotice, NoticeRole, Store, StoreError, Tx};
 use crate::telemetry::Metrics;
 
@@ -304,11 +305,7 @@ impl Desk {
     /// Where people see an incident, in a link written now.
     fn page(&self, incident: Uuid, now: Timestamp) -> Option<String> {
         let base = self.settings.public_url.as_ref()?;
-        let page = format!("{base}/incidents/{incident}");
-        Some(match &self.settings.passes {
-            Some(passes) => format!("{page}?pass={}", passes.of(incident, now)),
-            None => page,
-        })
+        Some(pass::page(base, self.settings.passes.as_ref(), incident, now))
     }
 }
 

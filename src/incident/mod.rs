@@ -14,6 +14,7 @@ pub mod desk;
 mod entry;
 pub mod hold;
 mod line;
+pub mod orphans;
 pub mod press;
 pub mod retention;
 pub mod routes;

@@ -11,8 +11,8 @@ use super::summary;
 use crate::alert::severity_rank;
 use crate::store::{NoticeRole, Outgoing};
 
-/// Messages in one mail. A line takes at most 600 bytes of HTML, and a mail has room for 90 000.
-pub const MOST: usize = 100;
+/// Messages in one mail. A line takes at most 1 050 bytes of HTML, and a mail has room for 90 000.
+pub const MOST: usize = 80;
 
 /// The end of the window this moment lies in, always later than it.
 #[must_use]

@@ -19,6 +19,7 @@ use super::notice::Notice;
 use super::send::{Form, SendError};
 use super::webhook::{BadWebhook, Webhook, WebhookSettings};
 use super::wecom::{self, WecomBot, WecomBotSettings};
+use super::{batch, summary};
 use crate::store::{Outgoing, Store};
 
 /// Settings of one channel, by `type`.
@@ -264,6 +265,34 @@ impl Channel {
             Self::WecomBot(_) => Some(WECOM_PACE[0].messages / 2),
             Self::Email(_) => Some(half_a_minute(&MAIL_PACE)),
             Self::FeishuApp(_) | Self::Webhook(_) => None,
+        }
+    }
+
+    /// How many messages may go as one, where [`Self::names_all`] finds room for them.
+    #[must_use]
+    pub fn most_together(&self) -> usize {
+        match self {
+            Self::FeishuBot(_) => summary::MOST,
+            Self::WecomBot(channel) => channel.most_together(),
+            Self::Email(_) => batch::MOST,
+            Self::FeishuApp(_) | Self::Webhook(_) => summary::SURE,
+        }
+    }
+
+    /// Whether a message that stands for many has room for the name of each.
+    #[must_use]
+    pub fn names_all(&self, notice: &Notice) -> bool {
+        match self {
+            Self::FeishuBot(channel) => channel.has_room(notice),
+            Self::WecomBot(channel) => channel.has_room(notice),
+            Self::FeishuApp(_) | Self::Email(_) | Self::Webhook(_) => true,
+        }
+    }
+
+    /// Tells a channel whether it may send files beside messages: they count at its rate, and messages need it first.
+    pub fn allow_files(&self, allowed: bool) {
+        if let Self::WecomBot(channel) = self {
+            channel.allow_files(allowed);
         }
     }
 

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::notice::{Digest, Notice, NoticeBody};
+use super::pass::{self, Passes};
 use crate::alert::{AlertGroup, Lang};
 
 /// A summary that could not go out at its time still goes within this; later it is yesterday's news.
@@ -42,6 +43,7 @@ pub struct Schedule {
     timezone: String,
     lang: Lang,
     public_url: Option<String>,
+    passes: Option<Passes>,
 }
 
 impl Schedule {
@@ -49,7 +51,14 @@ impl Schedule {
     #[must_use]
     pub fn new(at: TimeOfDay, timezone: &str, lang: Lang, public_url: Option<String>) -> Self {
         let zone = TimeZone::get(timezone).unwrap_or(TimeZone::UTC);
-        Self { at, zone, timezone: timezone.to_owned(), lang, public_url }
+        Self { at, zone, timezone: timezone.to_owned(), lang, public_url, passes: None }
+    }
+
+    /// Lets its links open without a login.
+    #[must_use]
+    pub fn opening_with(mut self, passes: Option<Passes>) -> Self {
+        self.passes = passes;
+        self
     }
 
     /// The day whose summary is due now, and the moment it was due; none between a day's last chance and the next time.
@@ -64,7 +73,11 @@ impl Schedule {
 
     /// The message. Its identity is the channel's and the day's, so that it is the same each time it is tried.
     #[must_use]
-    pub fn notice(&self, channel: &str, digest: Digest, now: Timestamp) -> Notice {
+    pub fn notice(&self, channel: &str, mut digest: Digest, now: Timestamp) -> Notice {
+        for line in digest.lines_mut() {
+            let base = self.public_url.as_deref();
+            line.page = base.zip(line.incident).map(|(base, id)| pass::page(base, self.passes.as_ref(), id, now));
+        }
         let hash = Sha256::digest(format!("{channel}\n{}", digest.day));
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&hash[..16]);

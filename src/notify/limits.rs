@@ -15,6 +15,8 @@ use crate::notify::story::{Caps, tell};
 use crate::report::{Cause, Citation, Confidence, Led, Related, SameCause, Step};
 
 const FORMS: [Form; 3] = [Form::Full, Form::Compact, Form::Plain];
+/// An incident's page as a link with its pass has it.
+const PAGE: &str = "https://firstlook.example.com/incidents/0193a5b2-7c1e-7d3a-9f00-5d2e3f9a12bc?pass=1766500000.iCeysk7t0sYfCuObXr34OQ";
 
 fn assert_fits(notice: &Notice) {
     for form in FORMS {
@@ -87,7 +89,10 @@ pub(super) fn longest() -> Notice {
     report.related =
         vec![Related { why: megabyte.clone(), findings: vec![megabyte.clone(); 2], ..Related::default() }; 9];
     report.unresolved = vec![megabyte.clone(); 20];
-    report.causes[0].summary = megabyte;
+    report.causes[0].summary = megabyte.clone();
+    let values: Vec<f64> = (0..60).map(|number| f64::from(number) / 7.0).collect();
+    report.series = crate::series::tests::series(&values).into_iter().collect();
+    report.series[0].threshold = Some(format!("{megabyte} 1e308"));
     notice
 }
 
@@ -103,7 +108,7 @@ fn an_incident_of_absurd_size_is_told_in_time_and_in_size() {
 /// However long the names are: what a name begins with stands in every form of every channel.
 #[test]
 fn every_name_of_a_summary_is_told_in_every_form() {
-    let told: Vec<Told> = (0..super::summary::MOST)
+    let told: Vec<Told> = (0..super::summary::SURE)
         .map(|number| Told {
             event: Event::Firing,
             alertname: format!("第{number:02}号{}", "告警名称很长".repeat(30)),
@@ -111,26 +116,64 @@ fn every_name_of_a_summary_is_told_in_every_form() {
             object: format!("Deployment 命名空间{number:02}/{}", "很长的工作负载".repeat(30)),
             alerts: 5_000,
             headline: Some("原因很长".repeat(300)),
+            page: Some(PAGE.to_owned()),
         })
         .collect();
     let notice = Notice { body: NoticeBody::Summary { told, collected: false }, ..notice("summary.zh") };
     assert_fits(&notice);
     let named =
-        |said: &str| (0..super::summary::MOST).filter(|number| said.contains(&format!("第{number:02}号"))).count();
+        |said: &str| (0..super::summary::SURE).filter(|number| said.contains(&format!("第{number:02}号"))).count();
     for form in FORMS {
         let feishu = feishu::render::content(&notice, now(), form, None, &Layout::default())
             .map(|content| serde_json::to_string(&content).expect("JSON"));
         let wecom = wecom::render::message(&notice, now(), form, wecom::render::MARKDOWN_BUDGET, &Layout::default());
         let wecom = wecom.map(|message| serde_json::to_string(&message).expect("JSON"));
         for said in [feishu, wecom].into_iter().flatten() {
-            assert_eq!(named(&said), super::summary::MOST, "{form:?}: {said}");
+            assert_eq!(named(&said), super::summary::SURE, "{form:?}: {said}");
         }
     }
     let mail = email::render::richest(&notice, now(), &Layout::default());
     assert_eq!(
         (named(&mail.text), named(&mail.html.expect("the HTML part"))),
-        (super::summary::MOST, super::summary::MOST)
+        (super::summary::SURE, super::summary::SURE)
     );
+}
+
+/// As many as go together: a form has either room for each name, or does not take them.
+#[test]
+fn many_names_are_all_told_or_refused() {
+    for (name, object) in [
+        ("KubePodCrashLooping", "Pod shop/cart-7c9d8b6f5-"),
+        ("告警名称很长*_[<`", "命名空间/\"\\工作负载很长很长很长"),
+    ] {
+        let told: Vec<Told> = (0..super::summary::MOST)
+            .map(|number| Told {
+                event: Event::Firing,
+                alertname: format!("N{number:02}{name}"),
+                severity: "critical".into(),
+                object: format!("{object}{number:02}"),
+                alerts: 5_000,
+                headline: Some("原因很长".repeat(300)),
+                page: Some(PAGE.to_owned()),
+            })
+            .collect();
+        let notice = Notice { body: NoticeBody::Summary { told, collected: false }, ..notice("summary.zh") };
+        let named =
+            |said: &str| (0..super::summary::MOST).filter(|number| said.contains(&format!("N{number:02}"))).count();
+        let mut forms = 0;
+        for form in FORMS {
+            let feishu = feishu::render::content(&notice, now(), form, None, &Layout::default())
+                .map(|content| serde_json::to_string(&content).expect("JSON"));
+            let wecom =
+                wecom::render::message(&notice, now(), form, wecom::render::MARKDOWN_BUDGET, &Layout::default());
+            let wecom = wecom.map(|message| serde_json::to_string(&message).expect("JSON"));
+            for said in [feishu, wecom].into_iter().flatten() {
+                assert_eq!(named(&said), super::summary::MOST, "{form:?}: {said}");
+                forms += 1;
+            }
+        }
+        assert!(forms >= 2, "Feishu takes them all: {forms}");
+    }
 }
 
 prop_compose! {
@@ -186,7 +229,7 @@ proptest! {
     }
 }
 
-/// A window's mail holds a hundred incidents whose names and findings are as long as they get, none left out.
+/// A window's mail holds its incidents whose names and findings are as long as they get, none left out.
 #[test]
 fn every_incident_of_a_window_is_named_in_its_mail() {
     let told: Vec<Told> = (0..super::batch::MOST)
@@ -197,6 +240,7 @@ fn every_incident_of_a_window_is_named_in_its_mail() {
             object: format!("Deployment 命名空间{number:02}/{}", "很长的工作负载".repeat(30)),
             alerts: 5_000,
             headline: Some("原因 `很长` <b>".repeat(300)),
+            page: Some(PAGE.to_owned()),
         })
         .collect();
     let notice = Notice { body: NoticeBody::Summary { told, collected: true }, ..notice("summary.zh") };

@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+/// Tools of an investigation that are remembered by name: more of them no card shows.
+const MOST_TOOLS: usize = 60;
+
 /// What an investigation does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
@@ -13,6 +16,8 @@ pub struct Step {
     pub read: usize,
     /// The tool that was read last.
     pub tool: String,
+    /// All that were, in order; the first few of very many.
+    pub tools: Vec<String>,
     /// When the investigation began.
     pub since: Timestamp,
 }
@@ -52,7 +57,10 @@ pub struct Going {
 impl Going {
     /// Notes what it does: so many results read, the last of them from this tool.
     pub fn note(&self, read: usize, tool: String) {
-        self.live.lock().insert(self.incident, Step { read, tool, since: self.since });
+        let mut steps = self.live.lock();
+        let before = steps.remove(&self.incident).map(|step| step.tools).unwrap_or_default();
+        let tools = before.into_iter().chain([tool.clone()]).take(MOST_TOOLS).collect();
+        steps.insert(self.incident, Step { read, tool, tools, since: self.since });
     }
 }
 
@@ -73,6 +81,8 @@ mod tests {
         assert!(live.all().is_empty());
         going.note(3, "pods_log".into());
         assert_eq!(live.all().iter().map(|(id, step)| (*id, step.read)).collect::<Vec<_>>(), [(incident, 3)]);
+        going.note(4, "events_list".into());
+        assert_eq!(live.all()[0].1.tools, ["pods_log", "events_list"]);
         drop(going);
         assert!(live.all().is_empty());
     }

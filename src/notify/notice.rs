@@ -62,6 +62,9 @@ pub struct Told {
     pub alerts: usize,
     /// What was found, in a sentence.
     pub headline: Option<String>,
+    /// Address of the incident's page, when `server.public_url` is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
 }
 
 /// What a message tells of an incident.
@@ -182,6 +185,31 @@ pub struct Digest {
     pub slowest: Vec<Line>,
     /// Messages of all channels that were given up.
     pub put_aside: u64,
+    /// What people pressed below diagnoses; none when nobody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<Feedback>,
+}
+
+/// How diagnoses were judged by those who read them: the last press below each counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feedback {
+    /// Diagnoses that were judged.
+    pub judged: u64,
+    /// Of those: said to have helped.
+    pub right: u64,
+    /// The others, the newest first; a few of them.
+    pub wrong: Vec<Judged>,
+}
+
+/// A diagnosis that did not help.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// Its incident.
+    pub line: Line,
+    /// Who said so, by the platform's id.
+    pub person: String,
+    /// What the person wrote beside it; empty when nothing.
+    pub reason: String,
 }
 
 /// A name and how often.
@@ -210,4 +238,18 @@ pub struct Line {
     pub opened_at: Timestamp,
     /// When it resolved.
     pub resolved_at: Option<Timestamp>,
+    /// Its identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<Uuid>,
+    /// Address of its page, when `server.public_url` is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
+}
+
+impl Digest {
+    /// Every incident it lists.
+    pub fn lines_mut(&mut self) -> impl Iterator<Item = &mut Line> {
+        let judged = self.feedback.iter_mut().flat_map(|feedback| &mut feedback.wrong).map(|judged| &mut judged.line);
+        self.open.iter_mut().chain(&mut self.slowest).chain(judged)
+    }
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::channel::Quota;
-use crate::store::{Store, Taken};
+use crate::store::{Store, Taken, next_turn};
 
 /// When messages went out, as far back as any quota looks.
 pub struct Pace {
@@ -19,13 +19,32 @@ pub struct Pace {
     shared: Option<(Store, String)>,
     /// The slot taken for the next message.
     slot: Option<Uuid>,
+    /// How many more the longest quota takes after that one, over all processes.
+    left: Option<u32>,
+    /// Whether the last messages of a long quota are spread over what is left of it.
+    spread: bool,
 }
 
 impl Pace {
     /// Nothing sent yet.
     #[must_use]
     pub fn new(quotas: &'static [Quota]) -> Self {
-        Self { quotas, sent: VecDeque::new(), shared: None, slot: None }
+        Self { quotas, sent: VecDeque::new(), shared: None, slot: None, left: None, spread: false }
+    }
+
+    /// Spreads the last messages of a long quota over what is left of it: for who can send many messages as one.
+    pub fn spread(&mut self, spread: bool) {
+        self.spread = spread;
+    }
+
+    /// How many of the longest quota's messages are left, and how many it has in all.
+    #[must_use]
+    pub fn left(&self) -> (u32, u32) {
+        let Some(longest) = self.quotas.iter().max_by_key(|quota| quota.per) else { return (u32::MAX, u32::MAX) };
+        let now = Instant::now();
+        let within = self.sent.iter().filter(|sent| now.duration_since(**sent) < longest.per).count();
+        let own = longest.messages.saturating_sub(u32::try_from(within).unwrap_or(u32::MAX));
+        (self.left.map_or(own, |left| own.min(left + 1)), longest.messages)
     }
 
     /// Counts together with the other processes of a store, where it may have any.
@@ -43,9 +62,10 @@ impl Pace {
             return None;
         }
         let quotas: Vec<(u32, Duration)> = self.quotas.iter().map(|quota| (quota.messages, quota.per)).collect();
-        match store.take_slot(channel, &quotas).await {
-            Ok(Taken::Slot(slot)) => {
+        match store.take_slot(channel, &quotas, self.spread).await {
+            Ok(Taken::Slot(slot, left)) => {
                 self.slot = Some(slot);
+                self.left = Some(left);
                 None
             }
             Ok(Taken::Wait(wait)) => Some(wait),
@@ -73,10 +93,9 @@ impl Pace {
     }
 
     fn wait_for(&self, quota: &Quota, now: Instant) -> Duration {
-        let allowed = usize::try_from(quota.messages).unwrap_or(usize::MAX).max(1);
-        // The message that must have left the window before another fits into it.
-        let Some(index) = self.sent.len().checked_sub(allowed) else { return Duration::ZERO };
-        self.sent.get(index).map_or(Duration::ZERO, |sent| (*sent + quota.per).saturating_duration_since(now))
+        let ago = |sent: &Instant| -i64::try_from(now.duration_since(*sent).as_millis()).unwrap_or(i64::MAX);
+        let sent: Vec<i64> = self.sent.iter().map(ago).collect();
+        next_turn(&sent, quota.messages, quota.per, 0, self.spread)
     }
 
     /// Notes that a message went out now, and so many beside it.

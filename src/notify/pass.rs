@@ -62,6 +62,16 @@ pub fn incident(id: Uuid) -> String {
     format!("incident/{id}")
 }
 
+/// The address of an incident's page below `base`, with its pass when links carry one.
+#[must_use]
+pub fn page(base: &str, passes: Option<&Passes>, id: Uuid, now: Timestamp) -> String {
+    let page = format!("{base}/incidents/{id}");
+    match passes {
+        Some(passes) => format!("{page}?pass={}", passes.of(id, now)),
+        None => page,
+    }
+}
+
 /// How links of messages open their incident without a login.
 #[derive(Debug, Clone)]
 pub struct Passes {

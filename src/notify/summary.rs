@@ -6,8 +6,12 @@ use super::notice::{Event, Notice, NoticeBody, Told, Undelivered};
 use super::story::labelled_object;
 use crate::store::{NoticeRole, Outgoing};
 
-/// Messages in one: their names fit into the smallest message of a channel (WeCom's text, 2 048 bytes).
-pub const MOST: usize = 12;
+/// Messages in one whose names fit into the smallest message of every channel (WeCom's text, 2 048 bytes), however long
+/// they are.
+pub const SURE: usize = 12;
+/// Messages in one where their names fit: a chat shows no longer list without a click, and names of usual length take
+/// about 90 of WeCom's 3 800 bytes each.
+pub const MOST: usize = 40;
 
 /// One message that stands for these; there is at least one.
 #[must_use]
@@ -53,5 +57,6 @@ pub(super) fn told(outgoing: &Outgoing) -> Told {
         object: object.map(|object| object.to_string()).unwrap_or_default(),
         alerts: notice.group.alerts.len(),
         headline: notice.report().map(|report| report.headline.clone()).filter(|headline| !headline.is_empty()),
+        page: notice.page_url.clone(),
     }
 }

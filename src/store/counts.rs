@@ -30,7 +30,7 @@ pub struct Counts {
 pub struct ChannelCounts {
     /// Those that wait or are being sent.
     pub pending: u64,
-    /// Those given up.
+    /// Those given up, lost daily summaries among them.
     pub dead: u64,
 }
 
@@ -62,6 +62,9 @@ impl Store {
                 NoticeState::Dead => channel.dead += n,
                 NoticeState::Sent => {}
             }
+        }
+        for lost in self.undelivered_digests().await? {
+            counts.outbox.entry(lost.channel).or_default().dead += 1;
         }
         let open = self.query("SELECT COUNT(*) AS n FROM incident WHERE state = 'open'");
         counts.incidents_open =

@@ -2,16 +2,32 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 use sqlx::any::AnyRow;
 
 use super::columns::{Columns, lease_end, now, storable};
 use super::{Store, StoreError};
-use crate::notify::notice::{Digest, Line, Tally};
+use crate::notify::notice::{Digest, Feedback, Judged, Line, Tally};
 
 /// Lines of each list: a summary is read in a minute.
 const SHOWN: i64 = 8;
+/// How long a lost summary is shown: by then nobody wants to read it any more.
+const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// A summary is tried for two hours after its time; one whose time passed longer ago waits for nobody.
+const LEFT_BEHIND: SignedDuration = SignedDuration::from_hours(3);
+
+/// A daily summary that nobody got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UndeliveredDigest {
+    /// The channel; `a → b` when it was told on b instead and lost there too.
+    pub channel: String,
+    /// Its day.
+    pub day: String,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
+}
 
 impl Store {
     /// What happened between two moments, as a summary of `day`.
@@ -27,7 +43,8 @@ impl Store {
                         COUNT(CASE WHEN state = 'open' THEN 1 END) AS open_now,
                         COUNT(CASE WHEN opened_at >= $1 AND opened_at < $2 AND verdict = 'fault' THEN 1 END) AS diagnosed,
                         COUNT(CASE WHEN opened_at >= $1 AND opened_at < $2 AND verdict = 'no_fault' THEN 1 END) AS healthy,
-                        (SELECT COUNT(*) FROM outbox WHERE state = 'dead') AS put_aside
+                        (SELECT COUNT(*) FROM outbox WHERE state = 'dead')
+                            + (SELECT COUNT(*) FROM digest WHERE state = 'dead' AND created_at >= $1) AS put_aside
                  FROM incident WHERE state = 'open' OR updated_at >= $1",
             )
             .bind(from)
@@ -46,7 +63,24 @@ impl Store {
             noisiest: self.tallies(NOISIEST, from, to).await?,
             open: self.lines(OPEN, from, to).await?,
             slowest: self.lines(SLOWEST, from, to).await?,
+            feedback: self.feedback(from, to).await?,
         })
+    }
+
+    async fn feedback(&self, from: i64, to: i64) -> Result<Option<Feedback>, StoreError> {
+        let query = self.query(JUDGED).bind(from).bind(to);
+        let Some(row) = self.row("count a day's feedback", query).await? else { return Ok(None) };
+        let (judged, right) = (Columns(&row).count("judged")?, Columns(&row).count("right_ones")?);
+        if judged == 0 {
+            return Ok(None);
+        }
+        let query = self.query(WRONG).bind(from).bind(to).bind(SHOWN);
+        let rows = self.rows("list a day's wrong diagnoses", query).await?;
+        let wrong = rows.iter().map(|row| {
+            let (person, reason) = (Columns(row).text("person")?, Columns(row).text("reason")?);
+            Ok(Judged { line: line_of(row)?, person, reason })
+        });
+        Ok(Some(Feedback { judged, right, wrong: wrong.collect::<Result<_, StoreError>>()? }))
     }
 
     async fn tallies(&self, text: &'static str, from: i64, to: i64) -> Result<Vec<Tally>, StoreError> {
@@ -57,6 +91,42 @@ impl Store {
     async fn lines(&self, text: &'static str, from: i64, to: i64) -> Result<Vec<Line>, StoreError> {
         let query = self.query(text).bind(from).bind(to).bind(SHOWN);
         self.rows("list a day's incidents", query).await?.iter().map(line_of).collect()
+    }
+
+    /// Why a channel's summary of a day was given up; none when it was not.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn dead_digest(&self, channel: &str, day: Date) -> Result<Option<String>, StoreError> {
+        let query = self
+            .query("SELECT last_error FROM digest WHERE channel = $1 AND day = $2 AND state = 'dead'")
+            .bind(channel.to_owned())
+            .bind(day.to_string());
+        let row = self.row("look for a lost daily summary", query).await?;
+        row.map(|row| Ok(Columns(&row).optional_text("last_error")?.unwrap_or_default())).transpose()
+    }
+
+    /// The daily summaries that nobody got, of the last week: given up, or left behind by a process that ended.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn undelivered_digests(&self) -> Result<Vec<UndeliveredDigest>, StoreError> {
+        let now = Timestamp::now();
+        let query = self
+            .query(
+                "SELECT channel, day, last_error FROM digest
+                 WHERE created_at >= $1 AND (state = 'dead' OR (state = 'sending' AND due_at < $2))
+                 ORDER BY created_at, channel",
+            )
+            .bind((now - WEEK).as_millisecond())
+            .bind((now - LEFT_BEHIND).as_millisecond());
+        let rows = self.rows("list lost daily summaries", query).await?;
+        rows.iter()
+            .map(|row| {
+                let (channel, day) = (Columns(row).text("channel")?, Columns(row).text("day")?);
+                Ok(UndeliveredDigest { channel, day, last_error: Columns(row).optional_text("last_error")? })
+            })
+            .collect()
     }
 
     /// Takes a channel's summary of a day for sending: which attempt it is, or none when it was sent, is being sent by
@@ -126,10 +196,29 @@ const SEVERITIES: &str = "SELECT severity AS name, COUNT(*) AS incidents, CAST(S
 const NOISIEST: &str = "SELECT alertname AS name, COUNT(*) AS incidents, CAST(SUM(deliveries) AS BIGINT) AS deliveries
      FROM incident WHERE opened_at >= $1 AND opened_at < $2 GROUP BY alertname
      ORDER BY incidents DESC, deliveries DESC, name LIMIT $3";
-const OPEN: &str = "SELECT alertname, severity, namespace, headline, opened_at, resolved_at
+const OPEN: &str = "SELECT id, alertname, severity, namespace, headline, opened_at, resolved_at
      FROM incident WHERE state = 'open' AND opened_at < $2 AND $1 < $2 ORDER BY opened_at, id LIMIT $3";
-const SLOWEST: &str = "SELECT alertname, severity, namespace, headline, opened_at, resolved_at
+const SLOWEST: &str = "SELECT id, alertname, severity, namespace, headline, opened_at, resolved_at
      FROM incident WHERE resolved_at >= $1 AND resolved_at < $2 ORDER BY resolved_at - opened_at DESC, id LIMIT $3";
+
+// The last press of a day is what an incident's diagnosis is judged by: people think again, and others know better.
+const JUDGED: &str = "SELECT COUNT(*) AS judged, COUNT(CASE WHEN press.action = 'useful' THEN 1 END) AS right_ones
+     FROM press
+     WHERE press.state = 'done' AND press.action IN ('useful', 'useless')
+       AND press.pressed_at >= $1 AND press.pressed_at < $2
+       AND NOT EXISTS (SELECT 1 FROM press later
+                       WHERE later.incident_id = press.incident_id AND later.state = 'done'
+                         AND later.action IN ('useful', 'useless') AND later.pressed_at < $2
+                         AND (later.pressed_at, later.id) > (press.pressed_at, press.id))";
+const WRONG: &str =
+    "SELECT incident.id, alertname, severity, namespace, headline, opened_at, resolved_at, person, reason
+     FROM press JOIN incident ON incident.id = press.incident_id
+     WHERE press.state = 'done' AND press.action = 'useless' AND press.pressed_at >= $1 AND press.pressed_at < $2
+       AND NOT EXISTS (SELECT 1 FROM press later
+                       WHERE later.incident_id = press.incident_id AND later.state = 'done'
+                         AND later.action IN ('useful', 'useless') AND later.pressed_at < $2
+                         AND (later.pressed_at, later.id) > (press.pressed_at, press.id))
+     ORDER BY press.pressed_at DESC, press.id DESC LIMIT $3";
 
 fn tally_of(row: &AnyRow) -> Result<Tally, StoreError> {
     let row = Columns(row);
@@ -145,5 +234,7 @@ fn line_of(row: &AnyRow) -> Result<Line, StoreError> {
         headline: row.optional_text("headline")?,
         opened_at: row.time("opened_at")?,
         resolved_at: row.optional_time("resolved_at")?,
+        incident: Some(row.id("id")?),
+        page: None,
     })
 }

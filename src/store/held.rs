@@ -35,6 +35,18 @@ impl Store {
         let row = self.row("count waiting messages", query).await?;
         row.map_or(Ok(0), |row| Columns(&row).count("n"))
     }
+
+    /// The channels with messages that were due before then.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn channels_behind(&self, before: Timestamp) -> Result<Vec<String>, StoreError> {
+        let query = self
+            .query("SELECT DISTINCT channel FROM outbox WHERE state IN ('ready', 'sending') AND due_at < $1")
+            .bind(before.as_millisecond());
+        let rows = self.rows("look for messages that nobody sends", query).await?;
+        rows.iter().map(|row| Columns(row).text("channel")).collect()
+    }
 }
 
 impl Tx<'_> {

@@ -296,6 +296,22 @@ impl Store {
         Ok(self.write("note a failed attempt", query).await? == 1)
     }
 
+    /// Gives up a message that was claimed and not tried: it is due at once. False when somebody else holds it now.
+    ///
+    /// # Errors
+    /// When the database fails; the message is free again when its lease ends.
+    pub async fn put_back(&self, outgoing: &Outgoing) -> Result<bool, StoreError> {
+        let query = self
+            .query(
+                "UPDATE outbox SET state = 'ready', due_at = $3, leased_by = NULL
+                 WHERE id = $1 AND state = 'sending' AND attempt = $2",
+            )
+            .bind(outgoing.id.to_string())
+            .bind(i64::from(outgoing.attempt))
+            .bind(now());
+        Ok(self.write("put a message back", query).await? == 1)
+    }
+
     /// When [`Store::claim_notice`] can next find something on a channel; past when it can now.
     ///
     /// # Errors

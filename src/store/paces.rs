@@ -13,31 +13,40 @@ type Slot = (Uuid, i64);
 /// What became of the wish to send a message now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// It may go, and counts from now on.
-    Slot(Uuid),
+    /// It may go, and counts from now on; so many more are left in the longest span.
+    Slot(Uuid, u32),
     /// One more would be too many; a slot is free after so long.
     Wait(Duration),
 }
 
 impl Store {
-    /// Takes a slot for one message to a channel's destination, which takes so many in each of these spans.
+    /// Takes a slot for one message to a channel's destination, which takes so many in each of these spans; `spread` as
+    /// for [`next_turn`].
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn take_slot(&self, channel: &str, quotas: &[(u32, Duration)]) -> Result<Taken, StoreError> {
+    pub async fn take_slot(
+        &self,
+        channel: &str,
+        quotas: &[(u32, Duration)],
+        spread: bool,
+    ) -> Result<Taken, StoreError> {
         let mut tx = self.begin().await?;
         let mut slots = tx.slots(channel).await?;
         let (now, longest) = (now(), quotas.iter().map(|(_, per)| millis(*per)).max().unwrap_or_default());
         slots.retain(|(_, at)| now - at < longest);
-        let wait = quotas.iter().map(|(messages, per)| wait_for(&slots, *messages, millis(*per), now)).max();
-        if let Some(wait) = wait.filter(|wait| *wait > 0) {
-            return Ok(Taken::Wait(Duration::from_millis(wait.unsigned_abs())));
+        let sent: Vec<i64> = slots.iter().map(|(_, at)| *at).collect();
+        let wait = quotas.iter().map(|(messages, per)| next_turn(&sent, *messages, *per, now, spread)).max();
+        if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+            return Ok(Taken::Wait(wait));
         }
         let id = Uuid::now_v7();
+        let most = quotas.iter().max_by_key(|(_, per)| *per).map_or(u32::MAX, |(messages, _)| *messages);
+        let left = most.saturating_sub(1).saturating_sub(u32::try_from(sent.len()).unwrap_or(u32::MAX));
         slots.push((id, now));
         tx.keep_slots(channel, &slots).await?;
         tx.commit().await?;
-        Ok(Taken::Slot(id))
+        Ok(Taken::Slot(id, left))
     }
 
     /// Notes that a message went out in its slot just now, and so many beside it. Without a slot it counts all the same.
@@ -92,11 +101,25 @@ impl Tx<'_> {
     }
 }
 
-/// How long until one more fits into a span: the slot that must have left it before. Slots stand in order of time.
-fn wait_for(slots: &[Slot], messages: u32, per: i64, now: i64) -> i64 {
-    let allowed = usize::try_from(messages).unwrap_or(usize::MAX).max(1);
-    let last = slots.len().checked_sub(allowed).and_then(|at| slots.get(at));
-    last.map_or(0, |(_, at)| (at + per - now).max(0))
+/// Spans from which on their last messages are spread: in a second nobody waits long anyway.
+const LONG: Duration = Duration::from_secs(30);
+
+/// How long until one more message fits into a span of which so many were sent then, in order of time and in milliseconds.
+/// With `spread`, the last quarter of a long span's messages is dealt out over what is left of it: whoever sends them all
+/// at once is dumb for the rest of the span, and what comes meanwhile could have shared a message.
+#[must_use]
+pub fn next_turn(sent: &[i64], messages: u32, per: Duration, now: i64, spread: bool) -> Duration {
+    let (allowed, span) = (usize::try_from(messages).unwrap_or(usize::MAX).max(1), millis(per));
+    let within = &sent[sent.partition_point(|at| now - at >= span)..];
+    let free = allowed.saturating_sub(within.len());
+    let turn = match within {
+        [.., _] if free == 0 => within[within.len() - allowed] + span,
+        [oldest, .., last] if spread && per >= LONG && free <= allowed / 4 => {
+            last + (oldest + span - last) / i64::try_from(free + 1).unwrap_or(i64::MAX)
+        }
+        _ => now,
+    };
+    Duration::from_millis((turn - now).max(0).unsigned_abs())
 }
 
 fn millis(span: Duration) -> i64 {

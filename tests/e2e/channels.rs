@@ -113,6 +113,20 @@ async fn the_stand_in_refuses_the_cards_feishu_refuses() {
     broken(&|card| card["body"]["elements"][0]["content"] = json!("![x](https://evil.example)"));
     broken(&|card| card["body"]["elements"][3]["header"]["padding"] = json!("4px 8px"));
     broken(&|card| card["body"]["elements"] = json!(vec![json!({"tag": "hr"}); 201]));
+    feishu(&bot).send(&notice("alert-oom.en")).await.expect("accepted");
+    let drawn = bot.accepted()[1]["card"].clone();
+    let chart = drawn["body"]["elements"].as_array().and_then(|all| all.iter().position(|one| one["tag"] == "chart"));
+    let chart = chart.expect("what is measured is drawn");
+    let broken = |change: &dyn Fn(&mut Value)| {
+        let mut card = drawn.clone();
+        change(&mut card["body"]["elements"]);
+        card::check(&card).expect_err("Feishu refuses this card")
+    };
+    broken(&|all| all[chart]["chart_spec"]["data"]["values"] = json!([]));
+    broken(&|all| all[chart]["chart_spec"]["yField"] = json!("figure"));
+    broken(&|all| all[chart]["height"] = json!("1000px"));
+    broken(&|all| all[0]["content"] = json!("<local_datetime millisecond='1' format_type='iso'></local_datetime>"));
+    broken(&|all| all[0]["content"] = json!("<local_datetime millisecond='' format_type='date'></local_datetime>"));
     let client = post::client().expect("a client");
     let large = json!({"msg_type": "text", "content": {"text": "x".repeat(21_000)}});
     let answer: Value = client.post(bot.url()).json(&large).send().await.unwrap().json().await.unwrap();

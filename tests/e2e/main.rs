@@ -9,6 +9,7 @@ mod deploy;
 mod eval;
 mod feishu_app;
 mod kubernetes_mcp_server;
+mod lost;
 mod model;
 mod service;
 mod support;

@@ -164,7 +164,7 @@ mod tests {
     fn a_step_is_told_in_one_line_whatever_its_tool_is_called() {
         let at = |second| Timestamp::from_second(second).unwrap();
         assert_eq!(line(Lang::En, at(0), None, at(12)), "Being investigated · 12 s");
-        let step = Step { read: 14, tool: "pods_log\n\ndata: x".into(), since: at(3) };
+        let step = Step { read: 14, tool: "pods_log\n\ndata: x".into(), tools: Vec::new(), since: at(3) };
         assert_eq!(
             line(Lang::Zh, at(0), Some(&step), at(75)),
             "正在研判 · 已用 1 分钟 · 已读 14 项，最近一项 pods_log data: x"

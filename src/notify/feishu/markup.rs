@@ -1,6 +1,6 @@
 //! Feishu's markdown: how a block is written so that no character of it is read as markup.
 
-use crate::notify::story::{Block, Span, Tone, join};
+use crate::notify::story::{Block, Moment, Span, Tone, join};
 
 /// Tags Feishu reads inside markdown, with or without a closing one.
 const TAGS: [&str; 15] = [
@@ -65,7 +65,17 @@ fn span(span: &Span) -> String {
         Span::Badge(badge) => {
             format!("<text_tag color='{}'>{}</text_tag>", tag_colour(badge.tone), escape(&badge.text))
         }
+        Span::Moment(moment) => local(moment),
+        Span::Link(link) => format!("[{}]({})", escape(&link.label), link.url),
     }
+}
+
+/// A moment as the reader's client shows it: date, time and zone where the reader is. Where the text is all there is, the
+/// configured zone is said.
+fn local(moment: &Moment) -> String {
+    let part =
+        |format: &str| format!("<local_datetime millisecond='{}' format_type='{format}'></local_datetime>", moment.at);
+    ["date_num", "time_sec", "timezone"].map(part).join(" ")
 }
 
 /// Text with every character that markdown or Feishu's tags read replaced by its entity.

@@ -1,6 +1,7 @@
 //! The Feishu (Lark) group bot: signs, sends, and reads what the reply really says.
 
 pub mod app;
+mod chart;
 mod config;
 mod markup;
 pub mod render;
@@ -76,6 +77,11 @@ impl FeishuBot {
         let form = descend(attempt).await?;
         self.mentions.note(&users);
         Ok(form)
+    }
+
+    /// Whether a card has room for all that a message names.
+    pub(super) fn has_room(&self, notice: &Notice) -> bool {
+        render::content(notice, Timestamp::now(), Form::Compact, self.keyword.as_deref(), &self.layout).is_some()
     }
 
     async fn attempt(&self, notice: &Notice, now: Timestamp, form: Form, users: &[String]) -> Result<(), Refusal> {

@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::markup;
 use super::wire::{
     Behavior, Body, Border, Card, CardConfig, Column, Content, Element, Header, Icon, PanelHeader, PlainText, Summary,
     TextContent, TextTag,
 };
+use super::{chart, markup};
 use crate::notify::layout::{Layout, Part};
 use crate::notify::notice::Notice;
 use crate::notify::plain;
@@ -19,12 +19,13 @@ pub const BUDGET: usize = 17_800;
 /// The content of a message in one form; `None` when it does not fit in that form.
 #[must_use]
 pub fn content(notice: &Notice, now: Timestamp, form: Form, keyword: Option<&str>, layout: &Layout) -> Option<Content> {
-    let interactive = |story: &Story| Content::Interactive { card: Box::new(card(notice, story, keyword, layout)) };
+    let interactive =
+        |story: &Story, charted| Content::Interactive { card: Box::new(card(notice, story, keyword, layout, charted)) };
     let mut story = tell(notice, now, Caps::page(form));
     match form {
-        Form::Full => Some(interactive(&story)).filter(fits),
+        Form::Full => [true, false].into_iter().map(|charted| interactive(&story, charted)).find(fits),
         Form::Compact => loop {
-            let card = interactive(&story);
+            let card = interactive(&story, false);
             if fits(&card) {
                 return Some(card);
             }
@@ -55,6 +56,13 @@ pub(super) fn call_on(card: &mut Card, users: &[String]) {
         let tags: Vec<String> = users.iter().map(|user| format!("<at id={user}></at>")).collect();
         card.body.elements.insert(0, markdown(tags.join(" "), None));
     }
+}
+
+/// Gives a card a text that may grow, beneath the alert; it stays while the card is not replaced.
+pub(super) fn let_grow(card: &mut Card, id: &'static str, begins: String) {
+    card.config.streaming_mode = Some(true);
+    let growing = Element::Markdown { content: begins, text_size: Some("notation"), element_id: Some(id) };
+    card.body.elements.insert(1.min(card.body.elements.len()), growing);
 }
 
 /// Calls these users at the beginning of a text, in which the tag is another one than on a card.
@@ -89,21 +97,33 @@ pub(super) fn words(notice: &Notice, story: &Story, layout: &Layout) -> String {
     plain::by(layout, notice, story, BUDGET / 2 - 200).replace('<', "＜")
 }
 
-/// A story as a card. Its first screen may be the operator's; what frames it is what Feishu wants of a card.
-pub(super) fn card(notice: &Notice, story: &Story, keyword: Option<&str>, layout: &Layout) -> Card {
+/// A story as a card, with a chart of what the alert measures when there is room for one. Its first screen may be the
+/// operator's; what frames it is what Feishu wants of a card.
+pub(super) fn card(notice: &Notice, story: &Story, keyword: Option<&str>, layout: &Layout, charted: bool) -> Card {
     let mut elements: Vec<Element> = match layout.render(Part::Feishu, notice, story) {
         Some(own) => vec![markdown(own, None)],
         None => story.lead.iter().map(|section| lead(story, section)).collect(),
     };
+    let series = notice.report().and_then(|report| report.series.first()).filter(|_| charted);
+    let chart = series.and_then(|series| chart::chart(series, notice.lang, &notice.timezone));
+    // Below the cause and the first step: what to do comes before what it looks like.
+    elements.extend(chart);
     elements.extend(story.folds.iter().map(fold));
     if !story.links.is_empty() {
         elements.push(buttons(&story.links));
     }
-    let footer: Vec<&str> = story.footer.iter().chain(&story.shortened).map(String::as_str).collect();
+    // The first screen shows the reader's own time; here it stands as everybody else says it.
+    let moments: Vec<&str> = story.moments().collect();
+    let moments = Some(moments.join(" – ")).filter(|said| !said.is_empty());
+    let footer: Vec<&str> = story.footer.iter().chain(&moments).chain(&story.shortened).map(String::as_str).collect();
     let footer = markup::escape(&footer.join(" · "));
     elements.push(markdown(format!("<font color='grey'>{footer}</font>"), Some("notation")));
-    let config =
-        CardConfig { update_multi: true, width_mode: "fill", summary: Summary { content: story.summary.clone() } };
+    let config = CardConfig {
+        update_multi: true,
+        streaming_mode: None,
+        width_mode: "fill",
+        summary: Summary { content: story.summary.clone() },
+    };
     let body = Body { direction: "vertical", vertical_spacing: "10px", elements };
     Card { schema: "2.0", config, header: header(story, keyword), body }
 }
@@ -179,7 +199,7 @@ fn buttons(links: &[Link]) -> Element {
 }
 
 fn markdown(content: String, text_size: Option<&'static str>) -> Element {
-    Element::Markdown { content, text_size }
+    Element::Markdown { content, text_size, element_id: None }
 }
 
 fn plain_text(text: &str) -> PlainText {

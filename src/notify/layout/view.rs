@@ -8,7 +8,7 @@ use minijinja::{Value, context};
 
 use super::Part;
 use crate::notify::notice::{Notice, NoticeBody};
-use crate::notify::story::{Link, Section, Story};
+use crate::notify::story::{Block, Link, Section, Span, Story};
 use crate::notify::{email, feishu, text, wecom};
 
 /// Characters of a label's value; a template needs no more of it, and a message has no room.
@@ -45,11 +45,30 @@ fn sections(part: Part, story: &Story, sections: &[Section]) -> Vec<Value> {
         Part::Plain | Part::Subject | Part::Html => String::new(),
     };
     let value = |section: &Section| {
-        let blocks = Serde(&section.blocks);
+        let blocks: Vec<Value> = section.blocks.iter().map(|one| block(part, one)).collect();
         let body = part.is_markdown().then(|| Value::from_safe_string(body(section)));
         context! { role => Serde(section.role), title => section.title.as_str(), blocks, body }
     };
     sections.iter().map(value).collect()
+}
+
+fn block(part: Part, block: &Block) -> Value {
+    match block {
+        Block::Line(spans) => {
+            context! { kind => "line", value => spans.iter().map(|one| span(part, one)).collect::<Vec<_>>() }
+        }
+        Block::Item(spans) => {
+            context! { kind => "item", value => spans.iter().map(|one| span(part, one)).collect::<Vec<_>>() }
+        }
+        Block::Command(_) | Block::Quote(_) => Value::from(Serde(block)),
+    }
+}
+
+fn span(part: Part, span: &Span) -> Value {
+    match span {
+        Span::Link(to) => context! { kind => "link", value => link(part, to) },
+        _ => Value::from(Serde(span)),
+    }
 }
 
 /// Addresses were checked when the story was told: they hold nothing that ends a link.

@@ -1,4 +1,4 @@
-//! The daily summary of a channel, which its worker sends beside its messages.
+//! The daily summary of a channel, which its worker sends beside its messages; and that of a channel which fell back to it.
 
 use std::time::Duration;
 
@@ -8,29 +8,66 @@ use tokio::time::Instant;
 
 use super::{ATTEMPT_LIMIT, LEASE, OutboxWorker};
 use crate::notify::digest::Schedule;
+use crate::notify::notice::Undelivered;
 use crate::notify::retry;
 use crate::notify::send::{Reason, SendError};
 
 /// How often a channel looks whether its daily summary is due.
-const LOOK: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_secs(10);
+/// A summary is tried for so long after its time; then it is told on the fallback, or stands as given up. Shorter than
+/// the two hours in which a summary still goes out, so that the fallback has time left.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(30);
+
+/// A summary to send, and the name it is kept under.
+struct Daily {
+    key: String,
+    day: Date,
+    due: Timestamp,
+    lost: Option<Undelivered>,
+}
 
 impl OutboxWorker {
-    /// Sends the day's summary when it is due and no other process does.
+    /// Sends the day's summaries that are due here when no other process does: the channel's own, and those that the
+    /// channels falling back to it gave up.
     pub(super) async fn summarise(&mut self) {
-        let Some(schedule) = self.digest.clone().filter(|_| self.look_at <= Instant::now()) else { return };
+        if self.look_at > Instant::now() {
+            return;
+        }
         self.look_at = Instant::now() + LOOK;
-        let Some((day, due)) = schedule.due(Timestamp::now()) else { return };
-        match self.store.claim_digest(self.channel.name(), day, &self.name, LEASE).await {
-            Ok(Some(attempt)) => self.send_digest(&schedule, day, due, attempt).await,
-            Ok(None) => {}
-            Err(error) => tracing::error!(channel = self.channel.name(), %error, "could not take the daily summary"),
+        if let Some(schedule) = self.digest.clone()
+            && let Some((day, due)) = schedule.due(Timestamp::now())
+        {
+            let daily = Daily { key: self.channel.name().to_owned(), day, due, lost: None };
+            self.send_if_mine(&schedule, daily).await;
+        }
+        for (channel, schedule) in self.falling_here.clone() {
+            let Some((day, due)) = schedule.due(Timestamp::now()) else { continue };
+            match self.store.dead_digest(&channel, day).await {
+                Ok(Some(why)) => {
+                    let key = format!("{channel} → {}", self.channel.name());
+                    let daily = Daily { key, day, due, lost: Some(Undelivered { channel, why }) };
+                    self.send_if_mine(&schedule, daily).await;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(channel, %error, "could not look for a lost daily summary"),
+            }
         }
     }
 
-    async fn send_digest(&mut self, schedule: &Schedule, day: Date, due: Timestamp, attempt: u32) {
-        let outcome = match self.store.digest(day, due - SignedDuration::from_hours(24), due).await {
+    async fn send_if_mine(&mut self, schedule: &Schedule, daily: Daily) {
+        match self.store.claim_digest(&daily.key, daily.day, &self.name, LEASE).await {
+            Ok(Some(attempt)) => self.send_digest(schedule, &daily, attempt).await,
+            Ok(None) => {}
+            Err(error) => tracing::error!(channel = daily.key, %error, "could not take the daily summary"),
+        }
+    }
+
+    async fn send_digest(&mut self, schedule: &Schedule, daily: &Daily, attempt: u32) {
+        let due = daily.due;
+        let outcome = match self.store.digest(daily.day, due - SignedDuration::from_hours(24), due).await {
             Ok(digest) => {
-                let notice = schedule.notice(self.channel.name(), digest, due);
+                let mut notice = schedule.notice(&daily.key, digest, due);
+                notice.undelivered.extend(daily.lost.clone());
                 let begun = Instant::now();
                 let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(&notice)).await;
                 self.counted(begun, attempt).await
@@ -38,18 +75,19 @@ impl OutboxWorker {
             Err(error) => Err(SendError::new(Reason::Server, error.to_string())),
         };
         let failure = outcome.err().map(|error| {
-            tracing::warn!(channel = self.channel.name(), attempt, %error, "the daily summary was not delivered");
             self.metrics.notice_failed(self.channel.name(), error.reason.label());
             let again = retry::wait(attempt, &error).map(|wait| Timestamp::now() + wait);
+            let again = again.filter(|again| *again < due + PATIENCE);
+            tracing::warn!(channel = daily.key, attempt, %error, given_up = again.is_none(), "the daily summary was not delivered");
             (error.to_string(), again)
         });
         if failure.is_none() {
             self.metrics.notice_sent(self.channel.name());
-            tracing::info!(channel = self.channel.name(), %day, "daily summary sent");
+            tracing::info!(channel = daily.key, day = %daily.day, "daily summary sent");
         }
         let outcome = failure.as_ref().map_or(Ok(()), |(error, again)| Err((error.as_str(), *again)));
-        if let Err(error) = self.store.settle_digest(self.channel.name(), day, attempt, outcome).await {
-            tracing::error!(channel = self.channel.name(), %error, "could not keep what became of the daily summary");
+        if let Err(error) = self.store.settle_digest(&daily.key, daily.day, attempt, outcome).await {
+            tracing::error!(channel = daily.key, %error, "could not keep what became of the daily summary");
         }
     }
 }

@@ -43,12 +43,16 @@ pub struct OutboxWorker {
     /// How it went last, for those who ask.
     health: Arc<Health>,
     digest: Option<Schedule>,
+    /// The summaries of channels that fall back to this one, told here when those gave them up.
+    falling_here: Vec<(String, Schedule)>,
     /// Messages about what is not critical go together.
     batches: bool,
     /// The channel that is told what this one never takes.
     fallback: Option<String>,
     /// When so many messages wait they go together; none: each goes alone.
     merge_above: Option<u32>,
+    /// Long messages that stand for many are refused here.
+    short: bool,
     /// When to look whether the daily summary is due.
     look_at: Instant,
 }
@@ -67,9 +71,11 @@ impl OutboxWorker {
             metrics,
             health: Arc::default(),
             digest: None,
+            falling_here: Vec::new(),
             batches: false,
             fallback: None,
             merge_above,
+            short: false,
             look_at: Instant::now(),
         }
     }
@@ -114,8 +120,18 @@ impl OutboxWorker {
         self
     }
 
+    /// Tells the daily summaries of these channels when they gave them up.
+    #[must_use]
+    pub fn with_digests_of(mut self, channels: Vec<(String, Schedule)>) -> Self {
+        self.falling_here = channels;
+        self
+    }
+
     /// Works until it is told to stop. A message under way is finished first.
     pub async fn run(mut self, mut wake: watch::Receiver<()>, stop: CancellationToken) {
+        // What is held up for a while can go together then, unless so many are never merged.
+        let (_, a_minute) = self.pace.left();
+        self.pace.spread(self.merge_above.is_some_and(|most| most < a_minute));
         while !stop.is_cancelled() {
             // The pace is waited for before a message is taken: what waits in the store cannot be lost.
             tokio::select! {
@@ -206,13 +222,15 @@ impl OutboxWorker {
             1 => self.send(claimed.remove(0)).await,
             _ => {
                 if let Some(notice) = as_one(&claimed) {
-                    self.send_together(&claimed, &notice).await;
+                    self.send_together(claimed, &notice).await;
                 }
             }
         }
     }
 
     async fn send(&mut self, outgoing: Outgoing) {
+        let (left, all) = self.pace.left();
+        self.channel.allow_files(left > all / 2);
         failpoint::pass("before-send").await;
         let begun = Instant::now();
         let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.deliver(&outgoing, &self.store)).await;

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::{ATTEMPT_LIMIT, LEASE, OutboxWorker};
 use crate::failpoint;
 use crate::notify::notice::Notice;
+use crate::notify::send::Reason;
 use crate::notify::{batch, summary};
 use crate::store::Outgoing;
 
@@ -31,26 +32,53 @@ impl OutboxWorker {
         (claimed, None)
     }
 
-    /// This message, and many more when more wait than the channel takes in half a minute.
+    /// This message, and many more when more wait than the channel takes: when nothing was sent for a while that is half a
+    /// minute's worth, and it becomes less as the minute's messages are spent, so that some are always left.
     pub(super) async fn claim_some(&self, first: Outgoing) -> Vec<Outgoing> {
         let mut claimed = vec![first];
-        let Some(most) = self.merge_above else { return claimed };
+        let Some(most) = self.merge_above.map(|most| self.scaled(most)) else { return claimed };
         let waiting = self.store.waiting(self.channel.name(), most + 1).await.unwrap_or_else(|error| {
             tracing::error!(channel = self.channel.name(), %error, "could not count waiting messages");
             0
         });
         if waiting >= u64::from(most) {
-            while claimed.len() < summary::MOST
+            let together = if self.short { summary::SURE } else { self.channel.most_together() };
+            while claimed.len() < together
                 && let Some(next) = self.claim().await
             {
                 claimed.push(next);
             }
+            self.put_back_what_has_no_room(&mut claimed).await;
         }
         claimed
     }
 
+    /// A share of what may wait, as large as that of the messages that are left.
+    fn scaled(&self, most: u32) -> u32 {
+        let (left, all) = self.pace.left();
+        let share = u64::from(most) * u64::from(left) / u64::from(all.max(1));
+        u32::try_from(share).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Every name stands in some message: those that this one has no room for stay in the store.
+    async fn put_back_what_has_no_room(&self, claimed: &mut Vec<Outgoing>) {
+        let mut held = claimed.len();
+        while held > summary::SURE
+            && summary::summary(&claimed[..held]).is_none_or(|notice| !self.channel.names_all(&notice))
+        {
+            held -= (held / 8).max(1);
+        }
+        self.put_back(claimed.drain(held.max(summary::SURE).min(claimed.len())..)).await;
+    }
+
+    async fn put_back(&self, unsent: impl IntoIterator<Item = Outgoing>) {
+        for outgoing in unsent {
+            self.keep(&outgoing, self.store.put_back(&outgoing).await);
+        }
+    }
+
     /// Sends one message that stands for many; each of them ends as that one does.
-    pub(super) async fn send_together(&mut self, claimed: &[Outgoing], notice: &Notice) {
+    pub(super) async fn send_together(&mut self, claimed: Vec<Outgoing>, notice: &Notice) {
         failpoint::pass("before-send").await;
         let begun = Instant::now();
         let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(notice)).await;
@@ -64,13 +92,19 @@ impl OutboxWorker {
                     "messages sent as one"
                 );
                 failpoint::pass("before-mark").await;
-                for outgoing in claimed {
+                for outgoing in &claimed {
                     self.note_first(outgoing);
                     self.keep(outgoing, self.store.mark_sent(outgoing, "summary").await);
                 }
             }
+            // Its limits are tighter than they are documented: from now on fewer go together.
+            Err(error) if error.reason == Reason::Rejected && claimed.len() > summary::SURE && !self.short => {
+                tracing::warn!(channel = self.channel.name(), messages = claimed.len(), %error, "so many messages as one are refused; fewer go together from now on");
+                self.short = true;
+                self.put_back(claimed).await;
+            }
             Err(error) => {
-                for outgoing in claimed {
+                for outgoing in &claimed {
                     self.failed(outgoing, &error).await;
                 }
             }

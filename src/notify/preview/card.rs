@@ -1,12 +1,16 @@
 //! A Feishu card as HTML, from the JSON that is sent: what the JSON does not say is not shown.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::markdown::{Dialect, escaped, html};
 
-/// Renders the content of a Feishu message: a card, or plain text.
+/// Renders the content of a Feishu message: a card, or plain text. `zone` is where its reader is.
 #[must_use]
-pub fn feishu(content: &Value) -> String {
+pub fn feishu(content: &Value, zone: &str) -> String {
+    let mut content = content.clone();
+    localise(&mut content, zone);
     let Some(card) = content.get("card") else {
         return format!("<pre class=\"plain\">{}</pre>", escaped(text(content.pointer("/content/text"))));
     };
@@ -16,6 +20,42 @@ pub fn feishu(content: &Value) -> String {
         "<div class=\"card\">{header}<div class=\"card-body\">{}</div></div>",
         elements.map(element).collect::<String>()
     )
+}
+
+/// Writes moments as the reader's client does.
+fn localise(value: &mut Value, zone: &str) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| localise(item, zone)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| localise(field, zone)),
+        Value::String(text) if text.contains("<local_datetime ") => *text = local(text, zone),
+        _ => {}
+    }
+}
+
+fn local(text: &str, zone: &str) -> String {
+    let mut parts = text.split("<local_datetime millisecond='");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (tag, rest) = part.split_once("></local_datetime>").unwrap_or(("", part));
+        out.push_str(&moment(tag, zone).unwrap_or_default());
+        out.push_str(rest);
+    }
+    out
+}
+
+/// `1766374332000' format_type='time_sec'` as a client in this zone shows it.
+fn moment(tag: &str, zone: &str) -> Option<String> {
+    let (millisecond, format) = tag.strip_suffix('\'')?.split_once("' format_type='")?;
+    let at = Timestamp::from_millisecond(millisecond.parse().ok()?).ok()?;
+    let at = at.to_zoned(TimeZone::get(zone).unwrap_or(TimeZone::UTC));
+    let format = match format {
+        "date_num" => "%Y-%m-%d",
+        "time_sec" => "%H&#58;%M&#58;%S",
+        // `GMT+8:00`, as its documentation has it.
+        "timezone" => return Some(format!("GMT{}", at.strftime("%:z").to_string().replacen("+0", "+", 1))),
+        _ => return None,
+    };
+    Some(at.strftime(format).to_string())
 }
 
 fn header(header: &Value) -> String {
@@ -50,6 +90,7 @@ fn element(element: &Value) -> String {
             format!("<div class=\"columns {}\">{columns}</div>", class(text(element.get("flex_mode"))))
         }
         "collapsible_panel" => panel(element),
+        "chart" => super::chart::svg(element),
         "button" => {
             let address = text(element.pointer("/behaviors/0/default_url"));
             let label = escaped(text(element.pointer("/text/content")));

@@ -1,6 +1,7 @@
 //! The demo page: every message as its recipients see it, beside the evidence it rests on, in one file without the network.
 
 mod card;
+mod chart;
 mod markdown;
 mod posted;
 
@@ -124,7 +125,7 @@ fn message(notice: &Notice, now: Timestamp, lang: Lang, looks: &Looks) -> Messag
         title,
         time: times::time_of_day(now, &notice.timezone),
         feishu_bytes: card.to_string().len(),
-        feishu: card::feishu(&card),
+        feishu: card::feishu(&card, &notice.timezone),
         wecom_bytes: chat.pointer("/markdown_v2/content").and_then(|text| text.as_str()).map_or(0, str::len),
         wecom: wecom_html(&chat),
         subject: mail.subject,

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::tell::{Teller, labelled_object};
-use super::{Badge, Block, Role, Section, Span, Tone, words};
-use crate::alert::{Alert, AlertStatus, Labels};
+use super::{Badge, Block, Moment, Role, Section, Span, Tone, words};
+use crate::alert::{Alert, AlertStatus, Labels, Lang};
 use crate::notify::live::Step;
 use crate::notify::notice::LastTime;
 use crate::notify::text;
@@ -23,7 +23,7 @@ impl Teller<'_> {
         if !summary.trim().is_empty() {
             blocks.push(Block::Line(self.prose(summary)));
         }
-        blocks.push(Block::Line(vec![Span::Aside(self.since_when())]));
+        blocks.push(Block::Line(self.since_when()));
         blocks.extend(self.measured());
         blocks.extend(self.notice.last_time.as_ref().map(|last| self.again(last)));
         self.section(Role::Alert, self.lang.pick("告警概览", "Alert"), blocks)
@@ -119,14 +119,18 @@ impl Teller<'_> {
         if let Some(summary) = self.leading().and_then(Alert::summary) {
             blocks.push(Block::Line(self.prose(summary)));
         }
-        let (start, end) = (self.moment(self.started()), self.moment(ended));
-        let mut facts = vec![self.lang.pick(format!("{start} 开始"), format!("from {start}"))];
-        facts.push(self.lang.pick(format!("{end} 恢复"), format!("to {end}")));
         let alerts = self.notice.group.alerts.len();
-        if alerts > 1 {
-            facts.push(self.lang.pick(format!("共 {alerts} 条告警"), format!("{alerts} alerts")));
-        }
-        blocks.push(Block::Line(vec![Span::Aside(facts.join(" · "))]));
+        let all = self.lang.pick(format!(" · 共 {alerts} 条告警"), format!("· {alerts} alerts"));
+        let all = if alerts > 1 { all } else { String::new() };
+        let (start, end) = (self.moment(self.started()), self.moment(ended));
+        let aside = |said: &str| Span::Aside(said.to_owned());
+        blocks.push(Block::Line(match self.lang {
+            Lang::Zh => vec![start, aside("开始 ·"), end, Span::Aside(format!("恢复{all}"))],
+            Lang::En => {
+                let end = [aside("from"), start, aside("· to"), end].into_iter();
+                end.chain((alerts > 1).then_some(Span::Aside(all))).collect()
+            }
+        }));
         self.section(Role::Alert, self.lang.pick("告警概览", "Alert"), blocks)
     }
 
@@ -167,20 +171,20 @@ impl Teller<'_> {
         spans
     }
 
-    fn since_when(&self) -> String {
+    fn since_when(&self) -> Vec<Span> {
         let lasted = times::duration(self.lang, self.now.as_second() - self.started().as_second());
-        let at = self.moment(self.started());
-        let mut said = vec![
-            self.lang.pick(format!("{at} 开始"), format!("since {at}")),
-            self.lang.pick(format!("已持续 {lasted}"), format!("for {lasted}")),
-        ];
+        let mut said = vec![self.lang.pick(format!("已持续 {lasted}"), format!("for {lasted}"))];
         let firing = self.notice.group.firing().count();
         if firing > 1 || self.notice.group.truncated_alerts > 0 {
             let all = firing as u64 + self.notice.group.truncated_alerts;
             let others = self.other_names();
             said.push(self.lang.pick(format!("{all} 条告警触发中{others}"), format!("{all} alerts firing{others}")));
         }
-        said.join(" · ")
+        let (at, said) = (self.moment(self.started()), said.join(" · "));
+        match self.lang {
+            Lang::Zh => vec![at, Span::Aside(format!("开始 · {said}"))],
+            Lang::En => vec![Span::Aside("since".to_owned()), at, Span::Aside(format!("· {said}"))],
+        }
     }
 
     /// Names of firing alerts beside the one in the title: a chat that shows no list of them must still say what fires.
@@ -213,8 +217,9 @@ impl Teller<'_> {
         self.notice.group.alerts.iter().filter_map(begun).min().unwrap_or(self.notice.opened_at)
     }
 
-    fn moment(&self, at: Timestamp) -> String {
-        times::moment(at, &self.notice.timezone).unwrap_or_default()
+    fn moment(&self, at: Timestamp) -> Span {
+        let said = times::moment(at, &self.notice.timezone).unwrap_or_default();
+        Span::Moment(Moment { at: at.as_millisecond(), said })
     }
 
     fn pairs<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = Block> + 'a {

@@ -19,6 +19,8 @@ pub struct Caps {
     pub facts: usize,
     /// Other alerts of the group.
     pub alerts: usize,
+    /// Whether names in a list lead to their pages: an address is longer than most names.
+    pub links: bool,
 }
 
 impl Caps {
@@ -26,25 +28,37 @@ impl Caps {
     #[must_use]
     pub fn page(form: Form) -> Self {
         match form {
-            Form::Full => Self { line: 360, quote: 360, command: 600, items: 6, steps: 6, facts: 24, alerts: 12 },
-            Form::Compact => Self { line: 160, quote: 140, command: 300, items: 3, steps: 3, facts: 8, alerts: 4 },
-            Form::Plain => Self { line: 140, quote: 100, command: 200, items: 2, steps: 2, facts: 4, alerts: 2 },
+            Form::Full => {
+                Self { line: 360, quote: 360, command: 600, items: 6, steps: 6, facts: 24, alerts: 12, links: true }
+            }
+            Form::Compact => {
+                Self { line: 160, quote: 140, command: 300, items: 3, steps: 3, facts: 8, alerts: 4, links: false }
+            }
+            Form::Plain => {
+                Self { line: 140, quote: 100, command: 200, items: 2, steps: 2, facts: 4, alerts: 2, links: false }
+            }
         }
     }
 
     /// More than any message holds: what reads differently under these was cut.
     #[must_use]
     pub fn whole() -> Self {
-        Self { line: 720, quote: 720, command: 1200, items: 12, steps: 12, facts: 0, alerts: 0 }
+        Self { line: 720, quote: 720, command: 1200, items: 12, steps: 12, facts: 0, alerts: 0, links: true }
     }
 
     /// For channels with room for a note (WeCom, 4 096 bytes): a Chinese character takes three of them.
     #[must_use]
     pub fn note(form: Form) -> Self {
         match form {
-            Form::Full => Self { line: 220, quote: 200, command: 240, items: 3, steps: 4, facts: 8, alerts: 4 },
-            Form::Compact => Self { line: 90, quote: 80, command: 160, items: 2, steps: 2, facts: 4, alerts: 2 },
-            Form::Plain => Self { line: 80, quote: 60, command: 120, items: 1, steps: 1, facts: 3, alerts: 1 },
+            Form::Full => {
+                Self { line: 220, quote: 200, command: 240, items: 3, steps: 4, facts: 8, alerts: 4, links: true }
+            }
+            Form::Compact => {
+                Self { line: 90, quote: 80, command: 160, items: 2, steps: 2, facts: 4, alerts: 2, links: false }
+            }
+            Form::Plain => {
+                Self { line: 80, quote: 60, command: 120, items: 1, steps: 1, facts: 3, alerts: 1, links: false }
+            }
         }
     }
 }

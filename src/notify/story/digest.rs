@@ -2,7 +2,7 @@
 
 use super::tell::Teller;
 use super::{Block, Role, Section, Span, Tone, words};
-use crate::notify::notice::{Digest, Line, Tally};
+use crate::notify::notice::{Digest, Feedback, Judged, Line, Tally};
 use crate::notify::text;
 use crate::times;
 
@@ -13,6 +13,7 @@ impl Teller<'_> {
         lead.push(self.lines(Role::Diagnosis, open, &digest.open, digest.open_now));
         let noisy = self.lang.pick("最吵的告警", "Noisiest alerts");
         let slow = self.lang.pick("恢复最慢", "Slowest to resolve");
+        lead.extend(digest.feedback.as_ref().map(|feedback| self.wrong(feedback)));
         lead.push(self.noisiest(noisy, &digest.noisiest));
         lead.retain(|part| !part.blocks.is_empty());
         (lead, vec![self.lines(Role::Primary, slow, &digest.slowest, digest.slowest.len() as u64)])
@@ -27,7 +28,7 @@ impl Teller<'_> {
         let Digest { opened, resolved, open_now, .. } = digest;
         self.lang.pick(
             format!("新增 {opened} 起事件，恢复 {resolved} 起，{open_now} 起尚未恢复"),
-            format!("{opened} incidents opened, {resolved} resolved, {open_now} still open"),
+            format!("{} opened, {resolved} resolved, {open_now} still open", counted(*opened, "incident")),
         )
     }
 
@@ -44,6 +45,7 @@ impl Teller<'_> {
                 format!("{found} of the opened have a diagnosed fault, {healthy} were found healthy"),
             ))]));
         }
+        blocks.extend(digest.feedback.as_ref().filter(|feedback| feedback.judged > 0).map(|one| self.accuracy(one)));
         if digest.put_aside > 0 {
             let aside = digest.put_aside;
             blocks.push(Block::Line(vec![Span::Strong(self.lang.pick(
@@ -61,13 +63,13 @@ impl Teller<'_> {
         let shown = self.caps.items.max(1).min(lines.len());
         let mut blocks: Vec<Block> = lines.iter().take(shown).map(|line| Block::Item(self.incident(line))).collect();
         blocks.extend(self.rest(usize::try_from(all).unwrap_or(usize::MAX), shown));
-        self.section(role, &format!("{title} ({all})"), blocks)
+        self.section(role, &self.lang.pick(format!("{title}（{all}）"), format!("{title} ({all})")), blocks)
     }
 
     fn incident(&self, line: &Line) -> Vec<Span> {
         let until = line.resolved_at.unwrap_or(self.now);
         let lasted = times::duration(self.lang, until.as_second() - line.opened_at.as_second());
-        let mut spans = vec![Span::Strong(text::said(&line.alertname, 80))];
+        let mut spans = vec![self.leading_to(text::said(&line.alertname, 80), line.page.as_deref())];
         if !line.namespace.is_empty() {
             spans.push(Span::Code(text::said(&line.namespace, 63)));
         }
@@ -77,16 +79,58 @@ impl Teller<'_> {
         spans
     }
 
+    /// How many diagnoses were right, as far as people said.
+    fn accuracy(&self, feedback: &Feedback) -> Block {
+        let Feedback { judged, right, .. } = feedback;
+        let share = right * 100 / judged.max(&1);
+        Block::Line(vec![Span::Text(self.lang.pick(
+            format!("诊断准确率 {share}%：收到 {judged} 起评价（👍/👎），{right} 起诊断正确"),
+            format!("{share}% of judged diagnoses were right: {right} of {judged} (👍/👎)"),
+        ))])
+    }
+
+    /// The diagnoses that people say were wrong, with what they say.
+    fn wrong(&self, feedback: &Feedback) -> Section {
+        let all = usize::try_from(feedback.judged.saturating_sub(feedback.right)).unwrap_or(usize::MAX);
+        let shown = self.caps.items.max(1).min(feedback.wrong.len());
+        let mut blocks: Vec<Block> =
+            feedback.wrong.iter().take(shown).map(|one| Block::Item(self.judged(one))).collect();
+        blocks.extend(self.rest(all, shown));
+        let title = self.lang.pick(format!("诊断有误（{all}）"), format!("Diagnoses that were wrong ({all})"));
+        self.section(Role::Unknown, &title, blocks)
+    }
+
+    fn judged(&self, judged: &Judged) -> Vec<Span> {
+        let line = &judged.line;
+        let mut spans = vec![self.leading_to(text::said(&line.alertname, 80), line.page.as_deref())];
+        if !line.namespace.is_empty() {
+            spans.push(Span::Code(text::said(&line.namespace, 63)));
+        }
+        let (person, reason) = (text::said(&judged.person, 40), self.line(&judged.reason));
+        spans.push(Span::Aside(match reason.is_empty() {
+            true => format!("👎 {person}"),
+            false => self.lang.pick(format!("👎 {person}：{reason}"), format!("👎 {person}: {reason}")),
+        }));
+        let said = self.lang.pick("— 当时的诊断：", "— the diagnosis was: ");
+        spans.extend(line.headline.iter().flat_map(|headline| self.prose(&format!("{said}{headline}"))));
+        spans
+    }
+
     fn noisiest(&self, title: &str, tallies: &[Tally]) -> Section {
         let item = |tally: &Tally| {
             let (incidents, deliveries) = (tally.incidents, tally.deliveries);
             let said = self.lang.pick(
                 format!("{incidents} 起事件，{deliveries} 次通知"),
-                format!("{incidents} incidents, {deliveries} notifications"),
+                format!("{}, {}", counted(incidents, "incident"), counted(deliveries, "notification")),
             );
             Block::Item(vec![Span::Strong(text::said(&tally.name, 80)), Span::Aside(said)])
         };
         let blocks = tallies.iter().take(self.caps.items.min(5)).map(item).collect();
         self.section(Role::MoreSteps, title, blocks)
     }
+}
+
+/// `1 incident`, `2 incidents`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

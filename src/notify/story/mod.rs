@@ -57,6 +57,19 @@ pub enum Span {
     Ref(String),
     /// A word on a coloured ground.
     Badge(Badge),
+    /// A name that leads to a page of ours.
+    Link(Link),
+    /// A moment, which some channels show in the reader's own zone.
+    Moment(Moment),
+}
+
+/// A moment in words, and the moment itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Moment {
+    /// Milliseconds since 1970.
+    pub at: i64,
+    /// In the configured zone, with its offset.
+    pub said: String,
 }
 
 /// A word on a coloured ground.
@@ -181,6 +194,19 @@ impl Story {
         self.folds.remove(least);
         self.say_shortened();
         true
+    }
+
+    /// The moments of its first screen, in the configured zone.
+    pub fn moments(&self) -> impl Iterator<Item = &str> {
+        let blocks = self.lead.iter().flat_map(|section| &section.blocks);
+        let spans = blocks.flat_map(|block| match block {
+            Block::Line(spans) | Block::Item(spans) => spans.as_slice(),
+            Block::Command(_) | Block::Quote(_) => &[],
+        });
+        spans.filter_map(|span| match span {
+            Span::Moment(moment) => Some(moment.said.as_str()),
+            _ => None,
+        })
     }
 
     /// Notes that this message leaves something out, and where the whole is.

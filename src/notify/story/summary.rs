@@ -6,7 +6,7 @@ use crate::alert::severity_rank;
 use crate::notify::notice::{Event, Told};
 use crate::notify::text;
 
-/// Bytes of an alert's name and of its object: [`crate::notify::summary::MOST`] lines fit into the smallest message.
+/// Bytes of an alert's name and of its object: [`crate::notify::summary::SURE`] lines fit into the smallest message.
 const NAME: usize = 60;
 /// Lines from which on each is kept short.
 const MANY: usize = 30;
@@ -45,7 +45,7 @@ impl Teller<'_> {
             Event::Resolved => self.lang.pick("已恢复", "resolved").to_owned(),
         };
         let name = |said: &str| text::clip_bytes(&text::said(said, NAME), NAME);
-        let mut spans = vec![Span::Strong(name(&one.alertname))];
+        let mut spans = vec![self.leading_to(name(&one.alertname), one.page.as_deref())];
         if !one.object.is_empty() {
             spans.push(Span::Code(name(&one.object)));
         }

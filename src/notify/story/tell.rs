@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Badge, Block, Caps, Section, Span, Story, Tone, links, prose, words};
+use super::{Badge, Block, Caps, Link, Section, Span, Story, Tone, links, prose, words};
 use crate::alert::{Alert, Lang, ObjectRef};
 use crate::notify::live::Step;
 use crate::notify::notice::{Notice, NoticeBody, Undelivered};
@@ -273,6 +273,14 @@ impl Teller<'_> {
 
     pub(super) fn prose(&self, said: &str) -> Vec<Span> {
         prose(&self.line(said))
+    }
+
+    /// An alert's name in a list, which leads to its incident's page where there is room for addresses.
+    pub(super) fn leading_to(&self, name: String, page: Option<&str>) -> Span {
+        match page.filter(|_| self.caps.links).and_then(text::web_link) {
+            Some(url) => Span::Link(Link { label: name, url: text::address(&url), primary: true }),
+            None => Span::Strong(name),
+        }
     }
 
     pub(super) fn name(&self, object: &ObjectRef) -> String {

@@ -42,6 +42,8 @@ fn span(span: &Span, lang: Lang) -> String {
             Lang::Zh => format!("【{}】", escape(&badge.text)),
             Lang::En => format!("({})", escape(&badge.text)),
         },
+        Span::Moment(moment) => escape(&moment.said),
+        Span::Link(link) => format!("[{}]({})", escape(&link.label), link.url),
     }
 }
 

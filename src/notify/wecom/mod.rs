@@ -24,6 +24,7 @@ use super::mention::{BadUser, Mentions};
 use super::notice::Notice;
 use super::post::{Address, BadAddress, Reply};
 use super::send::{Form, Reason, SendError};
+use super::summary;
 
 /// A bot may send 20 messages a minute; once refused, the minute has to pass.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -42,6 +43,8 @@ pub struct WecomBot {
     client: reqwest::Client,
     delivered: Delivered,
     attached: AtomicU32,
+    /// Whether files may go beside messages just now.
+    files_allowed: AtomicBool,
     mentions: Mentions,
     msgtype: MessageType,
     layout: Layout,
@@ -69,7 +72,8 @@ impl WecomBot {
         let address = Address::parse(&url)?;
         let files = Files::beside(&address);
         let (delivered, attached) = (Delivered::default(), AtomicU32::new(0));
-        Ok(Self { name, address, files, client, delivered, attached, mentions, msgtype, layout })
+        let files_allowed = AtomicBool::new(true);
+        Ok(Self { name, address, files, client, delivered, attached, files_allowed, mentions, msgtype, layout })
     }
 
     /// The configured name.
@@ -105,6 +109,7 @@ impl WecomBot {
         self.delivered.note(&id, form as usize);
         self.call(notice).await;
         if cut.into_inner()
+            && self.files_allowed.load(Ordering::Relaxed)
             && let (Some(files), Some(report)) = (&self.files, attachment::full_report(notice))
         {
             self.attach(files, &report).await;
@@ -116,6 +121,23 @@ impl WecomBot {
     /// How many messages went out beside those asked for, since this was last asked: they count at the bot's rate.
     pub fn take_attached(&self) -> u32 {
         self.attached.swap(0, Ordering::Relaxed)
+    }
+
+    /// Lets files go beside messages, or not: each counts at the bot's rate.
+    pub fn allow_files(&self, allowed: bool) {
+        self.files_allowed.store(allowed, Ordering::Relaxed);
+    }
+
+    /// How many messages may go as one: plain text has half the room of markdown, and a card names none.
+    pub fn most_together(&self) -> usize {
+        if self.msgtype == MessageType::MarkdownV2 { summary::MOST } else { summary::SURE }
+    }
+
+    /// Whether markdown has room for all that a message names.
+    pub fn has_room(&self, notice: &Notice) -> bool {
+        let (form, budget) = (Form::Compact, render::MARKDOWN_BUDGET);
+        self.msgtype != MessageType::MarkdownV2
+            || render::message(notice, Timestamp::now(), form, budget, &self.layout).is_some()
     }
 
     async fn attempt(

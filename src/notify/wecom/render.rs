@@ -7,11 +7,11 @@ use super::config::MessageType;
 use super::markup::{blocks, disc, escape};
 use super::wire::{Message, Text};
 use crate::notify::layout::{Layout, Part};
-use crate::notify::notice::Notice;
+use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::send::Form;
 use crate::notify::story::{Caps, Link, Role, Section, Story, tell};
 use crate::notify::text::clip_bytes;
-use crate::notify::{attachment, mention, plain};
+use crate::notify::{attachment, mention, plain, summary};
 
 /// Bytes of markdown. WeCom refuses more than 4 096.
 pub const MARKDOWN_BUDGET: usize = 3_800;
@@ -60,6 +60,8 @@ pub fn rendered(
         Form::Compact => [Form::Full, Form::Compact, Form::Plain]
             .into_iter()
             .find_map(|caps| without_folds(note(notice, now, caps), budget, own)),
+        // A name that is cut off is told nowhere: many go as fewer then.
+        Form::Plain if !plain_holds(notice, now, layout) => None,
         Form::Plain => return Some((text(notice, now, layout), notice.report().is_some())),
     }?;
     let message = Message::MarkdownV2 { markdown_v2: Text::new(own(&story)) };
@@ -100,6 +102,15 @@ fn without_folds(mut story: Story, budget: usize, markdown: impl Fn(&Story) -> S
         if !story.give_up_a_fold() {
             return None;
         }
+    }
+}
+
+/// Whether plain text holds what must not be cut: the names of a message that stands for many.
+fn plain_holds(notice: &Notice, now: Timestamp, layout: &Layout) -> bool {
+    let NoticeBody::Summary { told, .. } = &notice.body else { return true };
+    told.len() <= summary::SURE || {
+        let story = tell(notice, now, Caps::note(Form::Plain));
+        harmless(&plain::by(layout, notice, &story, usize::MAX)).len() <= TEXT_BUDGET
     }
 }
 

@@ -6,12 +6,12 @@ use jiff::civil::date;
 
 use super::fixtures::*;
 use crate::alert::Source;
-use crate::store::{NewIncident, Store};
+use crate::store::{NewIncident, PressEntry, PressState, Store};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 /// An incident that opened then, and resolved when it did.
-async fn incident(store: &Store, name: &str, severity: &str, opened: i64, resolved: Option<i64>) {
+async fn incident(store: &Store, name: &str, severity: &str, opened: i64, resolved: Option<i64>) -> Uuid {
     let mut group = group(&["api-1"]);
     group.alerts[0].labels.insert("alertname".into(), name.to_owned());
     group.alerts[0].labels.insert("severity".into(), severity.to_owned());
@@ -25,6 +25,66 @@ async fn incident(store: &Store, name: &str, severity: &str, opened: i64, resolv
         tx.resolve_incident(id, &group, at(resolved)).await.unwrap();
     }
     tx.commit().await.unwrap();
+    id
+}
+
+/// A press that was done then.
+async fn press(store: &Store, incident: Uuid, action: &str, pressed: i64, reason: &str) {
+    let entry = PressEntry {
+        id: Uuid::now_v7().to_string(),
+        channel: "oncall".into(),
+        message: "om_1".into(),
+        person: "ou_1".into(),
+        action: action.into(),
+        reason: reason.into(),
+        pressed_at: at(pressed),
+        state: PressState::Done,
+        outcome: String::new(),
+    };
+    assert!(store.note_press(incident, &entry).await.unwrap());
+}
+
+#[tokio::test]
+async fn accuracy_is_what_people_said_last_about_each_diagnosis() {
+    on_every_engine(async |store| {
+        let [right, wrong, regretted, yesterday] = {
+            let one = async |name| incident(&store, name, "warning", 0, None).await;
+            [one("Right").await, one("Wrong").await, one("Regretted").await, one("Yesterday").await]
+        };
+        assert_eq!(store.digest(date(2026, 11, 25), at(0), at(100)).await.unwrap().feedback, None);
+        press(&store, right, "useful", 10, "").await;
+        press(&store, right, "again", 11, "").await;
+        press(&store, wrong, "useful", 20, "").await;
+        press(&store, wrong, "useless", 30, "it was DNS").await;
+        press(&store, regretted, "useless", 40, "").await;
+        press(&store, regretted, "useful", 41, "").await;
+        press(&store, yesterday, "useless", -5, "").await;
+        press(&store, right, "useless", 100, "tomorrow").await;
+        let feedback = store.digest(date(2026, 11, 25), at(0), at(100)).await.unwrap().feedback.unwrap();
+        assert_eq!((feedback.judged, feedback.right), (3, 2));
+        let wrong_ones: Vec<_> = feedback.wrong.iter().map(|one| (one.line.incident, one.reason.as_str())).collect();
+        assert_eq!(wrong_ones, [(Some(wrong), "it was DNS")]);
+        assert_eq!((feedback.wrong[0].line.alertname.as_str(), feedback.wrong[0].person.as_str()), ("Wrong", "ou_1"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_summary_that_nobody_got_is_seen() {
+    on_every_engine(async |store| {
+        let (day, lease) = (date(2026, 11, 25), Duration::from_secs(15));
+        store.claim_digest("mail", day, "a", lease).await.unwrap();
+        assert_eq!(store.dead_digest("mail", day).await.unwrap(), None, "it is being sent");
+        store.settle_digest("mail", day, 1, Err(("550 no such user", None))).await.unwrap();
+        assert_eq!(store.dead_digest("mail", day).await.unwrap().as_deref(), Some("550 no such user"));
+        let lost = store.undelivered_digests().await.unwrap();
+        assert_eq!(
+            lost.iter().map(|one| (one.channel.as_str(), one.day.as_str())).collect::<Vec<_>>(),
+            [("mail", "2026-11-25")]
+        );
+        assert_eq!(store.counts().await.unwrap().outbox["mail"].dead, 1);
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ fn the_card(app: &FeishuApp) -> Message {
 }
 
 /// A model that thinks before it submits.
-async fn thoughtful(seconds: u64) -> ModelServer {
+pub(super) async fn thoughtful(seconds: u64) -> ModelServer {
     ModelServer::scripted(move |asked| match pending::investigate(asked) {
         answer if asked.results().is_empty() => answer,
         answer => Answer::After(Duration::from_secs(seconds), Box::new(answer)),

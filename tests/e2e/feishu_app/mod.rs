@@ -4,6 +4,7 @@ mod card;
 mod failures;
 mod http;
 mod presses;
+mod stream;
 
 use serde_json::{Value, json};
 

@@ -39,8 +39,9 @@ async fn what_is_not_critical_shares_a_mail_that_names_each_incident_over_a_cras
     let service = home.serve().await;
     a_window_begins().await;
     let ended = alert("DiskAlmostFull", "warning");
+    let mut pages = Vec::new();
     for quiet in [&alert("CertificateExpires", "info"), &ended, &alert("JobSlow", "warning")] {
-        service.accept(quiet).await;
+        pages.push(format!("https://firstlook.example.com/incidents/{}?pass=", service.accept(quiet).await.0));
     }
     let (urgent, _) = service.accept(&alert("ApiDown", "critical")).await;
     service.accept(&resolved(&ended)).await;
@@ -55,6 +56,10 @@ async fn what_is_not_critical_shares_a_mail_that_names_each_incident_over_a_cras
     let text = mail.text.clone().unwrap();
     for name in ["CertificateExpires", "DiskAlmostFull", "JobSlow"] {
         assert_eq!(text.matches(name).count(), 1, "{name} has a line: {text}");
+    }
+    for page in pages {
+        assert!(text.contains(&page), "each line leads to its incident's page: {text}");
+        assert!(mail.html.as_ref().is_some_and(|html| html.replace("&#x2f;", "/").contains(&page)), "{page}");
     }
     let line = text.lines().find(|line| line.contains("DiskAlmostFull")).unwrap();
     assert!(line.contains("resolved"), "as it stands at the last: {line}");

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::support::Fault;
 use crate::support::alerts::{PENDING, in_group, webhook};
 use crate::support::contract;
+use crate::support::eventually;
 use crate::support::feishu::Feishu;
 use crate::support::service::{Home, Service, TOKEN};
 use crate::support::webhook::Receiver;
@@ -135,4 +136,30 @@ async fn the_button_asks_for_a_login_and_for_a_page_of_ours() {
     let sent = |incident: &Value| messages(incident)[0].1 == "sent";
     service.incident_when("it is sent again", &id, 20, sent).await;
     assert_eq!(hook.accepted().len(), 1);
+}
+
+/// A daily summary belongs to no incident; what becomes of it is seen all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daily_summary_its_channel_refuses_is_told_on_the_fallback_and_stays_visible() {
+    let (feishu, wecom) = (Feishu::start().await, Wecom::start().await);
+    feishu.fail([Fault::Code(19001, "param invalid: incoming webhook access token invalid")]);
+    wecom.fail([Fault::Code(93000, "invalid webhook url")]);
+    let due = jiff::Timestamp::now().strftime("%H:%M").to_string();
+    let lost = |name: &str, kind: &str, url: String, fallback: Option<&str>| json!({"name": name, "type": kind, "url": url, "digest": due.clone(), "delivery": {"fallback": fallback}});
+    let hook = Receiver::start("s3cret").await;
+    let home = Home::new(&json!({"channels": [
+        lost("oncall", "feishu-bot", feishu.url(), Some("hook")),
+        lost("ops", "wecom-bot", wecom.url(), None),
+        {"name": "hook", "type": "webhook", "url": hook.url(), "secret": "s3cret", "headers": {"X-Team": "sre"}},
+    ]}));
+    let service = home.serve().await;
+    let told = eventually("the summary is told on the fallback", 30, || hook.accepted().pop()).await;
+    let lost = told.to_string();
+    assert!(lost.contains("\"digest\"") && lost.contains("oncall") && lost.contains("19001"), "{lost}");
+    let api = service.get("/api/v1/incidents").await;
+    let lost: Vec<_> =
+        api["undelivered_summaries"].as_array().unwrap().iter().map(|one| one["channel"].clone()).collect();
+    assert_eq!(lost, ["oncall", "ops"], "{api}");
+    assert_eq!(service.metric("firstlook_queue_length{queue=\"outbox_dead\"}").await, Some(2.0));
+    assert_eq!((feishu.accepted().len(), wecom.accepted().len()), (0, 0));
 }

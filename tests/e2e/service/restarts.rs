@@ -6,13 +6,16 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::support::Fault;
 use crate::support::alerts::{PENDING, builtin, one_alert, webhook};
 use crate::support::contract;
 use crate::support::eventually;
+use crate::support::feishu::Feishu;
 use crate::support::model::{Answer, ModelServer};
 use crate::support::pending;
 use crate::support::service::{Home, Service, program, run};
 use crate::support::team::Team;
+use crate::support::wecom::Wecom;
 
 const GROUPS: usize = 20;
 
@@ -68,6 +71,34 @@ async fn ends_after_the_202(end: impl AsyncFnOnce(Service)) {
         let silent: Vec<usize> = (0..GROUPS).filter(|index| !all.contains(&format!("Alert{index:02}"))).collect();
         assert!(silent.is_empty(), "nobody heard of {silent:?}: {channel:#?}");
     }
+}
+
+/// Nobody sends to a channel that is configured no more; nobody waits for it for ever either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_a_channel_that_was_removed_are_put_aside_where_people_see_it() {
+    let (feishu, wecom) = (Feishu::start().await, Wecom::start().await);
+    feishu.fail(vec![Fault::Status(502); 3]);
+    let ops = json!({"name": "ops", "type": "wecom-bot", "url": wecom.url()});
+    let both = json!([{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}, ops]);
+    let home = Home::new(&json!({"channels": both}));
+    let service = home.serve().await;
+    let (id, _) = service.accept(&webhook(PENDING)).await;
+    let waits = |incident: &Value| {
+        let notices = incident["notices"].as_array().unwrap();
+        notices.iter().any(|one| one["state"] == "sent") && notices.iter().any(|one| !one["last_error"].is_null())
+    };
+    service.incident_when("one is told, one waits", &id, 20, waits).await;
+    drop(service);
+
+    home.write(&json!({"channels": [ops]}));
+    home.everything_is_due().await;
+    let service = home.serve().await;
+    let incident = service.settled(&id, 20).await;
+    let dead = incident["notices"].as_array().unwrap().iter().find(|one| one["channel"] == "oncall").unwrap();
+    assert_eq!(dead["state"], "dead", "{dead}");
+    assert!(dead["last_error"].as_str().unwrap().contains("`oncall` is not in the configuration any more"), "{dead}");
+    assert_eq!(service.metric("firstlook_queue_length{queue=\"outbox_dead\"}").await, Some(1.0));
+    assert_eq!(contract::holds(&service, webhook(PENDING)["alerts"].as_array().unwrap().len(), 5).await.dead, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

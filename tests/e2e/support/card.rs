@@ -62,6 +62,9 @@ pub fn check(card: &Value) -> Result<(), String> {
         ],
     )?;
     let count = tags(card);
+    if card.to_string().matches("\"tag\":\"chart\"").count() > 5 {
+        return Err("more than five charts".into());
+    }
     if count > MOST_ELEMENTS {
         return Err(format!("300305 {count} elements exceed the limit of {MOST_ELEMENTS}"));
     }
@@ -116,6 +119,7 @@ fn element(element: &Value, depth: usize) -> Result<(), String> {
         Some("markdown") => markdown(element),
         Some("hr") => known(element, "hr", &["tag", "element_id", "margin"]),
         Some("button") => button(element),
+        Some("chart") => chart(element),
         Some("collapsible_panel") => panel(element, depth),
         Some("column_set") => column_set(element, depth),
         other => Err(format!("200861 unknown tag {other:?}")),
@@ -138,8 +142,50 @@ fn markdown(element: &Value) -> Result<(), String> {
             &["heading-0", "heading-1", "heading-2", "heading-3", "heading-4", "heading", "normal", "notation"],
         )?;
     }
+    local_datetimes(content)?;
+    balanced(content, "local_datetime")?;
     balanced(content, "font")?;
     balanced(content, "text_tag")
+}
+
+/// A moment in the reader's zone: milliseconds, and one of the documented formats.
+fn local_datetimes(content: &str) -> Result<(), String> {
+    const FORMATS: [&str; 8] = ["date_num", "date_short", "date", "week", "week_short", "time", "time_sec", "timezone"];
+    for tag in content.split("<local_datetime ").skip(1) {
+        let millisecond = tag.strip_prefix("millisecond='").and_then(|rest| rest.split_once("' format_type='"));
+        let format = millisecond.and_then(|(_, rest)| rest.split_once("'></local_datetime>")).map(|(format, _)| format);
+        let sound = millisecond.is_some_and(|(digits, _)| digits.parse::<i64>().is_ok_and(|at| at > 0));
+        if !sound || !format.is_some_and(|format| FORMATS.contains(&format)) {
+            return Err(format!("<local_datetime {}", &tag[..tag.len().min(80)]));
+        }
+    }
+    Ok(())
+}
+
+/// Feishu's chart component: its own properties, and of VChart's what a line chart cannot do without. Whoever names a
+/// field that a point lacks gets an empty chart.
+fn chart(chart: &Value) -> Result<(), String> {
+    let properties = ["tag", "element_id", "margin", "aspect_ratio", "color_theme", "chart_spec", "preview", "height"];
+    known(chart, "chart", &properties)?;
+    if let Some(height) = chart.get("height").and_then(Value::as_str)
+        && height != "auto"
+        && !height.strip_suffix("px").and_then(|px| px.parse().ok()).is_some_and(|px: u32| (1..=999).contains(&px))
+    {
+        return Err(format!("chart.height is {height}"));
+    }
+    let spec = chart.get("chart_spec").ok_or("chart_spec is missing")?;
+    one_of(spec, "type", &["line", "area", "bar"])?;
+    let values = spec.pointer("/data/values").and_then(Value::as_array).filter(|values| !values.is_empty());
+    let field = |name: &str| spec.get(name).and_then(Value::as_str).map(str::to_owned);
+    let (x, y) = (field("xField").ok_or("xField is missing")?, field("yField").ok_or("yField is missing")?);
+    let series = field("seriesField");
+    for value in values.ok_or("the chart has no values")? {
+        let whole = value[&x].is_string() && value[&y].is_number();
+        if !whole || !series.as_ref().is_none_or(|series| value[series].is_string()) {
+            return Err(format!("a point lacks a field: {value}"));
+        }
+    }
+    Ok(())
 }
 
 fn balanced(content: &str, tag: &str) -> Result<(), String> {

@@ -126,6 +126,9 @@ async fn hook(State(bot): State<Arc<Bot>>, Path(token): Path<String>, uri: Uri, 
 fn failed(fault: &Fault, uri: &Uri) -> Response {
     match fault {
         Fault::Code(code, said) => axum::Json(json!({"code": code, "msg": said, "data": {}})).into_response(),
+        Fault::At(status, code, said) => {
+            (StatusCode::from_u16(*status).unwrap(), axum::Json(json!({"code": code, "msg": said}))).into_response()
+        }
         Fault::Status(status) => (StatusCode::from_u16(*status).unwrap(), "<html>gateway</html>").into_response(),
         Fault::Echo(code) => axum::Json(json!({"code": code, "msg": format!("bad call of {uri}")})).into_response(),
     }

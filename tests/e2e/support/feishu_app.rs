@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{patch, post};
+use axum::routing::{patch, post, put};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -96,6 +96,24 @@ struct Platform {
     swallow: usize,
     /// People whom messages may call; nobody may call everybody.
     callable: Vec<&'static str>,
+    /// Whether the app has the scope cardkit:card:write.
+    makes_entities: bool,
+    entities: HashMap<String, Entity>,
+    /// How long a card may grow before it stops by itself.
+    growing_ends: Duration,
+}
+
+/// A card that was made before it was sent.
+struct Entity {
+    card: Value,
+    sequence: i64,
+    /// Since when its texts may grow.
+    growing: Option<Instant>,
+    /// The message that shows it; it can be sent once.
+    message: Option<String>,
+    rate: Rate,
+    /// What its growing text said, oldest first.
+    texts: Vec<String>,
 }
 
 impl FeishuApp {
@@ -121,12 +139,19 @@ impl FeishuApp {
             refused: Vec::new(),
             without_threads: false,
             swallow: 0,
+            makes_entities: true,
+            entities: HashMap::new(),
+            growing_ends: Duration::from_secs(600),
         }));
         let router = Router::new()
             .route("/open-apis/auth/v3/tenant_access_token/internal", post(token))
             .route("/open-apis/im/v1/messages", post(create))
             .route("/open-apis/im/v1/messages/{id}", patch(change))
             .route("/open-apis/im/v1/messages/{id}/reply", post(reply))
+            .route("/open-apis/cardkit/v1/cards", post(new_entity))
+            .route("/open-apis/cardkit/v1/cards/{id}", put(put_entity))
+            .route("/open-apis/cardkit/v1/cards/{id}/settings", patch(set_entity))
+            .route("/open-apis/cardkit/v1/cards/{id}/elements/{element}/content", put(grow_entity))
             .with_state(platform.clone());
         let (endpoint, socket) = LongConnection::start().await;
         Self { base: serve(router.merge(endpoint)).await, socket, platform }
@@ -183,6 +208,21 @@ impl FeishuApp {
     /// Makes a message one that cannot be changed or answered any more, and the code that says so.
     pub fn lose(&self, id: &str, code: i64) {
         self.lock().gone.insert(id.to_owned(), code);
+    }
+
+    /// An app without the scope for entities.
+    pub fn without_entities(&self) {
+        self.lock().makes_entities = false;
+    }
+
+    /// Cards stop to grow by themselves after this.
+    pub fn growing_ends_after(&self, life: Duration) {
+        self.lock().growing_ends = life;
+    }
+
+    /// What each card's growing text said, oldest first, with whether it may still grow.
+    pub fn grown(&self) -> Vec<(Vec<String>, bool)> {
+        self.lock().entities.values().map(|entity| (entity.texts.clone(), entity.growing.is_some())).collect()
     }
 
     /// A chat that has no threads.
@@ -245,6 +285,126 @@ async fn reply(State(platform): Shared, Path(id): Path<String>, headers: HeaderM
     let mut platform = platform.lock().unwrap();
     let made = platform.reply(&id, &headers, &body);
     platform.answer(made)
+}
+
+type Call = (Shared, Path<String>, HeaderMap, Bytes);
+
+async fn new_entity(State(platform): Shared, headers: HeaderMap, body: Bytes) -> Response {
+    let mut platform = platform.lock().unwrap();
+    let made = platform.new_entity(&headers, &body);
+    platform.answer(made)
+}
+
+async fn put_entity((State(platform), Path(id), headers, body): Call) -> Response {
+    let mut platform = platform.lock().unwrap();
+    let put = platform.put_entity(&id, &headers, &body);
+    platform.answer(put)
+}
+
+async fn set_entity((State(platform), Path(id), headers, body): Call) -> Response {
+    let mut platform = platform.lock().unwrap();
+    let set = platform.set_entity(&id, &headers, &body);
+    platform.answer(set)
+}
+
+async fn grow_entity(
+    State(platform): Shared,
+    Path((id, element)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let mut platform = platform.lock().unwrap();
+    let grown = platform.grow_entity(&id, &element, &headers, &body);
+    platform.answer(grown)
+}
+
+/// Entities of cardkit v1.
+impl Platform {
+    fn new_entity(&mut self, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+        self.admit(headers)?;
+        if !self.makes_entities {
+            return Err(Refused::code(
+                99_991_672,
+                "Access denied. One of the following scopes is required: [cardkit:card:write]",
+            ));
+        }
+        let body = known(body, &["type", "data"])?;
+        let card = self.card_json(&body)?;
+        let id = format!("73{:017}", self.entities.len());
+        let growing = (card["config"]["streaming_mode"] == true).then(Instant::now);
+        let rate = Rate::new(&[(10, Duration::from_secs(1))]);
+        self.entities.insert(id.clone(), Entity { card, sequence: 0, growing, message: None, rate, texts: Vec::new() });
+        Ok(json!({"card_id": id}))
+    }
+
+    fn card_json(&self, body: &Value) -> Result<Value, Refused> {
+        let data = body["data"].as_str().filter(|_| body["type"] == "card_json");
+        let data = data.ok_or_else(|| Refused::code(200_621, "type or data is invalid"))?;
+        if data.len() > LARGEST {
+            return Err(Refused::code(200_860, "the card is larger than 30 kB"));
+        }
+        self.content("interactive", &json!({"content": data}), &self.callable)
+    }
+
+    /// An entity that may be changed now, by a call whose sequence is larger than all before.
+    fn entity(&mut self, id: &str, body: &Value) -> Result<&mut Entity, Refused> {
+        let entity = self.entities.get_mut(id).ok_or_else(|| Refused::code(200_740, "the card does not exist"))?;
+        if !entity.rate.allows() {
+            return Err(Refused::code(99_991_400, "more than ten calls a second about one card"));
+        }
+        let sequence =
+            body["sequence"].as_i64().filter(|sequence| *sequence <= i64::from(i32::MAX)).unwrap_or_default();
+        if sequence <= entity.sequence {
+            return Err(Refused::code(300_317, "sequence number compare failed"));
+        }
+        entity.sequence = sequence;
+        Ok(entity)
+    }
+
+    fn put_entity(&mut self, id: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+        self.admit(headers)?;
+        let body = known(body, &["card", "sequence", "uuid"])?;
+        let card = self.card_json(&body["card"])?;
+        let entity = self.entity(id, &body)?;
+        if entity.growing.is_some() {
+            return Err(Refused::code(300_309, "streaming mode is on"));
+        }
+        entity.card = card.clone();
+        let shown = entity.message.clone();
+        if let Some(message) = self.messages.iter_mut().find(|message| Some(&message.id) == shown.as_ref()) {
+            let before = std::mem::replace(&mut message.content, card);
+            message.before.push(before);
+        }
+        Ok(json!({}))
+    }
+
+    fn set_entity(&mut self, id: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+        self.admit(headers)?;
+        let body = known(body, &["settings", "sequence", "uuid"])?;
+        let settings = body["settings"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let grows = settings.and_then(|settings| settings["config"]["streaming_mode"].as_bool());
+        let grows = grows.ok_or_else(|| Refused::code(200_621, "settings are invalid"))?;
+        self.entity(id, &body)?.growing = grows.then(Instant::now);
+        Ok(json!({}))
+    }
+
+    fn grow_entity(&mut self, id: &str, element: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
+        self.admit(headers)?;
+        let body = known(body, &["content", "sequence", "uuid"])?;
+        let life = self.growing_ends;
+        let entity = self.entity(id, &body)?;
+        if entity.growing.is_none_or(|since| since.elapsed() > life) {
+            entity.growing = None;
+            return Err(Refused::code(200_850, "streaming mode is closed"));
+        }
+        let text = body["content"].as_str().filter(|text| !text.is_empty() && text.chars().count() <= 100_000);
+        let text = text.ok_or_else(|| Refused::code(200_621, "content is invalid"))?.to_owned();
+        let elements = entity.card["body"]["elements"].as_array_mut().into_iter().flatten();
+        let target = elements.into_iter().find(|one| one["element_id"] == element && one["tag"] == "markdown");
+        target.ok_or_else(|| Refused::code(300_314, "there is no such element"))?["content"] = text.clone().into();
+        entity.texts.push(text);
+        Ok(json!({}))
+    }
 }
 
 impl Platform {
@@ -310,13 +470,34 @@ impl Platform {
             return Err(Refused::code(230_020, "The operation triggers the frequency limit of the chat"));
         }
         let kind = body["msg_type"].as_str().unwrap_or_default().to_owned();
-        let content = self.content(&kind, body, &self.callable)?;
+        let entity = self.entity_to_send(body)?;
+        let content = match &entity {
+            Some(card) => self.entities[card].card.clone(),
+            None => self.content(&kind, body, &self.callable)?,
+        };
         let id = format!("om_{}", uuid::Uuid::now_v7().simple());
+        if let Some(entity) = entity.and_then(|card| self.entities.get_mut(&card)) {
+            entity.message = Some(id.clone());
+        }
         self.by_uuid.insert(uuid, id.clone());
         let in_thread = body["reply_in_thread"] == true;
         let at = Timestamp::now();
         self.messages.push(Message { id: id.clone(), at, kind, content, before: Vec::new(), answers, in_thread });
         Ok(json!({"message_id": id, "chat_id": CHAT}))
+    }
+
+    /// The entity a message shows; the card itself where it shows none. An entity is sent once.
+    fn entity_to_send(&self, body: &Value) -> Result<Option<String>, Refused> {
+        let content: Value = serde_json::from_str(body["content"].as_str().unwrap_or_default()).unwrap_or_default();
+        if content["type"] != "card" {
+            return Ok(None);
+        }
+        let card = content["data"]["card_id"].as_str().unwrap_or_default();
+        let entity = self.entities.get(card).ok_or_else(|| Refused::code(230_099, "ErrCode: 200740; no such card"))?;
+        match entity.message {
+            None => Ok(Some(card.to_owned())),
+            Some(_) => Err(Refused::code(230_099, "ErrCode: 200750; the card was sent before")),
+        }
     }
 
     fn change(&mut self, id: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
@@ -326,6 +507,9 @@ impl Platform {
         }
         let body = known(body, &["content"])?;
         self.there(id)?;
+        if self.entities.values().any(|entity| entity.message.as_deref() == Some(id) && entity.growing.is_some()) {
+            return Err(Refused::code(230_099, "ErrCode: 300309; the card grows"));
+        }
         let rate = self.message_rates.entry(id.to_owned()).or_insert_with(|| Rate::new(&[(5, Duration::from_secs(1))]));
         if !rate.allows() {
             return Err(Refused::code(230_020, "The operation triggers the frequency limit of the message"));

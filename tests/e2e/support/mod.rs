@@ -12,6 +12,7 @@ pub mod feishu;
 pub mod feishu_app;
 pub mod feishu_ws;
 pub mod gate;
+pub mod line;
 pub mod mcp;
 pub mod model;
 pub mod original;
@@ -60,6 +61,8 @@ pub fn notices() -> Vec<(String, Notice)> {
 pub enum Fault {
     /// HTTP 200 with this code in the body, as both products fail.
     Code(i64, &'static str),
+    /// The same with another status.
+    At(u16, i64, &'static str),
     /// An HTTP status without the product's reply, as gateways fail.
     Status(u16),
     /// The product's reply, repeating the address it was called at.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::{Connection, SqliteConnection};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
@@ -41,7 +42,7 @@ impl Home {
     pub fn write(&self, parts: &Value) {
         let mut config = json!({
             "server": {"listen": "127.0.0.1:0", "tokens": [TOKEN], "public_url": "https://firstlook.example.com"},
-            "store": format!("sqlite:{}", self.folder.path().join("firstlook.db").display()),
+            "store": self.store(),
             "language": "en",
             "timezone": "UTC",
         });
@@ -54,6 +55,17 @@ impl Home {
     /// Where the configuration lies.
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("firstlook.yaml")
+    }
+
+    /// The address of its store, as a database knows it.
+    fn store(&self) -> String {
+        format!("sqlite:{}", self.folder.path().join("firstlook.db").display())
+    }
+
+    /// What waits in its store for a later time is due now: nobody here has time for minutes.
+    pub async fn everything_is_due(&self) {
+        let mut store = SqliteConnection::connect(&self.store()).await.unwrap();
+        sqlx::raw_sql("UPDATE outbox SET due_at = 0 WHERE state = 'ready'").execute(&mut store).await.unwrap();
     }
 
     /// Starts the service and waits until it listens.

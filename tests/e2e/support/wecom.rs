@@ -34,6 +34,8 @@ struct Inner {
     refused: Vec<(i64, String)>,
     faults: Vec<Fault>,
     rate: Option<Rate>,
+    /// Bytes of content it takes, where that is less than documented.
+    tighter: Option<usize>,
     /// Uploaded files by media id, for this bot only.
     uploads: Vec<(String, File)>,
     upload_faults: Vec<Fault>,
@@ -91,6 +93,11 @@ impl Wecom {
     pub fn without_rate_limit(self) -> Self {
         self.inner.lock().unwrap().rate = None;
         self
+    }
+
+    /// Refuses content that is longer than this, though the documentation allows it.
+    pub fn refuse_longer_than(&self, bytes: usize) {
+        self.inner.lock().unwrap().tighter = Some(bytes);
     }
 
     /// What the group got to see, in order: whole request bodies. Files belong to their messages: see [`Self::files`].
@@ -193,6 +200,10 @@ fn judge_upload(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<File, (i6
 fn failed(fault: &Fault, uri: &Uri) -> Response {
     match fault {
         Fault::Code(code, said) => axum::Json(json!({"errcode": code, "errmsg": said})).into_response(),
+        Fault::At(status, code, said) => {
+            (StatusCode::from_u16(*status).unwrap(), axum::Json(json!({"errcode": code, "errmsg": said})))
+                .into_response()
+        }
         Fault::Status(status) => (StatusCode::from_u16(*status).unwrap(), "<html>gateway</html>").into_response(),
         Fault::Echo(code) => {
             axum::Json(json!({"errcode": code, "errmsg": format!("bad call of {uri}")})).into_response()
@@ -228,6 +239,7 @@ fn judge(inner: &mut Inner, uri: &Uri, body: &[u8]) -> Result<Value, (i64, Strin
     if content.is_empty() {
         return Err((44004, "empty content".into()));
     }
+    let most = inner.tighter.map_or(most, |tighter| tighter.min(most));
     if content.len() > most {
         return Err((code, format!("{kind}.content exceed max length {most}")));
     }

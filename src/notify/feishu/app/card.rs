@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::buttons;
+use super::stream::GROWING;
 use super::wire::Sealed;
 use crate::notify::feishu::render;
 use crate::notify::feishu::wire::TextContent;
@@ -27,21 +28,30 @@ pub struct Beside<'a> {
     pub acts: bool,
     /// Who is called by name; on what is sent anew only, because a change rings nobody's phone.
     pub users: &'a [String],
+    /// Whether the card has a text that grows while it is investigated.
+    pub streams: bool,
 }
 
 /// A notice as a card in one form; `None` when it does not fit in that form. There is no plain card.
 #[must_use]
 pub fn sealed(notice: &Notice, now: Timestamp, form: Form, beside: Beside<'_>, layout: &Layout) -> Option<Sealed> {
     let mut story = story(notice, now, Caps::page(form), beside);
+    let mut charted = form == Form::Full;
     loop {
-        let mut card = render::card(notice, &story, None, layout);
+        let mut card = render::card(notice, &story, None, layout, charted);
         card.body.elements.extend(buttons::of(notice, beside));
+        if beside.streams {
+            let begins = notice.lang.pick("正在读取集群…", "reading the cluster…").to_owned();
+            render::let_grow(&mut card, GROWING, begins);
+        }
         render::call_on(&mut card, beside.users);
         let content = serde_json::to_string(&card).ok()?;
         if serde_json::to_string(&content).is_ok_and(|escaped| escaped.len() <= BUDGET) {
             return Some(Sealed { msg_type: "interactive", content });
         }
-        if form == Form::Full || !story.give_up_a_fold() {
+        // The chart goes first: its sparkline stays.
+        let gave_up = std::mem::take(&mut charted) || (form != Form::Full && story.give_up_a_fold());
+        if !gave_up {
             return None;
         }
     }
@@ -106,7 +116,7 @@ mod tests {
         for (lang, said) in [("zh", "已读取 7 项，最近一项 pods_log"), ("en", "7 results read, the last from pods_log")]
         {
             let since = now() - jiff::SignedDuration::from_secs(23);
-            let step = Step { read: 7, tool: "pods_log".into(), since };
+            let step = Step { read: 7, tool: "pods_log".into(), tools: Vec::new(), since };
             let card =
                 shown(&notice(&format!("alert-waiting.{lang}")), Beside { step: Some(&step), ..Beside::default() });
             let text = card.to_string().replace("&#95;", "_");

@@ -56,6 +56,10 @@ pub struct FeishuAppSettings {
     /// The platform's user for what a label or annotation `owner` says.
     #[serde(default)]
     pub owners: BTreeMap<String, String>,
+    /// Types the steps of an investigation onto the card as they are made, instead of changing the whole card every few
+    /// seconds. The app needs the scope `cardkit:card:write`; where that is refused cards are changed as without it.
+    #[serde(default)]
+    pub stream: bool,
     /// When to send a summary of the last 24 hours every day, for example `09:00`, in `timezone`; none when left out.
     #[serde(default)]
     pub digest: Option<TimeOfDay>,

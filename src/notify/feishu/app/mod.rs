@@ -9,6 +9,8 @@ mod config;
 mod crypt;
 mod progress;
 mod socket;
+mod stream;
+mod telling;
 pub mod wire;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,10 +26,12 @@ use uuid::Uuid;
 use self::api::Api;
 use self::card::Beside;
 use self::codes::Failure;
+use self::stream::Streams;
+use self::telling::{Telling, Trail};
 use self::wire::{NewContent, NewMessage, NewReply, Sealed};
 use crate::notify::ladder::{Refusal, descend};
 use crate::notify::layout::Layout;
-use crate::notify::mention::{ALL, BadUser, Mentions};
+use crate::notify::mention::{BadUser, Mentions};
 use crate::notify::notice::Notice;
 use crate::notify::post::BadAddress;
 use crate::notify::send::{Form, Reason, SendError};
@@ -50,6 +54,8 @@ pub struct FeishuApp {
     /// How its messages are laid out.
     layout: Layout,
     mentions: Mentions,
+    /// Cards whose text grows.
+    streams: Streams,
 }
 
 /// Settings an app cannot be built from.
@@ -63,15 +69,6 @@ pub enum BadApp {
     User(#[from] BadUser),
 }
 
-/// What one attempt to send left behind.
-#[derive(Debug, Default)]
-struct Trail {
-    /// The id of a card that was sent.
-    sent: Option<String>,
-    /// The card is not there any more.
-    gone: bool,
-}
-
 impl FeishuApp {
     /// Builds the channel; nothing is sent yet.
     ///
@@ -81,7 +78,8 @@ impl FeishuApp {
         let mentions = Mentions::new(std::mem::take(&mut settings.mentions), std::mem::take(&mut settings.owners))?;
         let kind = settings.receive_id_type.unwrap_or_else(|| ReceiverKind::of(&settings.receive_id));
         let api = Api::new(&settings.base_url, settings.app_id.clone(), settings.app_secret.clone(), client)?;
-        Ok(Self { settings, kind, api, turn: Mutex::default(), beside: AtomicU32::new(0), layout, mentions })
+        let (turn, beside, streams) = (Mutex::default(), AtomicU32::new(0), Streams::default());
+        Ok(Self { settings, kind, api, turn, beside, layout, mentions, streams })
     }
 
     /// The configured name.
@@ -131,7 +129,8 @@ impl FeishuApp {
     pub async fn deliver(&self, outgoing: &Outgoing, store: &Store) -> Result<Form, SendError> {
         let _turn = self.turn.lock().await;
         let known = self.known(outgoing, store).await.map_err(unkept)?;
-        let beside = Beside { known: known.as_ref(), step: None, acts: self.acts(), users: &[] };
+        let streams = self.settings.stream && outgoing.notice.is_investigating();
+        let beside = Beside { known: known.as_ref(), acts: self.acts(), streams, ..Beside::default() };
         let card = store.card(outgoing.incident, self.name()).await.map_err(unkept)?;
         let Some(card) = card else { return self.first(outgoing, beside, store, "").await };
         if outgoing.role == NoticeRole::Joined {
@@ -199,6 +198,10 @@ impl FeishuApp {
     async fn post(&self, telling: &Telling<'_>, form: Form, refused: bool, id: &str) -> Result<(), Refusal> {
         let content = telling.content(form, refused).ok_or(Refusal::Unfit)?;
         let is_card = content.msg_type == "interactive";
+        let content = match is_card && telling.beside.streams {
+            true => self.as_entity(telling.notice, content).await,
+            false => content,
+        };
         let path = format!("/open-apis/im/v1/messages?receive_id_type={}", self.kind.word());
         let body = NewMessage { receive_id: &self.settings.receive_id, content, uuid: id.to_owned() };
         let answer = self.api.call(Method::POST, &path, &body).await.map_err(Failure::refusal)?;
@@ -216,7 +219,7 @@ impl FeishuApp {
     async fn put_as(&self, telling: &Telling<'_>, form: Form, card: &Card, id: Uuid) -> Result<(), Refusal> {
         let content = telling.content(form, false).ok_or(Refusal::Unfit)?;
         let done = match content.msg_type {
-            "interactive" => self.put(&card.message, content).await,
+            "interactive" => self.put(telling.notice.incident, &card.message, content).await,
             _ => self.reply(&card.message, content, format!("{id}-p")).await,
         };
         let Err(failure) = done else { return Ok(()) };
@@ -224,7 +227,10 @@ impl FeishuApp {
         Err(failure.refusal())
     }
 
-    async fn put(&self, message: &str, content: Sealed) -> Result<(), Failure> {
+    async fn put(&self, incident: Uuid, message: &str, content: Sealed) -> Result<(), Failure> {
+        if let Some(outcome) = self.put_entity(incident, &content).await {
+            return outcome;
+        }
         let body = NewContent { content: content.content };
         self.api.call(Method::PATCH, &format!("/open-apis/im/v1/messages/{message}"), &body).await.map(drop)
     }
@@ -299,32 +305,6 @@ impl FeishuApp {
             }
             NoticeRole::First | NoticeRole::Joined => None,
         })
-    }
-}
-
-/// A notice on its way through the forms.
-struct Telling<'a> {
-    notice: &'a Notice,
-    now: Timestamp,
-    beside: Beside<'a>,
-    layout: &'a Layout,
-    trail: Mutex<Trail>,
-}
-
-impl<'a> Telling<'a> {
-    fn of(notice: &'a Notice, beside: Beside<'a>, layout: &'a Layout) -> Self {
-        Self { notice, now: Timestamp::now(), beside, layout, trail: Mutex::default() }
-    }
-
-    /// The content in one form. A chat may forbid to call everybody and then refuses the whole: once it refused, only
-    /// people are called.
-    fn content(&self, form: Form, refused: bool) -> Option<Sealed> {
-        let users: Vec<String> = self.beside.users.iter().filter(|user| !refused || *user != ALL).cloned().collect();
-        let beside = Beside { users: &users, ..self.beside };
-        match form {
-            Form::Full | Form::Compact => card::sealed(self.notice, self.now, form, beside, self.layout),
-            Form::Plain => Some(card::plain(self.notice, self.now, &users, self.layout)),
-        }
     }
 }
 

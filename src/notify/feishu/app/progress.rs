@@ -83,14 +83,17 @@ impl FeishuApp {
         if let NoticeBody::Alert { investigating, .. } = &mut first.body {
             *investigating = true;
         }
-        let beside = Beside { known: None, step: Some(step), acts: self.acts(), users: &[] };
+        if self.grow(incident, step).await {
+            return Ok(());
+        }
+        let beside = Beside { step: Some(step), acts: self.acts(), ..Beside::default() };
         let now = Timestamp::now();
         let forms = [Form::Full, Form::Compact];
         let Some(content) = forms.into_iter().find_map(|form| card::sealed(&first, now, form, beside, &self.layout))
         else {
             return Ok(());
         };
-        let changed = tokio::time::timeout(PATIENCE, self.put(&card.message, content)).await;
+        let changed = tokio::time::timeout(PATIENCE, self.put(incident, &card.message, content)).await;
         tracing::debug!(channel = self.name(), incident.id = %incident, ?changed, "a step was shown");
         Ok(())
     }
@@ -111,7 +114,7 @@ mod tests {
     use super::*;
 
     fn step(read: usize) -> Step {
-        Step { read, tool: "pods_log".into(), since: Timestamp::UNIX_EPOCH }
+        Step { read, tool: "pods_log".into(), tools: vec!["pods_log".into(); read], since: Timestamp::UNIX_EPOCH }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,8 @@
 //! Feishu's JSON: the message with its card (schema 2.0), and the reply. Unknown properties are errors over there.
 
+mod chart;
+
+pub use chart::{ChartData, ChartPoint, ChartSpec, Legends};
 use serde::{Deserialize, Serialize};
 
 /// A message to a custom bot.
@@ -57,6 +60,9 @@ pub struct Card {
 pub struct CardConfig {
     /// Only `true` is allowed.
     pub update_multi: bool,
+    /// Whether a text of it may grow; only of a card that is an entity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub streaming_mode: Option<bool>,
     /// `fill`: as wide as the chat.
     pub width_mode: &'static str,
     /// The line shown in the list of chats and in push notifications.
@@ -124,6 +130,9 @@ pub enum Element {
         /// `notation` for small print.
         #[serde(skip_serializing_if = "Option::is_none")]
         text_size: Option<&'static str>,
+        /// What its text is changed by.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        element_id: Option<&'static str>,
     },
     /// A line across.
     Hr {},
@@ -169,6 +178,13 @@ pub enum Element {
         /// Asks once more before it is pressed.
         #[serde(skip_serializing_if = "Option::is_none")]
         confirm: Option<Confirm>,
+    },
+    /// A chart, drawn by the client with VChart. Clients from 7.1 on; cards of this schema need 7.20.
+    Chart {
+        /// What is drawn.
+        chart_spec: ChartSpec,
+        /// `1px` to `999px`; what it would be otherwise is a square on a phone.
+        height: &'static str,
     },
     /// A line to write in.
     Input {

@@ -1,5 +1,8 @@
 //! The app API's JSON: tokens, messages, and the reply every call has.
 
+mod entity;
+
+pub use entity::{CardJson, Settings, Shown, Text, Whole};
 use serde::{Deserialize, Serialize};
 
 /// Asks for a tenant token.
@@ -76,6 +79,9 @@ pub struct Made {
     /// The message's id.
     #[serde(default)]
     pub message_id: Option<String>,
+    /// The entity's id.
+    #[serde(default)]
+    pub card_id: Option<String>,
 }
 
 impl Answer {
