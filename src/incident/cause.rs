@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 
 use super::worker::Worker;
+use crate::notify::rule::Rule;
 use crate::report::{Led, Report, SameCause};
 use crate::store::Claim;
 use crate::triage::Look;
@@ -24,6 +25,7 @@ impl Worker {
         match leader {
             Ok(Some(leader)) => {
                 tracing::info!(incident.id = %id, leader = %leader.incident, "another incident has the same cause");
+                self.metrics.rule(Rule::SameCause.word());
                 look.leave_to(Led { incident: leader.incident, title: leader.title });
             }
             Ok(None) => {}

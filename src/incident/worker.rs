@@ -35,7 +35,7 @@ pub struct Worker {
     pub(super) desk: Desk,
     triage: Arc<Triage>,
     wake: Wake,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     books: Books,
     live: Live,
 }

@@ -19,6 +19,7 @@ mod held;
 mod incidents;
 mod investigations;
 mod listing;
+mod meanwhile;
 mod models;
 mod open;
 mod outbox;

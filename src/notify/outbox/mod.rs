@@ -212,8 +212,14 @@ impl OutboxWorker {
         }
     }
 
-    async fn send(&mut self, outgoing: Outgoing) {
+    async fn send(&mut self, mut outgoing: Outgoing) {
         failpoint::pass("before-send").await;
+        match self.store.meanwhile(&outgoing).await {
+            Ok(meanwhile) => outgoing.notice.meanwhile = meanwhile,
+            Err(error) => {
+                tracing::warn!(channel = self.channel.name(), incident.id = %outgoing.incident, %error, "what was held back before it is not told")
+            }
+        }
         let begun = Instant::now();
         let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.deliver(&outgoing, &self.store)).await;
         match self.counted(begun, attempt).await {

@@ -10,6 +10,7 @@ mod held;
 mod incidents;
 mod investigations;
 mod listing;
+mod meanwhile;
 mod models;
 mod opening;
 mod outbox;

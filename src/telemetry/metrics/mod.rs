@@ -55,6 +55,11 @@ struct Decision {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rule {
+    rule: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
 }
@@ -123,6 +128,7 @@ pub struct Metrics {
     alerts_accepted: Counter,
     alerts: Family<Outcome, Gauge>,
     deliveries: Family<Decision, Counter>,
+    rules: Family<Rule, Counter>,
     investigations: Family<Investigation, Counter>,
     investigation_seconds: Durations<Source>,
     tool_calls: Family<ToolCall, Counter>,
@@ -153,6 +159,7 @@ impl Metrics {
             alerts_accepted: Counter::default(),
             alerts: Family::default(),
             deliveries: Family::default(),
+            rules: Family::default(),
             investigations: Family::default(),
             investigation_seconds: Family::new_with_constructor(Buckets(LONG)),
             tool_calls: Family::default(),
@@ -186,6 +193,8 @@ impl Metrics {
         registry.register("alerts", help, self.alerts.clone());
         let help = "Deliveries by what was decided about them";
         registry.register("deliveries", help, self.deliveries.clone());
+        let help = "What was merged, held back, not told or not investigated, by the rule that decided so";
+        registry.register("rules", help, self.rules.clone());
         let help = "Configurations read by whether they are used; a rejected one leaves the one before it in place";
         registry.register("configurations", help, self.configurations.clone());
         let help = "Templates of the operator's own that are not used, or failed when they were last used";
@@ -236,6 +245,18 @@ impl Metrics {
     /// It was decided what a delivery means: `opened`, `merged`, `joined`, `resolved`, `suppressed`.
     pub fn delivery(&self, decision: &'static str) {
         self.deliveries.get_or_create(&Decision { decision }).inc();
+    }
+
+    /// A rule merged something, held it back, or kept it from being told or investigated.
+    pub fn rule(&self, rule: &'static str) {
+        self.rules.get_or_create(&Rule { rule }).inc();
+    }
+
+    /// Rules that have not decided anything yet are there at zero, so that their rate can be asked for.
+    pub fn rules(&self, words: impl IntoIterator<Item = &'static str>) {
+        for rule in words {
+            let _ = self.rules.get_or_create(&Rule { rule });
+        }
     }
 
     /// An investigation ended; `source` is `model` or `playbook`.
@@ -332,6 +353,7 @@ mod tests {
         metrics.webhook("/webhooks/alertmanager", 503, second);
         metrics.alerts(7, [("sent", 5), ("pending", 2)]);
         metrics.delivery("opened");
+        metrics.rule("repeat");
         metrics.investigation("submitted", "model", Duration::from_secs(15));
         metrics.tool_call("pods_get", "ok", Duration::from_millis(80));
         metrics.model_call("fast", "ok");

@@ -67,12 +67,14 @@ async fn quiet_hours_let_the_critical_through_and_hold_the_rest() {
     let done = |incident: &Value| incident["investigation"]["state"] == "done";
     let held = service.incident_when("it is investigated meanwhile", &warning, 20, done).await;
     assert_eq!(held["notices"][0]["state"], "ready", "{held:#}");
+    assert!(reasons(&held)[0].contains("oncall is told at") && reasons(&held)[0].contains("quiet_hours"), "{held:#}");
+    assert_eq!(held["delivery_log"][0]["rules"][0]["rule"], "quiet_hours", "{held:#}");
     assert_eq!(feishu.arrivals().len(), 1, "findings do not wake anybody either");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a47_what_flaps_is_told_a_few_times_and_then_waits() {
-    let flapping = json!({"triage": {"flapping": {"count": 3, "within": "1h", "hold": "1m"}}});
+    let flapping = json!({"triage": {"flapping": {"count": 3, "within": "1h", "hold": "20s"}}});
     let Stage { feishu, service, _home } = stage(flapping, json!({})).await;
     let alert = webhook(PENDING);
     for _ in 0..2 {
@@ -94,6 +96,14 @@ async fn a47_what_flaps_is_told_a_few_times_and_then_waits() {
     let (id, _) = service.accept(&alert).await;
     let incident = service.incident(&id).await;
     assert!(reasons(&incident)[0].contains("It flaps (23 times within 1 h)"), "{incident:#}");
+    assert_eq!(incident["delivery_log"][0]["rules"][0], json!({"rule": "flapping", "seconds": 20}));
+    for (rule, times) in [("flapping", 21.0), ("over_before", 20.0)] {
+        let counted = service.metric(&format!("firstlook_rules_total{{rule=\"{rule}\"}}")).await;
+        assert_eq!(counted, Some(times), "{rule}");
+    }
+    service.settled(&id, 40).await;
+    let told = feishu.arrivals()[4].1.to_string();
+    assert!(told.contains("20 earlier firings were not told"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,7 +124,8 @@ async fn a_route_may_tell_without_investigating_and_a_channel_hears_from_a_sever
     let over = |incident: &Value| incident["investigation"]["state"] == "done";
     let incident = service.incident_when("it is investigated", &id, 20, over).await;
     assert_eq!(incident["notices"], json!([]), "a warning");
-    assert!(reasons(&incident)[0].contains("min_severity"), "{incident:#}");
+    assert!(reasons(&incident)[0].contains("oncall is not told (min_severity)"), "{incident:#}");
+    assert_eq!(service.metric("firstlook_rules_total{rule=\"min_severity\"}").await, Some(1.0));
     assert_eq!(feishu.arrivals().len(), 0);
 }
 

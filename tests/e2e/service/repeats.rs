@@ -51,8 +51,15 @@ async fn f41_twenty_at_once_are_one_incident_one_message_one_investigation() {
     team.each_has_just([1, 1, 1]).await;
     assert_eq!(model.asked().len(), 2, "one investigation: a look and an answer");
     assert_eq!(service.metric("firstlook_deliveries_total{decision=\"merged\"}").await, Some(20.0));
+    assert_eq!(service.metric("firstlook_rules_total{rule=\"repeat\"}").await, Some(20.0));
     let balance = contract::holds(&service, 21 * alerts(&alert), 5).await;
     assert_eq!(balance.sent, alerts(&alert) as u64, "{balance:?}");
+
+    service.accept(&resolved(&alert)).await;
+    for channel in team.each_has(2, 10).await {
+        assert!(!channel[0].text.contains("Meanwhile"), "{}", channel[0].text);
+        assert!(channel[1].text.contains("20 repeats merged"), "{}", channel[1].text);
+    }
     team.refused_nothing();
 }
 

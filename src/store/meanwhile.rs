@@ -1,0 +1,78 @@
+//! What was held back or merged before a message, from what was decided about its incident's deliveries.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::columns::Columns;
+use super::incidents::rules_of;
+use super::{NoticeRole, Outgoing, Store, StoreError};
+use crate::notify::notice::Meanwhile;
+use crate::notify::rule::{Applied, Rule};
+
+/// A first message that is sent sooner waited for the playbook or a busy channel, and repeats within that time are those of
+/// a pair of Alertmanagers.
+const HELD_S: i64 = 60;
+/// More generations than anybody counts.
+const MOST: i64 = 1_000;
+
+impl Store {
+    /// What was held back or merged before this message, as of now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn meanwhile(&self, outgoing: &Outgoing) -> Result<Meanwhile, StoreError> {
+        let (incident, first) = (outgoing.incident, outgoing.role == NoticeRole::First);
+        let age = Timestamp::now().duration_since(outgoing.notice.opened_at).as_secs();
+        let rules = self.opening_rules(incident).await?;
+        let seconds = |wanted: Rule| {
+            let wait = |applied: &Applied| applied.seconds.filter(|_| applied.rule == wanted);
+            rules.iter().find_map(wait)
+        };
+        let held = first && age >= HELD_S;
+        Ok(Meanwhile {
+            repeats: if !first || held { self.repeats(incident).await? } else { 0 },
+            debounced_s: seconds(Rule::Debounce).filter(|_| !first),
+            quiet_s: seconds(Rule::QuietHours).filter(|_| held),
+            untold: self.untold_before(incident).await?,
+        })
+    }
+
+    async fn opening_rules(&self, incident: Uuid) -> Result<Vec<Applied>, StoreError> {
+        let query = self
+            .query("SELECT rules FROM delivery WHERE incident_id = $1 AND decision = 'opened'")
+            .bind(incident.to_string());
+        let row = self.row("read how an incident opened", query).await?;
+        row.map_or(Ok(Vec::new()), |row| Ok(rules_of(&Columns(&row).text("rules")?)))
+    }
+
+    async fn repeats(&self, incident: Uuid) -> Result<u64, StoreError> {
+        let query = self
+            .query("SELECT COUNT(*) AS n FROM delivery WHERE incident_id = $1 AND decision = 'merged'")
+            .bind(incident.to_string());
+        let row = self.row("count repeats", query).await?;
+        row.map_or(Ok(0), |row| Columns(&row).count("n"))
+    }
+
+    /// Generations of its group between the last one that anybody was told of and this one.
+    async fn untold_before(&self, incident: Uuid) -> Result<u64, StoreError> {
+        let query = self
+            .query(
+                "SELECT COUNT(*) AS n FROM (
+                     SELECT 1 FROM incident this JOIN incident before
+                       ON before.source = this.source AND before.group_key_hash = this.group_key_hash
+                      AND before.generation < this.generation
+                     WHERE this.id = $1
+                       AND before.generation > COALESCE((
+                           SELECT told.generation FROM incident told
+                           WHERE told.source = this.source AND told.group_key_hash = this.group_key_hash
+                             AND told.generation < this.generation
+                             AND EXISTS (SELECT 1 FROM outbox WHERE outbox.incident_id = told.id)
+                           ORDER BY told.generation DESC LIMIT 1), 0)
+                     LIMIT $2) AS untold",
+            )
+            .bind(incident.to_string())
+            .bind(MOST);
+        let row = self.row("count firings that were not told", query).await?;
+        row.map_or(Ok(0), |row| Columns(&row).count("n"))
+    }
+}
