@@ -46,8 +46,13 @@ impl Store {
     }
 
     async fn repeats(&self, incident: Uuid) -> Result<u64, StoreError> {
+        // Old repeats are deleted while their incident goes on; it has counted them.
         let query = self
-            .query("SELECT COUNT(*) AS n FROM delivery WHERE incident_id = $1 AND decision = 'merged'")
+            .query(
+                "SELECT deliveries - (SELECT COUNT(*) FROM delivery WHERE incident_id = incident.id
+                                      AND decision IN ('opened', 'joined', 'resolved')) AS n
+                 FROM incident WHERE id = $1",
+            )
             .bind(incident.to_string());
         let row = self.row("count repeats", query).await?;
         row.map_or(Ok(0), |row| Columns(&row).count("n"))

@@ -11,6 +11,9 @@ use crate::store::{Decision, Delivery, NoticeRole, Outcome, Outgoing, Store};
 /// Records what was decided about a delivery.
 async fn decided(store: &Store, incident: Uuid, decision: Decision, rules: &[Applied]) {
     let mut tx = store.begin().await.unwrap();
+    if decision == Decision::Merged {
+        tx.update_group(incident, &group(&["api-1"]), at(1)).await.unwrap();
+    }
     let (incident, rules) = (Some(incident), rules.to_vec());
     let delivery = Delivery { incident, decision, rules, outcome: Outcome::Merged, told: 0, ..delivery_of_three() };
     tx.record_delivery(&delivery).await.unwrap();

@@ -18,3 +18,4 @@ mod outcomes;
 mod paces;
 mod prune;
 mod secrets;
+mod signatures;

@@ -3,6 +3,7 @@
 //! Words of our own are `&'static str`. Names that come from the configuration or from an MCP server are kept up to a
 //! number of different ones; the rest are counted together as `other`, so that nothing outside can grow the series.
 
+mod intake;
 mod models;
 
 use std::collections::HashSet;
@@ -19,6 +20,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use intake::IntakeFigures;
 use models::ModelFigures;
 
 /// The media type of [`Metrics::encode`]'s text.
@@ -47,16 +49,6 @@ struct Request {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Route {
     route: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Decision {
-    decision: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Rule {
-    rule: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -127,8 +119,7 @@ pub struct Metrics {
     request_seconds: Durations<Route>,
     alerts_accepted: Counter,
     alerts: Family<Outcome, Gauge>,
-    deliveries: Family<Decision, Counter>,
-    rules: Family<Rule, Counter>,
+    intake: IntakeFigures,
     investigations: Family<Investigation, Counter>,
     investigation_seconds: Durations<Source>,
     tool_calls: Family<ToolCall, Counter>,
@@ -158,8 +149,7 @@ impl Metrics {
             request_seconds: Family::new_with_constructor(Buckets(QUICK)),
             alerts_accepted: Counter::default(),
             alerts: Family::default(),
-            deliveries: Family::default(),
-            rules: Family::default(),
+            intake: IntakeFigures::default(),
             investigations: Family::default(),
             investigation_seconds: Family::new_with_constructor(Buckets(LONG)),
             tool_calls: Family::default(),
@@ -174,6 +164,7 @@ impl Metrics {
         };
         metrics.register_intake();
         metrics.register_work();
+        metrics.intake.register(&mut metrics.registry);
         metrics.models.register(&mut metrics.registry);
         metrics
     }
@@ -191,10 +182,6 @@ impl Metrics {
                     least one channel accepted it), dead (every channel gave it up), merged (told before), suppressed \
                     (a rule says that nobody is told). Of the store, so the same on all its replicas";
         registry.register("alerts", help, self.alerts.clone());
-        let help = "Deliveries by what was decided about them";
-        registry.register("deliveries", help, self.deliveries.clone());
-        let help = "What was merged, held back, not told or not investigated, by the rule that decided so";
-        registry.register("rules", help, self.rules.clone());
         let help = "Configurations read by whether they are used; a rejected one leaves the one before it in place";
         registry.register("configurations", help, self.configurations.clone());
         let help = "Templates of the operator's own that are not used, or failed when they were last used";
@@ -239,23 +226,6 @@ impl Metrics {
         self.alerts_accepted.inner().store(accepted, Ordering::Relaxed);
         for (outcome, count) in outcomes {
             self.alerts.get_or_create(&Outcome { outcome }).set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
-    }
-
-    /// It was decided what a delivery means: `opened`, `merged`, `joined`, `resolved`, `suppressed`.
-    pub fn delivery(&self, decision: &'static str) {
-        self.deliveries.get_or_create(&Decision { decision }).inc();
-    }
-
-    /// A rule merged something, held it back, or kept it from being told or investigated.
-    pub fn rule(&self, rule: &'static str) {
-        self.rules.get_or_create(&Rule { rule }).inc();
-    }
-
-    /// Rules that have not decided anything yet are there at zero, so that their rate can be asked for.
-    pub fn rules(&self, words: impl IntoIterator<Item = &'static str>) {
-        for rule in words {
-            let _ = self.rules.get_or_create(&Rule { rule });
         }
     }
 
@@ -354,6 +324,7 @@ mod tests {
         metrics.alerts(7, [("sent", 5), ("pending", 2)]);
         metrics.delivery("opened");
         metrics.rule("repeat");
+        metrics.shortened(1, 3);
         metrics.investigation("submitted", "model", Duration::from_secs(15));
         metrics.tool_call("pods_get", "ok", Duration::from_millis(80));
         metrics.model_call("fast", "ok");
