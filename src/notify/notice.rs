@@ -102,6 +102,9 @@ pub struct Meanwhile {
     /// Generations of the group before this one of which nobody was told.
     #[serde(default)]
     pub untold: u64,
+    /// What the alerts of other incidents are about that were left to this one's investigation, when it is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub led: Vec<String>,
 }
 
 impl Meanwhile {

@@ -34,7 +34,13 @@ impl Store {
             debounced_s: seconds(Rule::Debounce).filter(|_| !first),
             quiet_s: seconds(Rule::QuietHours).filter(|_| held),
             untold: self.untold_before(incident).await?,
+            led: if outgoing.role == NoticeRole::Resolved { self.led(incident).await? } else { Vec::new() },
         })
+    }
+
+    /// Those that came after the last message with its diagnosis stand in no message of this incident yet.
+    async fn led(&self, incident: Uuid) -> Result<Vec<String>, StoreError> {
+        Ok(self.followers(incident).await?.into_iter().map(|one| one.title).collect())
     }
 
     async fn opening_rules(&self, incident: Uuid) -> Result<Vec<Applied>, StoreError> {

@@ -129,6 +129,7 @@ impl Teller<'_> {
         }
         blocks.push(Block::Line(vec![Span::Aside(facts.join(" · "))]));
         blocks.extend(self.meanwhile());
+        blocks.extend(self.led(&self.notice.meanwhile.led));
         self.section(Role::Alert, self.lang.pick("告警概览", "Alert"), blocks)
     }
 
@@ -286,10 +287,22 @@ mod tests {
             let notice = crate::notify::notice::Notice { meanwhile, ..fixtures::notice(fixture) };
             serde_json::to_string(&tell(&notice, fixtures::now(), Caps::whole()).lead[0]).unwrap()
         };
-        let all = Meanwhile { repeats: 14, debounced_s: Some(30), quiet_s: Some(8 * 3_600), untold: 3 };
+        let all = Meanwhile {
+            repeats: 14,
+            debounced_s: Some(30),
+            quiet_s: Some(8 * 3_600),
+            untold: 3,
+            ..Meanwhile::default()
+        };
         let zh =
             "期间：合并重复通知 14 次 · 研判推迟 30 秒（等待自愈） · 静默时段暂缓 8 小时 · 此前 3 次触发未单独通知";
         assert!(told("resolved.zh", all.clone()).contains(zh), "{}", told("resolved.zh", all));
+        let led = Meanwhile { led: vec!["KubePodNotReady · Pod a/b".into(), "Other".into()], ..Meanwhile::default() };
+        let said = told("resolved.en", led);
+        assert!(
+            said.contains("Investigated here as well") && said.contains("KubePodNotReady · Pod a/b; Other"),
+            "{said}"
+        );
         let few = Meanwhile { repeats: 1, untold: 1, ..Meanwhile::default() };
         let en = "Meanwhile: 1 repeat merged · 1 earlier firing was not told";
         for fixture in ["resolved.en", "alert-bare.en", "diagnosis-pvc.en"] {
