@@ -76,7 +76,7 @@ impl Look {
         let ([name], [target]) = (self.question.alert_names.as_slice(), self.question.targets.as_slice()) else {
             return None;
         };
-        let unexplained = self.report.verdict == Verdict::Inconclusive && self.report.causes.is_empty();
+        let unexplained = self.report.verdict != Verdict::Fault && self.report.causes.is_empty();
         self.facts.raw(target).filter(|_| unexplained)?;
         let subject = top_owner(&self.facts, target);
         Some(Shared { key: format!("{cluster}\nunexplained {name}\n{subject}"), unproven: true })

@@ -173,10 +173,10 @@ async fn sends(service: &Service, ends: &Ends, seconds: u64) -> (usize, BTreeSet
         let group = dice.below(GROUPS);
         let (generation, fires) = &mut generations[group as usize];
         let alert = body(group, *generation);
-        let ends = *fires && dice.below(2) == 0;
-        service.accept(&if ends { resolved(&alert) } else { alert.clone() }).await;
+        let over = *fires && dice.below(2) == 0;
+        service.accept(&if over { resolved(&alert) } else { alert.clone() }).await;
         accepted += 1;
-        if ends {
+        if over {
             (*generation, *fires) = (*generation + 1, false);
         } else {
             *fires = true;
