@@ -30,7 +30,7 @@ async fn f46_asked_to_end_while_idle_it_is_gone_at_once() {
     on_every_engine(async || {
         let feishu = Feishu::start().await;
         let channels = json!([{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}]);
-        let home = Home::new(&json!({"mcp": builtin(PENDING), "channels": channels}));
+        let home = Home::new(&json!({"channels": channels}));
         let service = home.serve().await;
         let (id, _) = service.accept(&webhook(PENDING)).await;
         service.settled(&id, 20).await;
@@ -49,7 +49,7 @@ async fn f46_asked_to_end_in_the_middle_of_a_message_it_finishes_that_and_nobody
     on_every_engine(async || {
         let feishu = Feishu::start().await;
         let (channels, line) = slow(&feishu, Duration::from_secs(3)).await;
-        let home = Home::new(&json!({"mcp": builtin(PENDING), "channels": channels}));
+        let home = Home::new(&json!({"channels": channels}));
         let service = home.serve().await;
         let (id, _) = service.accept(&webhook(PENDING)).await;
         eventually("the message is on its way", 10, || (!feishu.accepted().is_empty()).then_some(())).await;
@@ -70,7 +70,7 @@ async fn f46_asked_twice_it_ends_at_once_and_the_next_one_sends_what_was_under_w
     on_every_engine(async || {
         let feishu = Feishu::start().await;
         let (channels, _line) = slow(&feishu, Duration::from_secs(9)).await;
-        let home = Home::new(&json!({"mcp": builtin(PENDING), "channels": channels}));
+        let home = Home::new(&json!({"channels": channels}));
         let mut service = home.serve().await;
         let (id, _) = service.accept(&webhook(PENDING)).await;
         eventually("the message is on its way", 10, || (!feishu.accepted().is_empty()).then_some(())).await;

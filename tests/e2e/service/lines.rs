@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::alerts::{PENDING, builtin, webhook};
+use crate::support::alerts::{PENDING, webhook};
 use crate::support::contract;
 use crate::support::database::on_every_engine;
 use crate::support::faulty::{Fate, Faulty};
@@ -38,7 +38,7 @@ async fn behind(team: &Team, fates: [Vec<Fate>; 3]) -> (Value, Vec<Faulty>) {
 async fn arrives(fates: [Vec<Fate>; 3], failures: usize, doubled: [usize; 3]) {
     let team = Team::start().await;
     let (channels, lines) = behind(&team, fates).await;
-    let home = Home::new(&json!({"mcp": builtin(PENDING), "channels": channels}));
+    let home = Home::new(&json!({"channels": channels}));
     let service = home.serve().await;
     let (id, _) = service.accept(&webhook(PENDING)).await;
     let incident = service.settled(&id, 60).await;

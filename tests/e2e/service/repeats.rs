@@ -50,7 +50,7 @@ async fn f41_twenty_at_once_are_one_incident_one_message_one_investigation() {
         service.accept(&alert).await;
         let incident = service.settled(id, 30).await;
         assert_eq!(incident["delivery_log"].as_array().unwrap().len(), 21);
-        team.each_has_just([1, 1, 1]).await;
+        team.each_has_what_was_sent(&[&incident]).await;
         assert_eq!(model.asked().len(), 2, "one investigation: a look and an answer");
         assert_eq!(service.metric("firstlook_deliveries_total{decision=\"merged\"}").await, Some(20.0));
         assert_eq!(service.metric("firstlook_rules_total{rule=\"repeat\"}").await, Some(20.0));
@@ -58,9 +58,12 @@ async fn f41_twenty_at_once_are_one_incident_one_message_one_investigation() {
         assert_eq!(balance.sent, alerts(&alert) as u64, "{balance:?}");
 
         service.accept(&resolved(&alert)).await;
-        for channel in team.each_has(2, 10).await {
-            assert!(!channel[0].text.contains("Meanwhile"), "{}", channel[0].text);
-            assert!(channel[1].text.contains("20 repeats merged"), "{}", channel[1].text);
+        let incident = service.settled(id, 30).await;
+        team.each_has_what_was_sent(&[&incident]).await;
+        for channel in team.heard() {
+            let (first, end) = (&channel[0].text, &channel.last().unwrap().text);
+            assert!(!first.contains("Meanwhile"), "{first}");
+            assert!(end.contains("Resolved") && end.contains("20 repeats merged"), "{end}");
         }
         team.refused_nothing();
     })
@@ -114,8 +117,9 @@ async fn f42_an_end_without_a_beginning_is_nothing_to_tell() {
         assert_eq!((id.as_str(), decision.as_str()), ("", "suppressed"));
         // What comes after it is heard, and nothing before that.
         let (id, _) = service.accept(&in_group(PENDING, "other")).await;
-        service.settled(&id, 30).await;
-        assert_eq!((team.counts(), service.incidents().await.len()), ([1, 1, 1], 1));
+        let incident = service.settled(&id, 30).await;
+        team.each_has_what_was_sent(&[&incident]).await;
+        assert_eq!(service.incidents().await.len(), 1);
         let each = alerts(&webhook(PENDING)) as u64;
         let balance = contract::holds(&service, 2 * each as usize, 5).await;
         assert_eq!((balance.sent, balance.suppressed), (each, each), "{balance:?}");
@@ -138,15 +142,16 @@ async fn f42_the_same_group_again_after_its_end_is_a_new_incident_that_knows_the
         assert_eq!(decision, "opened");
         assert_ne!(first, second);
         let incident = service.settled(&second, 30).await;
+        let before = service.settled(&first, 30).await;
         assert_eq!(incident["generation"], 2);
         assert!(incident["investigation"].is_null() && model.asked().len() == 2, "the diagnosis still holds");
         assert_eq!(incident["report"]["headline"], service.incident(&first).await["report"]["headline"]);
         let reason = incident["delivery_log"][0]["reason"].as_str().unwrap().to_owned();
         assert!(reason.contains("triage.cooldown"), "{reason}");
         assert_eq!(service.incident(&first).await["state"], "resolved");
-        team.each_has_just([3, 3, 3]).await;
+        team.each_has_what_was_sent(&[&before, &incident]).await;
         for channel in team.heard() {
-            let told = &channel[2].text;
+            let told = &channel.last().unwrap().text;
             assert!(told.contains("Again") && told.contains("still holds") && told.contains("test-data"), "{told}");
             assert!(!channel[0].text.contains("still holds"));
         }

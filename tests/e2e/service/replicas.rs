@@ -109,8 +109,10 @@ async fn f41_a_pair_of_alertmanagers_before_two_replicas_is_one_incident_and_one
     // The other member's word of the end, and whatever else is under way.
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     assert_eq!((feishu.accepted().len(), first.incidents().await.len()), (2, 1));
-    let balance = contract::holds_at_least(&second, 4 * alert["alerts"].as_array().unwrap().len() as u64, 10).await;
-    assert_eq!(balance.sent, 2 * alert["alerts"].as_array().unwrap().len() as u64, "{balance:?}");
+    // How often the pair delivers is its own affair; what was told is the beginning and the end of each alert.
+    let alerts = alert["alerts"].as_array().unwrap().len() as u64;
+    let balance = contract::holds_at_least(&second, 2 * alerts, 10).await;
+    assert_eq!(balance.sent, 2 * alerts, "{balance:?}");
     drop((first, second));
     database.remove().await;
 }

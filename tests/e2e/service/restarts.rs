@@ -153,7 +153,7 @@ async fn f46_asked_to_end_it_ends_soon_and_the_next_one_goes_on_at_once() {
         assert!(restarted.elapsed() < Duration::from_secs(10), "no lease had to run out");
         assert_eq!(incident["report"]["usage"]["source"], "model");
         assert_eq!(incident["investigation"]["attempts"], 1, "to be stopped is no failed attempt: {incident:#}");
-        team.each_has_just([1, 1, 1]).await;
+        team.each_has_what_was_sent(&[&incident]).await;
         let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
         contract::holds(&service, alerts, 5).await;
     })
