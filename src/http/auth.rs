@@ -36,7 +36,7 @@ pub struct Auth {
 }
 
 /// The sender whose route this is.
-fn sender(path: &str) -> Option<Source> {
+pub(super) fn sender(path: &str) -> Option<Source> {
     match path {
         "/webhooks/alertmanager" => Some(Source::Alertmanager),
         "/webhooks/grafana" => Some(Source::Grafana),

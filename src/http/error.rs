@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::alert::Source;
 use crate::intake::IntakeError;
 use crate::store::StoreError;
 
@@ -68,27 +69,20 @@ impl ApiError {
         }
     }
 
-    /// The same as Alertmanager and Grafana understand it: what another try may mend must be a 5xx, for a 4xx ends theirs.
+    /// The same in the words of a sender, if it is said to one: what another try may mend must be 429 for Nightingale,
+    /// which comes again on nothing else, and a 5xx for the others, whom a 4xx tells not to.
     #[must_use]
-    pub fn come_again_by_503(self) -> Self {
-        self.come_again_by(StatusCode::SERVICE_UNAVAILABLE)
-    }
-
-    /// The same for Nightingale, which comes again only on 429.
-    #[must_use]
-    pub fn come_again_by_429(self) -> Self {
-        self.come_again_by(StatusCode::TOO_MANY_REQUESTS)
-    }
-
-    /// A sender of this kind comes again on this status.
-    fn come_again_by(self, status: StatusCode) -> Self {
+    pub fn said_to(self, sender: Option<Source>) -> Self {
         let passes = [
             StatusCode::SERVICE_UNAVAILABLE,
             StatusCode::INTERNAL_SERVER_ERROR,
             StatusCode::REQUEST_TIMEOUT,
             StatusCode::TOO_MANY_REQUESTS,
         ];
-        if passes.contains(&self.status) { Self { status, ..self } } else { self }
+        match sender {
+            Some(sender) if passes.contains(&self.status) => Self { status: comes_again_on(sender), ..self },
+            _ => self,
+        }
     }
 
     /// The request was not read to its end in time.
@@ -104,6 +98,14 @@ impl ApiError {
     /// There is nothing here.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self { status: StatusCode::NOT_FOUND, message: message.into(), again_s: AGAIN_S }
+    }
+}
+
+/// The status on which a sender tries again (docs/senders.md).
+fn comes_again_on(sender: Source) -> StatusCode {
+    match sender {
+        Source::Nightingale => StatusCode::TOO_MANY_REQUESTS,
+        Source::Alertmanager | Source::Grafana | Source::PrometheusAlert => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -180,16 +182,18 @@ mod tests {
 
     #[test]
     fn what_passes_is_said_in_the_words_on_which_a_sender_comes_again_and_nothing_else_is() {
+        let (alertmanager, nightingale) = (Some(Source::Alertmanager), Some(Source::Nightingale));
         let soon = || Some("5".to_owned());
         for error in [|| ApiError::unavailable("x"), || ApiError::too_slow("x"), broken] {
-            assert_eq!(answered(error().come_again_by_503()), (503, soon()), "a 4xx ends it for Alertmanager");
-            assert_eq!(answered(error().come_again_by_429()), (429, soon()), "Nightingale knows this one");
+            assert_eq!(answered(error().said_to(alertmanager)), (503, soon()), "a 4xx ends it for Alertmanager");
+            assert_eq!(answered(error().said_to(nightingale)), (429, soon()), "Nightingale knows this one");
         }
         for error in [|| ApiError::bad_request("x"), || ApiError::too_large("x"), ApiError::unauthorized] {
             let status = answered(error()).0;
-            assert_eq!(answered(error().come_again_by_503()), (status, None), "it would be as wrong the next time");
-            assert_eq!(answered(error().come_again_by_429()), (status, None));
+            assert_eq!(answered(error().said_to(alertmanager)), (status, None), "it would be as wrong the next time");
+            assert_eq!(answered(error().said_to(nightingale)), (status, None));
         }
+        assert_eq!(answered(ApiError::too_slow("x").said_to(None)).0, 408, "people read a status as it is");
     }
 
     #[test]

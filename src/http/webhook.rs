@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::App;
 use super::body;
 use super::error::ApiError;
-use crate::alert::AlertGroup;
+use crate::alert::{AlertGroup, Source};
 use crate::intake::{self, IntakeError};
 
 /// How long a sender waits for the store. Alertmanager gives up at its group interval, 10 s at the least, and Nightingale at
@@ -66,7 +66,7 @@ pub async fn alertmanager(State(app): State<Arc<App>>, body: Body) -> Response {
     let started = Instant::now();
     let read = |body: &[u8]| Ok(vec![intake::alertmanager::parse(body, &app.limits)?]);
     let taken = accept(&app, body, read).await.map(|taken| (StatusCode::ACCEPTED, taken));
-    answered(&app, "alertmanager", started, taken.map_err(ApiError::come_again_by_503))
+    answered(&app, "alertmanager", started, taken.map_err(|error| error.said_to(Some(Source::Alertmanager))))
 }
 
 /// Takes the webhook of Grafana's unified alerting.
@@ -86,7 +86,7 @@ pub async fn grafana(State(app): State<Arc<App>>, body: Body) -> Response {
     let started = Instant::now();
     let read = |body: &[u8]| Ok(vec![intake::grafana::parse(body, &app.limits)?]);
     let taken = accept(&app, body, read).await.map(|taken| (StatusCode::ACCEPTED, taken));
-    answered(&app, "grafana", started, taken.map_err(ApiError::come_again_by_503))
+    answered(&app, "grafana", started, taken.map_err(|error| error.said_to(Some(Source::Grafana))))
 }
 
 /// Takes Nightingale's events. Nightingale counts only 200 as delivered, and comes again only on 429.
@@ -106,8 +106,7 @@ pub async fn nightingale(State(app): State<Arc<App>>, body: Body) -> Response {
     let started = Instant::now();
     let read = |body: &[u8]| intake::nightingale::parse(body, &app.limits);
     let taken = accept(&app, body, read).await.map(|taken| (StatusCode::OK, taken));
-    let taken = taken.map_err(ApiError::come_again_by_429);
-    answered(&app, "nightingale", started, taken)
+    answered(&app, "nightingale", started, taken.map_err(|error| error.said_to(Some(Source::Nightingale))))
 }
 
 /// Takes what was sent to PrometheusAlert: its query chooses among `server.prometheusalert`, and no address in it is called.
@@ -135,7 +134,7 @@ pub async fn prometheusalert(
     let started = Instant::now();
     let read = |body: &[u8]| Ok(vec![intake::prometheusalert::parse(body, &query, &app.destinations, &app.limits)?]);
     let taken = accept(&app, body, read).await.map(|taken| (StatusCode::OK, taken));
-    answered(&app, "prometheusalert", started, taken.map_err(ApiError::come_again_by_503))
+    answered(&app, "prometheusalert", started, taken.map_err(|error| error.said_to(Some(Source::PrometheusAlert))))
 }
 
 /// Groups are kept one after the other: when one cannot be, the sender comes again with all, and those kept merge.
