@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::parts;
 use crate::support::alerts::{PENDING, in_group, resolved};
 use crate::support::database::on_every_engine;
-use crate::support::eventually;
 use crate::support::feishu_app::{FeishuApp, Refused};
 use crate::support::service::{Home, Service, is_settled};
+use crate::support::{contract, eventually};
 
 async fn service(app: &FeishuApp) -> (Home, Service) {
     let home = Home::new(&parts(app, json!([])));
@@ -19,13 +19,16 @@ async fn told(service: &Service, group: &str) -> (Value, String) {
     let alert = in_group(PENDING, group);
     let (id, _) = service.accept(&alert).await;
     service.settled(&id, 30).await;
+    contract::holds_at_least(service, alert["alerts"].as_array().unwrap().len() as u64, 10).await;
     (alert, id)
 }
 
 async fn over(service: &Service, alert: &Value, id: &str) -> Value {
     service.accept(&resolved(alert)).await;
     let over = |incident: &Value| incident["state"] == "resolved" && is_settled(incident);
-    service.incident_when("it is resolved", id, 30, over).await
+    let incident = service.incident_when("it is resolved", id, 30, over).await;
+    contract::holds_at_least(service, 2 * alert["alerts"].as_array().unwrap().len() as u64, 10).await;
+    incident
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
