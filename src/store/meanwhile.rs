@@ -23,7 +23,7 @@ impl Store {
     pub async fn meanwhile(&self, outgoing: &Outgoing) -> Result<Meanwhile, StoreError> {
         let (incident, first) = (outgoing.incident, outgoing.role == NoticeRole::First);
         let age = Timestamp::now().duration_since(outgoing.notice.opened_at).as_secs();
-        let rules = self.opening_rules(incident).await?;
+        let (generation, rules) = self.opening(incident).await?;
         let seconds = |wanted: Rule| {
             let wait = |applied: &Applied| applied.seconds.filter(|_| applied.rule == wanted);
             rules.iter().find_map(wait)
@@ -33,7 +33,7 @@ impl Store {
             repeats: if !first || held { self.repeats(incident).await? } else { 0 },
             debounced_s: seconds(Rule::Debounce).filter(|_| !first),
             quiet_s: seconds(Rule::QuietHours).filter(|_| held),
-            untold: self.untold_before(incident).await?,
+            untold: if generation > 1 { self.untold_before(incident).await? } else { 0 },
             led: if outgoing.role == NoticeRole::Resolved { self.led(incident).await? } else { Vec::new() },
         })
     }
@@ -43,12 +43,19 @@ impl Store {
         Ok(self.followers(incident).await?.into_iter().map(|one| one.title).collect())
     }
 
-    async fn opening_rules(&self, incident: Uuid) -> Result<Vec<Applied>, StoreError> {
+    /// Which generation it is, and the rules by which it opened.
+    async fn opening(&self, incident: Uuid) -> Result<(u64, Vec<Applied>), StoreError> {
         let query = self
-            .query("SELECT rules FROM delivery WHERE incident_id = $1 AND decision = 'opened'")
+            .query(
+                "SELECT generation, COALESCE((SELECT rules FROM delivery
+                                              WHERE incident_id = incident.id AND decision = 'opened'), '') AS rules
+                 FROM incident WHERE id = $1",
+            )
             .bind(incident.to_string());
         let row = self.row("read how an incident opened", query).await?;
-        row.map_or(Ok(Vec::new()), |row| Ok(rules_of(&Columns(&row).text("rules")?)))
+        row.map_or(Ok((1, Vec::new())), |row| {
+            Ok((Columns(&row).count("generation")?, rules_of(&Columns(&row).text("rules")?)))
+        })
     }
 
     async fn repeats(&self, incident: Uuid) -> Result<u64, StoreError> {
