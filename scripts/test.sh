@@ -13,6 +13,9 @@ step() { printf '\n== %s\n' "$*"; }
 step "tools of the end-to-end tests"
 scripts/e2e-tools.sh
 
+# Where PostgreSQL can be had, a test that finds no server fails: half of what it says would be untested.
+if [ "${CI:-}" = true ] || [ -d /usr/lib/postgresql ]; then export FIRSTLOOK_REQUIRE_POSTGRES=1; fi
+
 step "formatting"
 cargo fmt --check
 

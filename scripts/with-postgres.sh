@@ -5,7 +5,10 @@ set -euo pipefail
 
 programs=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
 if [ -n "${TEST_DATABASE_URL:-}" ] || [ -z "$programs" ]; then
-  [ -n "${TEST_DATABASE_URL:-}" ] || echo "no PostgreSQL server programs: SQLite alone is tested" >&2
+  if [ -z "${TEST_DATABASE_URL:-}" ]; then
+    echo "no PostgreSQL server programs: SQLite alone is tested" >&2
+    [ -z "${FIRSTLOOK_REQUIRE_POSTGRES:-}" ] || { echo "FIRSTLOOK_REQUIRE_POSTGRES is set: that is not enough" >&2; exit 1; }
+  fi
   exec "$@"
 fi
 

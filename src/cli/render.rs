@@ -120,6 +120,7 @@ async fn notice(arguments: &Arguments, setup: &Setup) -> Result<Notice, CliError
         alertmanager_url: None,
         page_url: None,
         last_time: None,
+        meanwhile: Default::default(),
         undelivered: Vec::new(),
     })
 }

@@ -18,7 +18,7 @@ use subtle::ConstantTimeEq;
 use super::error::ApiError;
 use super::{App, body};
 use crate::alert::Source;
-use crate::intake::signature::Signatures;
+use crate::intake::signature::{Signatures, Unsigned};
 
 /// Accepted credentials; none at all lets everybody in, which only a loopback listener may do.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub struct Auth {
 }
 
 /// The sender whose route this is.
-fn sender(path: &str) -> Option<Source> {
+pub(super) fn sender(path: &str) -> Option<Source> {
     match path {
         "/webhooks/alertmanager" => Some(Source::Alertmanager),
         "/webhooks/grafana" => Some(Source::Grafana),
@@ -140,13 +140,22 @@ async fn signed(app: &App, signatures: &Signatures, request: Request, next: Next
         Err(error) => return error.into_response(),
     };
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    let signature = match signatures.check(header, &body, Timestamp::now()) {
-        Ok(signature) => signature,
+    let once = match signatures.check(header, &body, Timestamp::now()) {
+        Ok(fitting) => fitting.once,
         Err(unsigned) => return ApiError::denied(unsigned.to_string()).into_response(),
     };
+    let Some(once) = once else { return next.run(Request::from_parts(parts, Body::from(body))).await };
+    match app.store.signature_taken(&once).await {
+        Ok(false) => {}
+        Ok(true) => return ApiError::denied(Unsigned::Again.to_string()).into_response(),
+        Err(error) => return ApiError::from(error).into_response(),
+    }
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    if response.status().is_success() {
-        signatures.used(signature, Timestamp::now());
+    if response.status().is_success()
+        && let Err(error) = app.store.note_signature(&once, Timestamp::now()).await
+    {
+        // What is played again then merges with what it repeats.
+        tracing::warn!(%error, "a signature could not be kept; it opens the door once more");
     }
     response
 }

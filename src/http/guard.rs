@@ -1,36 +1,31 @@
 //! What holds for every request: how long it may take to arrive, and that a defect of ours is answered too.
 
-use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tower_http::catch_panic::CatchPanicLayer;
+use futures::FutureExt;
 
+use super::auth;
 use super::error::ApiError;
 
 /// A sender that has not finished its request by then is cut off.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Cuts off a request that takes too long.
+/// Cuts off a request that takes too long, and answers for a handler that panicked; senders in the words on which they come
+/// again.
 pub async fn limit(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(LONGEST, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            ApiError::too_slow("the request took longer than 30 s, so nothing was kept; send it again").into_response()
-        }
-    }
-}
-
-/// Answers for a handler that panicked.
-pub fn panics() -> CatchPanicLayer<fn(Box<dyn Any + Send>) -> Response> {
-    CatchPanicLayer::custom(answer)
-}
-
-fn answer(_: Box<dyn Any + Send>) -> Response {
-    // What it was stands in the log, where the panic printed it.
-    ApiError::internal(&Panicked).into_response()
+    let sender = auth::sender(request.uri().path());
+    let running = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let error = match tokio::time::timeout(LONGEST, running).await {
+        Ok(Ok(response)) => return response,
+        // What it was stands in the log, where the panic printed it.
+        Ok(Err(_)) => ApiError::internal(&Panicked),
+        Err(_) => ApiError::too_slow("the request took longer than 30 s, so nothing was kept; send it again"),
+    };
+    error.said_to(sender).into_response()
 }
 
 /// A handler that did not come back.
@@ -54,8 +49,10 @@ mod tests {
         let router = Router::new()
             .route("/panic", get(panic))
             .route("/forever", get(std::future::pending::<&'static str>))
-            .layer(middleware::from_fn(limit))
-            .layer(panics());
+            .route("/webhooks/alertmanager", get(std::future::pending::<&'static str>))
+            .route("/webhooks/grafana", get(panic))
+            .route("/webhooks/nightingale", get(panic))
+            .layer(middleware::from_fn(limit));
         let response = router.oneshot(Request::get(path).body(axum::body::Body::empty()).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 1024).await.unwrap();
@@ -69,5 +66,8 @@ mod tests {
         assert!(status == 408 && said.contains("30 s"), "{status} {said}");
         let (status, said) = answered("/panic").await;
         assert!(status == 500 && said.contains("our side") && !said.contains("defect"), "{status} {said}");
+        for (path, status) in [("alertmanager", 503), ("grafana", 503), ("nightingale", 429)] {
+            assert_eq!(answered(&format!("/webhooks/{path}")).await.0, status, "{path} comes again on it");
+        }
     }
 }

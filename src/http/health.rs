@@ -14,6 +14,7 @@ use utoipa::IntoParams;
 use super::App;
 use super::error::ApiError;
 use crate::model::{Capabilities, Client, Model, Standing};
+use crate::notify::rule::Rule;
 use crate::store::Outcome;
 use crate::telemetry::{self, Seen};
 
@@ -113,6 +114,7 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> 
     let (counts, balance) = (app.store.counts().await?, app.store.balance().await?);
     let standing = |outcome: Outcome| (outcome.word(), balance.outcomes.get(&outcome).copied().unwrap_or_default());
     app.metrics.alerts(balance.accepted, Outcome::ALL.map(standing));
+    app.metrics.rules(Rule::ALL.map(Rule::word));
     let length = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     app.metrics.queue_length("investigations", length(counts.investigations_pending + counts.investigations_running));
     app.metrics.queue_length("investigations_dead", length(counts.investigations_dead));

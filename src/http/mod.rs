@@ -125,7 +125,6 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(pages::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(middleware::from_fn(guard::limit))
-        .layer(guard::panics())
         .with_state(app)
 }
 

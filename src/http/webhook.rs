@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::App;
 use super::body;
 use super::error::ApiError;
-use crate::alert::AlertGroup;
+use crate::alert::{AlertGroup, Source};
 use crate::intake::{self, IntakeError};
 
 /// How long a sender waits for the store. Alertmanager gives up at its group interval, 10 s at the least, and Nightingale at
@@ -66,7 +66,7 @@ pub async fn alertmanager(State(app): State<Arc<App>>, body: Body) -> Response {
     let started = Instant::now();
     let read = |body: &[u8]| Ok(vec![intake::alertmanager::parse(body, &app.limits)?]);
     let taken = accept(&app, body, read).await.map(|taken| (StatusCode::ACCEPTED, taken));
-    answered(&app, "alertmanager", started, taken)
+    answered(&app, "alertmanager", started, taken.map_err(|error| error.said_to(Some(Source::Alertmanager))))
 }
 
 /// Takes the webhook of Grafana's unified alerting.
@@ -86,7 +86,7 @@ pub async fn grafana(State(app): State<Arc<App>>, body: Body) -> Response {
     let started = Instant::now();
     let read = |body: &[u8]| Ok(vec![intake::grafana::parse(body, &app.limits)?]);
     let taken = accept(&app, body, read).await.map(|taken| (StatusCode::ACCEPTED, taken));
-    answered(&app, "grafana", started, taken)
+    answered(&app, "grafana", started, taken.map_err(|error| error.said_to(Some(Source::Grafana))))
 }
 
 /// Takes Nightingale's events. Nightingale counts only 200 as delivered, and comes again only on 429.
@@ -106,7 +106,7 @@ pub async fn nightingale(State(app): State<Arc<App>>, body: Body) -> Response {
     let started = Instant::now();
     let read = |body: &[u8]| intake::nightingale::parse(body, &app.limits);
     let taken = accept(&app, body, read).await.map(|taken| (StatusCode::OK, taken));
-    answered(&app, "nightingale", started, taken.map_err(ApiError::come_again_by_429))
+    answered(&app, "nightingale", started, taken.map_err(|error| error.said_to(Some(Source::Nightingale))))
 }
 
 /// Takes what was sent to PrometheusAlert: its query chooses among `server.prometheusalert`, and no address in it is called.
@@ -134,7 +134,7 @@ pub async fn prometheusalert(
     let started = Instant::now();
     let read = |body: &[u8]| Ok(vec![intake::prometheusalert::parse(body, &query, &app.destinations, &app.limits)?]);
     let taken = accept(&app, body, read).await.map(|taken| (StatusCode::OK, taken));
-    answered(&app, "prometheusalert", started, taken)
+    answered(&app, "prometheusalert", started, taken.map_err(|error| error.said_to(Some(Source::PrometheusAlert))))
 }
 
 /// Groups are kept one after the other: when one cannot be, the sender comes again with all, and those kept merge.
@@ -147,6 +147,7 @@ async fn accept(
     let mut taken = Vec::new();
     for group in read(&body)? {
         let (source, alerts) = (group.source, group.alerts.len());
+        let (texts, truncated) = (intake::cut_texts(&group), group.truncated_alerts);
         // A task of its own: what waits for the store goes on when its sender is told to come again.
         let desk = app.desk.clone();
         let receiving = tokio::spawn(async move { desk.receive(group).await });
@@ -163,6 +164,7 @@ async fn accept(
             decision = receipt.decision.word(),
             "delivery accepted"
         );
+        app.metrics.shortened(texts, truncated);
         taken.push(Receipted { incident: receipt.incident, decision: receipt.decision.word() });
     }
     let first = taken.first().ok_or(IntakeError::NoAlerts)?;

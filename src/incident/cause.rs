@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 
 use super::worker::Worker;
+use crate::notify::rule::Rule;
 use crate::report::{Led, Report, SameCause};
 use crate::store::Claim;
 use crate::triage::Look;
@@ -15,16 +16,17 @@ impl Worker {
     /// investigated again for a reason of its own.
     pub(super) async fn share_cause(&self, claim: &Claim, look: &mut Look) {
         let trusted = self.desk.settings().cooldown;
-        let (None, Some(key)) = (&claim.incident.report, look.cause_key()) else { return };
+        let (None, Some(shared)) = (&claim.incident.report, look.shared()) else { return };
         if trusted.is_zero() {
             return;
         }
         let (id, now) = (claim.incident.id, Timestamp::now());
-        let leader = self.store.lead_or_follow(&key, id, &title(&look.report), now, now - trusted).await;
+        let leader = self.store.lead_or_follow(&shared.key, id, &title(&look.report), now, now - trusted).await;
         match leader {
             Ok(Some(leader)) => {
                 tracing::info!(incident.id = %id, leader = %leader.incident, "another incident has the same cause");
-                look.leave_to(Led { incident: leader.incident, title: leader.title });
+                self.metrics.rule(Rule::SameCause.word());
+                look.leave_to(Led { incident: leader.incident, title: leader.title }, shared.unproven);
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(incident.id = %id, %error, "it is investigated by itself"),
@@ -32,12 +34,13 @@ impl Worker {
     }
 
     /// Notes in a report who follows it by now.
-    pub(super) async fn note_followers(&self, claim: &Claim, report: &mut Report) {
+    pub(super) async fn note_followers(&self, claim: &Claim, look: &Look, report: &mut Report) {
         match self.store.followers(claim.incident.id).await {
             Ok(followers) if followers.is_empty() || report.same_cause.is_some() => {}
             Ok(followers) => {
                 let followers = followers.into_iter().map(|one| one.title).collect();
-                report.same_cause = Some(SameCause { led_by: None, followers });
+                let unproven = look.shared().is_some_and(|shared| shared.unproven);
+                report.same_cause = Some(SameCause { led_by: None, followers, unproven });
             }
             Err(error) => {
                 tracing::warn!(incident.id = %claim.incident.id, %error, "who has the same cause is not told")

@@ -1,6 +1,7 @@
 //! The one decision point: what a delivery means for the incidents that are open. Pure, so that every case is a test.
 
 use crate::alert::{Alert, AlertGroup, AlertStatus};
+use crate::notify::rule::Rule;
 use crate::playbook::alerts;
 
 /// What a delivery means.
@@ -15,7 +16,7 @@ pub enum Decision {
     /// The incident is over.
     Resolve,
     /// Nothing to do, and why.
-    Suppress(&'static str),
+    Suppress(Rule, &'static str),
 }
 
 /// Decides. `open` is the group of the incident that is open under the same group key.
@@ -23,11 +24,13 @@ pub enum Decision {
 pub fn decide(open: Option<&AlertGroup>, delivery: &AlertGroup) -> Decision {
     let Some(open) = open else {
         if let Some(why) = no_incident(delivery) {
-            return Decision::Suppress(why);
+            return Decision::Suppress(Rule::Heartbeat, why);
         }
         return match delivery.status {
             AlertStatus::Firing => Decision::Open,
-            AlertStatus::Resolved => Decision::Suppress("resolved, but no incident is open for this group"),
+            AlertStatus::Resolved => {
+                Decision::Suppress(Rule::UnknownEnd, "resolved, but no incident is open for this group")
+            }
         };
     };
     // With `max_alerts` the list is cut before its status is computed: what was cut may still fire; so may what is sent alone.
@@ -110,7 +113,7 @@ pub(super) mod tests {
 
     #[test]
     fn resolved_without_an_incident_is_nothing_to_tell() {
-        assert!(matches!(decide(None, &group(&[("a", Resolved)])), Decision::Suppress(_)));
+        assert!(matches!(decide(None, &group(&[("a", Resolved)])), Decision::Suppress(Rule::UnknownEnd, _)));
     }
 
     #[test]
@@ -161,8 +164,10 @@ pub(super) mod tests {
             }
             group
         };
-        assert!(matches!(decide(None, &named(&["Watchdog"])), Decision::Suppress(why) if why.contains("Watchdog")));
-        assert!(matches!(decide(None, &named(&["InfoInhibitor"])), Decision::Suppress(_)));
+        assert!(
+            matches!(decide(None, &named(&["Watchdog"])), Decision::Suppress(Rule::Heartbeat, why) if why.contains("Watchdog"))
+        );
+        assert!(matches!(decide(None, &named(&["InfoInhibitor"])), Decision::Suppress(Rule::Heartbeat, _)));
         assert_eq!(decide(None, &named(&["Watchdog", "KubePodNotReady"])), Decision::Open);
     }
 }

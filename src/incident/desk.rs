@@ -10,16 +10,17 @@ use uuid::Uuid;
 use super::again::{self, Again};
 use super::backlog::Backlog;
 use super::decide::{self, Decision as Meaning};
-use super::entry::{self, Entry};
+use super::entry::{self, Because, Entry};
 use super::hold::{self, Flapping, Hold};
 use super::line::Line;
 use super::routes::When;
 use super::settings::{DeskSettings, severity};
+use super::telling::too_mild;
 use super::wake::Wake;
 use crate::alert::{Alert, AlertGroup, Lang, severity_rank};
 use crate::notify::notice::{Notice, NoticeBody};
-use crate::notify::pass;
-use crate::store::{Decision, Incident, NewIncident, NewNotice, NoticeRole, Store, StoreError, Tx};
+use crate::notify::rule::{Applied, Rule};
+use crate::store::{Decision, Incident, NewIncident, NoticeRole, Store, StoreError, Tx};
 use crate::telemetry::Metrics;
 
 /// How long a first message waits for the playbook. The promise is two seconds until people have it; the rest is for
@@ -42,12 +43,14 @@ const NOT_FIRST: (&str, &str) = (
 );
 
 /// What became of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// The incident it belongs to; none when it was suppressed.
     pub incident: Option<Uuid>,
     /// What was decided.
     pub decision: Decision,
+    /// The rules it was decided by.
+    pub rules: Vec<Rule>,
 }
 
 /// Takes deliveries.
@@ -87,9 +90,15 @@ impl Desk {
         &self.store
     }
 
+    /// What waits to be delivered.
+    pub(super) fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
     /// Counts a delivery that was committed, and wakes those who have something to do now.
-    pub(super) fn committed(&self, group: &AlertGroup, receipt: Receipt) {
+    pub(super) fn committed(&self, group: &AlertGroup, receipt: &Receipt) {
         self.metrics.delivery(receipt.decision.word());
+        receipt.rules.iter().for_each(|rule| self.metrics.rule(rule.word()));
         self.wake_for(group, receipt.decision);
     }
 
@@ -124,16 +133,17 @@ impl Desk {
             (Meaning::Merge, Some(open)) => {
                 tx.update_group(open.id, &decide::merge(&open.group, group), now).await?;
                 let reason = group.notification_reason.clone().unwrap_or_else(|| "the same alerts again".to_owned());
-                Entry::silent(Some(open.id), Decision::Merged).because(reason)
+                Entry::silent(Some(open.id), Decision::Merged).by(Applied::just(Rule::Repeat), &reason)
             }
-            (Meaning::Suppress(reason), open) => {
-                Entry::silent(open.map(|open| open.id), Decision::Suppressed).because(reason.to_owned())
+            (Meaning::Suppress(rule, reason), open) => {
+                Entry::silent(open.map(|open| open.id), Decision::Suppressed).by(Applied::just(rule), reason)
             }
             // `decide` joins, merges and resolves only what is open.
             (Meaning::Join(_) | Meaning::Resolve | Meaning::Merge, None) => return Err(StoreError::Conflict),
         };
         tx.record_delivery(&entry.delivery(group, now)).await?;
-        Ok(Receipt { incident: entry.incident, decision: entry.decision })
+        let rules = entry.rules.iter().map(|applied| applied.rule).collect();
+        Ok(Receipt { incident: entry.incident, decision: entry.decision, rules })
     }
 
     async fn open(&self, tx: &mut Tx<'_>, group: &AlertGroup, key: &str, now: Timestamp) -> Result<Entry, StoreError> {
@@ -166,26 +176,29 @@ impl Desk {
         // A first message waits for the playbook only where that starts at once.
         let wait = if investigates && looked_at == begin { FIRST_MESSAGE_HOLD } else { Duration::ZERO };
         let telling = self.tell(tx, &notice, NoticeRole::First, begin + wait, &routed.channels).await?;
-        let entry = Entry::telling(id, Decision::Opened, group.alerts.len(), telling);
-        let entry = match &hold {
-            Some(hold) => entry.because(hold.reason(Lang::En)),
-            None => entry,
-        };
+        let held = hold.map(|hold| (Applied::wait(hold.rule, hold.until.duration_since(now)), hold.reason(Lang::En)));
+        let entry = Entry::telling(id, Decision::Opened, group.alerts.len(), telling.id)
+            .by_all(too_mild(&routed.too_mild))
+            .by_all(held)
+            .by_all(telling.waits);
         if let Some(found) = holds {
             tx.set_report(id, &found.report, found.at).await?;
-            return Ok(entry.because(found.reason(now)));
+            return Ok(entry.by(Applied::just(Rule::Cooldown), &found.reason(now)));
         }
         if investigates {
             tx.enqueue_investigation(id, looked_at).await?;
         }
         Ok(match (wanted, looked_at == begin) {
-            (false, _) => entry.because(by_route.1.to_owned()),
-            (true, false) if investigates => entry.because(format!(
-                "investigated after {} s, if it goes on until then (triage.debounce)",
-                self.settings.debounce.as_secs()
-            )),
+            (false, _) => entry.by(Applied::just(Rule::Route), by_route.1),
+            (true, false) if investigates => entry.by_all([self.debounced()]),
             (true, _) => entry,
         })
+    }
+
+    fn debounced(&self) -> Because {
+        let wait = self.settings.debounce;
+        let reason = format!("investigated after {} s, if it goes on until then (triage.debounce)", wait.as_secs());
+        (Applied::wait(Rule::Debounce, wait), reason)
     }
 
     /// Whether a group that begins to fire waits.
@@ -229,14 +242,15 @@ impl Desk {
             reason += " of another kind, so it is investigated once more";
         }
         if let Some(telling) = tx.set_first_group(open.id, &merged).await? {
-            return Ok(Entry::telling(open.id, Decision::Joined, told, Some(telling)).because(reason));
+            return Ok(Entry::telling(open.id, Decision::Joined, told, Some(telling)).because(&reason));
         }
         let joined = AlertGroup { alerts: new, ..group.clone() };
         let body = NoticeBody::Alert { report: None, investigating: false, missing: Vec::new() };
         let notice = self.notice(open.id, open.opened_at, joined, body);
-        let channels = self.channels_for(&notice.group);
-        let telling = self.tell(tx, &notice, NoticeRole::Joined, now, &channels).await?;
-        Ok(Entry::telling(open.id, Decision::Joined, told, telling).because(reason))
+        let routed = self.settings.routed(&notice.group);
+        let telling = self.tell(tx, &notice, NoticeRole::Joined, now, &routed.channels).await?;
+        let entry = Entry::telling(open.id, Decision::Joined, told, telling.id).because(&reason);
+        Ok(entry.by_all(too_mild(&routed.too_mild)).by_all(telling.waits))
     }
 
     async fn resolve(
@@ -258,54 +272,7 @@ impl Desk {
         let resolved_at = merged.alerts.iter().filter_map(|alert| alert.ends_at).max().unwrap_or(now);
         let notice = self.notice(open.id, open.opened_at, merged, NoticeBody::Resolved { resolved_at });
         let telling = self.tell(tx, &notice, NoticeRole::Resolved, now, &channels).await?;
-        Ok(Entry::telling(open.id, Decision::Resolved, group.alerts.len(), telling))
-    }
-
-    /// Puts a message into the outbox of these channels; none when there are none.
-    async fn tell(
-        &self,
-        tx: &mut Tx<'_>,
-        notice: &Notice,
-        role: NoticeRole,
-        due: Timestamp,
-        channels: &[String],
-    ) -> Result<Option<String>, StoreError> {
-        let telling = Uuid::now_v7();
-        for channel in channels {
-            let due = self.settings.due(channel, &notice.group, due);
-            tx.enqueue_notice(&NewNotice { incident: notice.incident, channel, role, telling, notice, due }).await?;
-        }
-        self.backlog.grew(channels.len());
-        Ok((!channels.is_empty()).then(|| telling.to_string()))
-    }
-
-    /// The channels that hear of a group.
-    #[must_use]
-    pub fn channels_for(&self, group: &AlertGroup) -> Vec<String> {
-        self.settings.routed(group).channels
-    }
-
-    /// A notice in the configured language and zone.
-    #[must_use]
-    pub fn notice(&self, incident: Uuid, opened_at: Timestamp, group: AlertGroup, body: NoticeBody) -> Notice {
-        Notice {
-            incident,
-            opened_at,
-            group,
-            body,
-            lang: self.settings.lang,
-            timezone: self.settings.timezone.clone(),
-            last_time: None,
-            undelivered: Vec::new(),
-            alertmanager_url: self.settings.alertmanager_url.clone(),
-            page_url: self.page(incident, Timestamp::now()),
-        }
-    }
-
-    /// Where people see an incident, in a link written now.
-    fn page(&self, incident: Uuid, now: Timestamp) -> Option<String> {
-        let base = self.settings.public_url.as_ref()?;
-        Some(pass::page(base, self.settings.passes.as_ref(), incident, now))
+        Ok(Entry::telling(open.id, Decision::Resolved, group.alerts.len(), telling.id).by_all(telling.waits))
     }
 }
 

@@ -11,6 +11,7 @@ use super::routes::{Pattern, carries};
 use super::settings::severity;
 use crate::alert::{AlertGroup, Labels, Lang, severity_rank};
 use crate::notify::delivery::Hours;
+use crate::notify::rule::Rule;
 use crate::times;
 
 /// A time in which somebody works on something: its alerts wait for the end, and are not told when they are over by then.
@@ -76,6 +77,7 @@ impl Default for Flapping {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hold {
     pub(super) until: Timestamp,
+    pub(super) rule: Rule,
     reason: (String, String),
 }
 
@@ -110,6 +112,7 @@ pub(super) fn hold(
     if let Some((name, until)) = maintained(group, maintenance, now, zone) {
         return Some(Hold {
             until,
+            rule: Rule::Maintenance,
             reason: (
                 format!("维护窗口 {name} 期间触发，窗口结束后仍未恢复"),
                 format!("It fired during the maintenance window {name} and was not over when that ended."),
@@ -126,6 +129,7 @@ pub(super) fn hold(
     let ((span_zh, held_zh), (span_en, held_en)) = (told(Lang::Zh), told(Lang::En));
     Some(Hold {
         until: now.checked_add(flapping.hold).unwrap_or(Timestamp::MAX),
+        rule: Rule::Flapping,
         reason: (
             format!("频繁抖动（{span_zh}内触发 {firings} 次），持续 {held_zh}未恢复才通知"),
             format!("It flaps ({firings} times within {span_en}), so it is told only after firing for {held_en}."),

@@ -133,7 +133,7 @@ async fn keep(desk: &Desk, mut tx: Tx<'_>, groups: &[&AlertGroup]) -> Result<Vec
     };
     let receipts = AssertUnwindSafe(writing).catch_unwind().await.unwrap_or(Err(StoreError::Overlooked))?;
     for (group, receipt) in groups.iter().zip(&receipts) {
-        desk.committed(group, *receipt);
+        desk.committed(group, receipt);
     }
     Ok(receipts)
 }

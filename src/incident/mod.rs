@@ -20,6 +20,7 @@ pub mod retention;
 pub mod routes;
 mod settings;
 mod silence;
+mod telling;
 pub mod wake;
 pub mod worker;
 

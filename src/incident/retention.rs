@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,6 +12,10 @@ use crate::store::{Store, StoreError};
 
 /// How often it is looked for what has had its time.
 const LOOK: Duration = Duration::from_secs(600);
+/// Signatures are good for five minutes before and after they were made (`intake::signature`).
+const SIGNATURES: SignedDuration = SignedDuration::from_mins(15);
+/// Repeats kept of an incident that goes on; its page shows 200.
+const REPEATS: u32 = 1_000;
 /// Between two batches the store is left to those who deliver.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -24,6 +29,8 @@ pub struct Retention {
     pub evidence: SignedDuration,
     /// Most incidents that are over; the oldest go first.
     pub max_incidents: u64,
+    /// Most bytes of the store; beyond them the incidents that were over first go before their time. 0: any number.
+    pub max_bytes: u64,
 }
 
 impl Default for Retention {
@@ -32,6 +39,7 @@ impl Default for Retention {
             incidents: SignedDuration::from_hours(90 * 24),
             evidence: SignedDuration::from_hours(30 * 24),
             max_incidents: 100_000,
+            max_bytes: 10 << 30,
         }
     }
 }
@@ -76,13 +84,51 @@ async fn prune(
     while !stop.is_cancelled() && store.prune_suppressed(by_age).await? == Store::SUPPRESSED_AT_ONCE {
         tokio::time::sleep(BREATH).await;
     }
+    for (incident, since) in store.repetitive(REPEATS).await? {
+        while !stop.is_cancelled() && store.prune_repeats(incident, since).await? == Store::SUPPRESSED_AT_ONCE {
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+    store.prune_days(by_age.to_zoned(TimeZone::UTC).date()).await?;
+    store.forget_signatures(now - SIGNATURES).await?;
+    Ok(deleted + prune_to_size(retention.max_bytes, store, stop, now).await?)
+}
+
+/// Deletes what was over first until the rest is small enough; how many incidents. Measuring costs more than deleting, so
+/// as many go between two measurements as would do if all were of one size.
+async fn prune_to_size(
+    most: u64,
+    store: &Store,
+    stop: &CancellationToken,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let mut deleted = 0;
+    while most > 0 && !stop.is_cancelled() {
+        let (bytes, over) = (store.bytes(most).await?, store.incidents_over().await?);
+        let Some(excess) = bytes.checked_sub(most).filter(|excess| *excess > 0) else { break };
+        let share = (over as f64 * (excess as f64 / bytes as f64)).ceil() as usize;
+        let mut round = 0;
+        while round < share && !stop.is_cancelled() {
+            let batch = store.prune(now).await?;
+            round += batch;
+            if batch < Store::PRUNED_AT_ONCE {
+                break;
+            }
+            tokio::time::sleep(BREATH).await;
+        }
+        if round == 0 {
+            tracing::warn!(bytes, most, "what goes on takes more than retention.max_bytes; nothing of it is deleted");
+            break;
+        }
+        deleted += round;
+    }
     Ok(deleted)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::tests::fixtures::{at, on_every_engine, opened, resolved};
+    use crate::store::tests::fixtures::{at, group, on_every_engine, opened, resolved};
 
     #[tokio::test]
     async fn the_oldest_go_when_there_are_too_many() {
@@ -101,6 +147,36 @@ mod tests {
             );
             let old = Retention { incidents: SignedDuration::from_secs(750), ..Retention::default() };
             assert_eq!(prune(old, &store, &stop, now).await.unwrap(), 1, "b was over 800 s ago");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn f50_a_store_that_is_too_large_loses_what_was_over_first_and_nothing_that_goes_on() {
+        on_every_engine(async |store| {
+            let large = group(&["api-1"; 400]);
+            let open = opened(&store, "open").await;
+            let (mut oldest, mut newest) = (open, open);
+            for number in 0..200 {
+                newest = opened(&store, &number.to_string()).await;
+                oldest = if number == 0 { newest } else { oldest };
+                let mut tx = store.begin().await.unwrap();
+                tx.resolve_incident(newest, &large, at(number)).await.unwrap();
+                tx.commit().await.unwrap();
+            }
+            let (stop, now) = (CancellationToken::new(), at(1_000));
+            let keeping = |max_bytes| Retention { max_bytes, ..Retention::default() };
+            let bytes = store.bytes(0).await.unwrap();
+            assert_eq!(prune(keeping(bytes), &store, &stop, now).await.unwrap(), 0);
+            assert_eq!(prune(keeping(0), &store, &stop, now).await.unwrap(), 0, "no limit");
+            let deleted = prune(keeping(bytes * 2 / 3), &store, &stop, now).await.unwrap();
+            assert!((50..=150).contains(&deleted), "{deleted}");
+            assert!(store.bytes(0).await.unwrap() <= bytes * 2 / 3);
+            assert!(store.incident(oldest).await.unwrap().is_none(), "the oldest goes");
+            assert!(store.incident(newest).await.unwrap().is_some(), "the newest stays");
+            prune(keeping(1), &store, &stop, now).await.unwrap();
+            let left = store.incidents(500, None, None).await.unwrap();
+            assert_eq!(left.iter().map(|one| one.id).collect::<Vec<_>>(), [open], "what goes on stays");
         })
         .await;
     }

@@ -59,6 +59,8 @@ impl<'de> Deserialize<'de> for Pattern {
 pub struct Routed {
     /// Names of channels, each once.
     pub channels: Vec<String>,
+    /// Channels that would hear of it if it were graver: their `min_severity` is above it.
+    pub too_mild: Vec<String>,
     /// Whether it is investigated, when a route says so.
     pub triage: Option<When>,
     /// The entries that decided, for example `routes[0].routes[2]`; none when no entry matches.

@@ -11,6 +11,7 @@ use crate::alert::{AlertGroup, Lang, Source, severity_rank};
 use crate::notify::batch;
 use crate::notify::delivery::Delivery;
 use crate::notify::pass::Passes;
+use crate::notify::rule::Rule;
 
 /// What the desk needs to know of the configuration.
 #[derive(Debug, Clone, Default)]
@@ -62,18 +63,29 @@ impl DeskSettings {
             Some(channels) => Routed { channels: channels.clone(), ..Routed::default() },
             None => routes::route(&self.routes, &self.channels, group),
         };
-        let deliveries = &self.deliveries;
-        routed.channels.retain(|channel| deliveries.get(channel).is_none_or(|rule| rule.hears(severity(group))));
+        let hears = |channel: &String| self.deliveries.get(channel).is_none_or(|rule| rule.hears(severity(group)));
+        (routed.channels, routed.too_mild) = routed.channels.into_iter().partition(hears);
         routed
     }
 
     /// When a channel is told of a group that could be told at this moment.
     #[must_use]
     pub fn due(&self, channel: &str, group: &AlertGroup, at: Timestamp) -> Timestamp {
-        let rule = self.deliveries.get(channel).filter(|rule| rule.quiet_hours.is_some());
-        let at = rule.map_or(at, |rule| rule.due(severity(group), at, &self.zone()));
+        self.waits(channel, group, at).last().map_or(at, |(_, until)| *until)
+    }
+
+    /// The rules by which a channel waits with a group that could be told at this moment, and until when, in their order.
+    #[must_use]
+    pub fn waits(&self, channel: &str, group: &AlertGroup, at: Timestamp) -> Vec<(Rule, Timestamp)> {
+        let mut waits = Vec::new();
+        if let Some(rule) = self.deliveries.get(channel).filter(|rule| rule.quiet_hours.is_some()) {
+            let until = rule.due(severity(group), at, &self.zone());
+            waits.extend((until > at).then_some((Rule::QuietHours, until)));
+        }
+        let begin = waits.last().map_or(at, |(_, until)| *until);
         let window = self.batches.get(channel).filter(|_| severity_rank(severity(group)) > 0);
-        window.map_or(at, |window| batch::end(at, *window))
+        waits.extend(window.map(|window| (Rule::Batch, batch::end(begin, *window))));
+        waits
     }
 
     /// The maintenance window that holds a group at this moment, and when it ends.

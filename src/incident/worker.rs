@@ -35,7 +35,7 @@ pub struct Worker {
     pub(super) desk: Desk,
     triage: Arc<Triage>,
     wake: Wake,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     books: Books,
     live: Live,
 }
@@ -142,7 +142,7 @@ impl Worker {
         self.share_cause(claim, &mut look).await;
         self.release(claim, &look).await?;
         let mut report = self.reason(incident.id, &look).await;
-        self.note_followers(claim, &mut report).await;
+        self.note_followers(claim, &look, &mut report).await;
         self.count(&report);
         let notices = self.second_notices(claim, &report).await?;
         let telling = Uuid::now_v7();

@@ -120,6 +120,7 @@ fn long_texts_are_cut_and_say_so() {
     let text = body(|body| body["alerts"][0]["annotations"]["summary"] = json!("数据库连接失败"));
     let group = parse_at(text.as_bytes(), &limits, now()).unwrap();
     assert_eq!(group.alerts[0].annotations["summary"], "数据库… [cut, 21 bytes]");
+    assert_eq!(crate::intake::cut_texts(&group), 1);
     let long_key = parse_text(&body(|body| body["groupKey"] = json!("k".repeat(100_000)))).unwrap().group_key;
     assert_eq!(long_key.len(), MAX_KEY_BYTES + 17);
 }

@@ -173,5 +173,15 @@ pub(super) fn cut(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
     }
-    format!("{}… [cut, {} bytes]", &text[..text.floor_char_boundary(limit)], text.len())
+    format!("{}{CUT}{} bytes]", &text[..text.floor_char_boundary(limit)], text.len())
+}
+
+/// What stands where a text was cut.
+const CUT: &str = "… [cut, ";
+
+/// How many texts of a group were cut, by the mark that is left there.
+#[must_use]
+pub fn cut_texts(group: &AlertGroup) -> usize {
+    let annotations = group.alerts.iter().flat_map(|alert| alert.annotations.values());
+    annotations.filter(|text| text.ends_with(" bytes]") && text.contains(CUT)).count()
 }

@@ -10,6 +10,7 @@ mod read;
 pub mod signature;
 mod wire;
 
+pub use convert::cut_texts;
 pub use error::IntakeError;
 
 /// What one delivery may hold before it is refused or cut. The length of the body is limited by the HTTP surface.

@@ -1,10 +1,6 @@
 //! Grafana's signature: the hex HMAC-SHA256 of the body, or of `TIMESTAMP:BODY` where a header for the time is configured
 //! (grafana/alerting, http/hmac.go).
 
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Mutex, PoisonError};
-
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -59,27 +55,25 @@ pub enum Unsigned {
     Again,
 }
 
-/// Checks signatures, and remembers those of deliveries it let in while they could come again.
+/// Checks signatures.
+#[derive(Debug)]
 pub struct Signatures {
     settings: SignatureSettings,
-    used: Mutex<HashMap<Vec<u8>, Timestamp>>,
-}
-
-impl fmt::Debug for Signatures {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Signatures").field("settings", &self.settings).finish_non_exhaustive()
-    }
 }
 
 /// A signature that fits.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Fitting(Vec<u8>);
+pub struct Fitting {
+    /// The signature in lower-case hex, where it may be used once only: a signed time says when it was made. Where
+    /// nothing says so, two deliveries may well be the same.
+    pub once: Option<String>,
+}
 
 impl Signatures {
     /// Checks what is signed in this way.
     #[must_use]
     pub fn new(settings: SignatureSettings) -> Self {
-        Self { settings, used: Mutex::default() }
+        Self { settings }
     }
 
     /// Whether the body is signed; `header` looks a header up.
@@ -107,21 +101,8 @@ impl Signatures {
         }
         mac.update(body);
         mac.verify_slice(&signature).map_err(|_| Unsigned::Wrong)?;
-        if self.used.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&signature) {
-            return Err(Unsigned::Again);
-        }
-        Ok(Fitting(signature))
-    }
-
-    /// Notes that a delivery was taken: it is not taken again. Where nothing says when it was signed, nothing is noted: two
-    /// deliveries may well be the same.
-    pub fn used(&self, fitting: Fitting, now: Timestamp) {
-        if self.settings.timestamp_header.is_none() {
-            return;
-        }
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.retain(|_, taken| now.duration_since(*taken) <= LEEWAY * 2);
-        used.insert(fitting.0, now);
+        let hex = || signature.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Fitting { once: self.settings.timestamp_header.as_ref().map(|_| hex()) })
     }
 }
 
@@ -191,12 +172,15 @@ mod tests {
     }
 
     #[test]
-    fn a42_what_was_taken_is_not_taken_again() {
-        let signatures = signatures(Some("X-Time"));
-        let now = 1_700_000_000;
-        let fitting = timed(&signatures, Some("1700000000"), now).unwrap();
-        assert!(timed(&signatures, Some("1700000000"), now).is_ok(), "it was not taken yet: its sender may try again");
-        signatures.used(fitting, at(now));
-        assert_eq!(timed(&signatures, Some("1700000000"), now + 1), Err(Unsigned::Again));
+    fn a42_a_signature_with_a_time_may_be_used_once_however_it_is_spelt() {
+        let signed = |signatures: &Signatures, signature: &str| {
+            let header = |name: &str| Some(if name == "X-Time" { "1700000000" } else { signature });
+            signatures.check(header, BODY, at(1_700_000_000)).unwrap().once
+        };
+        let timed = signatures(Some("X-Time"));
+        for spelt in [TIMED.to_owned(), TIMED.to_uppercase()] {
+            assert_eq!(signed(&timed, &spelt).as_deref(), Some(TIMED));
+        }
+        assert_eq!(signed(&signatures(None), PLAIN), None, "two deliveries may well be the same");
     }
 }

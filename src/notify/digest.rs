@@ -91,6 +91,7 @@ impl Schedule {
             alertmanager_url: None,
             page_url: self.public_url.as_ref().map(|base| format!("{base}/incidents")),
             last_time: None,
+            meanwhile: Default::default(),
             undelivered: Vec::new(),
         }
     }

@@ -220,7 +220,7 @@ proptest! {
         report.headline = headline;
         report.primary.findings = findings;
         let led_by = leader.map(|title| Led { title, ..Led::default() });
-        report.same_cause = Some(SameCause { led_by, followers });
+        report.same_cause = Some(SameCause { led_by, followers, ..SameCause::default() });
         report.steps = steps
             .into_iter()
             .map(|(title, detail, command)| Step { title, detail, command, ..Step::default() })

@@ -34,6 +34,7 @@ pub mod rehearsal;
 #[cfg(test)]
 mod rerouted;
 pub mod retry;
+pub mod rule;
 pub mod send;
 #[cfg(test)]
 mod snapshots;

@@ -90,6 +90,34 @@ pub struct LastTime {
     pub holds: bool,
 }
 
+/// What was held back or merged before a message, so that nobody wonders what they were not told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meanwhile {
+    /// Deliveries of the incident that told nothing new.
+    #[serde(default)]
+    pub repeats: u64,
+    /// Seconds its investigation waited in case it resolved by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounced_s: Option<u64>,
+    /// Seconds the message waited for the end of its channel's quiet hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_s: Option<u64>,
+    /// Generations of the group before this one of which nobody was told.
+    #[serde(default)]
+    pub untold: u64,
+    /// What the alerts of other incidents are about that were left to this one's investigation, when it is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub led: Vec<String>,
+}
+
+impl Meanwhile {
+    /// Whether there is nothing to say.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A channel that a message did not reach.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undelivered {
@@ -113,6 +141,9 @@ pub struct Notice {
     /// The last time, when it fires again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_time: Option<LastTime>,
+    /// What was held back or merged before it; known when it is sent.
+    #[serde(default, skip_serializing_if = "Meanwhile::is_empty")]
+    pub meanwhile: Meanwhile,
     /// Channels it was meant for that gave it up: it goes elsewhere instead, and says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undelivered: Vec<Undelivered>,

@@ -40,6 +40,7 @@ pub fn notice(lang: Lang, timezone: &str) -> Notice {
         lang,
         timezone: timezone.to_owned(),
         last_time: None,
+        meanwhile: Default::default(),
         undelivered: Vec::new(),
         alertmanager_url: None,
         page_url: None,

@@ -23,6 +23,7 @@ pub fn summary(waiting: &[Outgoing]) -> Option<Notice> {
         incident: Uuid::now_v7(),
         body: NoticeBody::Summary { told, collected: false },
         last_time: None,
+        meanwhile: Default::default(),
         undelivered: undelivered(waiting),
         page_url: page_url.map(|(base, _)| format!("{base}/incidents")),
         ..first.clone()

@@ -116,7 +116,7 @@ fn telling(text: &str) -> &str {
 pub fn announces(line: &str) -> bool {
     static VALIDATION: Pattern = Pattern::new(r"\b\d+ validation errors? for \w+$");
     let line = line.trim_end();
-    line.ends_with(':') || line.contains(" following ") || VALIDATION.hits(line)
+    line.ends_with(":") || line.ends_with("***") || line.contains(" following ") || VALIDATION.hits(line)
 }
 
 fn joined(message: &str, error: &str) -> Option<String> {

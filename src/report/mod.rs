@@ -169,6 +169,9 @@ pub struct SameCause {
     /// What the alerts of those are about that leave it to this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub followers: Vec<String>,
+    /// Whether no cause was found that they share: they are the same alert about the same workload or Node.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unproven: bool,
 }
 
 /// An incident that is investigated for others.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::columns::{Columns, now};
 use super::{Store, StoreError, Tx};
 use crate::alert::Source;
+use crate::notify::rule::Rule;
 
 /// A first message that is due later than this waits by a rule (quiet hours, maintenance), not for the playbook.
 const HELD: Duration = Duration::from_secs(10);
@@ -112,12 +113,14 @@ impl Tx<'_> {
             let query = self
                 .query(
                     "UPDATE delivery SET outcome = 'suppressed',
-                            reason = CASE reason WHEN '' THEN $2 ELSE reason || '; ' || $2 END
+                            reason = CASE reason WHEN '' THEN $2 ELSE reason || '; ' || $2 END,
+                            rules = CASE rules WHEN '' THEN $3 ELSE rules || ' ' || $3 END
                      WHERE incident_id = $1 AND outcome = 'pending'
                        AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.telling = delivery.telling)",
                 )
                 .bind(incident.to_string())
-                .bind(reason.to_owned());
+                .bind(reason.to_owned())
+                .bind(Rule::OverBefore.word());
             self.write("settle deliveries", query).await?;
         }
         Ok(channels)

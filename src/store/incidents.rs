@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::columns::{Columns, signed, storable, to_json};
 use super::{Outcome, StoreError, Tx, conflict_or};
 use crate::alert::{AlertGroup, AlertStatus, Source};
+use crate::notify::rule::Applied;
 use crate::report::Report;
 
 /// Whether an incident still goes on.
@@ -123,6 +124,8 @@ pub struct Delivery {
     pub decision: Decision,
     /// Why, in a sentence for people.
     pub reason: String,
+    /// The rules it was decided by.
+    pub rules: Vec<Applied>,
     /// Its alerts that a message is the first to name; the others were known, or nobody is told of them.
     pub told: usize,
     /// Where those stand; of a delivery that tells nothing: merged or suppressed.
@@ -261,8 +264,8 @@ impl Tx<'_> {
         let query = self
             .query(
                 "INSERT INTO delivery (id, incident_id, received_at, status, alerts, decision, reason, told, outcome,
-                                       telling)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                                       telling, rules)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             )
             .bind(delivery.id.to_string())
             .bind(delivery.incident.map(|id| id.to_string()))
@@ -276,7 +279,8 @@ impl Tx<'_> {
             .bind(storable(&delivery.reason).into_owned())
             .bind(signed(delivery.told))
             .bind(delivery.outcome.word())
-            .bind(delivery.telling.as_deref());
+            .bind(delivery.telling.as_deref())
+            .bind(words_of(&delivery.rules));
         self.write("record a delivery", query).await.map(drop).map_err(conflict_or)
     }
 }
@@ -318,6 +322,15 @@ pub(super) fn incident_of(row: &AnyRow) -> Result<Incident, StoreError> {
     })
 }
 
+fn words_of(rules: &[Applied]) -> String {
+    rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// What a later version wrote and this one does not know is left out: the sentence beside it says the same.
+pub(super) fn rules_of(words: &str) -> Vec<Applied> {
+    words.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
 pub(super) fn delivery_of(row: &AnyRow) -> Result<Delivery, StoreError> {
     let row = Columns(row);
     let incident = row.optional_text("incident_id")?.map(|id| id.parse()).transpose();
@@ -329,6 +342,7 @@ pub(super) fn delivery_of(row: &AnyRow) -> Result<Delivery, StoreError> {
         alerts: usize::try_from(row.count("alerts")?).unwrap_or(usize::MAX),
         decision: row.word("decision")?,
         reason: row.text("reason")?,
+        rules: rules_of(&row.text("rules")?),
         told: usize::try_from(row.count("told")?).unwrap_or(usize::MAX),
         outcome: row.word("outcome")?,
         telling: row.optional_text("telling")?,

@@ -19,6 +19,7 @@ mod held;
 mod incidents;
 mod investigations;
 mod listing;
+mod meanwhile;
 mod models;
 mod open;
 mod outbox;
@@ -29,6 +30,8 @@ mod probe;
 mod prune;
 mod reading;
 mod secrets;
+mod signatures;
+mod size;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -112,12 +115,17 @@ impl Store {
         probe::probe(url).await
     }
 
-    /// Makes sure that a write could begin now.
+    /// Makes sure that a delivery could be written now.
     ///
     /// # Errors
     /// When the database is locked, full of waiting writers or gone.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let tx = self.begin().await?;
+        let mut tx = self.begin().await?;
+        if self.0.engine == Engine::Postgres {
+            // Waits for whom the next delivery would wait. SQLite's writer waited when it began.
+            let query = tx.query("LOCK TABLE incident, delivery, outbox IN ROW EXCLUSIVE MODE");
+            tx.write("reach the tables", query).await?;
+        }
         tx.inner.rollback().await.doing("end a transaction")
     }
 

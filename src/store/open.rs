@@ -29,7 +29,10 @@ const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode =
 const SQLITE_READER_SETTINGS: &str =
     "PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA query_only = ON";
 /// A process that freezes within a transaction gives up its locks after a lease's time; no transaction here waits for anything.
-const POSTGRES_SETTINGS: &str = "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '15s'";
+///
+/// A server that answers commits before they are on disk would lose what was answered 202; one that is stricter stays so.
+const POSTGRES_SETTINGS: &str = "SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '15s';
+     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

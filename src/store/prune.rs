@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use uuid::Uuid;
 
 use super::columns::Columns;
@@ -24,12 +25,15 @@ const SUMS_OF_INCIDENT: &str =
     "SELECT outcome, CAST(SUM(told) AS BIGINT) AS told, CAST(SUM(alerts) AS BIGINT) AS alerts
      FROM delivery WHERE incident_id = $1 GROUP BY outcome";
 
-const SUMS_OF_NONE: &str = "SELECT outcome, CAST(SUM(told) AS BIGINT) AS told, CAST(SUM(alerts) AS BIGINT) AS alerts
-     FROM (SELECT outcome, told, alerts FROM delivery WHERE incident_id IS NULL AND received_at < $1
-           ORDER BY received_at, id LIMIT $2) AS batch GROUP BY outcome";
-
+// Deleting says what it deleted: two replicas that prune at once carry no delivery over twice.
 const DELETE_OF_NONE: &str = "DELETE FROM delivery WHERE id IN (
-         SELECT id FROM delivery WHERE incident_id IS NULL AND received_at < $1 ORDER BY received_at, id LIMIT $2)";
+         SELECT id FROM delivery WHERE incident_id IS NULL AND received_at < $1 ORDER BY received_at, id LIMIT $2)
+     RETURNING outcome, told, alerts";
+
+const DELETE_REPEATS: &str = "DELETE FROM delivery WHERE id IN (
+         SELECT id FROM delivery WHERE incident_id = $1 AND decision = 'merged' AND received_at < $2
+         ORDER BY received_at, id LIMIT $3)
+     RETURNING outcome, told, alerts";
 
 impl Store {
     /// Deletes a few incidents that were over before then, with all that belongs to them; how many. Less than
@@ -63,12 +67,56 @@ impl Store {
     pub async fn prune_suppressed(&self, before: Timestamp) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
         let limit = i64::try_from(Self::SUPPRESSED_AT_ONCE).unwrap_or(i64::MAX);
-        let query = tx.query(SUMS_OF_NONE).bind(before.as_millisecond()).bind(limit);
-        tx.carry_over(query).await?;
         let query = tx.query(DELETE_OF_NONE).bind(before.as_millisecond()).bind(limit);
-        let deleted = tx.write("delete deliveries", query).await?;
+        let deleted = tx.carry_over(query).await?;
         tx.commit().await?;
         Ok(deleted)
+    }
+
+    /// Incidents of which more repeats are kept than so many, and from when on those are: an alert that never resolves
+    /// repeats for ever.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn repetitive(&self, most: u32) -> Result<Vec<(Uuid, Timestamp)>, StoreError> {
+        let query = self
+            .query(
+                "SELECT id, since FROM (
+                     SELECT id, (SELECT received_at FROM delivery WHERE incident_id = incident.id AND decision = 'merged'
+                                 ORDER BY received_at DESC LIMIT 1 OFFSET $1) AS since
+                     FROM incident WHERE state = 'open' AND deliveries > $2) AS open WHERE since IS NOT NULL",
+            )
+            .bind(i64::from(most.saturating_sub(1)))
+            .bind(i64::from(most));
+        let rows = self.rows("look for incidents that repeat", query).await?;
+        rows.iter().map(|row| Ok((Columns(row).id("id")?, Columns(row).time("since")?))).collect()
+    }
+
+    /// Deletes a few repeats of an incident that came before then; how many. The incident goes on counting them.
+    ///
+    /// # Errors
+    /// When the database fails; nothing of the batch is deleted then.
+    pub async fn prune_repeats(&self, incident: Uuid, before: Timestamp) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
+        let query = tx
+            .query(DELETE_REPEATS)
+            .bind(incident.to_string())
+            .bind(before.as_millisecond())
+            .bind(i64::try_from(Self::SUPPRESSED_AT_ONCE).unwrap_or(i64::MAX));
+        let deleted = tx.carry_over(query).await?;
+        tx.commit().await?;
+        Ok(deleted)
+    }
+
+    /// Deletes what was spent and which summaries were sent on days before this one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn prune_days(&self, before: Date) -> Result<(), StoreError> {
+        let query = self.query("DELETE FROM spending WHERE day < $1").bind(before.to_string());
+        self.write("delete old spending", query).await?;
+        let query = self.query("DELETE FROM digest WHERE day < $1 AND state <> 'sending'").bind(before.to_string());
+        self.write("delete old summaries", query).await.map(drop)
     }
 
     /// How many deliveries without an incident are deleted at once: they are a row each.
@@ -107,11 +155,12 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// Adds what became of deliveries to the sums that outlive them.
-    async fn carry_over(&mut self, deliveries: Query<'_>) -> Result<(), StoreError> {
+    /// Adds what became of deliveries to the sums that outlive them; how many rows there were.
+    async fn carry_over(&mut self, deliveries: Query<'_>) -> Result<u64, StoreError> {
         let mut sums: BTreeMap<String, u64> = BTreeMap::new();
-        for row in self.rows("sum up deliveries", deliveries).await? {
-            let row = Columns(&row);
+        let rows = self.rows("sum up deliveries", deliveries).await?;
+        for row in &rows {
+            let row = Columns(row);
             let (outcome, told, alerts): (Outcome, u64, u64) =
                 (row.word("outcome")?, row.count("told")?, row.count("alerts")?);
             let rest = if outcome == Outcome::Suppressed { Outcome::Suppressed } else { Outcome::Merged };
@@ -129,6 +178,6 @@ impl Tx<'_> {
                 .bind(i64::try_from(alerts).unwrap_or(i64::MAX));
             self.write("carry sums over", query).await?;
         }
-        Ok(())
+        Ok(rows.len() as u64)
     }
 }

@@ -236,7 +236,8 @@ impl Store {
     async fn deliveries_of(&self, id: Uuid) -> Result<Vec<Delivery>, StoreError> {
         let query = self
             .query(
-                "SELECT id, incident_id, received_at, status, alerts, decision, reason, told, outcome, telling FROM delivery
+                "SELECT id, incident_id, received_at, status, alerts, decision, reason, rules, told, outcome, telling
+                 FROM delivery
                  WHERE incident_id = $1 ORDER BY received_at DESC, id DESC LIMIT $2",
             )
             .bind(id.to_string())

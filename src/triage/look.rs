@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::brief;
-use crate::alert::AlertGroup;
+use super::follow::owners;
+use crate::alert::{AlertGroup, ObjectRef};
 use crate::model::{Client, Fallback, Passed};
 use crate::playbook::Question;
 use crate::playbook::facts::Facts;
@@ -27,6 +28,27 @@ pub struct Look {
     pub(super) model: Result<Fallback<Client>, Vec<Passed>>,
 }
 
+/// What incidents may have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shared {
+    /// The same for all of them.
+    pub key: String,
+    /// Whether it is no cause that was found, but the same alert about the same object.
+    pub unproven: bool,
+}
+
+/// What an object belongs to in the end, as far as that was read: the Deployment of a Pod's ReplicaSet.
+fn top_owner(facts: &Facts, object: &ObjectRef) -> ObjectRef {
+    let mut top = object.clone();
+    // A chain is three long at most; what points at itself ends here too.
+    for _ in 0..4 {
+        let Some((value, _)) = facts.raw(&top) else { break };
+        let Some(owner) = owners(&top, value).next() else { break };
+        top = owner;
+    }
+    top
+}
+
 impl Look {
     /// The facts in the words a model is told them in.
     #[must_use]
@@ -34,19 +56,36 @@ impl Look {
         brief::lines(&self.findings)
     }
 
-    /// Stands for what the playbook blames, the same for every incident that has this cause; none when it blames
-    /// nothing that others could share with any certainty.
+    /// What others may share with this incident; none when nothing is known that they could share with any certainty.
     #[must_use]
-    pub fn cause_key(&self) -> Option<String> {
+    pub fn shared(&self) -> Option<Shared> {
+        let cluster = self.cluster.as_deref().unwrap_or_default();
+        self.cause_key(cluster).or_else(|| self.subject_key(cluster))
+    }
+
+    /// Stands for what the playbook blames, the same for every incident that has this cause.
+    fn cause_key(&self, cluster: &str) -> Option<Shared> {
         let cause = self.report.causes.first().filter(|cause| cause.confidence > Confidence::Low)?;
         let code = cause.code.as_ref().filter(|_| self.report.verdict == Verdict::Fault)?;
-        Some(format!("{}\n{code}\n{}", self.cluster.as_deref().unwrap_or_default(), cause.resource))
+        Some(Shared { key: format!("{cluster}\n{code}\n{}", cause.resource), unproven: false })
+    }
+
+    /// Where nothing is blamed: the same alert about the same workload or Node. Less in common (a Namespace, a cluster)
+    /// says nothing about a cause.
+    fn subject_key(&self, cluster: &str) -> Option<Shared> {
+        let ([name], [target]) = (self.question.alert_names.as_slice(), self.question.targets.as_slice()) else {
+            return None;
+        };
+        let unexplained = self.report.verdict != Verdict::Fault && self.report.causes.is_empty();
+        self.facts.raw(target).filter(|_| unexplained)?;
+        let subject = top_owner(&self.facts, target);
+        Some(Shared { key: format!("{cluster}\nunexplained {name}\n{subject}"), unproven: true })
     }
 
     /// Leaves the cause to another incident, which is investigated for both: no model is asked about this one.
-    pub fn leave_to(&mut self, led_by: Led) {
+    pub fn leave_to(&mut self, led_by: Led, unproven: bool) {
         self.report.usage.stopped_by = "same_cause".to_owned();
-        self.report.same_cause = Some(SameCause { led_by: Some(led_by), followers: Vec::new() });
+        self.report.same_cause = Some(SameCause { led_by: Some(led_by), followers: Vec::new(), unproven });
         self.model = Err(Vec::new());
     }
 

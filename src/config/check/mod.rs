@@ -179,6 +179,10 @@ fn retention(retention: Retention, found: &mut Vec<Complaint>) {
             found.push((format!("retention.{key}"), "must be at least 1h; 2160h is 90 days".to_owned()));
         }
     }
+    if (1..64 << 20).contains(&retention.max_bytes) {
+        let most = "must be at least 67108864 (64 MiB), or 0 for any number; 10737418240 (10 GiB) is a good value";
+        found.push(("retention.max_bytes".to_owned(), most.to_owned()));
+    }
     if retention.max_incidents < 100 {
         found.push(("retention.max_incidents".to_owned(), "must be at least 100; 100000 is a good value".to_owned()));
     }

@@ -149,12 +149,14 @@ fn refusal(code: i64, said: &str, reply: &Reply) -> Refusal {
 
 fn unreadable(reply: &Reply) -> SendError {
     let status = reply.status;
-    let reason = match status.as_u16() {
-        429 => Reason::RateLimited,
-        500..=599 => Reason::Server,
-        _ => Reason::Auth,
+    let check = "; check that `url` is the bot's webhook address";
+    let (reason, hint) = match status.as_u16() {
+        429 => (Reason::RateLimited, ""),
+        500..=599 => (Reason::Server, ""),
+        // A success that is not the product's: a portal or proxy in between, which may be gone at the next try.
+        200..=299 => (Reason::Server, check),
+        _ => (Reason::Auth, check),
     };
-    let hint = if reason == Reason::Auth { "; check that `url` is the bot's webhook address" } else { "" };
     let detail = format!("HTTP {} without Feishu's reply{hint}", status.as_u16());
     SendError { retry_after: reply.wait, ..SendError::new(reason, detail) }
 }
@@ -222,7 +224,12 @@ mod tests {
         }
         assert_eq!(reason(200, r#"{"code":19024,"msg":"Key Words Not Found"}"#), Some(Reason::Rejected));
         assert_eq!(reason(502, "<html>bad gateway</html>"), Some(Reason::Server));
-        assert_eq!(reason(200, "<html>login</html>"), Some(Reason::Auth), "a portal's page is not a delivery");
+        assert_eq!(
+            reason(200, "<html>login</html>"),
+            Some(Reason::Server),
+            "a portal's page is not a delivery, and may be gone"
+        );
+        assert_eq!(reason(302, "<html>moved</html>"), Some(Reason::Auth));
     }
 
     #[test]

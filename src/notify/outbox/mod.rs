@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::channel::Channel;
 use super::digest::Schedule;
@@ -206,7 +207,7 @@ impl OutboxWorker {
             let (claimed, urgent) = self.claim_batch(first).await;
             self.send_all(claimed, batch::together).await;
             if let Some(urgent) = urgent {
-                self.send(urgent).await;
+                self.send_one(urgent).await;
             }
         } else {
             let claimed = self.claim_some(first).await;
@@ -219,7 +220,7 @@ impl OutboxWorker {
     async fn send_all(&mut self, mut claimed: Vec<Outgoing>, as_one: fn(&[Outgoing]) -> Option<Notice>) {
         match claimed.len() {
             0 => {}
-            1 => self.send(claimed.remove(0)).await,
+            1 => self.send_one(claimed.remove(0)).await,
             _ => {
                 if let Some(notice) = as_one(&claimed) {
                     self.send_together(claimed, &notice).await;
@@ -228,10 +229,22 @@ impl OutboxWorker {
         }
     }
 
-    async fn send(&mut self, outgoing: Outgoing) {
+    /// Whatever is logged on the way, down to a call of the channel's, names the incident.
+    async fn send_one(&mut self, outgoing: Outgoing) {
+        let span = tracing::info_span!("incident", incident.id = %outgoing.incident);
+        self.send(outgoing).instrument(span).await;
+    }
+
+    async fn send(&mut self, mut outgoing: Outgoing) {
         let (left, all) = self.pace.left();
         self.channel.allow_files(left > all / 2);
         failpoint::pass("before-send").await;
+        match self.store.meanwhile(&outgoing).await {
+            Ok(meanwhile) => outgoing.notice.meanwhile = meanwhile,
+            Err(error) => {
+                tracing::warn!(channel = self.channel.name(), incident.id = %outgoing.incident, %error, "what was held back before it is not told")
+            }
+        }
         let begun = Instant::now();
         let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.deliver(&outgoing, &self.store)).await;
         match self.counted(begun, attempt).await {

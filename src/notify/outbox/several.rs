@@ -4,7 +4,8 @@ use tokio::time::Instant;
 
 use super::{ATTEMPT_LIMIT, LEASE, OutboxWorker};
 use crate::failpoint;
-use crate::notify::notice::Notice;
+use crate::notify::notice::{Notice, NoticeBody};
+use crate::notify::rule::Rule;
 use crate::notify::send::Reason;
 use crate::notify::{batch, summary};
 use crate::store::Outgoing;
@@ -93,6 +94,9 @@ impl OutboxWorker {
                 );
                 failpoint::pass("before-mark").await;
                 for outgoing in &claimed {
+                    if let NoticeBody::Summary { collected: false, .. } = notice.body {
+                        self.metrics.rule(Rule::Summary.word());
+                    }
                     self.note_first(outgoing);
                     self.keep(outgoing, self.store.mark_sent(outgoing, "summary").await);
                 }

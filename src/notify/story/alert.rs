@@ -26,6 +26,7 @@ impl Teller<'_> {
         blocks.push(Block::Line(self.since_when()));
         blocks.extend(self.measured());
         blocks.extend(self.notice.last_time.as_ref().map(|last| self.again(last)));
+        blocks.extend(self.meanwhile());
         self.section(Role::Alert, self.lang.pick("告警概览", "Alert"), blocks)
     }
 
@@ -131,7 +132,38 @@ impl Teller<'_> {
                 end.chain((alerts > 1).then_some(Span::Aside(all))).collect()
             }
         }));
+        blocks.extend(self.meanwhile());
+        blocks.extend(self.led(&self.notice.meanwhile.led));
         self.section(Role::Alert, self.lang.pick("告警概览", "Alert"), blocks)
+    }
+
+    /// What was held back or merged before this message, in a line.
+    fn meanwhile(&self) -> Option<Block> {
+        let (lang, seen) = (self.lang, &self.notice.meanwhile);
+        let span = |seconds: u64| times::duration(lang, i64::try_from(seconds).unwrap_or(i64::MAX));
+        let mut said = Vec::new();
+        if seen.repeats > 0 {
+            let times = seen.repeats;
+            let one = if times == 1 { "1 repeat merged".to_owned() } else { format!("{times} repeats merged") };
+            said.push(lang.pick(format!("合并重复通知 {times} 次"), one));
+        }
+        said.extend(seen.debounced_s.map(span).map(|wait| {
+            lang.pick(format!("研判推迟 {wait}（等待自愈）"), format!("investigation put off {wait} (debounce)"))
+        }));
+        said.extend(
+            seen.quiet_s
+                .map(span)
+                .map(|wait| lang.pick(format!("静默时段暂缓 {wait}"), format!("held back {wait} by quiet hours"))),
+        );
+        if seen.untold > 0 {
+            let (times, s) = (seen.untold, if seen.untold == 1 { " was" } else { "s were" });
+            said.push(
+                lang.pick(format!("此前 {times} 次触发未单独通知"), format!("{times} earlier firing{s} not told")),
+            );
+        }
+        let said = said.join(" · ");
+        (!said.is_empty())
+            .then(|| Block::Line(vec![Span::Aside(lang.pick(format!("期间：{said}"), format!("Meanwhile: {said}")))]))
     }
 
     /// Labels and annotations of the leading alert, without the summary that is told already.
@@ -243,6 +275,7 @@ impl Teller<'_> {
 mod tests {
     use super::*;
     use crate::notify::fixtures;
+    use crate::notify::notice::Meanwhile;
     use crate::notify::story::{Caps, Story, tell};
 
     fn told(fixture: &str, headline: Option<&str>, holds: bool) -> String {
@@ -251,6 +284,36 @@ mod tests {
         notice.last_time = Some(LastTime { resolved_at, headline: headline.map(str::to_owned), holds });
         let Story { lead, .. } = tell(&notice, fixtures::now(), Caps::whole());
         serde_json::to_string(&lead[0]).unwrap()
+    }
+
+    #[test]
+    fn what_was_held_back_or_merged_is_said_in_a_line_and_nothing_is_said_of_nothing() {
+        let told = |fixture: &str, meanwhile: Meanwhile| {
+            let notice = crate::notify::notice::Notice { meanwhile, ..fixtures::notice(fixture) };
+            serde_json::to_string(&tell(&notice, fixtures::now(), Caps::whole()).lead[0]).unwrap()
+        };
+        let all = Meanwhile {
+            repeats: 14,
+            debounced_s: Some(30),
+            quiet_s: Some(8 * 3_600),
+            untold: 3,
+            ..Meanwhile::default()
+        };
+        let zh =
+            "期间：合并重复通知 14 次 · 研判推迟 30 秒（等待自愈） · 静默时段暂缓 8 小时 · 此前 3 次触发未单独通知";
+        assert!(told("resolved.zh", all.clone()).contains(zh), "{}", told("resolved.zh", all));
+        let led = Meanwhile { led: vec!["KubePodNotReady · Pod a/b".into(), "Other".into()], ..Meanwhile::default() };
+        let said = told("resolved.en", led);
+        assert!(
+            said.contains("Investigated here as well") && said.contains("KubePodNotReady · Pod a/b; Other"),
+            "{said}"
+        );
+        let few = Meanwhile { repeats: 1, untold: 1, ..Meanwhile::default() };
+        let en = "Meanwhile: 1 repeat merged · 1 earlier firing was not told";
+        for fixture in ["resolved.en", "alert-bare.en", "diagnosis-pvc.en"] {
+            assert!(told(fixture, few.clone()).contains(en), "{}", told(fixture, few));
+            assert!(!told(fixture, Meanwhile::default()).contains("Meanwhile"));
+        }
     }
 
     #[test]

@@ -48,19 +48,33 @@ impl Teller<'_> {
 
     /// Whom it follows, or who follows it.
     fn same_cause(&self, same: &SameCause) -> Option<Block> {
-        let label = self.lang.pick("同因告警", "Same cause");
+        let label = match same.unproven {
+            true => self.lang.pick("同一对象的同名告警", "Same alert, same object"),
+            false => self.lang.pick("同因告警", "Same cause"),
+        };
         if let Some(led) = &same.led_by {
+            let zh = if same.unproven { "是同一对象上的同名告警" } else { "为同一原因" };
             let said = self.lang.pick(
-                format!("与「{}」为同一原因，由那一事件统一研判", led.title),
+                format!("与「{}」{zh}，由那一事件统一研判", led.title),
                 format!("as {}, which is investigated for both", led.title),
             );
             return Some(self.labelled(label, &said));
         }
-        let all = same.followers.len();
-        let mut named =
-            same.followers.iter().take(FOLLOWERS).cloned().collect::<Vec<_>>().join(self.lang.pick("；", "; "));
+        self.named(label, &same.followers)
+    }
+
+    /// Whose investigation this one was as well, told at its end: some came after its diagnosis had been told.
+    pub(super) fn led(&self, titles: &[String]) -> Option<Block> {
+        self.named(self.lang.pick("一并研判的告警", "Investigated here as well"), titles)
+    }
+
+    /// A label and the first of a list.
+    fn named(&self, label: &str, titles: &[String]) -> Option<Block> {
+        let all = titles.len();
+        let mut named = titles.iter().take(FOLLOWERS).cloned().collect::<Vec<_>>().join(self.lang.pick("；", "; "));
         if all > FOLLOWERS {
-            named += &self.lang.pick(format!(" 等 {all} 个"), format!(" and {} more", all - FOLLOWERS));
+            // First, because a line that is too long loses its end.
+            named = self.lang.pick(format!("共 {all} 个，如 {named}"), format!("{all}, among them {named}"));
         }
         (all > 0).then(|| self.labelled(label, &named))
     }

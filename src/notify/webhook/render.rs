@@ -48,6 +48,7 @@ pub fn body(notice: &Notice, now: Timestamp, form: Form) -> Option<Vec<u8>> {
         report,
         investigating,
         missing: if form == Form::Plain { &[] } else { missing },
+        meanwhile: &notice.meanwhile,
         undelivered: &notice.undelivered,
     };
     let mut body = Bounded(Vec::new());

@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::alert::{Alert, Labels};
-use crate::notify::notice::Undelivered;
+use crate::notify::notice::{Meanwhile, Undelivered};
 use crate::report::Report;
 
 /// A message.
@@ -37,6 +37,9 @@ pub struct Message<'a> {
     pub investigating: bool,
     /// What this first look lacks and why.
     pub missing: &'a [String],
+    /// What was held back or merged before this message; left out when nothing was.
+    #[serde(skip_serializing_if = "Meanwhile::is_empty")]
+    pub meanwhile: &'a Meanwhile,
     /// Channels it was meant for that gave it up, and why; left out when there are none.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub undelivered: &'a [Undelivered],

@@ -218,10 +218,13 @@ fn refusal(code: i64, said: &str, reply: &Reply) -> Refusal {
 
 fn unreadable(reply: &Reply) -> SendError {
     let status = reply.status.as_u16();
+    let check = "; check that `url` is the bot's webhook address";
     let (reason, hint) = match status {
         429 => (Reason::RateLimited, ""),
         500..=599 => (Reason::Server, ""),
-        _ => (Reason::Auth, "; check that `url` is the bot's webhook address"),
+        // A success that is not the product's: a portal or proxy in between, which may be gone at the next try.
+        200..=299 => (Reason::Server, check),
+        _ => (Reason::Auth, check),
     };
     let retry_after = (reason == Reason::RateLimited).then(|| reply.wait.unwrap_or(PAUSE).max(PAUSE));
     SendError { retry_after, ..SendError::new(reason, format!("HTTP {status} without WeCom's reply{hint}")) }
@@ -277,7 +280,8 @@ mod tests {
             assert_eq!((refused.reason, refused.retry_after), (Reason::RateLimited, Some(PAUSE)), "{code}");
         }
         assert_eq!(error(200, r#"{"errcode":-1,"errmsg":"system busy"}"#).reason, Reason::Server);
-        assert_eq!(error(200, "<html>login</html>").reason, Reason::Auth);
+        assert_eq!(error(200, "<html>login</html>").reason, Reason::Server, "a portal may be gone at the next try");
+        assert_eq!(error(404, "<html>nothing</html>").reason, Reason::Auth);
         assert_eq!(error(503, "").reason, Reason::Server);
     }
 

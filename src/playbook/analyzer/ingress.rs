@@ -78,7 +78,7 @@ fn complaint(scene: &Scene<'_>, name: &ObjectRef, secrets: &[String]) -> Option<
             let secret = secrets.iter().find(|secret| line.contains(&format!("{}/{secret}", name.namespace)))?;
             Some((line.to_owned(), scene.quote(&log.reference, line), secret.clone()))
         })
-        .last()
+        .next_back()
     })
 }
 

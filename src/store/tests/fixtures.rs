@@ -23,7 +23,11 @@ pub async fn on_every_engine(test: impl AsyncFn(Store)) {
     test(store.clone()).await;
     store.close().await;
 
-    let Ok(server) = std::env::var("TEST_DATABASE_URL") else { return };
+    let Ok(server) = std::env::var("TEST_DATABASE_URL") else {
+        let required = std::env::var_os("FIRSTLOOK_REQUIRE_POSTGRES").is_some();
+        assert!(!required, "FIRSTLOOK_REQUIRE_POSTGRES is set and TEST_DATABASE_URL names no server");
+        return;
+    };
     let schema = format!("firstlook_{}", Uuid::now_v7().simple());
     let mut admin = PgConnection::connect(&server).await.unwrap();
     run(&mut admin, format!("CREATE SCHEMA {schema}")).await;
@@ -94,6 +98,7 @@ pub fn delivery_of_three() -> Delivery {
         alerts: 3,
         decision: Decision::Joined,
         reason: String::new(),
+        rules: Vec::new(),
         told: 2,
         outcome: Outcome::Pending,
         telling: None,
@@ -109,6 +114,7 @@ pub fn notice(incident: Uuid) -> Notice {
         lang: Lang::Zh,
         timezone: "Asia/Shanghai".into(),
         last_time: None,
+        meanwhile: Default::default(),
         undelivered: Vec::new(),
         alertmanager_url: None,
         page_url: None,

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::fixtures::*;
 use crate::alert::{AlertStatus, Source};
+use crate::notify::rule::{Applied, Rule};
 use crate::report::Verdict;
 use crate::store::{
     Decision, Delivery, IncidentState, InvestigationState, NewIncident, NoticeRole, NoticeState, Outcome, Store,
@@ -20,6 +21,7 @@ fn delivery(incident: Option<Uuid>, second: i64, decision: Decision) -> Delivery
         status: AlertStatus::Firing,
         alerts: 1,
         decision,
+        rules: vec![Applied::just(Rule::Repeat), Applied::wait(Rule::Flapping, jiff::SignedDuration::from_mins(5))],
         reason: "因为 group 是新的".into(),
         told: 0,
         outcome: Outcome::Merged,

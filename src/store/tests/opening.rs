@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqliteConnection};
 use uuid::Uuid;
 
 use super::fixtures::*;
@@ -151,6 +151,35 @@ async fn f12_a_database_locked_from_outside_is_busy_after_five_seconds_and_works
     assert!((4.5..9.0).contains(&started.elapsed().as_secs_f64()), "{:?}", started.elapsed());
     lock.rollback().await.unwrap();
     store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn f16_a_commit_is_on_disk_before_it_returns() {
+    on_every_engine(async |store| {
+        let said = async |asked: &'static str| {
+            let row = store.0.writer.fetch_one(sqlx::raw_sql(asked)).await.unwrap();
+            row.try_get::<String, _>(0).unwrap_or_else(|_| row.get::<i64, _>(0).to_string())
+        };
+        match store.0.engine {
+            Engine::Sqlite => {
+                assert_eq!(said("PRAGMA journal_mode").await, "wal");
+                assert_eq!(said("PRAGMA synchronous").await, "2", "FULL");
+            }
+            Engine::Postgres => assert_eq!(said("SHOW synchronous_commit").await, "on"),
+        }
+    })
+    .await;
+    // A server whose default is to answer first.
+    let Ok(server) = std::env::var("TEST_DATABASE_URL") else { return };
+    let schema = format!("firstlook_{}", Uuid::now_v7().simple());
+    let mut admin = PgConnection::connect(&server).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).execute(&mut admin).await.unwrap();
+    let lax = format!("{server}?options=-csearch_path%3D{schema}%20-csynchronous_commit%3Doff");
+    let store = Store::open(&lax).await.unwrap();
+    let row = store.0.writer.fetch_one(sqlx::raw_sql("SHOW synchronous_commit")).await.unwrap();
+    assert_eq!(row.get::<String, _>(0), "on");
+    store.close().await;
+    sqlx::raw_sql(AssertSqlSafe(format!("DROP SCHEMA {schema} CASCADE"))).execute(&mut admin).await.unwrap();
 }
 
 #[tokio::test]

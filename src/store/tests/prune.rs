@@ -1,7 +1,7 @@
 //! What has had its time goes, what waits stays, and the contract's sum does not change.
 
 use super::fixtures::*;
-use crate::store::{Delivery, NoticeRole, Outcome, Store};
+use crate::store::{Decision, Delivery, NoticeRole, Outcome, Spending, Store};
 use uuid::Uuid;
 
 async fn delivered(store: &Store, incident: Option<Uuid>, outcome: Outcome) {
@@ -44,6 +44,91 @@ async fn f50_what_waits_or_runs_is_never_deleted() {
         }
         assert_eq!(store.prune(at(500)).await.unwrap(), 0);
         assert!(store.incident(waiting).await.unwrap().is_some() && store.incident(running).await.unwrap().is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn repeats_of_what_never_resolves_are_few_and_the_sum_stays() {
+    on_every_engine(async |store| {
+        let (loud, quiet) = (opened(&store, "a").await, opened(&store, "b").await);
+        for incident in std::iter::repeat_n(loud, 20).chain([quiet; 3]) {
+            let mut tx = store.begin().await.unwrap();
+            tx.update_group(incident, &group(&["api-1"]), at(1)).await.unwrap();
+            let count = store.incident(incident).await.unwrap().unwrap().incident.deliveries;
+            let received_at = at(i64::try_from(count).unwrap());
+            let repeat = Delivery { incident: Some(incident), decision: Decision::Merged, received_at, ..repeat() };
+            tx.record_delivery(&repeat).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        let before = store.balance().await.unwrap();
+        let repetitive = store.repetitive(5).await.unwrap();
+        assert_eq!(repetitive.len(), 1, "{repetitive:?}");
+        assert_eq!(store.prune_repeats(repetitive[0].0, repetitive[0].1).await.unwrap(), 15);
+        let left = store.incident(loud).await.unwrap().unwrap();
+        assert_eq!((left.deliveries.len(), left.incident.deliveries), (5, 21));
+        assert_eq!(left.deliveries[0].received_at, at(16), "the oldest go");
+        assert_eq!(store.balance().await.unwrap(), before);
+        let again = store.repetitive(5).await.unwrap();
+        assert_eq!(store.prune_repeats(again[0].0, again[0].1).await.unwrap(), 0);
+    })
+    .await;
+}
+
+fn repeat() -> Delivery {
+    Delivery { outcome: Outcome::Merged, told: 0, ..delivery_of_three() }
+}
+
+/// Two replicas prune the same deliveries at the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_carried_over_twice() {
+    on_every_engine(async |store| {
+        for _ in 0..300 {
+            delivered(&store, None, Outcome::Suppressed).await;
+        }
+        let before = store.balance().await.unwrap();
+        let deleted = futures::future::join_all((0..4).map(|_| store.prune_suppressed(at(500)))).await;
+        assert_eq!(deleted.into_iter().map(Result::unwrap).sum::<u64>(), 300);
+        assert_eq!(store.balance().await.unwrap(), before);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn days_long_gone_are_forgotten() {
+    on_every_engine(async |store| {
+        let day = |day: &str| day.parse::<jiff::civil::Date>().unwrap();
+        let spent = [("fast".to_owned(), Spending { prompt_tokens: 7, ..Spending::default() })].into();
+        for one in ["2026-01-31", "2026-02-01"] {
+            store.add_spending(day(one), &spent).await.unwrap();
+        }
+        store.prune_days(day("2026-02-01")).await.unwrap();
+        assert_eq!(store.spending(day("2026-01-31")).await.unwrap().len(), 0);
+        assert_eq!(store.spending(day("2026-02-01")).await.unwrap().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn deleting_makes_the_store_smaller() {
+    on_every_engine(async |store| {
+        let large = group(&["api-1"; 400]);
+        let mut over = Vec::new();
+        let empty = store.bytes(0).await.unwrap();
+        for number in 0..20 {
+            let incident = opened(&store, &number.to_string()).await;
+            let mut tx = store.begin().await.unwrap();
+            tx.resolve_incident(incident, &large, at(number)).await.unwrap();
+            tx.commit().await.unwrap();
+            over.push(incident);
+        }
+        let full = store.bytes(0).await.unwrap();
+        assert!(full > empty + 10_000, "{empty} {full}");
+        let files = store.bytes(u64::MAX).await.unwrap();
+        assert!(files > full / 2, "an estimate from above: {files} {full}");
+        assert_eq!((store.incidents_over().await.unwrap(), store.prune(at(100)).await.unwrap()), (20, 20));
+        let after = store.bytes(0).await.unwrap();
+        assert!(after < empty + (full - empty) / 2, "{empty} {full} {after}");
     })
     .await;
 }

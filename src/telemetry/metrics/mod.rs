@@ -3,6 +3,7 @@
 //! Words of our own are `&'static str`. Names that come from the configuration or from an MCP server are kept up to a
 //! number of different ones; the rest are counted together as `other`, so that nothing outside can grow the series.
 
+mod intake;
 mod models;
 
 use std::collections::HashSet;
@@ -19,6 +20,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use intake::IntakeFigures;
 use models::ModelFigures;
 
 /// The media type of [`Metrics::encode`]'s text.
@@ -47,11 +49,6 @@ struct Request {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Route {
     route: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Decision {
-    decision: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -122,7 +119,7 @@ pub struct Metrics {
     request_seconds: Durations<Route>,
     alerts_accepted: Counter,
     alerts: Family<Outcome, Gauge>,
-    deliveries: Family<Decision, Counter>,
+    intake: IntakeFigures,
     investigations: Family<Investigation, Counter>,
     investigation_seconds: Durations<Source>,
     tool_calls: Family<ToolCall, Counter>,
@@ -152,7 +149,7 @@ impl Metrics {
             request_seconds: Family::new_with_constructor(Buckets(QUICK)),
             alerts_accepted: Counter::default(),
             alerts: Family::default(),
-            deliveries: Family::default(),
+            intake: IntakeFigures::default(),
             investigations: Family::default(),
             investigation_seconds: Family::new_with_constructor(Buckets(LONG)),
             tool_calls: Family::default(),
@@ -167,6 +164,7 @@ impl Metrics {
         };
         metrics.register_intake();
         metrics.register_work();
+        metrics.intake.register(&mut metrics.registry);
         metrics.models.register(&mut metrics.registry);
         metrics
     }
@@ -184,8 +182,6 @@ impl Metrics {
                     least one channel accepted it), dead (every channel gave it up), merged (told before), suppressed \
                     (a rule says that nobody is told). Of the store, so the same on all its replicas";
         registry.register("alerts", help, self.alerts.clone());
-        let help = "Deliveries by what was decided about them";
-        registry.register("deliveries", help, self.deliveries.clone());
         let help = "Configurations read by whether they are used; a rejected one leaves the one before it in place";
         registry.register("configurations", help, self.configurations.clone());
         let help = "Templates of the operator's own that are not used, or failed when they were last used";
@@ -231,11 +227,6 @@ impl Metrics {
         for (outcome, count) in outcomes {
             self.alerts.get_or_create(&Outcome { outcome }).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
-    }
-
-    /// It was decided what a delivery means: `opened`, `merged`, `joined`, `resolved`, `suppressed`.
-    pub fn delivery(&self, decision: &'static str) {
-        self.deliveries.get_or_create(&Decision { decision }).inc();
     }
 
     /// An investigation ended; `source` is `model` or `playbook`.
@@ -332,6 +323,8 @@ mod tests {
         metrics.webhook("/webhooks/alertmanager", 503, second);
         metrics.alerts(7, [("sent", 5), ("pending", 2)]);
         metrics.delivery("opened");
+        metrics.rule("repeat");
+        metrics.shortened(1, 3);
         metrics.investigation("submitted", "model", Duration::from_secs(15));
         metrics.tool_call("pods_get", "ok", Duration::from_millis(80));
         metrics.model_call("fast", "ok");

@@ -128,7 +128,7 @@ fn named_after(seen: &Seen, object: &ObjectRef) -> Vec<Want> {
 }
 
 /// The objects that own one, of kinds gather knows.
-fn owners<'a>(object: &'a ObjectRef, value: &'a Value) -> impl Iterator<Item = ObjectRef> + 'a {
+pub(super) fn owners<'a>(object: &'a ObjectRef, value: &'a Value) -> impl Iterator<Item = ObjectRef> + 'a {
     array(value, "/metadata/ownerReferences").filter_map(|owner| {
         let (kind, name) = (text(owner, "/kind"), text(owner, "/name"));
         kind_info(kind).map(|_| ObjectRef::new(kind, if kind == "Node" { "" } else { &object.namespace }, name))

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::parts;
 use crate::support::alerts::{PENDING, in_group, resolved};
-use crate::support::eventually;
+use crate::support::database::on_every_engine;
 use crate::support::feishu_app::{FeishuApp, Refused};
 use crate::support::service::{Home, Service, is_settled};
+use crate::support::{contract, eventually};
 
 async fn service(app: &FeishuApp) -> (Home, Service) {
     let home = Home::new(&parts(app, json!([])));
@@ -18,13 +19,16 @@ async fn told(service: &Service, group: &str) -> (Value, String) {
     let alert = in_group(PENDING, group);
     let (id, _) = service.accept(&alert).await;
     service.settled(&id, 30).await;
+    contract::holds_at_least(service, alert["alerts"].as_array().unwrap().len() as u64, 10).await;
     (alert, id)
 }
 
 async fn over(service: &Service, alert: &Value, id: &str) -> Value {
     service.accept(&resolved(alert)).await;
     let over = |incident: &Value| incident["state"] == "resolved" && is_settled(incident);
-    service.incident_when("it is resolved", id, 30, over).await
+    let incident = service.incident_when("it is resolved", id, 30, over).await;
+    contract::holds_at_least(service, 2 * alert["alerts"].as_array().unwrap().len() as u64, 10).await;
+    incident
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,31 +49,37 @@ async fn a_card_that_is_gone_is_followed_by_a_new_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f36_an_answer_that_was_lost_makes_no_second_card() {
-    let app = FeishuApp::start().await;
-    let (_home, service) = service(&app).await;
-    app.swallow(2);
-    let (alert, id) = told(&service, "swallowed").await;
-    assert_eq!(app.cards().len(), 1, "the uuid stayed the same");
-    over(&service, &alert, &id).await;
-    assert_eq!(app.cards().len(), 1);
-    assert_eq!(app.cards()[0].content["header"]["template"], "green", "the card was found again");
+    on_every_engine(async || {
+        let app = FeishuApp::start().await;
+        let (_home, service) = service(&app).await;
+        app.swallow(2);
+        let (alert, id) = told(&service, "swallowed").await;
+        assert_eq!(app.cards().len(), 1, "the uuid stayed the same");
+        over(&service, &alert, &id).await;
+        assert_eq!(app.cards().len(), 1);
+        assert_eq!(app.cards()[0].content["header"]["template"], "green", "the card was found again");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_before_it_could_note_the_card_it_makes_no_second_one() {
-    let app = FeishuApp::start().await;
-    let (home, service) = service(&app).await;
-    app.swallow(1_000);
-    let alert = in_group(PENDING, "killed");
-    let (id, _) = service.accept(&alert).await;
-    eventually("the card is there", 10, || (!app.cards().is_empty()).then_some(())).await;
-    service.kill_9().await;
-    app.swallow(0);
-    let service = home.serve().await;
-    service.settled(&id, 40).await;
-    over(&service, &alert, &id).await;
-    assert_eq!(app.cards().len(), 1);
-    assert_eq!(app.cards()[0].content["header"]["template"], "green");
+    on_every_engine(async || {
+        let app = FeishuApp::start().await;
+        let (home, service) = service(&app).await;
+        app.swallow(1_000);
+        let alert = in_group(PENDING, "killed");
+        let (id, _) = service.accept(&alert).await;
+        eventually("the card is there", 10, || (!app.cards().is_empty()).then_some(())).await;
+        service.kill_9().await;
+        app.swallow(0);
+        let service = home.serve().await;
+        service.settled(&id, 40).await;
+        over(&service, &alert, &id).await;
+        assert_eq!(app.cards().len(), 1);
+        assert_eq!(app.cards()[0].content["header"]["template"], "green");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

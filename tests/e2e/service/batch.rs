@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::alerts::{PENDING, builtin, one_alert, resolved};
 use crate::support::contract;
+use crate::support::database::on_every_engine;
 use crate::support::eventually;
 use crate::support::service::{Home, program, run};
 use crate::support::smtp::SmtpServer;
@@ -28,53 +29,57 @@ async fn a_window_begins() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_critical_shares_a_mail_that_names_each_incident_over_a_crash_too() {
-    let server = tokio::task::spawn_blocking(|| SmtpServer::start(&[])).await.unwrap();
-    let home = Home::new(&json!({
-        "mcp": builtin(PENDING),
-        "channels": [{
-            "name": "mail", "type": "email", "smtp": format!("smtp://{}", server.address()),
-            "from": "Firstlook <fl@example.com>", "to": ["sre@example.com"], "batch": format!("{WINDOW}s"),
-        }],
-    }));
-    let service = home.serve().await;
-    a_window_begins().await;
-    let ended = alert("DiskAlmostFull", "warning");
-    let mut pages = Vec::new();
-    for quiet in [&alert("CertificateExpires", "info"), &ended, &alert("JobSlow", "warning")] {
-        pages.push(format!("https://firstlook.example.com/incidents/{}?pass=", service.accept(quiet).await.0));
-    }
-    let (urgent, _) = service.accept(&alert("ApiDown", "critical")).await;
-    service.accept(&resolved(&ended)).await;
-    let first = eventually("the critical one at once", 3, || server.received(0).into_iter().next()).await;
-    assert!(first.header("Subject").contains("ApiDown"), "{}", first.header("Subject"));
-    service.settled(&urgent, 10).await;
-    service.kill_9().await;
-    let service = home.serve().await;
-    let mails = eventually("the window's mail", 30, || Some(server.received(0)).filter(|mails| mails.len() > 1)).await;
-    let mail = &mails[1];
-    assert!(mail.header("Subject").starts_with("[Firstlook] 3 incidents"), "{}", mail.header("Subject"));
-    let text = mail.text.clone().unwrap();
-    for name in ["CertificateExpires", "DiskAlmostFull", "JobSlow"] {
-        assert_eq!(text.matches(name).count(), 1, "{name} has a line: {text}");
-    }
-    for page in pages {
-        assert!(text.contains(&page), "each line leads to its incident's page: {text}");
-        assert!(mail.html.as_ref().is_some_and(|html| html.replace("&#x2f;", "/").contains(&page)), "{page}");
-    }
-    let line = text.lines().find(|line| line.contains("DiskAlmostFull")).unwrap();
-    assert!(line.contains("resolved"), "as it stands at the last: {line}");
-    contract::holds(&service, 5, 10).await;
-    assert_eq!(server.received(0).len(), 2, "nothing comes twice");
+    on_every_engine(async || {
+        let server = tokio::task::spawn_blocking(|| SmtpServer::start(&[])).await.unwrap();
+        let home = Home::new(&json!({
+            "mcp": builtin(PENDING),
+            "channels": [{
+                "name": "mail", "type": "email", "smtp": format!("smtp://{}", server.address()),
+                "from": "Firstlook <fl@example.com>", "to": ["sre@example.com"], "batch": format!("{WINDOW}s"),
+            }],
+        }));
+        let service = home.serve().await;
+        a_window_begins().await;
+        let ended = alert("DiskAlmostFull", "warning");
+        let mut pages = Vec::new();
+        for quiet in [&alert("CertificateExpires", "info"), &ended, &alert("JobSlow", "warning")] {
+            pages.push(format!("https://firstlook.example.com/incidents/{}?pass=", service.accept(quiet).await.0));
+        }
+        let (urgent, _) = service.accept(&alert("ApiDown", "critical")).await;
+        service.accept(&resolved(&ended)).await;
+        let first = eventually("the critical one at once", 3, || server.received(0).into_iter().next()).await;
+        assert!(first.header("Subject").contains("ApiDown"), "{}", first.header("Subject"));
+        service.settled(&urgent, 10).await;
+        service.kill_9().await;
+        let service = home.serve().await;
+        let mails =
+            eventually("the window's mail", 30, || Some(server.received(0)).filter(|mails| mails.len() > 1)).await;
+        let mail = &mails[1];
+        assert!(mail.header("Subject").starts_with("[Firstlook] 3 incidents"), "{}", mail.header("Subject"));
+        let text = mail.text.clone().unwrap();
+        for name in ["CertificateExpires", "DiskAlmostFull", "JobSlow"] {
+            assert_eq!(text.matches(name).count(), 1, "{name} has a line: {text}");
+        }
+        for page in pages {
+            assert!(text.contains(&page), "each line leads to its incident's page: {text}");
+            assert!(mail.html.as_ref().is_some_and(|html| html.replace("&#x2f;", "/").contains(&page)), "{page}");
+        }
+        let line = text.lines().find(|line| line.contains("DiskAlmostFull")).unwrap();
+        assert!(line.contains("resolved"), "as it stands at the last: {line}");
+        contract::holds(&service, 5, 10).await;
+        assert_eq!(server.received(0).len(), 2, "nothing comes twice");
 
-    a_window_begins().await;
-    let (alone, _) = service.accept(&alert("NodeClockSkewed", "warning")).await;
-    service.settled(&alone, 30).await;
-    let mails = server.received(0);
-    assert!(mails[2].header("Subject").contains("NodeClockSkewed"), "one alone comes in full");
-    assert_eq!(mails.len(), 3);
+        a_window_begins().await;
+        let (alone, _) = service.accept(&alert("NodeClockSkewed", "warning")).await;
+        service.settled(&alone, 30).await;
+        let mails = server.received(0);
+        assert!(mails[2].header("Subject").contains("NodeClockSkewed"), "one alone comes in full");
+        assert_eq!(mails.len(), 3);
 
-    let mut command = program();
-    command.args(["check", "--lang", "en", "--route", "severity=warning", "--config"]).arg(home.config());
-    let said = run(command).await.stdout;
-    assert!(said.contains("mail  together with what else is not critical (batch)"), "{said}");
+        let mut command = program();
+        command.args(["check", "--lang", "en", "--route", "severity=warning", "--config"]).arg(home.config());
+        let said = run(command).await.stdout;
+        assert!(said.contains("mail  together with what else is not critical (batch)"), "{said}");
+    })
+    .await;
 }

@@ -4,11 +4,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::Sha256;
-use sqlx::ConnectOptions;
+use sqlx::Connection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::alerts::{PENDING, in_group, webhook};
+use crate::support::database::on_every_engine;
 use crate::support::feishu::Feishu;
 use crate::support::service::{Ended, Home, TOKEN, client, program, run};
 use crate::support::webhook::Receiver;
@@ -67,53 +68,64 @@ async fn status(request: reqwest::RequestBuilder) -> u16 {
 
 #[tokio::test]
 async fn a40_a_senders_token_opens_its_own_route_and_no_other() {
-    let home = home_with(&json!({
-        "senders": [{"source": "alertmanager", "token": "only-for-alertmanager"}],
-        "token_header": "X-Firstlook-Token",
-    }));
-    let service = home.serve().await;
-    let post = |path: &str| client().post(format!("{}{path}", service.base())).body(webhook(PENDING).to_string());
-    let (alertmanager, own) = ("/webhooks/alertmanager", "only-for-alertmanager");
-    assert_eq!(status(post(alertmanager).bearer_auth(own)).await, 202);
-    assert_eq!(status(post(alertmanager).basic_auth("am", Some(own))).await, 202);
-    assert_eq!(status(post(alertmanager).header("x-firstlook-token", own)).await, 202);
-    assert_eq!(status(post(alertmanager).header("x-firstlook-token", own).bearer_auth(own)).await, 401, "one too many");
-    assert_eq!(status(post(alertmanager).header("x-firstlook-token", "wrong")).await, 401);
-    for path in ["/webhooks/grafana", "/webhooks/nightingale", "/prometheusalert"] {
-        assert_eq!(status(post(path).bearer_auth(own)).await, 401, "{path}");
-    }
-    let list = client().get(format!("{}/api/v1/incidents", service.base()));
-    assert_eq!(status(list.bearer_auth(own)).await, 401, "a sender does not read");
-    assert!(!service.log().contains(own), "{}", service.log());
+    on_every_engine(async || {
+        let home = home_with(&json!({
+            "senders": [{"source": "alertmanager", "token": "only-for-alertmanager"}],
+            "token_header": "X-Firstlook-Token",
+        }));
+        let service = home.serve().await;
+        let post = |path: &str| client().post(format!("{}{path}", service.base())).body(webhook(PENDING).to_string());
+        let (alertmanager, own) = ("/webhooks/alertmanager", "only-for-alertmanager");
+        assert_eq!(status(post(alertmanager).bearer_auth(own)).await, 202);
+        assert_eq!(status(post(alertmanager).basic_auth("am", Some(own))).await, 202);
+        assert_eq!(status(post(alertmanager).header("x-firstlook-token", own)).await, 202);
+        assert_eq!(
+            status(post(alertmanager).header("x-firstlook-token", own).bearer_auth(own)).await,
+            401,
+            "one too many"
+        );
+        assert_eq!(status(post(alertmanager).header("x-firstlook-token", "wrong")).await, 401);
+        for path in ["/webhooks/grafana", "/webhooks/nightingale", "/prometheusalert"] {
+            assert_eq!(status(post(path).bearer_auth(own)).await, 401, "{path}");
+        }
+        let list = client().get(format!("{}/api/v1/incidents", service.base()));
+        assert_eq!(status(list.bearer_auth(own)).await, 401, "a sender does not read");
+        assert!(!service.log().contains(own), "{}", service.log());
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a42_with_a_secret_grafana_must_sign_and_nothing_else_opens_its_route() {
-    let home = home_with(&json!({
-        "grafana_hmac": {"secret": "between-grafana-and-us", "timestamp_header": "X-Grafana-Alerting-Timestamp"},
-    }));
-    let service = home.serve().await;
-    let body = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/payloads/grafana.json")).unwrap();
-    let now = jiff::Timestamp::now().as_second();
-    let post = |time: i64, signed: &[u8], sent: &[u8]| {
-        let mut mac = Hmac::<Sha256>::new_from_slice(b"between-grafana-and-us").unwrap();
-        mac.update(&[format!("{time}:").as_bytes(), signed].concat());
-        let signature: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        client()
-            .post(format!("{}/webhooks/grafana", service.base()))
-            .header("x-grafana-alerting-signature", signature)
-            .header("x-grafana-alerting-timestamp", time)
-            .body(sent.to_vec())
-    };
-    assert_eq!(status(post(now, b"{}", &body)).await, 401, "another body");
-    assert_eq!(status(post(now - 400, &body, &body)).await, 401, "old");
-    let unsigned = client().post(format!("{}/webhooks/grafana", service.base())).bearer_auth(TOKEN).body(body.clone());
-    assert_eq!(status(unsigned).await, 401, "a token is no signature");
-    assert_eq!(service.incidents().await.len(), 0);
-    assert_eq!(status(post(now, &body, &body)).await, 202);
-    assert_eq!(status(post(now, &body, &body)).await, 401, "played again");
-    assert_eq!(service.incidents().await.len(), 1);
-    assert!(!service.log().contains("between-grafana-and-us"), "{}", service.log());
+    on_every_engine(async || {
+        let home = home_with(&json!({
+            "grafana_hmac": {"secret": "between-grafana-and-us", "timestamp_header": "X-Grafana-Alerting-Timestamp"},
+        }));
+        let service = home.serve().await;
+        let body = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/payloads/grafana.json")).unwrap();
+        let now = jiff::Timestamp::now().as_second();
+        let post = |time: i64, signed: &[u8], sent: &[u8]| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(b"between-grafana-and-us").unwrap();
+            mac.update(&[format!("{time}:").as_bytes(), signed].concat());
+            let signature: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+            client()
+                .post(format!("{}/webhooks/grafana", service.base()))
+                .header("x-grafana-alerting-signature", signature)
+                .header("x-grafana-alerting-timestamp", time)
+                .body(sent.to_vec())
+        };
+        assert_eq!(status(post(now, b"{}", &body)).await, 401, "another body");
+        assert_eq!(status(post(now - 400, &body, &body)).await, 401, "old");
+        let unsigned =
+            client().post(format!("{}/webhooks/grafana", service.base())).bearer_auth(TOKEN).body(body.clone());
+        assert_eq!(status(unsigned).await, 401, "a token is no signature");
+        assert_eq!(service.incidents().await.len(), 0);
+        assert_eq!(status(post(now, &body, &body)).await, 202);
+        assert_eq!(status(post(now, &body, &body)).await, 401, "played again");
+        assert_eq!(service.incidents().await.len(), 1);
+        assert!(!service.log().contains("between-grafana-and-us"), "{}", service.log());
+    })
+    .await;
 }
 
 /// A reader without a token follows the link of a message; a person logs in and out again.
@@ -172,23 +184,34 @@ async fn pages_open_by_a_messages_link_or_by_a_login() {
     assert_eq!(status(again).await, 200);
 }
 
-/// Another program holds SQLite's lock: each sender hears in time, and in its own words, that it should come again.
-#[tokio::test]
+/// Another program holds the store's lock: each sender hears in time, and in its own words, that it should come again, and
+/// whoever asks whether it is ready hears that it is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f12_a_locked_store_is_said_before_a_sender_gives_up() {
+    on_every_engine(a_locked_store).await;
+}
+
+async fn a_locked_store() {
     let home = Home::new(&json!({"channels": []}));
     let service = home.serve().await;
-    let file = home.config().with_file_name("firstlook.db");
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
-    let mut other = options.connect().await.unwrap();
-    sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+    sqlx::any::install_default_drivers();
+    let mut other = sqlx::AnyConnection::connect(home.store()).await.unwrap();
+    let lock = match home.store().starts_with("sqlite:") {
+        true => "BEGIN EXCLUSIVE",
+        false => "BEGIN; LOCK TABLE incident, delivery, outbox IN ACCESS EXCLUSIVE MODE",
+    };
+    sqlx::raw_sql(lock).execute(&mut other).await.unwrap();
     let nightingale = include_str!("../../payloads/nightingale.json");
     let post =
         |path: &str, body: String| client().post(format!("{}{path}", service.base())).bearer_auth(TOKEN).body(body);
     let begun = std::time::Instant::now();
-    let (one, two) = tokio::join!(
+    let (one, two, ready) = tokio::join!(
         post("/webhooks/alertmanager", webhook(PENDING).to_string()).send(),
         post("/webhooks/nightingale", nightingale.to_owned()).send(),
+        client().get(format!("{}/readyz", service.base())).send(),
     );
+    let ready = ready.unwrap();
+    assert_eq!((ready.status().as_u16(), ready.json::<Value>().await.unwrap()["ready"].clone()), (503, json!(false)));
     for (answer, expected) in [(one.unwrap(), 503), (two.unwrap(), 429)] {
         assert_eq!(answer.status().as_u16(), expected);
         assert_eq!(answer.headers()["retry-after"], "5");
@@ -196,7 +219,8 @@ async fn f12_a_locked_store_is_said_before_a_sender_gives_up() {
     }
     assert!(begun.elapsed().as_secs() < 9, "Nightingale and Alertmanager give up after 10 s");
     assert_eq!(status(client().get(format!("{}/healthz", service.base()))).await, 200);
-    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    assert_eq!(status(client().get(format!("{}/readyz", service.base()))).await, 200);
     assert_eq!(status(post("/webhooks/alertmanager", webhook(PENDING).to_string())).await, 202);
     assert_eq!(status(post("/webhooks/nightingale", nightingale.to_owned())).await, 200);
     assert_eq!(service.incidents().await.len(), 2, "one of each, however often it came");
@@ -235,36 +259,46 @@ async fn a45_a_crowd_of_silent_connections_keeps_nobody_out() {
 /// its sender's language. What needs none is taken, and everything is when there is room again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f50_beyond_the_durable_limit_senders_keep_what_they_have() {
-    let feishu = Feishu::start().await;
-    feishu.fail((0..9).map(|_| Fault::Code(9499, "too many request")));
-    let home = Home::new(&json!({
-        "server": limited(json!({"max_waiting": 3})),
-        "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}],
-    }));
-    let service = home.serve().await;
-    let post =
-        |path: &str, body: &Value| client().post(format!("{}{path}", service.base())).bearer_auth(TOKEN).json(body);
-    for group in ["a", "b", "c"] {
-        assert_eq!(status(post("/webhooks/alertmanager", &in_group(PENDING, group))).await, 202);
-    }
-    let nightingale: Value = serde_json::from_str(include_str!("../../payloads/nightingale.json")).unwrap();
-    let refused =
-        [("/webhooks/alertmanager", in_group(PENDING, "d"), 503), ("/webhooks/nightingale", nightingale, 429)];
-    for (path, body, expected) in &refused {
-        let answer = post(path, body).send().await.unwrap();
-        assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (*expected, &"5".parse().unwrap()));
-        let said = answer.json::<Value>().await.unwrap()["error"].to_string();
-        assert!(said.contains("3 messages wait") && said.contains("server.limits.max_waiting"), "{said}");
-    }
-    assert_eq!(status(post("/webhooks/alertmanager", &in_group(PENDING, "a"))).await, 202, "a repeat needs no message");
-    assert_eq!(service.incidents().await.len(), 3);
-    let alerts = |body: &Value| body["alerts"].as_array().unwrap().len();
-    let each = alerts(&in_group(PENDING, "a"));
-    assert_eq!(contract::balance(&service).await.accepted, 4 * each as u64, "what was refused was not accepted");
+    on_every_engine(async || {
+        let feishu = Feishu::start().await;
+        feishu.fail((0..9).map(|_| Fault::Code(9499, "too many request")));
+        let home = Home::new(&json!({
+            "server": limited(json!({"max_waiting": 3})),
+            "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}],
+        }));
+        let service = home.serve().await;
+        let post =
+            |path: &str, body: &Value| client().post(format!("{}{path}", service.base())).bearer_auth(TOKEN).json(body);
+        for group in ["a", "b", "c"] {
+            assert_eq!(status(post("/webhooks/alertmanager", &in_group(PENDING, group))).await, 202);
+        }
+        let nightingale: Value = serde_json::from_str(include_str!("../../payloads/nightingale.json")).unwrap();
+        let refused =
+            [("/webhooks/alertmanager", in_group(PENDING, "d"), 503), ("/webhooks/nightingale", nightingale, 429)];
+        for (path, body, expected) in &refused {
+            let answer = post(path, body).send().await.unwrap();
+            assert_eq!(
+                (answer.status().as_u16(), &answer.headers()["retry-after"]),
+                (*expected, &"30".parse().unwrap())
+            );
+            let said = answer.json::<Value>().await.unwrap()["error"].to_string();
+            assert!(said.contains("3 messages wait") && said.contains("server.limits.max_waiting"), "{said}");
+        }
+        assert_eq!(
+            status(post("/webhooks/alertmanager", &in_group(PENDING, "a"))).await,
+            202,
+            "a repeat needs no message"
+        );
+        assert_eq!(service.incidents().await.len(), 3);
+        let alerts = |body: &Value| body["alerts"].as_array().unwrap().len();
+        let each = alerts(&in_group(PENDING, "a"));
+        assert_eq!(contract::balance(&service).await.accepted, 4 * each as u64, "what was refused was not accepted");
 
-    let comes_again = || async { status(post("/webhooks/alertmanager", &in_group(PENDING, "d"))).await == 202 };
-    eventually_async("there is room again", 60, comes_again).await;
-    contract::holds(&service, 5 * each, 60).await;
+        let comes_again = || async { status(post("/webhooks/alertmanager", &in_group(PENDING, "d"))).await == 202 };
+        eventually_async("there is room again", 60, comes_again).await;
+        contract::holds(&service, 5 * each, 60).await;
+    })
+    .await;
 }
 
 /// The answer comes although not one byte of the announced body does.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::alerts::{PENDING, builtin, in_group, webhook};
-use crate::support::eventually_async;
+use crate::support::database::on_every_engine;
 use crate::support::model::{Answer, KEY, ModelServer, capable};
 use crate::support::pending;
 use crate::support::service::{Home, Service};
 use crate::support::team::Team;
+use crate::support::{contract, eventually_async};
 
 fn model(name: &str, server: &ModelServer) -> Value {
     json!({"name": name, "base_url": server.url(), "api_key": KEY, "model": "m", "timeout": "20s"})
@@ -21,6 +22,13 @@ fn home(team: &Team, deadline: &str, models: &Value) -> Home {
     Home::new(&json!({"mcp": builtin(PENDING), "models": models, "triage": triage, "channels": team.channels()}))
 }
 
+/// Every alert of so many deliveries was told.
+async fn all_told(service: &Service, deliveries: usize) {
+    let alerts = deliveries * webhook(PENDING)["alerts"].as_array().unwrap().len();
+    let balance = contract::holds(service, alerts, 10).await;
+    assert_eq!(balance.sent, alerts as u64, "{balance:?}");
+}
+
 fn gaps(incident: &Value) -> String {
     incident["report"]["data_gaps"].to_string()
 }
@@ -28,29 +36,33 @@ fn gaps(incident: &Value) -> String {
 /// The card is out at the deadline; the whole answer that comes seconds later changes nothing and is told to nobody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f24_an_answer_after_the_deadline_does_no_harm() {
-    let late = Duration::from_secs(9);
-    let provider = ModelServer::scripted(move |_| {
-        let answer = Answer::call("submit_diagnosis", json!({"verdict": "no_fault", "headline": "all is well"}));
-        Answer::After(late, Box::new(answer))
+    on_every_engine(async || {
+        let late = Duration::from_secs(9);
+        let provider = ModelServer::scripted(move |_| {
+            let answer = Answer::call("submit_diagnosis", json!({"verdict": "no_fault", "headline": "all is well"}));
+            Answer::After(late, Box::new(answer))
+        })
+        .await;
+        let team = Team::start().await;
+        let home = home(&team, "5s", &json!([model("slow", &provider)]));
+        let service = home.serve().await;
+        let begun = std::time::Instant::now();
+        let (id, _) = service.accept(&webhook(PENDING)).await;
+        let incident = service.settled(&id, 8).await;
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+        let usage = &incident["report"]["usage"];
+        assert_eq!((&usage["source"], &usage["stopped_by"]), (&json!("playbook"), &json!("deadline")), "{usage:#}");
+        assert_eq!(usage["passed_over"], json!([{"model": "slow", "why": "timed out"}]));
+        let (heard, asked) = (team.counts(), provider.asked().len());
+
+        tokio::time::sleep(late).await;
+        let after = service.incident(&id).await;
+        assert_eq!(after["report"], incident["report"]);
+        assert_eq!((team.counts(), provider.asked().len()), (heard, asked));
+        team.refused_nothing();
+        all_told(&service, 1).await;
     })
     .await;
-    let team = Team::start().await;
-    let home = home(&team, "5s", &json!([model("slow", &provider)]));
-    let service = home.serve().await;
-    let begun = std::time::Instant::now();
-    let (id, _) = service.accept(&webhook(PENDING)).await;
-    let incident = service.settled(&id, 8).await;
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
-    let usage = &incident["report"]["usage"];
-    assert_eq!((&usage["source"], &usage["stopped_by"]), (&json!("playbook"), &json!("deadline")), "{usage:#}");
-    assert_eq!(usage["passed_over"], json!([{"model": "slow", "why": "timed out"}]));
-    let (heard, asked) = (team.counts(), provider.asked().len());
-
-    tokio::time::sleep(late).await;
-    let after = service.incident(&id).await;
-    assert_eq!(after["report"], incident["report"]);
-    assert_eq!((team.counts(), provider.asked().len()), (heard, asked));
-    team.refused_nothing();
 }
 
 /// A refused key is paid for once, the second model answers, and the message says who and why.
@@ -84,6 +96,7 @@ async fn a_dead_model_is_asked_once_and_the_next_one_answers_for_it() {
     }
     let page = service.request(reqwest::Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
     assert!(page.contains("firstlook_model_tokens_total{model=\"second\",kind=\"prompt\"}"), "{page}");
+    all_told(&service, 2).await;
 }
 
 /// All of it rests: the playbook's report is the whole of the first message, at once, and says why.
@@ -106,6 +119,7 @@ async fn with_all_models_resting_the_playbook_answers_at_once_and_says_why() {
     assert_eq!(dead.asked().len(), 1);
     let told = team.heard()[1][before[1]].text.clone();
     assert!(told.contains("fast: resting (no quota left)"), "{told}");
+    all_told(&service, 2).await;
     team.each_has_just(before.map(|count| count + 1)).await;
 }
 
@@ -139,6 +153,7 @@ async fn a_spent_day(model: Value, all: Value, provider: &ModelServer, said: &st
     for told in team.heard() {
         assert!(told.last().unwrap().text.contains(part), "{}", told.last().unwrap().text);
     }
+    all_told(&service, 2).await;
 }
 
 /// More than the questions at the start take (5 400), less than they and a run.
@@ -146,21 +161,27 @@ const DAY_OF_TOKENS: u32 = 8000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a48_a_spent_day_turns_the_model_off_until_midnight_over_restarts_too() {
-    let provider = pending::model().await;
-    let mut capped = model("fast", &provider);
-    capped["daily"] = json!({"tokens": DAY_OF_TOKENS});
-    let said = "Model fast used up today's limit (8000 tokens)";
-    a_spent_day(capped, Value::Null, &provider, said, true).await;
+    on_every_engine(async || {
+        let provider = pending::model().await;
+        let mut capped = model("fast", &provider);
+        capped["daily"] = json!({"tokens": DAY_OF_TOKENS});
+        let said = "Model fast used up today's limit (8000 tokens)";
+        a_spent_day(capped, Value::Null, &provider, said, true).await;
+    })
+    .await;
 }
 
 /// The same by money, and for all models together.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a48_a_day_s_money_turns_all_models_off() {
-    let provider = pending::model().await;
-    let mut priced = model("fast", &provider);
-    priced["prices"] = json!({"input": 1000, "output": 1000, "currency": "CNY"});
-    let all = json!({"cost": f64::from(DAY_OF_TOKENS) / 1000.0});
-    a_spent_day(priced, all, &provider, "All models together used up today's limit (cost 8)", false).await;
+    on_every_engine(async || {
+        let provider = pending::model().await;
+        let mut priced = model("fast", &provider);
+        priced["prices"] = json!({"input": 1000, "output": 1000, "currency": "CNY"});
+        let all = json!({"cost": f64::from(DAY_OF_TOKENS) / 1000.0});
+        a_spent_day(priced, all, &provider, "All models together used up today's limit (cost 8)", false).await;
+    })
+    .await;
 }
 
 /// The questions to a model so far.

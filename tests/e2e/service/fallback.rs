@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::support::Fault;
 use crate::support::alerts::{PENDING, in_group, webhook};
 use crate::support::contract;
+use crate::support::database::on_every_engine;
 use crate::support::eventually;
 use crate::support::feishu::Feishu;
 use crate::support::service::{Home, Service, TOKEN};
@@ -45,56 +46,63 @@ async fn again(service: &Service, id: &str) -> u16 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_channel_refuses_for_good_is_told_on_another_once_and_stays_visible() {
-    let Stage { feishu, wecom, service, _home } = stage().await;
-    feishu.fail([Fault::Code(19001, "param invalid: incoming webhook access token invalid")]);
-    let (id, _) = service.accept(&webhook(PENDING)).await;
-    let both = |incident: &Value| messages(incident).len() == 2 && messages(incident)[1].1 == "sent";
-    let incident = service.incident_when("it is told elsewhere", &id, 20, both).await;
-    let told = messages(&incident);
-    assert_eq!((told[0].0.as_str(), told[0].1.as_str()), ("oncall", "dead"), "{incident:#}");
-    assert!(incident["notices"][0]["last_error"].as_str().unwrap().contains("19001"));
-    let shown = wecom.accepted();
-    assert_eq!(shown.len(), 1, "{shown:#?}");
-    let said = shown[0]["markdown_v2"]["content"].as_str().unwrap();
-    assert!(said.contains("Meant for channel `oncall`") && said.contains("19001"), "{said}");
-    let balance = contract::holds(&service, webhook(PENDING)["alerts"].as_array().unwrap().len(), 5).await;
-    assert_eq!(balance.dead, 0, "{balance:?}");
-    assert_eq!(service.metric("firstlook_queue_length{queue=\"outbox_dead\"}").await, Some(1.0));
+    on_every_engine(async || {
+        let Stage { feishu, wecom, service, _home } = stage().await;
+        feishu.fail([Fault::Code(19001, "param invalid: incoming webhook access token invalid")]);
+        let (id, _) = service.accept(&webhook(PENDING)).await;
+        let both = |incident: &Value| messages(incident).len() == 2 && messages(incident)[1].1 == "sent";
+        let incident = service.incident_when("it is told elsewhere", &id, 20, both).await;
+        let told = messages(&incident);
+        assert_eq!((told[0].0.as_str(), told[0].1.as_str()), ("oncall", "dead"), "{incident:#}");
+        assert!(incident["notices"][0]["last_error"].as_str().unwrap().contains("19001"));
+        let shown = wecom.accepted();
+        assert_eq!(shown.len(), 1, "{shown:#?}");
+        let said = shown[0]["markdown_v2"]["content"].as_str().unwrap();
+        assert!(said.contains("Meant for channel `oncall`") && said.contains("19001"), "{said}");
+        let balance = contract::holds(&service, webhook(PENDING)["alerts"].as_array().unwrap().len(), 5).await;
+        assert_eq!(balance.dead, 0, "{balance:?}");
+        assert_eq!(service.metric("firstlook_queue_length{queue=\"outbox_dead\"}").await, Some(1.0));
 
-    let ready: Value = service.request(Method::GET, "/readyz?verbose").send().await.unwrap().json().await.unwrap();
-    let health = |at: usize| {
-        let channel = &ready["channels"][at];
-        [&channel["name"], &channel["state"], &channel["failure"]]
-            .map(|word| word.as_str().unwrap_or_default().to_owned())
-    };
-    assert_eq!(
-        (health(0), health(1)),
-        (["oncall", "failing", "auth"].map(str::to_owned), ["ops", "ok", ""].map(str::to_owned))
-    );
+        let ready: Value = service.request(Method::GET, "/readyz?verbose").send().await.unwrap().json().await.unwrap();
+        let health = |at: usize| {
+            let channel = &ready["channels"][at];
+            [&channel["name"], &channel["state"], &channel["failure"]]
+                .map(|word| word.as_str().unwrap_or_default().to_owned())
+        };
+        assert_eq!(
+            (health(0), health(1)),
+            (["oncall", "failing", "auth"].map(str::to_owned), ["ops", "ok", ""].map(str::to_owned))
+        );
 
-    assert_eq!(again(&service, &told[1].2).await, 409, "it was sent");
-    assert_eq!(again(&service, "01900000-0000-7000-8000-000000000000").await, 404);
-    assert_eq!(again(&service, "nonsense").await, 404);
-    assert_eq!(again(&service, &told[0].2).await, 202);
-    service.settled(&id, 20).await;
-    assert_eq!((feishu.accepted().len(), wecom.accepted().len()), (1, 1), "Feishu works again");
-    assert!(!feishu.accepted()[0].to_string().contains("Meant for"), "it is where it was meant to be");
+        assert_eq!(again(&service, &told[1].2).await, 409, "it was sent");
+        assert_eq!(again(&service, "01900000-0000-7000-8000-000000000000").await, 404);
+        assert_eq!(again(&service, "nonsense").await, 404);
+        assert_eq!(again(&service, &told[0].2).await, 202);
+        service.settled(&id, 20).await;
+        assert_eq!((feishu.accepted().len(), wecom.accepted().len()), (1, 1), "Feishu works again");
+        assert!(!feishu.accepted()[0].to_string().contains("Meant for"), "it is where it was meant to be");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_fallback_is_a_visible_dead_letter_too() {
-    let Stage { feishu, wecom, service, _home } = stage().await;
-    feishu.fail([Fault::Code(19001, "gone")]);
-    wecom.fail([Fault::Code(93000, "invalid webhook url")]);
-    let (id, _) = service.accept(&in_group(PENDING, "both")).await;
-    let over = |incident: &Value| messages(incident).iter().filter(|one| one.1 == "dead").count() == 2;
-    service.incident_when("both gave up", &id, 20, over).await;
-    let balance = contract::holds(&service, webhook(PENDING)["alerts"].as_array().unwrap().len(), 5).await;
-    assert!(balance.dead > 0, "{balance:?}");
+    on_every_engine(async || {
+        let Stage { feishu, wecom, service, _home } = stage().await;
+        feishu.fail([Fault::Code(19001, "gone")]);
+        wecom.fail([Fault::Code(93000, "invalid webhook url")]);
+        let (id, _) = service.accept(&in_group(PENDING, "both")).await;
+        let over = |incident: &Value| messages(incident).iter().filter(|one| one.1 == "dead").count() == 2;
+        service.incident_when("both gave up", &id, 20, over).await;
+        let balance = contract::holds(&service, webhook(PENDING)["alerts"].as_array().unwrap().len(), 5).await;
+        assert!(balance.dead > 0, "{balance:?}");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_button_asks_for_a_login_and_for_a_page_of_ours() {
+    on_every_engine(async || {
     let hook = Receiver::start("s3cret").await;
     let home = Home::new(&json!({
         "channels": [
@@ -136,6 +144,8 @@ async fn the_button_asks_for_a_login_and_for_a_page_of_ours() {
     let sent = |incident: &Value| messages(incident)[0].1 == "sent";
     service.incident_when("it is sent again", &id, 20, sent).await;
     assert_eq!(hook.accepted().len(), 1);
+    })
+    .await;
 }
 
 /// A daily summary belongs to no incident; what becomes of it is seen all the same.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::alerts::{PENDING, builtin, in_group, resolved, webhook};
 use crate::support::contract;
+use crate::support::database::on_every_engine;
 use crate::support::feishu::Feishu;
 use crate::support::service::{Home, Service, program, run};
 
@@ -33,67 +34,89 @@ fn reasons(incident: &Value) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn maintenance_holds_an_alert_and_drops_it_when_it_is_over_by_then() {
-    let window = json!([{"name": "db upgrade", "match": {"namespace": "aiops"}, "to": "2099-01-01T00:00:00Z"}]);
-    let Stage { feishu, service, _home } = stage(json!({"maintenance": window}), json!({})).await;
-    let alert = webhook(PENDING);
-    let (id, decision) = service.accept(&alert).await;
-    assert_eq!(decision, "opened");
-    let incident = service.incident(&id).await;
-    assert!(reasons(&incident)[0].contains("db upgrade"), "{incident:#}");
-    assert!(incident["notices"][0]["due_at"].as_str().unwrap().starts_with("2099-01-01"), "{incident:#}");
-    assert_eq!(incident["investigation"]["state"], "ready", "nothing is looked at meanwhile");
-    service.accept(&resolved(&alert)).await;
-    let balance = contract::holds(&service, 2 * alerts(&alert), 5).await;
-    assert_eq!(balance.suppressed, 2 * alerts(&alert) as u64, "{balance:?}");
-    assert_eq!(service.incident(&id).await["notices"], json!([]));
-    assert_eq!(feishu.arrivals().len(), 0);
+    on_every_engine(async || {
+        let window = json!([{"name": "db upgrade", "match": {"namespace": "aiops"}, "to": "2099-01-01T00:00:00Z"}]);
+        let Stage { feishu, service, _home } = stage(json!({"maintenance": window}), json!({})).await;
+        let alert = webhook(PENDING);
+        let (id, decision) = service.accept(&alert).await;
+        assert_eq!(decision, "opened");
+        let incident = service.incident(&id).await;
+        assert!(reasons(&incident)[0].contains("db upgrade"), "{incident:#}");
+        assert!(incident["notices"][0]["due_at"].as_str().unwrap().starts_with("2099-01-01"), "{incident:#}");
+        assert_eq!(incident["investigation"]["state"], "ready", "nothing is looked at meanwhile");
+        service.accept(&resolved(&alert)).await;
+        let balance = contract::holds(&service, 2 * alerts(&alert), 5).await;
+        assert_eq!(balance.suppressed, 2 * alerts(&alert) as u64, "{balance:?}");
+        assert_eq!(service.incident(&id).await["notices"], json!([]));
+        assert_eq!(feishu.arrivals().len(), 0);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn quiet_hours_let_the_critical_through_and_hold_the_rest() {
-    // Hours that hold now, whenever this runs.
-    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
-    let around = |hours: i64| (&now + jiff::SignedDuration::from_hours(hours)).strftime("%H:%M").to_string();
-    let quiet = json!({"quiet_hours": format!("{}-{}", around(-2), around(2))});
-    let Stage { feishu, service, _home } = stage(json!({}), quiet).await;
-    let mut critical = in_group(PENDING, "critical");
-    for alert in critical["alerts"].as_array_mut().unwrap() {
-        alert["labels"]["severity"] = "critical".into();
-    }
-    let (warning, _) = service.accept(&webhook(PENDING)).await;
-    let (id, _) = service.accept(&critical).await;
-    service.settled(&id, 20).await;
-    assert_eq!(feishu.arrivals().len(), 1, "the critical one");
-    let done = |incident: &Value| incident["investigation"]["state"] == "done";
-    let held = service.incident_when("it is investigated meanwhile", &warning, 20, done).await;
-    assert_eq!(held["notices"][0]["state"], "ready", "{held:#}");
-    assert_eq!(feishu.arrivals().len(), 1, "findings do not wake anybody either");
+    on_every_engine(async || {
+        // Hours that hold now, whenever this runs.
+        let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+        let around = |hours: i64| (&now + jiff::SignedDuration::from_hours(hours)).strftime("%H:%M").to_string();
+        let quiet = json!({"quiet_hours": format!("{}-{}", around(-2), around(2))});
+        let Stage { feishu, service, _home } = stage(json!({}), quiet).await;
+        let mut critical = in_group(PENDING, "critical");
+        for alert in critical["alerts"].as_array_mut().unwrap() {
+            alert["labels"]["severity"] = "critical".into();
+        }
+        let (warning, _) = service.accept(&webhook(PENDING)).await;
+        let (id, _) = service.accept(&critical).await;
+        service.settled(&id, 20).await;
+        assert_eq!(feishu.arrivals().len(), 1, "the critical one");
+        let done = |incident: &Value| incident["investigation"]["state"] == "done";
+        let held = service.incident_when("it is investigated meanwhile", &warning, 20, done).await;
+        assert_eq!(held["notices"][0]["state"], "ready", "{held:#}");
+        assert!(
+            reasons(&held)[0].contains("oncall is told at") && reasons(&held)[0].contains("quiet_hours"),
+            "{held:#}"
+        );
+        assert_eq!(held["delivery_log"][0]["rules"][0]["rule"], "quiet_hours", "{held:#}");
+        assert_eq!(feishu.arrivals().len(), 1, "findings do not wake anybody either");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a47_what_flaps_is_told_a_few_times_and_then_waits() {
-    let flapping = json!({"triage": {"flapping": {"count": 3, "within": "1h", "hold": "1m"}}});
-    let Stage { feishu, service, _home } = stage(flapping, json!({})).await;
-    let alert = webhook(PENDING);
-    for _ in 0..2 {
+    on_every_engine(async || {
+        let flapping = json!({"triage": {"flapping": {"count": 3, "within": "1h", "hold": "20s"}}});
+        let Stage { feishu, service, _home } = stage(flapping, json!({})).await;
+        let alert = webhook(PENDING);
+        for _ in 0..2 {
+            let (id, _) = service.accept(&alert).await;
+            service.settled(&id, 20).await;
+            service.accept(&resolved(&alert)).await;
+            service.settled(&id, 20).await;
+        }
+        assert_eq!(feishu.arrivals().len(), 4, "two firings and two ends");
+        let mut last = String::new();
+        for _ in 0..20 {
+            last = service.accept(&alert).await.0;
+            service.accept(&resolved(&alert)).await;
+        }
+        assert_eq!(feishu.arrivals().len(), 4, "the rest is over before it is due");
+        let incident = service.incident(&last).await;
+        assert!(reasons(&incident).iter().any(|reason| reason.contains("over before")), "{incident:#}");
+        contract::holds(&service, 44 * alerts(&alert), 5).await;
         let (id, _) = service.accept(&alert).await;
-        service.settled(&id, 20).await;
-        service.accept(&resolved(&alert)).await;
-        service.settled(&id, 20).await;
-    }
-    assert_eq!(feishu.arrivals().len(), 4, "two firings and two ends");
-    let mut last = String::new();
-    for _ in 0..20 {
-        last = service.accept(&alert).await.0;
-        service.accept(&resolved(&alert)).await;
-    }
-    assert_eq!(feishu.arrivals().len(), 4, "the rest is over before it is due");
-    let incident = service.incident(&last).await;
-    assert!(reasons(&incident).iter().any(|reason| reason.contains("over before")), "{incident:#}");
-    contract::holds(&service, 44 * alerts(&alert), 5).await;
-    let (id, _) = service.accept(&alert).await;
-    let incident = service.incident(&id).await;
-    assert!(reasons(&incident)[0].contains("It flaps (23 times within 1 h)"), "{incident:#}");
+        let incident = service.incident(&id).await;
+        assert!(reasons(&incident)[0].contains("It flaps (23 times within 1 h)"), "{incident:#}");
+        assert_eq!(incident["delivery_log"][0]["rules"][0], json!({"rule": "flapping", "seconds": 20}));
+        for (rule, times) in [("flapping", 21.0), ("over_before", 20.0)] {
+            let counted = service.metric(&format!("firstlook_rules_total{{rule=\"{rule}\"}}")).await;
+            assert_eq!(counted, Some(times), "{rule}");
+        }
+        service.settled(&id, 40).await;
+        let told = feishu.arrivals()[4].1.to_string();
+        assert!(told.contains("20 earlier firings were not told"), "{told}");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,7 +137,8 @@ async fn a_route_may_tell_without_investigating_and_a_channel_hears_from_a_sever
     let over = |incident: &Value| incident["investigation"]["state"] == "done";
     let incident = service.incident_when("it is investigated", &id, 20, over).await;
     assert_eq!(incident["notices"], json!([]), "a warning");
-    assert!(reasons(&incident)[0].contains("min_severity"), "{incident:#}");
+    assert!(reasons(&incident)[0].contains("oncall is not told (min_severity)"), "{incident:#}");
+    assert_eq!(service.metric("firstlook_rules_total{rule=\"min_severity\"}").await, Some(1.0));
     assert_eq!(feishu.arrivals().len(), 0);
 }
 

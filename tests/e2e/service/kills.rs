@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::support::alerts::{PENDING, builtin, in_group, webhook};
 use crate::support::contract;
-use crate::support::database::Database;
+use crate::support::database;
 use crate::support::eventually;
 use crate::support::feishu::Feishu;
 use crate::support::model::{Answer, ModelServer};
@@ -28,15 +28,12 @@ struct Stage {
 }
 
 impl Stage {
-    async fn on(database: &Database, model: ModelServer) -> Self {
+    async fn with(model: ModelServer) -> Self {
         let feishu = Feishu::with(None, None).await;
         let channels = json!([{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}]);
         let mut models = pending::models(&model);
         models[0]["timeout"] = "60s".into();
-        let mut parts = json!({"mcp": builtin(PENDING), "models": models, "channels": channels});
-        if let Some(address) = database.address() {
-            parts["store"] = address.into();
-        }
+        let parts = json!({"mcp": builtin(PENDING), "models": models, "channels": channels});
         Self { home: Home::new(&parts), feishu, model, parts }
     }
 
@@ -83,11 +80,7 @@ impl Stage {
 
 /// Runs a test on every engine, each with a stage of its own.
 async fn on_every_engine(test: impl AsyncFn(Stage)) {
-    for (engine, database) in Database::every().await {
-        eprintln!("on {engine}");
-        test(Stage::on(&database, pending::model().await).await).await;
-        database.remove().await;
-    }
+    database::on_every_engine(async || test(Stage::with(pending::model().await).await).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -184,15 +177,14 @@ async fn f45_what_kills_its_worker_every_time_is_put_aside_and_the_rest_goes_on(
 /// The model's first answer begins and never ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f05_killed_in_the_middle_of_a_models_stream_the_run_is_repeated() {
-    for (engine, database) in Database::every().await {
-        eprintln!("on {engine}");
+    database::on_every_engine(async || {
         let mut begun = false;
         let model = ModelServer::scripted(move |asked| {
             let is_first = !std::mem::replace(&mut begun, true);
             if is_first { Answer::KeepAlive } else { pending::investigate(asked) }
         })
         .await;
-        let stage = Stage::on(&database, model).await;
+        let stage = Stage::with(model).await;
         let service = stage.home.serve().await;
         let (id, _) = service.accept(&webhook(PENDING)).await;
         eventually("the model is asked", 10, || (!stage.model.asked().is_empty()).then_some(())).await;
@@ -205,8 +197,8 @@ async fn f05_killed_in_the_middle_of_a_models_stream_the_run_is_repeated() {
         assert_eq!(incident["report"]["usage"]["source"], "model", "{incident:#}");
         stage.told_once(&incident);
         assert_eq!(stage.runs(), 2);
-        database.remove().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

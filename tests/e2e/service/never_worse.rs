@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::support::alerts::{PENDING, builtin, scenario, webhook};
-use crate::support::cluster;
+use crate::support::database::on_every_engine;
 use crate::support::mcp::{McpServer, Unknown};
 use crate::support::model::{Answer, KEY, ModelServer};
 use crate::support::original::Original;
 use crate::support::pending;
 use crate::support::service::{Home, Service};
 use crate::support::team::{Heard, Team, assert_in_time};
+use crate::support::{cluster, contract};
 
 /// A model with so little patience that a test can wait for its end.
 fn impatient(url: &str) -> Value {
@@ -58,6 +59,9 @@ async fn alert(team: &Team, service: &Service) -> (Value, [Vec<Heard>; 3]) {
         assert!(channel.len() <= 2, "{channel:#?}");
     }
     team.refused_nothing();
+    let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
+    let balance = contract::holds(service, alerts, 5).await;
+    assert_eq!(balance.sent, alerts as u64, "whatever is away, people hear of each: {balance:?}");
     (incident, heard)
 }
 
@@ -88,8 +92,11 @@ async fn a_model_that_hangs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f20_a_model_that_keeps_the_line_open_without_a_word() {
-    let model = ModelServer::scripted(|_| Answer::KeepAlive).await;
-    without_a_model(impatient(&model.url()), "model").await;
+    on_every_engine(async || {
+        let model = ModelServer::scripted(|_| Answer::KeepAlive).await;
+        without_a_model(impatient(&model.url()), "model").await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,7 +128,10 @@ async fn a_model_whose_answer_is_no_json() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f17_a_model_that_is_not_there() {
-    without_a_model(impatient(&format!("{}/v1", nobody().await)), "model").await;
+    on_every_engine(async || {
+        without_a_model(impatient(&format!("{}/v1", nobody().await)), "model").await;
+    })
+    .await;
 }
 
 /// Nobody saw the cluster: the alert goes out by itself, a second message says why there is nothing more.
@@ -140,25 +150,38 @@ async fn without_mcp(url: &str, says: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f33_an_mcp_server_that_is_not_there() {
-    without_mcp(&nobody().await, "unreachable").await;
+    on_every_engine(async || {
+        without_mcp(&nobody().await, "unreachable").await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f29_an_mcp_server_that_never_answers() {
-    without_mcp(&silence().await, "did not answer").await;
+    on_every_engine(async || {
+        without_mcp(&silence().await, "did not answer").await;
+    })
+    .await;
 }
 
 /// A server that answers and offers nothing of use, or less than usual: what can be read is, the rest is said.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f30_an_mcp_server_without_the_tools_it_should_have() {
-    let team = Team::start().await;
-    let useless = McpServer::start(Unknown::Text(404, "no session")).await.offering(&["make_coffee"]);
-    let mcp = json!([{"name": "kubernetes", "url": useless.url, "transport": "http"}]);
-    let (_home, service) = serve(&team, mcp, json!([])).await;
-    let (incident, _) = alert(&team, &service).await;
-    let gaps = incident["report"]["data_gaps"].to_string();
-    assert!(gaps.contains("kubernetes offers none of the tools"), "{gaps}");
-    assert_eq!((&incident["report"]["verdict"], useless.calls().len()), (&json!("inconclusive"), 0), "{incident:#}");
+    on_every_engine(async || {
+        let team = Team::start().await;
+        let useless = McpServer::start(Unknown::Text(404, "no session")).await.offering(&["make_coffee"]);
+        let mcp = json!([{"name": "kubernetes", "url": useless.url, "transport": "http"}]);
+        let (_home, service) = serve(&team, mcp, json!([])).await;
+        let (incident, _) = alert(&team, &service).await;
+        let gaps = incident["report"]["data_gaps"].to_string();
+        assert!(gaps.contains("kubernetes offers none of the tools"), "{gaps}");
+        assert_eq!(
+            (&incident["report"]["verdict"], useless.calls().len()),
+            (&json!("inconclusive"), 0),
+            "{incident:#}"
+        );
+    })
+    .await;
 }
 
 /// The server goes away between the model's calls: what was seen before stands, what was not is said.
@@ -221,4 +244,6 @@ async fn a_hanging_look_holds_nobody_up() {
             assert!(after < 2.0, "message {index} came after {after} s\n{}", service.log());
         }
     }
+    let alerts = groups.iter().map(|group| group["alerts"].as_array().unwrap().len()).sum();
+    contract::holds(&service, alerts, 5).await;
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::alerts::{PENDING, builtin, one_alert};
+use crate::support::database::on_every_engine;
 use crate::support::feishu::Feishu;
 use crate::support::model::{Answer, ModelServer};
 use crate::support::service::Home;
@@ -40,40 +41,43 @@ const THINKS: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a46_a_flood_of_different_alerts_costs_what_was_allowed_and_no_alert_is_lost() {
-    let (feishu, load) = (Feishu::start().await, Load::default());
-    let seen = load.clone();
-    let model = ModelServer::scripted(move |asked| {
-        seen.begin();
-        Answer::After(THINKS, Box::new(pending::investigate(asked)))
+    on_every_engine(async || {
+        let (feishu, load) = (Feishu::start().await, Load::default());
+        let seen = load.clone();
+        let model = ModelServer::scripted(move |asked| {
+            seen.begin();
+            Answer::After(THINKS, Box::new(pending::investigate(asked)))
+        })
+        .await;
+        let home = Home::new(&json!({
+            "mcp": builtin(PENDING), "models": pending::models(&model),
+            // Without a cooldown every incident wants a model; the day's tokens are enough for some of them.
+            "triage": {"cooldown": "0s", "concurrency": CONCURRENCY, "daily": {"tokens": 60_000}},
+            "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "delivery": {"merge_above": 5}}],
+        }));
+        let service = home.serve().await;
+        let name = |number: usize| format!("Flood{number:03}");
+        let alerts: Vec<Value> =
+            (0..ALERTS).map(|number| one_alert(&name(number), &json!({"alertname": name(number)}))).collect();
+        futures::future::join_all(alerts.iter().map(|alert| service.accept(alert))).await;
+        let balance = contract::holds(&service, ALERTS, 120).await;
+        assert_eq!(balance.sent, ALERTS as u64, "{balance:?}");
+        let (mut by_model, mut by_playbook) = (0, 0);
+        for incident in service.incidents().await {
+            let incident = service.settled(incident["id"].as_str().unwrap(), 90).await;
+            let usage = &incident["report"]["usage"];
+            match usage["source"].as_str() {
+                Some("model") => by_model += 1,
+                _ => by_playbook += usize::from(usage["stopped_by"] == "daily_limit"),
+            }
+        }
+        assert_eq!(by_model + by_playbook, ALERTS, "each by a model while the money lasts, then by the playbook");
+        assert!(by_model > 0 && by_playbook > ALERTS / 2, "{by_model} by the model, {by_playbook} by the playbook");
+        assert!(load.most() <= CONCURRENCY, "{} at once", load.most());
+        let all: String = feishu.accepted().iter().map(Value::to_string).collect();
+        let silent: Vec<usize> = (0..ALERTS).filter(|number| !all.contains(&name(*number))).collect();
+        assert!(silent.is_empty(), "nobody heard of {silent:?}");
+        assert!(feishu.refused().is_empty(), "{:?}", feishu.refused());
     })
     .await;
-    let home = Home::new(&json!({
-        "mcp": builtin(PENDING), "models": pending::models(&model),
-        // Without a cooldown every incident wants a model; the day's tokens are enough for some of them.
-        "triage": {"cooldown": "0s", "concurrency": CONCURRENCY, "daily": {"tokens": 60_000}},
-        "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "delivery": {"merge_above": 5}}],
-    }));
-    let service = home.serve().await;
-    let name = |number: usize| format!("Flood{number:03}");
-    let alerts: Vec<Value> =
-        (0..ALERTS).map(|number| one_alert(&name(number), &json!({"alertname": name(number)}))).collect();
-    futures::future::join_all(alerts.iter().map(|alert| service.accept(alert))).await;
-    let balance = contract::holds(&service, ALERTS, 120).await;
-    assert_eq!(balance.sent, ALERTS as u64, "{balance:?}");
-    let (mut by_model, mut by_playbook) = (0, 0);
-    for incident in service.incidents().await {
-        let incident = service.settled(incident["id"].as_str().unwrap(), 90).await;
-        let usage = &incident["report"]["usage"];
-        match usage["source"].as_str() {
-            Some("model") => by_model += 1,
-            _ => by_playbook += usize::from(usage["stopped_by"] == "daily_limit"),
-        }
-    }
-    assert_eq!(by_model + by_playbook, ALERTS, "each by a model while the money lasts, then by the playbook");
-    assert!(by_model > 0 && by_playbook > ALERTS / 2, "{by_model} by the model, {by_playbook} by the playbook");
-    assert!(load.most() <= CONCURRENCY, "{} at once", load.most());
-    let all: String = feishu.accepted().iter().map(Value::to_string).collect();
-    let silent: Vec<usize> = (0..ALERTS).filter(|number| !all.contains(&name(*number))).collect();
-    assert!(silent.is_empty(), "nobody heard of {silent:?}");
-    assert!(feishu.refused().is_empty(), "{:?}", feishu.refused());
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::support::alerts::in_group;
 use crate::support::alerts::{PENDING, builtin};
+use crate::support::contract;
 use crate::support::database::Database;
 use crate::support::eventually;
 use crate::support::service::Home;
@@ -37,6 +38,9 @@ async fn three_replicas_share_what_a_bot_takes_in_a_minute() {
     assert_eq!((wecom.accepted().len(), wecom.refused()), (20, vec![]), "nobody ran into the limit");
     eventually("the rest a minute later", 75, || (wecom.accepted().len() == INCIDENTS).then_some(())).await;
     assert_eq!(wecom.refused(), vec![]);
+    let each = in_group(PENDING, "pace")["alerts"].as_array().unwrap().len();
+    let balance = contract::holds(&replicas[2], INCIDENTS * each, 10).await;
+    assert_eq!(balance.sent, (INCIDENTS * each) as u64, "each replica says so: {balance:?}");
     drop(replicas);
     database.remove().await;
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::alerts::{PENDING, builtin, in_group, resolved, webhook};
 use crate::support::contract;
+use crate::support::database::on_every_engine;
 use crate::support::model::ModelServer;
 use crate::support::pending;
 use crate::support::service::{Home, Service};
@@ -35,25 +36,38 @@ fn words(receipts: &[(String, String)]) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f41_twenty_at_once_are_one_incident_one_message_one_investigation() {
-    let Stage { team, model, service, _home } = stage().await;
-    let alert = webhook(PENDING);
-    let receipts = futures::future::join_all((0..20).map(|_| service.accept(&alert))).await;
-    let id = &receipts[0].0;
-    assert!(receipts.iter().all(|(other, _)| other == id), "{receipts:?}");
-    let mut expected = vec!["merged"; 19];
-    expected.push("opened");
-    assert_eq!(words(&receipts), expected);
+    on_every_engine(async || {
+        let Stage { team, model, service, _home } = stage().await;
+        let alert = webhook(PENDING);
+        let receipts = futures::future::join_all((0..20).map(|_| service.accept(&alert))).await;
+        let id = &receipts[0].0;
+        assert!(receipts.iter().all(|(other, _)| other == id), "{receipts:?}");
+        let mut expected = vec!["merged"; 19];
+        expected.push("opened");
+        assert_eq!(words(&receipts), expected);
 
-    service.settled(id, 30).await;
-    service.accept(&alert).await;
-    let incident = service.settled(id, 30).await;
-    assert_eq!(incident["delivery_log"].as_array().unwrap().len(), 21);
-    team.each_has_just([1, 1, 1]).await;
-    assert_eq!(model.asked().len(), 2, "one investigation: a look and an answer");
-    assert_eq!(service.metric("firstlook_deliveries_total{decision=\"merged\"}").await, Some(20.0));
-    let balance = contract::holds(&service, 21 * alerts(&alert), 5).await;
-    assert_eq!(balance.sent, alerts(&alert) as u64, "{balance:?}");
-    team.refused_nothing();
+        service.settled(id, 30).await;
+        service.accept(&alert).await;
+        let incident = service.settled(id, 30).await;
+        assert_eq!(incident["delivery_log"].as_array().unwrap().len(), 21);
+        team.each_has_what_was_sent(&[&incident]).await;
+        assert_eq!(model.asked().len(), 2, "one investigation: a look and an answer");
+        assert_eq!(service.metric("firstlook_deliveries_total{decision=\"merged\"}").await, Some(20.0));
+        assert_eq!(service.metric("firstlook_rules_total{rule=\"repeat\"}").await, Some(20.0));
+        let balance = contract::holds(&service, 21 * alerts(&alert), 5).await;
+        assert_eq!(balance.sent, alerts(&alert) as u64, "{balance:?}");
+
+        service.accept(&resolved(&alert)).await;
+        let incident = service.settled(id, 30).await;
+        team.each_has_what_was_sent(&[&incident]).await;
+        for channel in team.heard() {
+            let (first, end) = (&channel[0].text, &channel.last().unwrap().text);
+            assert!(!first.contains("Meanwhile"), "{first}");
+            assert!(end.contains("Resolved") && end.contains("20 repeats merged"), "{end}");
+        }
+        team.refused_nothing();
+    })
+    .await;
 }
 
 fn with_another_alert(alert: &Value) -> Value {
@@ -68,103 +82,124 @@ fn with_another_alert(alert: &Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_alert_of_a_told_group_is_told_by_itself() {
-    let Stage { team, model, service, _home } = stage().await;
-    let alert = webhook(PENDING);
-    let (id, _) = service.accept(&alert).await;
-    service.settled(&id, 30).await;
-    let before = team.counts();
-    let (same, decision) = service.accept(&with_another_alert(&alert)).await;
-    assert_eq!((same.as_str(), decision.as_str()), (id.as_str(), "joined"));
-    service.settled(&id, 30).await;
-    for (channel, before) in team.heard().iter().zip(before) {
-        assert_eq!(channel.len(), before + 1, "what the second look found was told by the first");
-        assert!(channel[before].text.contains("KubePersistentVolumeClaimPending"), "{}", channel[before].text);
-    }
-    assert_eq!(model.asked().len(), 4, "an alert of another kind changes the picture, so it is looked at once more");
-    let incident = service.incident(&id).await;
-    let reason = incident["delivery_log"][1]["reason"].as_str().unwrap();
-    assert!(reason.contains("investigated once more"), "{reason}");
-    let balance = contract::holds(&service, 2 * alerts(&alert) + 1, 5).await;
-    assert_eq!((balance.sent, balance.merged), (alerts(&alert) as u64 + 1, alerts(&alert) as u64), "{balance:?}");
+    on_every_engine(async || {
+        let Stage { team, model, service, _home } = stage().await;
+        let alert = webhook(PENDING);
+        let (id, _) = service.accept(&alert).await;
+        service.settled(&id, 30).await;
+        let before = team.counts();
+        let (same, decision) = service.accept(&with_another_alert(&alert)).await;
+        assert_eq!((same.as_str(), decision.as_str()), (id.as_str(), "joined"));
+        service.settled(&id, 30).await;
+        for (channel, before) in team.heard().iter().zip(before) {
+            assert_eq!(channel.len(), before + 1, "what the second look found was told by the first");
+            assert!(channel[before].text.contains("KubePersistentVolumeClaimPending"), "{}", channel[before].text);
+        }
+        assert_eq!(
+            model.asked().len(),
+            4,
+            "an alert of another kind changes the picture, so it is looked at once more"
+        );
+        let incident = service.incident(&id).await;
+        let reason = incident["delivery_log"][1]["reason"].as_str().unwrap();
+        assert!(reason.contains("investigated once more"), "{reason}");
+        let balance = contract::holds(&service, 2 * alerts(&alert) + 1, 5).await;
+        assert_eq!((balance.sent, balance.merged), (alerts(&alert) as u64 + 1, alerts(&alert) as u64), "{balance:?}");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f42_an_end_without_a_beginning_is_nothing_to_tell() {
-    let Stage { team, service, _home, model: _model } = stage().await;
-    let (id, decision) = service.accept(&resolved(&webhook(PENDING))).await;
-    assert_eq!((id.as_str(), decision.as_str()), ("", "suppressed"));
-    // What comes after it is heard, and nothing before that.
-    let (id, _) = service.accept(&in_group(PENDING, "other")).await;
-    service.settled(&id, 30).await;
-    assert_eq!((team.counts(), service.incidents().await.len()), ([1, 1, 1], 1));
-    let each = alerts(&webhook(PENDING)) as u64;
-    let balance = contract::holds(&service, 2 * each as usize, 5).await;
-    assert_eq!((balance.sent, balance.suppressed), (each, each), "{balance:?}");
+    on_every_engine(async || {
+        let Stage { team, service, _home, model: _model } = stage().await;
+        let (id, decision) = service.accept(&resolved(&webhook(PENDING))).await;
+        assert_eq!((id.as_str(), decision.as_str()), ("", "suppressed"));
+        // What comes after it is heard, and nothing before that.
+        let (id, _) = service.accept(&in_group(PENDING, "other")).await;
+        let incident = service.settled(&id, 30).await;
+        team.each_has_what_was_sent(&[&incident]).await;
+        assert_eq!(service.incidents().await.len(), 1);
+        let each = alerts(&webhook(PENDING)) as u64;
+        let balance = contract::holds(&service, 2 * each as usize, 5).await;
+        assert_eq!((balance.sent, balance.suppressed), (each, each), "{balance:?}");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f42_the_same_group_again_after_its_end_is_a_new_incident_that_knows_the_last_one() {
-    let Stage { team, service, _home, model } = stage().await;
-    let alert = webhook(PENDING);
-    let (first, _) = service.accept(&alert).await;
-    service.settled(&first, 30).await;
-    let (same, decision) = service.accept(&resolved(&alert)).await;
-    assert_eq!((same.as_str(), decision.as_str()), (first.as_str(), "resolved"));
-    let (none, decision) = service.accept(&resolved(&alert)).await;
-    assert_eq!((none.as_str(), decision.as_str()), ("", "suppressed"), "the end is told once");
-    let (second, decision) = service.accept(&alert).await;
-    assert_eq!(decision, "opened");
-    assert_ne!(first, second);
-    let incident = service.settled(&second, 30).await;
-    assert_eq!(incident["generation"], 2);
-    assert!(incident["investigation"].is_null() && model.asked().len() == 2, "the diagnosis still holds");
-    assert_eq!(incident["report"]["headline"], service.incident(&first).await["report"]["headline"]);
-    let reason = incident["delivery_log"][0]["reason"].as_str().unwrap().to_owned();
-    assert!(reason.contains("triage.cooldown"), "{reason}");
-    assert_eq!(service.incident(&first).await["state"], "resolved");
-    team.each_has_just([3, 3, 3]).await;
-    for channel in team.heard() {
-        let told = &channel[2].text;
-        assert!(told.contains("Again") && told.contains("still holds") && told.contains("test-data"), "{told}");
-        assert!(!channel[0].text.contains("still holds"));
-    }
-    contract::holds(&service, 4 * alerts(&alert), 5).await;
+    on_every_engine(async || {
+        let Stage { team, service, _home, model } = stage().await;
+        let alert = webhook(PENDING);
+        let (first, _) = service.accept(&alert).await;
+        service.settled(&first, 30).await;
+        let (same, decision) = service.accept(&resolved(&alert)).await;
+        assert_eq!((same.as_str(), decision.as_str()), (first.as_str(), "resolved"));
+        let (none, decision) = service.accept(&resolved(&alert)).await;
+        assert_eq!((none.as_str(), decision.as_str()), ("", "suppressed"), "the end is told once");
+        let (second, decision) = service.accept(&alert).await;
+        assert_eq!(decision, "opened");
+        assert_ne!(first, second);
+        let incident = service.settled(&second, 30).await;
+        let before = service.settled(&first, 30).await;
+        assert_eq!(incident["generation"], 2);
+        assert!(incident["investigation"].is_null() && model.asked().len() == 2, "the diagnosis still holds");
+        assert_eq!(incident["report"]["headline"], service.incident(&first).await["report"]["headline"]);
+        let reason = incident["delivery_log"][0]["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains("triage.cooldown"), "{reason}");
+        assert_eq!(service.incident(&first).await["state"], "resolved");
+        team.each_has_what_was_sent(&[&before, &incident]).await;
+        for channel in team.heard() {
+            let told = &channel.last().unwrap().text;
+            assert!(told.contains("Again") && told.contains("still holds") && told.contains("test-data"), "{told}");
+            assert!(!channel[0].text.contains("still holds"));
+        }
+        contract::holds(&service, 4 * alerts(&alert), 5).await;
+    })
+    .await;
 }
 
 /// Over before anything was told: the beginning and the end are told, in that order, and nothing after.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_end_in_the_same_second_comes_after_the_beginning() {
-    let Stage { team, service, _home, model: _model } = stage().await;
-    let alert = webhook(PENDING);
-    let (id, _) = service.accept(&alert).await;
-    service.accept(&resolved(&alert)).await;
-    service.settled(&id, 30).await;
-    for channel in team.heard() {
-        assert_eq!(channel.len(), 2, "{channel:#?}");
-        assert!(!channel[0].text.contains("Resolved") && channel[1].text.contains("Resolved"), "{channel:#?}");
-    }
+    on_every_engine(async || {
+        let Stage { team, service, _home, model: _model } = stage().await;
+        let alert = webhook(PENDING);
+        let (id, _) = service.accept(&alert).await;
+        service.accept(&resolved(&alert)).await;
+        service.settled(&id, 30).await;
+        for channel in team.heard() {
+            assert_eq!(channel.len(), 2, "{channel:#?}");
+            assert!(!channel[0].text.contains("Resolved") && channel[1].text.contains("Resolved"), "{channel:#?}");
+        }
+    })
+    .await;
 }
 
 /// Due this minute: sent at the start, once a day over restarts, to every channel that wants it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daily_summary_is_sent_once_a_day() {
-    let team = Team::start().await;
-    let mut channels = team.channels();
-    let due = jiff::Timestamp::now().strftime("%H:%M").to_string();
-    for channel in channels.as_array_mut().unwrap() {
-        channel["digest"] = due.clone().into();
-    }
-    let home = Home::new(&json!({"channels": channels}));
-    let service = home.serve().await;
-    let heard = team.each_has(1, 20).await;
-    for channel in &heard {
-        assert!(channel[0].text.contains("0 incidents opened"), "{}", channel[0].text);
-    }
-    assert!(team.mail.received(0)[0].header("Subject").contains("Daily summary"));
-    assert!(service.terminate().await.success());
-    let service = home.serve().await;
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-    team.each_has_just([1, 1, 1]).await;
-    team.refused_nothing();
-    assert!(service.terminate().await.success());
+    on_every_engine(async || {
+        let team = Team::start().await;
+        let mut channels = team.channels();
+        let due = jiff::Timestamp::now().strftime("%H:%M").to_string();
+        for channel in channels.as_array_mut().unwrap() {
+            channel["digest"] = due.clone().into();
+        }
+        let home = Home::new(&json!({"channels": channels}));
+        let service = home.serve().await;
+        let heard = team.each_has(1, 20).await;
+        for channel in &heard {
+            assert!(channel[0].text.contains("0 incidents opened"), "{}", channel[0].text);
+        }
+        assert!(team.mail.received(0)[0].header("Subject").contains("Daily summary"));
+        assert!(service.terminate().await.success());
+        let service = home.serve().await;
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        team.each_has_just([1, 1, 1]).await;
+        team.refused_nothing();
+        assert!(service.terminate().await.success());
+    })
+    .await;
 }

@@ -1,21 +1,16 @@
 //! Replicas over one PostgreSQL database: some die, one freezes, and the rest go on.
 
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use crate::support::alertmanager::Alertmanager;
 use crate::support::alerts::{PENDING, builtin, one_alert, webhook};
 use crate::support::database::Database;
 use crate::support::feishu::Feishu;
-use crate::support::service::{Home, Service};
-use crate::support::{contract, eventually_async};
+use crate::support::model::{Answer, ModelServer};
+use crate::support::service::Home;
+use crate::support::{contract, eventually, eventually_async, pending};
 
 const INCIDENTS: usize = 48;
-
-async fn signal(service: &Service, signal: &str) {
-    let sent = Command::new("kill").args([signal, &service.pid().to_string()]).status().await.unwrap();
-    assert!(sent.success());
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f47_four_replicas_lose_nothing_when_two_die_and_one_freezes() {
@@ -35,7 +30,7 @@ async fn f47_four_replicas_lose_nothing_when_two_die_and_one_freezes() {
     for number in 0..INCIDENTS {
         match number {
             16 => replicas.pop().unwrap().kill_9().await,
-            24 => signal(&replicas[2], "-STOP").await,
+            24 => replicas[2].signal("-STOP").await,
             32 => replicas.remove(1).kill_9().await,
             _ => {}
         }
@@ -57,7 +52,7 @@ async fn f47_four_replicas_lose_nothing_when_two_die_and_one_freezes() {
         first.settled(incident["id"].as_str().unwrap(), 90).await;
     }
     // It wakes, and finds that others did its work.
-    signal(&replicas[1], "-CONT").await;
+    replicas[1].signal("-CONT").await;
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     let balance = contract::holds(first, INCIDENTS, 10).await;
     assert_eq!(balance.sent, INCIDENTS as u64, "{balance:?}");
@@ -114,6 +109,10 @@ async fn f41_a_pair_of_alertmanagers_before_two_replicas_is_one_incident_and_one
     // The other member's word of the end, and whatever else is under way.
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     assert_eq!((feishu.accepted().len(), first.incidents().await.len()), (2, 1));
+    // How often the pair delivers is its own affair; what was told is the beginning and the end of each alert.
+    let alerts = alert["alerts"].as_array().unwrap().len() as u64;
+    let balance = contract::holds_at_least(&second, 2 * alerts, 10).await;
+    assert_eq!(balance.sent, 2 * alerts, "{balance:?}");
     drop((first, second));
     database.remove().await;
 }
@@ -155,5 +154,56 @@ async fn f47_a_rolling_update_under_load_loses_and_doubles_nothing() {
     assert!(silent.is_empty(), "nobody was told of {silent:?}");
     assert_eq!(messages.len(), notices, "each message once");
     drop(replicas);
+    database.remove().await;
+}
+
+/// A replica freezes in the middle of an investigation, another one takes it over and ends it; what the first one then
+/// finds when it wakes changes nothing and is told to nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f47_a_frozen_replica_that_wakes_writes_nothing_over_its_successor() {
+    let Some(database) = Database::postgres().await else { return };
+    let feishu = Feishu::start().await;
+    let mut asked = 0;
+    let model = ModelServer::scripted(move |question| {
+        asked += 1;
+        match asked {
+            // Its answer lies in the frozen process' socket when that wakes.
+            1 => Answer::After(std::time::Duration::from_secs(2), Box::new(Answer::Calls(pending::reads()))),
+            _ => pending::investigate(question),
+        }
+    })
+    .await;
+    let mut models = pending::models(&model);
+    models[0]["timeout"] = "60s".into();
+    let home = Home::new(&json!({
+        "store": database.address().unwrap(), "mcp": builtin(PENDING), "models": models,
+        "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}],
+    }));
+    let frozen = home.serve().await;
+    let (id, _) = frozen.accept(&webhook(PENDING)).await;
+    eventually("the model is asked", 10, || (!model.asked().is_empty()).then_some(())).await;
+    let told = || async { feishu.accepted().len() == 1 };
+    eventually_async("the first message is out", 10, told).await;
+    frozen.signal("-STOP").await;
+
+    let successor = home.serve().await;
+    let before = successor.settled(&id, 60).await;
+    assert_eq!(
+        (&before["investigation"]["attempts"], &before["report"]["usage"]["source"]),
+        (&json!(2), &json!("model"))
+    );
+    let messages = feishu.accepted().len();
+    frozen.signal("-CONT").await;
+    let yields = || async { frozen.log().contains("taken over by another process") };
+    eventually_async("the first one learns that it was replaced", 20, yields).await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let after = successor.incident(&id).await;
+    for part in ["report", "notices", "investigation", "evidence"] {
+        assert_eq!(after[part], before[part], "{part}");
+    }
+    assert_eq!(feishu.accepted().len(), messages);
+    let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
+    assert_eq!(contract::holds(&frozen, alerts, 5).await, contract::holds(&successor, alerts, 5).await);
+    drop((frozen, successor));
     database.remove().await;
 }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use crate::support::Fault;
 use crate::support::alerts::{PENDING, builtin, one_alert, webhook};
 use crate::support::contract;
+use crate::support::database::on_every_engine;
 use crate::support::eventually;
 use crate::support::feishu::Feishu;
 use crate::support::model::{Answer, ModelServer};
@@ -103,12 +104,18 @@ async fn messages_of_a_channel_that_was_removed_are_put_aside_where_people_see_i
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f03_killed_right_after_the_202_every_message_comes_and_every_investigation_ends() {
-    ends_after_the_202(Service::kill_9).await;
+    on_every_engine(async || {
+        ends_after_the_202(Service::kill_9).await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f46_asked_to_end_right_after_the_202_every_message_comes_and_every_investigation_ends() {
-    ends_after_the_202(async |service: Service| assert!(service.terminate().await.success())).await;
+    on_every_engine(async || {
+        ends_after_the_202(async |service: Service| assert!(service.terminate().await.success())).await;
+    })
+    .await;
 }
 
 /// Sends until the service is gone, and tells of each incident that was answered with a 202.
@@ -125,56 +132,63 @@ async fn post_until_killed(webhook: RequestBuilder, sender: usize, told: mpsc::U
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f16_killed_in_the_middle_of_a_burst_every_delivery_answered_202_is_there() {
-    let home = Home::new(&json!({"mcp": [], "channels": []}));
-    let service = home.serve().await;
-    let webhook = service.request(Method::POST, "/webhooks/alertmanager");
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let senders: Vec<_> = (0..20)
-        .map(|sender| tokio::spawn(post_until_killed(webhook.try_clone().unwrap(), sender, tell.clone())))
-        .collect();
-    drop(tell);
-    let mut ids = Vec::new();
-    while ids.len() < 100 {
-        ids.push(told.recv().await.unwrap());
-    }
-    service.kill_9().await;
-    futures::future::join_all(senders).await.into_iter().for_each(Result::unwrap);
-    while let Some(id) = told.recv().await {
-        ids.push(id);
-    }
+    on_every_engine(async || {
+        let home = Home::new(&json!({"mcp": [], "channels": []}));
+        let service = home.serve().await;
+        let webhook = service.request(Method::POST, "/webhooks/alertmanager");
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let senders: Vec<_> = (0..20)
+            .map(|sender| tokio::spawn(post_until_killed(webhook.try_clone().unwrap(), sender, tell.clone())))
+            .collect();
+        drop(tell);
+        let mut ids = Vec::new();
+        while ids.len() < 100 {
+            ids.push(told.recv().await.unwrap());
+        }
+        service.kill_9().await;
+        futures::future::join_all(senders).await.into_iter().for_each(Result::unwrap);
+        while let Some(id) = told.recv().await {
+            ids.push(id);
+        }
 
-    let service = home.serve().await;
-    let balance = contract::balance(&service).await;
-    assert_eq!((balance.suppressed, balance.pending), (balance.accepted, 0), "no channel is to hear of them");
-    assert!(balance.accepted >= ids.len() as u64, "what was answered 202 is counted: {balance:?}");
-    for id in ids {
-        assert_eq!(service.incident(&id).await["state"], "open");
-    }
+        let service = home.serve().await;
+        let balance = contract::balance(&service).await;
+        assert_eq!((balance.suppressed, balance.pending), (balance.accepted, 0), "no channel is to hear of them");
+        assert!(balance.accepted >= ids.len() as u64, "what was answered 202 is counted: {balance:?}");
+        for id in ids {
+            assert_eq!(service.incident(&id).await["state"], "open");
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f46_asked_to_end_it_ends_soon_and_the_next_one_goes_on_at_once() {
-    let (team, model) = (Team::start().await, slow_at_first().await);
-    let home = Home::new(&parts(&team, &model));
-    let service = home.serve().await;
-    let (id, _) = service.accept(&webhook(PENDING)).await;
-    eventually("the model is asked", 10, || (!model.asked().is_empty()).then_some(())).await;
-    let running = service.incident(&id).await;
-    assert_eq!(running["investigation"]["state"], "running");
-    let begun = Instant::now();
-    assert_eq!(service.terminate().await.code(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+    on_every_engine(async || {
+        let (team, model) = (Team::start().await, slow_at_first().await);
+        let home = Home::new(&parts(&team, &model));
+        let service = home.serve().await;
+        let (id, _) = service.accept(&webhook(PENDING)).await;
+        eventually("the model is asked", 10, || (!model.asked().is_empty()).then_some(())).await;
+        let running = service.incident(&id).await;
+        assert_eq!(running["investigation"]["state"], "running");
+        let begun = Instant::now();
+        assert_eq!(service.terminate().await.code(), Some(0));
+        assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
 
-    eventually("the model is in its right mind", 10, || (begun.elapsed() > Duration::from_secs(6)).then_some(())).await;
-    let service = home.serve().await;
-    let restarted = Instant::now();
-    let incident = service.settled(&id, 20).await;
-    assert!(restarted.elapsed() < Duration::from_secs(10), "no lease had to run out");
-    assert_eq!(incident["report"]["usage"]["source"], "model");
-    assert_eq!(incident["investigation"]["attempts"], 1, "to be stopped is no failed attempt: {incident:#}");
-    team.each_has_just([1, 1, 1]).await;
-    let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
-    contract::holds(&service, alerts, 5).await;
+        eventually("the model is in its right mind", 10, || (begun.elapsed() > Duration::from_secs(6)).then_some(()))
+            .await;
+        let service = home.serve().await;
+        let restarted = Instant::now();
+        let incident = service.settled(&id, 20).await;
+        assert!(restarted.elapsed() < Duration::from_secs(10), "no lease had to run out");
+        assert_eq!(incident["report"]["usage"]["source"], "model");
+        assert_eq!(incident["investigation"]["attempts"], 1, "to be stopped is no failed attempt: {incident:#}");
+        team.each_has_what_was_sent(&[&incident]).await;
+        let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
+        contract::holds(&service, alerts, 5).await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
 use crate::support::alerts::{PENDING, builtin, one_alert};
-use crate::support::database::Database;
+use crate::support::database::on_every_engine;
 use crate::support::feishu::Feishu;
 use crate::support::model::{Answer, ModelServer};
 use crate::support::service::{Home, Service};
@@ -248,7 +248,7 @@ impl Play {
     }
 }
 
-async fn plays(database: &Database, seed: u64) {
+async fn plays(seed: u64) {
     let (feishu, wecom) = (Feishu::start().await.without_rate_limit(), Wecom::start().await.without_rate_limit());
     let mut asked = 0;
     let model = ModelServer::scripted(move |question| {
@@ -260,16 +260,13 @@ async fn plays(database: &Database, seed: u64) {
     })
     .await;
     let alone = json!({"merge_above": 1000});
-    let mut parts = json!({
+    let parts = json!({
         "mcp": builtin(PENDING), "models": pending::models(&model), "triage": {"flapping": {"count": 0}},
         "channels": [
             {"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "delivery": alone},
             {"name": "ops", "type": "wecom-bot", "msgtype": "text", "url": wecom.url(), "delivery": alone},
         ],
     });
-    if let Some(address) = database.address() {
-        parts["store"] = address.into();
-    }
     let home = Home::new(&parts);
     let service = home.serve().await;
     let (groups, to_be_told) = (BTreeMap::new(), BTreeSet::new());
@@ -294,10 +291,7 @@ async fn whatever_happens_in_whatever_order_the_contract_holds() {
         }
     };
     for seed in seeds {
-        for (engine, database) in Database::every().await {
-            eprintln!("FIRSTLOOK_SEED={seed} on {engine}");
-            plays(&database, seed).await;
-            database.remove().await;
-        }
+        eprintln!("FIRSTLOOK_SEED={seed}");
+        on_every_engine(async || plays(seed).await).await;
     }
 }

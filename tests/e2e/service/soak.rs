@@ -1,4 +1,5 @@
-//! A soak: alerts come and go while one call in a hundred fails in each way there is; the sum holds, and memory stays flat.
+//! A soak: alerts come and go while one call in a hundred fails in each way there is: to the cluster, an MCP server, the
+//! model, two chat bots, an app and a mail server. The sum holds, and memory stays flat.
 //!
 //! A minute here; `scripts/soak.sh` makes it ten (`FIRSTLOOK_SOAK_SECONDS`).
 
@@ -15,8 +16,11 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::support::alerts::{PENDING, one_alert, resolved, scenario};
 use crate::support::cluster;
 use crate::support::feishu::Feishu;
+use crate::support::feishu_app::{FeishuApp, Refused};
 use crate::support::model::{Answer, Asked, ModelServer};
+use crate::support::original::Original;
 use crate::support::service::{Home, Service};
+use crate::support::smtp::SmtpServer;
 use crate::support::wecom::Wecom;
 use crate::support::{Fault, contract, eventually_async, pending};
 
@@ -97,8 +101,71 @@ fn body(group: u32, generation: u32) -> Value {
     one_alert(&format!("soak {group}"), &json!({"alertname": name}))
 }
 
+/// Where people hear of alerts.
+struct Ends {
+    feishu: Feishu,
+    wecom: Wecom,
+    app: FeishuApp,
+    mail: SmtpServer,
+}
+
+impl Ends {
+    async fn start() -> Self {
+        Self {
+            feishu: Feishu::start().await.without_rate_limit(),
+            wecom: Wecom::start().await.without_rate_limit(),
+            app: FeishuApp::start().await,
+            mail: tokio::task::spawn_blocking(|| SmtpServer::start(&[])).await.unwrap(),
+        }
+    }
+
+    /// The mail goes over a line that fails as well.
+    async fn channels(&self) -> Value {
+        let line = shaky(self.mail.address().parse().unwrap()).await;
+        let mut app = self.app.channel();
+        app["name"] = "card".into();
+        json!([
+            {"name": "oncall", "type": "feishu-bot", "url": self.feishu.url()},
+            {"name": "ops", "type": "wecom-bot", "url": self.wecom.url()},
+            app,
+            {"name": "mail", "type": "email", "smtp": format!("smtp://{line}"), "from": "a@example.com", "to": ["b@example.com"]},
+        ])
+    }
+
+    /// One of so many deliveries meets one of these.
+    fn fail(&self, fate: u32) {
+        match fate {
+            0 => self.feishu.fail([Fault::Code(9499, "too many request")]),
+            1 => self.feishu.fail([Fault::Status(502)]),
+            2 => self.wecom.fail([Fault::Status(500)]),
+            3 => self.wecom.fail([Fault::Code(-1, "system error")]),
+            4 => self.app.fail([Refused::slow(1)]),
+            5 => self.app.fail_changes([Refused { status: 502, ..Refused::code(-1, "bad gateway") }]),
+            6 => self.app.swallow(1),
+            7 => self.app.end_tokens(),
+            _ => {}
+        }
+    }
+
+    /// Everything each of them got to see.
+    fn told(&self) -> [(&'static str, usize, String); 4] {
+        let all = |messages: Vec<Value>| (messages.len(), messages.iter().map(Value::to_string).collect());
+        let ((feishu, feishu_text), (wecom, wecom_text)) = (all(self.feishu.accepted()), all(self.wecom.accepted()));
+        let cards = self.app.messages();
+        let card_text = cards.iter().flat_map(|card| card.history()).collect();
+        let mails = self.mail.received(0);
+        let mail_text = mails.iter().filter_map(|mail| mail.text.clone()).collect();
+        [
+            ("oncall", feishu, feishu_text),
+            ("ops", wecom, wecom_text),
+            ("card", cards.len(), card_text),
+            ("mail", mails.len(), mail_text),
+        ]
+    }
+}
+
 /// Sends until the time is over; how many alerts were taken and which are to be told, and memory along the way.
-async fn sends(service: &Service, feishu: &Feishu, wecom: &Wecom, seconds: u64) -> (usize, BTreeSet<String>, Vec<u64>) {
+async fn sends(service: &Service, ends: &Ends, seconds: u64) -> (usize, BTreeSet<String>, Vec<u64>) {
     let (mut dice, begun) = (Dice::new(), Instant::now());
     let mut generations = vec![(0, false); GROUPS as usize];
     let (mut accepted, mut told, mut memory) = (0, BTreeSet::new(), Vec::new());
@@ -106,22 +173,16 @@ async fn sends(service: &Service, feishu: &Feishu, wecom: &Wecom, seconds: u64) 
         let group = dice.below(GROUPS);
         let (generation, fires) = &mut generations[group as usize];
         let alert = body(group, *generation);
-        let ends = *fires && dice.below(2) == 0;
-        service.accept(&if ends { resolved(&alert) } else { alert.clone() }).await;
+        let over = *fires && dice.below(2) == 0;
+        service.accept(&if over { resolved(&alert) } else { alert.clone() }).await;
         accepted += 1;
-        if ends {
+        if over {
             (*generation, *fires) = (*generation + 1, false);
         } else {
             *fires = true;
             told.insert(alert["alerts"][0]["labels"]["alertname"].as_str().unwrap().to_owned());
         }
-        match dice.below(ONE_OF) {
-            0 => feishu.fail([Fault::Code(9499, "too many request")]),
-            1 => feishu.fail([Fault::Status(502)]),
-            2 => wecom.fail([Fault::Status(500)]),
-            3 => wecom.fail([Fault::Code(-1, "system error")]),
-            _ => {}
-        }
+        ends.fail(dice.below(ONE_OF));
         if accepted % 100 == 0 {
             contract::balance(service).await;
             memory.push(resident(service));
@@ -134,37 +195,34 @@ async fn sends(service: &Service, feishu: &Feishu, wecom: &Wecom, seconds: u64) 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_soak_with_faults_everywhere_ends_with_the_sum_and_flat_memory() {
     let seconds = std::env::var("FIRSTLOOK_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
-    let (feishu, wecom) = (Feishu::start().await.without_rate_limit(), Wecom::start().await.without_rate_limit());
-    let (model, api) = (model().await, cluster::serve(&scenario(PENDING)).await);
-    let folder = tempfile::tempdir().unwrap();
-    let kubeconfig = folder.path().join("kubeconfig");
+    let (ends, model, api) = (Ends::start().await, model().await, cluster::serve(&scenario(PENDING)).await);
+    // The real MCP server, over a line that fails, before an API server over another one.
     let way = shaky(api.address).await;
-    std::fs::write(&kubeconfig, firstlook::kube::snapshot::kubeconfig(way)).unwrap();
+    let quick = [("KUBE_CLIENT_QPS", "1000"), ("KUBE_CLIENT_BURST", "2000")];
+    let server = Original::with(way, &quick).await;
+    let url: url::Url = server.url.parse().unwrap();
+    let line = shaky(format!("127.0.0.1:{}", url.port().unwrap()).parse().unwrap()).await;
     let home = Home::new(&json!({
-        "mcp": [{"name": "kubernetes", "transport": "builtin", "kubeconfig": kubeconfig}],
+        "mcp": [{"name": "kubernetes", "url": format!("http://{line}{}", url.path()), "transport": "http"}],
         "models": pending::models(&model),
         "triage": {"cooldown": "2s", "deadline": "20s", "flapping": {"count": 0}},
-        "channels": [
-            {"name": "oncall", "type": "feishu-bot", "url": feishu.url()},
-            {"name": "ops", "type": "wecom-bot", "url": wecom.url()},
-        ],
+        "channels": ends.channels().await,
     }));
     let service = home.serve().await;
-    let (accepted, told, memory) = sends(&service, &feishu, &wecom, seconds).await;
+    let (accepted, told, memory) = sends(&service, &ends, seconds).await;
     // What waits beyond a product's rate goes as summaries, a minute's worth at a time.
     let is_out = || async { service.metric("firstlook_queue_length{queue=\"outbox\"}").await == Some(0.0) };
     eventually_async("everything is sent", 300, is_out).await;
     let balance = contract::holds(&service, accepted, 30).await;
     assert_eq!(balance.dead, 0, "{balance:?}");
-    let (feishu, wecom) = (feishu.accepted(), wecom.accepted());
-    for messages in [&feishu, &wecom] {
-        let all: String = messages.iter().map(Value::to_string).collect();
+    let mut messages = Vec::new();
+    for (channel, count, all) in ends.told() {
         let silent: Vec<_> = told.iter().filter(|name| !all.contains(*name)).collect();
-        assert!(silent.is_empty(), "nobody heard of {silent:?}");
-        assert!(all.contains("com.tencent.cloud.csi.cbs"), "it looked meanwhile");
+        assert!(silent.is_empty(), "nobody heard of {silent:?} on {channel}");
+        assert!(all.contains("com.tencent.cloud.csi.cbs"), "it looked meanwhile: {channel}");
+        messages.push((channel, count));
     }
     let asked = model.asked().len();
-    let messages = (feishu.len(), wecom.len());
     println!("{seconds} s: {balance:?}, {messages:?} messages, {asked} questions, kB resident {memory:?}");
     assert!(asked > 0, "it asked the model meanwhile");
     // What is in use after a third of the time is enough for the rest, but for what an allocator keeps.

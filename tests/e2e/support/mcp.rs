@@ -33,6 +33,8 @@ struct Book {
     forgetful: bool,
     /// What it offers.
     tools: Vec<&'static str>,
+    /// The token it asks for, when it asks for one.
+    token: Option<String>,
 }
 
 /// The server. `pods_get` answers at once, `events_list` never, `pods_log` with 50 MB.
@@ -53,6 +55,7 @@ impl McpServer {
             cancelled: 0,
             forgetful: false,
             tools: vec!["pods_get", "events_list", "pods_log"],
+            token: None,
         };
         let book = Arc::new(Mutex::new(book));
         let router = Router::new().route("/mcp", post(take)).with_state(book.clone());
@@ -63,6 +66,13 @@ impl McpServer {
     pub fn offering(self, tools: &[&'static str]) -> Self {
         self.book.lock().unwrap().tools = tools.to_vec();
         self
+    }
+
+    /// Asks for this token from now on, and knows no session any more.
+    pub fn ask_for(&self, token: &str) {
+        let mut book = self.book.lock().unwrap();
+        book.token = Some(token.to_owned());
+        book.sessions.clear();
     }
 
     /// Loses all sessions.
@@ -92,6 +102,10 @@ impl McpServer {
 }
 
 async fn take(State(book): State<Arc<Mutex<Book>>>, headers: HeaderMap, body: Bytes) -> Response {
+    let bearer = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if book.lock().unwrap().token.as_ref().is_some_and(|token| bearer != format!("Bearer {token}")) {
+        return (StatusCode::UNAUTHORIZED, "unauthorized").into_response();
+    }
     let accept = headers.get("accept").and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !accept.contains("application/json") || !accept.contains("text/event-stream") {
         return (StatusCode::BAD_REQUEST, "Accept must contain both 'application/json' and 'text/event-stream'")

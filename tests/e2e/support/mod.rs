@@ -8,6 +8,7 @@ pub mod clock;
 pub mod cluster;
 pub mod contract;
 pub mod database;
+pub mod faulty;
 pub mod feishu;
 pub mod feishu_app;
 pub mod feishu_ws;

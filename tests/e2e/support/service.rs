@@ -10,6 +10,7 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
+use super::database::address_here;
 use super::eventually;
 
 /// The token every service of these tests asks for.
@@ -28,12 +29,17 @@ pub fn program() -> Command {
 /// A configuration file and the store it names; both outlive the processes that use them.
 pub struct Home {
     folder: tempfile::TempDir,
+    store: String,
 }
 
 impl Home {
-    /// Writes a configuration: these parts, a free port, a token, and a store in the same folder.
+    /// Writes a configuration: these parts, a free port, a token, and a store: in the same folder, or on the engine a
+    /// test runs on (`on_every_engine`).
     pub fn new(parts: &Value) -> Self {
-        let home = Self { folder: tempfile::tempdir().unwrap() };
+        let folder = tempfile::tempdir().unwrap();
+        let file = || format!("sqlite:{}", folder.path().join("firstlook.db").display());
+        let store = address_here().unwrap_or_else(file);
+        let home = Self { folder, store };
         home.write(parts);
         home
     }
@@ -42,7 +48,7 @@ impl Home {
     pub fn write(&self, parts: &Value) {
         let mut config = json!({
             "server": {"listen": "127.0.0.1:0", "tokens": [TOKEN], "public_url": "https://firstlook.example.com"},
-            "store": self.store(),
+            "store": self.store,
             "language": "en",
             "timezone": "UTC",
         });
@@ -52,19 +58,19 @@ impl Home {
         std::fs::write(self.config(), config.to_string()).unwrap();
     }
 
+    /// The address of its store.
+    pub fn store(&self) -> &str {
+        &self.store
+    }
+
     /// Where the configuration lies.
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("firstlook.yaml")
     }
 
-    /// The address of its store, as a database knows it.
-    fn store(&self) -> String {
-        format!("sqlite:{}", self.folder.path().join("firstlook.db").display())
-    }
-
     /// What waits in its store for a later time is due now: nobody here has time for minutes.
     pub async fn everything_is_due(&self) {
-        let mut store = SqliteConnection::connect(&self.store()).await.unwrap();
+        let mut store = SqliteConnection::connect(self.store()).await.unwrap();
         sqlx::raw_sql("UPDATE outbox SET due_at = 0 WHERE state = 'ready'").execute(&mut store).await.unwrap();
     }
 
@@ -256,10 +262,20 @@ impl Service {
         let _ = self.child.kill().await;
     }
 
+    /// Sends it a signal, for example `-STOP`.
+    pub async fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.pid().to_string()]).status().await.unwrap();
+        assert!(sent.success());
+    }
+
     /// Asks it to end, as Kubernetes does; its exit status.
     pub async fn ask_to_end(&mut self) -> ExitStatus {
-        let status = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().await.unwrap();
-        assert!(status.success());
+        self.signal("-TERM").await;
+        self.has_ended().await
+    }
+
+    /// The exit status of one that is about to end.
+    pub async fn has_ended(&mut self) -> ExitStatus {
         let ended = tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await;
         ended.unwrap_or_else(|_| panic!("it does not end:\n{}", self.log())).unwrap()
     }

@@ -82,6 +82,18 @@ impl Team {
         eventually(&what, 5, || (self.counts() == counts).then_some(())).await;
     }
 
+    /// Waits until each channel has exactly the messages that were sent to it about these incidents, each once, and that
+    /// each incident began once. How many those are depends on whether a look was quick enough for the first one.
+    pub async fn each_has_what_was_sent(&self, incidents: &[&Value]) {
+        let notices = || incidents.iter().flat_map(|incident| incident["notices"].as_array().unwrap());
+        let count = |channel: &str, role: Option<&str>| {
+            let of = |notice: &&Value| notice["channel"] == channel && role.is_none_or(|role| notice["role"] == role);
+            notices().filter(of).count()
+        };
+        assert!(CHANNELS.iter().all(|channel| count(channel, Some("first")) == incidents.len()), "{incidents:#?}");
+        self.each_has_just(CHANNELS.map(|channel| count(channel, None))).await;
+    }
+
     /// How many messages each channel has.
     pub fn counts(&self) -> [usize; 3] {
         self.heard().map(|channel| channel.len())

@@ -30,6 +30,11 @@ pub fn alertmanager() -> PathBuf {
     there(PathBuf::from("/usr/bin/prometheus-alertmanager"))
 }
 
+/// Debian's strace.
+pub fn strace() -> PathBuf {
+    there(PathBuf::from("/usr/bin/strace"))
+}
+
 /// Debian's Prometheus.
 pub fn prometheus() -> PathBuf {
     there(PathBuf::from("/usr/bin/prometheus"))

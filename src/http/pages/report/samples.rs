@@ -125,6 +125,7 @@ fn delivery(second: i64, decision: Decision, reason: &str) -> Delivery {
         alerts: 2,
         decision,
         reason: reason.into(),
+        rules: Vec::new(),
         told: 2,
         outcome: crate::store::Outcome::Sent,
         telling: None,

@@ -156,10 +156,13 @@ impl Api {
 
 fn unreadable(reply: &Reply) -> SendError {
     let status = reply.status.as_u16();
+    let check = "; check that `base_url` is the address of the open platform";
     let (reason, hint) = match status {
         429 => (Reason::RateLimited, ""),
         500..=599 => (Reason::Server, ""),
-        _ => (Reason::Auth, "; check that `base_url` is the address of the open platform"),
+        // A success that is not the product's: a portal or proxy in between, which may be gone at the next try.
+        200..=299 => (Reason::Server, check),
+        _ => (Reason::Auth, check),
     };
     let detail = format!("HTTP {status} without Feishu's reply{hint}");
     SendError { retry_after: reply.wait, ..SendError::new(reason, detail) }

@@ -1,0 +1,90 @@
+//! Putting messages into the outbox: to which channels, when each of them hears, and by which rules it waits.
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::desk::Desk;
+use super::entry::Because;
+use crate::alert::AlertGroup;
+use crate::notify::notice::{Meanwhile, Notice, NoticeBody};
+use crate::notify::pass;
+use crate::notify::rule::{Applied, Rule};
+use crate::store::{NewNotice, NoticeRole, StoreError, Tx};
+
+/// A message that was put into the outbox of its channels.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    /// Its id; none when no channel is told.
+    pub(super) id: Option<String>,
+    /// Why channels wait with it.
+    pub(super) waits: Vec<Because>,
+}
+
+impl Desk {
+    /// Puts a message into the outbox of these channels.
+    pub(super) async fn tell(
+        &self,
+        tx: &mut Tx<'_>,
+        notice: &Notice,
+        role: NoticeRole,
+        at: Timestamp,
+        channels: &[String],
+    ) -> Result<Telling, StoreError> {
+        let telling = Uuid::now_v7();
+        let mut waits = Vec::new();
+        for channel in channels {
+            let held = self.settings().waits(channel, &notice.group, at);
+            let due = held.last().map_or(at, |(_, until)| *until);
+            waits.extend(held.into_iter().map(|(rule, until)| waiting(channel, rule, at, until)));
+            tx.enqueue_notice(&NewNotice { incident: notice.incident, channel, role, telling, notice, due }).await?;
+        }
+        self.backlog().grew(channels.len());
+        Ok(Telling { id: (!channels.is_empty()).then(|| telling.to_string()), waits })
+    }
+
+    /// The channels that hear of a group.
+    #[must_use]
+    pub fn channels_for(&self, group: &AlertGroup) -> Vec<String> {
+        self.settings().routed(group).channels
+    }
+
+    /// A notice in the configured language and zone.
+    #[must_use]
+    pub fn notice(&self, incident: Uuid, opened_at: Timestamp, group: AlertGroup, body: NoticeBody) -> Notice {
+        let settings = self.settings();
+        Notice {
+            incident,
+            opened_at,
+            group,
+            body,
+            lang: settings.lang,
+            timezone: settings.timezone.clone(),
+            last_time: None,
+            meanwhile: Meanwhile::default(),
+            undelivered: Vec::new(),
+            alertmanager_url: settings.alertmanager_url.clone(),
+            page_url: self.page(incident, Timestamp::now()),
+        }
+    }
+
+    /// Where people see an incident, in a link written now.
+    fn page(&self, incident: Uuid, now: Timestamp) -> Option<String> {
+        let base = self.settings().public_url.as_ref()?;
+        Some(pass::page(base, self.settings().passes.as_ref(), incident, now))
+    }
+}
+
+/// Why a channel is told later than it could be.
+fn waiting(channel: &str, rule: Rule, at: Timestamp, until: Timestamp) -> Because {
+    let wait: SignedDuration = until.duration_since(at);
+    let reason = format!("{channel} is told at {} ({})", until.strftime("%H:%M:%S UTC"), rule.word());
+    (Applied::wait(rule, wait), reason)
+}
+
+/// Why a channel of a group's routes is not told of it.
+pub(super) fn too_mild(channels: &[String]) -> impl Iterator<Item = Because> {
+    channels.iter().map(|channel| {
+        let reason = format!("{channel} is not told (min_severity)");
+        (Applied::just(Rule::MinSeverity), reason)
+    })
+}

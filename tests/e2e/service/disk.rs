@@ -1,0 +1,162 @@
+//! What the disk does: it is full, it is read-only, and what was answered 202 is on it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tokio::io::AsyncBufReadExt;
+
+use crate::support::alerts::{PENDING, in_group};
+use crate::support::service::{Home, Service, program, run};
+use crate::support::{contract, eventually_async, tools};
+
+/// A small disk in memory; gone with this.
+struct Disk {
+    folder: tempfile::TempDir,
+}
+
+impl Disk {
+    /// None where this account may not mount: the test then says that it tests nothing.
+    fn of(size: &str) -> Option<Self> {
+        let disk = Self { folder: tempfile::tempdir().unwrap() };
+        let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"], disk.path());
+        if !mounted {
+            eprintln!("NOT TESTED: this account may not mount a tmpfs");
+            return None;
+        }
+        Some(disk)
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn store(&self) -> String {
+        format!("sqlite:{}", self.path().join("firstlook.db").display())
+    }
+
+    fn again(&self, options: &str) {
+        assert!(mount(&["-o", &format!("remount,{options}")], self.path()), "{options}");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+fn mount(arguments: &[&str], at: &Path) -> bool {
+    Command::new("mount").args(arguments).arg(at).status().is_ok_and(|status| status.success())
+}
+
+/// An alert that takes a few kilobytes.
+fn large(number: usize) -> Value {
+    let mut body = in_group(PENDING, &format!("full-{number}"));
+    for alert in body["alerts"].as_array_mut().unwrap() {
+        alert["annotations"]["description"] = "x".repeat(15_000).into();
+    }
+    body
+}
+
+/// Sends until one is refused; how many were taken, and what the refused one was told.
+async fn fill(service: &Service) -> (usize, u16, Value) {
+    for number in 0..2_000 {
+        let (status, answer) = service.post(large(number).to_string()).await;
+        if status != 202 {
+            return (number, status, answer);
+        }
+    }
+    panic!("it never fills up");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f13_on_a_full_disk_new_alerts_are_refused_old_ones_stay_and_it_goes_on_when_there_is_space() {
+    let Some(disk) = Disk::of("4m") else { return };
+    let home = Home::new(&json!({"store": disk.store(), "channels": []}));
+    let service = home.serve().await;
+    let (taken, status, answer) = fill(&service).await;
+    assert!(taken > 10, "{taken}");
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains("send it again"), "{answer}");
+    assert!(service.log().contains("full"), "{}", service.log());
+    let healthy = service.request(reqwest::Method::GET, "/healthz").send().await.unwrap();
+    assert_eq!(healthy.status(), 200);
+    let each = large(0)["alerts"].as_array().unwrap().len();
+    assert_eq!(contract::balance(&service).await.accepted, (taken * each) as u64, "what was taken is there");
+
+    disk.again("size=64m");
+    let taken_again = || async { service.post(large(taken).to_string()).await.0 == 202 };
+    eventually_async("there is space again", 20, taken_again).await;
+    let balance = contract::holds(&service, (taken + 1) * each, 5).await;
+    assert_eq!(service.incidents().await.len(), (taken + 1).min(500), "{balance:?}");
+    drop(service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f15_on_a_read_only_disk_it_refuses_to_start_and_says_what_to_do() {
+    let Some(disk) = Disk::of("8m") else { return };
+    let home = Home::new(&json!({"store": disk.store(), "channels": []}));
+    let service = home.serve().await;
+    service.accept(&in_group(PENDING, "before")).await;
+    assert_eq!(service.terminate().await.code(), Some(0));
+    let before = std::fs::read(disk.path().join("firstlook.db")).unwrap();
+
+    disk.again("ro");
+    let mut command = program();
+    command.args(["serve", "--config"]).arg(home.config());
+    let ended = run(command).await;
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    let last = ended.stderr.lines().last().unwrap();
+    assert!(last.contains("firstlook.db") && last.to_lowercase().contains("read-only"), "{last}");
+
+    disk.again("rw");
+    assert_eq!(std::fs::read(disk.path().join("firstlook.db")).unwrap(), before, "nothing was changed");
+    let service = home.serve().await;
+    assert_eq!(service.incidents().await.len(), 1);
+}
+
+/// Writes down every call of a process that syncs or sends, in order; none where this account may not trace.
+async fn traced(pid: u32, file: PathBuf) -> Option<tokio::process::Child> {
+    let mut strace = tokio::process::Command::new(tools::strace());
+    strace.args(["-f", "-y", "-s", "40", "-e", "trace=fsync,fdatasync,write,writev,sendto,sendmsg", "-o"]);
+    strace.arg(&file).args(["-p", &pid.to_string()]).stderr(std::process::Stdio::piped()).kill_on_drop(true);
+    let mut child = strace.spawn().unwrap();
+    let mut said = tokio::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    let attached = tokio::time::timeout(std::time::Duration::from_secs(10), said.next_line()).await;
+    let line = attached.expect("strace attaches").unwrap().unwrap_or_default();
+    if line.contains("Operation not permitted") {
+        eprintln!("NOT TESTED: this account may not trace a process: {line}");
+        return None;
+    }
+    assert!(line.contains("attached"), "{line}");
+    tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
+    Some(child)
+}
+
+/// A loss of power is not simulated; that the log is on disk before the 202 is seen from outside.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f16_a_202_is_said_after_its_commit_was_synced() {
+    let home = Home::new(&json!({"channels": []}));
+    let service = home.serve().await;
+    service.accept(&in_group(PENDING, "warm")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trace");
+    let Some(strace) = traced(service.pid(), file.clone()).await else { return };
+    for number in 0..5 {
+        service.accept(&in_group(PENDING, &format!("synced-{number}"))).await;
+    }
+    let trace = || std::fs::read_to_string(&file).unwrap_or_default();
+    let answers = |trace: &str| trace.lines().filter(|line| line.contains("HTTP/1.1 202")).count();
+    eventually_async("the answers are in the trace", 10, || async { answers(&trace()) >= 5 }).await;
+    drop(strace);
+    let trace = trace();
+    let mut synced = false;
+    for line in trace.lines() {
+        if line.contains("firstlook.db-wal") && (line.contains("fdatasync(") || line.contains("fsync(")) {
+            synced = true;
+        } else if line.contains("HTTP/1.1 202") {
+            assert!(std::mem::take(&mut synced), "a 202 without a sync before it:\n{trace}");
+        }
+    }
+}
