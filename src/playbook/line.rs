@@ -62,9 +62,10 @@ pub fn level(line: &str) -> Option<Level> {
     let fields = fields(line)?;
     let found = LEVELS.iter().find_map(|name| fields.get(*name)).or_else(|| fields.get("log")?.get("level"))?;
     if let Some(number) = found.as_i64() {
+        // Syslog and GELF count from 0 (emergency) to 7 (debug), pino and bunyan from 10 to 60.
         return Some(match number {
-            50.. => Level::Error,
-            40..50 => Level::Warning,
+            50.. | 0..=3 => Level::Error,
+            40..50 | 4 => Level::Warning,
             _ => Level::Calm,
         });
     }
@@ -138,6 +139,8 @@ mod tests {
             (r#"{"level":"error","msg":"x"}"#, Some(Level::Error)),
             (r#"{"level":50,"msg":"x"}"#, Some(Level::Error)),
             (r#"{"level":40,"msg":"x"}"#, Some(Level::Warning)),
+            (r#"{"level":3,"short_message":"x"}"#, Some(Level::Error)),
+            (r#"{"level":6,"short_message":"x"}"#, Some(Level::Calm)),
             (r#"{"level":30,"res":{"statusCode":500},"msg":"request failed"}"#, Some(Level::Calm)),
             (r#"{"log.level":"ERROR","message":"x"}"#, Some(Level::Error)),
             (r#"{"log":{"level":"warn"},"message":"x"}"#, Some(Level::Warning)),

@@ -2,9 +2,11 @@
 //! answer an alert about a measurement; a volume that was grown since, or a certificate that was renewed, does.
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::networking::v1::Ingress;
 use serde_json::Value;
 
 use crate::alert::ObjectRef;
+use crate::playbook::alerts::{self, Subject};
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
@@ -35,7 +37,13 @@ pub fn since(scene: &Scene<'_>, scope: &Scope) -> Option<Mended> {
     if all(&["cert", "ssl", "tls"]) {
         return renewed(scene, fired);
     }
-    all(&["down", "unreachable", "absent"]).then(|| restarted(scene, scope, fired))?
+    // Only of a component is it known that the Pods in question are the thing that was down.
+    let component =
+        |name: &String| alerts::known(name).is_some_and(|known| matches!(known.subject, Subject::Component(_)));
+    let down = |name: &String| ["Down", "Unreachable", "Absent"].iter().any(|end| name.ends_with(end));
+    let asked = &scene.question.alert_names;
+    (!asked.is_empty() && asked.iter().all(|name| component(name) && down(name)))
+        .then(|| restarted(scene, scope, fired))?
 }
 
 /// A claim whose file system was grown, as the kubelet says.
@@ -57,14 +65,14 @@ fn grown(scene: &Scene<'_>, scope: &Scope, fired: Timestamp) -> Option<Mended> {
 /// A Certificate that is ready and valid only since.
 fn renewed(scene: &Scene<'_>, fired: Timestamp) -> Option<Mended> {
     let moment = |value: &Value, pointer: &str| value.pointer(pointer)?.as_str()?.parse::<Timestamp>().ok();
-    let asked = |name: &ObjectRef| {
-        scene
-            .question
-            .targets
-            .iter()
-            .any(|target| target == name || (target.kind == "Ingress" && target.namespace == name.namespace))
+    let served = served_secrets(scene);
+    let asked = |name: &ObjectRef, value: &Value| {
+        let secret = value.pointer("/spec/secretName").and_then(Value::as_str).unwrap_or_default();
+        let serves = served.iter().any(|(namespace, served)| *namespace == name.namespace && served == secret);
+        serves || scene.question.targets.contains(name)
     };
-    scene.facts.raw_all("Certificate").filter(|(name, ..)| asked(name)).find_map(|(name, value, _)| {
+    let asked = scene.facts.raw_all("Certificate").filter(|(name, value, _)| asked(name, value)).collect::<Vec<_>>();
+    asked.into_iter().find_map(|(name, value, _)| {
         let issued = moment(value, "/status/notBefore").filter(|issued| *issued + BACKDATED > fired)?;
         let valid = moment(value, "/status/notAfter").is_some_and(|ends| ends > scene.facts.now);
         let ready = crate::playbook::analyzer::certificate::is_ready(value);
@@ -73,6 +81,18 @@ fn renewed(scene: &Scene<'_>, fired: Timestamp) -> Option<Mended> {
             how: at(scene, Some(issued), ("证书已续签并就绪", "it was renewed and is ready")),
         })
     })
+}
+
+/// The Secrets, by Namespace and name, that Ingresses in question take their certificates from.
+fn served_secrets(scene: &Scene<'_>) -> Vec<(String, String)> {
+    let ingresses = scene.question.targets.iter().filter(|target| target.kind == "Ingress");
+    let read = ingresses.filter_map(|target| scene.facts.get::<Ingress>(&target.namespace, &target.name));
+    let served = read.flat_map(|ingress| {
+        let namespace = ingress.object.metadata.namespace.clone().unwrap_or_default();
+        let tls = ingress.object.spec.unwrap_or_default().tls.unwrap_or_default();
+        tls.into_iter().filter_map(move |tls| Some((namespace.clone(), tls.secret_name?)))
+    });
+    served.collect()
 }
 
 /// A Pod that came up again after the alert fired, and is ready.

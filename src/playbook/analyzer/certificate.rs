@@ -48,7 +48,11 @@ struct HeldUp {
 
 fn held_up(scene: &Scene<'_>, certificate: &ObjectRef) -> Option<HeldUp> {
     let prefix = format!("{}-", certificate.name);
-    let of_its = |name: &ObjectRef| name.namespace == certificate.namespace && name.name.starts_with(&prefix);
+    // cert-manager numbers what it makes for a Certificate: another one may bear its name and more.
+    let numbered = |rest: &str| rest.chars().all(|char| char.is_ascii_digit() || char == '-');
+    let of_its = |name: &ObjectRef| {
+        name.namespace == certificate.namespace && name.name.strip_prefix(&prefix).is_some_and(numbered)
+    };
     let challenge =
         scene.facts.raw_all("Challenge").filter(|(name, ..)| of_its(name)).find_map(|(name, value, reference)| {
             let why =
@@ -131,8 +135,8 @@ fn broken(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) -
         (
             "certificate_not_ready",
             scene.text(
-                format!("{name} 未就绪，Secret {secret} 中没有可用的证书：{said}"),
-                format!("{name} is not ready, so Secret {secret} holds no good certificate: {said}"),
+                format!("{name} 未就绪（证书应在 Secret {secret} 中）：{said}"),
+                format!("{name} is not ready (its certificate belongs into Secret {secret}): {said}"),
             ),
         )
     };
@@ -215,6 +219,8 @@ mod tests {
         let stuck = due("2026-10-31T00:00:00Z").event("Challenge", "tls-3-17602", "PresentError", said);
         assert_eq!(stuck.cause(), "certificate_renewal_stuck ResourceQuota/web");
         assert_eq!(due("2026-10-31T00:00:00Z").cause(), "certificate_renewal_stuck Certificate/tls");
+        let others = due("2026-10-31T00:00:00Z").event("Challenge", "tls-admin-3-17602", "PresentError", said);
+        assert_eq!(others.cause(), "certificate_renewal_stuck Certificate/tls", "that is another Certificate's");
         due("2026-11-23T02:50:00Z").is_calm();
     }
 

@@ -18,7 +18,11 @@ const CONTROLLERS: [&str; 7] =
 /// Whether a workload's name is that of an ingress controller.
 #[must_use]
 pub fn is_controller(name: &str) -> bool {
-    CONTROLLERS.iter().any(|known| name.contains(known))
+    let is_end = |rest: Option<char>| rest.is_none_or(|next| next == '-');
+    CONTROLLERS.iter().any(|known| {
+        name.match_indices(known)
+            .any(|(at, _)| is_end(name[..at].chars().next_back()) && is_end(name[at + known.len()..].chars().next()))
+    })
 }
 
 /// Findings about Ingresses whose controller may not reach their Pods.
@@ -26,18 +30,21 @@ pub fn is_controller(name: &str) -> bool {
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let policies = scene.facts.all::<NetworkPolicy>();
     let serves = |pod: &&Seen<Pod>| is_controller(&scene.workload(&pod.object).name) && pods::is_ready(&pod.object);
-    let Some(controller) = scene.pods.iter().find(serves) else { return Vec::new() };
-    if policies.is_empty() {
+    let controllers: Vec<&Seen<Pod>> = scene.pods.iter().filter(serves).collect();
+    // What policies mean for the network of a Node is left open by Kubernetes.
+    let on_host = controllers.iter().any(|pod| policy::on_host(&pod.object));
+    if policies.is_empty() || on_host {
         return Vec::new();
     }
-    scene.facts.all::<Ingress>().iter().filter_map(|ingress| shut(scene, &policies, ingress, controller)).collect()
+    let ingresses = scene.facts.all::<Ingress>();
+    ingresses.iter().filter_map(|ingress| shut(scene, &policies, ingress, &controllers)).collect()
 }
 
 fn shut(
     scene: &Scene<'_>,
     policies: &[Seen<NetworkPolicy>],
     ingress: &Seen<Ingress>,
-    controller: &Seen<Pod>,
+    controllers: &[&Seen<Pod>],
 ) -> Option<Finding> {
     let name = named(&ingress.object);
     let (service, backend) = ingress::services(&ingress.object).into_iter().find_map(|service| {
@@ -46,7 +53,17 @@ fn shut(
         Some((found, backend))
     })?;
     let port = policy::target_port(&service.object, &backend.object, None);
-    let denying = policy::denying(scene, policies, Way::In, &backend.object, &controller.object, port)?;
+    if policy::on_host(&backend.object) {
+        return None;
+    }
+    // Which of several controllers serves it nothing says: all of them have to be kept out.
+    let denied =
+        |controller: &&&Seen<Pod>| policy::denying(scene, policies, Way::In, &backend.object, &controller.object, port);
+    let controller = *controllers.first()?;
+    let denying = denied(&&controller)?;
+    if !controllers.iter().all(|controller| denied(&controller).is_some()) {
+        return None;
+    }
     let (denies, from) = (named(&denying.object), named(&controller.object).namespace);
     let allowed = policy::allowed_in_words(&denying.object, Way::In);
     let allowed = if allowed.is_empty() { scene.text("无", "nobody") } else { allowed };
@@ -136,6 +153,12 @@ mod tests {
         behind(Some(policy(namespace("edge")))).is_calm();
         behind(Some(policy(json!([])))).is_calm();
         behind(None).is_calm();
+    }
+
+    #[test]
+    fn a_name_is_a_controllers_only_as_a_whole() {
+        assert!(super::is_controller("ingress-nginx-controller") && super::is_controller("edge-traefik"));
+        assert!(!super::is_controller("hongkong-web") && !super::is_controller("mytraefikish"));
     }
 
     #[test]

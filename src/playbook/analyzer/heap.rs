@@ -17,6 +17,9 @@ static OPTION: Pattern = Pattern::new(
     r"-Xmx\S+|-XX:MaxRAMPercentage=\S+|-XX:MaxHeapSize=\S+|--max[-_]old[-_]space[-_]size=\S+|\bDOTNET_GCHeapHardLimit\S*|\bGOMEMLIMIT=?\S*",
 );
 
+/// How often a process that lives on says it before its heap is full rather than one request too large.
+const OFTEN: usize = 3;
+
 /// Findings about containers whose runtime says that its heap is full.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
@@ -30,8 +33,11 @@ fn full(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     })?;
     let views = pods::containers(&pod.object);
     let view = views.iter().find(|view| view.name() == log.container)?;
-    // What the kernel ended for memory is the limit's story.
-    if super::memory::ran_out(view) {
+    // What the kernel ended for memory is the limit's story, and one request that failed is no full heap.
+    let told =
+        log.lines.as_deref().map_or(0, |text| text.lines().filter(|line| trace::heap(&[line]).is_some()).count());
+    let ended = view.restarts() > 0 || view.failing(scene.facts.now);
+    if super::memory::ran_out(view) || !(ended || told >= OFTEN) {
         return None;
     }
     let (name, workload) = (named(&pod.object), scene.workload(&pod.object));
@@ -40,7 +46,7 @@ fn full(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let told_zh = option.as_ref().map_or_else(|| "未找到堆大小设置".to_owned(), |option| format!("堆由 {option} 限定"));
     let told_en = option
         .as_ref()
-        .map_or_else(|| "no heap size is set".to_owned(), |option| format!("the heap is set by {option}"));
+        .map_or_else(|| "no heap setting was found".to_owned(), |option| format!("the heap is set by {option}"));
     let headline = scene.text(
         format!("{workload} 的进程堆内存（heap）用尽：{said}（{told_zh}，容器内存 limit {limit}）"),
         format!(
@@ -86,7 +92,11 @@ fn option(container: &Container, log: Option<&str>) -> Option<String> {
             value.to_owned()
         }
     });
-    let repeated = log.into_iter().flat_map(str::lines).filter(|line| !logs::instructs(line)).map(str::to_owned);
+    let repeated = log
+        .into_iter()
+        .flat_map(str::lines)
+        .filter(|line| line.starts_with("Picked up ") && !logs::instructs(line))
+        .map(str::to_owned);
     let places = arguments.chain(variables).chain(repeated);
     let found = places.filter_map(|place| Some(OPTION.groups(&place)?.get(0)?.as_str().to_owned())).next();
     found.map(|option| logs::shorten(&option, 60))

@@ -88,7 +88,7 @@ static CERTIFICATE: Pattern = Pattern::new(
 );
 
 const DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
-const OLD_CLASS: &str = "kubernetes.io/ingress.class";
+pub(super) const OLD_CLASS: &str = "kubernetes.io/ingress.class";
 
 /// No class, no default one, and no controller has taken it: nobody serves it.
 fn no_class(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Option<Finding> {

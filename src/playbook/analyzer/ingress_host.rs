@@ -25,23 +25,29 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 
 fn kept(scene: &Scene<'_>, newer: &Seen<Ingress>, older: &Seen<Ingress>) -> Option<Finding> {
     let (made, before) = (&newer.object.metadata.creation_timestamp, &older.object.metadata.creation_timestamp);
-    let class = |it: &Seen<Ingress>| it.object.spec.as_ref().and_then(|spec| spec.ingress_class_name.clone());
     let (made, before) = (made.as_ref()?, before.as_ref()?);
-    if before.0 >= made.0 || class(newer) != class(older) || is_shared(&newer.object) || is_shared(&older.object) {
+    if before.0 >= made.0
+        || class(&newer.object) != class(&older.object)
+        || is_shared(&newer.object)
+        || is_shared(&older.object)
+    {
         return None;
     }
     let ours = routes(&newer.object);
-    let (host, path, service) = routes(&older.object).into_iter().find(|(host, path, service)| {
-        ours.iter().any(|(other, same, sent)| (host, path) == (other, same) && service != sent)
-    })?;
+    let Route { host, path, service, .. } = routes(&older.object)
+        .into_iter()
+        .find(|old| ours.iter().any(|new| old.asks_as(new) && old.service != new.service))?;
     let (name, holder) = (named(&newer.object), named(&older.object));
     let behind = scene.backends_ready(&service);
     let dead_zh =
         if behind == Some(0) { format!("，而它的后端 {service} 没有就绪的 Pod") } else { String::new() };
     let dead_en = if behind == Some(0) { format!(", and nobody is ready behind its {service}") } else { String::new() };
+    // What ingress-nginx does is known; others have rules of their own.
+    let nginx = class(&newer.object).is_some_and(|class| class.contains("nginx"));
+    let (go_zh, go_en) = if nginx { ("由", "go") } else { ("可能由", "may go") };
     let headline = scene.text(
-        format!("{host}{path} 的请求由更早创建的 {holder} 接走，到不了 {name}{dead_zh}"),
-        format!("requests for {host}{path} go to the older {holder}, not to {name}{dead_en}"),
+        format!("{host}{path} 的请求{go_zh}更早创建的 {holder} 接走，到不了 {name}{dead_zh}"),
+        format!("requests for {host}{path} {go_en} to the older {holder}, not to {name}{dead_en}"),
     );
     Some(
         Finding::new("ingress_host_conflict", Depth::Root, &name, &holder, headline)
@@ -72,8 +78,27 @@ fn is_shared(ingress: &Ingress) -> bool {
     ingress.metadata.annotations.iter().flatten().any(|(key, _)| CANARIES.contains(&key.as_str()))
 }
 
-/// Host, path and Service of each rule.
-fn routes(ingress: &Ingress) -> Vec<(String, String, ObjectRef)> {
+/// The class an Ingress asks for, in the field or in the annotation that was before it.
+fn class(ingress: &Ingress) -> Option<String> {
+    let field = ingress.spec.as_ref().and_then(|spec| spec.ingress_class_name.clone());
+    field.or_else(|| ingress.metadata.annotations.as_ref()?.get(super::ingress::OLD_CLASS).cloned())
+}
+
+/// One rule of an Ingress: what it matches, and whom it sends that to.
+struct Route {
+    host: String,
+    path: String,
+    kind: String,
+    service: ObjectRef,
+}
+
+impl Route {
+    fn asks_as(&self, other: &Self) -> bool {
+        (&self.host, &self.path, &self.kind) == (&other.host, &other.path, &other.kind)
+    }
+}
+
+fn routes(ingress: &Ingress) -> Vec<Route> {
     let namespace = ingress.metadata.namespace.as_deref().unwrap_or_default();
     let rules = ingress.spec.iter().flat_map(|spec| spec.rules.iter().flatten());
     rules
@@ -81,7 +106,8 @@ fn routes(ingress: &Ingress) -> Vec<(String, String, ObjectRef)> {
         .flat_map(|(host, http)| {
             http.paths.iter().filter_map(move |path| {
                 let service = ObjectRef::new("Service", namespace, path.backend.service.as_ref()?.name.as_str());
-                Some((host.clone(), path.path.clone().unwrap_or_else(|| "/".to_owned()), service))
+                let (kind, path) = (path.path_type.clone(), path.path.clone().unwrap_or_else(|| "/".to_owned()));
+                Some(Route { host: host.clone(), path, kind, service })
             })
         })
         .collect()
@@ -126,6 +152,11 @@ mod tests {
         beside(ingress("web", "legacy", "2026-05-01T00:00:00Z", "/old")).is_calm();
         let canary = json!({"metadata": {"annotations": {"nginx.ingress.kubernetes.io/canary": "true"}}});
         beside(patched(ingress("web", "legacy", "2026-05-01T00:00:00Z", "/"), canary)).is_calm();
+        let exact = json!({"spec": {"rules": [{"host": "www.example.com", "http": {"paths": [
+            {"path": "/", "pathType": "Exact", "backend": {"service": {"name": "web", "port": {"number": 80}}}}]}}]}});
+        beside(patched(ingress("web", "legacy", "2026-05-01T00:00:00Z", "/"), exact)).is_calm();
+        let annotated = json!({"metadata": {"annotations": {"kubernetes.io/ingress.class": "nginx-internal"}}, "spec": {"ingressClassName": null}});
+        beside(patched(ingress("web", "legacy", "2026-05-01T00:00:00Z", "/"), annotated)).is_calm();
         let inner = json!({"spec": {"ingressClassName": "internal"}});
         beside(patched(ingress("web", "legacy", "2026-05-01T00:00:00Z", "/"), inner)).is_calm();
     }

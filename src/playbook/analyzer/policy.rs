@@ -198,6 +198,11 @@ pub(super) fn denying<'p>(
     applying.into_iter().max_by_key(|policy| (!peers(&policy.object, way).is_empty(), selects(&policy.object)))
 }
 
+/// Whether a Pod has its Node's network: what policies mean for it is left to the network plugin.
+pub(super) fn on_host(pod: &Pod) -> bool {
+    pod.spec.as_ref().is_some_and(|spec| spec.host_network == Some(true))
+}
+
 pub(super) fn applies(policy: &NetworkPolicy, way: Way, pod: &Pod) -> bool {
     let Some(spec) = &policy.spec else { return false };
     let types = spec.policy_types.as_deref().unwrap_or(&[]);

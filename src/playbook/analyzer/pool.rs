@@ -1,4 +1,4 @@
-//! Connection pools that are used up: the application waits for a connection of its own while its database has room.
+//! Connection pools that are used up: the application's requests wait in vain for a connection of its own.
 
 use k8s_openapi::api::core::v1::Pod;
 
@@ -14,8 +14,11 @@ use crate::report::Confidence;
 /// How pools say it: HikariCP, Tomcat and DBCP (Java), SQLAlchemy (Python), Knex and Sequelize (Node), ADO.NET, r2d2 and
 /// sqlx (Rust), and those that say it in plain words.
 static SAYS: Pattern = Pattern::new(
-    r"(?i)pool[\w-]* - connection is not available, request timed out|queuepool limit of size \d+|timeout acquiring a connection|prior to obtaining a connection from the pool|pool timed out while waiting for an open connection|timed out waiting for connection|cannot get a connection, pool error|resourcerequest timed out|\bconnection ?pool (?:is )?(?:exhausted|full)|pool exhausted",
+    r"(?i)pool[\w-]* - connection is not available, request timed out|queuepool limit of size \d+|timeout acquiring a connection|prior to obtaining a connection from the pool|pool timed out while waiting for an open connection|timed out waiting for connection from pool|cannot get a connection, pool error|resourcerequest timed out|\bconnection ?pool (?:is )?(?:exhausted|full)|pool exhausted",
 );
+/// Signs that no connection was ever made: then it is the database that is not reached.
+static UNREACHED: Pattern =
+    Pattern::new(r"(?i)\btotal=0\b|\bactive=0, idle=0\b|connection (?:to \S+ )?refused|unknown ?host|no such host");
 /// How often a log says it before it is no single hiccup.
 const OFTEN: usize = 3;
 
@@ -27,7 +30,8 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 
 fn used_up(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let (log, line, count) = reach::present_logs(scene, &pod.object).into_iter().find_map(|(log, text)| {
-        let told: Vec<&str> = text.lines().filter(|line| SAYS.hits(line) && !logs::instructs(line)).collect();
+        let told: Vec<&str> =
+            text.lines().filter(|line| SAYS.hits(line) && !UNREACHED.hits(line) && !logs::instructs(line)).collect();
         Some((log, *told.last()?, told.len())).filter(|(.., count)| *count >= OFTEN)
     })?;
     let (name, workload) = (named(&pod.object), scene.workload(&pod.object));
@@ -46,8 +50,8 @@ fn used_up(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
             .confidence(Confidence::Medium)
             .cite([scene.quote(&log.reference, line)])
             .unresolved(scene.text(
-                "是池子太小、查询变慢，还是连接没有归还？",
-                "Is the pool too small, are its queries slow, or are connections not given back?",
+                "是池子太小、查询变慢、连接没有归还，还是数据库不再接受新连接？",
+                "Is the pool too small, are its queries slow, are connections not given back, or does the database take no more?",
             ))
             .steps([
                 look(
@@ -91,6 +95,12 @@ mod tests {
         let world = logged(&format!("{WAITS}{calm}{WAITS}{calm}{WAITS}"));
         assert_eq!(world.cause(), "connection_pool_exhausted Deployment/web");
         assert!(world.diagnosis().headline.contains("total=2"), "{}", world.diagnosis().headline);
+    }
+
+    #[test]
+    fn a_pool_that_never_had_a_connection_is_not_used_up() {
+        let empty = WAITS.replace("total=2, active=2, idle=0", "total=0, active=0, idle=0").repeat(6);
+        assert!(!logged(&empty).codes().contains(&"connection_pool_exhausted"));
     }
 
     #[test]

@@ -17,8 +17,8 @@ const REPLIES: [(&str, &str, &str, &str); 3] = [
     (
         "OOM command not allowed when used memory",
         "redis_memory_full",
-        "已用到 maxmemory，且淘汰策略不允许腾出空间（noeviction），因此拒绝写入",
-        "has reached its maxmemory and its policy frees nothing (noeviction), so it refuses writes",
+        "已用到 maxmemory，且淘汰策略腾不出空间，因此拒绝写入",
+        "has reached its maxmemory and its policy frees nothing, so it refuses writes",
     ),
     (
         "MISCONF Redis is configured to save RDB snapshots",
@@ -68,11 +68,15 @@ fn service_of<'s>(scene: &'s Scene<'_>, pod: &Pod) -> Option<&'s Seen<Service>> 
         value.contains("redis") || value.contains(":6379") || variable.name.to_ascii_lowercase().contains("redis")
     };
     let variables = environment::variables(pod).into_iter().filter(is_redis);
-    variables.filter_map(|variable| environment::host_in(variable.value)).find_map(|host| {
+    let hosts = variables.filter_map(|variable| environment::host_in(variable.value));
+    let mut found = hosts.filter_map(|host| {
         let mut labels = host.split('.');
-        let (name, other) = (labels.next()?, labels.next());
-        scene.service(other.unwrap_or(namespace), name)
-    })
+        let (name, other) = (labels.next()?.to_owned(), labels.next().map(str::to_owned));
+        scene.service(other.as_deref().unwrap_or(namespace), &name)
+    });
+    // Of several nobody can say which of them refused.
+    let first = found.next()?;
+    found.all(|other| named(&other.object) == named(&first.object)).then_some(first)
 }
 
 fn told(

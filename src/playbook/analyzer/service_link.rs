@@ -39,6 +39,10 @@ fn collides(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
 fn complains<'t, 's>(scene: &'s Scene<'_>, pod: &Pod, text: &'t str) -> Option<(&'t str, &'s Seen<Service>)> {
     let lines: Vec<&str> = text.lines().filter(|line| !logs::instructs(line)).collect();
     let given: Vec<&str> = environment::variables(pod).iter().map(|variable| variable.name).collect();
+    // What whole maps and Secrets bring is not known.
+    if pods::containers(pod).iter().any(|view| view.spec.env_from.as_ref().is_some_and(|all| !all.is_empty())) {
+        return None;
+    }
     lines.iter().enumerate().find_map(|(at, line)| {
         let service =
             scene.services.iter().filter(|service| named(&service.object).namespace == named(pod).namespace).find(
@@ -47,7 +51,12 @@ fn complains<'t, 's>(scene: &'s Scene<'_>, pod: &Pod, text: &'t str) -> Option<(
                     environment::has_word(line, &variable) && !given.contains(&variable.as_str())
                 },
             )?;
-        let links = lines.iter().skip(at).take(NEAR).any(|near| LINK.hits(near));
+        let address = service.object.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref());
+        let own = |near: &&&str| {
+            LINK.group(near, 1)
+                .is_some_and(|link| address.is_none_or(|address| link.trim_matches(['[', ']']) == address))
+        };
+        let links = lines.iter().skip(at).take(NEAR).any(|near| own(&near));
         links.then_some((*line, service))
     })
 }
@@ -96,7 +105,7 @@ mod tests {
     fn failing(spec: Value, log: &str) -> World {
         World::asking("Pod", "web-1-a")
             .with(pod(patched(crashed(1, "Error"), json!({"spec": spec}))))
-            .with(service(json!({"app": "web"})))
+            .with(patched(service(json!({"app": "web"})), json!({"spec": {"clusterIP": "10.96.55.129"}})))
             .log("web-1-a", log)
     }
 
@@ -110,7 +119,8 @@ mod tests {
     #[test]
     fn a_setting_of_the_specs_own_and_links_turned_off_are_another_story() {
         let own = json!({"containers": [container(json!({"env": [{"name": "WEB_PORT", "value": "x"}]}))]});
-        for spec in [own, json!({"enableServiceLinks": false})] {
+        let whole = json!({"containers": [container(json!({"envFrom": [{"configMapRef": {"name": "web"}}]}))]});
+        for spec in [own, whole, json!({"enableServiceLinks": false})] {
             assert!(!failing(spec, LOG).codes().contains(&"service_link_collision"));
         }
     }

@@ -12,9 +12,8 @@ static WORD: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"[A-Za-z0-9_./:@%+-]*[0-9][A-Za-z0-9_./:@%+-]*").ok());
 
 /// What follows a length of time; lengths are counted from two times, and stand in no result.
-static TIME: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"^\s*(?:ms|s|sec|min|h|d|seconds?|minutes?|hours?|days?|times?|秒|分|小?时|天|次|个|倍)").ok()
-});
+static TIME: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^\s*(?:ms|s|sec|min|h|d|seconds?|minutes?|hours?|days?|秒|分|小?时|天)").ok());
 
 /// The figures in a claim that can be checked: at least two digits, or a unit or percent sign behind them. Names, times of
 /// day, references to evidence and lengths of time are none.
@@ -109,7 +108,7 @@ mod tests {
             "pod web-7d4b9c-x2x1z of v1.2.3 fails since 45 minutes, see E12 and F1",
             "3 of 4 Pods are not ready",
             "sha256:0123456789abcdef registry:5000/web:1.27-alpine",
-            "持续 45 分钟，已出现 120 次",
+            "持续 45 分钟",
         ] {
             assert_eq!(missing(claim, ""), Vec::<String>::new(), "{claim}");
         }

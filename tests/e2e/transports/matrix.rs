@@ -130,6 +130,7 @@ async fn the_real_server_gets_every_scenario_as_right_as_the_built_in_toolset() 
 /// As it is installed each of the server's clients asks ten times at once and then five times a second: every call counts.
 #[tokio::test]
 async fn the_real_servers_own_throttle_leaves_time_for_every_scenario() {
+    let mut taken = Vec::new();
     for recorded in scenarios() {
         let moved = Moved::to_now(&recorded);
         let scenario = moved.path();
@@ -138,9 +139,13 @@ async fn the_real_servers_own_throttle_leaves_time_for_every_scenario() {
         let (calls, seconds) = (spent(&report, "tool_calls"), spent(&report, "seconds"));
         println!("{name}: {calls} calls, {seconds:.2} s at the default throttle");
         assert_eq!(conclusion(&report), conclusion(&built_in(&scenario).await), "{name}");
-        assert!(calls <= if scenario.ends_with(PENDING) { 12.0 } else { 40.0 }, "{name}: {calls} calls");
-        assert!(seconds < 5.0, "{name} takes {seconds} s");
+        // A chain of calls over several Namespaces needs the most; gather makes 60 at most.
+        assert!(calls <= if scenario.ends_with(PENDING) { 12.0 } else { 60.0 }, "{name}: {calls} calls");
+        assert!(seconds < 12.0, "{name} takes {seconds} s");
+        taken.push(seconds);
     }
+    taken.sort_by(f64::total_cmp);
+    assert!(taken[taken.len() / 2] < 2.0, "half of them take longer than {} s", taken[taken.len() / 2]);
 }
 
 fn spent(report: &Value, what: &str) -> f64 {

@@ -12,13 +12,16 @@ pub(super) fn told(scene: &Scene<'_>, pod: &Pod) -> Option<String> {
         return None;
     }
     let own = scene.workload(pod);
-    let holds = |other: &Pod| pods::node_name(other).is_some() && of(other).iter().any(|port| wanted.contains(port));
+    let holds = |other: &Pod| {
+        let there = pods::node_name(other).is_some() && !pods::is_finished(other);
+        there && of(other).iter().any(|port| wanted.contains(port))
+    };
     let others = scene.pods.iter().map(|seen| &seen.object).filter(|other| named(*other) != named(pod) && holds(other));
     let mut holders: Vec<String> =
         others.map(|other| scene.workload(other)).filter(|it| *it != own).map(|it| it.to_string()).collect();
     holders.sort();
     holders.dedup();
-    let ports = wanted.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let ports = wanted.iter().map(|(port, _)| port.to_string()).collect::<Vec<_>>().join(", ");
     let holders = holders.join(", ");
     Some(if holders.is_empty() {
         format!("hostPort {ports}")
@@ -27,9 +30,12 @@ pub(super) fn told(scene: &Scene<'_>, pod: &Pod) -> Option<String> {
     })
 }
 
-fn of(pod: &Pod) -> Vec<i32> {
+/// Each host port with its protocol.
+fn of(pod: &Pod) -> Vec<(i32, String)> {
     let ports = pods::containers(pod).into_iter().flat_map(|view| view.spec.ports.iter().flatten());
-    ports.filter_map(|port| port.host_port).collect()
+    ports
+        .filter_map(|port| Some((port.host_port?, port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()))))
+        .collect()
 }
 
 #[cfg(test)]

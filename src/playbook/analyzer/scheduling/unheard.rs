@@ -57,6 +57,7 @@ pub(super) fn unheard(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
 fn not_answering(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, workload: &ObjectRef, age: i64) -> Finding {
     let schedulers = || scene.pods.iter().filter(|pod| named(&pod.object).name.starts_with(PODS));
     let broken = schedulers().find(|pod| !pods::is_ready(&pod.object));
+    let working = schedulers().any(|pod| pods::is_ready(&pod.object));
     let blame = broken.or_else(|| schedulers().next()).map(|pod| named(&pod.object));
     let blame = blame.unwrap_or_else(|| ObjectRef::new("Pod", "kube-system", PODS));
     let said = broken.and_then(|pod| {
@@ -69,7 +70,11 @@ fn not_answering(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, workload:
         format!("{workload}: nothing was decided about its Pod for {age} minutes; the cluster's scheduler ({blame}) does not work{why}"),
     );
     let finding = Finding::new("scheduler_not_working", Depth::Root, name, &blame, headline)
-        .confidence(if broken.is_some() { Confidence::High } else { Confidence::Low })
+        .confidence(match (broken, working) {
+            (Some(_), false) => Confidence::High,
+            (Some(_), true) => Confidence::Medium,
+            (None, _) => Confidence::Low,
+        })
         .cite([scene.quote(&pod.reference, "phase: Pending"), said.and_then(|(_, citation)| citation)])
         .cite([broken.and_then(|pod| scene.quote(&pod.reference, "ready: false"))])
         .touches([workload.clone()])
