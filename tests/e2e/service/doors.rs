@@ -224,6 +224,7 @@ async fn a_locked_store() {
     assert_eq!(status(post("/webhooks/alertmanager", webhook(PENDING).to_string())).await, 202);
     assert_eq!(status(post("/webhooks/nightingale", nightingale.to_owned())).await, 200);
     assert_eq!(service.incidents().await.len(), 2, "one of each, however often it came");
+    contract::holds_at_least(&service, 1 + webhook(PENDING)["alerts"].as_array().unwrap().len() as u64, 5).await;
 }
 
 /// A crowd that opens connections and says nothing, or half of something, takes nobody's place.

@@ -72,6 +72,12 @@ impl Stage {
         assert_eq!((firsts, self.cards()), (1, notices.len()), "{incident:#}");
     }
 
+    /// So many deliveries of the alert were accepted, and each came to its end.
+    async fn sum_is_right_after(&self, deliveries: usize, service: &Service) {
+        let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
+        contract::holds(service, deliveries * alerts, 5).await;
+    }
+
     fn runs(&self) -> usize {
         let asked = self.model.asked();
         asked.iter().filter(|asked| asked.results().is_empty()).count()
@@ -93,6 +99,7 @@ async fn f01_killed_before_the_commit_nobody_was_told_202_and_the_sender_comes_a
         assert_eq!(decision, "opened");
         stage.told_once(&service.settled(&id, SECONDS).await);
         assert_eq!(stage.runs(), 1);
+        stage.sum_is_right_after(1, &service).await;
     })
     .await;
 }
@@ -108,6 +115,7 @@ async fn f02_killed_between_commit_and_answer_the_repeat_is_merged() {
         assert_eq!(incident["delivery_log"].as_array().unwrap().len(), 2, "{incident:#}");
         stage.told_once(&incident);
         assert_eq!((service.incidents().await.len(), stage.runs()), (1, 1));
+        stage.sum_is_right_after(2, &service).await;
     })
     .await;
 }
@@ -165,11 +173,13 @@ async fn f45_what_kills_its_worker_every_time_is_put_aside_and_the_rest_goes_on(
         assert!(incident["investigation"]["last_error"].as_str().unwrap().contains("no attempt came to an end"));
         assert_eq!((incident["notices"].as_array().unwrap().len(), stage.cards()), (1, 1), "the alert itself was told");
         assert_eq!(service.metric("firstlook_queue_length{queue=\"investigations_dead\"}").await, Some(1.0));
+        stage.sum_is_right_after(1, &service).await;
         service.kill_9().await;
 
         let service = stage.home.serve().await;
         let (id, _) = service.accept(&in_group(PENDING, "after it")).await;
         assert_eq!(service.settled(&id, SECONDS).await["report"]["usage"]["source"], "model");
+        stage.sum_is_right_after(2, &service).await;
     })
     .await;
 }

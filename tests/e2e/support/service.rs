@@ -10,6 +10,7 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
+use super::contract;
 use super::database::address_here;
 use super::eventually;
 
@@ -240,9 +241,11 @@ impl Service {
         }
     }
 
-    /// Waits until the investigation is over and no message waits.
+    /// Waits until the investigation is over and no message waits; the contract's sum is right then, as at any time.
     pub async fn settled(&self, id: &str, seconds: u64) -> Value {
-        self.incident_when("the incident is settled", id, seconds, is_settled).await
+        let incident = self.incident_when("the incident is settled", id, seconds, is_settled).await;
+        contract::balance(self).await;
+        incident
     }
 
     /// The value of a metric whose line starts like this.
