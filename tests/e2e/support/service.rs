@@ -64,6 +64,14 @@ impl Home {
         &self.store
     }
 
+    /// What models used up, as its store says it.
+    pub async fn tokens_spent(&self) -> i64 {
+        sqlx::any::install_default_drivers();
+        let mut store = sqlx::AnyConnection::connect(self.store()).await.unwrap();
+        let sum = "SELECT CAST(COALESCE(SUM(prompt_tokens + completion_tokens), 0) AS BIGINT) FROM spending";
+        sqlx::query_scalar(sum).fetch_one(&mut store).await.unwrap()
+    }
+
     /// Where the configuration lies.
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("firstlook.yaml")
