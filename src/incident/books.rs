@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::model::Ledger;
 use crate::store::{Store, StoreError};
@@ -29,6 +30,17 @@ impl Books {
         }
     }
 
+    /// Carries what is spent to the store answer by answer: who is killed in the next turn has noted what this one cost.
+    /// It stops between two answers, never between the store's word and the ledger's, which would count one twice.
+    pub(super) async fn keep(self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = self.triage.ledger().added() => self.settle().await,
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
     /// Carries what was spent to the store and brings the day's total back. Failing is no reason to hold an incident
     /// up: it is carried the next time.
     pub(super) async fn settle(&self) {
@@ -37,7 +49,7 @@ impl Books {
         }
         let _turn = self.turn.lock().await;
         if let Err(error) = exchange(&self.store, self.triage.ledger()).await {
-            tracing::warn!(%error, "could not keep what models spent; it is tried again after the next investigation");
+            tracing::warn!(%error, "could not keep what models spent; it is tried again with the next answer");
         }
     }
 }

@@ -58,6 +58,7 @@ impl Worker {
     pub async fn run(self, concurrency: usize, stop: CancellationToken) {
         let slots = Arc::new(Semaphore::new(concurrency.max(1)));
         let tasks = TaskTracker::new();
+        tasks.spawn(self.books.clone().keep(stop.clone()));
         loop {
             let slot = tokio::select! {
                 slot = slots.clone().acquire_owned() => slot,

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::sync::Notify;
 
 use super::TokenUsage;
 use crate::store::Spending;
@@ -53,6 +54,7 @@ pub type Pages = BTreeMap<Date, BTreeMap<String, Spending>>;
 pub struct Ledger {
     zone: TimeZone,
     book: Mutex<Book>,
+    added: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +71,7 @@ impl Ledger {
     /// An empty one; days begin at midnight in `zone`.
     #[must_use]
     pub fn new(zone: TimeZone) -> Self {
-        Self { zone, book: Mutex::default() }
+        Self { zone, book: Mutex::default(), added: Notify::new() }
     }
 
     /// The day it is.
@@ -83,6 +85,12 @@ impl Ledger {
         let more = Spending { prompt_tokens: usage.prompt, completion_tokens: usage.completion, cost };
         let today = self.today();
         add(self.book().fresh.entry(today).or_default(), model, more);
+        self.added.notify_one();
+    }
+
+    /// Waits for an answer that was counted since this was last waited for.
+    pub async fn added(&self) {
+        self.added.notified().await;
     }
 
     /// Which of a model's limits is reached today, if one is.

@@ -114,6 +114,7 @@ async fn f15_on_a_read_only_disk_it_refuses_to_start_and_says_what_to_do() {
     assert_eq!(std::fs::read(disk.path().join("firstlook.db")).unwrap(), before, "nothing was changed");
     let service = home.serve().await;
     assert_eq!(service.incidents().await.len(), 1);
+    contract::holds(&service, in_group(PENDING, "before")["alerts"].as_array().unwrap().len(), 5).await;
 }
 
 /// Writes down every call of a process that syncs or sends, in order; none where this account may not trace.
@@ -159,4 +160,5 @@ async fn f16_a_202_is_said_after_its_commit_was_synced() {
             assert!(std::mem::take(&mut synced), "a 202 without a sync before it:\n{trace}");
         }
     }
+    contract::holds(&service, 6 * in_group(PENDING, "warm")["alerts"].as_array().unwrap().len(), 5).await;
 }

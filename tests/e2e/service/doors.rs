@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use sqlx::Connection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::alerts::{PENDING, in_group, webhook};
 use crate::support::database::on_every_engine;
@@ -224,6 +224,7 @@ async fn a_locked_store() {
     assert_eq!(status(post("/webhooks/alertmanager", webhook(PENDING).to_string())).await, 202);
     assert_eq!(status(post("/webhooks/nightingale", nightingale.to_owned())).await, 200);
     assert_eq!(service.incidents().await.len(), 2, "one of each, however often it came");
+    contract::holds_at_least(&service, 1 + webhook(PENDING)["alerts"].as_array().unwrap().len() as u64, 5).await;
 }
 
 /// A crowd that opens connections and says nothing, or half of something, takes nobody's place.
@@ -273,8 +274,13 @@ async fn f50_beyond_the_durable_limit_senders_keep_what_they_have() {
             assert_eq!(status(post("/webhooks/alertmanager", &in_group(PENDING, group))).await, 202);
         }
         let nightingale: Value = serde_json::from_str(include_str!("../../payloads/nightingale.json")).unwrap();
-        let refused =
-            [("/webhooks/alertmanager", in_group(PENDING, "d"), 503), ("/webhooks/nightingale", nightingale, 429)];
+        let grafana: Value = serde_json::from_str(include_str!("../../payloads/grafana.json")).unwrap();
+        let refused = [
+            ("/webhooks/alertmanager", in_group(PENDING, "d"), 503),
+            ("/webhooks/grafana", grafana, 503),
+            ("/webhooks/nightingale", nightingale, 429),
+            ("/prometheusalert?type=fs", in_group(PENDING, "d"), 503),
+        ];
         for (path, body, expected) in &refused {
             let answer = post(path, body).send().await.unwrap();
             assert_eq!(
@@ -297,6 +303,42 @@ async fn f50_beyond_the_durable_limit_senders_keep_what_they_have() {
         let comes_again = || async { status(post("/webhooks/alertmanager", &in_group(PENDING, "d"))).await == 202 };
         eventually_async("there is room again", 60, comes_again).await;
         contract::holds(&service, 5 * each, 60).await;
+    })
+    .await;
+}
+
+/// PrometheusAlert would have posted to the address in its query. Here it only chooses among what is configured.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_in_prometheusalert_s_query_chooses_a_channel_and_is_never_called() {
+    on_every_engine(async || {
+        let (pay, other) = (Feishu::start().await, Feishu::start().await);
+        let named = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/open-apis/bot/v2/hook/x", named.local_addr().unwrap());
+        let destination = json!({"receiver": "pay", "match": {"type": "fs", "fsurl": url}, "channels": ["pay"]});
+        let home = Home::new(&json!({
+            "server": {"listen": "127.0.0.1:0", "tokens": [TOKEN], "prometheusalert": [destination]},
+            "channels": [
+                {"name": "pay", "type": "feishu-bot", "url": pay.url()},
+                {"name": "other", "type": "feishu-bot", "url": other.url()},
+            ],
+            "routes": [{"channels": ["other"]}],
+        }));
+        let service = home.serve().await;
+        let post = async |fsurl: &str, group: &str| {
+            let request = service.request(reqwest::Method::POST, "/prometheusalert");
+            let query = [("type", "fs"), ("tpl", "prometheus-fs"), ("fsurl", fsurl)];
+            let answer = request.query(&query).json(&in_group(PENDING, group)).send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+            answer.json::<Value>().await.unwrap()["incident"].as_str().unwrap().to_owned()
+        };
+        service.settled(&post(&url, "known").await, 20).await;
+        assert_eq!((pay.arrivals().len(), other.arrivals().len()), (1, 0), "the channel that is configured for it");
+        service.settled(&post(&format!("{url}/else"), "unknown").await, 20).await;
+        assert_eq!((pay.arrivals().len(), other.arrivals().len()), (1, 1), "what matches nothing goes by the routes");
+        let called = tokio::time::timeout(std::time::Duration::from_millis(500), named.accept()).await;
+        assert!(called.is_err(), "{called:?}");
+        let alerts = in_group(PENDING, "known")["alerts"].as_array().unwrap().len();
+        contract::holds(&service, 2 * alerts, 5).await;
     })
     .await;
 }

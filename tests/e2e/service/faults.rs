@@ -20,6 +20,13 @@ async fn looking(mcp: Value, channels: Value) -> (Home, Service) {
     (home, service)
 }
 
+/// Every alert of the one delivery was told on some channel.
+async fn all_are_told(service: &Service) {
+    let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
+    let balance = contract::holds(service, alerts, 5).await;
+    assert_eq!(balance.sent, alerts as u64, "{balance:?}");
+}
+
 fn notice<'a>(incident: &'a Value, channel: &str) -> &'a Value {
     let notices = incident["notices"].as_array().unwrap();
     notices.iter().find(|notice| notice["channel"] == channel).unwrap()
@@ -40,6 +47,7 @@ async fn f34_feishu_that_is_busy_gets_the_message_once_when_it_is_not() {
         assert!(wecom[0].at < feishu[0].at && mail[0].at < feishu[0].at, "the others do not wait for it");
         let failures = "firstlook_notices_total{channel=\"oncall\",outcome=\"rate_limited\"}";
         assert_eq!(service.metric(failures).await, Some(2.0));
+        all_are_told(&service).await;
     })
     .await;
 }
@@ -55,6 +63,7 @@ async fn f37_feishu_that_finds_the_card_too_large_gets_a_smaller_one_at_once() {
         let sent = notice(&incident, "oncall");
         assert_eq!((&sent["state"], &sent["attempts"], &sent["form"]), (&json!("sent"), &json!(1), &json!("compact")));
         assert!(team.heard()[0].iter().any(|message| message.text.contains("test-data")));
+        all_are_told(&service).await;
     })
     .await;
 }
@@ -74,6 +83,7 @@ async fn f34_wecom_over_its_rate_waits_as_long_as_wecom_wants() {
         let wait = due.duration_since(jiff::Timestamp::now()).as_secs();
         assert!((50..=70).contains(&wait), "a minute is WeCom's window, not {wait} s");
         eventually("the other channels have it", 5, || (team.counts() == [1, 0, 1]).then_some(())).await;
+        contract::balance(&service).await;
     })
     .await;
 }
@@ -114,6 +124,7 @@ async fn f38_a_busy_mailbox_gets_its_mail_later() {
         assert_eq!((&sent["state"], &sent["attempts"]), (&json!("sent"), &json!(2)), "{sent:#}");
         assert!(sent["last_error"].as_str().unwrap().contains("busy"));
         team.each_has_just([1, 1, 1]).await;
+        all_are_told(&service).await;
     })
     .await;
 }

@@ -9,12 +9,12 @@ use tokio::net::TcpListener;
 use crate::support::alerts::{PENDING, builtin, in_group, webhook};
 use crate::support::contract;
 use crate::support::database;
-use crate::support::eventually;
 use crate::support::feishu::Feishu;
 use crate::support::model::{Answer, ModelServer};
 use crate::support::pending;
 use crate::support::service::{Home, Service};
 use crate::support::wecom::Wecom;
+use crate::support::{eventually, eventually_async};
 
 /// A lease, and room for the work that follows.
 const SECONDS: u64 = 40;
@@ -72,6 +72,12 @@ impl Stage {
         assert_eq!((firsts, self.cards()), (1, notices.len()), "{incident:#}");
     }
 
+    /// So many deliveries of the alert were accepted, and each came to its end.
+    async fn sum_is_right_after(&self, deliveries: usize, service: &Service) {
+        let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
+        contract::holds(service, deliveries * alerts, 5).await;
+    }
+
     fn runs(&self) -> usize {
         let asked = self.model.asked();
         asked.iter().filter(|asked| asked.results().is_empty()).count()
@@ -93,6 +99,7 @@ async fn f01_killed_before_the_commit_nobody_was_told_202_and_the_sender_comes_a
         assert_eq!(decision, "opened");
         stage.told_once(&service.settled(&id, SECONDS).await);
         assert_eq!(stage.runs(), 1);
+        stage.sum_is_right_after(1, &service).await;
     })
     .await;
 }
@@ -108,6 +115,7 @@ async fn f02_killed_between_commit_and_answer_the_repeat_is_merged() {
         assert_eq!(incident["delivery_log"].as_array().unwrap().len(), 2, "{incident:#}");
         stage.told_once(&incident);
         assert_eq!((service.incidents().await.len(), stage.runs()), (1, 1));
+        stage.sum_is_right_after(2, &service).await;
     })
     .await;
 }
@@ -165,11 +173,13 @@ async fn f45_what_kills_its_worker_every_time_is_put_aside_and_the_rest_goes_on(
         assert!(incident["investigation"]["last_error"].as_str().unwrap().contains("no attempt came to an end"));
         assert_eq!((incident["notices"].as_array().unwrap().len(), stage.cards()), (1, 1), "the alert itself was told");
         assert_eq!(service.metric("firstlook_queue_length{queue=\"investigations_dead\"}").await, Some(1.0));
+        stage.sum_is_right_after(1, &service).await;
         service.kill_9().await;
 
         let service = stage.home.serve().await;
         let (id, _) = service.accept(&in_group(PENDING, "after it")).await;
         assert_eq!(service.settled(&id, SECONDS).await["report"]["usage"]["source"], "model");
+        stage.sum_is_right_after(2, &service).await;
     })
     .await;
 }
@@ -197,6 +207,40 @@ async fn f05_killed_in_the_middle_of_a_models_stream_the_run_is_repeated() {
         assert_eq!(incident["report"]["usage"]["source"], "model", "{incident:#}");
         stage.told_once(&incident);
         assert_eq!(stage.runs(), 2);
+    })
+    .await;
+}
+
+/// What the first turn cost is counted when the process dies in the second, beside what the repeated run costs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f05_killed_in_the_second_turn_what_the_first_one_cost_stays_counted() {
+    database::on_every_engine(async || {
+        let mut turns = 0;
+        let model = ModelServer::scripted(move |asked| {
+            turns += 1;
+            if turns == 2 { Answer::KeepAlive } else { pending::investigate(asked) }
+        })
+        .await;
+        let stage = Stage::with(model).await;
+        // What a model can do is asked once, and costs too.
+        let service = stage.home.serve().await;
+        let examined = || async { service.get("/readyz?verbose").await["models"][0]["capabilities"].is_object() };
+        eventually_async("the model is examined", 20, examined).await;
+        assert!(service.terminate().await.success());
+        let before = stage.home.tokens_spent().await;
+
+        let service = stage.home.serve().await;
+        service.accept(&webhook(PENDING)).await;
+        eventually("the second turn is under way", 20, || (stage.model.asked().len() == 2).then_some(())).await;
+        let counted = || async { stage.home.tokens_spent().await > before };
+        eventually_async("the first turn is counted", 10, counted).await;
+        service.kill_9().await;
+        let first = stage.home.tokens_spent().await - before;
+        let (service, incident) = stage.goes_on().await;
+        assert!(service.terminate().await.success());
+        let usage = &incident["report"]["usage"];
+        let repeated = ["prompt_tokens", "completion_tokens"].map(|key| usage[key].as_i64().unwrap());
+        assert_eq!(stage.home.tokens_spent().await, before + first + repeated.iter().sum::<i64>(), "{usage:#}");
     })
     .await;
 }

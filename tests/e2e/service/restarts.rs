@@ -202,6 +202,8 @@ async fn f47_a_second_process_on_the_same_file_refuses() {
     let last = ended.stderr.lines().last().unwrap();
     assert!(last.contains("firstlook.db") && last.contains("another"), "{last}");
     assert_eq!(service.get("/readyz").await["ready"], true);
+    service.accept(&webhook(PENDING)).await;
     service.kill_9().await;
-    home.serve().await;
+    let service = home.serve().await;
+    contract::holds(&service, webhook(PENDING)["alerts"].as_array().unwrap().len(), 5).await;
 }

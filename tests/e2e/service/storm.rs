@@ -66,6 +66,8 @@ async fn a_long_summary_that_is_refused_comes_as_shorter_ones() {
     let missing: Vec<usize> = (0..30).filter(|number| !all.contains(&format!("Refused{number:03}"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
     assert!(wecom.refused().iter().any(|(code, _)| *code == 40058), "{:?}", wecom.refused());
+    let balance = contract::holds(&service, alerts.len(), 5).await;
+    assert_eq!(balance.sent, alerts.len() as u64, "{balance:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

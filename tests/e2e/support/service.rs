@@ -10,6 +10,7 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 
+use super::contract;
 use super::database::address_here;
 use super::eventually;
 
@@ -61,6 +62,14 @@ impl Home {
     /// The address of its store.
     pub fn store(&self) -> &str {
         &self.store
+    }
+
+    /// What models used up, as its store says it.
+    pub async fn tokens_spent(&self) -> i64 {
+        sqlx::any::install_default_drivers();
+        let mut store = sqlx::AnyConnection::connect(self.store()).await.unwrap();
+        let sum = "SELECT CAST(COALESCE(SUM(prompt_tokens + completion_tokens), 0) AS BIGINT) FROM spending";
+        sqlx::query_scalar(sum).fetch_one(&mut store).await.unwrap()
     }
 
     /// Where the configuration lies.
@@ -240,9 +249,11 @@ impl Service {
         }
     }
 
-    /// Waits until the investigation is over and no message waits.
+    /// Waits until the investigation is over and no message waits; the contract's sum is right then, as at any time.
     pub async fn settled(&self, id: &str, seconds: u64) -> Value {
-        self.incident_when("the incident is settled", id, seconds, is_settled).await
+        let incident = self.incident_when("the incident is settled", id, seconds, is_settled).await;
+        contract::balance(self).await;
+        incident
     }
 
     /// The value of a metric whose line starts like this.
