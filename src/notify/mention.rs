@@ -85,8 +85,7 @@ impl Mentions {
     fn of<'a>(&'a self, alert: &'a Alert) -> impl Iterator<Item = &'a String> {
         let matches =
             |rule: &&MentionRule| rule.matches.iter().all(|(key, value)| alert.label(key).unwrap_or_default() == value);
-        let owner = alert.label("owner").or_else(|| alert.annotations.get("owner").map(String::as_str));
-        let owner = owner.and_then(|owner| self.owners.get(owner));
+        let owner = alert.owner().and_then(|owner| self.owners.get(owner));
         self.rules.iter().filter(matches).flat_map(|rule| &rule.users).chain(owner)
     }
 }
