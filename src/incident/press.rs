@@ -86,15 +86,9 @@ impl Inner {
 
     async fn act(&self, incident: Uuid, press: &Press, before: &[PressEntry]) -> Result<Judged, StoreError> {
         if !press.allowed {
-            let lists = match press.action {
-                Action::Silence => {
-                    self.lang.pick("operators；写了 silencers 时也要在其中", "operators, and silencers if any")
-                }
-                _ => "operators",
-            };
             let said = self.lang.pick(
-                format!("你（{}）不在操作人名单里（渠道的 {lists}）", press.person),
-                format!("You ({}) are not on the list of those who may (the channel's {lists})", press.person),
+                format!("你（{}）不在操作人名单里（渠道的 operators）", press.person),
+                format!("You ({}) are not on the list of those who may (the channel's operators)", press.person),
             );
             return Ok((PressState::Refused, said));
         }

@@ -100,17 +100,14 @@ impl FeishuApp {
         let pressed: CardAction = serde_json::from_value(event.event).ok()?;
         let word = pressed.action.value["firstlook"].as_str().or(pressed.action.name.as_deref())?;
         let operator = pressed.operator;
-        let action = Action::of(word)?;
         let ids = [Some(operator.open_id.as_str()), operator.user_id.as_deref()];
-        let listed = |those: &[String]| ids.into_iter().flatten().any(|id| those.iter().any(|may| may == id));
-        let silencers = Some(&self.settings.silencers).filter(|those| action == Action::Silence && !those.is_empty());
-        let allowed = listed(&self.settings.operators) && silencers.is_none_or(|those| listed(those));
+        let allowed = ids.into_iter().flatten().any(|id| self.settings.operators.iter().any(|may| may == id));
         Some(Press {
             event: event.header.event_id,
             channel: self.name().to_owned(),
             message: pressed.context.open_message_id,
             allowed,
-            action,
+            action: Action::of(word)?,
             reason: pressed.action.form_value.and_then(|form| form.reason).unwrap_or_default(),
             silence_for: Duration::try_from(self.settings.silence_for).unwrap_or_default(),
             person: operator.open_id,

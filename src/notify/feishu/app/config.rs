@@ -35,9 +35,6 @@ pub struct FeishuAppSettings {
     /// have no such buttons.
     #[serde(default)]
     pub operators: Vec<String>,
-    /// Who of the operators may silence, by open_id or user_id; all of them when left out.
-    #[serde(default)]
-    pub silencers: Vec<String>,
     /// How presses arrive: `long_connection`, dialled from here, or `http`, at `/callbacks/feishu/NAME`.
     #[serde(default)]
     pub callbacks: Callbacks,
@@ -93,12 +90,6 @@ impl FeishuAppSettings {
             let what = "callbacks: http needs it, or anybody could press buttons; copy the Encrypt Key from the app's page \
                         \"Events & callbacks\"";
             return Some(("encrypt_key", what));
-        }
-        if self.operators.is_empty() && !self.silencers.is_empty() {
-            return Some((
-                "silencers",
-                "they are some of the operators, and there are none; list them in operators too",
-            ));
         }
         (!self.silence_for.is_positive()).then_some(("silence_for", "must be longer than 0s"))
     }
