@@ -61,6 +61,13 @@ impl Alert {
             .filter(|text| !text.trim().is_empty())
     }
 
+    /// Who is responsible, as the label or else the annotation `owner` says.
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        let annotated = || self.annotations.get("owner").map(String::as_str).filter(|owner| !owner.trim().is_empty());
+        self.label("owner").or_else(annotated)
+    }
+
     /// The rule's expression, which Prometheus (and Thanos) put into the link to their graph as `g0.expr`.
     #[must_use]
     pub fn expression(&self) -> Option<String> {

@@ -45,6 +45,15 @@ pub fn is_needed(notice: &Notice, story: &Story) -> bool {
     whole.lead.iter().chain(&whole.folds).filter(counts).any(|section| !told.contains(&section))
 }
 
+/// Says at the foot of a message that something was left out, where neither a link nor a file leads to the whole.
+pub fn say_what_is_cut(notice: &Notice, story: &mut Story) {
+    let on_page = story.links.iter().any(|link| link.primary);
+    // What an investigation is at reads otherwise on a card that changes; that is no loss.
+    if !on_page && story.shortened.is_none() && !notice.is_investigating() && is_needed(notice, story) {
+        story.say_shortened();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +92,24 @@ mod tests {
         let (_, cut) = render::rendered(&notice("resolved.zh"), now(), Form::Plain, 2_000, &Layout::default())
             .expect("always fits");
         assert!(!cut, "there is no report to attach");
+    }
+
+    #[test]
+    fn a_card_of_which_a_part_was_cut_says_so_where_no_link_leads_to_the_whole() {
+        use crate::notify::feishu::render::content;
+        let foot = "内容过长，已精简";
+        let said = |notice: &Notice| {
+            let card = content(notice, now(), Form::Full, None, &Layout::default()).expect("room for everything");
+            serde_json::to_string(&card).expect("JSON").contains(foot)
+        };
+        let mut cut = notice("diagnosis-pvc.zh");
+        cut.page_url = None;
+        assert!(!said(&cut), "nothing is cut yet");
+        let NoticeBody::Diagnosis { report } = &mut cut.body else { unreachable!("the fixture is a diagnosis") };
+        report.steps[1].detail = "先确认没有别的工作负载还在使用这个 StorageClass。".repeat(60);
+        assert!(said(&cut));
+        cut.page_url = Some("https://firstlook.example.com/incidents/1".into());
+        assert!(!said(&cut), "the link leads to the whole");
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub(super) fn attacked(attack: &str, with_report: bool) -> Notice {
     for alert in &mut notice.group.alerts {
         alert.labels.values_mut().for_each(|value| *value = said());
         alert.labels.insert(said(), said());
+        alert.annotations.insert("owner".into(), said());
         alert.annotations.values_mut().for_each(|value| *value = said());
         alert.generator_url = Some(said());
     }

@@ -117,6 +117,7 @@ fn every_name_of_a_summary_is_told_in_every_form() {
             alerts: 5_000,
             headline: Some("原因很长".repeat(300)),
             page: Some(PAGE.to_owned()),
+            firing: Vec::new(),
         })
         .collect();
     let notice = Notice { body: NoticeBody::Summary { told, collected: false }, ..notice("summary.zh") };
@@ -155,6 +156,7 @@ fn many_names_are_all_told_or_refused() {
                 alerts: 5_000,
                 headline: Some("原因很长".repeat(300)),
                 page: Some(PAGE.to_owned()),
+                firing: Vec::new(),
             })
             .collect();
         let notice = Notice { body: NoticeBody::Summary { told, collected: false }, ..notice("summary.zh") };
@@ -241,6 +243,7 @@ fn every_incident_of_a_window_is_named_in_its_mail() {
             alerts: 5_000,
             headline: Some("原因 `很长` <b>".repeat(300)),
             page: Some(PAGE.to_owned()),
+            firing: Vec::new(),
         })
         .collect();
     let notice = Notice { body: NoticeBody::Summary { told, collected: true }, ..notice("summary.zh") };

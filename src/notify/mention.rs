@@ -58,16 +58,19 @@ impl Mentions {
         }
     }
 
-    /// Whom this notice calls: alerts call people, diagnoses and ends do not.
+    /// Whom this notice calls: alerts call people, diagnoses and ends do not. A message that stands for many calls whom they
+    /// would have called.
     #[must_use]
     pub fn due(&self, notice: &Notice) -> Vec<String> {
-        if !matches!(notice.body, NoticeBody::Alert { .. }) {
-            return Vec::new();
-        }
+        let alerts: Vec<&Alert> = match &notice.body {
+            NoticeBody::Alert { .. } => notice.group.firing().collect(),
+            NoticeBody::Summary { told, collected: false } => told.iter().flat_map(|one| &one.firing).collect(),
+            _ => return Vec::new(),
+        };
         let called = self.called.lock().unwrap_or_else(PoisonError::into_inner);
         let rested = |user: &&String| called.get(*user).is_none_or(|at| at.elapsed() >= QUIET);
         let mut users: Vec<String> = Vec::new();
-        for user in notice.group.firing().flat_map(|alert| self.of(alert)).filter(rested) {
+        for user in alerts.into_iter().flat_map(|alert| self.of(alert)).filter(rested) {
             if !users.contains(user) && users.len() < MOST {
                 users.push(user.clone());
             }
@@ -85,16 +88,19 @@ impl Mentions {
     fn of<'a>(&'a self, alert: &'a Alert) -> impl Iterator<Item = &'a String> {
         let matches =
             |rule: &&MentionRule| rule.matches.iter().all(|(key, value)| alert.label(key).unwrap_or_default() == value);
-        let owner = alert.label("owner").or_else(|| alert.annotations.get("owner").map(String::as_str));
-        let owner = owner.and_then(|owner| self.owners.get(owner));
+        let owner = alert.owner().and_then(|owner| self.owners.get(owner));
         self.rules.iter().filter(matches).flat_map(|rule| &rule.users).chain(owner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::notify::fixtures::notice;
+    use crate::notify::summary;
+    use crate::store::{NoticeRole, Outgoing};
 
     fn rule(severity: &str, users: &[&str]) -> MentionRule {
         let matches = Labels::from([("severity".to_owned(), severity.to_owned())]);
@@ -128,6 +134,26 @@ mod tests {
                 Mentions::new(vec![MentionRule { users: vec!["all".into()], ..Default::default() }], BTreeMap::new());
             assert!(rules.expect("rules").due(&notice(quiet)).is_empty(), "{quiet}");
         }
+    }
+
+    #[test]
+    fn a_message_that_stands_for_many_calls_whom_its_firing_ones_would_have_called() {
+        let [bob, carol] = ["bob", "carol"].map(|name| (name.to_owned(), format!("ou_{name}")));
+        let mentions = Mentions::new(vec![rule("warning", &["ou_1"])], [bob, carol].into()).expect("rules");
+        let waiting = |fixture: &str, role, owner: &str| {
+            let mut notice = notice(fixture);
+            notice.group.alerts.iter_mut().for_each(|alert| drop(alert.labels.insert("owner".into(), owner.into())));
+            Outgoing { id: Uuid::nil(), incident: Uuid::nil(), channel: String::new(), role, notice, attempt: 1 }
+        };
+        let waiting = [
+            waiting("alert-waiting.en", NoticeRole::First, "bob"),
+            waiting("diagnosis-pvc.en", NoticeRole::Second, "carol"),
+            waiting("alert-waiting.en", NoticeRole::Joined, "bob"),
+        ];
+        let together = summary::summary(&waiting).expect("a message");
+        assert_eq!(mentions.due(&together), ["ou_1", "ou_bob"], "each once, and nobody for a diagnosis");
+        mentions.note(&["ou_1".to_owned()]);
+        assert_eq!(mentions.due(&together), ["ou_bob"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::alert::{AlertGroup, Lang};
+use crate::alert::{Alert, AlertGroup, Lang};
 use crate::report::Report;
 
 /// What is told.
@@ -65,6 +65,9 @@ pub struct Told {
     /// Address of the incident's page, when `server.public_url` is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<String>,
+    /// What fires anew, which decides whom to call. Known only to whoever sends: nothing of it is written.
+    #[serde(skip)]
+    pub firing: Vec<Alert>,
 }
 
 /// What a message tells of an incident.

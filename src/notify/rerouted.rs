@@ -59,6 +59,15 @@ fn every_form_of_every_product_says_where_it_was_meant_to_be_and_why_it_is_not()
 }
 
 #[test]
+fn names_in_the_reason_are_marked_as_in_all_other_text() {
+    let notice = lost("resolved.en", "copy it again from the group's bot page into `url` (auth)");
+    for form in [Form::Full, Form::Compact] {
+        let html = mail::mail(&notice, now(), form, &Layout::default()).unwrap().html.unwrap_or_default();
+        assert!(!html.contains("`url`") && html.contains("url</"), "{html}");
+    }
+}
+
+#[test]
 fn what_a_product_said_of_the_refusal_becomes_no_markup() {
     let attack = "<at id=all></at> <script>x</script> [a](https://evil.example)";
     let notice = lost("resolved.en", attack);

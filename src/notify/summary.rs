@@ -47,12 +47,15 @@ pub(super) fn told(outgoing: &Outgoing) -> Told {
     let leading = notice.group.leading();
     let of_report = notice.report().map(|report| report.primary.resource.clone());
     let object = of_report.filter(|object| !object.name.is_empty()).or_else(|| leading.and_then(labelled_object));
+    let event = match outgoing.role {
+        NoticeRole::First | NoticeRole::Joined => Event::Firing,
+        NoticeRole::Second => Event::Diagnosed,
+        NoticeRole::Resolved => Event::Resolved,
+    };
+    let anew = notice.group.firing().filter(|_| event == Event::Firing);
     Told {
-        event: match outgoing.role {
-            NoticeRole::First | NoticeRole::Joined => Event::Firing,
-            NoticeRole::Second => Event::Diagnosed,
-            NoticeRole::Resolved => Event::Resolved,
-        },
+        event,
+        firing: anew.cloned().collect(),
         alertname: leading.map(|alert| alert.name().to_owned()).unwrap_or_default(),
         severity: leading.and_then(|alert| alert.label("severity")).unwrap_or_default().to_owned(),
         object: object.map(|object| object.to_string()).unwrap_or_default(),

@@ -329,7 +329,8 @@ async fn a_mail_threads_with_its_incident_and_stops_auto_replies() {
         assert_eq!(mail.parts, ["multipart/alternative", "text/plain", "text/html"]);
     }
     assert_ne!(mails[0].header("Message-ID"), mails[1].header("Message-ID"));
-    assert_eq!(mails[0].header("Subject"), "[Firstlook] aiops (事件 3f9a12bc)");
+    let about = "KubePodNotReady Pod aiops/test-deployment-d49fc6fff-v8f86 prod-bj";
+    assert_eq!(mails[0].header("Subject"), format!("[Firstlook] 警告 {about} (事件 3f9a12bc)"));
     assert!(mails[0].text.as_ref().is_some_and(|text| text.contains("根本原因")));
     assert!(mails[0].html.as_ref().is_some_and(|html| html.contains("根本原因")));
 }

@@ -1,4 +1,4 @@
-//! Pages for people: all incidents, one incident's report, and an incident's messages as their recipients see them.
+//! Pages for people: all incidents, one incident's report, and what an incident told as channels would show it now.
 
 pub mod base;
 mod list;
@@ -53,7 +53,7 @@ pub(super) fn wants_page(headers: &HeaderMap) -> bool {
     headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accepts| accepts.contains("text/html"))
 }
 
-/// An incident's messages as their recipients see them, beside the evidence.
+/// What an incident told, rendered now as channels would show it, beside the evidence.
 async fn messages(visit: Visit, State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     let shown = async {
         let incident = id.parse::<Uuid>().map_err(|_| Trouble::Missing)?;

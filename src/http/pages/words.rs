@@ -1,10 +1,11 @@
 //! Fixed words of the pages beside those every message uses: verdicts, states, decisions, in both languages.
 
 use crate::alert::Lang;
+use crate::notify::press::Action;
 use crate::notify::story::{Badge, Tone, words as said};
 use crate::notify::text;
 use crate::report::Verdict;
-use crate::store::{Decision, NoticeRole, NoticeState};
+use crate::store::{Decision, NoticeRole, NoticeState, PressState};
 use crate::times;
 
 /// How grave an alert is.
@@ -46,6 +47,27 @@ pub(super) fn role(lang: Lang, role: NoticeRole) -> &'static str {
         NoticeRole::Joined => lang.pick("新告警", "New alerts"),
         NoticeRole::Second => lang.pick("诊断结论", "Diagnosis"),
         NoticeRole::Resolved => lang.pick("恢复通知", "Resolved"),
+    }
+}
+
+/// What somebody asked for by a button.
+pub(super) fn press(lang: Lang, action: &str) -> (&'static str, Tone) {
+    match Action::of(action) {
+        Some(Action::Silence) => (lang.pick("静默告警", "silence the alerts"), Tone::Grey),
+        Some(Action::Again) => (lang.pick("重新调查", "investigate again"), Tone::Blue),
+        Some(Action::Useful) => (lang.pick("👍 诊断有用", "👍 the diagnosis helped"), Tone::Green),
+        Some(Action::Useless) => (lang.pick("👎 诊断有误", "👎 the diagnosis did not help"), Tone::Orange),
+        None => (lang.pick("按钮", "a button"), Tone::Grey),
+    }
+}
+
+/// What became of it.
+pub(super) fn press_state(lang: Lang, state: PressState) -> (&'static str, Tone) {
+    match state {
+        PressState::Taken => (lang.pick("处理中", "under way"), Tone::Blue),
+        PressState::Done => (lang.pick("已完成", "done"), Tone::Green),
+        PressState::Refused => (lang.pick("未执行", "refused"), Tone::Grey),
+        PressState::Failed => (lang.pick("失败", "failed"), Tone::Red),
     }
 }
 

@@ -4,10 +4,11 @@ use jiff::Timestamp;
 use minijinja::context;
 use minijinja::value::Serde;
 
+use crate::alert::{Alert, AlertGroup, Lang};
 use crate::notify::layout::{Layout, Part};
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::send::Form;
-use crate::notify::story::{Caps, Story, tell, words};
+use crate::notify::story::{Caps, Story, labelled_object, tell, words};
 use crate::notify::{attachment, plain, template, text};
 use crate::times;
 
@@ -60,7 +61,7 @@ fn subject(notice: &Notice, story: &Story, layout: &Layout) -> String {
     own.filter(|own| !own.is_empty()).unwrap_or_else(|| usual_subject(notice))
 }
 
-/// What groups the alerts, and the incident: neither changes while the incident lasts.
+/// What the incident opened with, and the incident: neither changes while the incident lasts.
 pub(in crate::notify) fn usual_subject(notice: &Notice) -> String {
     if let NoticeBody::Digest { digest } = &notice.body {
         return format!("[Firstlook] {} {}", notice.lang.pick("每日摘要", "Daily summary"), digest.day);
@@ -77,14 +78,26 @@ pub(in crate::notify) fn usual_subject(notice: &Notice) -> String {
             format!("[Firstlook] {count} messages in one ({when})"),
         );
     }
-    let labels = &notice.group.group_labels;
-    let name = labels.get("alertname");
-    let rest = labels.iter().filter(|(key, _)| *key != "alertname").map(|(_, value)| value);
-    let about = name.into_iter().chain(rest).take(4).map(|value| text::said(value, 60)).collect::<Vec<_>>().join(" ");
-    let receiver = text::said(&notice.group.receiver, 60);
-    let about = if about.trim().is_empty() { receiver } else { about };
+    let about = first(&notice.group).map(|alert| about(notice.lang, alert)).filter(|about| !about.is_empty());
+    let about = about.unwrap_or_else(|| text::said(&notice.group.receiver, 60));
     let incident = notice.lang.pick("事件", "incident");
     text::said(&format!("[Firstlook] {about} ({incident} {})", notice.short_id()), 200)
+}
+
+/// The alert that began first. A group only grows while its incident lasts, and what joins began later; the gravest, which
+/// leads everywhere else, may become another.
+fn first(group: &AlertGroup) -> Option<&Alert> {
+    group.alerts.iter().min_by_key(|alert| (alert.starts_at, alert.fingerprint.as_str()))
+}
+
+/// Severity, alert, object, cluster: what tells one incident from another in a list of mails.
+fn about(lang: Lang, alert: &Alert) -> String {
+    let severity = alert.label("severity").map(|raw| words::severity(lang, &text::said(raw, 24)));
+    let name = alert.label("alertname").map(|name| text::said(name, 60));
+    let object = labelled_object(alert).map(|object| text::said(&object.to_string(), 80));
+    let cluster = alert.label("cluster").map(|name| text::said(name, 30));
+    let said = [severity, name, object, cluster].into_iter().flatten();
+    text::said(&said.filter(|part| !part.trim().is_empty()).collect::<Vec<_>>().join(" "), 160)
 }
 
 fn html(story: &Story, subject: &str) -> String {
@@ -95,4 +108,42 @@ fn html(story: &Story, subject: &str) -> String {
         let text = plain::text(story, TEXT_BUDGET);
         format!("<!doctype html><pre>{}</pre>", minijinja::HtmlEscape(&text))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::AlertStatus;
+    use crate::notify::fixtures::notice;
+
+    #[test]
+    fn the_subject_says_severity_alert_object_and_cluster() {
+        let subject = usual_subject(&notice("diagnosis-pvc.en"));
+        let object = "Pod aiops/test-deployment-d49fc6fff-v8f86";
+        assert_eq!(subject, format!("[Firstlook] warning KubePodNotReady {object} prod-bj (incident 3f9a12bc)"));
+        assert!(usual_subject(&notice("diagnosis-pvc.zh")).contains("KubePodNotReady"));
+    }
+
+    #[test]
+    fn a_graver_alert_that_joins_and_the_first_ones_end_leave_the_subject_as_it_was() {
+        let mut notice = notice("diagnosis-pvc.en");
+        let before = usual_subject(&notice);
+        let mut graver = notice.group.alerts[0].clone();
+        graver.labels.insert("severity".into(), "critical".into());
+        graver.labels.insert("alertname".into(), "KubePodCrashLooping".into());
+        graver.starts_at = notice.opened_at + jiff::SignedDuration::from_mins(3);
+        notice.group.alerts[0].status = AlertStatus::Resolved;
+        notice.group.alerts.insert(0, graver);
+        assert_eq!(notice.group.leading().map(Alert::name), Some("KubePodCrashLooping"));
+        assert_eq!(usual_subject(&notice), before);
+    }
+
+    #[test]
+    fn the_longest_subject_still_ends_with_its_incident() {
+        let mut notice = notice("diagnosis-pvc.en");
+        let long = |value: &mut String| *value = "x".repeat(300);
+        notice.group.alerts.iter_mut().for_each(|alert| alert.labels.values_mut().for_each(long));
+        let subject = usual_subject(&notice);
+        assert!(subject.ends_with("(incident 3f9a12bc)"), "{subject}");
+    }
 }

@@ -7,6 +7,7 @@ use super::wire::{
     TextContent, TextTag,
 };
 use super::{chart, markup};
+use crate::notify::attachment;
 use crate::notify::layout::{Layout, Part};
 use crate::notify::notice::Notice;
 use crate::notify::plain;
@@ -22,6 +23,7 @@ pub fn content(notice: &Notice, now: Timestamp, form: Form, keyword: Option<&str
     let interactive =
         |story: &Story, charted| Content::Interactive { card: Box::new(card(notice, story, keyword, layout, charted)) };
     let mut story = tell(notice, now, Caps::page(form));
+    attachment::say_what_is_cut(notice, &mut story);
     match form {
         Form::Full => [true, false].into_iter().map(|charted| interactive(&story, charted)).find(fits),
         Form::Compact => loop {

@@ -97,6 +97,8 @@ fn about(notices: &[Notice], report: &Report) -> String {
 struct Message {
     kind: &'static str,
     title: &'static str,
+    /// Whether chats get it too: only mail has windows.
+    chats: bool,
     time: String,
     feishu: String,
     feishu_bytes: usize,
@@ -123,6 +125,7 @@ fn message(notice: &Notice, now: Timestamp, lang: Lang, looks: &Looks) -> Messag
     Message {
         kind,
         title,
+        chats: !matches!(notice.body, NoticeBody::Summary { collected: true, .. }),
         time: times::time_of_day(now, &notice.timezone),
         feishu_bytes: card.to_string().len(),
         feishu: card::feishu(&card, &notice.timezone),
@@ -201,6 +204,16 @@ mod tests {
         let citation = Citation { reference: "E1".into(), quote: "created either by".into() };
         assert_eq!(marked("be <created\n   either by x", &[&citation]), "be &lt;<mark>created\n   either by</mark> x");
         assert_eq!(marked("createdeither by", &[&citation]), "createdeither by");
+    }
+
+    #[test]
+    fn what_only_mail_collects_is_shown_as_mail_alone() {
+        let panes = |name: &str| {
+            let page = page(&[notice(name)], &[], &Report::default(), Lang::En, now(), &Looks::default());
+            ["feishu", "wecom", "inbox"].map(|pane| page.contains(&format!("<figure class=\"device {pane}\"")))
+        };
+        assert_eq!(panes("summary-batch.en"), [false, false, true]);
+        assert_eq!(panes("summary.en"), [true; 3]);
     }
 
     #[test]

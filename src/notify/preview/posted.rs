@@ -13,6 +13,7 @@ use crate::notify::{email, feishu, webhook, wecom};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Product {
     /// A Feishu (Lark) group bot.
+    #[value(alias = "feishu")]
     FeishuBot,
     /// A WeCom group bot.
     WecomBot,
@@ -43,4 +44,15 @@ pub fn posted(product: Product, notice: &Notice, now: Timestamp, looks: &Looks) 
 
 fn pretty(message: &impl Serialize) -> String {
     serde_json::to_string_pretty(message).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_name_of_feishu_is_understood() {
+        assert_eq!(Product::from_str("feishu", false), Ok(Product::FeishuBot));
+        assert_eq!(Product::from_str("feishu-bot", false), Ok(Product::FeishuBot));
+    }
 }

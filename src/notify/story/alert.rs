@@ -13,6 +13,8 @@ use crate::times;
 
 /// Kinds of alerts named beside the one in the title.
 const OTHER_NAMES: usize = 8;
+/// Owners named for a group.
+const OWNERS: usize = 3;
 
 impl Teller<'_> {
     /// 告警概览: what the alert says of itself, since when, how many.
@@ -24,6 +26,7 @@ impl Teller<'_> {
             blocks.push(Block::Line(self.prose(summary)));
         }
         blocks.push(Block::Line(self.since_when()));
+        blocks.extend(self.owners());
         blocks.extend(self.measured());
         blocks.extend(self.notice.last_time.as_ref().map(|last| self.again(last)));
         blocks.extend(self.meanwhile());
@@ -42,6 +45,19 @@ impl Teller<'_> {
             format!("least {least}, greatest {greatest}, latest {latest}{limit}"),
         );
         Some(Block::Line(vec![Span::Code(sparkline(series)), Span::Aside(said)]))
+    }
+
+    /// Who is on it, as the alerts themselves say; their words, so they call nobody.
+    fn owners(&self) -> Option<Block> {
+        let mut owners: Vec<String> = Vec::new();
+        for owner in self.notice.group.alerts.iter().filter_map(Alert::owner).map(|owner| text::said(owner, 60)) {
+            if !owner.is_empty() && !owners.contains(&owner) && owners.len() < OWNERS {
+                owners.push(owner);
+            }
+        }
+        let owners = owners.join(self.lang.pick("、", ", "));
+        let said = self.lang.pick(format!("负责人 {owners}"), format!("Owner {owners}"));
+        (!owners.is_empty()).then(|| Block::Line(vec![Span::Text(said)]))
     }
 
     /// That it fired before, how long ago that ended, and what was found then.
@@ -132,6 +148,7 @@ impl Teller<'_> {
                 end.chain((alerts > 1).then_some(Span::Aside(all))).collect()
             }
         }));
+        blocks.extend(self.owners());
         blocks.extend(self.meanwhile());
         blocks.extend(self.led(&self.notice.meanwhile.led));
         self.section(Role::Alert, self.lang.pick("告警概览", "Alert"), blocks)
@@ -284,6 +301,21 @@ mod tests {
         notice.last_time = Some(LastTime { resolved_at, headline: headline.map(str::to_owned), holds });
         let Story { lead, .. } = tell(&notice, fixtures::now(), Caps::whole());
         serde_json::to_string(&lead[0]).unwrap()
+    }
+
+    #[test]
+    fn who_is_on_it_stands_in_the_overview_and_at_the_end_once_each() {
+        for (fixture, word) in [("alert-oom.zh", "负责人 alice、bob"), ("resolved.en", "Owner alice, bob")] {
+            let mut notice = fixtures::notice(fixture);
+            let first = notice.group.alerts[0].clone();
+            notice.group.alerts = vec![first.clone(), first.clone(), first];
+            notice.group.alerts[0].annotations.insert("owner".into(), "alice".into());
+            notice.group.alerts[1].labels.insert("owner".into(), "alice\u{202e}".into());
+            notice.group.alerts[2].labels.insert("owner".into(), "bob".into());
+            let told = serde_json::to_string(&tell(&notice, fixtures::now(), Caps::whole()).lead[0]).unwrap();
+            assert!(told.contains(word), "{told}");
+        }
+        assert!(!told("alert-oom.en", None, false).contains("Owner"), "nobody is named when nobody is");
     }
 
     #[test]

@@ -47,16 +47,22 @@ impl Teller<'_> {
         }
         blocks.extend(digest.feedback.as_ref().filter(|feedback| feedback.judged > 0).map(|one| self.accuracy(one)));
         if digest.put_aside > 0 {
-            let aside = digest.put_aside;
-            blocks.push(Block::Line(vec![Span::Strong(self.lang.pick(
-                format!("有 {aside} 条消息无法送达，已搁置：请查看 /api/v1/incidents"),
-                match aside {
-                    1 => "1 message could not be delivered and was put aside: see /api/v1/incidents".to_owned(),
-                    _ => format!("{aside} messages could not be delivered and were put aside: see /api/v1/incidents"),
-                },
-            ))]));
+            blocks.push(self.put_aside(digest.put_aside));
         }
         self.section(Role::Alert, self.lang.pick("概况", "At a glance"), blocks)
+    }
+
+    /// What nobody got, and the page that marks it.
+    fn put_aside(&self, aside: u64) -> Block {
+        let said = self.lang.pick(
+            format!("有 {aside} 条消息无法送达，已搁置："),
+            match aside {
+                1 => "1 message could not be delivered and was put aside:".to_owned(),
+                _ => format!("{aside} messages could not be delivered and were put aside:"),
+            },
+        );
+        let list = self.lang.pick("事件列表 /incidents", "the list at /incidents").to_owned();
+        Block::Line(vec![Span::Strong(said), self.leading_to(list, self.notice.page_url.as_deref())])
     }
 
     fn lines(&self, role: Role, title: &str, lines: &[Line], all: u64) -> Section {

@@ -98,14 +98,15 @@ impl Teller<'_> {
                 true => self.lang.pick("其中有消息本应发到渠道", "Some of these were meant for channel"),
                 false => self.lang.pick("本应发到渠道", "Meant for channel"),
             };
-            let why = self.line(&lost.why);
             let badge = Badge { text: self.lang.pick("转投", "rerouted").to_owned(), tone: Tone::Orange };
-            Block::Line(vec![
+            let mut spans = vec![
                 Span::Badge(badge),
                 Span::Text(format!("{meant} ")),
                 Span::Code(text::said(&lost.channel, 40)),
-                Span::Text(self.lang.pick(format!("，未能送达：{why}"), format!(", which did not take it: {why}"))),
-            ])
+                Span::Text(self.lang.pick("，未能送达：", ", which did not take it: ").to_owned()),
+            ];
+            spans.extend(self.prose(&lost.why));
+            Block::Line(spans)
         };
         self.notice.undelivered.iter().map(line).collect()
     }

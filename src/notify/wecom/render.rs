@@ -124,7 +124,10 @@ fn text(notice: &Notice, now: Timestamp, layout: &Layout) -> Message {
 /// The line behind a message that calls people: markdown_v2 cannot.
 #[must_use]
 pub fn call(notice: &Notice, users: &[String]) -> Message {
-    let title = notice.group.leading().map_or("", |alert| alert.name());
+    let title = match notice.is_collective() {
+        true => notice.lang.pick("告警汇总", "several alerts"),
+        false => notice.group.leading().map_or("", |alert| alert.name()),
+    };
     let content = format!("{}{}", notice.lang.pick("请看上一条：", "See above: "), harmless(&clip_bytes(title, 200)));
     let name = |user: &String| if user == mention::ALL { "@all".to_owned() } else { user.clone() };
     Message::Text { text: Text { content, mentioned_list: users.iter().map(name).collect() } }

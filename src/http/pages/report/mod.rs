@@ -25,7 +25,7 @@ use crate::notify::story::{self, Badge, Link, Tone, words as said};
 use crate::notify::text;
 use crate::report::{AnsweredBy, Cause, Led, Report, Usage};
 use crate::series::svg;
-use crate::store::{IncidentDetail, IncidentState, InvestigationState, Pulse, Sharing};
+use crate::store::{IncidentDetail, IncidentState, InvestigationState, PressEntry, Pulse, Sharing};
 use crate::times;
 use crate::toolbox::evidence::Evidence;
 
@@ -41,6 +41,7 @@ pub async fn page(visit: Visit, State(app): State<Arc<App>>, Path(id): Path<Stri
         let detail = app.store.incident(id).await?.ok_or(Trouble::Missing)?;
         let evidence = app.store.evidence(id).await?;
         let followers = app.store.followers(id).await?;
+        let presses = app.store.presses(id).await?;
         let zone = app.desk.settings().timezone.clone();
         let links = links(&app.desk, &detail, visit.lang);
         let may_act = login::may_act(&app, &headers);
@@ -49,6 +50,7 @@ pub async fn page(visit: Visit, State(app): State<Arc<App>>, Path(id): Path<Stri
             detail,
             evidence,
             followers,
+            presses,
             links,
             zone,
             lang: visit.lang,
@@ -95,6 +97,7 @@ struct Shown {
     evidence: Vec<Evidence>,
     /// Incidents with the same cause that leave it to this one; the report knows those of its time only.
     followers: Vec<Sharing>,
+    presses: Vec<PressEntry>,
     links: Vec<Link>,
     zone: String,
     lang: Lang,
@@ -152,7 +155,7 @@ impl Shown {
             running => self.is_running(),
             live => self.pulse.is_live(),
             version => self.pulse.version.as_str(),
-            first_step => report.and_then(|report| Some(report.steps.first()?.title.as_str())),
+            first_step => report.filter(|_| incident.state == IncidentState::Open).and_then(|report| Some(report.steps.first()?.title.as_str())),
             undiagnosed => report.is_none(),
             failed => self.detail.investigation.as_ref().is_some_and(|one| one.state == InvestigationState::Dead),
             report => report.map(Serde),
@@ -165,7 +168,7 @@ impl Shown {
             cited => Serde(pieces.iter().filter(|one| one.is_cited()).collect::<Vec<_>>()),
             uncited => Serde(pieces.iter().filter(|one| !one.is_cited()).collect::<Vec<_>>()),
             calls => Serde(&pieces),
-            moments => Serde(timeline::moments(&self.detail, self.lang, &self.zone, self.may_act)),
+            moments => Serde(timeline::moments(&self.detail, &self.presses, self.lang, &self.zone, self.may_act)),
             usage => Serde(report.map(|report| self.usage(&report.usage)).unwrap_or_default()),
         }
     }

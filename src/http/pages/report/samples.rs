@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::alert::AlertGroup;
 use crate::notify::fixtures::{notice, now};
-use crate::store::{Decision, Delivery, Incident, Investigation, NoticeRole, NoticeState, OutboxEntry};
+use crate::store::{Decision, Delivery, Incident, Investigation, NoticeRole, NoticeState, OutboxEntry, PressState};
 
 /// What is written into every place somebody else writes to.
 pub(super) const ATTACK: &str = "\"><script>alert(1)</script><img src=x onerror=alert(1)> \u{202e}gnp.exe \
@@ -74,6 +74,7 @@ fn diagnosed(lang: Lang) -> Shown {
         ]
         .map(|title| Sharing { incident: Uuid::nil(), title: title.to_owned() })
         .to_vec(),
+        presses: Vec::new(),
         links: Vec::new(),
         zone: "Asia/Shanghai".into(),
         lang,
@@ -191,7 +192,25 @@ fn undiagnosed(shown: &mut Shown) {
     }
 }
 
+/// A press on a card, with what the person wrote beside it.
+pub(super) fn press(action: &str, person: &str, state: PressState, second: i64) -> PressEntry {
+    PressEntry {
+        id: second.to_string(),
+        channel: "oncall".into(),
+        message: "om_1".into(),
+        person: person.into(),
+        action: action.into(),
+        reason: String::new(),
+        pressed_at: after(second),
+        state,
+        outcome: String::new(),
+    }
+}
+
 fn hostile(shown: &mut Shown) {
+    let pressed = press(ATTACK, ATTACK, PressState::Failed, 30);
+    shown.presses =
+        vec![PressEntry { channel: ATTACK.into(), reason: ATTACK.into(), outcome: ATTACK.into(), ..pressed }];
     let say = |text: &mut String| ATTACK.clone_into(text);
     let incident = &mut shown.detail.incident;
     for alert in &mut incident.group.alerts {

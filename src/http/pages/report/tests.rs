@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::samples::{ALL, ATTACK, sample};
+use super::samples::{self, ALL, ATTACK, sample};
 use super::*;
+use crate::store::PressState;
 
 async fn html(shown: &Shown) -> String {
     let uri = format!("/incidents/{}", shown.detail.incident.id).parse().unwrap();
@@ -35,6 +36,26 @@ async fn a_report_reads_in_the_order_of_the_cards() {
         assert!(places.is_sorted(), "{order:?} stand at {places:?}");
         assert!(!page.contains("refresh"), "nothing goes on here");
     }
+}
+
+#[tokio::test]
+async fn who_pressed_what_stands_in_the_timeline() {
+    let mut shown = sample("report", Lang::En);
+    let silenced = samples::press("silence", "ou_alice", PressState::Done, 60);
+    let outcome = "silenced until 14:00".into();
+    shown.presses =
+        vec![PressEntry { outcome, ..silenced }, samples::press("again", "ou_mallory", PressState::Refused, 90)];
+    let page = html(&shown).await;
+    for word in ["ou_alice · silence the alerts", "silenced until 14:00", "ou_mallory · investigate again", "refused"]
+    {
+        assert!(page.contains(word), "{word}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_over_heads_with_no_next_step() {
+    assert!(html(&sample("report", Lang::En)).await.contains("class=\"next\""));
+    assert!(!html(&sample("resolved", Lang::En)).await.contains("class=\"next\""));
 }
 
 #[tokio::test]

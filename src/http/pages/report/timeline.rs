@@ -7,7 +7,9 @@ use super::super::words;
 use crate::alert::Lang;
 use crate::notify::story::{Badge, Tone};
 use crate::notify::text;
-use crate::store::{Decision, Delivery, IncidentDetail, Investigation, InvestigationState, NoticeState, OutboxEntry};
+use crate::store::{
+    Decision, Delivery, IncidentDetail, Investigation, InvestigationState, NoticeState, OutboxEntry, PressEntry,
+};
 use crate::times;
 
 /// One thing that happened.
@@ -28,11 +30,18 @@ pub(super) struct Moment {
 }
 
 /// Everything that happened, the earliest first.
-pub(super) fn moments(detail: &IncidentDetail, lang: Lang, zone: &str, may_act: bool) -> Vec<Moment> {
+pub(super) fn moments(
+    detail: &IncidentDetail,
+    presses: &[PressEntry],
+    lang: Lang,
+    zone: &str,
+    may_act: bool,
+) -> Vec<Moment> {
     let teller = Teller { lang, zone, may_act };
     let mut moments = teller.deliveries(&detail.deliveries);
     moments.extend(detail.investigation.iter().flat_map(|one| teller.investigation(one, detail)));
     moments.extend(detail.notices.iter().map(|notice| teller.message(notice)));
+    moments.extend(presses.iter().map(|press| teller.press(press)));
     moments.sort_by_key(|moment| moment.at);
     moments
 }
@@ -115,6 +124,18 @@ impl Teller<'_> {
             ..self.moment(at.unwrap_or(one.created_at), tone, what.to_owned())
         };
         vec![begun, last]
+    }
+
+    /// Who pressed what on a card, what they wrote beside it and what came of it.
+    fn press(&self, press: &PressEntry) -> Moment {
+        let (what, tone) = words::press(self.lang, &press.action);
+        let (state, state_tone) = words::press_state(self.lang, press.state);
+        let said = [&press.channel, &press.reason, &press.outcome].map(|said| text::line(said, 300));
+        Moment {
+            badge: Some(Badge { text: state.to_owned(), tone: state_tone }),
+            detail: said.into_iter().filter(|said| !said.is_empty()).collect::<Vec<_>>().join(" · "),
+            ..self.moment(press.pressed_at, tone, format!("{} · {what}", text::line(&press.person, 80)))
+        }
     }
 
     fn message(&self, notice: &OutboxEntry) -> Moment {

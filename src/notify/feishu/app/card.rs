@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::buttons;
 use super::stream::GROWING;
 use super::wire::Sealed;
+use crate::notify::attachment;
 use crate::notify::feishu::render;
 use crate::notify::feishu::wire::TextContent;
 use crate::notify::layout::Layout;
@@ -88,6 +89,7 @@ fn story(notice: &Notice, now: Timestamp, caps: Caps, beside: Beside<'_>) -> Sto
     if let (NoticeBody::Resolved { .. }, Some(known)) = (&notice.body, beside.known) {
         keep_diagnosis(&mut story, notice, known, now, caps);
     }
+    attachment::say_what_is_cut(notice, &mut story);
     story
 }
 

@@ -118,8 +118,11 @@ impl FeishuApp {
     /// When it is not delivered in any form.
     pub async fn send(&self, notice: &Notice) -> Result<Form, SendError> {
         let id = Uuid::now_v7().to_string();
-        let (outcome, _) = self.new_message(notice, Beside::default(), &id).await;
-        outcome
+        let users = self.mentions.due(notice);
+        let (outcome, _) = self.new_message(notice, Beside { users: &users, ..Beside::default() }, &id).await;
+        let form = outcome?;
+        self.mentions.note(&users);
+        Ok(form)
     }
 
     /// Delivers a message of the outbox: the first becomes the incident's card, those after it change it.
