@@ -79,7 +79,7 @@ async fn feishu_bots() -> Vec<Row> {
         ("11246", vec![Fault::Code(11246, "card content invalid"); 2], PLAIN),
         ("230099", code(230_099, "ErrCode: 11310; element exceeds the limit"), COMPACT),
         ("500", vec![Fault::Status(500), Fault::Status(502), Fault::Status(503)], FULL),
-        ("html", vec![Fault::Status(200)], End::Dead),
+        ("html", vec![Fault::Status(200)], FULL),
         ("404", vec![Fault::Status(404)], End::Dead),
     ];
     let mut rows = Vec::new();
@@ -176,7 +176,7 @@ async fn wecom_bots() -> Vec<Row> {
         ("93004", code(93004, "robot disabled"), End::Dead, false),
         ("93008", code(93008, "not in the group"), End::Dead, false),
         ("40014", code(40014, "invalid access_token"), End::Dead, false),
-        ("html", vec![Fault::Status(200)], End::Dead, false),
+        ("html", vec![Fault::Status(200)], FULL, false),
         ("404", vec![Fault::Status(404)], End::Dead, false),
     ];
     let mut rows = Vec::new();
