@@ -102,8 +102,7 @@ fn certificates_unread(scene: &Scene<'_>) -> Option<String> {
     let ingresses = scene.question.targets.iter().filter(|target| target.kind == "Ingress");
     let secrets: Vec<String> = ingresses
         .filter_map(|target| scene.facts.get::<Ingress>(&target.namespace, &target.name))
-        .flat_map(|ingress| ingress.object.spec.unwrap_or_default().tls.unwrap_or_default())
-        .filter_map(|tls| tls.secret_name)
+        .flat_map(|ingress| analyzer::ingress::tls_secrets(&ingress.object).collect::<Vec<_>>())
         .collect();
     (!secrets.is_empty()).then(|| {
         let secrets = secrets.join(", ");

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::alert::ObjectRef;
 use crate::playbook::alerts::{self, Subject};
+use crate::playbook::analyzer::{certificate, ingress};
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
@@ -71,11 +72,10 @@ fn renewed(scene: &Scene<'_>, fired: Timestamp) -> Option<Mended> {
         let serves = served.iter().any(|(namespace, served)| *namespace == name.namespace && served == secret);
         serves || scene.question.targets.contains(name)
     };
-    let asked = scene.facts.raw_all("Certificate").filter(|(name, value, _)| asked(name, value)).collect::<Vec<_>>();
-    asked.into_iter().find_map(|(name, value, _)| {
+    scene.facts.raw_all("Certificate").filter(|(name, value, _)| asked(name, value)).find_map(|(name, value, _)| {
         let issued = moment(value, "/status/notBefore").filter(|issued| *issued + BACKDATED > fired)?;
         let valid = moment(value, "/status/notAfter").is_some_and(|ends| ends > scene.facts.now);
-        let ready = crate::playbook::analyzer::certificate::is_ready(value);
+        let ready = certificate::is_ready(value);
         (valid && ready).then(|| Mended {
             object: name.clone(),
             how: at(scene, Some(issued), ("证书已续签并就绪", "it was renewed and is ready")),
@@ -88,9 +88,9 @@ fn served_secrets(scene: &Scene<'_>) -> Vec<(String, String)> {
     let ingresses = scene.question.targets.iter().filter(|target| target.kind == "Ingress");
     let read = ingresses.filter_map(|target| scene.facts.get::<Ingress>(&target.namespace, &target.name));
     let served = read.flat_map(|ingress| {
-        let namespace = ingress.object.metadata.namespace.clone().unwrap_or_default();
-        let tls = ingress.object.spec.unwrap_or_default().tls.unwrap_or_default();
-        tls.into_iter().filter_map(move |tls| Some((namespace.clone(), tls.secret_name?)))
+        let secrets: Vec<String> = ingress::tls_secrets(&ingress.object).collect();
+        let namespace = ingress.object.metadata.namespace.unwrap_or_default();
+        secrets.into_iter().map(move |secret| (namespace.clone(), secret))
     });
     served.collect()
 }

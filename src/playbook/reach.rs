@@ -94,6 +94,22 @@ pub fn present_logs<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<(&'a SeenLog, &'a s
     .collect()
 }
 
+/// How often a log says something before it is no single hiccup.
+const OFTEN: usize = 3;
+
+/// What a Pod's present logs say again and again: the log, the last of the lines and how many there are.
+#[must_use]
+pub fn repeated<'a>(
+    scene: &Scene<'a>,
+    pod: &Pod,
+    says: impl Fn(&str) -> bool,
+) -> Option<(&'a SeenLog, &'a str, usize)> {
+    present_logs(scene, pod).into_iter().find_map(|(log, text)| {
+        let told: Vec<&str> = text.lines().filter(|line| says(line) && !logs::instructs(line)).collect();
+        Some((log, *told.last()?, told.len())).filter(|(.., count)| *count >= OFTEN)
+    })
+}
+
 /// The failing calls of a Pod's logs, one for each destination and way of failing.
 #[must_use]
 pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {

@@ -127,7 +127,6 @@ fn mounted_key_missed(seen: &Seen, pod: &ObjectRef, message: &str) -> Option<Wan
 pub fn from_logs(seen: &Seen) -> Vec<Want> {
     let mut wants = Vec::new();
     for pod in seen.relevant.iter().filter(|object| object.kind == "Pod") {
-        let caller = pod;
         for lines in seen.facts.logs_of(&pod.namespace, &pod.name).filter_map(|log| log.lines.as_ref().ok()) {
             let lower = lines.to_ascii_lowercase();
             if lower.contains("forbidden: user") {
@@ -138,7 +137,7 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
             if lower.lines().any(resolver_is_silent) {
                 wants.extend(DNS_SERVICES.map(|name| Want::Object(ObjectRef::new("Service", SYSTEM, name))));
                 let helps =
-                    |pod: &ObjectRef| reach::is_dns(pod) || (reach::is_network(pod) && beside(seen, pod, caller));
+                    |other: &ObjectRef| reach::is_dns(other) || (reach::is_network(other) && beside(seen, other, pod));
                 let unwell = rows::unwell(seen, "Pod", SYSTEM).into_iter().filter(helps);
                 wants.extend(unwell.take(SERVICES_ELSEWHERE).map(Want::Object));
             } else if !asks(lines, &lower) {

@@ -4,12 +4,15 @@ use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::Ingress;
 use serde_json::Value;
 
+use super::creation;
 use crate::alert::ObjectRef;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
-use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::{Scene, named};
 use crate::report::{Citation, Confidence};
+
+/// How long a renewal that is due may take, in minutes: an ACME order is done in some, and is tried again within the hour.
+const RENEWAL: i64 = 60;
 
 /// Findings about Certificates.
 #[must_use]
@@ -21,11 +24,6 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
         })
         .collect()
 }
-
-/// How long a renewal that is due may take, in minutes: an ACME order is done in some, and is tried again within the hour.
-const RENEWAL: i64 = 60;
-
-static QUOTA: Pattern = Pattern::new(r"exceeded quota: ([\w.-]+),");
 
 /// The `Ready` condition of a custom resource that is not true.
 fn not_ready(value: &Value) -> Option<&Value> {
@@ -79,7 +77,7 @@ fn overdue(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) 
     let held = held_up(scene, name);
     let quota = held
         .as_ref()
-        .and_then(|held| QUOTA.group(&held.why, 1))
+        .and_then(|held| creation::refusing_quota(&held.why))
         .map(|quota| ObjectRef::new("ResourceQuota", &name.namespace, quota));
     let blame = quota.or_else(|| held.as_ref().map(|held| held.at.clone())).unwrap_or_else(|| name.clone());
     let why =

@@ -58,10 +58,10 @@ fn shut(
     }
     // Which of several controllers serves it nothing says: all of them have to be kept out.
     let denied =
-        |controller: &&&Seen<Pod>| policy::denying(scene, policies, Way::In, &backend.object, &controller.object, port);
-    let controller = *controllers.first()?;
-    let denying = denied(&&controller)?;
-    if !controllers.iter().all(|controller| denied(&controller).is_some()) {
+        |controller: &Seen<Pod>| policy::denying(scene, policies, Way::In, &backend.object, &controller.object, port);
+    let controller = controllers.first()?;
+    let denying = denied(controller)?;
+    if !controllers.iter().all(|controller| denied(controller).is_some()) {
         return None;
     }
     let (denies, from) = (named(&denying.object), named(&controller.object).namespace);

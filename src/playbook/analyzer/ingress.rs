@@ -28,13 +28,7 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 /// A controller that said it could not use the TLS Secret. The Secret itself is never read.
 fn certificate_refused(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Option<Finding> {
     let name = named(&ingress.object);
-    let secrets: Vec<String> = ingress
-        .object
-        .spec
-        .iter()
-        .flat_map(|spec| spec.tls.iter().flatten())
-        .filter_map(|it| it.secret_name.clone())
-        .collect();
+    let secrets: Vec<String> = tls_secrets(&ingress.object).collect();
     let (said, proof, secret) = complaint(scene, &name, &secrets)?;
     let missing =
         ["not found", "does not exist", "no object matching", "was not found"].iter().any(|words| said.contains(words));
@@ -129,6 +123,12 @@ fn no_class(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Option<Finding> {
     )
 }
 
+/// The Secrets an Ingress takes its certificates from.
+pub fn tls_secrets(ingress: &Ingress) -> impl Iterator<Item = String> + '_ {
+    let tls = ingress.spec.iter().flat_map(|spec| spec.tls.iter().flatten());
+    tls.filter_map(|tls| tls.secret_name.clone())
+}
+
 /// The Services an Ingress sends to.
 #[must_use]
 pub fn services(ingress: &Ingress) -> Vec<ObjectRef> {
@@ -161,9 +161,9 @@ fn dangling(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Vec<Finding> {
         missing.push(("ingress_backend_missing", ObjectRef::new("Service", &name.namespace, service)));
     }
     if let Some(spec) = &ingress.object.spec {
-        let secrets = spec.tls.iter().flatten().filter_map(|tls| tls.secret_name.clone());
         missing.extend(
-            secrets.map(|secret| ("ingress_tls_secret_missing", ObjectRef::new("Secret", &name.namespace, secret))),
+            tls_secrets(&ingress.object)
+                .map(|secret| ("ingress_tls_secret_missing", ObjectRef::new("Secret", &name.namespace, secret))),
         );
         missing.extend(
             spec.ingress_class_name

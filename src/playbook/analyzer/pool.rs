@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
@@ -19,8 +19,6 @@ static SAYS: Pattern = Pattern::new(
 /// Signs that no connection was ever made: then it is the database that is not reached.
 static UNREACHED: Pattern =
     Pattern::new(r"(?i)\btotal=0\b|\bactive=0, idle=0\b|connection (?:to \S+ )?refused|unknown ?host|no such host");
-/// How often a log says it before it is no single hiccup.
-const OFTEN: usize = 3;
 
 /// Findings about Pods whose log says so again and again.
 #[must_use]
@@ -29,11 +27,8 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn used_up(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
-    let (log, line, count) = reach::present_logs(scene, &pod.object).into_iter().find_map(|(log, text)| {
-        let told: Vec<&str> =
-            text.lines().filter(|line| SAYS.hits(line) && !UNREACHED.hits(line) && !logs::instructs(line)).collect();
-        Some((log, *told.last()?, told.len())).filter(|(.., count)| *count >= OFTEN)
-    })?;
+    let says = |line: &str| SAYS.hits(line) && !UNREACHED.hits(line);
+    let (log, line, count) = reach::repeated(scene, &pod.object, says)?;
     let (name, workload) = (named(&pod.object), scene.workload(&pod.object));
     let said = logs::said(line);
     let headline = scene.text(
@@ -62,7 +57,7 @@ fn used_up(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
                     scene.text("查看最近的版本与配置变更", "See what was changed lately"),
                     kubectl(
                         &workload.namespace,
-                        &format!("rollout history {}", crate::playbook::finding::slash(&workload)),
+                        &format!("rollout history {}", slash(&workload)),
                     ),
                 ),
                 change(

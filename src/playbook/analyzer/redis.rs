@@ -5,8 +5,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use crate::alert::ObjectRef;
 use crate::playbook::environment;
 use crate::playbook::facts::{Seen, SeenLog};
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
-use crate::playbook::logs;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
 use crate::report::Confidence;
@@ -34,9 +33,6 @@ const REPLIES: [(&str, &str, &str, &str); 3] = [
     ),
 ];
 
-/// How often a log says it before it is no single hiccup.
-const OFTEN: usize = 3;
-
 /// Findings about the Redis behind Pods whose logs repeat such a reply.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
@@ -50,12 +46,8 @@ pub fn replies(line: &str) -> bool {
 }
 
 fn refused(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
-    let (log, line, reply) = reach::present_logs(scene, &pod.object).into_iter().find_map(|(log, text)| {
-        let told: Vec<&str> = text.lines().filter(|line| replies(line) && !logs::instructs(line)).collect();
-        let line = *told.last().filter(|_| told.len() >= OFTEN)?;
-        let reply = REPLIES.iter().find(|(words, ..)| line.contains(words))?;
-        Some((log, line, reply))
-    })?;
+    let (log, line, _) = reach::repeated(scene, &pod.object, replies)?;
+    let reply = REPLIES.iter().find(|(words, ..)| line.contains(words))?;
     let service = service_of(scene, &pod.object)?;
     Some(told(scene, pod, log, line, service, reply))
 }
@@ -106,7 +98,7 @@ fn told(
         .steps([
             look(
                 scene.text("查看 Redis 的启动参数与配置（maxmemory、maxmemory-policy）", "Read the arguments and configuration of Redis (maxmemory, maxmemory-policy)"),
-                kubectl(&redis.namespace, &format!("get {} -o yaml", crate::playbook::finding::slash(&redis))),
+                kubectl(&redis.namespace, &format!("get {} -o yaml", slash(&redis))),
             ),
             change(
                 scene.text(

@@ -1,7 +1,7 @@
 //! Pods that are never created: quota, admission webhook, Pod Security, ServiceAccount and the other gates.
 
 mod rules;
-pub use rules::leaving_claim;
+pub use rules::{leaving_claim, refusing_quota};
 mod webhook;
 
 use crate::alert::ObjectRef;

@@ -100,6 +100,12 @@ pub(super) fn default_classes(scene: &Scene<'_>, refusal: &Refusal) -> Option<Fi
     ]))
 }
 
+/// The quota that refused something, by the API server's words.
+#[must_use]
+pub fn refusing_quota(message: &str) -> Option<String> {
+    QUOTA.group(message, 1)
+}
+
 pub(super) fn quota(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
     let found = QUOTA.groups(&refusal.message)?;
     let quota = ObjectRef::new("ResourceQuota", &refusal.workload.namespace, &found[1]);

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, edit_template, kubectl, look};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
@@ -44,7 +44,7 @@ pub(super) fn unheard(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
                     scene.text("查看是否有这个调度器在运行", "See whether such a scheduler runs"),
                     "kubectl get pods -A -o wide",
                 ),
-                crate::playbook::finding::change(
+                change(
                     scene.text("启动该调度器，或去掉 schedulerName", "Start that scheduler, or remove schedulerName"),
                     "",
                     edit_template(&workload),
