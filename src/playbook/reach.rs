@@ -87,7 +87,7 @@ pub fn present_logs<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<(&'a SeenLog, &'a s
         let text = log.lines.as_deref().ok()?;
         match (well(log), log.previous) {
             (true, true) => None,
-            (true, false) => Some((log, logs::present(text))),
+            (true, false) => Some((log, scene.present(log, text))),
             (false, _) => Some((log, text)),
         }
     })

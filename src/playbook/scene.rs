@@ -1,6 +1,7 @@
 //! The scene: the facts of one question as typed objects, with the look-ups that analyzers share.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use k8s_openapi::Metadata;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
@@ -51,6 +52,8 @@ pub struct Scene<'a> {
     workloads: BTreeMap<ObjectRef, (usize, ObjectRef)>,
     /// Places in `pods` of those that belong to a workload, or that an object controls.
     owned: BTreeMap<ObjectRef, Vec<usize>>,
+    /// Where the present begins in each log, by its place among the logs: many analyzers ask, few logs are long to read.
+    presents: Vec<OnceLock<usize>>,
 }
 
 impl<'a> Scene<'a> {
@@ -72,6 +75,7 @@ impl<'a> Scene<'a> {
             claims: facts.all(),
             workloads: BTreeMap::new(),
             owned: BTreeMap::new(),
+            presents: facts.logs().iter().map(|_| OnceLock::new()).collect(),
         };
         for (place, pod) in scene.pods.iter().enumerate() {
             let (workload, owner) = (scene.owner_of_pod(&pod.object), scene.owner(&pod.object.metadata));
@@ -187,6 +191,17 @@ impl<'a> Scene<'a> {
             .collect();
         logs.sort_by_key(|log| !log.previous);
         logs
+    }
+
+    /// What a log's text says of the present.
+    #[must_use]
+    pub fn present(&self, log: &SeenLog, text: &'a str) -> &'a str {
+        let begins = || text.len() - logs::present(text).len();
+        let place = self.facts.logs().iter().position(|seen| std::ptr::eq(seen, log));
+        match place.and_then(|place| self.presents.get(place)) {
+            Some(known) => &text[*known.get_or_init(begins)..],
+            None => logs::present(text),
+        }
     }
 
     /// The line of a container's log that says why, and its citation.

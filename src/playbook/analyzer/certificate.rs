@@ -80,8 +80,9 @@ fn overdue(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) 
         .and_then(|held| creation::refusing_quota(&held.why))
         .map(|quota| ObjectRef::new("ResourceQuota", &name.namespace, quota));
     let blame = quota.or_else(|| held.as_ref().map(|held| held.at.clone())).unwrap_or_else(|| name.clone());
-    let why =
-        held.as_ref().map_or_else(String::new, |held| scene.colon(format!("; {}", held.at), logs::said(&held.why)));
+    let why = held.as_ref().map_or_else(String::new, |held| {
+        scene.colon(format!("{}{}", scene.lang.pick("；", "; "), held.at), logs::said(&held.why))
+    });
     let headline = scene.text(
         format!("{name} 的续签自 {due} 起就没有完成（证书 {ends} 到期）{why}"),
         format!("{name} should have been renewed at {due} and was not (it ends at {ends}){why}"),

@@ -60,8 +60,10 @@ impl Ground<'_> {
     fn check_objects(&self, diagnosis: &mut Diagnosis, names: &Names) {
         let is_known = |object: &mut ObjectRef| {
             kinds::spell_as_read(object, self.facts);
-            // One that only a log speaks of counts once somebody has looked for it.
-            object.name.is_empty() || names.know_object(object) || self.facts.is_missing(object)
+            // One that only a log speaks of counts once somebody has looked for it; one that nothing speaks of does not.
+            object.name.is_empty()
+                || names.know_object(object)
+                || (names.know(&object.name) && self.facts.is_missing(object))
         };
         let (kept, unread): (Vec<Cause>, Vec<Cause>) =
             std::mem::take(&mut diagnosis.causes).into_iter().partition(|cause| is_known(&mut cause.resource.clone()));

@@ -1,7 +1,7 @@
 //! Names: an object that is blamed must be one that the cluster or the alert speaks of, one that a command is about must at
 //! least occur somewhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::{AlertGroup, ObjectRef};
 use crate::playbook::facts::Facts;
@@ -15,7 +15,14 @@ pub struct Names {
     /// Words of what the API server answered, and of the alerts. A log's words may be an outsider's, and what a model asked
     /// for may be its own guess.
     told: BTreeSet<String>,
+    /// What the API server answered, in lower case: here a name stands behind the word for its kind.
+    answers: Vec<String>,
+    /// The objects that are known, by namespace and name.
+    kinds: BTreeMap<(String, String), BTreeSet<String>>,
 }
+
+/// How far before a name, in bytes, the word for its kind may stand: `secretKeyRef:` and a key between, an owner reference.
+const NEAR: usize = 80;
 
 impl Names {
     /// All names of a run.
@@ -23,6 +30,8 @@ impl Names {
     pub fn of(log: &EvidenceLog, facts: &Facts, group: &AlertGroup) -> Self {
         let mut names = Self::default();
         for object in facts.names() {
+            let known = names.kinds.entry((object.namespace.clone(), object.name.clone())).or_default();
+            known.insert(object.kind);
             names.all.extend([object.name.clone(), object.namespace.clone()]);
             names.told.extend([object.name, object.namespace]);
         }
@@ -31,6 +40,7 @@ impl Names {
             read(&mut names.all, &evidence.arguments.to_string());
             if evidence.tool != "pods_log" {
                 read(&mut names.told, &evidence.full);
+                names.answers.push(evidence.full.to_lowercase());
             }
         }
         let alerts = group.alerts.iter().flat_map(|alert| alert.labels.values().chain(alert.annotations.values()));
@@ -47,10 +57,38 @@ impl Names {
         self.all.contains(name)
     }
 
-    /// Whether the cluster or an alert speaks of an object: of its name, and of its namespace if it has one.
+    /// Whether the cluster or an alert speaks of an object: of its name, of its namespace if it has one, and not of objects
+    /// of other kinds alone that bear the name.
     #[must_use]
     pub fn know_object(&self, object: &ObjectRef) -> bool {
-        self.told.contains(&object.name) && (object.namespace.is_empty() || self.told.contains(&object.namespace))
+        self.told.contains(&object.name)
+            && (object.namespace.is_empty() || self.told.contains(&object.namespace))
+            && (!self.is_another_kind(object) || self.is_spoken_of(object))
+    }
+
+    /// Whether the name was read, but only as that of objects of other kinds.
+    fn is_another_kind(&self, object: &ObjectRef) -> bool {
+        let known = self.kinds.get(&(object.namespace.clone(), object.name.clone()));
+        known.is_some_and(|kinds| !kinds.contains(&object.kind))
+    }
+
+    /// Whether the word for the object's kind stands shortly before its name in some answer: `serviceAccountName: web`,
+    /// `"kind": "StatefulSet", "name": "web"`, `secret "web" not found`.
+    fn is_spoken_of(&self, object: &ObjectRef) -> bool {
+        let kind = object.kind.to_lowercase();
+        // Pods name their claims `claimName`.
+        let word = kind.strip_prefix("persistentvolume").filter(|rest| !rest.is_empty()).unwrap_or(&kind);
+        let name = object.name.to_lowercase();
+        self.answers.iter().any(|answer| {
+            answer.match_indices(&name).any(|(at, _)| {
+                let start = answer.floor_char_boundary(at.saturating_sub(NEAR));
+                let is_whole =
+                    |char: Option<char>| !char.is_some_and(|char| char.is_ascii_alphanumeric() || char == '-');
+                is_whole(answer[..at].chars().next_back())
+                    && is_whole(answer[at + name.len()..].chars().next())
+                    && answer[start..at].contains(word)
+            })
+        })
     }
 }
 
@@ -103,5 +141,17 @@ mod tests {
         assert!(names.know_object(&ObjectRef::new("Pod", "shop", "web-0")));
         assert!(!names.know_object(&ObjectRef::new("Pod", "pay", "web-0")));
         assert!(names.know_object(&ObjectRef::new("Node", "", "web-0")));
+    }
+
+    #[test]
+    fn a_name_read_as_that_of_a_deployment_is_no_statefulset_unless_an_answer_says_so() {
+        let mut names = names("shop/web");
+        names.kinds.insert(("shop".into(), "web".into()), BTreeSet::from(["Deployment".into()]));
+        names
+            .answers
+            .push("serviceaccountname: web\nclaimname: web\n\"kind\": \"statefulset\", \"name\": \"web-0\"".into());
+        let knows = |kind: &str| names.know_object(&ObjectRef::new(kind, "shop", "web"));
+        assert!(knows("Deployment") && knows("ServiceAccount") && knows("PersistentVolumeClaim"));
+        assert!(!knows("StatefulSet"), "web-0 is another name");
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn told(scene: &Scene<'_>, pod: &Pod) -> Option<String> {
             }
         })
         .collect();
-    (!told.is_empty()).then(|| told.join("; "))
+    (!told.is_empty()).then(|| told.join(scene.lang.pick("；", "; ")))
 }
 
 /// The values of a topology key all of whose Nodes are out of service for the Pod.
