@@ -87,6 +87,8 @@ fn new_version_fails(
         format!("New ReplicaSet {} of {name} passed its progress deadline ({unready} Pods not Ready; {changed}); {old_ready} replicas of the old version still serve{why_en}.", named(&new.object).name),
     );
     Finding::new("rollout_stuck_new_version_not_ready", Depth::Mechanism, &name, &name, headline)
+        // Without the new version's own words only the place of the trouble is known.
+        .confidence(if culprit.is_some() { Confidence::High } else { Confidence::Medium })
         .summary(summary)
         .cite([
             scene.quote_any(

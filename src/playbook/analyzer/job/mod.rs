@@ -105,12 +105,12 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
             finding = if end.said.is_some() {
                 finding
             } else {
-                finding.gap(super::crash::missing_log(scene, &end.pod, &end.container))
+                finding.confidence(Confidence::Medium).gap(super::crash::missing_log(scene, &end.pod, &end.container))
             };
             finding = finding.cite(end.proof);
         }
         None => {
-            finding = finding.gap(scene.text(
+            finding = finding.confidence(Confidence::Medium).gap(scene.text(
                 format!("{name} 的 Pod 已不存在或未能读取"),
                 format!("the Pods of {name} are gone or could not be read"),
             ))
@@ -170,7 +170,7 @@ fn retrying(scene: &Scene<'_>, job: &Seen<Job>, name: &ObjectRef) -> Option<Find
         ]);
     let finding = match &end.said {
         Some(_) => finding,
-        None => finding.gap(super::crash::missing_log(scene, &end.pod, &end.container)),
+        None => finding.confidence(Confidence::Medium).gap(super::crash::missing_log(scene, &end.pod, &end.container)),
     };
     Some(finding.cite(end.proof))
 }
