@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// Rooms from top to bottom: each may use those below it, as `lib.rs` draws them.
-const ROOMS: [&str; 23] = [
+const ROOMS: [&str; 24] = [
     "cli",
     "config",
     "http",
@@ -22,6 +22,7 @@ const ROOMS: [&str; 23] = [
     "notify",
     "store",
     "markdown",
+    "applied",
     "redact",
     "telemetry",
     "report",

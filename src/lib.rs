@@ -10,7 +10,8 @@
 //!    loop, [`toolbox`] is the only way to a tool, [`kube`] is the toolset that needs no second deployment,
 //!    [`prometheus`] measures.
 //! 5. [`notify`] takes messages from the outbox and gives them the form of each channel.
-//! 6. [`store`] keeps it all; [`report`], [`series`], [`redact`], [`telemetry`], [`times`], [`quantity`] and [`markdown`] serve every room.
+//! 6. [`store`] keeps it all; [`report`], [`series`], [`redact`], [`telemetry`], [`times`], [`quantity`], [`applied`] and [`markdown`]
+//!    serve every room.
 //!
 //! Architecture invariants:
 //!
@@ -24,6 +25,7 @@
 
 pub mod agent;
 pub mod alert;
+pub mod applied;
 pub mod cli;
 pub mod config;
 pub mod failpoint;

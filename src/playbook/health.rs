@@ -46,7 +46,7 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
         verdict,
         headline: match &mended {
             Some(mended) if verdict == Verdict::NoFault => answered(scene, mended),
-            _ => headline(scene, verdict, &resource, &seen),
+            _ => with_clients(scene, scope, verdict, headline(scene, verdict, &resource, &seen)),
         },
         primary: Primary { resource: resource.clone(), findings },
         related: nearby.iter().take(3).map(|finding| neighbour(scene, finding)).collect(),
@@ -62,6 +62,17 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     }
     explain_verdict(scene, &mut diagnosis, &resource, measured);
     diagnosis
+}
+
+/// What is healthy and only refuses its clients' requests may be what an alert counts: that is said with it.
+fn with_clients(scene: &Scene<'_>, scope: &Scope, verdict: Verdict, headline: String) -> String {
+    let counts_errors = scene.question.alert_names.iter().any(|name| matches!(alerts::answer(name), Answer::Errors));
+    let refused = hearing::clients_at_fault(scene, scope).filter(|_| counts_errors && verdict == Verdict::NoFault);
+    let Some(refused) = refused else { return headline };
+    scene.text(
+        format!("{headline}；日志里只有针对客户端请求的 4xx 应答（{refused}），没有服务端错误"),
+        format!("{headline}; its logs hold answers that blame the clients alone (4xx: {refused}), and no server error"),
+    )
 }
 
 /// What set the alert off was mended meanwhile.

@@ -1,6 +1,6 @@
 //! Hearing: whether everybody who is asked about was heard, and nobody complains.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::ObjectRef;
 use crate::playbook::scene::{Scene, named};
@@ -17,6 +17,26 @@ pub fn every_log_was_read(scene: &Scene<'_>, scope: &Scope) -> bool {
         let read = scene.pods_of(workload).iter().filter(|pod| heard(&named(&pod.object))).count();
         scene.replicas(workload).is_none_or(|(_, wanted)| i32::try_from(read).is_ok_and(|read| read >= wanted))
     })
+}
+
+/// The fewest answers that show what a count of errors counts.
+const TELLING: usize = 5;
+
+/// The answers that blame the clients, as the workloads' logs hold them: `404 ×9, 401 ×2`. Nothing where they are few.
+#[must_use]
+pub fn clients_at_fault(scene: &Scene<'_>, scope: &Scope) -> Option<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for pod in scope.pods(scene) {
+        for (_, text) in reach::present_logs(scene, &pod.object) {
+            for status in text.lines().filter(|line| !logs::instructs(line)).filter_map(logs::refused_status) {
+                *counts.entry(status).or_default() += 1;
+            }
+        }
+    }
+    let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let told: Vec<String> = counts.iter().map(|(status, count)| format!("{status} ×{count}")).collect();
+    (counts.iter().map(|(_, count)| count).sum::<usize>() >= TELLING).then(|| told.join(", "))
 }
 
 /// What calm logs rule out; nothing where none was read or one holds an error.

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::scene::{Scene, named};
-use crate::playbook::{change, latent};
+use crate::playbook::{change, drift, latent};
 use crate::report::Related;
 
 /// Minutes within which an autoscaler's step counts as recent: it takes many in a day, and most mean nothing.
@@ -18,7 +18,8 @@ const SCALED: i64 = 60;
 #[must_use]
 pub fn leads(scene: &Scene<'_>, workload: &ObjectRef) -> Vec<Related> {
     let first = change::revision(scene, workload).or_else(|| update(scene, workload));
-    first.into_iter().chain(scaled(scene, workload)).chain(configured(scene, workload)).collect()
+    let found = first.into_iter().chain(scaled(scene, workload)).chain(configured(scene, workload));
+    found.chain(drift::lead(scene, workload)).collect()
 }
 
 fn lead(resource: ObjectRef, why: String, what: String) -> Related {

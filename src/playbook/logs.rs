@@ -25,7 +25,7 @@ static CONSEQUENCE: Pattern = Pattern::new(
     r"(?i)\b(shutting down|shutdown|aborted|aborting|exiting|exited|exit(ed)? (code|status)|terminat(ed|ing)|died|stopp(ed|ing)|context cancell?ed|broken pipe|retry(ing)?|retries|attempt \d+|will try again|backing off|giving up|rolled back|npm err!|continuing|ignor(ed|ing)|non-fatal|using default|fallback|falling back|0 errors?|no errors?|error(s)?[=:] ?0|without error)\b",
 );
 static WARNING_OR_LESS: Pattern =
-    Pattern::new(r#"(?i)(^|[\s\[|"=])(warn(ing)?|info|debug|trace|notice)([\s\]|":]|$)|^[IW]\d{4} \d\d:"#);
+    Pattern::new(r#"(?i)(^|[\s\[|"=])(?:\w+\.)?(warn(ing)?|info|debug|trace|notice)([\s\]|":]|$)|^[IW]\d{4} \d\d:"#);
 static WARNING: Pattern = Pattern::new(r#"(^|[\s\[|"=])(WARN(ING)?|[Ww]arn(ing)?)([\s\]|":]|$)|^W\d{4} \d\d:"#);
 static INSTRUCTION: Pattern = Pattern::new(
     r"(?i)ignore (all |any |the |your )*(previous|prior|above|earlier)|disregard|\bsystem\s*(prompt|message|:\s)|\bassistant\s*:|</?\s*(tool|system|assistant|human|instructions?)[\w-]*\s*>|<\|\w+|you are (now|an?) |\b(previous|prior|above|following|new|these|your|my) instructions?\b|root cause is|report everything|must (report|answer|reply|respond)|call (the )?(tool|resources_|pods_|submit)|(resources|pods)_(delete|exec|run|create\w*|scale)|kubectl\s+(delete|apply|exec|scale|drain|patch|edit)|delete (the )?namespace|\[/?INST\]|忽略(以上|之前|前面|先前)|无视|系统提示|你现在是|请(回复|回答|调用|执行)",
@@ -36,6 +36,10 @@ static PREFIX: Pattern = Pattern::new(
 static LISTENS: Pattern = Pattern::new(
     r"(?i)\b(?:listen(?:ing|s)?|serving|started|bound|running|ready)\b[^\n]{0,60}?(?:\bport(?:\(s\))?[ =:]*|:)(\d{2,5})\b",
 );
+
+/// A status that blames the client: authentication, a path nobody serves, bad input, too many requests.
+static REFUSED: Pattern =
+    Pattern::new(r#"HTTP/\d(?:\.\d)?" (4\d\d)\b|(?i)(?:^|[\s{,"])(?:status|status_?code|code)"?[=:]\s*"?(4\d\d)\b"#);
 
 /// A status of a server's error, as access logs write it: combined, `status=503`, `"status": 503`, `"statusCode":500`.
 static ANSWERED: Pattern = Pattern::new(
@@ -95,6 +99,12 @@ pub fn is_error(line: &str) -> bool {
 /// Whether a line of an access log tells of a request that was answered with a server's error.
 fn is_failed_answer(line: &str) -> bool {
     ANSWERED.hits(line)
+}
+
+/// The status with which a line of an access log says that the client was at fault.
+#[must_use]
+pub fn refused_status(line: &str) -> Option<String> {
+    REFUSED.group(line, 1).or_else(|| REFUSED.group(line, 2))
 }
 
 /// The line that says why a process failed: the first cause of the last burst of errors, not the noise after it.
@@ -209,9 +219,18 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        for pattern in
-            [&LEVEL, &FATAL, &TROUBLE, &CONSEQUENCE, &WARNING_OR_LESS, &INSTRUCTION, &PREFIX, &LISTENS, &ANSWERED]
-        {
+        for pattern in [
+            &LEVEL,
+            &FATAL,
+            &TROUBLE,
+            &CONSEQUENCE,
+            &WARNING_OR_LESS,
+            &INSTRUCTION,
+            &PREFIX,
+            &LISTENS,
+            &ANSWERED,
+            &REFUSED,
+        ] {
             assert!(pattern.compiles());
         }
     }
@@ -274,6 +293,17 @@ mod tests {
     fn calm_logs_have_no_culprit() {
         assert_eq!(culprit("GET / 200 3ms\nINFO sync done, errors=0\nWARN slow query, retrying"), None);
         assert_eq!(error_share("INFO ok\nERROR bad\n"), (1, 2));
+        let monolog =
+            "[2026-11-23 03:18:10] production.WARNING: AuthenticationException: request rejected {\"ip\":\"1\"}";
+        assert_eq!(culprit(monolog), None);
+        assert!(culprit(&monolog.replace("WARNING", "ERROR")).is_some());
+    }
+
+    #[test]
+    fn a_status_that_blames_the_client_is_told_from_a_servers() {
+        assert_eq!(refused_status("1.2.3.4 - - [x] \"GET /.git HTTP/1.1\" 404 158").as_deref(), Some("404"));
+        assert_eq!(refused_status("level=info status=429 path=/token").as_deref(), Some("429"));
+        assert_eq!(refused_status("1.2.3.4 - - [x] \"GET / HTTP/1.1\" 503 404"), None);
     }
 
     #[test]

@@ -7,10 +7,12 @@
 pub mod alerts;
 pub mod analyzer;
 mod change;
+mod cite;
 #[cfg(test)]
 mod codes;
 mod conclude;
 mod describe;
+mod drift;
 pub mod environment;
 pub mod facts;
 pub mod finding;
@@ -21,7 +23,7 @@ pub mod latent;
 mod line;
 pub mod logs;
 mod mended;
-mod origin;
+pub mod origin;
 pub mod outside;
 mod pattern;
 mod pods;

@@ -1,14 +1,14 @@
 //! Origin: from which ConfigMap or Secret the configuration comes that a failing container complains about. A lead for
-//! people, never a proof: what stands in it is the team's own and is not read.
+//! people; what was changed in it past its applied copy is told with it.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Volume};
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
-use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::Scene;
+use crate::playbook::{drift, latent, logs, reach};
 use crate::report::Related;
 
 /// Minutes within which a change counts as recent: a day's work, and the night after it.
@@ -35,6 +35,23 @@ pub fn leads(scene: &Scene<'_>, finding: &Finding) -> Vec<Related> {
         }
     }
     leads
+}
+
+/// The ConfigMaps whose contents a Pod's log complains about: those behind the paths and variables that its errors name, and,
+/// where it calls a name that does not resolve, all that it takes its configuration from.
+#[must_use]
+pub fn maps_in_question(pod: &Pod, log: &str) -> Vec<ObjectRef> {
+    let lines: Vec<&str> = log.lines().filter(|line| logs::is_error(line) && !logs::instructs(line)).collect();
+    let named = pods::containers(pod).into_iter().flat_map(|view| sources(pod, view.spec, &lines));
+    let mut maps: Vec<ObjectRef> = named.map(|(object, _)| object).collect();
+    if lines.iter().any(|line| reach::unresolved_service(pod, line, |_| true).is_some()) {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        maps.extend(pod.spec.iter().flat_map(|spec| latent::references(namespace, spec)));
+    }
+    maps.retain(|object| object.kind == "ConfigMap");
+    maps.sort();
+    maps.dedup();
+    maps
 }
 
 /// Objects and the words by which the lines name them: a mount's path, a variable's name.
@@ -77,9 +94,11 @@ fn lead(scene: &Scene<'_>, object: ObjectRef, through: &str) -> Related {
         format!("日志提到的 {through} 来自它：可能相关的线索，不是证据"),
         format!("{through}, which the log names, comes from it: a lead, not a proof"),
     );
-    let said = changed(scene, &object).unwrap_or_else(|| {
-        scene.text("未读取其内容；请核对最近是否改动过", "its contents are not read; see whether it was changed lately")
-    });
+    if let Some(edited) = drift::lead(scene, &object) {
+        return Related { why: scene.colon(why, edited.why), ..edited };
+    }
+    let said = changed(scene, &object)
+        .unwrap_or_else(|| scene.text("请核对最近是否改动过", "see whether it was changed lately"));
     Related { resource: object, why, findings: vec![said] }
 }
 

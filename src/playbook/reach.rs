@@ -39,18 +39,21 @@ pub struct Call<'a> {
     pub hosts: Vec<String>,
 }
 
-static TIMEOUT: Pattern =
-    Pattern::new(r"(?i)i/o timeout|timed? ?out|deadline exceeded|etimedout|no route to host|unreachable");
+static TIMEOUT: Pattern = Pattern::new(
+    r"(?i)i/o timeout|timed? ?out|deadline exceeded|etimedout|no route to host|unreachable|连接超时|请求超时|超时",
+);
 static REFUSED: Pattern = Pattern::new(
-    r"(?i)connection refused|connection to \S+ refused|server check fail|econnrefused|connection reset|econnreset",
+    r"(?i)connection refused|connection to \S+ refused|server check fail|econnrefused|connection reset|econnreset|拒绝连接|连接被拒|连接被重置",
 );
 static UNRESOLVED: Pattern = Pattern::new(
-    r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|can't resolve|can't find|bad address|getaddrinfo|lookup \S+ on \S+:53: .*(?:timeout|refused)",
+    r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|can't resolve|can't find|bad address|getaddrinfo|lookup \S+ on \S+:53: .*(?:timeout|refused)|(?:域名|主机名?)解析失败|无法解析(?:主机|域名)",
 );
 static SERVER_ERROR: Pattern = Pattern::new(r"(?i)\b(50[0234])\b|bad gateway|service unavailable|gateway time");
 /// How gRPC clients print a status that the server itself gave: <https://grpc.io/docs/guides/status-codes/>.
-static STATUS: Pattern =
-    Pattern::new(r"(?i)\bcode ?= ?(?:unimplemented|internal|unknown|unavailable|aborted|dataloss|resourceexhausted)\b");
+/// How callers say in words which status the other side answered with: "pricing returned 503", "上游 pricing 返回 503".
+static STATUS: Pattern = Pattern::new(
+    r"(?i)\bcode ?= ?(?:unimplemented|internal|unknown|unavailable|aborted|dataloss|resourceexhausted)\b|\b(?:returned|responded(?: with)?|answered(?: with)?|replied(?: with)?)(?: http| status(?: code)?)? ?5\d\d\b|(?:返回|响应|状态码)[ :：]*5\d\d",
+);
 static AWAITED: Pattern =
     Pattern::new(r"(?i)\b(?:still )?waiting (?:for|on)\b|\bis (?:not ready|unavailable)\b.*\b(?:sleep|wait|retry)");
 static SILENT: Pattern = Pattern::new(r"(?i)server misbehaving|eai_again|temporary failure in name resolution");

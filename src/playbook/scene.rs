@@ -15,12 +15,6 @@ use crate::playbook::facts::{Facts, Seen, SeenEvent, SeenLog};
 use crate::playbook::{logs, pods, selector};
 use crate::report::Citation;
 
-/// The longest quotation, in characters: long enough to decide, short enough to read on a phone.
-const QUOTE: usize = 220;
-
-/// The shortest piece of a longer quotation that still says something, in bytes.
-const PIECE: usize = 8;
-
 /// What one diagnosis works on. Objects are typed once, here.
 #[derive(Debug)]
 pub struct Scene<'a> {
@@ -220,43 +214,6 @@ impl<'a> Scene<'a> {
             let line = logs::warning(log.lines.as_deref().ok()?)?;
             Some((line, self.quote(&log.reference, line)))
         })
-    }
-
-    /// Cites the words when they stand in the evidence; a long text by its beginning, one with quotation marks by its
-    /// longest piece where YAML escapes them. Words that give orders are never cited.
-    #[must_use]
-    pub fn quote(&self, reference: &str, words: &str) -> Option<Citation> {
-        if logs::instructs(words) {
-            return None;
-        }
-        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-        let short = match words.char_indices().nth(QUOTE) {
-            Some((end, _)) => words[..end].rsplit_once(' ').map_or(&words[..end], |(head, _)| head),
-            None => &words,
-        };
-        let piece = short.split(['\'', '"']).max_by_key(|piece| piece.len()).unwrap_or_default().trim();
-        let telling = piece.len() >= PIECE;
-        self.facts.cite(reference, short).or_else(|| self.facts.cite(reference, piece).filter(|_| telling))
-    }
-
-    /// Cites the first of several wordings that stands in the evidence.
-    #[must_use]
-    pub fn quote_any(&self, reference: &str, wordings: &[&str]) -> Option<Citation> {
-        let exact = wordings.iter().find_map(|words| self.facts.cite(reference, words));
-        exact.or_else(|| wordings.iter().find_map(|words| self.quote(reference, words)))
-    }
-
-    /// Cites an event's message.
-    #[must_use]
-    pub fn quote_event(&self, event: &SeenEvent) -> Option<Citation> {
-        self.quote(&event.reference, &event.message)
-    }
-
-    /// Cites the line of a table or a YAML text that has all of these words.
-    #[must_use]
-    pub fn quote_line(&self, reference: &str, words: &[&str]) -> Option<Citation> {
-        let line = self.facts.text(reference)?.lines().find(|line| words.iter().all(|word| line.contains(word)))?;
-        self.quote(reference, line.trim())
     }
 
     /// How often something was seen, in brackets; nothing for once, which is also what is said when nobody counted.

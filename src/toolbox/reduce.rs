@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::events;
+use crate::applied;
 
 /// Stands in for an empty answer, which kubernetes-mcp-server gives both for "none" and for "no such namespace".
 pub const NOTHING: &str = "No objects found (the server answers the same when the namespace does not exist).";
@@ -34,13 +35,13 @@ fn reduced_yaml(text: &str) -> Option<String> {
     yaml_serde::to_string(&object).ok()
 }
 
-/// Takes bookkeeping out of an object: managed fields, the last applied copy, default tolerations, token volumes.
+/// Takes bookkeeping out of an object: managed fields, the last applied copy that agrees, default tolerations, token volumes.
 pub fn reduce_object(object: &mut Value) {
+    applied::forget_agreeing(object);
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         for key in ["managedFields", "resourceVersion", "selfLink", "generateName", "uid"] {
             metadata.remove(key);
         }
-        drop_entry(metadata, "annotations", "kubectl.kubernetes.io/last-applied-configuration");
         for owner in metadata.get_mut("ownerReferences").and_then(Value::as_array_mut).into_iter().flatten() {
             let Some(owner) = owner.as_object_mut() else { continue };
             owner.retain(|key, _| !matches!(key.as_str(), "uid" | "blockOwnerDeletion"));
@@ -50,14 +51,6 @@ pub fn reduce_object(object: &mut Value) {
         if let Some(spec) = object.pointer_mut(path).and_then(Value::as_object_mut) {
             reduce_pod_spec(spec);
         }
-    }
-}
-
-fn drop_entry(map: &mut Map<String, Value>, inner: &str, key: &str) {
-    let Some(entries) = map.get_mut(inner).and_then(Value::as_object_mut) else { return };
-    entries.remove(key);
-    if entries.is_empty() {
-        map.remove(inner);
     }
 }
 

@@ -7,9 +7,9 @@ use super::rows::{self, cell, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{creation, redis};
+use crate::playbook::analyzer::{connections, creation, redis};
 use crate::playbook::environment::{naming, spoken_of};
-use crate::playbook::{reach, relay};
+use crate::playbook::{origin, reach, relay};
 
 /// Words of a warning (or its reason) and the kind of object that explains it.
 const HINTS: &[(&str, &str)] = &[
@@ -66,6 +66,12 @@ const DNS_WORDS: &[&str] = &["server misbehaving", "eai_again", "temporary failu
 /// Services of other namespaces followed from one log.
 const SERVICES_ELSEWHERE: usize = 2;
 
+/// ConfigMaps read for one log.
+const MAPS_READ: usize = 2;
+
+/// Deployments read because they were scaled up lately.
+const SCALED_READ: usize = 2;
+
 /// What stands behind the point of source files and of public names in logs.
 const NO_NAMESPACES: [&str; 18] =
     ["go", "py", "js", "ts", "rs", "rb", "php", "java", "kt", "cs", "cc", "cpp", "sh", "com", "net", "org", "io", "cn"];
@@ -101,8 +107,7 @@ pub fn from_events(seen: &Seen) -> Vec<Want> {
     wants
 }
 
-/// The ConfigMap that the kubelet read and did not find a key in: its other keys may hold the one that is meant. This is the
-/// only reason to read what stands in one.
+/// The ConfigMap that the kubelet read and did not find a key in: its other keys may hold the one that is meant.
 fn key_missed(seen: &Seen, message: &str, namespace: &str) -> Option<Want> {
     let (_, named) = message.split_once("couldn't find key ")?.1.split_once(" in configmap ")?;
     let name = named.strip_prefix(namespace)?.strip_prefix('/')?;
@@ -129,6 +134,8 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
     for pod in seen.relevant.iter().filter(|object| object.kind == "Pod") {
         for lines in seen.facts.logs_of(&pod.namespace, &pod.name).filter_map(|log| log.lines.as_ref().ok()) {
             let lower = lines.to_ascii_lowercase();
+            wants.extend(configured(seen, pod, lines));
+            wants.extend(scaled_up(seen, pod, lines));
             if lower.contains("forbidden: user") {
                 wants.extend(["RoleBinding", "Role"].iter().filter_map(|kind| Want::list(kind, &pod.namespace)));
                 wants.extend(listed(seen, "RoleBinding", &pod.namespace));
@@ -158,6 +165,22 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
         }
     }
     wants
+}
+
+/// The ConfigMaps whose contents a log complains about, a few: how they were changed past their applied copy stands in them.
+fn configured(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
+    let Some(read) = seen.facts.get::<Pod>(&pod.namespace, &pod.name) else { return Vec::new() };
+    let maps = origin::maps_in_question(&read.object, lines).into_iter();
+    maps.take(MAPS_READ).map(Want::Object).collect()
+}
+
+/// The Deployments of the namespace that were scaled up lately, where a server refuses further connections: they may hold them.
+fn scaled_up(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
+    if !lines.lines().any(connections::tells_of_refusal) {
+        return Vec::new();
+    }
+    let grown = connections::scaled_up(seen.facts.events()).filter(|grown| grown.namespace == pod.namespace);
+    grown.take(SCALED_READ).map(Want::Object).collect()
 }
 
 /// Pods that failing calls name by their address, as behind a Service without one of its own.

@@ -3,9 +3,10 @@
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::{Value, json};
 
+use crate::applied;
+
 /// Structured content larger than this is left out; the text still says it all, and one message must stay readable.
 const MOST_STRUCTURED_BYTES: usize = 8 * 1024 * 1024;
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// A tool's result: the answer, or the sentence that says what failed.
 pub(super) type Answer = Result<Success, String>;
@@ -49,20 +50,18 @@ fn fits(value: &Value) -> bool {
     serde_json::to_vec(value).is_ok_and(|bytes| bytes.len() <= MOST_STRUCTURED_BYTES)
 }
 
-/// Takes out what only machines read: field managers, and the copy of the spec that kubectl keeps.
+/// Takes out what only machines read: field managers, and the copy of the object that kubectl keeps, if it agrees.
 pub(super) fn strip(object: &mut Value) {
     let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
     metadata.shift_remove("managedFields");
-    let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) else { return };
-    annotations.shift_remove(LAST_APPLIED);
-    if annotations.is_empty() {
-        metadata.shift_remove("annotations");
-    }
+    applied::forget_agreeing(object);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
     #[test]
     fn only_what_machines_read_is_stripped() {

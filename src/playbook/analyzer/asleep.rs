@@ -6,8 +6,10 @@ use k8s_openapi::api::core::v1::{PodTemplateSpec, Service};
 
 use super::service::{called_in_vain, endpoints_line};
 use crate::alert::ObjectRef;
+use crate::playbook::drift;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::selector::LabelMap;
 use crate::report::Confidence;
@@ -16,12 +18,21 @@ use crate::report::Confidence;
 /// kube-green, Snorlax, and KEDA's pause.
 const SCHEDULES: [&str; 5] = ["downscaler/", "downtime", "kube-green", "sleep", "paused-replicas"];
 
+/// What `kubectl` and people record as the reason of a change:
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#change-cause>.
+const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
+
+/// Reasons that mean that nobody shall run there.
+static RETIRED: Pattern = Pattern::new(
+    r"(?i)\b(?:retir(?:e|ed|ing)|decommission|deprecat|sunset|park(?:ed|ing)?\b|hibernat|sleep|maintenance|turn(?:ed)? off|switch(?:ed)? off|cut-?over|scaled? (?:it )?(?:down )?to (?:0|zero))|退役|下线|停用|停机|缩容|迁移|维护",
+);
+
 /// A workload that wants no Pods.
 pub(super) struct Sleeper {
     pub workload: ObjectRef,
     reference: String,
-    /// Whether a tool says by its annotation that it put the workload to sleep.
-    by_schedule: bool,
+    /// Whether an annotation says that a tool put it to sleep, or why somebody did.
+    on_purpose: bool,
 }
 
 /// A workload whose Pods would match, but that is scaled to zero.
@@ -34,19 +45,27 @@ pub(super) fn behind(scene: &Scene<'_>, name: &ObjectRef, wanted: &LabelMap) -> 
     };
     let deployments = scene.deployments.iter().filter_map(|seen| {
         seen.object.spec.as_ref().filter(|spec| spec.replicas == Some(0) && matches(&spec.template))?;
-        Some(sleeper(named(&seen.object), &seen.reference, seen.object.metadata.annotations.as_ref()))
+        Some(sleeper(scene, named(&seen.object), &seen.reference, seen.object.metadata.annotations.as_ref()))
     });
     let sets = scene.stateful_sets.iter().filter_map(|seen| {
         seen.object.spec.as_ref().filter(|spec| spec.replicas == Some(0) && matches(&spec.template))?;
-        Some(sleeper(named(&seen.object), &seen.reference, seen.object.metadata.annotations.as_ref()))
+        Some(sleeper(scene, named(&seen.object), &seen.reference, seen.object.metadata.annotations.as_ref()))
     });
     deployments.chain(sets).find(|sleeper| sleeper.workload.namespace == name.namespace)
 }
 
-fn sleeper(workload: ObjectRef, reference: &str, annotations: Option<&BTreeMap<String, String>>) -> Sleeper {
+fn sleeper(
+    scene: &Scene<'_>,
+    workload: ObjectRef,
+    reference: &str,
+    annotations: Option<&BTreeMap<String, String>>,
+) -> Sleeper {
     let tells = |key: &String| SCHEDULES.iter().any(|schedule| key.contains(schedule));
-    let by_schedule = annotations.is_some_and(|all| all.keys().any(tells));
-    Sleeper { workload, reference: reference.to_owned(), by_schedule }
+    // A reason stays when somebody scales past it by hand.
+    let by_hand = || drift::changes(scene, &workload).iter().any(|change| change.path == "spec.replicas");
+    let recorded = |all: &BTreeMap<String, String>| all.get(CHANGE_CAUSE).is_some_and(|why| RETIRED.hits(why));
+    let on_purpose = annotations.is_some_and(|all| all.keys().any(tells) || (recorded(all) && !by_hand()));
+    Sleeper { workload, reference: reference.to_owned(), on_purpose }
 }
 
 /// A Service whose workload sleeps. Where nobody misses it, that is somebody's decision.
@@ -57,7 +76,7 @@ pub(super) fn scaled_to_zero(
     sleeper: &Sleeper,
 ) -> Option<Finding> {
     let missed = called_in_vain(scene, name);
-    if !missed && (!scene.question.targets.contains(name) || sleeper.by_schedule) {
+    if !missed && (!scene.question.targets.contains(name) || sleeper.on_purpose) {
         return None;
     }
     let workload = sleeper.workload.clone();

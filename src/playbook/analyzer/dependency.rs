@@ -2,10 +2,11 @@
 
 use k8s_openapi::api::core::v1::{Pod, Service};
 
+use super::misconfigured;
 use crate::alert::ObjectRef;
-use crate::playbook::environment::{self, Variable};
+use crate::playbook::environment;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::reach::{self, Call, Failure};
@@ -23,7 +24,13 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 
 fn of_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let calls = reach::failing_calls(scene, &pod.object);
-    if let Some(call) = calls.iter().find(|call| reach::resolver_is_silent(call)) {
+    // Tried along the search path, a name that does not exist may look for a moment as if nobody answered.
+    let is_unknown = |other: &Call<'_>, call: &Call<'_>| {
+        other.failure == Failure::Unresolved && !reach::resolver_is_silent(other) && other.hosts == call.hosts
+    };
+    let silent =
+        |call: &&Call<'_>| reach::resolver_is_silent(call) && !calls.iter().any(|other| is_unknown(other, call));
+    if let Some(call) = calls.iter().find(silent) {
         return Some(no_answer_from_dns(scene, pod, call));
     }
     let named_failure = calls.iter().find_map(|call| {
@@ -215,10 +222,16 @@ fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Optio
         .filter(|service| scene.facts.is_missing(service))?;
     let workload = scene.workload(&pod.object);
     let through = environment::naming(&pod.object, &missing.name);
-    if let Some(finding) = through.as_ref().and_then(|variable| given_twice(scene, pod, call, &missing, variable)) {
+    if let Some(finding) =
+        through.as_ref().and_then(|variable| misconfigured::given_twice(scene, pod, call, &missing, variable))
+    {
         return Some(finding);
     }
-    let hint = super::claim::near_hint(scene, &scene.near_misses(&missing));
+    let near = scene.near_misses(&missing);
+    if let Some(finding) = misconfigured::by_map(scene, pod, call, &missing, &near) {
+        return Some(finding);
+    }
+    let hint = super::claim::near_hint(scene, &near);
     let headline = scene.text(
         format!("{workload} 依赖的 Service {}/{} 不存在，域名无法解析{hint}", missing.namespace, missing.name),
         format!(
@@ -247,46 +260,6 @@ fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Optio
                 scene.text("查看该 Namespace 中的 Service", "List the Services of that namespace"),
                 kubectl(&missing.namespace, "get services"),
             )]),
-    )
-}
-
-/// A variable that is given twice names what does not exist, while the value it hides may be the one that is meant.
-fn given_twice(
-    scene: &Scene<'_>,
-    pod: &Seen<Pod>,
-    call: &Call<'_>,
-    missing: &ObjectRef,
-    variable: &Variable<'_>,
-) -> Option<Finding> {
-    let hidden = variable.hidden.iter().find(|value| !value.is_empty() && **value != variable.value)?;
-    let workload = scene.workload(&pod.object);
-    let (name, container) = (variable.name, variable.container);
-    let (value, hidden) = (logs::shorten(variable.value, 60), logs::shorten(hidden, 60));
-    let headline = scene.text(
-        format!("{workload} 的容器 {container} 两次设置环境变量 {name}，后者 {value} 生效并遮住了 {hidden}；{value} 指向的 Service 不存在"),
-        format!("{workload} sets variable {name} of container {container} twice: {value} wins and hides {hidden}, and there is no such Service"),
-    );
-    Some(
-        Finding::new("env_name_repeated", Depth::Root, &named(&pod.object), &workload, headline)
-            .cite([
-                scene.quote(&call.log.reference, call.line),
-                scene.quote_any(&pod.reference, &[&format!("value: {}", variable.value), &format!("name: {name}")]),
-            ])
-            .touches([missing.clone()])
-            .steps([
-                look(
-                    scene.text("查看容器的环境变量", "Read the container's variables"),
-                    kubectl(&workload.namespace, &format!("get {} -o yaml", slash(&workload))),
-                ),
-                change(
-                    scene.text(
-                        format!("只保留一个 {name}，取值为真正存在的 Service"),
-                        format!("Keep one {name}, with a Service that exists"),
-                    ),
-                    "",
-                    edit_template(&workload),
-                ),
-            ]),
     )
 }
 

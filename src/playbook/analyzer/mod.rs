@@ -7,6 +7,8 @@ pub mod autoscaler;
 pub mod certificate;
 pub mod claim;
 pub mod config;
+pub mod connections;
+mod cpu_limit;
 pub mod crash;
 pub mod creation;
 pub mod daemon;
@@ -24,6 +26,7 @@ pub mod init;
 pub mod job;
 pub mod leaving;
 pub mod memory;
+mod misconfigured;
 pub mod mount;
 pub mod node;
 pub mod node_events;
@@ -94,6 +97,8 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("shared_memory", &["Pod"], shared_memory::run),
     analyzer("creation", &["ReplicaSet", "StatefulSet", "Job", "DaemonSet", "Deployment"], creation::run),
     analyzer("quota", &["ResourceQuota"], quota::run).wanting(&["ResourceQuota"]),
+    analyzer("cpu_limit", &["Pod"], cpu_limit::run),
+    analyzer("connections", &["Pod"], connections::run),
     analyzer("preemption", &["Pod"], preemption::run),
     analyzer("scheduling", &["Pod"], scheduling::run),
     analyzer("rejection", &["Pod"], rejection::run),

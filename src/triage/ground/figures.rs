@@ -15,13 +15,16 @@ static WORD: LazyLock<Option<Regex>> =
 static TIME: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^\s*(?:ms|s|sec|min|h|d|seconds?|minutes?|hours?|days?|秒|分|小?时|天)").ok());
 
+/// Signs that end a sentence or a part of it, and no figure.
+const ENDS: [char; 7] = ['.', ':', '-', '/', '+', '_', '@'];
+
 /// The figures in a claim that can be checked: at least two digits, or a unit or percent sign behind them. Names, times of
 /// day, references to evidence and lengths of time are none.
 #[must_use]
 pub fn figures_in(claim: &str) -> Vec<String> {
     let Some(word) = WORD.as_ref() else { return Vec::new() };
     let found = word.find_iter(claim).filter_map(|found| {
-        let text = found.as_str().trim_end_matches(['.', ':', '-', '/', '+', '_', '@']);
+        let text = found.as_str().trim_end_matches(ENDS);
         let after = &claim[found.start() + text.len()..];
         let is_length = TIME.as_ref().is_some_and(|time| time.is_match(after));
         (!is_length && is_figure(text)).then(|| text.to_owned())
@@ -52,7 +55,7 @@ impl Figures {
         let Some(word) = WORD.as_ref() else { return };
         for found in word.find_iter(text) {
             let whole = found.as_str();
-            let parts = whole.split(['/', ':', '@', '-', '_', '+']).chain([whole]);
+            let parts = whole.split(['/', ':', '@', '-', '_', '+']).chain([whole, whole.trim_end_matches(ENDS)]);
             self.0.extend(parts.filter_map(|part| value_of(part.trim_end_matches('.'))).map(key));
         }
     }
@@ -92,6 +95,7 @@ mod tests {
         let claim = "limit 134217728 (128MiB), 0.5 CPU, exit code 137, restarted 12 times, port 8080, at 85%";
         assert_eq!(missing(claim, read), Vec::<String>::new());
         assert_eq!(missing("退出码 137，重启 12 次，内存上限 128Mi", read), Vec::<String>::new());
+        assert_eq!(missing("took 25e-1: slow", "took 25e-1:"), Vec::<String>::new());
     }
 
     #[test]
