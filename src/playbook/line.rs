@@ -85,14 +85,30 @@ pub fn level(line: &str) -> Option<Level> {
 pub fn message(line: &str) -> String {
     if let Some(fields) = fields(line) {
         let text = |names: &[&str]| names.iter().find_map(|name| said(fields.get(*name)?));
-        return joined(&text(&MESSAGES).unwrap_or_default(), &text(&ERRORS).unwrap_or_default())
-            .unwrap_or_else(|| line.to_owned());
+        let message = filled(&text(&MESSAGES).unwrap_or_default(), &fields);
+        return joined(&message, &text(&ERRORS).unwrap_or_default()).unwrap_or_else(|| line.to_owned());
     }
     let field = |pattern: &Pattern| {
         let found = pattern.groups(line);
         found.and_then(|found| found.get(1).or(found.get(2))).map(|value| value.as_str().to_owned()).unwrap_or_default()
     };
     joined(&field(&MESSAGE), &field(&CAUSE)).unwrap_or_else(|| line.to_owned())
+}
+
+/// A message with its holes filled from the line's own fields, as Serilog leaves them: `Attempt {Attempt}/5 failed`
+/// (<https://messagetemplates.org>).
+fn filled(message: &str, fields: &Map<String, Value>) -> String {
+    static HOLE: Pattern = Pattern::new(r"\{[@$]?(\w+)(?:[,:][^{}]*)?\}");
+    let mut whole = String::new();
+    let mut end = 0;
+    for hole in HOLE.all(message) {
+        let (Some(all), Some(name)) = (hole.get(0), hole.get(1)) else { continue };
+        let Some(value) = fields.get(name.as_str()).filter(|value| !value.is_object()) else { continue };
+        whole.push_str(&message[end..all.start()]);
+        whole.push_str(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        end = all.end();
+    }
+    whole + &message[end..]
 }
 
 /// A field that is a text, or an error that is an object.
@@ -176,6 +192,10 @@ mod tests {
             (
                 r#"{"@mt":"Cannot start","@x":"System.Exception: no key\n   at A.B()"}"#,
                 "Cannot start: System.Exception: no key",
+            ),
+            (
+                r#"{"@mt":"Attempt {Attempt}/{Most:000} of {@Id} failed {","Attempt":1,"Id":"a"}"#,
+                "Attempt 1/{Most:000} of a failed {",
             ),
             (r#"{"message":"cannot open a.db","error":"cannot open a.db"}"#, "cannot open a.db"),
             (r#"level=error msg="cannot start" err="no route""#, "cannot start: no route"),

@@ -206,11 +206,32 @@ pub fn listening_ports(text: &str) -> Vec<i32> {
     ports
 }
 
-/// How many of a log's lines report errors, and how many lines there are.
+/// How many of a log's lines report errors that nothing made up for, and how many lines there are.
 #[must_use]
 pub fn error_share(text: &str) -> (usize, usize) {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    (lines.iter().filter(|line| is_error(line) && !instructs(line)).count(), lines.len())
+    let counts = |line: &&&str| {
+        is_error(line) && !instructs(line) && !is_one_of_several_tries(line) && !is_told_by_a_client(line)
+    };
+    (lines.iter().filter(counts).count(), lines.len())
+}
+
+/// Whether a server repeats what a client told it: that it trusts no certificate is the client's finding, and in its log.
+fn is_told_by_a_client(line: &str) -> bool {
+    static TOLD: Pattern = Pattern::new(
+        r"(?i)remote error: tls: |ssl alert number 4[268]|alert (?:bad certificate|certificate unknown|unknown ca)|received fatal alert: (?:bad_certificate|certificate_unknown|unknown_ca)",
+    );
+    TOLD.hits(line)
+}
+
+/// Whether a line tells of a try that others follow: `attempt 1/5 failed`. What becomes of it, the last one tells.
+#[must_use]
+pub fn is_one_of_several_tries(line: &str) -> bool {
+    static TRY: Pattern =
+        Pattern::new(r"(?i)(?:\b(?:attempt|retry|try)\b\D{0,8}|第\s*)(\d{1,4})\s*(?:/|of|次?[,，/]?\s*共)\s*(\d{1,4})");
+    let said = line::message(line);
+    let figure = |index: usize| TRY.group(&said, index)?.parse::<u32>().ok();
+    figure(1).zip(figure(2)).is_some_and(|(this, all)| this < all)
 }
 
 #[cfg(test)]
@@ -297,6 +318,26 @@ mod tests {
             "[2026-11-23 03:18:10] production.WARNING: AuthenticationException: request rejected {\"ip\":\"1\"}";
         assert_eq!(culprit(monolog), None);
         assert!(culprit(&monolog.replace("WARNING", "ERROR")).is_some());
+    }
+
+    #[test]
+    fn a_try_that_others_follow_is_no_error_to_count() {
+        let serilog = |this: u32| format!(r#"{{"@mt":"Attempt {{Attempt}}/5 failed","@l":"Error","Attempt":{this}}}"#);
+        assert_eq!(error_share(&serilog(1)), (0, 1));
+        assert_eq!(error_share(&serilog(5)), (1, 1));
+        assert!(
+            is_one_of_several_tries("ERROR retry 2 of 3: timed out") && !is_one_of_several_tries("ERROR 3 of 4 Pods")
+        );
+        assert!(is_one_of_several_tries("ERROR 连接失败（第 1/3 次）"));
+    }
+
+    #[test]
+    fn a_servers_word_that_a_client_trusts_it_not_is_no_error_of_its_own() {
+        assert_eq!(
+            error_share("http: TLS handshake error from 10.0.0.1:1: remote error: tls: bad certificate"),
+            (0, 1)
+        );
+        assert_eq!(error_share("http: TLS handshake error from 10.0.0.1:1: tls: no certificates configured").0, 1);
     }
 
     #[test]

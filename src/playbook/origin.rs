@@ -4,6 +4,7 @@
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Volume};
 
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::{broker, edited_config};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
 use crate::playbook::pods;
@@ -15,6 +16,8 @@ use crate::report::Related;
 const RECENT: i64 = 24 * 60;
 /// Objects named for one cause.
 const NAMED: usize = 2;
+/// Errors in a log before little else counts in it.
+const NOISY: usize = 5;
 
 /// The objects behind the paths and variables that a finding's log lines name.
 #[must_use]
@@ -38,13 +41,18 @@ pub fn leads(scene: &Scene<'_>, finding: &Finding) -> Vec<Related> {
 }
 
 /// The ConfigMaps whose contents a Pod's log complains about: those behind the paths and variables that its errors name, and,
-/// where it calls a name that does not resolve, all that it takes its configuration from.
+/// where it calls a name that does not resolve, trusts no certificate or reports little but errors, all that it takes its
+/// configuration from.
 #[must_use]
 pub fn maps_in_question(pod: &Pod, log: &str) -> Vec<ObjectRef> {
     let lines: Vec<&str> = log.lines().filter(|line| logs::is_error(line) && !logs::instructs(line)).collect();
     let named = pods::containers(pod).into_iter().flat_map(|view| sources(pod, view.spec, &lines));
     let mut maps: Vec<ObjectRef> = named.map(|(object, _)| object).collect();
-    if lines.iter().any(|line| reach::unresolved_service(pod, line, |_| true).is_some()) {
+    let (errors, all) = logs::error_share(log);
+    let is_noisy = errors >= NOISY && errors * 3 >= all;
+    let asks =
+        |line: &str| reach::unresolved_service(pod, line, |_| true).is_some() || edited_config::tells_of_distrust(line);
+    if is_noisy || lines.iter().any(|line| asks(line)) || log.lines().any(broker::is_alarm) {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         maps.extend(pod.spec.iter().flat_map(|spec| latent::references(namespace, spec)));
     }

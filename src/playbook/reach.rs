@@ -49,8 +49,8 @@ static UNRESOLVED: Pattern = Pattern::new(
     r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|can't resolve|can't find|bad address|getaddrinfo|lookup \S+ on \S+:53: .*(?:timeout|refused)|(?:域名|主机名?)解析失败|无法解析(?:主机|域名)",
 );
 static SERVER_ERROR: Pattern = Pattern::new(r"(?i)\b(50[0234])\b|bad gateway|service unavailable|gateway time");
-/// How gRPC clients print a status that the server itself gave: <https://grpc.io/docs/guides/status-codes/>.
-/// How callers say in words which status the other side answered with: "pricing returned 503", "上游 pricing 返回 503".
+/// How gRPC clients print a status that the server itself gave (<https://grpc.io/docs/guides/status-codes/>), and how
+/// callers say in words what the other side answered with: "pricing returned 503", "上游 pricing 返回 503".
 static STATUS: Pattern = Pattern::new(
     r"(?i)\bcode ?= ?(?:unimplemented|internal|unknown|unavailable|aborted|dataloss|resourceexhausted)\b|\b(?:returned|responded(?: with)?|answered(?: with)?|replied(?: with)?)(?: http| status(?: code)?)? ?5\d\d\b|(?:返回|响应|状态码)[ :：]*5\d\d",
 );
@@ -256,6 +256,14 @@ fn failure(line: &str) -> Option<Failure> {
     (STATUS.hits(line) || (SERVER_ERROR.hits(line) && line.contains("://"))).then_some(Failure::ServerError)
 }
 
+/// Whether a word is the name of a source file, which loggers print with a line's number behind it.
+#[must_use]
+pub fn is_source_file(word: &str) -> bool {
+    const ENDINGS: [&str; 14] =
+        ["go", "py", "js", "ts", "rs", "rb", "php", "java", "kt", "cs", "cc", "cpp", "scala", "sh"];
+    word.rsplit_once('.').is_some_and(|(_, ending)| ENDINGS.contains(&ending))
+}
+
 /// The hosts a line names: those of URLs first, then those with a port, then those a word announces.
 #[must_use]
 pub fn hosts(line: &str) -> Vec<String> {
@@ -266,6 +274,8 @@ pub fn hosts(line: &str) -> Vec<String> {
         let way =
             way.filter(|(_, host)| !line.contains(&format!("{host}:53:")) && !line.ends_with(&format!("{host}:53")));
         let way = way.filter(|(_, host)| !TIME.hits(host));
+        // `kafka.go:91` is where a line was logged.
+        let way = way.filter(|(group, host)| *group != 2 || !is_source_file(host));
         hosts.extend(way.filter(|(_, host)| !hosts.iter().any(|(_, known)| known == host)));
     }
     if hosts.is_empty() {
@@ -318,6 +328,8 @@ mod tests {
             assert_eq!(hosts(&line), ["web", "10.96.161.126"], "{time}");
         }
         assert_eq!(hosts("09:20:00 dial tcp 10.0.0.7:80: connection refused"), ["10.0.0.7"]);
+        let caller = r#"{"level":"error","caller":"producer/kafka.go:91","error":"dial tcp 10.96.238.28:9092: connect: connection refused"}"#;
+        assert_eq!(hosts(caller), ["10.96.238.28"]);
     }
 
     #[test]

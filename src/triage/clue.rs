@@ -7,7 +7,7 @@ use super::rows::{self, cell, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{connections, creation, redis};
+use crate::playbook::analyzer::{broker, connections, creation, redis};
 use crate::playbook::environment::{naming, spoken_of};
 use crate::playbook::{origin, reach, relay};
 
@@ -72,9 +72,8 @@ const MAPS_READ: usize = 2;
 /// Deployments read because they were scaled up lately.
 const SCALED_READ: usize = 2;
 
-/// What stands behind the point of source files and of public names in logs.
-const NO_NAMESPACES: [&str; 18] =
-    ["go", "py", "js", "ts", "rs", "rb", "php", "java", "kt", "cs", "cc", "cpp", "sh", "com", "net", "org", "io", "cn"];
+/// What stands behind the point of public names in logs.
+const NO_NAMESPACES: [&str; 5] = ["com", "net", "org", "io", "cn"];
 
 /// The names clusters give their DNS Service.
 const DNS_SERVICES: [&str; 2] = ["kube-dns", "coredns"];
@@ -199,7 +198,7 @@ fn pods_called(seen: &Seen, caller: &ObjectRef, lines: &str) -> Vec<Want> {
 
 /// Whether a log passes on a server's own trouble, without naming the server: whom the Pod calls stands in its variables.
 fn passes_on(lines: &str) -> bool {
-    lines.lines().any(|line| relay::tells_of_trouble(line) || redis::replies(line))
+    lines.lines().any(|line| relay::tells_of_trouble(line) || redis::replies(line) || broker::tells_of_block(line))
 }
 
 /// Services of other namespaces that failing calls name, a few: `db.data.svc`, and then `db.data`, which may be a name outside
@@ -217,7 +216,7 @@ fn elsewhere(seen: &Seen, lines: &str, caller: &ObjectRef) -> Vec<Want> {
     for host in hosts {
         let (found, name, namespace) = match host.split('.').collect::<Vec<_>>().as_slice() {
             [name, namespace, "svc", ..] => (&mut sure, ObjectRef::new("Service", *namespace, *name), *namespace),
-            [name, namespace] if is_label(name) && is_label(namespace) => {
+            [name, namespace] if is_label(name) && is_label(namespace) && !reach::is_source_file(&host) => {
                 (&mut likely, ObjectRef::new("Service", *namespace, *name), *namespace)
             }
             _ => continue,
@@ -236,7 +235,7 @@ fn elsewhere(seen: &Seen, lines: &str, caller: &ObjectRef) -> Vec<Want> {
     services.into_iter().chain(namespaces).chain(instead).collect()
 }
 
-/// Whether a word may be the name of an object: an address' number, a file's ending and that of a public name are none.
+/// Whether a word may be the name of an object: an address' number and the end of a public name are none.
 fn is_label(word: &str) -> bool {
     word.len() > 1 && word.starts_with(|first: char| first.is_ascii_lowercase()) && !NO_NAMESPACES.contains(&word)
 }

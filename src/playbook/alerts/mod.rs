@@ -76,7 +76,7 @@ const fn heartbeat(name: &'static str, why: &'static str) -> Known {
 const TABLES: [&[Known]; 3] = [workloads::ALERTS, cluster::ALERTS, platform::ALERTS];
 
 /// Parts of names of alerts that fire on measurements: healthy objects do not answer them.
-const MEASURED: [&str; 22] = [
+const MEASURED: [&str; 38] = [
     "fillingup",
     "throttl",
     "latency",
@@ -99,6 +99,22 @@ const MEASURED: [&str; 22] = [
     "connections",
     "queue",
     "backup",
+    "backlog",
+    "growing",
+    "consumerlag",
+    "throughput",
+    "stale",
+    "duration",
+    "延迟",
+    "耗时",
+    "超时",
+    "积压",
+    "堆积",
+    "队列",
+    "使用率",
+    "水位",
+    "连接数",
+    "过期",
 ];
 
 /// Beginnings of names of alerts about what objects do not show: a database's inner state, an address that is probed.
@@ -118,7 +134,8 @@ const INNER: [&str; 12] = [
 ];
 
 /// Parts of names of alerts that count errors.
-const ERRORS: [&str; 6] = ["errorrate", "errorratio", "errorbudget", "5xx", "errorshigh", "higherror"];
+const ERRORS: [&str; 9] =
+    ["errorrate", "errorratio", "errorbudget", "5xx", "errorshigh", "higherror", "错误率", "失败率", "异常率"];
 
 /// What is known of an alert by that name.
 #[must_use]
@@ -213,6 +230,8 @@ mod tests {
     fn what_is_not_known_is_judged_by_its_name() {
         assert_eq!(answer("ShopHighErrorRate"), Answer::Errors);
         assert_eq!(answer("ApiLatencyHigh"), Answer::Measurement);
+        assert_eq!(answer("支付接口错误率过高"), Answer::Errors);
+        assert_eq!(answer("订单队列积压"), Answer::Measurement);
         assert_eq!(answer("CheckoutPodsMissing"), Answer::State);
         assert_eq!(answer("KubeDeploymentReplicasMismatch"), Answer::State);
     }

@@ -136,12 +136,15 @@ fn no_class(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>) -> Option<Fi
 fn static_binding(scene: &Scene<'_>, claim: &Seen<PersistentVolumeClaim>, class: &str) -> Finding {
     let name = named(&claim.object);
     let volumes = scene.facts.all::<PersistentVolume>();
-    let of_class: Vec<&Seen<PersistentVolume>> = volumes
+    let mut of_class: Vec<&Seen<PersistentVolume>> = volumes
         .iter()
         .filter(|volume| {
             volume.object.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref()).unwrap_or("") == class
         })
         .collect();
+    // What keeps a free one from being taken says more than whose the others are.
+    let phase = |volume: &PersistentVolume| volume.status.as_ref().and_then(|status| status.phase.clone());
+    of_class.sort_by_key(|volume| phase(&volume.object).as_deref() == Some("Bound"));
     let count = of_class.len();
     let misfit = of_class.iter().find_map(|volume| misfit(scene, &claim.object, &volume.object)).unwrap_or_default();
     let class_zh = if class.is_empty() {

@@ -47,7 +47,7 @@ fn recently(scene: &Scene<'_>, view: &ContainerView<'_>) -> bool {
 }
 
 /// A limit that the workload's own template does not have was set when the Pod was admitted.
-fn rewritten(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>) -> Option<String> {
+pub(super) fn rewritten(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>) -> Option<String> {
     let workload = scene.workload(pod);
     let deployment = scene.deployments.iter().find(|it| named(&it.object) == workload)?;
     let set = scene.owner(&pod.metadata)?;

@@ -4,6 +4,7 @@ pub mod access;
 pub mod aggregation;
 mod asleep;
 pub mod autoscaler;
+pub mod broker;
 pub mod certificate;
 pub mod claim;
 pub mod config;
@@ -14,6 +15,7 @@ pub mod creation;
 pub mod daemon;
 pub mod dependency;
 pub mod disruption;
+pub mod edited_config;
 pub mod entrance;
 pub mod eviction;
 pub mod gateway;
@@ -38,9 +40,11 @@ pub mod provisioner;
 pub mod quota;
 pub mod redis;
 pub mod rejection;
+mod rewritten;
 pub mod rollout;
 pub mod scaled_object;
 pub mod scheduling;
+mod schema;
 pub mod scrape;
 pub mod service;
 mod service_link;
@@ -99,6 +103,10 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("quota", &["ResourceQuota"], quota::run).wanting(&["ResourceQuota"]),
     analyzer("cpu_limit", &["Pod"], cpu_limit::run),
     analyzer("connections", &["Pod"], connections::run),
+    analyzer("broker", &["Pod"], broker::run),
+    analyzer("rewritten", &["Pod"], rewritten::run),
+    analyzer("schema", &["Pod"], schema::run),
+    analyzer("edited_config", &["Pod"], edited_config::run),
     analyzer("preemption", &["Pod"], preemption::run),
     analyzer("scheduling", &["Pod"], scheduling::run),
     analyzer("rejection", &["Pod"], rejection::run),

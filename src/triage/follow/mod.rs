@@ -163,12 +163,29 @@ fn from_pod(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
             rows::unwell(seen, "Pod", SYSTEM).into_iter().filter(|row| row.name.starts_with("kube-scheduler"));
         wants.extend(schedulers.take(PODS_PER_SELECTOR).map(Want::Object));
     }
+    if ran_out_of_memory(value) && is_signed(value) {
+        wants.extend(Want::list("MutatingWebhookConfiguration", ""));
+        wants.extend(listed(seen, "MutatingWebhookConfiguration", "").into_iter().take(PODS_PER_SELECTOR));
+    }
     for list in ["/status/initContainerStatuses", "/status/containerStatuses"] {
         for status in array(value, list) {
             wants.extend(logs(object, status));
         }
     }
     wants
+}
+
+fn ran_out_of_memory(pod: &Value) -> bool {
+    array(pod, "/status/containerStatuses").any(|status| {
+        ["/state", "/lastState"].iter().any(|state| text(status, &format!("{state}/terminated/reason")) == "OOMKilled")
+    })
+}
+
+/// Whether somebody else than Kubernetes left a note at a pod: a webhook that changed it on its way in may have.
+fn is_signed(pod: &Value) -> bool {
+    let notes = pod.pointer("/metadata/annotations").and_then(Value::as_object).into_iter().flatten();
+    let mut domains = notes.filter_map(|(key, _)| Some(key.split_once('/')?.0));
+    domains.any(|domain| !domain.ends_with("kubernetes.io") && !domain.ends_with("k8s.io"))
 }
 
 /// Whether a container or a volume of a pod takes something from a ConfigMap of its own namespace.

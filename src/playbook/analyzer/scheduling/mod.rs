@@ -162,9 +162,16 @@ fn volume_elsewhere(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let claim = tied.as_ref().map(|tied| tied.claim.clone()).or_else(|| claims.first().cloned()).unwrap_or_default();
     let blame = ObjectRef::new("PersistentVolumeClaim", &waiting.name.namespace, &claim);
     let place = tied.as_ref().map(|tied| format!(" ({}: {})", tied.volume, tied.place)).unwrap_or_default();
+    // Where the Pod itself asks for another place, that is half of the conflict.
+    let wishes = selector::node_wishes(waiting.pod).join(", ");
+    let (own_zh, own_en) = if wishes.is_empty() {
+        (String::new(), String::new())
+    } else {
+        (format!("，Pod 自身要求 {wishes}"), format!(" for a Pod that asks for {wishes}"))
+    };
     let headline = scene.text(
-        format!("{} 无法调度：PVC {claim} 的卷{place}只能在特定节点或可用区使用，而那里没有可用节点（volume node affinity conflict）", waiting.name),
-        format!("{} cannot be scheduled: the volume of claim {claim}{place} is tied to Nodes or a zone where none is usable (volume node affinity conflict)", waiting.name),
+        format!("{} 无法调度：PVC {claim} 的卷{place}只能在特定节点或可用区使用{own_zh}，而那里没有可用节点（volume node affinity conflict）", waiting.name),
+        format!("{} cannot be scheduled: the volume of claim {claim}{place} is tied to Nodes or a zone where none is usable{own_en} (volume node affinity conflict)", waiting.name),
     );
     let mut found = finding("volume_node_affinity_conflict", Depth::Root, waiting, &blame, headline);
     if let Some(tied) = tied {
