@@ -6,6 +6,7 @@ use crate::alert::ObjectRef;
 use crate::playbook::analyzer::unready;
 
 use crate::playbook::describe;
+use crate::playbook::drift;
 use crate::playbook::finding::{Depth, Finding};
 use crate::playbook::health;
 use crate::playbook::lately;
@@ -130,6 +131,13 @@ fn related(
     let mut related = top.related.clone();
     related.extend(origin::leads(scene, top));
     related.extend(lately::leads(scene, &workload_of(scene, &top.about)));
+    let edited = drift::lead(scene, &top.blame);
+    related.extend(
+        edited
+            .filter(|lead| !related.iter().any(|known| known.resource == lead.resource))
+            .into_iter()
+            .collect::<Vec<_>>(),
+    );
     let follows = scene.text("与根本原因属于同一故障", "part of the same fault");
     let beside = scene.text(
         "同一 Namespace 中的其他异常，与本告警无直接关联",

@@ -96,6 +96,15 @@ impl Facts {
         }
     }
 
+    /// The same as if one object had not been read.
+    #[cfg(test)]
+    #[must_use]
+    pub fn without(&self, object: &ObjectRef) -> Self {
+        let mut rest = self.clone();
+        rest.objects.remove(object);
+        rest
+    }
+
     /// Notes that an object exists although only its name was read (a row of a table).
     pub fn add_name(&mut self, object: ObjectRef) {
         self.named.insert(object);

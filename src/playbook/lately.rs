@@ -19,7 +19,9 @@ const SCALED: i64 = 60;
 pub fn leads(scene: &Scene<'_>, workload: &ObjectRef) -> Vec<Related> {
     let first = change::revision(scene, workload).or_else(|| update(scene, workload));
     let found = first.into_iter().chain(scaled(scene, workload)).chain(configured(scene, workload));
-    found.chain(drift::lead(scene, workload)).collect()
+    let autoscaler = autoscaler(scene, workload).map(|found| named(&found.object));
+    let edited = autoscaler.iter().chain([workload]).filter_map(|object| drift::lead(scene, object));
+    found.chain(edited).collect()
 }
 
 fn lead(resource: ObjectRef, why: String, what: String) -> Related {
@@ -46,14 +48,18 @@ fn update(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
     Some(lead(workload.clone(), why, what))
 }
 
-/// An autoscaler that moved within the hour.
-fn scaled(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
-    let autoscalers = scene.facts.all::<HorizontalPodAutoscaler>();
-    let found = autoscalers.iter().find(|it| {
+/// The autoscaler of a workload.
+fn autoscaler(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Seen<HorizontalPodAutoscaler>> {
+    scene.facts.all::<HorizontalPodAutoscaler>().into_iter().find(|it| {
         let target = &it.object.spec.scale_target_ref;
         let named_by = target.kind == workload.kind && target.name == workload.name;
         named_by && named(&it.object).namespace == workload.namespace
-    })?;
+    })
+}
+
+/// An autoscaler that moved within the hour.
+fn scaled(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
+    let found = autoscaler(scene, workload)?;
     let status = found.object.status.as_ref()?;
     let minutes = scene.minutes_since(status.last_scale_time.as_ref()).filter(|minutes| *minutes <= SCALED)?;
     let why = scene.text(

@@ -84,16 +84,15 @@ fn read(folder: &Path) -> Source<'_> {
 }
 
 fn load(folder: &Path) -> Scenario {
-    load_without(&read(folder), |_| false)
+    taken(&read(folder), true)
 }
 
-/// Takes a scenario as a gather would that could not read some objects, and listed nothing if it missed any.
-fn load_without(source: &Source<'_>, unread: impl Fn(&ObjectRef) -> bool) -> Scenario {
+/// Takes a scenario as a gather would, with or without complete listings of the kinds.
+fn taken(source: &Source<'_>, listed: bool) -> Scenario {
     let Source { folder, now, items } = source;
     let mut facts = Facts::at(*now);
     let log = EvidenceLog::default();
     let mut owners = Vec::new();
-    let mut gaps = false;
     let mut events = "# The following events (YAML format) were found:\n".to_owned();
     for (item, text) in items {
         if item["kind"] == "Event" {
@@ -101,10 +100,6 @@ fn load_without(source: &Source<'_>, unread: impl Fn(&ObjectRef) -> bool) -> Sce
             continue;
         }
         let key = object_ref(item).unwrap();
-        if unread(&key) {
-            gaps = true;
-            continue;
-        }
         for owner in item["metadata"]["ownerReferences"].as_array().into_iter().flatten() {
             let owner =
                 ObjectRef::new(owner["kind"].as_str().unwrap(), &key.namespace, owner["name"].as_str().unwrap());
@@ -119,7 +114,7 @@ fn load_without(source: &Source<'_>, unread: impl Fn(&ObjectRef) -> bool) -> Sce
     for (item, _) in items.iter().filter(|(item, _)| item["kind"] == "Event") {
         facts.add_event(event(item, &recorded.reference));
     }
-    for kind in LISTED.into_iter().filter(|_| !gaps) {
+    for kind in LISTED.into_iter().filter(|_| listed) {
         let rows: String = items
             .iter()
             .filter(|(item, _)| item["kind"] == kind)
@@ -327,15 +322,14 @@ fn is_furniture(object: &ObjectRef) -> bool {
     object.kind == "PriorityClass" || ["kube-root-ca.crt", "openshift-service-ca.crt"].contains(&object.name.as_str())
 }
 
+/// A gather that could not read an object has listed nothing either.
 fn hold_without_each_object(folder: &Path) {
-    let source = read(folder);
-    let known = load_without(&source, |_| false).facts.names();
-    for hidden in known.into_iter().filter(|object| !is_furniture(object)) {
-        let scenario = load_without(&source, |object| *object == hidden);
-        let diagnosis = diagnose(&scenario.facts, &scenario.question, Lang::En);
-        let (faulty, told) = (scenario.truth["root_cause_kind"] != "none", &diagnosis.headline);
+    let Scenario { name, facts, question, truth, .. } = taken(&read(folder), false);
+    for hidden in facts.names().into_iter().filter(|object| !is_furniture(object)) {
+        let diagnosis = diagnose(&facts.without(&hidden), &question, Lang::En);
+        let (faulty, told) = (truth["root_cause_kind"] != "none", &diagnosis.headline);
         let healthy = diagnosis.verdict == Verdict::NoFault;
-        assert!(!(faulty && healthy), "{} without {hidden}: {told}", scenario.name);
-        assert!(faulty || diagnosis.verdict != Verdict::Fault, "{} without {hidden}: {told}", scenario.name);
+        assert!(!(faulty && healthy), "{name} without {hidden}: {told}");
+        assert!(faulty || diagnosis.verdict != Verdict::Fault, "{name} without {hidden}: {told}");
     }
 }

@@ -37,13 +37,11 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let ended =
         pods::condition(&pod.object, "DisruptionTarget").and_then(|condition| condition.last_transition_time.as_ref());
     let minutes = scene.minutes_since(ended.or(status.start_time.as_ref())).unwrap_or(0);
-    if recovered(scene, &workload, &name) || minutes > RECENT {
-        return None;
-    }
     let message = status.message.clone().unwrap_or_default();
     let node = pods::node_name(&pod.object).unwrap_or_default();
     let own = OWN_LIMIT.hits(&message);
-    if !own && node_recovered(scene, node, &workload, &name) {
+    let past = recovered(scene, &workload, &name) || (!own && node_recovered(scene, node, &workload));
+    if past || minutes > RECENT {
         return None;
     }
     let blame = if own || node.is_empty() { workload.clone() } else { ObjectRef::new("Node", "", node) };
@@ -112,11 +110,12 @@ fn repair(scene: &Scene<'_>, own: bool, node: &str, short_of: &str, workload: &O
     }
 }
 
-/// Whether the Node is well again and nobody is known to miss the Pod: the record of it is history.
-fn node_recovered(scene: &Scene<'_>, node: &str, workload: &ObjectRef, evicted: &ObjectRef) -> bool {
+/// Whether the Node is well again and nobody is known to miss the Pod: the record of it is history, though an alert still
+/// counts it.
+fn node_recovered(scene: &Scene<'_>, node: &str, workload: &ObjectRef) -> bool {
     let well = scene.node(node).is_some_and(|node| super::node::troubles(&node.object).is_empty());
     let missed = scene.replicas(workload).is_some_and(|(ready, wanted)| ready < wanted);
-    well && !missed && !scene.question.targets.contains(evicted)
+    well && !missed
 }
 
 /// Whether the workload runs again with all its replicas, so that the evicted Pod is history.
@@ -166,6 +165,9 @@ mod tests {
             .with(pod(json!({})))
             .with(evicted(NODE_LOW, "2026-11-23T02:30:00Z"));
         assert_eq!(world.cause(), "pod_evicted_node_pressure Node/n1");
+        let well =
+            crate::playbook::world::node(json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}));
+        assert!(!world.with(well).codes().contains(&"pod_evicted_node_pressure"), "nothing of it is left");
     }
 
     #[test]

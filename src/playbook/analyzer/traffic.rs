@@ -33,8 +33,11 @@ fn too_wide(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
     // Pods that lack one of several ports may well be meant for the others.
     let [port] = service.object.spec.as_ref()?.ports.as_deref()? else { return None };
     let target = port.target_port.clone().unwrap_or(IntOrString::Int(port.port));
+    // A Pod that declares no port may listen all the same, unless calls are refused while others declare theirs.
+    let declared = backends.iter().any(|pod| offers(&pod.object, &target) == Some(true));
+    let strict = declared && refused(scene, &named(&service.object));
     let (offering, others): (Vec<&Seen<Pod>>, Vec<&Seen<Pod>>) =
-        backends.into_iter().partition(|pod| offers(&pod.object, &target) != Some(false));
+        backends.into_iter().partition(|pod| offers(&pod.object, &target).unwrap_or(!strict));
     let workloads = |pods: &[&Seen<Pod>]| pods.iter().map(|pod| scene.workload(&pod.object)).collect::<BTreeSet<_>>();
     let (right, wrong) = (workloads(&offering), workloads(&others));
     let stray = wrong.iter().find(|workload| !right.contains(*workload))?;
@@ -198,8 +201,17 @@ fn stays_local(scene: &Scene<'_>, caller: &Seen<Pod>) -> Option<Finding> {
 }
 
 fn called(scene: &Scene<'_>, name: &ObjectRef) -> bool {
+    calls_fail(scene, name, |_| true)
+}
+
+fn refused(scene: &Scene<'_>, name: &ObjectRef) -> bool {
+    calls_fail(scene, name, |failure| failure == Failure::Refused)
+}
+
+fn calls_fail(scene: &Scene<'_>, name: &ObjectRef, so: impl Fn(Failure) -> bool) -> bool {
     scene.pods.iter().any(|pod| {
-        let calls = reach::failing_calls(scene, &pod.object);
+        let mut calls = reach::failing_calls(scene, &pod.object);
+        calls.retain(|call| so(call.failure));
         let mut meant = calls.iter().filter_map(|call| reach::service_of(scene, &pod.object, call));
         meant.any(|service| named(&service.object) == *name)
     })
@@ -239,6 +251,24 @@ mod tests {
         assert!(world.cause().ends_with("Service/web"), "{}", world.cause());
         let canary = asked().with(other(json!([{"containerPort": 8080}])));
         assert!(canary.codes().is_empty(), "two workloads behind one Service are a canary: {:?}", canary.codes());
+    }
+
+    #[test]
+    fn one_that_declares_no_port_is_meant_by_mistake_where_calls_are_refused() {
+        let ports = json!({"spec": {"containers": [{"name": "web", "image": "reg/web:1", "ports": [{"containerPort": 8080}]}]}});
+        let caller = json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": [{"apiVersion": "apps/v1",
+            "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]}});
+        let asked = |log: &str| {
+            World::asking("Pod", "cart-1-a")
+                .with(pod(caller.clone()))
+                .with(service(json!({"app": "web"})))
+                .with(pod(ports.clone()))
+                .with(other(json!([])))
+                .log("cart-1-a", &format!("{log}\n").repeat(4))
+        };
+        let world = asked("ERROR GET http://web/api: connect ECONNREFUSED 10.96.0.7:80");
+        assert_eq!(world.cause(), "service_selector_too_wide Service/web");
+        assert!(!asked("ERROR GET http://web/api: i/o timeout").codes().contains(&"service_selector_too_wide"));
     }
 
     #[test]

@@ -150,6 +150,17 @@ pub(super) fn no_matching_node(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Find
     ])
 }
 
+/// The tolerations of the same keys with other values: one is likely a slip of the pen.
+fn tolerated_instead(pod: &Pod, taints: &str) -> String {
+    let own = pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or(&[]);
+    let of_key = |key: &str| taints.split(", ").any(|taint| taint.split('=').next() == Some(key));
+    let near = own.iter().filter_map(|it| {
+        let key = it.key.as_deref().filter(|key| of_key(key))?;
+        Some(format!("{key}={}:{}", it.value.as_deref().unwrap_or("*"), it.effect.as_deref().unwrap_or("*")))
+    });
+    near.collect::<Vec<_>>().join(", ")
+}
+
 /// Taints somebody put there on purpose keep the Pod off every Node it could run on.
 pub(super) fn keeps_off(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) -> Option<Finding> {
     let own = |node: &&Node| -> Vec<String> {
@@ -171,9 +182,15 @@ pub(super) fn keeps_off(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&N
     taints.dedup();
     let taints = taints.join(", ");
     let workload = &waiting.workload;
+    let near = tolerated_instead(waiting.pod, &taints);
+    let (near_zh, near_en) = if near.is_empty() {
+        (String::new(), String::new())
+    } else {
+        (format!("（它容忍的是 {near}）"), format!(" (what it tolerates is {near})"))
+    };
     let headline = scene.text(
-        format!("{workload} 的 Pod 无法调度：它没有容忍（toleration）可选节点上的污点（taint）{taints}"),
-        format!("{workload} cannot be scheduled: it has no toleration for the taint {taints} of the Nodes it may use"),
+        format!("{workload} 的 Pod 无法调度：它没有容忍（toleration）可选节点上的污点（taint）{taints}{near_zh}"),
+        format!("{workload} cannot be scheduled: it has no toleration for the taint {taints} of the Nodes it may use{near_en}"),
     );
     let cited = scene.nodes.iter().find(|node| !own(&&node.object).is_empty());
     let key = taints.split('=').next().unwrap_or_default().to_owned();
