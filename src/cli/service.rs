@@ -200,10 +200,13 @@ pub(super) fn looks(config: &Config, layouts: &Arc<Layouts>) -> Looks {
     let of = |is: fn(&ChannelSettings) -> bool| {
         layouts.of(config.channels.iter().find(|one| is(one)).map_or("", ChannelSettings::name))
     };
+    let is_app = |one: &ChannelSettings| matches!(one, ChannelSettings::FeishuApp(_));
     Looks {
-        feishu: of(|one| matches!(one, ChannelSettings::FeishuBot(_) | ChannelSettings::FeishuApp(_))),
+        feishu: of(|one| matches!(one, ChannelSettings::FeishuBot(_))),
+        app: config.channels.iter().any(is_app).then(|| of(is_app)),
         wecom: of(|one| matches!(one, ChannelSettings::WecomBot(_))),
         email: of(|one| matches!(one, ChannelSettings::Email(_))),
+        all_kinds: false,
     }
 }
 

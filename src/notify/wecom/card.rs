@@ -16,9 +16,10 @@ pub fn card(notice: &Notice, now: Timestamp, caps: Caps) -> Option<TemplateCard>
     let story = tell(notice, now, caps);
     let main = story.links.iter().find(|link| link.primary).or(story.links.first())?;
     let badges: Vec<&str> = story.badges.iter().map(|badge| badge.text.as_str()).collect();
+    let badges = whole_or(&badges.join(" · "), 13, badges.last().unwrap_or(&""));
     Some(TemplateCard {
         card_type: "text_notice",
-        source: Source { desc: cut(&badges.join(" · "), 13), desc_color: colour(story.tone) },
+        source: Source { desc: badges, desc_color: colour(story.tone) },
         main_title: CardTitle { title: cut(&story.title, 26), desc: cut(&story.subtitle, 30) },
         sub_title_text: cut(&sentence(notice, &story), 112),
         horizontal_content_list: lines(notice, now),
@@ -58,7 +59,11 @@ fn lines(notice: &Notice, now: Timestamp) -> Vec<CardLine> {
 }
 
 fn jump(label: &str, url: &str) -> CardLink {
-    CardLink { r#type: 1, title: Some(cut(label, 13)), url: url.to_owned() }
+    CardLink {
+        r#type: 1,
+        title: Some(whole_or(label, 13, label.split(" · ").next().unwrap_or(label))),
+        url: url.to_owned(),
+    }
 }
 
 /// Grey, red or green: the card has no more.
@@ -71,6 +76,26 @@ fn colour(tone: Tone) -> u8 {
     }
 }
 
+/// A text when it has room, else the part of it that says most.
+fn whole_or(said: &str, characters: usize, part: &str) -> String {
+    if said.chars().count() <= characters { cut(said, characters) } else { cut(part, characters) }
+}
+
 fn cut(said: &str, characters: usize) -> String {
     text::line(said, characters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::fixtures::{notice, now};
+    use crate::notify::send::Form;
+
+    #[test]
+    fn what_has_no_room_says_its_part_that_matters_and_not_half_a_word() {
+        let card = card(&notice("alert-oom.en"), now(), Caps::note(Form::Full)).unwrap();
+        assert_eq!(card.source.desc, "critical");
+        let titles: Vec<&str> = card.jump_list.iter().filter_map(|link| link.title.as_deref()).collect();
+        assert_eq!(titles, ["Full report", "Source", "Silence"]);
+    }
 }

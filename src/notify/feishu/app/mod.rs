@@ -20,6 +20,7 @@ pub use callback::{Denied, Signed};
 pub use config::{Callbacks, FeishuAppSettings, ReceiverKind};
 use jiff::Timestamp;
 use reqwest::Method;
+pub use stream::{GROWING, steps};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 

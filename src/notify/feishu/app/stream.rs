@@ -110,6 +110,7 @@ impl FeishuApp {
 }
 
 /// The tools that were read, in order: what is added is typed on.
-fn steps(step: &Step) -> String {
+#[must_use]
+pub fn steps(step: &Step) -> String {
     step.tools.iter().map(|tool| markup::escape(tool)).collect::<Vec<_>>().join(" → ")
 }
