@@ -170,6 +170,33 @@ async fn the_connection_is_kept_alive_and_dialled_again_when_it_ends() {
     assert_eq!(app.socket.send("m2", &other, 1).await, json!({}), "what is no press is acknowledged");
 }
 
+/// Each documented code of the address and of the handshake: it is said what to do, and dialled again until it stands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_the_platform_answers_a_dial_the_connection_stands_at_last() {
+    let app = FeishuApp::start().await;
+    app.socket.fail_endpoint(&[1_000_040_344, 1_000_040_343, 1]);
+    app.socket.fail_handshakes(&[(514, "1000040350"), (514, "1000040342"), (403, "")]);
+    let (_home, service, id, card) = with_card(&app, &with_buttons(&app, json!([]))).await;
+    // The first wait is at random, of up to half a minute; each after it is twice as long as the one before.
+    eventually("a connection", 120, || (app.socket.connections() == 1).then_some(())).await;
+    let answer = app.socket.send("m1", &press("e1", &card, OPERATOR, &verdict("useful", "")), 1).await;
+    assert_eq!(answer["toast"]["type"], "success", "{answer}");
+    assert_eq!(presses(&service, &id).await.len(), 1);
+    let log = service.log();
+    for said in [
+        "answered 1 ",
+        "1000040343",
+        "1000040344",
+        "check app_id and app_secret",
+        "1000040350",
+        "at most 50",
+        "refused the connection: 403",
+    ] {
+        assert!(log.contains(said), "{said}: {log}");
+    }
+    assert!(!log.contains("long-secret-ticket"), "the address is a credential");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_alertmanager_that_is_away_or_hangs_is_said_in_time_and_can_be_tried_again() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

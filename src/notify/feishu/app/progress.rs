@@ -93,7 +93,7 @@ impl FeishuApp {
         else {
             return Ok(());
         };
-        let changed = tokio::time::timeout(PATIENCE, self.put(incident, &card.message, content)).await;
+        let changed = tokio::time::timeout(PATIENCE, self.put(incident, &card.message, content, store)).await;
         tracing::debug!(channel = self.name(), incident.id = %incident, ?changed, "a step was shown");
         Ok(())
     }
