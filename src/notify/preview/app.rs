@@ -101,6 +101,7 @@ mod tests {
         let diagnosis = shown("diagnosis-pvc.en", None);
         assert!(diagnosis[0].html.contains("Investigate again") && diagnosis[0].html.contains("Not useful"));
         assert!(diagnosis[1].html.contains("The diagnosis changed"), "{}", diagnosis[1].html);
+        assert!(!shown("summary.en", None)[0].html.contains("Investigate again"), "it is about no one incident");
         let found = notice("diagnosis-pvc.en");
         let over = shown("resolved.en", found.report());
         assert!(over[0].html.contains("Not useful") && !over[0].html.contains("Investigate again"), "it is over");

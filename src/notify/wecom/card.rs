@@ -16,7 +16,9 @@ pub fn card(notice: &Notice, now: Timestamp, caps: Caps) -> Option<TemplateCard>
     let story = tell(notice, now, caps);
     let main = story.links.iter().find(|link| link.primary).or(story.links.first())?;
     let badges: Vec<&str> = story.badges.iter().map(|badge| badge.text.as_str()).collect();
-    let badges = whole_or(&badges.join(" · "), 13, badges.last().unwrap_or(&""));
+    let resolved = matches!(notice.body, NoticeBody::Resolved { .. });
+    let most = if resolved { badges.first() } else { badges.last() };
+    let badges = whole_or(&badges.join(" · "), 13, most.unwrap_or(&""));
     Some(TemplateCard {
         card_type: "text_notice",
         source: Source { desc: badges, desc_color: colour(story.tone) },
@@ -50,6 +52,12 @@ fn lines(notice: &Notice, now: Timestamp) -> Vec<CardLine> {
         let begun = begun.min().unwrap_or(notice.opened_at);
         line(lang.pick("开始", "Since"), times::time_of_day(begun, &notice.timezone));
         line(lang.pick("已持续", "For"), times::duration(lang, now.as_second() - begun.as_second()));
+    }
+    if let NoticeBody::Resolved { resolved_at } = &notice.body {
+        let begun = notice.group.alerts.iter().map(|alert| alert.starts_at).filter(|at| at.as_second() > 0);
+        let lasted = resolved_at.as_second() - begun.min().unwrap_or(notice.opened_at).as_second();
+        line(lang.pick("持续", "For"), times::duration(lang, lasted.max(0)));
+        line(lang.pick("恢复", "Until"), times::time_of_day(*resolved_at, &notice.timezone));
     }
     let step = notice.report().and_then(|report| report.steps.first());
     if let Some(step) = step {
@@ -97,5 +105,8 @@ mod tests {
         assert_eq!(card.source.desc, "critical");
         let titles: Vec<&str> = card.jump_list.iter().filter_map(|link| link.title.as_deref()).collect();
         assert_eq!(titles, ["Full report", "Source", "Silence"]);
+        let over = super::card(&notice("resolved.en"), now(), Caps::note(Form::Full)).unwrap();
+        let lines: Vec<&str> = over.horizontal_content_list.iter().map(|line| line.value.as_str()).collect();
+        assert_eq!((over.source.desc.as_str(), lines), ("Resolved", vec!["1 h 42 min", "12:15"]));
     }
 }

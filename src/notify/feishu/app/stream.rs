@@ -118,10 +118,11 @@ impl FeishuApp {
         }
     }
 
-    /// Types the steps so far onto a card; false when it has to be changed as a whole.
-    pub(super) async fn grow(&self, incident: Uuid, step: &Step) -> bool {
+    /// Types the steps so far onto a card; false when somebody presses something on it just now, and none when it has to
+    /// be changed as a whole.
+    pub(super) async fn grow(&self, incident: Uuid, step: &Step) -> Option<bool> {
         let mut entities = self.streams.0.lock().await;
-        let Some(entity) = entities.get_mut(&incident).filter(|entity| entity.grows) else { return false };
+        let entity = entities.get_mut(&incident).filter(|entity| entity.grows)?;
         let outcome = match self.typed(entity, step).await {
             Err(Failure::Entity(Trouble::Closed, _)) => match self.set(entity, GOES_ON).await {
                 Ok(()) => self.typed(entity, step).await,
@@ -130,14 +131,13 @@ impl FeishuApp {
             outcome => outcome,
         };
         match outcome {
-            Ok(()) => true,
-            // The next step tells this one, too.
-            Err(Failure::Entity(Trouble::Busy, _)) => true,
+            Ok(()) => Some(true),
+            Err(Failure::Entity(Trouble::Busy, _)) => Some(false),
             Err(failure) => {
                 (entity.grows, entity.lost) = (false, matches!(failure, Failure::Entity(Trouble::Lost, _)));
                 let error = failure.refusal();
                 tracing::info!(channel = self.name(), incident.id = %incident, %error, "a card does not grow any more");
-                false
+                None
             }
         }
     }
