@@ -44,7 +44,7 @@ for lang in en zh-CN; do
   for page in list login; do
     photograph "$pages/pages/$page.$lang.html" "docs/pages/$page.$lang.png" 980 1 1400
   done
-  for kind in report running resolved; do
+  for kind in report charted running resolved; do
     photograph "$pages/pages/incidents/$kind.$lang.html" "docs/pages/$kind.$lang.png" 980 1 2600
   done
   photograph "$pages/pages/incidents/report.$lang.html" "docs/pages/report-phone-dark.$lang.png" 500 0 2600
