@@ -12,11 +12,14 @@ mkdir -p docs/messages docs/pages "$pages/pages/incidents" "$pages/pages/assets"
 
 FIRSTLOOK_SCREENS=$pages FIRSTLOOK_PAGES=$pages/pages cargo test --quiet --lib -- notify::snapshots::pages pages_to_photograph >&2
 
-# Only the messages: the page around them is for its readers. Folds stay closed, as people find them.
+# Only the messages, one contact sheet for each: the Feishu bot's card, the app's in its states, WeCom's markdown, its other
+# kinds, and the mail. Folds stay closed, as people find them.
 only='.top,.intro,.evidence,.message>h2{display:none!important}
-main{display:block!important;padding:16px!important}
-.devices{grid-template-columns:repeat(2,480px)!important}
-.inbox{grid-column:1/-1!important;width:700px!important;max-width:none!important}'
+main{display:block!important;padding:12px!important}
+.devices{grid-template-columns:400px 400px 400px 360px 620px!important;gap:14px!important}
+.inbox{grid-column:auto!important;max-width:none!important}
+.inbox:first-child{width:620px}
+.screen{box-shadow:none!important;border-radius:8px!important}'
 
 # photograph FILE PICTURE WIDTH THEME MOST_HEIGHT: THEME 0 is dark, 1 is light; empty space below is cut off.
 photograph() {
@@ -41,7 +44,7 @@ for lang in en zh-CN; do
   for page in list login; do
     photograph "$pages/pages/$page.$lang.html" "docs/pages/$page.$lang.png" 980 1 1400
   done
-  for kind in report running resolved; do
+  for kind in report charted running resolved; do
     photograph "$pages/pages/incidents/$kind.$lang.html" "docs/pages/$kind.$lang.png" 980 1 2600
   done
   photograph "$pages/pages/incidents/report.$lang.html" "docs/pages/report-phone-dark.$lang.png" 500 0 2600
@@ -54,12 +57,18 @@ import pathlib, sys
 page = pathlib.Path(sys.argv[1])
 page.write_text(page.read_text().replace("</head>", f"<style>{sys.argv[2]}</style></head>"))
 PY
-  # A long mail is cut: what matters stands at its top.
-  photograph "$page" "docs/messages/$name.png" 1012 1 2000
+  # Long ones are cut: what matters stands at the top. In the dark the first screen is enough.
   case $name in
-    alert-oom.* | diagnosis-pvc.* | digest.* | resolved.*)
+    alert-waiting.*) height=3100 ;;
+    diagnosis-pvc.* | resolved.*) height=1700 ;;
+    alert-oom.* | diagnosis-longest.* | diagnosis-hostile.*) height=1200 ;;
+    *) height=1100 ;;
+  esac
+  photograph "$page" "docs/messages/$name.png" 2300 1 "$height"
+  case $name in
+    alert-waiting.* | alert-oom.* | diagnosis-pvc.* | diagnosis-longest.* | diagnosis-hostile.* | resolved.* | summary.* | digest.*)
       sed -i 's/<html /<html data-theme="dark" /' "$page"
-      photograph "$page" "docs/messages/$name.dark.png" 1012 0 2000
+      photograph "$page" "docs/messages/$name.dark.png" 2300 0 900
       ;;
   esac
 done

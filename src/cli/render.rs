@@ -67,18 +67,17 @@ enum Output {
 /// Prints the message.
 pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
     let setup = Setup::load(arguments.config.as_deref(), arguments.lang)?;
-    let notice = if arguments.message == Kind::Test {
-        rehearsal::notice(setup.lang, &setup.timezone)
+    let (notice, report) = if arguments.message == Kind::Test {
+        (rehearsal::notice(setup.lang, &setup.timezone), Report::default())
     } else {
         notice(&arguments, &setup).await?
     };
-    let looks = looks(&arguments)?;
+    let looks = looks(&arguments)?.everything();
     let now = Timestamp::now();
-    let report = notice.report().cloned().unwrap_or_default();
     println!(
         "{}",
         match arguments.output {
-            Output::Posted => preview::posted(arguments.channel, &notice, now, &looks),
+            Output::Posted => preview::posted(arguments.channel, &notice, &report, now, &looks),
             Output::Html => preview::page(std::slice::from_ref(&notice), &[], &report, setup.lang, now, &looks),
         }
     );
@@ -97,12 +96,15 @@ fn looks(arguments: &Arguments) -> Result<Looks, CliError> {
     let Some(name) = &arguments.name else { return Ok(usual) };
     let own = layouts.of(name);
     match config.channels.iter().any(|channel| channel.name() == name) {
-        true => Ok(Looks { feishu: own.clone(), wecom: own.clone(), email: own }),
+        true => {
+            Ok(Looks { feishu: own.clone(), app: Some(own.clone()), wecom: own.clone(), email: own, all_kinds: true })
+        }
         false => Err(CliError::Usage(format!("--name: the configuration has no channel \"{name}\""))),
     }
 }
 
-async fn notice(arguments: &Arguments, setup: &Setup) -> Result<Notice, CliError> {
+/// The message, and what was found.
+async fn notice(arguments: &Arguments, setup: &Setup) -> Result<(Notice, Report), CliError> {
     let home = tempfile::tempdir().map_err(CliError::failed)?;
     let scenario = super::scenario::unpack(&arguments.scenario, home.path()).map_err(CliError::Usage)?;
     let group = read_alert(&scenario.join("alert.json"))?;
@@ -110,11 +112,11 @@ async fn notice(arguments: &Arguments, setup: &Setup) -> Result<Notice, CliError
     super::stage(setup.lang.pick("查看集群", "looking at the cluster"));
     let (report, _) = setup.triage(models, &[snapshot_server(&scenario)], None)?.run(&group).await;
     progress::clear();
-    Ok(Notice {
+    let notice = Notice {
         incident: Uuid::now_v7(),
         opened_at: Timestamp::now(),
         group,
-        body: body(arguments.message, report, !setup.models.is_empty()),
+        body: body(arguments.message, report.clone(), !setup.models.is_empty()),
         lang: setup.lang,
         timezone: setup.timezone.clone(),
         alertmanager_url: None,
@@ -122,7 +124,8 @@ async fn notice(arguments: &Arguments, setup: &Setup) -> Result<Notice, CliError
         last_time: None,
         meanwhile: Default::default(),
         undelivered: Vec::new(),
-    })
+    };
+    Ok((notice, report))
 }
 
 fn body(kind: Kind, report: Report, investigating: bool) -> NoticeBody {

@@ -53,6 +53,7 @@ impl Service {
         let layouts = layouts(&config);
         let channels = channels(&config, &layouts)?;
         let deliveries: Vec<Delivery> = config.channels.iter().map(|one| one.delivery().clone()).collect();
+        let destinations: Vec<String> = config.channels.iter().map(ChannelSettings::destination).collect();
         let batches: Vec<bool> = config.channels.iter().map(|one| one.batch().is_some()).collect();
         let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
         let wake = Wake::for_channels(channels.iter().map(Channel::name));
@@ -71,12 +72,14 @@ impl Service {
         let name = Uuid::now_v7().to_string();
         let outboxes: Vec<(OutboxWorker, watch::Receiver<()>)> = channels
             .into_iter()
-            .zip(schedules.into_iter().zip(deliveries).zip(batches))
-            .filter_map(|(channel, ((schedule, delivery), batches))| {
+            .zip(schedules.into_iter().zip(deliveries).zip(batches).zip(&destinations))
+            .filter_map(|(channel, (((schedule, delivery), batches), destination))| {
                 let bell = wake.outbox(channel.name())?;
                 let outbox = OutboxWorker::new(name.clone(), store.clone(), channel, metrics.clone());
                 let here =
                     falling.iter().filter(|(to, _)| to == outbox.channel()).map(|(_, lost)| lost.clone()).collect();
+                let several = destinations.iter().filter(|other| *other == destination).count() > 1;
+                let outbox = outbox.pacing(destination, several);
                 let outbox = outbox.with_digest(schedule).with_digests_of(here).merging_above(delivery.merge_above);
                 Some((outbox.falling_back_to(delivery.fallback).batching(batches), bell))
             })
@@ -200,10 +203,13 @@ pub(super) fn looks(config: &Config, layouts: &Arc<Layouts>) -> Looks {
     let of = |is: fn(&ChannelSettings) -> bool| {
         layouts.of(config.channels.iter().find(|one| is(one)).map_or("", ChannelSettings::name))
     };
+    let is_app = |one: &ChannelSettings| matches!(one, ChannelSettings::FeishuApp(_));
     Looks {
-        feishu: of(|one| matches!(one, ChannelSettings::FeishuBot(_) | ChannelSettings::FeishuApp(_))),
+        feishu: of(|one| matches!(one, ChannelSettings::FeishuBot(_))),
+        app: config.channels.iter().any(is_app).then(|| of(is_app)),
         wecom: of(|one| matches!(one, ChannelSettings::WecomBot(_))),
         email: of(|one| matches!(one, ChannelSettings::Email(_))),
+        all_kinds: false,
     }
 }
 

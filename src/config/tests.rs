@@ -187,6 +187,10 @@ fn an_app_whose_presses_come_over_http_needs_the_key_they_are_signed_with() {
     let told = |rest: &str| app(rest).unwrap_err()[0].to_string();
     assert!(told("callbacks: http").contains("encrypt_key"), "{}", told("callbacks: http"));
     assert!(told("callbacks: carrier_pigeon").contains("long_connection"), "{}", told("callbacks: carrier_pigeon"));
+    assert!(app("operators: [ou_1, ou_2], silencers: [ou_2]").is_ok());
+    for contradiction in ["silencers: [ou_2]", "operators: [ou_1], silencers: []"] {
+        assert!(told(contradiction).contains("silencers"), "{}", told(contradiction));
+    }
     assert!(told("silence_for: 0s").contains("silence_for"), "{}", told("silence_for: 0s"));
 }
 

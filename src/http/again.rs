@@ -67,6 +67,57 @@ pub async fn by_person(
     }
 }
 
+/// Sends a daily summary again that nobody got.
+#[utoipa::path(
+    post,
+    path = "/api/v1/summaries/{day}/{channel}/again",
+    params(
+        ("day" = String, Path, description = "`day` of an entry in `undelivered_summaries` of `/api/v1/incidents`"),
+        ("channel" = String, Path, description = "`channel` of that entry")
+    ),
+    responses(
+        (status = 202, description = "It is sent within some ten seconds"),
+        (status = 404, description = "No such summary"),
+        (status = 409, description = "It was not given up")
+    )
+)]
+pub async fn summary_by_program(
+    State(app): State<Arc<App>>,
+    Path((day, channel)): Path<(String, String)>,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let unknown = || ApiError::not_found(format!("there is no summary of `{day}` for `{channel}`"));
+    match app.store.digest_again(&channel, day.parse().map_err(|_| unknown())?).await? {
+        Revival::Again => {
+            tracing::info!(channel, day, "a daily summary that was given up is sent again");
+            Ok((StatusCode::ACCEPTED, Json(json!({"day": day, "channel": channel, "state": "sending"}))))
+        }
+        Revival::Unknown => Err(unknown()),
+        Revival::NotDead | Revival::Overtaken => Err(ApiError::conflict("the summary was not given up")),
+    }
+}
+
+/// The button on the list of incidents, for a daily summary.
+pub async fn summary_by_person(
+    visit: Visit,
+    State(app): State<Arc<App>>,
+    Path((day, channel)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let public_url = app.desk.settings().public_url.as_deref();
+    if !login::may_act(&app, &headers) || !is_from_here(&headers, public_url) {
+        return ApiError::forbidden("log in, and press the button on the list of incidents").into_response();
+    }
+    let Ok(date) = day.parse() else { return visit.trouble(&Trouble::Missing) };
+    match app.store.digest_again(&channel, date).await {
+        Ok(revival) => {
+            tracing::info!(channel, day, ?revival, "a daily summary was asked to be sent again");
+            let page = format!("../../../../incidents{}", visit.keep);
+            (StatusCode::SEE_OTHER, base::headers(), [(LOCATION, page)]).into_response()
+        }
+        Err(error) => visit.trouble(&Trouble::Store(error)),
+    }
+}
+
 /// Whether a browser sends this from a page of this service: another site's page could press for whoever is logged in,
 /// or, where nobody has to, for whoever can reach the address. Programs send no origin.
 fn is_from_here(headers: &HeaderMap, public_url: Option<&str>) -> bool {

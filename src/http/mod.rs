@@ -87,6 +87,7 @@ pub struct App {
         incidents::list,
         incidents::one,
         again::by_program,
+        again::summary_by_program,
         health::healthz,
         health::readyz
     ),
@@ -105,12 +106,14 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/incidents", get(incidents::list))
         .route("/api/v1/incidents/{id}", get(incidents::one))
         .route("/api/v1/messages/{id}/again", post(again::by_program))
+        .route("/api/v1/summaries/{day}/{channel}/again", post(again::summary_by_program))
         .route("/api/openapi.json", get(|| async { axum::Json(Api::openapi()) }))
         .route("/metrics", get(health::metrics))
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::check));
     let shown = pages::guarded()
         .route("/status", get(status::page))
         .route("/incidents/{id}/messages/{message}/again", post(again::by_person))
+        .route("/incidents/summaries/{day}/{channel}/again", post(again::summary_by_person))
         .route_layer(middleware::from_fn_with_state(app.clone(), login::check));
     Router::new()
         .merge(guarded)

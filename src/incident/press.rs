@@ -12,7 +12,7 @@ use super::settings::DeskSettings;
 use super::silence;
 use super::wake::Wake;
 use crate::alert::Lang;
-use crate::notify::press::{Action, Outcome, Press, Presses};
+use crate::notify::press::{Action, Leave, Outcome, Press, Presses};
 use crate::notify::text;
 use crate::store::{IncidentState, PressEntry, PressState, Store, StoreError};
 
@@ -85,11 +85,7 @@ impl Inner {
     }
 
     async fn act(&self, incident: Uuid, press: &Press, before: &[PressEntry]) -> Result<Judged, StoreError> {
-        if !press.allowed {
-            let said = self.lang.pick(
-                format!("你（{}）不在操作人名单里（渠道的 operators）", press.person),
-                format!("You ({}) are not on the list of those who may (the channel's operators)", press.person),
-            );
+        if let Some(said) = self.denied(press) {
             return Ok((PressState::Refused, said));
         }
         match press.action {
@@ -98,6 +94,24 @@ impl Inner {
             Action::Useful | Action::Useless => {
                 Ok((PressState::Done, self.lang.pick("已记录，谢谢反馈", "Noted, thank you").to_owned()))
             }
+        }
+    }
+
+    /// Why a person may not have this done: who reads it knows whether the other buttons are theirs.
+    fn denied(&self, press: &Press) -> Option<String> {
+        let person = &press.person;
+        match press.leave {
+            Leave::Granted => None,
+            Leave::NoOperator => Some(self.lang.pick(
+                format!("你（{person}）不在操作人名单里（渠道的 operators）"),
+                format!("You ({person}) are not on the list of those who may (the channel's operators)"),
+            )),
+            Leave::NoSilencer => Some(self.lang.pick(
+                format!("你（{person}）可以重新调查、反馈，但不能静默（渠道的 silencers）"),
+                format!(
+                    "You ({person}) may investigate again and give feedback, but not silence (the channel's silencers)"
+                ),
+            )),
         }
     }
 

@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
     use crate::incident::decide::tests::group;
-    use crate::notify::press::Action;
+    use crate::notify::press::{Action, Leave};
 
     fn press() -> Press {
         Press {
@@ -110,7 +110,7 @@ mod tests {
             channel: "oncall".into(),
             message: "m".into(),
             person: "ou_1".into(),
-            allowed: true,
+            leave: Leave::Granted,
             action: Action::Silence,
             reason: String::new(),
             silence_for: Duration::from_secs(7_200),

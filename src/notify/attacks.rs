@@ -2,17 +2,20 @@
 //!
 //! The judge of markdown is a CommonMark parser, not our own idea of it.
 
-use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 use serde_json::Value;
 
+use super::feishu::app::card::Beside;
 use super::fixtures::{notice, now};
 use super::layout::Layout;
 use super::notice::{Notice, NoticeBody, Undelivered};
+use super::press::Action;
 use super::send::Form;
+use super::wecom::MessageType;
 use super::{attachment, email, feishu, plain, wecom};
 use crate::alert::ObjectRef;
 use crate::notify::story::{Caps, tell};
-use crate::report::{Effect, Related, RuledOut, Step};
+use crate::report::{Effect, Related, Report, RuledOut, Step};
 
 const FORMS: [Form; 3] = [Form::Full, Form::Compact, Form::Plain];
 
@@ -147,6 +150,31 @@ fn outside_code(markdown: &str) -> impl Iterator<Item = Event<'_>> {
     })
 }
 
+/// Where links of ours lead; no other address is one.
+const OURS: &str = "https://firstlook.example.com/";
+
+/// Markdown without its code: nothing in that is read. A fence that is opened is closed.
+fn without_code(markdown: &str, attack: &str) -> String {
+    let mut rest = markdown.to_owned();
+    let options = Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TABLES;
+    for (event, range) in Parser::new_ext(markdown, options).into_offset_iter() {
+        let (opens, is_code) = match &event {
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(_))) => (true, true),
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Indented)) => {
+                panic!("{attack:?} became an indented block in {markdown}")
+            }
+            Event::Code(_) => (false, true),
+            _ => (false, false),
+        };
+        if is_code {
+            let code = &markdown[range.clone()];
+            assert!(!opens || code.trim_end().ends_with("```"), "{attack:?} leaves a fence open in {markdown}");
+            rest.replace_range(range.clone(), &" ".repeat(range.len()));
+        }
+    }
+    rest
+}
+
 pub(super) fn assert_feishu_markdown_is_ours(markdown: &str, attack: &str) {
     let readable = markdown.replace("text_tag", "text-tag");
     for event in outside_code(&readable) {
@@ -157,6 +185,9 @@ pub(super) fn assert_feishu_markdown_is_ours(markdown: &str, attack: &str) {
                 assert!(ours, "{attack:?} became the tag {tag} in {markdown}");
             }
             Event::Text(text) => assert!(!text.contains("://"), "{attack:?} became an address in {text}"),
+            Event::Start(Tag::Link { dest_url, .. }) => {
+                assert!(dest_url.starts_with(OURS), "{attack:?} became a link to {dest_url} in {markdown}");
+            }
             Event::Start(Tag::Paragraph | Tag::Strong | Tag::List(None) | Tag::Item)
             | Event::End(_)
             | Event::Code(_)
@@ -169,6 +200,118 @@ pub(super) fn assert_feishu_markdown_is_ours(markdown: &str, attack: &str) {
     for tag in ["<at", "</at", "< at", "<person", "<raw", "<link", "<a ", "<font color='red'", "<img", "<hr"] {
         assert!(!lower.contains(tag), "{attack:?} leaves {tag} in {markdown}");
     }
+    // What is cut is cut between tags.
+    let whole = regex::Regex::new(r"^</?(br|font|text_tag|local_datetime)( [a-z_]+='[^'<>]*')*>").expect("a pattern");
+    let text = without_code(markdown, attack);
+    for (at, _) in text.match_indices('<') {
+        assert!(whole.is_match(&text[at..]), "{attack:?} leaves half a tag in {markdown}");
+    }
+}
+
+/// A Feishu card, a bot's or an app's: its elements are ours, and nothing leads elsewhere.
+pub(super) fn judge_card(card: &Value, attack: &str) {
+    let mut all = Vec::new();
+    strings(card, "", &mut all);
+    all.iter().for_each(|(_, text)| assert_nothing_hidden(text, attack));
+    let mut found = Vec::new();
+    elements(card, &mut found);
+    for element in found {
+        match element["tag"].as_str().expect("a tag") {
+            "markdown" => assert_feishu_markdown_is_ours(element["content"].as_str().expect("text"), attack),
+            "button" if element["form_action_type"] == "submit" => {}
+            "button" => match element["behaviors"][0]["type"].as_str() {
+                Some("callback") => {
+                    let word = element["behaviors"][0]["value"]["firstlook"].as_str().expect("a word");
+                    assert!(Action::of(word).is_some(), "{attack:?} became the button {word}");
+                }
+                _ => {
+                    let url = element["behaviors"][0]["default_url"].as_str().expect("an address");
+                    assert!(url.starts_with(OURS), "{attack:?} became the button {url}");
+                }
+            },
+            "column_set" | "column" | "collapsible_panel" | "plain_text" | "text_tag" | "standard_icon" | "form"
+            | "input" | "chart" => {}
+            other => panic!("{attack:?} became the element {other}"),
+        }
+    }
+}
+
+/// The content of a Feishu bot's message.
+pub(super) fn judge_feishu(content: &Value, attack: &str) {
+    match content["content"]["text"].as_str() {
+        Some(text) => judge_feishu_text(text, attack),
+        None => judge_card(&content["card"], attack),
+    }
+}
+
+/// Plain text at Feishu.
+pub(super) fn judge_feishu_text(text: &str, attack: &str) {
+    assert_nothing_hidden(text, attack);
+    assert!(!text.contains('<'), "{attack:?} leaves a tag in {text}");
+}
+
+/// A message to a WeCom bot, of any kind.
+pub(super) fn judge_wecom(message: &Value, attack: &str) {
+    if message["msgtype"] == "template_card" {
+        let mut all = Vec::new();
+        strings(&message["template_card"], "", &mut all);
+        for (key, text) in all {
+            assert_nothing_hidden(text, attack);
+            assert!(key != "url" || text.starts_with(OURS), "{attack:?} became a link to {text}");
+        }
+        return;
+    }
+    let content = message.pointer("/markdown_v2/content").or(message.pointer("/text/content"));
+    let content = content.and_then(Value::as_str).expect("text");
+    assert_nothing_hidden(content, attack);
+    for mention in ["<@", "@all", "@ALL", "@所有人"] {
+        assert!(!content.contains(mention), "{attack:?} leaves {mention} in {content}");
+    }
+    if message["msgtype"] == "text" {
+        let own = content.matches(OURS).count();
+        assert_eq!(content.matches("://").count(), own, "{attack:?} became an address in {content}");
+        return;
+    }
+    without_code(content, attack);
+    for event in outside_code(content) {
+        match event {
+            Event::Start(Tag::Link { dest_url, .. }) => {
+                assert!(dest_url.starts_with(OURS), "{attack:?} became a link to {dest_url}");
+            }
+            Event::Start(Tag::Image { .. } | Tag::Table(_) | Tag::Emphasis | Tag::Strikethrough | Tag::HtmlBlock)
+            | Event::InlineHtml(_)
+            | Event::Html(_) => panic!("{attack:?} became {event:?} in {content}"),
+            Event::Text(text) => assert!(!text.contains("://"), "{attack:?} became an address in {text}"),
+            _ => {}
+        }
+    }
+}
+
+/// A mail: its HTML, its text, and as it is written.
+pub(super) fn judge_mail(notice: &Notice, mail: email::render::Mail, attack: &str) {
+    let html = mail.html.clone().unwrap_or_default();
+    assert_nothing_hidden(&html, attack);
+    assert_nothing_hidden(&mail.text, attack);
+    let own = |needle: &str| html.matches(needle).count();
+    for tag in ["<script", "<img", "<iframe", "<svg", "<link", "<object"] {
+        assert_eq!(own(tag), 0, "{attack:?} became {tag}");
+    }
+    assert_eq!(own("<style"), usize::from(mail.html.is_some()), "{attack:?} brought a style");
+    assert_eq!(own("<a "), own("href=\"https:&#x2f;&#x2f;firstlook.example.com&#x2f;"), "{attack:?} became a link");
+    assert_eq!(own("://"), 0, "{attack:?} leaves an address a mail reader would link");
+    assert_eq!(
+        mail.text.matches("://").count(),
+        mail.text.matches(OURS).count(),
+        "{attack:?}: addresses of ours are the only ones in {}",
+        mail.text
+    );
+    let (from, to) = ("a@example.com".parse().unwrap(), ["b@example.com".parse().unwrap()]);
+    let file = attachment::full_report(notice);
+    assert!(file.as_ref().is_none_or(|file| !file.content.contains("://") && !file.content.contains('<')));
+    let written = email::wire::write(notice, mail, file, &from, &to);
+    let written = String::from_utf8(written.expect("a mail")).expect("7 bit");
+    let head = written.split_once("\r\n\r\n").expect("headers").0;
+    assert!(!head.to_ascii_lowercase().contains("\nbcc:"), "{attack:?} became a header in {head}");
 }
 
 #[test]
@@ -179,65 +322,46 @@ fn a29_a31_a33_feishu_reads_no_markup_in_what_others_say() {
                 feishu::render::content(notice, now(), form, None, &Layout::default()).expect("attacks are short");
             let content: Value =
                 serde_json::from_slice(&serde_json::to_vec(&content).expect("JSON")).expect("valid JSON");
-            let mut all = Vec::new();
-            strings(&content, "", &mut all);
-            all.iter().for_each(|(_, text)| assert_nothing_hidden(text, attack));
-            if form == Form::Plain {
-                let text = content["content"]["text"].as_str().expect("text");
-                assert!(!text.contains('<'), "{attack:?} leaves a tag in {text}");
-                continue;
-            }
-            let mut found = Vec::new();
-            elements(&content["card"], &mut found);
-            for element in found {
-                match element["tag"].as_str().expect("a tag") {
-                    "markdown" => assert_feishu_markdown_is_ours(element["content"].as_str().expect("text"), attack),
-                    "button" => {
-                        let url = element["behaviors"][0]["default_url"].as_str().expect("an address");
-                        assert!(
-                            url.starts_with("https://firstlook.example.com/"),
-                            "{attack:?} became the button {url}"
-                        );
-                    }
-                    "column_set" | "column" | "collapsible_panel" | "plain_text" | "text_tag" | "standard_icon" => {}
-                    other => panic!("{attack:?} became the element {other}"),
-                }
-            }
+            judge_feishu(&content, attack);
         }
     });
+}
+
+#[test]
+fn a29_a31_a33_nor_on_an_app_s_card_or_in_its_thread() {
+    each(|attack, notice| {
+        for form in FORMS {
+            judge_app(notice, form, notice.report(), attack);
+        }
+    });
+}
+
+/// What an app shows in one form: a card that may be pressed, and text.
+pub(super) fn judge_app(notice: &Notice, form: Form, known: Option<&Report>, attack: &str) {
+    let beside = Beside { known, acts: true, ..Beside::default() };
+    let card = feishu::app::card::sealed(notice, now(), form, beside, &Layout::default());
+    if let Some(card) = card {
+        judge_card(&serde_json::from_str(&card.content).expect("JSON within JSON"), attack);
+    }
+    let mut texts = vec![feishu::app::card::plain(notice, now(), &[], &Layout::default())];
+    if notice.report().is_some() {
+        texts.push(feishu::app::card::another_diagnosis(notice));
+    }
+    for text in texts {
+        let text: Value = serde_json::from_str(&text.content).expect("JSON within JSON");
+        judge_feishu_text(text["text"].as_str().expect("text"), attack);
+    }
 }
 
 #[test]
 fn a30_a31_a33_wecom_reads_no_markup_in_what_others_say() {
     each(|attack, notice| {
         for form in FORMS {
-            let message =
-                wecom::render::message(notice, now(), form, wecom::render::MARKDOWN_BUDGET, &Layout::default());
-            let Some(message) = message else { continue };
-            let message = serde_json::to_value(message).expect("JSON");
-            let content = message.pointer("/markdown_v2/content").or(message.pointer("/text/content"));
-            let content = content.and_then(Value::as_str).expect("text");
-            assert_nothing_hidden(content, attack);
-            for mention in ["<@", "@all", "@ALL", "@所有人"] {
-                assert!(!content.contains(mention), "{attack:?} leaves {mention} in {content}");
-            }
-            if form == Form::Plain {
-                continue;
-            }
-            for event in outside_code(content) {
-                match event {
-                    Event::Start(Tag::Link { dest_url, .. }) => assert!(
-                        dest_url.starts_with("https://firstlook.example.com/"),
-                        "{attack:?} became a link to {dest_url}"
-                    ),
-                    Event::Start(
-                        Tag::Image { .. } | Tag::Table(_) | Tag::Emphasis | Tag::Strikethrough | Tag::HtmlBlock,
-                    )
-                    | Event::InlineHtml(_)
-                    | Event::Html(_) => panic!("{attack:?} became {event:?} in {content}"),
-                    Event::Text(text) => assert!(!text.contains("://"), "{attack:?} became an address in {text}"),
-                    _ => {}
-                }
+            for kind in [MessageType::MarkdownV2, MessageType::Text, MessageType::TemplateCard] {
+                let budget = wecom::render::MARKDOWN_BUDGET;
+                let message = wecom::render::of_type(kind, notice, now(), form, budget, &Layout::default());
+                let Some((message, _)) = message else { continue };
+                judge_wecom(&serde_json::to_value(message).expect("JSON"), attack);
             }
         }
     });
@@ -247,29 +371,9 @@ fn a30_a31_a33_wecom_reads_no_markup_in_what_others_say() {
 fn a32_mail_reads_no_html_no_address_and_no_header_in_what_others_say() {
     each(|attack, notice| {
         let mail = email::render::richest(notice, now(), &Layout::default());
-        let html = mail.html.clone().expect("attacks are short");
-        assert_nothing_hidden(&html, attack);
-        let own = |needle: &str| html.matches(needle).count();
-        for tag in ["<script", "<img", "<iframe", "<svg", "<link", "<object"] {
-            assert_eq!(own(tag), 0, "{attack:?} became {tag}");
-        }
-        assert_eq!(own("<style"), 1, "{attack:?} brought a style");
-        assert_eq!(own("<a "), 1, "{attack:?} became a link beside the one to our page");
-        assert_eq!(own("href=\"https:&#x2f;&#x2f;firstlook.example.com&#x2f;"), 1, "{attack:?} lost that link");
-        assert_eq!(own("://"), 0, "{attack:?} leaves an address a mail reader would link");
-        assert_eq!(
-            mail.text.matches("://").count(),
-            1,
-            "{attack:?}: the page's address is the only one in {}",
-            mail.text
-        );
-        let (from, to) = ("a@example.com".parse().unwrap(), ["b@example.com".parse().unwrap()]);
-        let file = attachment::full_report(notice);
-        assert!(file.as_ref().is_none_or(|file| !file.content.contains("://") && !file.content.contains('<')));
-        let written = email::wire::write(notice, mail, file, &from, &to);
-        let written = String::from_utf8(written.expect("a mail")).expect("7 bit");
-        let head = written.split_once("\r\n\r\n").expect("headers").0;
-        assert!(!head.to_ascii_lowercase().contains("\nbcc:"), "{attack:?} became a header in {head}");
+        assert!(mail.html.is_some(), "attacks are short");
+        assert_eq!(mail.text.matches(OURS).count(), 1, "{attack:?} lost the link to our page");
+        judge_mail(notice, mail, attack);
     });
 }
 

@@ -1,14 +1,15 @@
 //! Any channel: what the outbox sends through without knowing which it is.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::SignedDuration;
 use schemars::JsonSchema;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::companion::Companions;
 use super::delivery::Delivery;
 use super::digest::TimeOfDay;
 use super::email::{BadMailSettings, Email, EmailSettings};
@@ -16,6 +17,7 @@ use super::feishu::app::{BadApp, FeishuApp, FeishuAppSettings};
 use super::feishu::{self, FeishuBot, FeishuBotSettings};
 use super::layout::Layouts;
 use super::notice::Notice;
+use super::pace::{FEISHU_APP_PACE, FEISHU_PACE, MAIL_PACE, Quota, WEBHOOK_PACE, WECOM_PACE, half_a_minute};
 use super::send::{Form, SendError};
 use super::webhook::{BadWebhook, Webhook, WebhookSettings};
 use super::wecom::{self, WecomBot, WecomBotSettings};
@@ -119,6 +121,20 @@ impl ChannelSettings {
             Self::Email(settings) => ("smtp", &settings.smtp),
             Self::Webhook(settings) => ("url", &settings.url),
         }
+    }
+
+    /// What the product counts messages by, as a word that tells nothing of it: the address and, where many are reached
+    /// there, who is written to. Channels with the same one share its pace.
+    #[must_use]
+    pub fn destination(&self) -> String {
+        let whom = match self {
+            Self::FeishuApp(settings) => settings.receive_id.clone(),
+            Self::Email(settings) => settings.to.join("\n"),
+            Self::FeishuBot(_) | Self::WecomBot(_) | Self::Webhook(_) => String::new(),
+        };
+        let address = self.address().1.expose_secret().trim_end_matches('/');
+        let hash = Sha256::digest(format!("{address}\n{whom}"));
+        hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Builds the channel; nothing is sent and nothing is connected yet. `client` is
@@ -231,13 +247,13 @@ impl Channel {
         matches!(self, Self::FeishuApp(_))
     }
 
-    /// How many messages went out beside those asked for, since this was last asked.
+    /// What went out beside messages, and what did not; none where nothing does.
     #[must_use]
-    pub fn take_attached(&self) -> u32 {
+    pub fn companions(&self) -> Option<&Companions> {
         match self {
-            Self::WecomBot(channel) => channel.take_attached(),
-            Self::FeishuApp(channel) => channel.take_attached(),
-            Self::FeishuBot(_) | Self::Email(_) | Self::Webhook(_) => 0,
+            Self::WecomBot(channel) => Some(channel.companions()),
+            Self::FeishuApp(channel) => Some(channel.companions()),
+            Self::FeishuBot(_) | Self::Email(_) | Self::Webhook(_) => None,
         }
     }
 
@@ -256,15 +272,16 @@ impl Channel {
         }
     }
 
-    /// How many messages may wait before they are sent as one: half of what is taken in a minute. None where each incident
-    /// has a message of its own, and where a program reads them.
+    /// How many messages may wait before they are sent as one: half of what is taken in a minute, for an app what its chat
+    /// takes in half a minute. None where a program reads them.
     #[must_use]
     pub fn merge_above(&self) -> Option<u32> {
         match self {
             Self::FeishuBot(_) => Some(half_a_minute(&FEISHU_PACE)),
             Self::WecomBot(_) => Some(WECOM_PACE[0].messages / 2),
             Self::Email(_) => Some(half_a_minute(&MAIL_PACE)),
-            Self::FeishuApp(_) | Self::Webhook(_) => None,
+            Self::FeishuApp(_) => Some(FEISHU_APP_PACE[0].messages * 30),
+            Self::Webhook(_) => None,
         }
     }
 
@@ -272,10 +289,10 @@ impl Channel {
     #[must_use]
     pub fn most_together(&self) -> usize {
         match self {
-            Self::FeishuBot(_) => summary::MOST,
+            Self::FeishuBot(_) | Self::FeishuApp(_) => summary::MOST,
             Self::WecomBot(channel) => channel.most_together(),
             Self::Email(_) => batch::MOST,
-            Self::FeishuApp(_) | Self::Webhook(_) => summary::SURE,
+            Self::Webhook(_) => summary::SURE,
         }
     }
 
@@ -285,7 +302,8 @@ impl Channel {
         match self {
             Self::FeishuBot(channel) => channel.has_room(notice),
             Self::WecomBot(channel) => channel.has_room(notice),
-            Self::FeishuApp(_) | Self::Email(_) | Self::Webhook(_) => true,
+            Self::FeishuApp(channel) => channel.has_room(notice),
+            Self::Email(_) | Self::Webhook(_) => true,
         }
     }
 
@@ -306,37 +324,5 @@ impl Channel {
             Self::Email(_) => &MAIL_PACE,
             Self::Webhook(_) => &WEBHOOK_PACE,
         }
-    }
-}
-
-/// Half of what a channel takes in a minute.
-const fn half_a_minute(pace: &[Quota; 2]) -> u32 {
-    pace[1].messages / 2
-}
-
-/// Documented for custom bots: 5 a second and 100 a minute.
-const FEISHU_PACE: [Quota; 2] = [Quota::per(5, 1), Quota::per(100, 60)];
-/// Documented for apps: 5 a second in a chat, shared by all bots there, and 1 000 a minute. One of the five is left to the
-/// steps of an investigation.
-const FEISHU_APP_PACE: [Quota; 2] = [Quota::per(4, 1), Quota::per(900, 60)];
-/// Documented for group bots: 20 a minute.
-const WECOM_PACE: [Quota; 1] = [Quota::per(20, 60)];
-/// Servers differ; this keeps a storm from looking like spam, and a handful of incidents at once within two seconds.
-const MAIL_PACE: [Quota; 2] = [Quota::per(5, 1), Quota::per(60, 60)];
-/// A service of one's own says 429 when it wants less; this keeps a storm from becoming one there.
-const WEBHOOK_PACE: [Quota; 1] = [Quota::per(20, 1)];
-
-/// So many messages in so long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
-    /// Messages.
-    pub messages: u32,
-    /// The span they are counted over.
-    pub per: Duration,
-}
-
-impl Quota {
-    const fn per(messages: u32, seconds: u64) -> Self {
-        Self { messages, per: Duration::from_secs(seconds) }
     }
 }

@@ -18,8 +18,8 @@ pub struct Delivery {
     /// wait for the end of the hours; what is over by then is not told any more.
     pub quiet_hours: Option<Hours>,
     /// When so many messages wait, they go as one that names each (up to 40 in a chat, 80 in a mail); left out: half of
-    /// what the product takes in a minute (Feishu 50, WeCom 10, mail 30). Fewer are enough while much of a minute's
-    /// messages is spent.
+    /// what the product takes in a minute (Feishu bot 50, WeCom 10, mail 30; Feishu app 120). Fewer are enough while much
+    /// of a minute's messages is spent. What changes a card that is there never goes with others.
     pub merge_above: Option<u32>,
     /// Name of a channel that is told instead when a message can never be delivered here: refused for good, or given up
     /// after a day of attempts. The message says so, and stays visible here with its error.

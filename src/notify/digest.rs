@@ -66,9 +66,15 @@ impl Schedule {
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Option<(Date, Timestamp)> {
         let today = now.to_zoned(self.zone.clone()).date();
-        let at = |day: Date| Some((day, day.to_datetime(self.at.0).to_zoned(self.zone.clone()).ok()?.timestamp()));
+        let at = |day: Date| Some((day, self.on(day)?));
         let candidates = [at(today), today.yesterday().ok().and_then(at)];
         candidates.into_iter().flatten().find(|(_, due)| *due <= now && now.duration_since(*due) < CATCH_UP)
+    }
+
+    /// When the summary of a day was due.
+    #[must_use]
+    pub fn on(&self, day: Date) -> Option<Timestamp> {
+        Some(day.to_datetime(self.at.0).to_zoned(self.zone.clone()).ok()?.timestamp())
     }
 
     /// The message. Its identity is the channel's and the day's, so that it is the same each time it is tried.

@@ -20,6 +20,14 @@ pub enum Refusal {
     Other(SendError),
 }
 
+impl Refusal {
+    /// Whether the same may be taken in a while, without anybody doing anything.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Other(error) if error.reason.is_retryable())
+    }
+}
+
 /// Sends the richest form the destination accepts. Each form is tried once; the attempt is told whether the destination
 /// has refused one already, which says that its limits are tighter than documented.
 ///

@@ -9,6 +9,7 @@ pub mod batch;
 pub mod channel;
 #[cfg(test)]
 mod clocks;
+pub mod companion;
 mod delivered;
 pub mod delivery;
 pub mod digest;
@@ -30,6 +31,8 @@ pub mod plain;
 pub mod post;
 pub mod press;
 pub mod preview;
+#[cfg(test)]
+mod properties;
 pub mod rehearsal;
 #[cfg(test)]
 mod rerouted;

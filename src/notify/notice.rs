@@ -58,6 +58,9 @@ pub struct Told {
     pub severity: String,
     /// What it is about; empty when nothing says.
     pub object: String,
+    /// Its cluster, when a label says; shown where the message speaks of several.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cluster: String,
     /// How many alerts the message speaks of.
     pub alerts: usize,
     /// What was found, in a sentence.

@@ -8,14 +8,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::channel::Quota;
 use crate::store::{Store, Taken, next_turn};
 
 /// When messages went out, as far back as any quota looks.
 pub struct Pace {
     quotas: &'static [Quota],
     sent: VecDeque<Instant>,
-    /// Where the replicas of a store count together, and under which name.
+    /// Where the replicas of a store count together, and under which name of the destination.
     shared: Option<(Store, String)>,
     /// The slot taken for the next message.
     slot: Option<Uuid>,
@@ -47,22 +46,23 @@ impl Pace {
         (self.left.map_or(own, |left| own.min(left + 1)), longest.messages)
     }
 
-    /// Counts together with the other processes of a store, where it may have any.
+    /// Counts what goes to a destination together with the other processes of a store, where it may have any, and with
+    /// `several` channels of this one that lead there.
     #[must_use]
-    pub fn shared_in(mut self, store: &Store, channel: &str) -> Self {
-        self.shared = (!store.has_one_writer()).then(|| (store.clone(), channel.to_owned()));
+    pub fn shared_in(mut self, store: &Store, destination: &str, several: bool) -> Self {
+        self.shared = (several || !store.has_one_writer()).then(|| (store.clone(), destination.to_owned()));
         self
     }
 
     /// Takes the turn for one message among all processes; how long to wait when it is not there yet. A store that does
     /// not answer holds up no message: then this process counts alone.
     pub async fn take(&mut self) -> Option<Duration> {
-        let (store, channel) = self.shared.as_ref()?;
+        let (store, destination) = self.shared.as_ref()?;
         if self.slot.is_some() {
             return None;
         }
         let quotas: Vec<(u32, Duration)> = self.quotas.iter().map(|quota| (quota.messages, quota.per)).collect();
-        match store.take_slot(channel, &quotas, self.spread).await {
+        match store.take_slot(destination, &quotas, self.spread).await {
             Ok(Taken::Slot(slot, left)) => {
                 self.slot = Some(slot);
                 self.left = Some(left);
@@ -70,7 +70,7 @@ impl Pace {
             }
             Ok(Taken::Wait(wait)) => Some(wait),
             Err(error) => {
-                tracing::warn!(channel, %error, "the replicas' common pace is not known; this process keeps its own");
+                tracing::warn!(%error, "the replicas' common pace is not known; this process keeps its own");
                 None
             }
         }
@@ -78,10 +78,10 @@ impl Pace {
 
     /// Gives the turn back when there was nothing to send after all.
     pub async fn give_back(&mut self) {
-        if let (Some(slot), Some((store, channel))) = (self.slot.take(), &self.shared)
-            && let Err(error) = store.give_slot_back(channel, slot).await
+        if let (Some(slot), Some((store, destination))) = (self.slot.take(), &self.shared)
+            && let Err(error) = store.give_slot_back(destination, slot).await
         {
-            tracing::warn!(channel, %error, "a turn could not be given back; it counts as a message");
+            tracing::warn!(%error, "a turn could not be given back; it counts as a message");
         }
     }
 
@@ -101,10 +101,10 @@ impl Pace {
     /// Notes that a message went out now, and so many beside it.
     pub async fn note(&mut self, beside: u32) {
         (0..=beside).for_each(|_| self.note_one());
-        if let Some((store, channel)) = &self.shared
-            && let Err(error) = store.use_slot(channel, self.slot.take(), beside).await
+        if let Some((store, destination)) = &self.shared
+            && let Err(error) = store.use_slot(destination, self.slot.take(), beside).await
         {
-            tracing::warn!(channel, %error, "a message could not be counted for the other replicas");
+            tracing::warn!(%error, "a message could not be counted for the other replicas");
         }
     }
 
@@ -114,6 +114,38 @@ impl Pace {
         while self.sent.len() > usize::try_from(most).unwrap_or(usize::MAX) {
             self.sent.pop_front();
         }
+    }
+}
+
+/// Half of what a channel takes in a minute.
+pub(super) const fn half_a_minute(pace: &[Quota; 2]) -> u32 {
+    pace[1].messages / 2
+}
+
+/// Documented for custom bots: 5 a second and 100 a minute.
+pub(super) const FEISHU_PACE: [Quota; 2] = [Quota::per(5, 1), Quota::per(100, 60)];
+/// Documented for apps: 5 a second in a chat, shared by all bots there, and 1 000 a minute. One of the five is left to the
+/// steps of an investigation.
+pub(super) const FEISHU_APP_PACE: [Quota; 2] = [Quota::per(4, 1), Quota::per(900, 60)];
+/// Documented for group bots: 20 a minute.
+pub(super) const WECOM_PACE: [Quota; 1] = [Quota::per(20, 60)];
+/// Servers differ; this keeps a storm from looking like spam, and a handful of incidents at once within two seconds.
+pub(super) const MAIL_PACE: [Quota; 2] = [Quota::per(5, 1), Quota::per(60, 60)];
+/// A service of one's own says 429 when it wants less; this keeps a storm from becoming one there.
+pub(super) const WEBHOOK_PACE: [Quota; 1] = [Quota::per(20, 1)];
+
+/// So many messages in so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Messages.
+    pub messages: u32,
+    /// The span they are counted over.
+    pub per: Duration,
+}
+
+impl Quota {
+    const fn per(messages: u32, seconds: u64) -> Self {
+        Self { messages, per: Duration::from_secs(seconds) }
     }
 }
 

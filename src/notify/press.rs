@@ -40,6 +40,17 @@ impl Action {
     }
 }
 
+/// Whether a person may ask for what they ask for, by the channel's lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// They may.
+    Granted,
+    /// They are on no list: they may press nothing.
+    NoOperator,
+    /// They may press the other buttons, but not silence.
+    NoSilencer,
+}
+
 /// A press on a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Press {
@@ -51,8 +62,8 @@ pub struct Press {
     pub message: String,
     /// The platform's id of the person.
     pub person: String,
-    /// Whether the person is on the channel's list.
-    pub allowed: bool,
+    /// Whether the person may ask for it.
+    pub leave: Leave,
     /// What is asked for.
     pub action: Action,
     /// What the person wrote beside it.

@@ -1,9 +1,11 @@
 //! What people see, on record: every fixture on every channel, in both languages.
 
-use super::fixtures::{ALL, notice, now};
+use super::fixtures::{self, ALL, notice, now};
 use super::layout::Layout;
+use super::notice::{Notice, NoticeBody};
 use super::send::Form;
 use super::{attacks, email, feishu, limits, preview, webhook, wecom};
+use crate::alert::Lang;
 
 #[test]
 fn feishu_cards() {
@@ -45,11 +47,18 @@ fn mails() {
 #[test]
 fn pages() {
     let folder = std::env::var_os("FIRSTLOOK_SCREENS").map(std::path::PathBuf::from);
-    let extremes = [("diagnosis-hostile.zh", attacks::hostile()), ("diagnosis-longest.zh", limits::longest())];
-    for (name, notice) in ALL.into_iter().map(|(name, _)| (name, notice(name))).chain(extremes) {
-        let report = notice.report().cloned().unwrap_or_default();
-        let page =
-            preview::page(std::slice::from_ref(&notice), &[], &report, notice.lang, now(), &preview::Looks::default());
+    let extremes = [Lang::En, Lang::Zh].into_iter().flat_map(|lang| {
+        let told =
+            |kind: &str, notice: Notice| (format!("{kind}.{}", lang.pick("zh", "en")), Notice { lang, ..notice });
+        [told("diagnosis-hostile", attacks::hostile()), told("diagnosis-longest", limits::longest())]
+    });
+    for (name, notice) in ALL.into_iter().map(|(name, _)| (name.to_owned(), notice(name))).chain(extremes) {
+        // What is over shows what was found.
+        let found = || fixtures::notice(notice.lang.pick("diagnosis-pvc.zh", "diagnosis-pvc.en")).report().cloned();
+        let over = matches!(notice.body, NoticeBody::Resolved { .. });
+        let report = notice.report().cloned().or_else(|| found().filter(|_| over)).unwrap_or_default();
+        let looks = preview::Looks::default().everything();
+        let page = preview::page(std::slice::from_ref(&notice), &[], &report, notice.lang, now(), &looks);
         let kind = name.split(['-', '.']).next().expect("a name");
         assert!(page.contains(&format!("<section class=\"message {kind}\">")), "{name} is shown");
         if let Some(folder) = &folder {

@@ -59,6 +59,7 @@ pub(super) fn told(outgoing: &Outgoing) -> Told {
         alertname: leading.map(|alert| alert.name().to_owned()).unwrap_or_default(),
         severity: leading.and_then(|alert| alert.label("severity")).unwrap_or_default().to_owned(),
         object: object.map(|object| object.to_string()).unwrap_or_default(),
+        cluster: leading.and_then(|alert| alert.label("cluster")).unwrap_or_default().to_owned(),
         alerts: notice.group.alerts.len(),
         headline: notice.report().map(|report| report.headline.clone()).filter(|headline| !headline.is_empty()),
         page: notice.page_url.clone(),

@@ -95,6 +95,46 @@ impl Store {
             .bind(card.sent_at.as_millisecond());
         self.write("keep a card", query).await.map(drop)
     }
+
+    /// The entity that an incident's card is on a channel; none when it is an ordinary message.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn entity(&self, incident: Uuid, channel: &str) -> Result<Option<String>, StoreError> {
+        let query = self
+            .query("SELECT entity FROM card_entity WHERE incident_id = $1 AND channel = $2")
+            .bind(incident.to_string())
+            .bind(channel);
+        self.row("look up an entity", query).await?.map(|row| Columns(&row).text("entity")).transpose()
+    }
+
+    /// Keeps the entity that an incident's card will be, before it is sent.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn keep_entity(&self, incident: Uuid, channel: &str, entity: &str) -> Result<(), StoreError> {
+        let query = self
+            .query(
+                "INSERT INTO card_entity (incident_id, channel, entity) VALUES ($1, $2, $3)
+                 ON CONFLICT (incident_id, channel) DO UPDATE SET entity = excluded.entity",
+            )
+            .bind(incident.to_string())
+            .bind(channel)
+            .bind(entity);
+        self.write("keep an entity", query).await.map(drop)
+    }
+
+    /// Forgets the entity of a card that is not there any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_entity(&self, incident: Uuid, channel: &str) -> Result<(), StoreError> {
+        let query = self
+            .query("DELETE FROM card_entity WHERE incident_id = $1 AND channel = $2")
+            .bind(incident.to_string())
+            .bind(channel);
+        self.write("forget an entity", query).await.map(drop)
+    }
 }
 
 fn card_of(row: &Columns<'_>) -> Result<Card, StoreError> {

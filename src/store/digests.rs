@@ -8,7 +8,7 @@ use serde::Serialize;
 use sqlx::any::AnyRow;
 
 use super::columns::{Columns, lease_end, now, storable};
-use super::{Store, StoreError};
+use super::{Revival, Store, StoreError};
 use crate::notify::notice::{Digest, Feedback, Judged, Line, Tally};
 
 /// Lines of each list: a summary is read in a minute.
@@ -17,6 +17,9 @@ const SHOWN: i64 = 8;
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// A summary is tried for two hours after its time; one whose time passed longer ago waits for nobody.
 const LEFT_BEHIND: SignedDuration = SignedDuration::from_hours(3);
+
+/// Who holds a summary that a person asks for, until a worker takes it.
+const ASKED: &str = "asked for by a person";
 
 /// A daily summary that nobody got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -127,6 +130,47 @@ impl Store {
                 Ok(UndeliveredDigest { channel, day, last_error: Columns(row).optional_text("last_error")? })
             })
             .collect()
+    }
+
+    /// Puts a summary that nobody got back to be sent, because a person asks for it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn digest_again(&self, channel: &str, day: Date) -> Result<Revival, StoreError> {
+        let mut tx = self.begin().await?;
+        let query = tx
+            .query("SELECT state, due_at FROM digest WHERE channel = $1 AND day = $2 {locked}")
+            .bind(channel.to_owned())
+            .bind(day.to_string());
+        let Some(row) = tx.row("look for a daily summary", query).await? else { return Ok(Revival::Unknown) };
+        let (state, due) = (Columns(&row).text("state")?, Columns(&row).time("due_at")?);
+        let is_lost = state == "dead" || (state == "sending" && due < Timestamp::now() - LEFT_BEHIND);
+        if !is_lost {
+            return Ok(Revival::NotDead);
+        }
+        let query = tx
+            .query("UPDATE digest SET state = 'sending', due_at = $3, leased_by = $4 WHERE channel = $1 AND day = $2")
+            .bind(channel.to_owned())
+            .bind(day.to_string())
+            .bind(now())
+            .bind(ASKED);
+        tx.write("send a daily summary again", query).await?;
+        tx.commit().await?;
+        Ok(Revival::Again)
+    }
+
+    /// The days whose summary of this channel a person asked for.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn digests_asked_for(&self, channel: &str) -> Result<Vec<Date>, StoreError> {
+        let query = self
+            .query("SELECT day FROM digest WHERE channel = $1 AND state = 'sending' AND leased_by = $2 ORDER BY day")
+            .bind(channel.to_owned())
+            .bind(ASKED);
+        let rows = self.rows("look for daily summaries to send again", query).await?;
+        let days: Result<Vec<String>, StoreError> = rows.iter().map(|row| Columns(row).text("day")).collect();
+        Ok(days?.iter().filter_map(|day| day.parse().ok()).collect())
     }
 
     /// Takes a channel's summary of a day for sending: which attempt it is, or none when it was sent, is being sent by

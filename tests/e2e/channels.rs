@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firstlook::notify::channel::{Channel, ChannelSettings};
+use firstlook::notify::companion::{Companion, Companions};
 use firstlook::notify::notice::{Notice, NoticeBody};
 use firstlook::notify::post;
 use firstlook::notify::send::{Form, Reason, SendError};
@@ -181,8 +182,9 @@ async fn wecom_gets_the_full_report_as_a_file_behind_a_message_that_could_not_ho
     let (after, file) = &files[0];
     assert_eq!((*after, file.name.as_str()), (2, "firstlook-3f9a12bc.md"), "right behind its message");
     assert!(file.content.contains("cause 6: ") && file.content.matches("the volume waits").count() == 240);
-    assert_eq!(channel.take_attached(), 1, "it counts at the bot's rate");
-    assert_eq!(channel.take_attached(), 0);
+    let companions = channel.companions().expect("a bot has companions");
+    assert_eq!(companions.take_posted(), 1, "it counts at the bot's rate");
+    assert_eq!((companions.take_posted(), companions.take_lost()), (0, vec![]));
     assert!(bot.refused().is_empty(), "{:?}", bot.refused());
 }
 
@@ -195,10 +197,14 @@ async fn wecom_keeps_a_message_whose_file_fails_and_never_repeats_it() {
     for _ in faults {
         channel.send(&long("diagnosis-pvc.en")).await.expect("the message itself is delivered");
     }
-    assert_eq!((bot.accepted().len(), bot.files().len()), (3, 0));
+    assert_eq!((bot.accepted().len(), bot.files().len()), (6, 0), "a line behind each says where the report is");
+    let line = &bot.accepted()[1]["text"]["content"];
+    assert!(line.as_str().is_some_and(|line| line.contains("3f9a12bc") && line.contains("https://")), "{line}");
+    let companions = channel.companions().expect("a bot has companions");
+    assert_eq!((companions.take_posted(), companions.take_lost()), (3, vec![Companion::File; 3]));
     let relay = channel_without_uploads(&bot);
     relay.send(&long("diagnosis-pvc.en")).await.expect("the message itself is delivered");
-    assert_eq!((bot.accepted().len(), bot.files().len()), (4, 0));
+    assert_eq!((bot.accepted().len(), bot.files().len()), (7, 0));
 }
 
 /// The same bot at an address whose sibling nobody can know.
@@ -519,8 +525,8 @@ async fn wecom_calls_people_in_a_line_behind_the_message() {
     let owners = json!({"alice": "zhangsan"});
     let mentions = json!([{"match": {"severity": "warning"}, "users": ["all"]}]);
     let settings =
-        json!({"type": "wecom-bot", "name": "ops", "url": bot.url(), "mentions": mentions, "owners": owners});
-    let channel = channel(settings);
+        json!({"type": "wecom-bot", "name": "ops", "url": bot.url(), "mentions": mentions.clone(), "owners": owners});
+    let channel = self::channel(settings);
     let mut told = notice("alert-waiting.zh");
     told.group.alerts[0].labels.insert("owner".into(), "alice".into());
     channel.send(&told).await.expect("accepted");
@@ -528,9 +534,17 @@ async fn wecom_calls_people_in_a_line_behind_the_message() {
     assert_eq!(bot.accepted()[0]["msgtype"], "markdown_v2");
     let users = &bot.accepted()[1]["text"]["mentioned_list"];
     assert_eq!(users.as_array().map(Vec::len), Some(2), "{users}");
-    assert_eq!(channel.take_attached(), 1, "the line counts at the bot's rate");
+    let companions = channel.companions().expect("a bot has companions");
+    assert_eq!((companions.take_posted(), companions.take_lost()), (1, vec![]), "the line counts at the bot's rate");
+    // One that calls nobody after all is counted: the message is there, and nobody was called.
+    bot.fail_calls([Fault::Code(45009, "api freq out of limit")]);
+    let another = self::channel(json!({"type": "wecom-bot", "name": "b", "url": bot.url(), "mentions": mentions}));
+    another.send(&told).await.expect("accepted");
+    let lost = another.companions().map(Companions::take_lost);
+    assert_eq!(lost, Some(vec![Companion::Mention]));
+    let before = bot.accepted().len();
     channel.send(&notice("resolved.zh")).await.expect("accepted");
-    assert_eq!(bot.accepted().len(), 3, "the end calls nobody");
+    assert_eq!(bot.accepted().len(), before + 1, "the end calls nobody");
 }
 
 #[tokio::test]

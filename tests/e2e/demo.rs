@@ -189,6 +189,12 @@ async fn render_prints_what_each_channel_would_get() {
     let card = firstlook(&["render", "--lang", "en"]).await;
     let card: Value = serde_json::from_str(&card.stdout).unwrap();
     assert_eq!(crate::support::card::check(&card["card"]), Ok(()), "{card}");
+    for message in ["first", "diagnosis", "resolved"] {
+        let app = firstlook(&["render", "--channel", "feishu-app", "--message", message, "--lang", "en"]).await;
+        let app: Value = serde_json::from_str(&app.stdout).unwrap();
+        assert_eq!(crate::support::card_app::check(&app["content"]), Ok(()), "{app}");
+        assert!(app.to_string().contains("com.tencent.cloud.csi.cbs"), "its card keeps what was found: {app}");
+    }
     let chat = firstlook(&["render", "--channel", "wecom-bot", "--message", "diagnosis", "--lang", "zh-CN"]).await;
     assert!(
         chat.stdout.contains("markdown_v2") && chat.stdout.contains("com.tencent.cloud.csi.cbs"),

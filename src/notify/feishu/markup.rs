@@ -58,6 +58,8 @@ fn written(block: &Block) -> String {
 fn span(span: &Span) -> String {
     match span {
         Span::Text(text) => opening(text),
+        // Four asterisks would be a line across.
+        Span::Strong(text) if text.trim().is_empty() => String::new(),
         Span::Strong(text) => format!("**{}**", escape(text)),
         Span::Code(text) => code(text),
         Span::Aside(text) => format!("<font color='grey'>{}</font>", escape(text)),

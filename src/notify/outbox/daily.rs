@@ -40,17 +40,39 @@ impl OutboxWorker {
             let daily = Daily { key: self.channel.name().to_owned(), day, due, lost: None };
             self.send_if_mine(&schedule, daily).await;
         }
+        if let Some(schedule) = self.digest.clone() {
+            let key = self.channel.name().to_owned();
+            self.send_asked_for(&schedule, &key, None).await;
+        }
         for (channel, schedule) in self.falling_here.clone() {
+            let key = format!("{channel} → {}", self.channel.name());
+            self.send_asked_for(&schedule, &key, Some(&channel)).await;
             let Some((day, due)) = schedule.due(Timestamp::now()) else { continue };
             match self.store.dead_digest(&channel, day).await {
                 Ok(Some(why)) => {
-                    let key = format!("{channel} → {}", self.channel.name());
                     let daily = Daily { key, day, due, lost: Some(Undelivered { channel, why }) };
                     self.send_if_mine(&schedule, daily).await;
                 }
                 Ok(None) => {}
                 Err(error) => tracing::error!(channel, %error, "could not look for a lost daily summary"),
             }
+        }
+    }
+
+    /// Sends the summaries of other days that a person asked for.
+    async fn send_asked_for(&mut self, schedule: &Schedule, key: &str, lost_by: Option<&str>) {
+        let days = self.store.digests_asked_for(key).await.unwrap_or_else(|error| {
+            tracing::error!(channel = key, %error, "could not look for daily summaries to send again");
+            Vec::new()
+        });
+        for day in days {
+            let Some(due) = schedule.on(day) else { continue };
+            let mut lost = None;
+            if let Some(channel) = lost_by {
+                let why = self.store.dead_digest(channel, day).await.ok().flatten().unwrap_or_default();
+                lost = Some(Undelivered { channel: channel.to_owned(), why });
+            }
+            self.send_if_mine(schedule, Daily { key: key.to_owned(), day, due, lost }).await;
         }
     }
 

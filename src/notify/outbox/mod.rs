@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::channel::Channel;
+use super::companion::Companions;
 use super::digest::Schedule;
 use super::notice::Notice;
 use super::pace::Pace;
@@ -62,7 +63,7 @@ impl OutboxWorker {
     /// A worker; `name` tells replicas apart in the store.
     #[must_use]
     pub fn new(name: String, store: Store, channel: Channel, metrics: Arc<Metrics>) -> Self {
-        let pace = Pace::new(channel.pace()).shared_in(&store, channel.name());
+        let pace = Pace::new(channel.pace()).shared_in(&store, channel.name(), false);
         let merge_above = channel.merge_above();
         Self {
             name,
@@ -91,6 +92,13 @@ impl OutboxWorker {
     #[must_use]
     pub fn health(&self) -> Arc<Health> {
         self.health.clone()
+    }
+
+    /// Counts what goes to this destination together with `several` channels that lead there, and the other replicas.
+    #[must_use]
+    pub fn pacing(mut self, destination: &str, several: bool) -> Self {
+        self.pace = Pace::new(self.channel.pace()).shared_in(&self.store, destination, several);
+        self
     }
 
     /// Merges when so many messages wait, instead of at what the channel takes in half a minute.
@@ -166,7 +174,11 @@ impl OutboxWorker {
     ) -> Result<Form, SendError> {
         // Counted when the answer is there: the destination counts arrivals, and this one came before. A file or a call
         // beside a message counts at the destination as one more.
-        self.pace.note(self.channel.take_attached()).await;
+        let companions = self.channel.companions();
+        for lost in companions.map(Companions::take_lost).unwrap_or_default() {
+            self.metrics.notice_failed(self.channel.name(), lost.lost());
+        }
+        self.pace.note(companions.map(Companions::take_posted).unwrap_or_default()).await;
         let outcome = attempt.unwrap_or_else(|_| {
             let seconds = ATTEMPT_LIMIT.as_secs();
             Err(SendError::new(Reason::Network, format!("no answer within {seconds} s")))
@@ -210,8 +222,11 @@ impl OutboxWorker {
                 self.send_one(urgent).await;
             }
         } else {
-            let claimed = self.claim_some(first).await;
+            let (claimed, alone) = self.claim_some(first).await;
             self.send_all(claimed, summary::summary).await;
+            if let Some(alone) = alone {
+                self.send_one(alone).await;
+            }
         }
         true
     }

@@ -34,10 +34,14 @@ impl OutboxWorker {
     }
 
     /// This message, and many more when more wait than the channel takes: when nothing was sent for a while that is half a
-    /// minute's worth, and it becomes less as the minute's messages are spent, so that some are always left.
-    pub(super) async fn claim_some(&self, first: Outgoing) -> Vec<Outgoing> {
-        let mut claimed = vec![first];
-        let Some(most) = self.merge_above.map(|most| self.scaled(most)) else { return claimed };
+    /// minute's worth, and it becomes less as the minute's messages are spent, so that some are always left. And one that
+    /// was claimed on the way and goes alone: what changes a card people have is told there and nowhere else.
+    pub(super) async fn claim_some(&self, first: Outgoing) -> (Vec<Outgoing>, Option<Outgoing>) {
+        let (mut claimed, mut alone) = (vec![first], None);
+        let Some(most) = self.merge_above.map(|most| self.scaled(most)) else { return (claimed, None) };
+        if self.has_its_card(&claimed[0]).await {
+            return (claimed, None);
+        }
         let waiting = self.store.waiting(self.channel.name(), most + 1).await.unwrap_or_else(|error| {
             tracing::error!(channel = self.channel.name(), %error, "could not count waiting messages");
             0
@@ -47,11 +51,24 @@ impl OutboxWorker {
             while claimed.len() < together
                 && let Some(next) = self.claim().await
             {
+                if self.has_its_card(&next).await {
+                    alone = Some(next);
+                    break;
+                }
                 claimed.push(next);
             }
             self.put_back_what_has_no_room(&mut claimed).await;
         }
-        claimed
+        (claimed, alone)
+    }
+
+    /// Whether a message changes a card. One the store does not tell of goes alone: it may.
+    async fn has_its_card(&self, outgoing: &Outgoing) -> bool {
+        if !self.channel.changes_in_place() {
+            return false;
+        }
+        let card = self.store.card(outgoing.incident, self.channel.name()).await;
+        card.map_or(true, |card| card.is_some())
     }
 
     /// A share of what may wait, as large as that of the messages that are left.

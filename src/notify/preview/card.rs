@@ -91,13 +91,27 @@ fn element(element: &Value) -> String {
         }
         "collapsible_panel" => panel(element),
         "chart" => super::chart::svg(element),
-        "button" => {
-            let address = text(element.pointer("/behaviors/0/default_url"));
-            let label = escaped(text(element.pointer("/text/content")));
-            let kind = class(text(element.get("type")));
-            format!("<a class=\"button {kind}\" href=\"{}\" rel=\"noreferrer nofollow\">{label}</a>", escaped(address))
+        "button" => button(element),
+        "form" => {
+            let inside: String = list(element.get("elements")).map(self::element).collect();
+            format!("<div class=\"form\">{inside}</div>")
+        }
+        "input" => {
+            format!("<div class=\"input\">{}</div>", escaped(text(element.pointer("/placeholder/content"))))
         }
         other => format!("<div class=\"md\">({})</div>", escaped(other)),
+    }
+}
+
+/// A link where it leads somewhere; what tells the app leads nowhere here.
+fn button(button: &Value) -> String {
+    let label = escaped(text(button.pointer("/text/content")));
+    let kind = class(text(button.get("type")));
+    match text(button.pointer("/behaviors/0/default_url")) {
+        "" => format!("<span class=\"button {kind}\">{label}</span>"),
+        address => {
+            format!("<a class=\"button {kind}\" href=\"{}\" rel=\"noreferrer nofollow\">{label}</a>", escaped(address))
+        }
     }
 }
 

@@ -80,6 +80,8 @@ fn feishu_tag(tag: &str) -> String {
         "br" => "<br>".to_owned(),
         "font" => format!("<span class=\"ink {}\">", colour(rest)),
         "text-tag" => format!("<span class=\"tag {}\">", colour(rest)),
+        "at" => format!("<span class=\"at\">@{}</span>", escaped(rest.trim_start_matches("id="))),
+        "/at" => String::new(),
         "/font" | "/text-tag" => "</span>".to_owned(),
         _ => escaped(tag),
     }
@@ -103,10 +105,10 @@ mod tests {
     #[test]
     fn entities_show_what_they_stand_for_and_unknown_tags_are_text() {
         let shown =
-            html("&#60;at id=all&#62; **a** <text_tag color='red'>x</text_tag><at id=all></at>", Dialect::Feishu);
+            html("&#60;at id=all&#62; **a** <text_tag color='red'>x</text_tag><raw><at id=ou_1></at>", Dialect::Feishu);
         assert_eq!(
             shown,
-            "<p>&lt;at id=all&gt; <b>a</b> <span class=\"tag red\">x</span>&lt;at id=all&gt;&lt;&#x2f;at&gt;</p>"
+            "<p>&lt;at id=all&gt; <b>a</b> <span class=\"tag red\">x</span>&lt;raw&gt;<span class=\"at\">@ou_1</span></p>"
         );
     }
 

@@ -1,9 +1,11 @@
 //! The demo page: every message as its recipients see it, beside the evidence it rests on, in one file without the network.
 
+mod app;
 mod card;
 mod chart;
 mod markdown;
 mod posted;
+mod wecom;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,11 +15,12 @@ use minijinja::{Value, context};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use self::markdown::{Dialect, escaped, html};
+use self::markdown::escaped;
+use self::posted::Shown;
 pub use self::posted::{Product, posted};
 use super::layout::Layout;
 use super::notice::{Notice, NoticeBody};
-use super::{email, feishu, template, wecom};
+use super::{email, feishu, template, wecom as bot};
 use crate::alert::Lang;
 use crate::report::{Citation, Report};
 use crate::times;
@@ -38,12 +41,24 @@ pub fn content_security_policy() -> String {
 /// The layouts of the channels whose form a preview shows; the built-in ones when nothing is said.
 #[derive(Debug, Clone, Default)]
 pub struct Looks {
-    /// Of a Feishu bot or app.
+    /// Of a Feishu bot.
     pub feishu: Layout,
+    /// Of a Feishu app, when its card is to be shown too.
+    pub app: Option<Layout>,
     /// Of a WeCom bot.
     pub wecom: Layout,
     /// Of a mail channel.
     pub email: Layout,
+    /// Whether the kinds of message that a WeCom group may want instead, or gets beside, are shown too.
+    pub all_kinds: bool,
+}
+
+impl Looks {
+    /// These, with everything that can be shown.
+    #[must_use]
+    pub fn everything(self) -> Self {
+        Self { app: Some(self.app.unwrap_or_default()), all_kinds: true, ..self }
+    }
 }
 
 /// The page. Messages are rendered from the JSON and the MIME parts that are really sent, as of `now`.
@@ -56,7 +71,7 @@ pub fn page(
     now: Timestamp,
     looks: &Looks,
 ) -> String {
-    let messages: Vec<Message> = notices.iter().map(|notice| message(notice, now, lang, looks)).collect();
+    let messages: Vec<Message> = notices.iter().map(|notice| message(notice, report, now, lang, looks)).collect();
     let zone = notices.first().map_or("UTC", |notice| notice.timezone.as_str());
     let sources: Vec<Source> = evidence.iter().map(|one| source(one, report, zone)).collect();
     let context = context! {
@@ -102,14 +117,18 @@ struct Message {
     time: String,
     feishu: String,
     feishu_bytes: usize,
+    /// What a Feishu app shows of it, in every state.
+    app: Vec<Shown>,
     wecom: String,
     wecom_bytes: usize,
+    /// Other kinds of message for WeCom.
+    kinds: Vec<Shown>,
     subject: String,
     mail: String,
     mail_bytes: usize,
 }
 
-fn message(notice: &Notice, now: Timestamp, lang: Lang, looks: &Looks) -> Message {
+fn message(notice: &Notice, report: &Report, now: Timestamp, lang: Lang, looks: &Looks) -> Message {
     let (kind, title) = match &notice.body {
         NoticeBody::Alert { .. } => ("alert", lang.pick("首条消息", "First message")),
         NoticeBody::Diagnosis { .. } => ("diagnosis", lang.pick("诊断结论", "Diagnosis")),
@@ -119,7 +138,9 @@ fn message(notice: &Notice, now: Timestamp, lang: Lang, looks: &Looks) -> Messag
         NoticeBody::Test => ("test", lang.pick("测试消息", "Test message")),
     };
     let card = serde_json::to_value(feishu::render::richest(notice, now, None, &looks.feishu)).unwrap_or_default();
-    let chat = serde_json::to_value(wecom::render::richest(notice, now, &looks.wecom)).unwrap_or_default();
+    let chat = serde_json::to_value(bot::render::richest(notice, now, &looks.wecom)).unwrap_or_default();
+    // What is over keeps what was found.
+    let known = Some(report).filter(|report| !report.headline.is_empty());
     let mail = email::render::richest(notice, now, &looks.email);
     let body = mail.html.unwrap_or_else(|| format!("<pre>{}</pre>", escaped(&mail.text)));
     Message {
@@ -130,18 +151,12 @@ fn message(notice: &Notice, now: Timestamp, lang: Lang, looks: &Looks) -> Messag
         feishu_bytes: card.to_string().len(),
         feishu: card::feishu(&card, &notice.timezone),
         wecom_bytes: chat.pointer("/markdown_v2/content").and_then(|text| text.as_str()).map_or(0, str::len),
-        wecom: wecom_html(&chat),
+        wecom: wecom::wecom(&chat),
+        app: looks.app.as_ref().map(|layout| app::states(notice, now, known, layout)).unwrap_or_default(),
+        kinds: if looks.all_kinds { wecom::kinds(notice, now, &looks.wecom) } else { Vec::new() },
         subject: mail.subject,
         mail_bytes: body.len(),
         mail: body,
-    }
-}
-
-fn wecom_html(message: &serde_json::Value) -> String {
-    let text = |pointer: &str| message.pointer(pointer).and_then(|text| text.as_str());
-    match text("/markdown_v2/content") {
-        Some(content) => html(content, Dialect::Wecom),
-        None => format!("<pre class=\"plain\">{}</pre>", escaped(text("/text/content").unwrap_or_default())),
     }
 }
 

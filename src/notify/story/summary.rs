@@ -8,14 +8,21 @@ use crate::notify::text;
 
 /// Bytes of an alert's name and of its object: [`crate::notify::summary::SURE`] lines fit into the smallest message.
 const NAME: usize = 60;
+/// Bytes of a cluster's name, which stands where there are several.
+const CLUSTER: usize = 20;
 /// Lines from which on each is kept short.
 const MANY: usize = 30;
 
 impl Teller<'_> {
     pub(super) fn summary_sections(&self, told: &[Told]) -> (Vec<Section>, Vec<Section>) {
         // A long list keeps its names; what was found is cut first.
-        let longest = if told.len() > MANY { 40 } else { 160 };
-        let items = told.iter().map(|one| Block::Item(self.told(one, longest))).collect();
+        let several = self.caps.items > 1 && told.iter().any(|one| one.cluster != told[0].cluster);
+        let longest = match told.len() > MANY {
+            true if several => 30,
+            true => 40,
+            false => 160,
+        };
+        let items = told.iter().map(|one| Block::Item(self.told(one, longest, several))).collect();
         (vec![self.section(Role::Alert, &self.summary_line(told), items)], Vec::new())
     }
 
@@ -38,7 +45,7 @@ impl Teller<'_> {
         parts.join(self.lang.pick("，", ", "))
     }
 
-    fn told(&self, one: &Told, longest: usize) -> Vec<Span> {
+    fn told(&self, one: &Told, longest: usize, several: bool) -> Vec<Span> {
         let event = match one.event {
             Event::Firing => words::severity(self.lang, &text::said(&one.severity, 12)),
             Event::Diagnosed => self.lang.pick("诊断", "diagnosis").to_owned(),
@@ -51,7 +58,9 @@ impl Teller<'_> {
         }
         let more = one.alerts.saturating_sub(1);
         let more = if more == 0 { String::new() } else { format!(" · +{more}") };
-        spans.push(Span::Aside(format!("{event}{more}")));
+        let cluster = text::clip_bytes(&text::said(&one.cluster, CLUSTER), CLUSTER);
+        let cluster = if several && !cluster.is_empty() { format!(" · {cluster}") } else { String::new() };
+        spans.push(Span::Aside(format!("{event}{more}{cluster}")));
         // What is found is read on the page when there is room for names alone.
         if self.caps.items > 1
             && let Some(headline) = &one.headline

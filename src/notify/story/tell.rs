@@ -278,6 +278,8 @@ impl Teller<'_> {
 
     /// An alert's name in a list, which leads to its incident's page where there is room for addresses.
     pub(super) fn leading_to(&self, name: String, page: Option<&str>) -> Span {
+        let unnamed = name.trim().is_empty();
+        let name = if unnamed { self.lang.pick("（未命名）", "(unnamed)").to_owned() } else { name };
         match page.filter(|_| self.caps.links).and_then(text::web_link) {
             Some(url) => Span::Link(Link { label: name, url: text::address(&url), primary: true }),
             None => Span::Strong(name),

@@ -16,9 +16,12 @@ pub fn card(notice: &Notice, now: Timestamp, caps: Caps) -> Option<TemplateCard>
     let story = tell(notice, now, caps);
     let main = story.links.iter().find(|link| link.primary).or(story.links.first())?;
     let badges: Vec<&str> = story.badges.iter().map(|badge| badge.text.as_str()).collect();
+    let resolved = matches!(notice.body, NoticeBody::Resolved { .. });
+    let most = if resolved { badges.first() } else { badges.last() };
+    let badges = whole_or(&badges.join(" · "), 13, most.unwrap_or(&""));
     Some(TemplateCard {
         card_type: "text_notice",
-        source: Source { desc: cut(&badges.join(" · "), 13), desc_color: colour(story.tone) },
+        source: Source { desc: badges, desc_color: colour(story.tone) },
         main_title: CardTitle { title: cut(&story.title, 26), desc: cut(&story.subtitle, 30) },
         sub_title_text: cut(&sentence(notice, &story), 112),
         horizontal_content_list: lines(notice, now),
@@ -50,6 +53,12 @@ fn lines(notice: &Notice, now: Timestamp) -> Vec<CardLine> {
         line(lang.pick("开始", "Since"), times::time_of_day(begun, &notice.timezone));
         line(lang.pick("已持续", "For"), times::duration(lang, now.as_second() - begun.as_second()));
     }
+    if let NoticeBody::Resolved { resolved_at } = &notice.body {
+        let begun = notice.group.alerts.iter().map(|alert| alert.starts_at).filter(|at| at.as_second() > 0);
+        let lasted = resolved_at.as_second() - begun.min().unwrap_or(notice.opened_at).as_second();
+        line(lang.pick("持续", "For"), times::duration(lang, lasted.max(0)));
+        line(lang.pick("恢复", "Until"), times::time_of_day(*resolved_at, &notice.timezone));
+    }
     let step = notice.report().and_then(|report| report.steps.first());
     if let Some(step) = step {
         line(lang.pick("下一步", "Next"), text::said(&step.title, 60));
@@ -58,7 +67,11 @@ fn lines(notice: &Notice, now: Timestamp) -> Vec<CardLine> {
 }
 
 fn jump(label: &str, url: &str) -> CardLink {
-    CardLink { r#type: 1, title: Some(cut(label, 13)), url: url.to_owned() }
+    CardLink {
+        r#type: 1,
+        title: Some(whole_or(label, 13, label.split(" · ").next().unwrap_or(label))),
+        url: url.to_owned(),
+    }
 }
 
 /// Grey, red or green: the card has no more.
@@ -71,6 +84,29 @@ fn colour(tone: Tone) -> u8 {
     }
 }
 
+/// A text when it has room, else the part of it that says most.
+fn whole_or(said: &str, characters: usize, part: &str) -> String {
+    if said.chars().count() <= characters { cut(said, characters) } else { cut(part, characters) }
+}
+
 fn cut(said: &str, characters: usize) -> String {
     text::line(said, characters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::fixtures::{notice, now};
+    use crate::notify::send::Form;
+
+    #[test]
+    fn what_has_no_room_says_its_part_that_matters_and_not_half_a_word() {
+        let card = card(&notice("alert-oom.en"), now(), Caps::note(Form::Full)).unwrap();
+        assert_eq!(card.source.desc, "critical");
+        let titles: Vec<&str> = card.jump_list.iter().filter_map(|link| link.title.as_deref()).collect();
+        assert_eq!(titles, ["Full report", "Source", "Silence"]);
+        let over = super::card(&notice("resolved.en"), now(), Caps::note(Form::Full)).unwrap();
+        let lines: Vec<&str> = over.horizontal_content_list.iter().map(|line| line.value.as_str()).collect();
+        assert_eq!((over.source.desc.as_str(), lines), ("Resolved", vec!["1 h 42 min", "12:15"]));
+    }
 }

@@ -35,6 +35,8 @@ fn written(block: &Block, lang: Lang) -> String {
 fn span(span: &Span, lang: Lang) -> String {
     match span {
         Span::Text(text) | Span::Aside(text) => opening(text),
+        // Four asterisks would be a line across.
+        Span::Strong(text) if text.trim().is_empty() => String::new(),
         Span::Strong(text) => format!("**{}**", escape(text)),
         Span::Code(text) => code(text),
         Span::Ref(text) => format!("({})", escape(text)),

@@ -7,7 +7,7 @@ pub mod render;
 mod upload;
 pub mod wire;
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use config::{MessageType, WecomBotSettings};
@@ -17,6 +17,7 @@ pub(super) use markup::{blocks, escape};
 use self::upload::Files;
 use self::wire::Answer;
 use super::attachment::{self, Attachment};
+use super::companion::{Companion, Companions};
 use super::delivered::{Delivered, fingerprint};
 use super::ladder::{Refusal, descend};
 use super::layout::Layout;
@@ -42,7 +43,7 @@ pub struct WecomBot {
     files: Option<Files>,
     client: reqwest::Client,
     delivered: Delivered,
-    attached: AtomicU32,
+    companions: Companions,
     /// Whether files may go beside messages just now.
     files_allowed: AtomicBool,
     mentions: Mentions,
@@ -71,9 +72,9 @@ impl WecomBot {
         let mentions = Mentions::new(mentions, owners)?;
         let address = Address::parse(&url)?;
         let files = Files::beside(&address);
-        let (delivered, attached) = (Delivered::default(), AtomicU32::new(0));
+        let (delivered, companions) = (Delivered::default(), Companions::default());
         let files_allowed = AtomicBool::new(true);
-        Ok(Self { name, address, files, client, delivered, attached, files_allowed, mentions, msgtype, layout })
+        Ok(Self { name, address, files, client, delivered, companions, files_allowed, mentions, msgtype, layout })
     }
 
     /// The configured name.
@@ -112,15 +113,15 @@ impl WecomBot {
             && self.files_allowed.load(Ordering::Relaxed)
             && let (Some(files), Some(report)) = (&self.files, attachment::full_report(notice))
         {
-            self.attach(files, &report).await;
+            self.attach(files, &report, notice).await;
         }
         self.delivered.forget(&id);
         Ok(form)
     }
 
-    /// How many messages went out beside those asked for, since this was last asked: they count at the bot's rate.
-    pub fn take_attached(&self) -> u32 {
-        self.attached.swap(0, Ordering::Relaxed)
+    /// What went out beside messages, and what did not.
+    pub(super) fn companions(&self) -> &Companions {
+        &self.companions
     }
 
     /// Lets files go beside messages, or not: each counts at the bot's rate.
@@ -156,31 +157,40 @@ impl WecomBot {
         self.read(&reply)
     }
 
-    /// Calls people by name in a line of its own; a failure is logged and that is all, the message is there.
+    /// Calls people by name in a line of its own; a failure is logged and counted, the message is there.
     async fn call(&self, notice: &Notice) {
         let users = self.mentions.due(notice);
         if users.is_empty() {
             return;
         }
-        self.attached.fetch_add(1, Ordering::Relaxed);
+        self.companions.posted();
         let reply = self.address.post(&self.client, &render::call(notice, &users)).await.map_err(Refusal::Other);
         match reply.and_then(|reply| self.read(&reply)) {
             Ok(()) => self.mentions.note(&users),
-            Err(error) => tracing::warn!(channel = self.name, %error, "a message went out without calling anybody"),
+            Err(error) => {
+                tracing::warn!(channel = self.name, %error, "a message went out without calling anybody");
+                self.companions.lost(Companion::Mention);
+            }
         }
     }
 
-    /// Uploads the report and shows it; a failure is logged and that is all.
-    async fn attach(&self, files: &Files, report: &Attachment) {
+    /// Uploads the report and shows it. When that fails, a line says where the report is: people wait for the file else.
+    async fn attach(&self, files: &Files, report: &Attachment, notice: &Notice) {
         let attached = async {
             let message = files.upload(&self.client, report).await?;
-            self.attached.fetch_add(1, Ordering::Relaxed);
+            self.companions.posted();
             let reply = self.address.post(&self.client, &message).await.map_err(|error| error.to_string())?;
             self.read(&reply).map_err(|refusal| refusal.to_string())
         };
         let outcome = tokio::time::timeout(FILE_LIMIT, attached).await;
         if let Err(error) = outcome.unwrap_or_else(|_| Err(format!("not done within {} s", FILE_LIMIT.as_secs()))) {
             tracing::warn!(channel = self.name, %error, "a message went out without its file of the full report");
+            self.companions.lost(Companion::File);
+            self.companions.posted();
+            let said = self.address.post(&self.client, &render::without_file(notice)).await.map_err(Refusal::Other);
+            if let Err(error) = said.and_then(|reply| self.read(&reply)) {
+                tracing::warn!(channel = self.name, %error, "nobody was told that a file is missing");
+            }
         }
     }
 

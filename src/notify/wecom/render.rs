@@ -10,7 +10,7 @@ use crate::notify::layout::{Layout, Part};
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::send::Form;
 use crate::notify::story::{Caps, Link, Role, Section, Story, tell};
-use crate::notify::text::clip_bytes;
+use crate::notify::text::{clip_bytes, defang, said};
 use crate::notify::{attachment, mention, plain, summary};
 
 /// Bytes of markdown. WeCom refuses more than 4 096.
@@ -91,10 +91,15 @@ fn note(notice: &Notice, now: Timestamp, caps: Form) -> Story {
     story
 }
 
-/// Gives up long addresses (a silence names every label), then folds, least needed first, until the rest fits.
-fn without_folds(mut story: Story, budget: usize, markdown: impl Fn(&Story) -> String) -> Option<Story> {
+/// An address that names every label of an alert takes as much room as the diagnosis.
+fn without_long_addresses(story: &mut Story) {
     const LONG_ADDRESS: usize = 160;
     story.links.retain(|link| link.primary || link.url.len() <= LONG_ADDRESS);
+}
+
+/// Gives up long addresses (a silence names every label), then folds, least needed first, until the rest fits.
+fn without_folds(mut story: Story, budget: usize, markdown: impl Fn(&Story) -> String) -> Option<Story> {
+    without_long_addresses(&mut story);
     loop {
         if markdown(&story).len() <= budget {
             return Some(story);
@@ -109,16 +114,25 @@ fn without_folds(mut story: Story, budget: usize, markdown: impl Fn(&Story) -> S
 fn plain_holds(notice: &Notice, now: Timestamp, layout: &Layout) -> bool {
     let NoticeBody::Summary { told, .. } = &notice.body else { return true };
     told.len() <= summary::SURE || {
-        let story = tell(notice, now, Caps::note(Form::Plain));
+        let mut story = tell(notice, now, Caps::note(Form::Plain));
+        without_long_addresses(&mut story);
         harmless(&plain::by(layout, notice, &story, usize::MAX)).len() <= TEXT_BUDGET
     }
 }
 
 fn text(notice: &Notice, now: Timestamp, layout: &Layout) -> Message {
-    let story = tell(notice, now, Caps::note(Form::Plain));
-    // A full-width bracket takes three bytes for one, so the cut comes last.
-    let said = plain::by(layout, notice, &story, TEXT_BUDGET);
-    Message::Text { text: Text::new(clip_bytes(&harmless(&said), TEXT_BUDGET)) }
+    let mut story = tell(notice, now, Caps::note(Form::Plain));
+    // Text shows an address in all its length.
+    without_long_addresses(&mut story);
+    let mut room = TEXT_BUDGET;
+    loop {
+        let said = harmless(&plain::by(layout, notice, &story, room));
+        // A full-width bracket takes three bytes for one: what is over is left out of the text, so that its link stays.
+        match said.len().saturating_sub(TEXT_BUDGET) {
+            over if over > 0 && room > TEXT_BUDGET / 4 => room -= over.min(room / 8),
+            _ => return Message::Text { text: Text::new(clip_bytes(&said, TEXT_BUDGET)) },
+        }
+    }
 }
 
 /// The line behind a message that calls people: markdown_v2 cannot.
@@ -128,9 +142,28 @@ pub fn call(notice: &Notice, users: &[String]) -> Message {
         true => notice.lang.pick("告警汇总", "several alerts"),
         false => notice.group.leading().map_or("", |alert| alert.name()),
     };
-    let content = format!("{}{}", notice.lang.pick("请看上一条：", "See above: "), harmless(&clip_bytes(title, 200)));
+    let content = format!(
+        "{}{}",
+        notice.lang.pick("请看上一条：", "See above: "),
+        harmless(&clip_bytes(&defang(&said(title, 120)), 200))
+    );
     let name = |user: &String| if user == mention::ALL { "@all".to_owned() } else { user.clone() };
     Message::Text { text: Text { content, mentioned_list: users.iter().map(name).collect() } }
+}
+
+/// The line behind a shortened message whose report could not follow as a file.
+#[must_use]
+pub fn without_file(notice: &Notice) -> Message {
+    let id = notice.short_id();
+    let place = match &notice.page_url {
+        Some(page) => page.clone(),
+        None => format!("GET /api/v1/incidents/{}", notice.incident),
+    };
+    let content = notice.lang.pick(
+        format!("事件 {id} 的完整报告文件未能上传，可在此查看：{place}"),
+        format!("The full report of incident {id} could not be uploaded as a file; it is here: {place}"),
+    );
+    Message::Text { text: Text::new(clip_bytes(&content, TEXT_BUDGET)) }
 }
 
 fn harmless(said: &str) -> String {

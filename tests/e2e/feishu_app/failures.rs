@@ -169,3 +169,118 @@ async fn a_burst_keeps_to_the_chat_s_rate_and_every_incident_has_its_card() {
     assert!(limited <= 2, "{limited} calls were over the chat's rate");
     assert_eq!(app.messages().iter().filter(|message| message.kind == "text").count(), 0);
 }
+
+/// What a documented code asks for, when a card that stands is changed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Asks {
+    /// The same once more, a moment later.
+    Again,
+    /// A card in the place of the one that is gone.
+    NewCard,
+    /// A shorter card.
+    Shorter,
+    /// Somebody who mends it: the message is a visible dead letter.
+    Somebody,
+}
+
+const CODES: [(i64, Asks); 35] = [
+    (11_232, Asks::Again),
+    (11_233, Asks::Again),
+    (11_247, Asks::Again),
+    (230_020, Asks::Again),
+    (230_049, Asks::Again),
+    (99_991_400, Asks::Again),
+    (99_991_661, Asks::Again),
+    (99_991_663, Asks::Again),
+    (99_991_665, Asks::Again),
+    (99_991_671, Asks::Again),
+    (230_011, Asks::NewCard),
+    (230_031, Asks::NewCard),
+    (230_110, Asks::NewCard),
+    (9_499, Asks::Shorter),
+    (11_246, Asks::Shorter),
+    (11_310, Asks::Shorter),
+    (200_860, Asks::Shorter),
+    (230_001, Asks::Shorter),
+    (230_022, Asks::Shorter),
+    (230_025, Asks::Shorter),
+    (230_028, Asks::Shorter),
+    (230_099, Asks::Shorter),
+    (300_305, Asks::Shorter),
+    (230_002, Asks::Somebody),
+    (230_006, Asks::Somebody),
+    (230_013, Asks::Somebody),
+    (230_018, Asks::Somebody),
+    (230_027, Asks::Somebody),
+    (230_029, Asks::Somebody),
+    (230_034, Asks::Somebody),
+    (230_035, Asks::Somebody),
+    (230_053, Asks::Somebody),
+    (232_009, Asks::Somebody),
+    (99_991_403, Asks::Somebody),
+    (99_991_672, Asks::Somebody),
+];
+
+/// Incidents that are told, one for each code, on a service of their own: its faults meet nobody else.
+async fn one_for_each(app: &FeishuApp, service: &Service, what: &str) -> Vec<(Value, String, i64, Asks)> {
+    let mut told = Vec::new();
+    for (code, asks) in CODES {
+        let alert = in_group(PENDING, &format!("{what}-{code}"));
+        let (id, _) = service.accept(&alert).await;
+        told.push((alert, id, code, asks));
+    }
+    for (_, id, _, _) in &told {
+        service.settled(id, 60).await;
+    }
+    assert_eq!(app.cards().len(), CODES.len());
+    told
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_documented_code_of_a_change_ends_in_a_message_or_a_visible_dead_letter() {
+    let app = FeishuApp::start().await;
+    let (_home, service) = service(&app).await;
+    for (alert, id, code, asks) in one_for_each(&app, &service, "change").await {
+        let cards = app.cards().len();
+        app.fail_changes([Refused::code(code, "as the test wants it")]);
+        let incident = over(&service, &alert, &id).await;
+        let notice = &incident["notices"][1];
+        let came = (notice["state"].as_str().unwrap(), notice["form"].as_str().unwrap_or_default());
+        let expected = match asks {
+            Asks::Again | Asks::NewCard => ("sent", "full"),
+            Asks::Shorter => ("sent", "compact"),
+            Asks::Somebody => ("dead", ""),
+        };
+        assert_eq!(came, expected, "{code}: {notice:#}");
+        assert_eq!(app.cards().len(), cards + usize::from(asks == Asks::NewCard), "{code}");
+        if asks == Asks::Somebody {
+            let said = notice["last_error"].as_str().unwrap();
+            assert!(said.contains(&code.to_string()) && said.contains(": "), "{code}: what to do is said: {said}");
+        }
+    }
+    let dead = CODES.iter().filter(|(_, asks)| *asks == Asks::Somebody).count();
+    let counted = service.metric("firstlook_queue_length{queue=\"outbox_dead\"}").await;
+    assert_eq!(counted, u32::try_from(dead).ok().map(f64::from), "people see them");
+}
+
+/// The card says already that it is over: a line in its thread that is refused for good is counted, and nothing more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_documented_code_of_a_reply_leaves_the_card_changed() {
+    let app = FeishuApp::start().await;
+    let (_home, service) = service(&app).await;
+    let mut lost = 0.0;
+    for (alert, id, code, asks) in one_for_each(&app, &service, "reply").await {
+        // One refused for its form is tried once beneath the card instead of in its thread.
+        app.fail_replies(vec![Refused::code(code, "as the test wants it"); 1 + usize::from(asks == Asks::Shorter)]);
+        let incident = over(&service, &alert, &id).await;
+        let notice = &incident["notices"][1];
+        assert_eq!((&notice["state"], &notice["form"]), (&json!("sent"), &json!("full")), "{code}: {notice:#}");
+        let green = app.cards().iter().filter(|card| card.content["header"]["template"] == "green").count();
+        assert!(green > 0, "{code}");
+        lost += f64::from(u8::from(asks != Asks::Again));
+    }
+    let green = app.cards().iter().filter(|card| card.content["header"]["template"] == "green").count();
+    assert_eq!((green, app.cards().len()), (CODES.len(), CODES.len()), "each card says that it is over");
+    let counted = service.metric("firstlook_notices_total{channel=\"oncall\",outcome=\"without_reply\"}").await;
+    assert_eq!(counted, Some(lost));
+}

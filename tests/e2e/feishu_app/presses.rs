@@ -84,6 +84,35 @@ async fn silence_makes_a_silence_in_alertmanager_that_matches_exactly_the_alerts
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_who_is_no_silencer_may_do_everything_else() {
+    let app = FeishuApp::start().await;
+    let mut parts = with_buttons(&app, json!([]));
+    parts["channels"][0]["operators"] = json!([OPERATOR, "ou_silencer"]);
+    parts["channels"][0]["silencers"] = json!(["ou_silencer"]);
+    let (_home, service, id, card) = with_card(&app, &parts).await;
+    let refused = app.socket.send("m1", &press("e1", &card, OPERATOR, &button("silence")), 1).await;
+    assert_eq!(refused["toast"]["type"], "error", "{refused}");
+    assert!(refused["toast"]["content"].as_str().unwrap().contains("but not silence"), "{refused}");
+    let noted = app.socket.send("m2", &press("e2", &card, OPERATOR, &verdict("useful", "")), 1).await;
+    assert_eq!(noted["toast"]["type"], "success", "{noted}");
+    // It gets as far as the Alertmanager, of which nothing is configured here.
+    let allowed = app.socket.send("m3", &press("e3", &card, "ou_silencer", &button("silence")), 1).await;
+    assert!(allowed["toast"]["content"].as_str().unwrap().contains("alertmanager.url"), "{allowed}");
+    let stranger = app.socket.send("m4", &press("e4", &card, "ou_stranger", &button("silence")), 1).await;
+    assert!(stranger["toast"]["content"].as_str().unwrap().contains("operators"), "{stranger}");
+    let kept = presses(&service, &id).await;
+    let gist: Vec<_> =
+        kept.iter().map(|one| ["person", "action", "state"].map(|key| one[key].as_str().unwrap())).collect();
+    let expected = [
+        [OPERATOR, "silence", "refused"],
+        [OPERATOR, "useful", "done"],
+        ["ou_silencer", "silence", "refused"],
+        ["ou_stranger", "silence", "refused"],
+    ];
+    assert_eq!(gist, expected, "every press is on record: {kept:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn investigate_again_changes_the_card_and_feedback_is_kept_with_its_reason() {
     let app = FeishuApp::start().await;
     let turn = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -139,6 +168,33 @@ async fn the_connection_is_kept_alive_and_dialled_again_when_it_ends() {
     let other =
         json!({"schema": "2.0", "header": {"event_id": "x", "event_type": "im.message.receive_v1"}, "event": {}});
     assert_eq!(app.socket.send("m2", &other, 1).await, json!({}), "what is no press is acknowledged");
+}
+
+/// Each documented code of the address and of the handshake: it is said what to do, and dialled again until it stands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_the_platform_answers_a_dial_the_connection_stands_at_last() {
+    let app = FeishuApp::start().await;
+    app.socket.fail_endpoint(&[1_000_040_344, 1_000_040_343, 1]);
+    app.socket.fail_handshakes(&[(514, "1000040350"), (514, "1000040342"), (403, "")]);
+    let (_home, service, id, card) = with_card(&app, &with_buttons(&app, json!([]))).await;
+    // The first wait is at random, of up to half a minute; each after it is twice as long as the one before.
+    eventually("a connection", 120, || (app.socket.connections() == 1).then_some(())).await;
+    let answer = app.socket.send("m1", &press("e1", &card, OPERATOR, &verdict("useful", "")), 1).await;
+    assert_eq!(answer["toast"]["type"], "success", "{answer}");
+    assert_eq!(presses(&service, &id).await.len(), 1);
+    let log = service.log();
+    for said in [
+        "answered 1 ",
+        "1000040343",
+        "1000040344",
+        "check app_id and app_secret",
+        "1000040350",
+        "at most 50",
+        "refused the connection: 403",
+    ] {
+        assert!(log.contains(said), "{said}: {log}");
+    }
+    assert!(!log.contains("long-secret-ticket"), "the address is a credential");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

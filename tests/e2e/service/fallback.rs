@@ -170,6 +170,21 @@ async fn a_daily_summary_its_channel_refuses_is_told_on_the_fallback_and_stays_v
     let lost: Vec<_> =
         api["undelivered_summaries"].as_array().unwrap().iter().map(|one| one["channel"].clone()).collect();
     assert_eq!(lost, ["oncall", "ops"], "{api}");
-    assert_eq!(service.metric("firstlook_queue_length{queue=\"outbox_dead\"}").await, Some(2.0));
-    assert_eq!((feishu.accepted().len(), wecom.accepted().len()), (0, 0));
+    // The bot is back: a person asks for the summary, and it comes.
+    let day = api["undelivered_summaries"][1]["day"].as_str().unwrap().to_owned();
+    let again = async |day: &str, channel: &str| {
+        let path = format!("/api/v1/summaries/{day}/{channel}/again");
+        service.request(Method::POST, &path).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(
+        (again(&day, "nobody").await, again("2020-01-01", "ops").await, again("x", "ops").await),
+        (404, 404, 404)
+    );
+    assert_eq!((again(&day, "ops").await, again(&day, "ops").await), (202, 409), "once asked it waits");
+    eventually("the summary comes after all", 30, || wecom.accepted().pop()).await;
+    let api = service.get("/api/v1/incidents").await;
+    assert_eq!(api["undelivered_summaries"].as_array().unwrap().len(), 1, "{api}");
+    assert_eq!(again(&day, "ops").await, 409, "it was sent");
+    assert_eq!(service.metric("firstlook_queue_length{queue=\"outbox_dead\"}").await, Some(1.0));
+    assert_eq!((feishu.accepted().len(), wecom.accepted().len()), (0, 1));
 }

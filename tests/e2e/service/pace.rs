@@ -2,10 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::alerts::in_group;
-use crate::support::alerts::{PENDING, builtin};
+use crate::support::alerts::{PENDING, builtin, in_group, one_alert};
 use crate::support::contract;
-use crate::support::database::Database;
+use crate::support::database::{Database, on_every_engine};
 use crate::support::eventually;
 use crate::support::service::Home;
 use crate::support::wecom::Wecom;
@@ -43,4 +42,28 @@ async fn three_replicas_share_what_a_bot_takes_in_a_minute() {
     assert_eq!(balance.sent, (INCIDENTS * each) as u64, "each replica says so: {balance:?}");
     drop(replicas);
     database.remove().await;
+}
+
+/// A product counts what arrives at an address: two channels that lead there have one pace.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_channels_with_one_address_share_what_its_bot_takes() {
+    on_every_engine(async || {
+        let wecom = Wecom::start().await;
+        let channel = |name: &str| {
+            json!({"name": name, "type": "wecom-bot", "url": wecom.url(), "delivery": {"merge_above": 1000}})
+        };
+        let home = Home::new(&json!({
+            "channels": [channel("day"), channel("night")],
+            "routes": [{"channels": ["day", "night"], "triage": "never"}],
+        }));
+        let service = home.serve().await;
+        for number in 0..15 {
+            let name = format!("Shared{number:02}");
+            service.accept(&one_alert(&name, &json!({"alertname": name, "namespace": "shop"}))).await;
+        }
+        eventually("as many as the bot takes", 30, || (wecom.accepted().len() >= 20).then_some(())).await;
+        tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+        assert_eq!((wecom.accepted().len(), wecom.refused()), (20, vec![]), "30 wait, and 20 are taken in a minute");
+    })
+    .await;
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::Fault;
-use crate::support::alerts::one_alert;
+use crate::support::alerts::{one_alert, resolved};
 use crate::support::contract;
 use crate::support::database::on_every_engine;
 use crate::support::eventually;
 use crate::support::feishu::Feishu;
+use crate::support::feishu_app::FeishuApp;
 use crate::support::service::Home;
 use crate::support::wecom::Wecom;
 
@@ -103,6 +104,52 @@ async fn f44_a_storm_merges_into_summaries_that_name_everything() {
         assert!(feishu < INCIDENTS / 2 && wecom <= 10, "{feishu} {wecom}");
         let balance = contract::holds(&service, INCIDENTS, 5).await;
         assert_eq!(balance.sent, INCIDENTS as u64, "{balance:?}");
+    })
+    .await;
+}
+
+/// An app's cards are merged like a bot's messages when more wait than its chat takes; what changes a card that is there
+/// never is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_merges_in_an_app_s_chat_and_cards_that_are_there_are_still_changed() {
+    const STORM: usize = 60;
+    on_every_engine(async || {
+        let app = FeishuApp::start().await;
+        let mut channel = app.channel();
+        channel["delivery"] = json!({"merge_above": 8});
+        let home = Home::new(&json!({"channels": [channel]}));
+        let service = home.serve().await;
+        let named = |name: &str| one_alert(name, &json!({"alertname": name, "namespace": "shop"}));
+        let first = named("BeforeTheStorm");
+        let (id, _) = service.accept(&first).await;
+        service.settled(&id, 20).await;
+        let card = app.cards().pop().expect("a card");
+
+        let mut alerts: Vec<Value> = (0..STORM).map(|number| named(&format!("Storm{number:03}"))).collect();
+        alerts.push(resolved(&first));
+        let receipts = futures::future::join_all(alerts.iter().map(|alert| service.accept(alert))).await;
+        let mut among_many = None;
+        for (number, (id, _)) in receipts.iter().enumerate() {
+            let incident = service.settled(id, 60).await;
+            assert!(incident["notices"].as_array().unwrap().iter().all(|one| one["state"] == "sent"), "{incident:#}");
+            among_many = among_many.or((incident["notices"][0]["form"] == "summary").then_some(number));
+        }
+        let among_many = among_many.expect("some were told in one");
+        eventually("the card says that it is over", 20, || {
+            let now = app.cards().into_iter().find(|one| one.id == card.id)?;
+            (now.content["header"]["template"] == "green").then_some(())
+        })
+        .await;
+        let all: String = app.messages().iter().map(|message| message.content.to_string()).collect();
+        let missing: Vec<usize> = (0..STORM).filter(|number| !all.contains(&format!("Storm{number:03}"))).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert!(app.messages().len() < STORM / 2, "{} messages", app.messages().len());
+
+        // What was told among many gets a card of its own when there is more to tell of it.
+        let cards = app.cards().len();
+        service.accept(&resolved(&alerts[among_many])).await;
+        eventually("it is told", 20, || (app.cards().len() > cards).then_some(())).await;
+        contract::holds_at_least(&service, STORM as u64 + 3, 10).await;
     })
     .await;
 }

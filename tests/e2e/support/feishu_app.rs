@@ -90,6 +90,9 @@ struct Platform {
     message_rates: HashMap<String, Rate>,
     faults: Vec<Refused>,
     patch_faults: Vec<Refused>,
+    reply_faults: Vec<Refused>,
+    /// For calls about entities, by the last word of their path; `entity` is the whole card.
+    entity_faults: HashMap<&'static str, Vec<i64>>,
     refused: Vec<(i64, String)>,
     without_threads: bool,
     /// Calls that are kept but whose answer the caller never sees.
@@ -136,6 +139,8 @@ impl FeishuApp {
             callable: Vec::new(),
             faults: Vec::new(),
             patch_faults: Vec::new(),
+            reply_faults: Vec::new(),
+            entity_faults: HashMap::new(),
             refused: Vec::new(),
             without_threads: false,
             swallow: 0,
@@ -198,6 +203,16 @@ impl FeishuApp {
     /// Fails the next changes, one each.
     pub fn fail_changes(&self, faults: impl IntoIterator<Item = Refused>) {
         self.lock().patch_faults.extend(faults);
+    }
+
+    /// Fails the next answers in threads, one each.
+    pub fn fail_replies(&self, faults: impl IntoIterator<Item = Refused>) {
+        self.lock().reply_faults.extend(faults);
+    }
+
+    /// Fails the next calls of this kind about entities (`content`, `settings`, `entity`) with this code.
+    pub fn fail_entities(&self, kind: &'static str, code: i64) {
+        self.lock().entity_faults.entry(kind).or_default().push(code);
     }
 
     /// Keeps the next messages and breaks the line before the answer.
@@ -347,7 +362,17 @@ impl Platform {
     }
 
     /// An entity that may be changed now, by a call whose sequence is larger than all before.
-    fn entity(&mut self, id: &str, body: &Value) -> Result<&mut Entity, Refused> {
+    fn entity(&mut self, kind: &str, id: &str, body: &Value) -> Result<&mut Entity, Refused> {
+        if let Some(code) = self.entity_faults.get_mut(kind).and_then(Vec::pop) {
+            if [200_740, 200_750].contains(&code) {
+                // It is really gone; its message stays.
+                self.entities.remove(id);
+            }
+            if let (300_309, Some(entity)) = (code, self.entities.get_mut(id)) {
+                entity.growing = None;
+            }
+            return Err(Refused::code(code, "as the test wants it"));
+        }
         let entity = self.entities.get_mut(id).ok_or_else(|| Refused::code(200_740, "the card does not exist"))?;
         if !entity.rate.allows() {
             return Err(Refused::code(99_991_400, "more than ten calls a second about one card"));
@@ -365,7 +390,7 @@ impl Platform {
         self.admit(headers)?;
         let body = known(body, &["card", "sequence", "uuid"])?;
         let card = self.card_json(&body["card"])?;
-        let entity = self.entity(id, &body)?;
+        let entity = self.entity("entity", id, &body)?;
         if entity.growing.is_some() {
             return Err(Refused::code(300_309, "streaming mode is on"));
         }
@@ -384,7 +409,7 @@ impl Platform {
         let settings = body["settings"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
         let grows = settings.and_then(|settings| settings["config"]["streaming_mode"].as_bool());
         let grows = grows.ok_or_else(|| Refused::code(200_621, "settings are invalid"))?;
-        self.entity(id, &body)?.growing = grows.then(Instant::now);
+        self.entity("settings", id, &body)?.growing = grows.then(Instant::now);
         Ok(json!({}))
     }
 
@@ -392,10 +417,14 @@ impl Platform {
         self.admit(headers)?;
         let body = known(body, &["content", "sequence", "uuid"])?;
         let life = self.growing_ends;
-        let entity = self.entity(id, &body)?;
-        if entity.growing.is_none_or(|since| since.elapsed() > life) {
-            entity.growing = None;
-            return Err(Refused::code(200_850, "streaming mode is closed"));
+        let entity = self.entity("content", id, &body)?;
+        match entity.growing {
+            None => return Err(Refused::code(300_309, "streaming mode is closed")),
+            Some(since) if since.elapsed() > life => {
+                entity.growing = None;
+                return Err(Refused::code(200_850, "streaming mode timed out"));
+            }
+            Some(_) => {}
         }
         let text = body["content"].as_str().filter(|text| !text.is_empty() && text.chars().count() <= 100_000);
         let text = text.ok_or_else(|| Refused::code(200_621, "content is invalid"))?.to_owned();
@@ -450,6 +479,9 @@ impl Platform {
 
     fn reply(&mut self, id: &str, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refused> {
         self.admit(headers)?;
+        if !self.reply_faults.is_empty() {
+            return Err(self.reply_faults.remove(0));
+        }
         let body = known(body, &["msg_type", "content", "uuid", "reply_in_thread"])?;
         self.there(id)?;
         if self.without_threads && body["reply_in_thread"] == true {

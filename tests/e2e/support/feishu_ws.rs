@@ -37,6 +37,10 @@ struct Inner {
     pings: usize,
     answers: Vec<Frame>,
     asked: usize,
+    /// Codes that the next questions for the address are answered with.
+    endpoint_faults: Vec<i64>,
+    /// Handshakes that are refused next: status and code.
+    handshake_faults: Vec<(u16, &'static str)>,
 }
 
 /// A frame, taken apart.
@@ -72,8 +76,17 @@ impl LongConnection {
     }
 
     async fn converse(self, stream: TcpStream) {
+        let refused = self.state.lock().unwrap().handshake_faults.pop();
         #[allow(clippy::result_large_err)]
         let known = |request: &Request, answer: Upgrade| {
+            if let Some((status, code)) = refused {
+                let refusal = tokio_tungstenite::tungstenite::http::Response::builder()
+                    .status(400)
+                    .header("Handshake-Status", status.to_string())
+                    .header("Handshake-Msg", "as the test wants it")
+                    .header("Handshake-Autherrcode", code);
+                return Err(refusal.body(None).unwrap());
+            }
             let query = request.uri().query().unwrap_or_default();
             assert!(query.contains("ticket=") && query.contains("service_id=7"), "{query}");
             Ok(answer)
@@ -110,6 +123,16 @@ impl LongConnection {
                 }
             }
         }
+    }
+
+    /// Answers the next questions for the address with these codes, the last first.
+    pub fn fail_endpoint(&self, codes: &[i64]) {
+        self.state.lock().unwrap().endpoint_faults.extend(codes);
+    }
+
+    /// Refuses the next handshakes with these statuses and codes, the last first.
+    pub fn fail_handshakes(&self, refusals: &[(u16, &'static str)]) {
+        self.state.lock().unwrap().handshake_faults.extend(refusals);
     }
 
     /// Ends the connection that stands.
@@ -180,6 +203,9 @@ async fn endpoint(State(connection): State<LongConnection>, body: Bytes) -> Resp
     let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
     if asked["AppID"] != APP_ID || asked["AppSecret"] != APP_SECRET {
         return axum::Json(json!({"code": 1_000_040_344, "msg": "app not found or secret wrong"})).into_response();
+    }
+    if let Some(code) = inner.endpoint_faults.pop() {
+        return axum::Json(json!({"code": code, "msg": "as the test wants it"})).into_response();
     }
     let url = format!("ws://{}/ws/v2?device_id=1&service_id=7&ticket=long-secret-ticket", inner.address);
     let config = json!({"ReconnectCount": -1, "ReconnectInterval": 1, "ReconnectNonce": 1, "PingInterval": 1});

@@ -39,6 +39,7 @@ struct Inner {
     /// Uploaded files by media id, for this bot only.
     uploads: Vec<(String, File)>,
     upload_faults: Vec<Fault>,
+    call_faults: Vec<Fault>,
     files: Vec<(usize, File)>,
 }
 
@@ -84,6 +85,11 @@ impl Wecom {
         self.inner.lock().unwrap().upload_faults.extend(faults);
     }
 
+    /// Fails the next messages that call people in this way, one each.
+    pub fn fail_calls(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.inner.lock().unwrap().call_faults.extend(faults);
+    }
+
     /// The files shown in the group, each with the number of messages accepted before it.
     pub fn files(&self) -> Vec<(usize, File)> {
         self.inner.lock().unwrap().files.clone()
@@ -120,6 +126,10 @@ async fn send(State(inner): State<Arc<Mutex<Inner>>>, uri: Uri, body: Bytes) -> 
     let mut inner = inner.lock().unwrap();
     if !inner.faults.is_empty() {
         let fault = inner.faults.remove(0);
+        return failed(&fault, &uri);
+    }
+    if !inner.call_faults.is_empty() && String::from_utf8_lossy(&body).contains("mentioned_list") {
+        let fault = inner.call_faults.remove(0);
         return failed(&fault, &uri);
     }
     match judge(&mut inner, &uri, &body) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use jiff::Timestamp;
 use minijinja::value::Serde;
@@ -15,10 +15,10 @@ use uuid::Uuid;
 use super::base::{Trouble, Visit};
 use super::words;
 use crate::alert::Lang;
-use crate::http::App;
+use crate::http::{App, login};
 use crate::notify::story::{Badge, words as said};
 use crate::notify::text;
-use crate::store::{ByState, Choices, IncidentState, InvestigationState, Listed, Narrowed};
+use crate::store::{ByState, Choices, IncidentState, InvestigationState, Listed, Narrowed, UndeliveredDigest};
 use crate::times;
 
 /// Incidents on one page: about three screens of a phone.
@@ -38,7 +38,12 @@ pub struct Asked {
 }
 
 /// The page.
-pub async fn page(visit: Visit, State(app): State<Arc<App>>, Query(asked): Query<Asked>) -> Response {
+pub async fn page(
+    visit: Visit,
+    State(app): State<Arc<App>>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Response {
     let settings = app.desk.settings();
     let shown = async {
         let narrowed = asked.narrowed();
@@ -47,7 +52,11 @@ pub async fn page(visit: Visit, State(app): State<Arc<App>>, Query(asked): Query
         listed.truncate(PAGE as usize);
         let (counts, choices) =
             tokio::try_join!(app.store.incidents_by_state(&narrowed), app.store.incident_choices())?;
-        Ok::<_, Trouble>(Browse { listed, more, counts, choices })
+        let lost = match login::may_act(&app, &headers) {
+            true => app.store.undelivered_digests().await?,
+            false => Vec::new(),
+        };
+        Ok::<_, Trouble>(Browse { listed, more, counts, choices, lost })
     };
     match shown.await {
         Ok(browse) => {
@@ -103,6 +112,25 @@ struct Browse {
     more: bool,
     counts: ByState,
     choices: Choices,
+    /// Daily summaries nobody got, for those who may send them again.
+    lost: Vec<UndeliveredDigest>,
+}
+
+/// A daily summary nobody got.
+#[derive(Serialize)]
+struct Lost<'a> {
+    channel: &'a str,
+    day: &'a str,
+    why: String,
+    /// Where the button leads, below the root.
+    again: String,
+}
+
+/// A name as one segment of an address.
+fn segment(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let part = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    name.bytes().map(part).collect()
 }
 
 /// A state to choose, with how many there are.
@@ -134,6 +162,12 @@ struct Row {
     running: bool,
 }
 
+fn lost(lost: &UndeliveredDigest) -> Lost<'_> {
+    let why = lost.last_error.as_deref().unwrap_or_default();
+    let again = format!("incidents/summaries/{}/{}/again", segment(&lost.day), segment(&lost.channel));
+    Lost { channel: &lost.channel, day: &lost.day, why: text::said(why, 200), again }
+}
+
 impl Browse {
     fn values(&self, asked: &Asked, lang: Lang, zone: &str, now: Timestamp) -> Value {
         let last = self.listed.last().filter(|_| self.more).map(|last| &last.incident);
@@ -142,6 +176,7 @@ impl Browse {
         context! {
             tabs => Serde(self.tabs(asked, lang)),
             rows => Serde(&rows),
+            lost => Serde(self.lost.iter().map(lost).collect::<Vec<_>>()),
             next => next.map(|next| asked.link(&asked.state, &next)),
             first => (!asked.before.is_empty()).then(|| asked.link(&asked.state, "")),
             clear => Asked { lang: asked.lang.clone(), ..Asked::default() }.link(&asked.state, ""),

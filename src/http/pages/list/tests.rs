@@ -56,6 +56,7 @@ fn browse(listed: Vec<Listed>) -> Browse {
         listed,
         more: true,
         counts: ByState { open: 3, resolved: 12 },
+        lost: Vec::new(),
         choices: Choices {
             severities: vec!["critical".into(), "warning".into()],
             namespaces: vec!["shop".into()],
@@ -78,7 +79,8 @@ async fn the_list_in_both_languages() {
 
 #[tokio::test]
 async fn an_empty_list_says_why() {
-    let empty = Browse { listed: Vec::new(), more: false, counts: ByState::default(), choices: Choices::default() };
+    let nothing = (ByState::default(), Choices::default());
+    let empty = Browse { listed: Vec::new(), more: false, counts: nothing.0, choices: nothing.1, lost: Vec::new() };
     assert!(html(&empty, &Asked::default(), Lang::En).await.contains("No alert has come yet"));
     let asked = Asked { alert: "x".into(), ..Asked::default() };
     assert!(html(&empty, &asked, Lang::Zh).await.contains("没有符合条件的事件"));
@@ -136,4 +138,16 @@ async fn pages_to_photograph() {
         let login = axum::body::to_bytes(login.into_body(), 1 << 20).await.unwrap();
         std::fs::write(folder.join(format!("login.{}.html", lang.tag())), login).unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_daily_summary_nobody_got_can_be_sent_again() {
+    let lost = UndeliveredDigest {
+        channel: "值班/a → b".into(),
+        day: "2026-11-23".into(),
+        last_error: Some("<b>19001</b>".into()),
+    };
+    let page = html(&Browse { lost: vec![lost], ..browse(vec![]) }, &Asked::default(), Lang::En).await;
+    let action = "incidents&#x2f;summaries&#x2f;2026-11-23&#x2f;%E5%80%BC%E7%8F%AD%2Fa%20%E2%86%92%20b&#x2f;again";
+    assert!(page.contains(action) && !page.contains("<b>19001"), "{page}");
 }

@@ -21,6 +21,7 @@ pub(super) fn sample(kind: &str, lang: Lang) -> Shown {
     let mut shown = diagnosed(lang);
     match kind {
         "report" => {}
+        "charted" => charted(&mut shown),
         "running" => running(&mut shown),
         "resolved" => resolved(&mut shown),
         "undiagnosed" => undiagnosed(&mut shown),
@@ -34,6 +35,17 @@ pub(super) fn sample(kind: &str, lang: Lang) -> Shown {
     told.page_url = None;
     shown.links = story::links(&told);
     shown
+}
+
+/// An alert about what is measured, of another object: only its picture is of interest.
+fn charted(shown: &mut Shown) {
+    let told = notice(shown.lang.pick("alert-oom.zh", "alert-oom.en"));
+    let report = told.report().cloned().unwrap();
+    shown.evidence = report.evidence.iter().map(|entry| result(entry, &report)).collect();
+    shown.followers.clear();
+    shown.detail.evidence = report.evidence.clone();
+    shown.detail.incident.group = told.group;
+    shown.detail.incident.report = Some(report);
 }
 
 fn after(seconds: i64) -> Timestamp {

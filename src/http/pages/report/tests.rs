@@ -149,7 +149,7 @@ async fn the_longest_report_stays_readable_in_size() {
 async fn pages_to_photograph() {
     let Some(folder) = std::env::var_os("FIRSTLOOK_PAGES").map(PathBuf::from) else { return };
     for lang in [Lang::Zh, Lang::En] {
-        for kind in ALL {
+        for kind in ALL.into_iter().chain(["charted"]) {
             std::fs::write(
                 folder.join(format!("incidents/{kind}.{}.html", lang.tag())),
                 html(&sample(kind, lang)).await,

@@ -129,8 +129,13 @@ impl Api {
             None => {
                 let said = answer.msg.replace(self.app_secret.expose_secret(), "…");
                 let said = self.address.silence(&said);
-                let hint = "; check app_id and app_secret, and that the app subscribes by long connection";
-                Err(SendError::new(Reason::Auth, format!("Feishu answered {} \"{said}\"{hint}", answer.code)))
+                let (reason, hint) = match answer.code {
+                    1 | 1_000_040_343 => (Reason::Server, "; it is busy, or fails on its side"),
+                    _ => {
+                        (Reason::Auth, "; check app_id and app_secret, and that the app subscribes by long connection")
+                    }
+                };
+                Err(SendError::new(reason, format!("Feishu answered {} \"{said}\"{hint}", answer.code)))
             }
         }
     }

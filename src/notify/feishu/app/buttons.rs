@@ -11,7 +11,8 @@ const LONGEST_REASON: u16 = 500;
 
 /// The buttons that make sense on a notice; none when nobody may press them.
 pub fn of(notice: &Notice, beside: Beside<'_>) -> Vec<Element> {
-    if !beside.acts || matches!(notice.body, NoticeBody::Test) {
+    // A press is about the one incident a card shows.
+    if !beside.acts || notice.is_collective() || matches!(notice.body, NoticeBody::Test) {
         return Vec::new();
     }
     let acting: Vec<Element> = acting(notice).into_iter().map(|action| button(action, notice.lang)).collect();

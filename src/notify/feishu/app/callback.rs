@@ -100,14 +100,14 @@ impl FeishuApp {
         let pressed: CardAction = serde_json::from_value(event.event).ok()?;
         let word = pressed.action.value["firstlook"].as_str().or(pressed.action.name.as_deref())?;
         let operator = pressed.operator;
-        let ids = [Some(operator.open_id.as_str()), operator.user_id.as_deref()];
-        let allowed = ids.into_iter().flatten().any(|id| self.settings.operators.iter().any(|may| may == id));
+        let action = Action::of(word)?;
+        let leave = self.settings.leave(&[Some(&operator.open_id), operator.user_id.as_deref()], action);
         Some(Press {
             event: event.header.event_id,
             channel: self.name().to_owned(),
             message: pressed.context.open_message_id,
-            allowed,
-            action: Action::of(word)?,
+            leave,
+            action,
             reason: pressed.action.form_value.and_then(|form| form.reason).unwrap_or_default(),
             silence_for: Duration::try_from(self.settings.silence_for).unwrap_or_default(),
             person: operator.open_id,

@@ -13,8 +13,23 @@ pub enum Failure {
     Token(String),
     /// The message to change or to answer is not there any more, or too old.
     Gone(String),
+    /// An entity's own trouble; its message may still be changed.
+    Entity(Trouble, String),
     /// As for every channel.
     Refused(Refusal),
+}
+
+/// What a card entity (cardkit v1) says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It does not grow any more: switched off, or over by itself after about ten minutes.
+    Closed,
+    /// Somebody presses something on it just now.
+    Busy,
+    /// The sequence is not larger than one it has seen.
+    Behind,
+    /// It is not there, or too old.
+    Lost,
 }
 
 impl From<SendError> for Failure {
@@ -29,6 +44,7 @@ impl Failure {
         match self {
             Self::Refused(refusal) => refusal,
             Self::Gone(said) => Refusal::Other(SendError::new(Reason::Rejected, said)),
+            Self::Entity(_, said) => Refusal::Form(said),
             Self::Token(said) => Refusal::Other(SendError::new(Reason::Auth, said)),
         }
     }
@@ -45,11 +61,15 @@ pub fn failure(code: i64, said: &str, reply: &Reply) -> Failure {
         11_232 | 11_233 | 11_247 | 230_020 | 230_049 | 99_991_400 => slow(detail(""), reply),
         _ if reply.status.as_u16() == 429 => slow(detail(""), reply),
         230_011 | 230_031 | 230_110 => Failure::Gone(detail("")),
+        200_850 | 300_309 => Failure::Entity(Trouble::Closed, detail("")),
+        200_810 => Failure::Entity(Trouble::Busy, detail("")),
+        300_317 => Failure::Entity(Trouble::Behind, detail("")),
+        200_740 | 200_750 => Failure::Entity(Trouble::Lost, detail("")),
         230_001 if said.contains("receive_id") => other(Reason::Auth, ": check `receive_id` and `receive_id_type`"),
         _ => advice(code).map_or_else(
             || match reply.status.is_server_error() {
                 true => other(Reason::Server, ""),
-                // 230001, 230022, 230025, 230028, 230099, 200860, 300305 and codes nobody wrote down.
+                // 230001, 230022, 230025, 230028, 230099, 200770, 200860, 300305 and codes nobody wrote down.
                 false => Failure::Refused(Refusal::Form(detail(""))),
             },
             |hint| other(Reason::Auth, hint),
@@ -106,7 +126,7 @@ mod tests {
             for code in [230_011, 230_031, 230_110] {
                 assert!(matches!(met(code, status), Failure::Gone(_)), "{code}");
             }
-            for code in [230_001, 230_022, 230_025, 230_028, 230_099, 200_860] {
+            for code in [230_001, 230_022, 230_025, 230_028, 230_099, 200_770, 200_860] {
                 assert!(matches!(met(code, status), Failure::Refused(Refusal::Form(_))), "{code}");
             }
             for code in [11_232, 11_233, 11_247, 230_020, 230_049, 99_991_400] {
@@ -118,6 +138,16 @@ mod tests {
             ] {
                 assert_eq!(reason(code, status), Some(Reason::Auth), "{code}");
             }
+        }
+        for (code, trouble) in [
+            (200_740, Trouble::Lost),
+            (200_750, Trouble::Lost),
+            (200_810, Trouble::Busy),
+            (200_850, Trouble::Closed),
+            (300_309, Trouble::Closed),
+            (300_317, Trouble::Behind),
+        ] {
+            assert!(matches!(met(code, 400), Failure::Entity(said, _) if said == trouble), "{code}");
         }
         assert_eq!(reason(1, 429), Some(Reason::RateLimited));
         assert_eq!(reason(2200, 500), Some(Reason::Server));

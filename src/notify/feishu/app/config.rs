@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::notify::delivery::Delivery;
 use crate::notify::digest::TimeOfDay;
 use crate::notify::mention::MentionRule;
+use crate::notify::press::{Action, Leave};
 
 /// A self-built app that writes to one chat or person.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -35,6 +36,9 @@ pub struct FeishuAppSettings {
     /// have no such buttons.
     #[serde(default)]
     pub operators: Vec<String>,
+    /// Who of the operators may silence, by open_id or user_id; all of them when left out.
+    #[serde(default)]
+    pub silencers: Option<Vec<String>>,
     /// How presses arrive: `long_connection`, dialled from here, or `http`, at `/callbacks/feishu/NAME`.
     #[serde(default)]
     pub callbacks: Callbacks,
@@ -91,7 +95,28 @@ impl FeishuAppSettings {
                         \"Events & callbacks\"";
             return Some(("encrypt_key", what));
         }
+        match &self.silencers {
+            Some(silencers) if silencers.is_empty() => {
+                return Some(("silencers", "an empty list lets nobody silence; list who may, or leave it out"));
+            }
+            Some(_) if self.operators.is_empty() => {
+                return Some(("silencers", "they are some of the operators, and there are none; list them there too"));
+            }
+            _ => {}
+        }
         (!self.silence_for.is_positive()).then_some(("silence_for", "must be longer than 0s"))
+    }
+
+    /// Whether a person, whom the platform knows by these ids, may ask for an action.
+    pub(super) fn leave(&self, ids: &[Option<&str>], action: Action) -> Leave {
+        let listed = |those: &[String]| ids.iter().flatten().any(|id| those.iter().any(|may| may == id));
+        if !listed(&self.operators) {
+            return Leave::NoOperator;
+        }
+        match &self.silencers {
+            Some(silencers) if action == Action::Silence && !listed(silencers) => Leave::NoSilencer,
+            _ => Leave::Granted,
+        }
     }
 }
 
@@ -142,5 +167,31 @@ impl ReceiverKind {
             Self::UserId => "user_id",
             Self::Email => "email",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(rest: &str) -> FeishuAppSettings {
+        let text = format!("{{name: a, app_id: cli_1, app_secret: s, receive_id: oc_1, {rest}}}");
+        yaml_serde::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn of_those_who_may_press_some_may_silence() {
+        let all = settings("operators: [ou_1, staff2]");
+        let some = settings("operators: [ou_1, staff2], silencers: [staff2, ou_3]");
+        let (first, second, third) = ([Some("ou_1"), None], [Some("ou_2"), Some("staff2")], [Some("ou_3"), None]);
+        for action in Action::ALL {
+            assert_eq!(all.leave(&first, action), Leave::Granted);
+            assert_eq!(all.leave(&third, action), Leave::NoOperator);
+            assert_eq!(some.leave(&second, action), Leave::Granted, "by either of their ids");
+            assert_eq!(some.leave(&third, action), Leave::NoOperator, "the narrower list admits nobody by itself");
+            let without = if action == Action::Silence { Leave::NoSilencer } else { Leave::Granted };
+            assert_eq!(some.leave(&first, action), without);
+        }
+        assert_eq!(settings("operators: []").leave(&[None, None], Action::Again), Leave::NoOperator);
     }
 }

@@ -11,15 +11,16 @@ mod progress;
 mod socket;
 mod stream;
 mod telling;
+mod thread;
 pub mod wire;
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub use callback::{Denied, Signed};
 pub use config::{Callbacks, FeishuAppSettings, ReceiverKind};
 use jiff::Timestamp;
 use reqwest::Method;
+pub use stream::{GROWING, steps};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -28,7 +29,8 @@ use self::card::Beside;
 use self::codes::Failure;
 use self::stream::Streams;
 use self::telling::{Telling, Trail};
-use self::wire::{NewContent, NewMessage, NewReply, Sealed};
+use self::wire::{NewContent, NewMessage, Sealed};
+use crate::notify::companion::Companions;
 use crate::notify::ladder::{Refusal, descend};
 use crate::notify::layout::Layout;
 use crate::notify::mention::{BadUser, Mentions};
@@ -49,8 +51,8 @@ pub struct FeishuApp {
     api: Api,
     /// One change at a time: a step of the investigation must not come after the diagnosis.
     turn: Mutex<()>,
-    /// Messages beside those asked for, since this was last asked.
-    beside: AtomicU32,
+    /// Replies in the threads of cards.
+    companions: Companions,
     /// How its messages are laid out.
     layout: Layout,
     mentions: Mentions,
@@ -78,8 +80,8 @@ impl FeishuApp {
         let mentions = Mentions::new(std::mem::take(&mut settings.mentions), std::mem::take(&mut settings.owners))?;
         let kind = settings.receive_id_type.unwrap_or_else(|| ReceiverKind::of(&settings.receive_id));
         let api = Api::new(&settings.base_url, settings.app_id.clone(), settings.app_secret.clone(), client)?;
-        let (turn, beside, streams) = (Mutex::default(), AtomicU32::new(0), Streams::default());
-        Ok(Self { settings, kind, api, turn, beside, layout, mentions, streams })
+        let (turn, companions, streams) = (Mutex::default(), Companions::default(), Streams::default());
+        Ok(Self { settings, kind, api, turn, companions, layout, mentions, streams })
     }
 
     /// The configured name.
@@ -107,9 +109,14 @@ impl FeishuApp {
         self.callbacks().is_some()
     }
 
-    /// How many messages went out beside those asked for, since this was last asked: replies count at the chat's rate.
-    pub fn take_attached(&self) -> u32 {
-        self.beside.swap(0, Ordering::Relaxed)
+    /// What went out beside messages, and what did not: replies count at the chat's rate.
+    pub(in crate::notify) fn companions(&self) -> &Companions {
+        &self.companions
+    }
+
+    /// Whether a card has room for all that a message names.
+    pub(in crate::notify) fn has_room(&self, notice: &Notice) -> bool {
+        card::sealed(notice, Timestamp::now(), Form::Compact, Beside::default(), &self.layout).is_some()
     }
 
     /// Sends a notice as a message of its own, which nobody will change.
@@ -119,7 +126,7 @@ impl FeishuApp {
     pub async fn send(&self, notice: &Notice) -> Result<Form, SendError> {
         let id = Uuid::now_v7().to_string();
         let users = self.mentions.due(notice);
-        let (outcome, _) = self.new_message(notice, Beside { users: &users, ..Beside::default() }, &id).await;
+        let (outcome, _) = self.new_message(notice, Beside { users: &users, ..Beside::default() }, &id, None).await;
         let form = outcome?;
         self.mentions.note(&users);
         Ok(form)
@@ -142,7 +149,7 @@ impl FeishuApp {
         if Timestamp::now().duration_since(card.sent_at).unsigned_abs() > CHANGEABLE {
             return self.first(outgoing, beside, store, "-again").await;
         }
-        let (outcome, trail) = self.change(outgoing, &card, beside).await;
+        let (outcome, trail) = self.change(outgoing, &card, beside, store).await;
         match outcome {
             Err(_) if trail.gone => self.first(outgoing, beside, store, "-again").await,
             Ok(form) => {
@@ -181,7 +188,11 @@ impl FeishuApp {
     ) -> Result<Form, SendError> {
         let users = self.mentions.due(&outgoing.notice);
         let beside = Beside { users: &users, ..beside };
-        let (outcome, trail) = self.new_message(&outgoing.notice, beside, &format!("{}{again}", outgoing.id)).await;
+        if !again.is_empty() && outgoing.role != NoticeRole::Joined {
+            self.forget_entity(outgoing.incident, store).await;
+        }
+        let id = format!("{}{again}", outgoing.id);
+        let (outcome, trail) = self.new_message(&outgoing.notice, beside, &id, Some(store)).await;
         let form = outcome?;
         self.mentions.note(&users);
         // Alerts that joined are a message of their own, and never the incident's card.
@@ -192,18 +203,32 @@ impl FeishuApp {
         Ok(form)
     }
 
-    async fn new_message(&self, notice: &Notice, beside: Beside<'_>, id: &str) -> (Result<Form, SendError>, Trail) {
+    /// A message that was not there. Only where a store is given can its card be an entity, which has to be remembered.
+    async fn new_message(
+        &self,
+        notice: &Notice,
+        beside: Beside<'_>,
+        id: &str,
+        store: Option<&Store>,
+    ) -> (Result<Form, SendError>, Trail) {
         let telling = Telling::of(notice, beside, &self.layout);
-        let outcome = descend(|form, refused| self.post(&telling, form, refused, id)).await;
+        let outcome = descend(|form, refused| self.post(&telling, form, refused, id, store)).await;
         (outcome, telling.trail.into_inner())
     }
 
-    async fn post(&self, telling: &Telling<'_>, form: Form, refused: bool, id: &str) -> Result<(), Refusal> {
+    async fn post(
+        &self,
+        telling: &Telling<'_>,
+        form: Form,
+        refused: bool,
+        id: &str,
+        store: Option<&Store>,
+    ) -> Result<(), Refusal> {
         let content = telling.content(form, refused).ok_or(Refusal::Unfit)?;
         let is_card = content.msg_type == "interactive";
-        let content = match is_card && telling.beside.streams {
-            true => self.as_entity(telling.notice, content).await,
-            false => content,
+        let content = match store.filter(|_| is_card && telling.beside.streams) {
+            Some(store) => self.as_entity(telling.notice.incident, store, content).await,
+            None => content,
         };
         let path = format!("/open-apis/im/v1/messages?receive_id_type={}", self.kind.word());
         let body = NewMessage { receive_id: &self.settings.receive_id, content, uuid: id.to_owned() };
@@ -213,16 +238,29 @@ impl FeishuApp {
     }
 
     /// Changes a card; what no card takes is told in plain text beneath it.
-    async fn change(&self, outgoing: &Outgoing, card: &Card, beside: Beside<'_>) -> (Result<Form, SendError>, Trail) {
+    async fn change(
+        &self,
+        outgoing: &Outgoing,
+        card: &Card,
+        beside: Beside<'_>,
+        store: &Store,
+    ) -> (Result<Form, SendError>, Trail) {
         let telling = Telling::of(&outgoing.notice, beside, &self.layout);
-        let outcome = descend(|form, _| self.put_as(&telling, form, card, outgoing.id)).await;
+        let outcome = descend(|form, _| self.put_as(&telling, form, card, outgoing.id, store)).await;
         (outcome, telling.trail.into_inner())
     }
 
-    async fn put_as(&self, telling: &Telling<'_>, form: Form, card: &Card, id: Uuid) -> Result<(), Refusal> {
+    async fn put_as(
+        &self,
+        telling: &Telling<'_>,
+        form: Form,
+        card: &Card,
+        id: Uuid,
+        store: &Store,
+    ) -> Result<(), Refusal> {
         let content = telling.content(form, false).ok_or(Refusal::Unfit)?;
         let done = match content.msg_type {
-            "interactive" => self.put(telling.notice.incident, &card.message, content).await,
+            "interactive" => self.put(telling.notice.incident, &card.message, content, store).await,
             _ => self.reply(&card.message, content, format!("{id}-p")).await,
         };
         let Err(failure) = done else { return Ok(()) };
@@ -230,94 +268,13 @@ impl FeishuApp {
         Err(failure.refusal())
     }
 
-    async fn put(&self, incident: Uuid, message: &str, content: Sealed) -> Result<(), Failure> {
-        if let Some(outcome) = self.put_entity(incident, &content).await {
+    async fn put(&self, incident: Uuid, message: &str, content: Sealed, store: &Store) -> Result<(), Failure> {
+        if let Some(outcome) = self.put_entity(incident, store, &content).await {
             return outcome;
         }
         let body = NewContent { content: content.content };
         self.api.call(Method::PATCH, &format!("/open-apis/im/v1/messages/{message}"), &body).await.map(drop)
     }
-
-    /// Answers a message in its thread, or beneath it where the chat has no threads.
-    async fn reply(&self, message: &str, content: Sealed, uuid: String) -> Result<(), Failure> {
-        let path = format!("/open-apis/im/v1/messages/{message}/reply");
-        let mut body = NewReply { content, reply_in_thread: true, uuid };
-        let outcome = match self.api.call(Method::POST, &path, &body).await {
-            Err(Failure::Refused(Refusal::Form(_))) => {
-                body.reply_in_thread = false;
-                self.api.call(Method::POST, &path, &body).await
-            }
-            outcome => outcome,
-        };
-        self.beside.fetch_add(1, Ordering::Relaxed);
-        outcome.map(drop)
-    }
-
-    /// Alerts that came later are told in the card's thread: a change of the card would ring nobody's phone.
-    async fn joined(&self, outgoing: &Outgoing, card: &Card, store: &Store) -> Result<Form, SendError> {
-        let users = self.mentions.due(&outgoing.notice);
-        let telling = Telling::of(&outgoing.notice, Beside { users: &users, ..Beside::default() }, &self.layout);
-        let outcome = descend(|form, refused| self.join_as(&telling, form, refused, card, outgoing.id)).await;
-        match outcome {
-            Err(_) if telling.trail.into_inner().gone => self.first(outgoing, Beside::default(), store, "-again").await,
-            Ok(form) => {
-                self.mentions.note(&users);
-                Ok(form)
-            }
-            failed => failed,
-        }
-    }
-
-    async fn join_as(
-        &self,
-        telling: &Telling<'_>,
-        form: Form,
-        refused: bool,
-        card: &Card,
-        id: Uuid,
-    ) -> Result<(), Refusal> {
-        let content = telling.content(form, refused).ok_or(Refusal::Unfit)?;
-        let Err(failure) = self.reply(&card.message, content, id.to_string()).await else { return Ok(()) };
-        telling.trail.lock().await.gone |= matches!(failure, Failure::Gone(_));
-        Err(failure.refusal())
-    }
-
-    /// A line in the thread when the incident is over or the diagnosis is another one. The card says it already: only a
-    /// failure that passes is worth another attempt.
-    async fn call_attention(&self, outgoing: &Outgoing, card: &Card, store: &Store) -> Result<(), SendError> {
-        let Some(news) = self.news(outgoing, store).await.map_err(unkept)? else { return Ok(()) };
-        match self.reply(&card.message, news, format!("{}-r", outgoing.id)).await {
-            Ok(()) => Ok(()),
-            Err(Failure::Refused(Refusal::Other(error))) if error.reason.is_retryable() => Err(error),
-            Err(failure) => {
-                let error = failure.refusal();
-                tracing::warn!(channel = self.name(), incident.id = %outgoing.incident, %error, "a card was changed without a line in its thread");
-                Ok(())
-            }
-        }
-    }
-
-    async fn news(&self, outgoing: &Outgoing, store: &Store) -> Result<Option<Sealed>, StoreError> {
-        let notice = &outgoing.notice;
-        Ok(match outgoing.role {
-            NoticeRole::Resolved => Some(card::plain(notice, Timestamp::now(), &[], &self.layout)),
-            NoticeRole::Second => {
-                let first = self.first_report(outgoing, store).await?;
-                let another = first.zip(notice.report()).is_some_and(|(first, now)| is_another(&first, now));
-                another.then(|| card::another_diagnosis(notice))
-            }
-            NoticeRole::First | NoticeRole::Joined => None,
-        })
-    }
-}
-
-/// Whether a diagnosis says something else: another verdict, another object or kind of cause, or that two differ.
-fn is_another(before: &Report, now: &Report) -> bool {
-    let gist = |report: &Report| {
-        let first = report.causes.first().map(|cause| (cause.resource.clone(), cause.code.clone()));
-        (report.verdict, first, report.disagreement.is_some())
-    };
-    gist(before) != gist(now)
 }
 
 /// What the store does not say now it may say in a moment.

@@ -25,6 +25,9 @@ const MOST: Duration = Duration::from_secs(20);
 /// A change that takes longer is given up: a message may be waiting behind it.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// No card shows any step yet.
+const NOTHING: usize = usize::MAX;
+
 /// When each card was last changed, and how many results were read then.
 type Shown = HashMap<Uuid, (Instant, usize)>;
 
@@ -43,10 +46,16 @@ impl FeishuApp {
             let going = live.all();
             shown.retain(|id, _| going.iter().any(|(other, _)| other == id));
             let Some((incident, step)) = next(going, &shown) else { continue };
-            shown.insert(incident, (Instant::now(), step.read));
-            if let Err(error) = self.show(incident, &step, &store).await {
-                tracing::debug!(channel = self.name(), incident.id = %incident, %error, "could not look up a card");
-            }
+            let read = match self.show(incident, &step, &store).await {
+                Ok(true) => step.read,
+                // Its card is on its way: all that was read is news there.
+                Ok(false) => NOTHING,
+                Err(error) => {
+                    tracing::debug!(channel = self.name(), incident.id = %incident, %error, "could not look up a card");
+                    NOTHING
+                }
+            };
+            shown.insert(incident, (Instant::now(), read));
         }
     }
 
@@ -75,27 +84,28 @@ impl FeishuApp {
         Ok(told.into_iter().find(|(channel, _)| channel == self.name()).map(|(_, first)| first))
     }
 
-    async fn show(&self, incident: Uuid, step: &Step, store: &Store) -> Result<(), StoreError> {
+    /// Shows a step on the incident's card; false when it has none that waits for one.
+    async fn show(&self, incident: Uuid, step: &Step, store: &Store) -> Result<bool, StoreError> {
         let _turn = self.turn.lock().await;
         // Asked while nobody else may change the card: once the diagnosis is queued, no step is shown.
-        let Some(card) = store.card_in_progress(incident, self.name()).await? else { return Ok(()) };
-        let Some(mut first) = self.first_notice(incident, store).await? else { return Ok(()) };
+        let Some(card) = store.card_in_progress(incident, self.name()).await? else { return Ok(false) };
+        let Some(mut first) = self.first_notice(incident, store).await? else { return Ok(false) };
         if let NoticeBody::Alert { investigating, .. } = &mut first.body {
             *investigating = true;
         }
-        if self.grow(incident, step).await {
-            return Ok(());
+        if let Some(typed) = self.grow(incident, step).await {
+            return Ok(typed);
         }
         let beside = Beside { step: Some(step), acts: self.acts(), ..Beside::default() };
         let now = Timestamp::now();
         let forms = [Form::Full, Form::Compact];
         let Some(content) = forms.into_iter().find_map(|form| card::sealed(&first, now, form, beside, &self.layout))
         else {
-            return Ok(());
+            return Ok(true);
         };
-        let changed = tokio::time::timeout(PATIENCE, self.put(incident, &card.message, content)).await;
+        let changed = tokio::time::timeout(PATIENCE, self.put(incident, &card.message, content, store)).await;
         tracing::debug!(channel = self.name(), incident.id = %incident, ?changed, "a step was shown");
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -128,6 +138,10 @@ mod tests {
         tokio::time::advance(LEAST).await;
         assert_eq!(next(going(2), &shown).map(|(id, _)| id), Some(a), "only it has news");
         assert!(next(going(1), &shown).is_none());
+        shown.insert(a, (Instant::now(), NOTHING));
+        tokio::time::advance(LEAST).await;
+        assert_eq!(next(going(1), &shown).map(|(id, _)| id), Some(a), "its card was not there a moment ago");
+        shown.insert(a, (Instant::now(), 1));
         tokio::time::advance(MOST).await;
         assert!(next(going(1), &shown).is_some(), "the clock is news at last");
     }

@@ -19,6 +19,7 @@ use super::FeishuApp;
 use super::wire::{ClientConfig, Endpoint, Event, Frame, FrameAnswer, FrameHeader};
 use crate::alert::Lang;
 use crate::notify::press::Presses;
+use crate::notify::text;
 
 /// What the platform's own clients do when they are not told otherwise.
 const PING: u64 = 120;
@@ -204,7 +205,16 @@ fn packed(frame: &Frame) -> Message {
 fn said(error: tungstenite::Error) -> String {
     match error {
         tungstenite::Error::Http(answer) => {
-            format!("the platform refused the connection: HTTP {}", answer.status().as_u16())
+            let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+            let status = header("handshake-status").map_or_else(|| answer.status().as_str().to_owned(), str::to_owned);
+            let code = header("handshake-autherrcode").unwrap_or_default();
+            let hint = match (status.as_str(), code) {
+                (_, "1000040350") => "; an app has at most 50 connections: end processes that listen for it elsewhere",
+                ("403", _) => "; check that the app subscribes by long connection, and that a version is published",
+                _ => "",
+            };
+            let said = text::line(header("handshake-msg").unwrap_or_default(), 200);
+            format!("the platform refused the connection: {status} {code} {said}{hint}")
         }
         tungstenite::Error::Url(_) => "the platform named no address that can be dialled".to_owned(),
         other => other.to_string(),
