@@ -23,6 +23,7 @@ mod reload;
 mod repeats;
 mod replicas;
 mod restarts;
+mod rules;
 mod secrets;
 mod sequences;
 mod soak;
