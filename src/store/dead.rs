@@ -12,8 +12,8 @@ use crate::notify::notice::{Notice, Undelivered};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Revival {
-    /// It waits to be sent.
-    Again,
+    /// It waits to be sent, and belongs to this incident.
+    Again(Uuid),
     /// There is no message of this id.
     Unknown,
     /// It was not given up.
@@ -66,7 +66,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let query = tx
             .query(
-                "SELECT state, channel,
+                "SELECT incident_id, state, channel,
                         (SELECT COUNT(*) FROM outbox later WHERE later.lane = outbox.lane AND later.seq > outbox.seq
                                                              AND later.state = 'sent') AS later
                  FROM outbox WHERE id = $1 {locked}",
@@ -80,9 +80,10 @@ impl Store {
         if row.count("later")? > 0 && in_place.contains(&row.text("channel")?) {
             return Ok(Revival::Overtaken);
         }
+        let incident = row.id("incident_id")?;
         tx.revive(id).await?;
         tx.commit().await?;
-        Ok(Revival::Again)
+        Ok(Revival::Again(incident))
     }
 }
 

@@ -14,6 +14,7 @@ mod faults;
 mod held;
 mod kills;
 mod lines;
+mod logs;
 mod main_path;
 mod measured;
 mod never_worse;

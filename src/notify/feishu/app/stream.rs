@@ -58,7 +58,7 @@ impl FeishuApp {
                 }
                 Err(failure) => {
                     let error = failure.refusal();
-                    tracing::warn!(channel = self.name(), %error, "cards do not grow; grant the scope cardkit:card:write to the app");
+                    tracing::warn!(channel = self.name(), incident.id = %notice.incident, %error, "cards do not grow; grant the scope cardkit:card:write to the app");
                 }
             }
         }
@@ -93,7 +93,7 @@ impl FeishuApp {
             // While a card grows, presses on it change nothing; one that ended by itself refuses this, and needs it not.
             let still = Settings { settings: STILL, sequence: entity.next() };
             if let Err(failure) = self.api.call(Method::PATCH, &format!("{path}/settings"), &still).await {
-                tracing::debug!(channel = self.name(), error = %failure.refusal(), "a card did not stop to grow");
+                tracing::debug!(channel = self.name(), incident.id = %incident, error = %failure.refusal(), "a card did not stop to grow");
             }
         }
         let whole = Whole { card: CardJson::new(card.content.clone()), sequence: entity.next() };
