@@ -75,13 +75,6 @@ async fn what_is_not_alertmanagers_is_refused_with_a_sentence() {
     assert!(!service.log().contains("panicked"), "{}", service.log());
 }
 
-/// Resident memory of a process in MiB.
-fn resident(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a44_refusing_takes_bounded_memory() {
@@ -92,10 +85,10 @@ async fn a44_refusing_takes_bounded_memory() {
         let posts = heaviest.iter().map(|(_, body, ..)| service.post(body.clone()));
         futures::future::join_all(posts).await
     };
-    let mut sizes = vec![resident(service.pid())];
+    let mut sizes = vec![service.resident() / 1024];
     for _ in 0..12 {
         round().await;
-        sizes.push(resident(service.pid()));
+        sizes.push(service.resident() / 1024);
     }
     let (settled, end) = (sizes[6], sizes[12]);
     // The allocator keeps what it once had: 40 rounds of this moved between 100 and 155 MiB. A leak would be 50 a round.

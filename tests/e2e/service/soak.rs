@@ -90,12 +90,6 @@ async fn model() -> ModelServer {
     .await
 }
 
-fn resident(service: &Service) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 fn body(group: u32, generation: u32) -> Value {
     let name = format!("Soak{group:02}N{generation}");
     one_alert(&format!("soak {group}"), &json!({"alertname": name}))
@@ -185,7 +179,7 @@ async fn sends(service: &Service, ends: &Ends, seconds: u64) -> (usize, BTreeSet
         ends.fail(dice.below(ONE_OF));
         if accepted % 100 == 0 {
             contract::balance(service).await;
-            memory.push(resident(service));
+            memory.push(service.resident());
         }
         tokio::time::sleep(PACE).await;
     }
