@@ -72,6 +72,25 @@ impl Home {
         sqlx::query_scalar(sum).fetch_one(&mut store).await.unwrap()
     }
 
+    /// Everything its store keeps, by the name of a file or a table.
+    pub async fn everything_kept(&self) -> Vec<(String, Vec<u8>)> {
+        if let Some(file) = self.store().strip_prefix("sqlite:") {
+            let files = [file.to_owned(), format!("{file}-wal")];
+            return files.map(|file| (file.clone(), std::fs::read(&file).unwrap_or_default())).to_vec();
+        }
+        let mut store = sqlx::PgConnection::connect(self.store()).await.unwrap();
+        let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut store).await.unwrap();
+        let mut kept = Vec::new();
+        for table in tables {
+            let rows = sqlx::AssertSqlSafe(format!("SELECT CAST(t AS TEXT) FROM \"{table}\" t"));
+            let rows: Vec<String> = sqlx::query_scalar(rows).fetch_all(&mut store).await.unwrap();
+            kept.push((table, rows.join("\n").into_bytes()));
+        }
+        assert!(kept.iter().any(|(table, rows)| table == "incident" && !rows.is_empty()), "there is something");
+        kept
+    }
+
     /// Where the configuration lies.
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("firstlook.yaml")
