@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
+use sqlx::Connection;
 use tokio::io::AsyncBufReadExt;
 
 use crate::support::alerts::{PENDING, in_group};
+use crate::support::database::on_every_engine;
 use crate::support::service::{Home, Service, program, run};
 use crate::support::{contract, eventually_async, tools};
 
@@ -115,6 +117,43 @@ async fn f15_on_a_read_only_disk_it_refuses_to_start_and_says_what_to_do() {
     let service = home.serve().await;
     assert_eq!(service.incidents().await.len(), 1);
     contract::holds(&service, in_group(PENDING, "before")["alerts"].as_array().unwrap().len(), 5).await;
+}
+
+/// A later version was here and is gone again: its tables are not touched, and that version finds everything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f15_a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
+    on_every_engine(async || {
+        let home = Home::new(&json!({"channels": []}));
+        let service = home.serve().await;
+        service.accept(&in_group(PENDING, "before")).await;
+        assert_eq!(service.terminate().await.code(), Some(0));
+        sqlx::any::install_default_drivers();
+        let mut store = sqlx::AnyConnection::connect(home.store()).await.unwrap();
+        let later = "INSERT INTO _sqlx_migrations
+                     SELECT 9999, 'later', installed_on, success, checksum, execution_time FROM _sqlx_migrations
+                     WHERE version = 1";
+        sqlx::raw_sql(later).execute(&mut store).await.unwrap();
+
+        let mut command = program();
+        command.args(["serve", "--config"]).arg(home.config());
+        let ended = run(command).await;
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        let last = ended.stderr.lines().last().unwrap();
+        assert!(
+            last.contains("newer firstlook") && last.contains("9999") && last.contains("Run that version"),
+            "{last}"
+        );
+        let migrations = "SELECT CAST(MAX(version) AS BIGINT) FROM _sqlx_migrations";
+        let version: i64 = sqlx::query_scalar(migrations).fetch_one(&mut store).await.unwrap();
+        assert_eq!(version, 9999, "nothing was taken back");
+
+        sqlx::raw_sql("DELETE FROM _sqlx_migrations WHERE version = 9999").execute(&mut store).await.unwrap();
+        store.close().await.unwrap();
+        let service = home.serve().await;
+        assert_eq!(service.incidents().await.len(), 1);
+        contract::holds(&service, in_group(PENDING, "before")["alerts"].as_array().unwrap().len(), 5).await;
+    })
+    .await;
 }
 
 /// Writes down every call of a process that syncs or sends, in order; none where this account may not trace.

@@ -230,6 +230,7 @@ async fn a_locked_store() {
 /// A crowd that opens connections and says nothing, or half of something, takes nobody's place.
 #[tokio::test]
 async fn a45_a_crowd_of_silent_connections_keeps_nobody_out() {
+    on_every_engine(async || {
     let home = Home::new(&json!({"channels": [], "server": limited(json!({"max_connections": 40}))}));
     let service = home.serve().await;
     let address = service.base().strip_prefix("http://").unwrap();
@@ -253,7 +254,10 @@ async fn a45_a_crowd_of_silent_connections_keeps_nobody_out() {
     let (id, _) = service.accept(&webhook(PENDING)).await;
     assert!(begun.elapsed().as_secs() < 2, "{:?}", begun.elapsed());
     assert_eq!(service.incidents().await[0]["id"], id);
+    contract::holds(&service, webhook(PENDING)["alerts"].as_array().unwrap().len(), 5).await;
     drop(crowd);
+    })
+    .await;
 }
 
 /// A channel takes nothing, and what waits for it is as much as may wait: what would need another message is refused in
