@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::Connection;
 use tokio::io::AsyncBufReadExt;
 
-use crate::support::alerts::{PENDING, in_group};
+use crate::support::alerts::{PENDING, builtin, in_group};
 use crate::support::database::on_every_engine;
+use crate::support::feishu::Feishu;
 use crate::support::service::{Home, Service, program, run};
-use crate::support::{contract, eventually_async, tools};
+use crate::support::{Fault, contract, eventually_async, tools};
 
 /// A small disk in memory; gone with this.
 struct Disk {
@@ -52,11 +54,16 @@ fn mount(arguments: &[&str], at: &Path) -> bool {
     Command::new("mount").args(arguments).arg(at).status().is_ok_and(|status| status.success())
 }
 
+fn name(number: usize) -> String {
+    format!("Full{number:04}")
+}
+
 /// An alert that takes a few kilobytes.
 fn large(number: usize) -> Value {
     let mut body = in_group(PENDING, &format!("full-{number}"));
     for alert in body["alerts"].as_array_mut().unwrap() {
         alert["annotations"]["description"] = "x".repeat(15_000).into();
+        alert["labels"]["alertname"] = name(number).into();
     }
     body
 }
@@ -92,6 +99,40 @@ async fn f13_on_a_full_disk_new_alerts_are_refused_old_ones_stay_and_it_goes_on_
     eventually_async("there is space again", 20, taken_again).await;
     let balance = contract::holds(&service, (taken + 1) * each, 5).await;
     assert_eq!(service.incidents().await.len(), (taken + 1).min(500), "{balance:?}");
+    drop(service);
+}
+
+/// The same with people who wait: what was taken is told when it can be noted again, and twice only where a message was
+/// under way when the disk was full.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f13_what_was_taken_before_the_disk_was_full_is_told_when_there_is_space_again() {
+    let Some(disk) = Disk::of("4m") else { return };
+    let feishu = Feishu::start().await;
+    // Busy for so long that messages wait when the disk is full.
+    feishu.fail((0..4).map(|_| Fault::Code(9499, "too many request")));
+    let home = Home::new(&json!({
+        "store": disk.store(), "mcp": builtin(PENDING),
+        "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}],
+    }));
+    let service = home.serve().await;
+    let (taken, status, answer) = fill(&service).await;
+    assert!(taken > 10 && status == 503, "{taken} {status} {answer}");
+    let each = large(0)["alerts"].as_array().unwrap().len();
+    assert_eq!(contract::balance(&service).await.accepted, (taken * each) as u64);
+    // Long enough for whatever is under way to meet the full disk.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(contract::balance(&service).await.pending > 0, "some of it waits");
+
+    disk.again("size=64m");
+    let taken_again = || async { service.post(large(taken).to_string()).await.0 == 202 };
+    eventually_async("there is space again", 20, taken_again).await;
+    let balance = contract::holds(&service, (taken + 1) * each, 120).await;
+    assert_eq!(balance.sent, ((taken + 1) * each) as u64, "{balance:?}");
+    let messages: Vec<String> = feishu.accepted().iter().map(Value::to_string).collect();
+    let told: Vec<usize> =
+        (0..=taken).map(|number| messages.iter().filter(|message| message.contains(&name(number))).count()).collect();
+    assert!(told.iter().all(|times| *times >= 1), "{told:?}");
+    println!("{} incidents in {} messages", taken + 1, messages.len());
     drop(service);
 }
 

@@ -347,6 +347,34 @@ async fn an_address_in_prometheusalert_s_query_chooses_a_channel_and_is_never_ca
     .await;
 }
 
+/// Whoever comes from PrometheusAlert changes the host in Alertmanager's configuration and nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_recorded_on_its_way_to_prometheusalert_is_taken_as_it_came() {
+    on_every_engine(async || {
+        let (head, body) = include_str!("../../payloads/prometheusalert.http").split_once("\n\n").unwrap();
+        let path = head.split(' ').nth(1).unwrap();
+        let address = path.split('&').find_map(|pair| pair.strip_prefix("fsurl=")).unwrap();
+        let feishu = Feishu::start().await;
+        let destination = json!({"receiver": "pay", "match": {"type": "fs", "fsurl": address}, "channels": ["pay"]});
+        let home = Home::new(&json!({
+            "server": {"listen": "127.0.0.1:0", "tokens": [TOKEN], "prometheusalert": [destination]},
+            "channels": [{"name": "pay", "type": "feishu-bot", "url": feishu.url()}],
+            "routes": [{"match": {"severity": "nothing"}, "channels": ["pay"]}],
+        }));
+        let service = home.serve().await;
+        let answer = service.request(reqwest::Method::POST, path).body(body).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let id = answer.json::<Value>().await.unwrap()["incident"].as_str().unwrap().to_owned();
+        service.settled(&id, 20).await;
+        let told = feishu.arrivals()[0].1.to_string();
+        for word in ["KubePodCrashLooping", "pay-api-7c9d8b6f5-q9k2m", "pay-api-7c9d8b6f5-x2x4z", "反复重启"] {
+            assert!(told.contains(word), "{word}: {told}");
+        }
+        assert_eq!(contract::holds(&service, 2, 5).await.sent, 2);
+    })
+    .await;
+}
+
 /// The answer comes although not one byte of the announced body does.
 #[tokio::test]
 async fn strangers_are_refused_before_their_body_is_read() {
