@@ -34,12 +34,13 @@ pub struct Home {
 }
 
 impl Home {
-    /// Writes a configuration: these parts, a free port, a token, and a store: in the same folder, or on the engine a
-    /// test runs on (`on_every_engine`).
+    /// Writes a configuration: these parts, a free port, a token, and a store: the one they name, or in the same folder, or
+    /// on the engine a test runs on (`on_every_engine`).
     pub fn new(parts: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = || format!("sqlite:{}", folder.path().join("firstlook.db").display());
-        let store = address_here().unwrap_or_else(file);
+        let named = parts["store"].as_str().map(str::to_owned);
+        let store = named.or_else(address_here).unwrap_or_else(file);
         let home = Self { folder, store };
         home.write(parts);
         home
