@@ -7,8 +7,9 @@ use url::Url;
 const WITHHELD: &str = "[REDACTED:credential]";
 /// Shorter values are words that stand in any text.
 const SHORTEST: usize = 6;
-/// Shorter values of an address' query name a tenant or a cluster as often as they open a door.
-const SHORTEST_IN_A_QUERY: usize = 12;
+/// Parts of the names under which an address' query holds a credential. Other values name a tenant or a cluster, and would
+/// be missed where the cluster speaks of itself.
+const KEYS: [&str; 6] = ["key", "token", "secret", "auth", "sig", "pass"];
 
 /// The credentials that are sent to one server.
 #[derive(Clone, Default)]
@@ -25,27 +26,26 @@ impl Echo {
     #[must_use]
     pub fn of_headers<'a>(values: impl IntoIterator<Item = &'a HeaderValue>) -> Self {
         let sensitive = values.into_iter().filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
-        let mut credentials: Vec<String> =
+        let credentials: Vec<String> =
             sensitive.map(|value| value.split_once(' ').map_or(value, |(_, rest)| rest).to_owned()).collect();
-        credentials.retain(|credential| credential.len() >= SHORTEST);
         Self::of(credentials)
     }
 
-    /// These, and those that stand in the address itself: its password, and long values of its query.
+    /// These, and those that stand in the address itself: its password, and what its query calls a key or a token.
     #[must_use]
     pub fn and_of_address(mut self, address: &Url) -> Self {
-        let password = address.password().filter(|password| password.len() >= SHORTEST).map(str::to_owned);
-        self.0.extend(password);
-        let values =
-            address.query().into_iter().flat_map(|query| query.split('&')).filter_map(|pair| pair.split_once('='));
-        // As it was sent, and as a server reads it.
-        let both =
-            values.map(|(_, value)| value.to_owned()).chain(address.query_pairs().map(|(_, value)| value.into_owned()));
-        self.0.extend(both.filter(|value| value.len() >= SHORTEST_IN_A_QUERY));
+        self.0.extend(address.password().map(str::to_owned));
+        let is_key = |name: &str| KEYS.iter().any(|key| name.to_lowercase().contains(key));
+        // As a server reads it, and as it was sent.
+        let read = address.query_pairs().filter(|(name, _)| is_key(name)).map(|(_, value)| value.into_owned());
+        let pairs = address.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+        let sent = pairs.filter(|(name, _)| is_key(name)).map(|(_, value)| value.to_owned());
+        self.0.extend(read.chain(sent));
         Self::of(self.0)
     }
 
     fn of(mut credentials: Vec<String>) -> Self {
+        credentials.retain(|credential| credential.len() >= SHORTEST);
         // A longer one may hold a shorter one.
         credentials.sort_by_key(|credential| std::cmp::Reverse(credential.len()));
         credentials.dedup();
@@ -82,11 +82,14 @@ mod tests {
         let echo = echo(&["Bearer abcdef123", "tenant-key-1", "no"]);
         let said = "no key \"abcdef123\" for tenant-key-1, no".to_owned();
         assert_eq!(echo.without(said), "no key \"[REDACTED:credential]\" for [REDACTED:credential], no");
-        let address = "https://ops:pa55word@mcp.example.com/mcp?tenant=shop&key=0123456789%2Fabcdef".parse().unwrap();
-        let said = "401 for ops:pa55word at /mcp?tenant=shop&key=0123456789%2Fabcdef (0123456789/abcdef)".to_owned();
+        let address = "https://ops:pa55word@mcp.example.com/mcp?tenant=shop-hangzhou&api_key=0123456789%2Fabcdef"
+            .parse()
+            .unwrap();
+        let said = "401 for ops:pa55word at /mcp?tenant=shop-hangzhou&api_key=0123456789%2Fabcdef (0123456789/abcdef)"
+            .to_owned();
         assert_eq!(
             Echo::default().and_of_address(&address).without(said),
-            "401 for ops:[REDACTED:credential] at /mcp?tenant=shop&key=[REDACTED:credential] ([REDACTED:credential])"
+            "401 for ops:[REDACTED:credential] at /mcp?tenant=shop-hangzhou&api_key=[REDACTED:credential] ([REDACTED:credential])"
         );
         let open = HeaderValue::from_static("application/json");
         assert_eq!(Echo::of_headers([&open]).without("application/json".into()), "application/json");
