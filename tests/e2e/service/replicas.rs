@@ -1,5 +1,8 @@
 //! Replicas over one PostgreSQL database: some die, one freezes, and the rest go on.
 
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
 use serde_json::{Value, json};
 
 use crate::support::alertmanager::Alertmanager;
@@ -155,6 +158,8 @@ impl Known {
 /// because those that leave finish what they hold.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f47_a_rolling_update_under_load_loses_and_doubles_nothing() {
+    /// More than come in while two cores update; a bot takes 100 messages a minute.
+    const MOST: usize = 80;
     let Some(database) = Database::postgres().await else { return };
     let feishu = Feishu::start().await.without_rate_limit();
     let home = Home::new(&json!({
@@ -169,16 +174,19 @@ async fn f47_a_rolling_update_under_load_loses_and_doubles_nothing() {
     let mut replicas = std::collections::VecDeque::from([first, second]);
     let name = |number: usize| format!("Rolling{number:03}");
     let alert = |number: usize| one_alert(&name(number), &json!({"alertname": name(number), "namespace": "aiops"}));
-    let next = std::sync::atomic::AtomicUsize::new(0);
+    let (next, updated) = (AtomicUsize::new(0), AtomicBool::new(false));
     let sender = async || {
         let mut decisions = Vec::new();
         loop {
-            let number = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            if number >= INCIDENTS * 2 {
+            if updated.load(SeqCst) {
+                return decisions;
+            }
+            let number = next.fetch_add(1, SeqCst);
+            if number >= MOST {
                 return decisions;
             }
             decisions.push(known.deliver(&alert(number)).await);
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         }
     };
     let update = async {
@@ -191,10 +199,11 @@ async fn f47_a_rolling_update_under_load_loses_and_doubles_nothing() {
             assert_eq!(oldest.ask_to_end().await.code(), Some(0));
             known.remove(&oldest);
         }
-        next.load(std::sync::atomic::Ordering::SeqCst)
+        updated.store(true, SeqCst);
     };
-    let (during, a, b, c) = tokio::join!(update, sender(), sender(), sender());
-    assert!(during > 12, "alerts came in meanwhile: {during}");
+    let ((), a, b, c) = tokio::join!(update, sender(), sender(), sender());
+    let sent = next.into_inner().min(MOST);
+    assert!(sent > 12, "alerts came in meanwhile: {sent}");
     let decisions = [a, b, c].concat();
     assert!(decisions.iter().all(|decision| decision == "opened"), "what is answered is answered once: {decisions:?}");
     let last = &replicas[1];
@@ -203,11 +212,11 @@ async fn f47_a_rolling_update_under_load_loses_and_doubles_nothing() {
         let settled = last.settled(incident["id"].as_str().unwrap(), 60).await;
         notices += settled["notices"].as_array().unwrap().len();
     }
-    let balance = contract::holds(last, 2 * INCIDENTS, 10).await;
-    assert_eq!(balance.sent, 2 * INCIDENTS as u64, "{balance:?}");
+    let balance = contract::holds(last, sent, 10).await;
+    assert_eq!(balance.sent, sent as u64, "{balance:?}");
     let messages: Vec<String> = feishu.accepted().iter().map(Value::to_string).collect();
     let silent: Vec<usize> =
-        (0..2 * INCIDENTS).filter(|number| !messages.iter().any(|message| message.contains(&name(*number)))).collect();
+        (0..sent).filter(|number| !messages.iter().any(|message| message.contains(&name(*number)))).collect();
     assert!(silent.is_empty(), "nobody was told of {silent:?}");
     assert_eq!(messages.len(), notices, "each message once");
     drop(replicas);

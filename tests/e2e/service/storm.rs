@@ -191,8 +191,8 @@ async fn f44_a_storm_at_a_steady_pace_is_answered_in_time_and_told_in_bounded_me
                 (team..alerts).step_by(TEAMS).filter(|number| !all.contains(&format!("Pace{number:06}"))).collect();
             assert!(missing.is_empty(), "team {team} never heard of {missing:?}");
         }
-        // Beside other tests on a busy machine a sender waits longer, and never so long that it gives up.
-        let bound = if minutes.is_some() { 500 } else { 2_000 };
+        // Beside other tests on a busy machine a sender waits longer, and half as long at most as one that gives up.
+        let bound = if minutes.is_some() { 500 } else { 5_000 };
         assert!(at(99) < bound, "p99 {} ms", at(99));
         let (third, last) = (memory[memory.len() / 3], memory[memory.len() - 1]);
         assert!(last < 300 && last < third + third / 3 + 40, "memory grows: {memory:?}");
