@@ -186,7 +186,7 @@ async fn f47_a_rolling_update_under_load_loses_and_doubles_nothing() {
                 return decisions;
             }
             decisions.push(known.deliver(&alert(number)).await);
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     };
     let update = async {
@@ -203,7 +203,7 @@ async fn f47_a_rolling_update_under_load_loses_and_doubles_nothing() {
     };
     let ((), a, b, c) = tokio::join!(update, sender(), sender(), sender());
     let sent = next.into_inner().min(MOST);
-    assert!(sent > 12, "alerts came in meanwhile: {sent}");
+    assert!(sent > 8, "alerts came in meanwhile: {sent}");
     let decisions = [a, b, c].concat();
     assert!(decisions.iter().all(|decision| decision == "opened"), "what is answered is answered once: {decisions:?}");
     let last = &replicas[1];

