@@ -16,6 +16,23 @@ scripts/e2e-tools.sh
 # Where PostgreSQL can be had, a test that finds no server fails: half of what it says would be untested.
 if [ "${CI:-}" = true ] || [ -d /usr/lib/postgresql ]; then export FIRSTLOOK_REQUIRE_POSTGRES=1; fi
 
+# The same for what an account may or may not do: where it can mount a small disk, or trace a process, it has to.
+can_mount() {
+  local folder
+  folder=$(mktemp -d)
+  mount -t tmpfs -o size=64k tmpfs "$folder" 2>/dev/null || { rmdir "$folder"; return 1; }
+  umount "$folder" && rmdir "$folder"
+}
+can_trace() {
+  sleep 5 &
+  local traced=$! can=1
+  timeout 2 strace -qq -o /dev/null -p "$traced" 2>/dev/null || [ $? -ne 124 ] || can=0
+  kill "$traced" 2>/dev/null || true
+  return "$can"
+}
+if can_mount; then export FIRSTLOOK_REQUIRE_MOUNT=1; else echo "not tested: full and read-only disks (this account may not mount)"; fi
+if can_trace; then export FIRSTLOOK_REQUIRE_STRACE=1; else echo "not tested: that a commit is synced before its 202 (this account may not trace)"; fi
+
 step "formatting"
 cargo fmt --check
 

@@ -35,8 +35,8 @@ pub async fn by_program(
     let unknown = || ApiError::not_found(format!("there is no message `{id}`"));
     let number: Uuid = id.parse().map_err(|_| unknown())?;
     match app.store.send_again(number, &app.desk.settings().in_place).await? {
-        Revival::Again => {
-            tracing::info!(message = %number, "a message that was given up is sent again");
+        Revival::Again(incident) => {
+            tracing::info!(incident.id = %incident, message = %number, "a message that was given up is sent again");
             Ok((StatusCode::ACCEPTED, Json(json!({"id": number, "state": "ready"}))))
         }
         Revival::Unknown => Err(unknown()),
@@ -87,7 +87,7 @@ pub async fn summary_by_program(
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let unknown = || ApiError::not_found(format!("there is no summary of `{day}` for `{channel}`"));
     match app.store.digest_again(&channel, day.parse().map_err(|_| unknown())?).await? {
-        Revival::Again => {
+        Revival::Again(()) => {
             tracing::info!(channel, day, "a daily summary that was given up is sent again");
             Ok((StatusCode::ACCEPTED, Json(json!({"day": day, "channel": channel, "state": "sending"}))))
         }

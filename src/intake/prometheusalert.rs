@@ -91,6 +91,27 @@ mod tests {
         assert_eq!(receiver(&[("type", "wx"), ("wxurl", "http://evil.example")]), "", "it goes by routes");
     }
 
+    /// As Alertmanager 0.25 sent it to a receiver whose address was PrometheusAlert's.
+    const RECORDED: &str = include_str!("../../tests/payloads/prometheusalert.http");
+
+    #[test]
+    fn a_recorded_request_is_read_as_it_came() {
+        let (head, body) = RECORDED.split_once("\n\n").unwrap();
+        let query = head.split(['?', ' ']).nth(2).unwrap();
+        let query: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        assert_eq!(query.len(), 6, "{query:?}");
+        let group = parse(body.as_bytes(), &query, &destinations(), &Limits::default()).unwrap();
+        assert_eq!((group.source, group.receiver.as_str()), (Source::PrometheusAlert, "feishu"));
+        let named: Vec<_> = group.alerts.iter().map(|alert| (alert.name(), alert.labels["pod"].as_str())).collect();
+        assert_eq!(
+            named,
+            [("KubePodCrashLooping", "pay-api-7c9d8b6f5-q9k2m"), ("KubePodCrashLooping", "pay-api-7c9d8b6f5-x2x4z"),]
+        );
+        assert!(group.group_key.contains("namespace=\"pay\""), "{}", group.group_key);
+        let kept = serde_json::to_string(&group).unwrap();
+        assert!(!kept.contains("11112222") && !kept.contains("open.feishu.cn"), "no address of the query: {kept}");
+    }
+
     #[test]
     fn no_address_of_a_query_is_kept() {
         let group = sent(&[("type", "wx"), ("wxurl", "http://evil.example/hook")], BODY).unwrap();

@@ -82,7 +82,7 @@ mod tests {
 
     fn outgoing(incident: Uuid, role: NoticeRole, fixture: &str) -> Outgoing {
         let notice = Notice { incident, ..notice(fixture) };
-        Outgoing { id: Uuid::now_v7(), incident, channel: "mail".into(), role, notice, attempt: 1 }
+        Outgoing { id: Uuid::now_v7(), incident, channel: "mail".into(), role, notice, attempt: 1, left_behind: false }
     }
 
     fn lines(notice: &Notice) -> Vec<(Event, bool)> {

@@ -143,7 +143,15 @@ mod tests {
         let waiting = |fixture: &str, role, owner: &str| {
             let mut notice = notice(fixture);
             notice.group.alerts.iter_mut().for_each(|alert| drop(alert.labels.insert("owner".into(), owner.into())));
-            Outgoing { id: Uuid::nil(), incident: Uuid::nil(), channel: String::new(), role, notice, attempt: 1 }
+            Outgoing {
+                id: Uuid::nil(),
+                incident: Uuid::nil(),
+                channel: String::new(),
+                role,
+                notice,
+                attempt: 1,
+                left_behind: false,
+            }
         };
         let waiting = [
             waiting("alert-waiting.en", NoticeRole::First, "bob"),

@@ -157,8 +157,10 @@ impl Address {
 
     fn network(&self, error: reqwest::Error) -> SendError {
         let what = if error.is_timeout() { "did not answer in time" } else { "is not reached" };
+        let sent = !error.is_connect();
         let cause = root_cause(&error.without_url());
-        SendError::new(Reason::Network, format!("{} {what}: {}", self.host, self.silence(&cause)))
+        let said = format!("{} {what}: {}", self.host, self.silence(&cause));
+        SendError::new(Reason::Network, said).perhaps_arrived(sent)
     }
 }
 

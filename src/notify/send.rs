@@ -62,12 +62,20 @@ pub struct SendError {
     pub detail: String,
     /// How long the destination asks to wait.
     pub retry_after: Option<Duration>,
+    /// Whether the message may have arrived all the same: no answer came that says otherwise.
+    pub perhaps_arrived: bool,
 }
 
 impl SendError {
     /// A failure without a wish to wait.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), retry_after: None }
+        Self { reason, detail: detail.into(), retry_after: None, perhaps_arrived: false }
+    }
+
+    /// The same for an attempt to which no answer came.
+    #[must_use]
+    pub fn perhaps_arrived(self, perhaps_arrived: bool) -> Self {
+        Self { perhaps_arrived, ..self }
     }
 }
 

@@ -105,7 +105,16 @@ fn unread_targets(scene: &Scene<'_>) -> Vec<ObjectRef> {
     let behind = ingresses
         .filter_map(|target| scene.facts.get::<Ingress>(&target.namespace, &target.name))
         .flat_map(|ingress| analyzer::ingress::services(&ingress.object));
-    scene.question.targets.iter().cloned().chain(behind).filter(unread).collect()
+    let unseen = scene.question.targets.iter().filter_map(|target| unseen_pods(scene, target));
+    scene.question.targets.iter().cloned().chain(behind).filter(unread).chain(unseen).collect()
+}
+
+/// The Pods of a Job that runs, where none was read: how it runs only they show.
+fn unseen_pods(scene: &Scene<'_>, job: &ObjectRef) -> Option<ObjectRef> {
+    let seen = scene.jobs.iter().find(|seen| named(&seen.object) == *job)?;
+    let active = seen.object.status.as_ref().and_then(|status| status.active).unwrap_or(0);
+    let unseen = active > 0 && scene.pods_of(job).is_empty();
+    unseen.then(|| ObjectRef::new("Pod", &job.namespace, format!("{}-*", job.name)))
 }
 
 /// Certificates of Ingresses that were asked about: they stand in Secrets, which are never read.

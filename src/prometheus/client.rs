@@ -124,7 +124,7 @@ impl Client {
             .build()
             .map_err(|error| PrometheusError::Settings(error.to_string()))?;
         let headers = headers(settings)?;
-        let echo = Echo::of_headers(headers.values());
+        let echo = Echo::of_headers(headers.values()).and_of_address(&base);
         Ok(Self { base, host, headers, echo, http })
     }
 

@@ -13,6 +13,9 @@ use uuid::Uuid;
 
 use super::StoreError;
 
+/// What stands as the error of a message whose sender was killed or hung.
+pub(super) const LEFT_BEHIND: &str = "whoever sent it was killed or hung, so it may have arrived; it is sent again";
+
 /// Typed reading of one row.
 pub(super) struct Columns<'r>(pub(super) &'r AnyRow);
 

@@ -8,13 +8,13 @@ use super::columns::{Columns, now, storable, to_json};
 use super::{NoticeState, Outgoing, Store, StoreError, Tx, conflict_or};
 use crate::notify::notice::{Notice, Undelivered};
 
-/// What became of the wish to send a message again.
+/// What became of the wish to send something again that belongs to `Of`: a message to its incident, a daily summary to none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Revival {
+pub enum Revival<Of> {
     /// It waits to be sent.
-    Again,
-    /// There is no message of this id.
+    Again(Of),
+    /// There is none.
     Unknown,
     /// It was not given up.
     NotDead,
@@ -62,11 +62,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn send_again(&self, id: Uuid, in_place: &[String]) -> Result<Revival, StoreError> {
+    pub async fn send_again(&self, id: Uuid, in_place: &[String]) -> Result<Revival<Uuid>, StoreError> {
         let mut tx = self.begin().await?;
         let query = tx
             .query(
-                "SELECT state, channel,
+                "SELECT incident_id, state, channel,
                         (SELECT COUNT(*) FROM outbox later WHERE later.lane = outbox.lane AND later.seq > outbox.seq
                                                              AND later.state = 'sent') AS later
                  FROM outbox WHERE id = $1 {locked}",
@@ -80,9 +80,10 @@ impl Store {
         if row.count("later")? > 0 && in_place.contains(&row.text("channel")?) {
             return Ok(Revival::Overtaken);
         }
+        let incident = row.id("incident_id")?;
         tx.revive(id).await?;
         tx.commit().await?;
-        Ok(Revival::Again)
+        Ok(Revival::Again(incident))
     }
 }
 

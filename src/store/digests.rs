@@ -136,7 +136,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn digest_again(&self, channel: &str, day: Date) -> Result<Revival, StoreError> {
+    pub async fn digest_again(&self, channel: &str, day: Date) -> Result<Revival<()>, StoreError> {
         let mut tx = self.begin().await?;
         let query = tx
             .query("SELECT state, due_at FROM digest WHERE channel = $1 AND day = $2 {locked}")
@@ -156,7 +156,7 @@ impl Store {
             .bind(ASKED);
         tx.write("send a daily summary again", query).await?;
         tx.commit().await?;
-        Ok(Revival::Again)
+        Ok(Revival::Again(()))
     }
 
     /// The days whose summary of this channel a person asked for.

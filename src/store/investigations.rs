@@ -163,7 +163,7 @@ impl Store {
     }
 
     async fn put_aside(&self, incident: Uuid, fence: i64) -> Result<(), StoreError> {
-        tracing::error!(%incident, attempts = MAX_ATTEMPTS, "investigation put aside: no attempt came to an end");
+        tracing::error!(incident.id = %incident, attempts = MAX_ATTEMPTS, "investigation put aside: no attempt came to an end");
         let query = self
             .query(
                 "UPDATE investigation SET state = 'dead', attempt = attempt - 1, ended_at = $3, leased_by = NULL,

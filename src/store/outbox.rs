@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use super::columns::{Columns, lease_end, now, storable, to_json};
+use super::columns::{Columns, LEFT_BEHIND, lease_end, now, storable, to_json};
 use super::held::held_from;
 use super::{Store, StoreError, Tx, conflict_or};
 use crate::alert::AlertGroup;
@@ -72,6 +72,8 @@ pub struct Outgoing {
     pub notice: Notice,
     /// 1 the first time. Counts claims, so an older one has lost its lease.
     pub attempt: u32,
+    /// Whoever sent it last was killed or hung, so that it may have arrived.
+    pub left_behind: bool,
 }
 
 impl Tx<'_> {
@@ -218,7 +220,7 @@ impl Store {
                  WHERE lane = $3 AND state = 'ready' AND due_at <= $4
                    AND seq < COALESCE((SELECT MIN(seq) FROM outbox later
                                        WHERE later.lane = $3 AND later.state = 'ready' AND later.due_at > $4), seq + 1)
-                 RETURNING id, incident_id, role, notice, attempt, seq",
+                 RETURNING id, incident_id, role, notice, attempt, seq, last_error",
             )
             .bind(lease_end(lease))
             .bind(worker.to_owned())
@@ -239,18 +241,20 @@ impl Store {
     async fn claim_row(&self, channel: &str, worker: &str, lease: Duration) -> Result<Option<AnyRow>, StoreError> {
         let query = self
             .query(
-                "UPDATE outbox SET state = 'sending', attempt = attempt + 1, due_at = $1, leased_by = $2
+                "UPDATE outbox SET state = 'sending', attempt = attempt + 1, due_at = $1, leased_by = $2,
+                        last_error = CASE WHEN state = 'sending' THEN $3 ELSE last_error END
                  WHERE id = (SELECT waiting.id FROM outbox waiting
-                             WHERE waiting.channel = $3 AND waiting.state IN ('ready', 'sending')
-                               AND waiting.due_at <= $4
+                             WHERE waiting.channel = $4 AND waiting.state IN ('ready', 'sending')
+                               AND waiting.due_at <= $5
                                AND waiting.seq = (SELECT MIN(unsent.seq) FROM outbox unsent
                                                   WHERE unsent.lane = waiting.lane
                                                     AND unsent.state IN ('ready', 'sending'))
                              ORDER BY waiting.due_at, waiting.id LIMIT 1 {unclaimed})
-                 RETURNING id, incident_id, role, notice, attempt",
+                 RETURNING id, incident_id, role, notice, attempt, last_error",
             )
             .bind(lease_end(lease))
             .bind(worker)
+            .bind(LEFT_BEHIND)
             .bind(channel)
             .bind(now());
         self.returning("claim a message", query).await
@@ -341,5 +345,6 @@ fn outgoing_of(row: &AnyRow, channel: &str) -> Result<Outgoing, StoreError> {
         role: row.word("role")?,
         notice: row.json("notice")?,
         attempt: u32::try_from(row.count("attempt")?).unwrap_or(u32::MAX),
+        left_behind: row.optional_text("last_error")?.is_some_and(|error| error == LEFT_BEHIND),
     })
 }

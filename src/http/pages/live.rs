@@ -115,7 +115,7 @@ impl Follower {
         let pulse = match self.app.store.pulse(self.incident).await {
             Ok(found) => found?,
             Err(error) => {
-                tracing::warn!(%error, "could not follow an incident for its page");
+                tracing::warn!(incident.id = %self.incident, %error, "could not follow an incident for its page");
                 return None;
             }
         };

@@ -196,9 +196,15 @@ impl Email {
                 Reason::Network,
                 detail("; TLS failed: check port, certificate and scheme in `smtp`"),
             )),
-            None => Failure::All(SendError::new(Reason::Network, detail(""))),
+            // A server that was not reached took nothing; one that went silent may have.
+            None => Failure::All(SendError::new(Reason::Network, detail("")).perhaps_arrived(!is_unreached(error))),
         }
     }
+}
+
+/// Whether no connection was made at all; lettre has no other way to ask.
+fn is_unreached(error: &SmtpError) -> bool {
+    error.to_string().starts_with("Connection error")
 }
 
 /// The part of the server's address that may be said. Checks what lettre would accept and then not do.

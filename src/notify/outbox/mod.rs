@@ -181,7 +181,8 @@ impl OutboxWorker {
         self.pace.note(companions.map(Companions::take_posted).unwrap_or_default()).await;
         let outcome = attempt.unwrap_or_else(|_| {
             let seconds = ATTEMPT_LIMIT.as_secs();
-            Err(SendError::new(Reason::Network, format!("no answer within {seconds} s")))
+            let late = SendError::new(Reason::Network, format!("no answer within {seconds} s"));
+            Err(late.perhaps_arrived(!self.channel.changes_in_place()))
         });
         match &outcome {
             Ok(_) => self.health.succeeded(begun.elapsed()),
@@ -206,10 +207,14 @@ impl OutboxWorker {
 
     async fn claim(&self) -> Option<Outgoing> {
         let claimed = self.store.claim_notice(self.channel.name(), &self.name, LEASE).await;
-        claimed.unwrap_or_else(|error| {
+        let claimed = claimed.unwrap_or_else(|error| {
             tracing::error!(channel = self.channel.name(), %error, "could not claim a message");
             None
-        })
+        });
+        if claimed.as_ref().is_some_and(|one| one.left_behind) && !self.channel.changes_in_place() {
+            self.metrics.notice_perhaps_twice(self.channel.name());
+        }
+        claimed
     }
 
     /// Sends what is due next; false when nothing is.
@@ -285,6 +290,9 @@ impl OutboxWorker {
 
     async fn failed(&self, outgoing: &Outgoing, error: &SendError) {
         self.metrics.notice_failed(self.channel.name(), error.reason.label());
+        if error.perhaps_arrived {
+            self.metrics.notice_perhaps_twice(self.channel.name());
+        }
         let kept = match retry::wait(outgoing.attempt, error) {
             Some(wait) => {
                 tracing::warn!(channel = self.channel.name(), incident.id = %outgoing.incident, attempt = outgoing.attempt, %error, wait_ms = wait.as_millis(), "message not delivered, will try again");

@@ -111,6 +111,8 @@ impl OutboxWorker {
                 );
                 failpoint::pass("before-mark").await;
                 for outgoing in &claimed {
+                    // Whoever looks for one incident finds where it was told.
+                    tracing::info!(channel = self.channel.name(), incident.id = %outgoing.incident, role = outgoing.role.word(), form = "summary", "message sent");
                     if let NoticeBody::Summary { collected: false, .. } = notice.body {
                         self.metrics.rule(Rule::Summary.word());
                     }

@@ -17,6 +17,7 @@ use super::ladder::{Refusal, descend};
 use super::notice::Notice;
 use super::post::{Address, BadAddress, Reply};
 use super::send::{Form, Reason, SendError};
+use crate::redact::Echo;
 
 /// Seconds since 1970 at which the body was signed.
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-firstlook-timestamp");
@@ -32,6 +33,8 @@ pub struct Webhook {
     address: Address,
     secret: Option<SecretString>,
     headers: HeaderMap,
+    /// What of them a receiver might repeat.
+    echo: Echo,
     client: reqwest::Client,
 }
 
@@ -54,8 +57,9 @@ impl Webhook {
     pub fn new(settings: WebhookSettings, client: reqwest::Client) -> Result<Self, BadWebhook> {
         let WebhookSettings { name, url, secret, headers, digest: _, delivery: _ } = settings;
         let address = Address::parse(&url)?;
-        let headers = headers.iter().map(|(name, value)| header(name, value)).collect::<Result<_, _>>()?;
-        Ok(Self { name, address, secret, headers, client })
+        let headers = headers.iter().map(|(name, value)| header(name, value)).collect::<Result<HeaderMap, _>>()?;
+        let echo = Echo::of_headers(headers.values());
+        Ok(Self { name, address, secret, headers, echo, client })
     }
 
     /// The configured name.
@@ -107,7 +111,7 @@ impl Webhook {
     /// The status decides: a receiver of one's own has no reply of a fixed shape.
     fn read(&self, reply: &Reply) -> Result<(), Refusal> {
         let status = reply.status.as_u16();
-        let said = self.address.silence(&String::from_utf8_lossy(&reply.body));
+        let said = self.address.silence(&self.echo.without(String::from_utf8_lossy(&reply.body).into_owned()));
         let other = |reason, hint: &str| {
             let error = SendError::new(reason, format!("HTTP {status}{hint}: {said}"));
             Err(Refusal::Other(SendError { retry_after: reply.wait, ..error }))
@@ -156,7 +160,7 @@ mod tests {
             name: "own".into(),
             url: "https://hooks.example.com/firstlook?token=0123456789abcdef".into(),
             secret: Some("s3cret".into()),
-            headers: Default::default(),
+            headers: [("X-Key".to_owned(), "Bearer fedcba9876543210".into())].into(),
             digest: None,
             delivery: Default::default(),
         };
@@ -172,9 +176,10 @@ mod tests {
     fn the_status_decides_whether_it_comes_again() {
         assert!(read(204, "").is_ok());
         assert!(matches!(read(413, ""), Err(Refusal::Form(_))), "a shorter body may pass");
-        let reason = |status| match read(status, "no token=0123456789abcdef here") {
+        let reason = |status| match read(status, "no token=0123456789abcdef here, nor fedcba9876543210") {
             Err(Refusal::Other(error)) => {
-                assert!(!error.to_string().contains("0123456789abcdef"), "{error}");
+                let said = error.to_string();
+                assert!(!said.contains("0123456789abcdef") && !said.contains("fedcba9876543210"), "{said}");
                 error.reason
             }
             other => panic!("{status}: {other:?}"),

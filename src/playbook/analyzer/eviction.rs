@@ -67,7 +67,7 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let summary = scene.colon(&headline, said);
     let found = Finding::new(code, Depth::Root, &name, &blame, headline)
         .summary(summary)
-        .confidence(if short_of.is_empty() && !own { Confidence::Medium } else { Confidence::High })
+        .confidence(sureness(scene, node, &workload, own, &short_of))
         .cite([scene.quote(&pod.reference, &message), scene.quote(&pod.reference, "reason: Evicted")])
         .touches([workload.clone()])
         .steps([look(
@@ -83,6 +83,17 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         )])
     };
     Some(found.steps([repair(scene, own, node, &short_of, &workload)]))
+}
+
+/// Where the workload has all its replicas again, only a Node that is still unwell makes the record of an eviction a fault.
+fn sureness(scene: &Scene<'_>, node: &str, workload: &ObjectRef, own: bool, short_of: &str) -> Confidence {
+    let whole = scene.replicas(workload).is_some_and(|(ready, wanted)| ready >= wanted && wanted > 0);
+    match (own, whole && scene.node(node).is_none()) {
+        (true, _) => Confidence::High,
+        (false, true) => Confidence::Low,
+        (false, false) if short_of.is_empty() => Confidence::Medium,
+        (false, false) => Confidence::High,
+    }
 }
 
 fn repair(scene: &Scene<'_>, own: bool, node: &str, short_of: &str, workload: &ObjectRef) -> Step {

@@ -82,14 +82,14 @@ async fn a_dead_message_is_sent_again_and_whoever_held_it_before_settles_nothing
         assert_eq!(outcomes(&store).await, two(Outcome::Dead));
 
         assert_eq!(store.send_again(Uuid::now_v7(), &[]).await.unwrap(), Revival::Unknown);
-        assert_eq!(store.send_again(before.id, &[]).await.unwrap(), Revival::Again);
+        assert_eq!(store.send_again(before.id, &[]).await.unwrap(), Revival::Again(incident));
         assert_eq!(outcomes(&store).await, two(Outcome::Pending));
         let again = claim(&store, "a").await.unwrap();
         assert_eq!((again.id, again.attempt), (before.id, 2));
         assert!(!store.mark_sent(&before, "full").await.unwrap());
         assert!(store.bury_notice(&again, "19001", Some("b")).await.unwrap());
         assert!(claim(&store, "b").await.is_none(), "the channel beside it had it once");
-        assert_eq!(store.send_again(before.id, &[]).await.unwrap(), Revival::Again);
+        assert_eq!(store.send_again(before.id, &[]).await.unwrap(), Revival::Again(incident));
         assert!(store.mark_sent(&claim(&store, "a").await.unwrap(), "full").await.unwrap());
         assert_eq!(outcomes(&store).await, two(Outcome::Sent));
         assert_eq!(store.incident(incident).await.unwrap().unwrap().notices.len(), 2);
@@ -106,7 +106,7 @@ async fn where_an_incident_is_one_message_older_news_does_not_come_back() {
         queued(&store, incident, "a", NoticeRole::Resolved, past()).await;
         assert!(store.mark_sent(&claim(&store, "a").await.unwrap(), "full").await.unwrap());
         assert_eq!(store.send_again(first.id, &["a".to_owned()]).await.unwrap(), Revival::Overtaken);
-        assert_eq!(store.send_again(first.id, &["b".to_owned()]).await.unwrap(), Revival::Again);
+        assert_eq!(store.send_again(first.id, &["b".to_owned()]).await.unwrap(), Revival::Again(incident));
     })
     .await;
 }

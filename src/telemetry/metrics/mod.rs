@@ -126,6 +126,7 @@ pub struct Metrics {
     tool_seconds: Durations<Tool>,
     models: ModelFigures,
     notices: Family<Notice, Counter>,
+    notices_perhaps_twice: Family<Channel, Counter>,
     first_message_seconds: Durations<Channel>,
     queues: Family<Queue, Gauge>,
     configurations: Family<Read, Counter>,
@@ -156,6 +157,7 @@ impl Metrics {
             tool_seconds: Family::new_with_constructor(Buckets(CALL)),
             models: ModelFigures::default(),
             notices: Family::default(),
+            notices_perhaps_twice: Family::default(),
             first_message_seconds: Family::new_with_constructor(Buckets(CALL)),
             queues: Family::default(),
             configurations: Family::default(),
@@ -200,6 +202,9 @@ impl Metrics {
         let help = "Time a tool call took";
         registry.register_with_unit("tool_call_duration", help, Unit::Seconds, self.tool_seconds.clone());
         registry.register("notices", "Attempts to send a notice by outcome", self.notices.clone());
+        let help = "Attempts after which a message goes again although it may have arrived: no answer came, or its sender was \
+                    killed. People may read it twice; never on a Feishu app, which knows what it has";
+        registry.register("notices_perhaps_twice", help, self.notices_perhaps_twice.clone());
         let help = "Time from an accepted alert until its first message was accepted by a channel";
         registry.register_with_unit("first_message_delay", help, Unit::Seconds, self.first_message_seconds.clone());
     }
@@ -259,6 +264,12 @@ impl Metrics {
     pub fn notice_failed(&self, channel: &str, reason: &'static str) {
         let channel = self.names.keep("channel", channel);
         self.notices.get_or_create(&Notice { channel, outcome: reason }).inc();
+    }
+
+    /// A notice may have arrived, and goes again.
+    pub fn notice_perhaps_twice(&self, channel: &str) {
+        let channel = self.names.keep("channel", channel);
+        self.notices_perhaps_twice.get_or_create(&Channel { channel }).inc();
     }
 
     /// So much work waits in a queue: `investigations`, `outbox`, `outbox_dead`.
@@ -337,6 +348,7 @@ mod tests {
         metrics.notice_sent("oncall");
         metrics.first_message("oncall", second);
         metrics.notice_failed("oncall", "rate_limited");
+        metrics.notice_perhaps_twice("oncall");
         metrics.queue_length("outbox", 2);
         let text = metrics.encode().unwrap();
         let mut lines: Vec<&str> = text.lines().filter(|line| !line.contains("_bucket{")).collect();

@@ -93,7 +93,8 @@ async fn whichever(remote: &Remote) -> Result<Connection, DialError> {
         outcome => return outcome,
     };
     let older = remote.sse_url();
-    tracing::debug!(url = %older, why = %refused.problem, "no streamable HTTP here, trying SSE");
+    let why = remote.said(refused.problem.clone());
+    tracing::debug!(url = %remote.said(older.to_string()), why, "no streamable HTTP here, trying SSE");
     sse::connect(remote, &older).await.map_err(|error| DialError {
         problem: format!(
             "{} speaks neither streamable HTTP ({}) nor SSE at {} ({}); give the whole address, for \

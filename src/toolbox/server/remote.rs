@@ -35,7 +35,7 @@ impl Remote {
             value.set_sensitive(true);
             headers.insert(HeaderName::try_from(name.as_str()).map_err(|_| bad())?, value);
         }
-        let echo = Echo::of_headers(headers.values());
+        let echo = Echo::of_headers(headers.values()).and_of_address(&url);
         Ok(Self { url, headers, client: client().map_err(|error| error.to_string())?, echo })
     }
 

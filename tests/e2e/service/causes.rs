@@ -63,6 +63,15 @@ async fn twelve_groups_of_one_cause_are_one_investigation_and_each_is_told() {
         let page = service.request(reqwest::Method::GET, &path).send().await.unwrap().text().await.unwrap();
         assert_eq!(page.matches("KubePodNotReady · Pod aiops&#x2f;test-deployment").count(), 11, "the page names all");
         assert!(feishu.refused().is_empty(), "{:?}", feishu.refused());
+
+        // At its end it says for how many it was the one: their number first, then a few of them.
+        let before = feishu.accepted().len();
+        let is_leader = |(id, _): &&(String, String)| Some(id.as_str()) == leader["id"].as_str();
+        let place = receipts.iter().position(|receipt| is_leader(&receipt)).unwrap();
+        service.accept(&resolved(&groups[place])).await;
+        let end = eventually("its end is told", 20, || feishu.accepted().get(before).map(Value::to_string)).await;
+        assert!(end.contains("Investigated here as well") && end.contains("11, among them"), "{end}");
+        assert!(end.matches("KubePodNotReady · ").count() < 11, "not all of them: {end}");
     })
     .await;
 }

@@ -2,13 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::Connection;
 use tokio::io::AsyncBufReadExt;
 
-use crate::support::alerts::{PENDING, in_group};
+use crate::support::alerts::{PENDING, builtin, in_group};
+use crate::support::database::on_every_engine;
+use crate::support::feishu::Feishu;
 use crate::support::service::{Home, Service, program, run};
-use crate::support::{contract, eventually_async, tools};
+use crate::support::{Fault, contract, eventually_async, tools};
 
 /// A small disk in memory; gone with this.
 struct Disk {
@@ -16,12 +20,12 @@ struct Disk {
 }
 
 impl Disk {
-    /// None where this account may not mount: the test then says that it tests nothing.
+    /// None where this account may not mount: the test then says that it tests nothing, and fails where it should.
     fn of(size: &str) -> Option<Self> {
         let disk = Self { folder: tempfile::tempdir().unwrap() };
         let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"], disk.path());
         if !mounted {
-            eprintln!("NOT TESTED: this account may not mount a tmpfs");
+            tools::untested("FIRSTLOOK_REQUIRE_MOUNT", "this account may not mount a tmpfs");
             return None;
         }
         Some(disk)
@@ -50,11 +54,16 @@ fn mount(arguments: &[&str], at: &Path) -> bool {
     Command::new("mount").args(arguments).arg(at).status().is_ok_and(|status| status.success())
 }
 
+fn name(number: usize) -> String {
+    format!("Full{number:04}")
+}
+
 /// An alert that takes a few kilobytes.
 fn large(number: usize) -> Value {
     let mut body = in_group(PENDING, &format!("full-{number}"));
     for alert in body["alerts"].as_array_mut().unwrap() {
         alert["annotations"]["description"] = "x".repeat(15_000).into();
+        alert["labels"]["alertname"] = name(number).into();
     }
     body
 }
@@ -93,6 +102,40 @@ async fn f13_on_a_full_disk_new_alerts_are_refused_old_ones_stay_and_it_goes_on_
     drop(service);
 }
 
+/// The same with people who wait: what was taken is told when it can be noted again, and twice only where a message was
+/// under way when the disk was full.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f13_what_was_taken_before_the_disk_was_full_is_told_when_there_is_space_again() {
+    let Some(disk) = Disk::of("4m") else { return };
+    let feishu = Feishu::start().await;
+    // Busy for so long that messages wait when the disk is full.
+    feishu.fail((0..4).map(|_| Fault::Code(9499, "too many request")));
+    let home = Home::new(&json!({
+        "store": disk.store(), "mcp": builtin(PENDING),
+        "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}],
+    }));
+    let service = home.serve().await;
+    let (taken, status, answer) = fill(&service).await;
+    assert!(taken > 10 && status == 503, "{taken} {status} {answer}");
+    let each = large(0)["alerts"].as_array().unwrap().len();
+    assert_eq!(contract::balance(&service).await.accepted, (taken * each) as u64);
+    // Long enough for whatever is under way to meet the full disk.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(contract::balance(&service).await.pending > 0, "some of it waits");
+
+    disk.again("size=64m");
+    let taken_again = || async { service.post(large(taken).to_string()).await.0 == 202 };
+    eventually_async("there is space again", 20, taken_again).await;
+    let balance = contract::holds(&service, (taken + 1) * each, 120).await;
+    assert_eq!(balance.sent, ((taken + 1) * each) as u64, "{balance:?}");
+    let messages: Vec<String> = feishu.accepted().iter().map(Value::to_string).collect();
+    let told: Vec<usize> =
+        (0..=taken).map(|number| messages.iter().filter(|message| message.contains(&name(number))).count()).collect();
+    assert!(told.iter().all(|times| *times >= 1), "{told:?}");
+    println!("{} incidents in {} messages", taken + 1, messages.len());
+    drop(service);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f15_on_a_read_only_disk_it_refuses_to_start_and_says_what_to_do() {
     let Some(disk) = Disk::of("8m") else { return };
@@ -117,6 +160,43 @@ async fn f15_on_a_read_only_disk_it_refuses_to_start_and_says_what_to_do() {
     contract::holds(&service, in_group(PENDING, "before")["alerts"].as_array().unwrap().len(), 5).await;
 }
 
+/// A later version was here and is gone again: its tables are not touched, and that version finds everything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f15_a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
+    on_every_engine(async || {
+        let home = Home::new(&json!({"channels": []}));
+        let service = home.serve().await;
+        service.accept(&in_group(PENDING, "before")).await;
+        assert_eq!(service.terminate().await.code(), Some(0));
+        sqlx::any::install_default_drivers();
+        let mut store = sqlx::AnyConnection::connect(home.store()).await.unwrap();
+        let later = "INSERT INTO _sqlx_migrations
+                     SELECT 9999, 'later', installed_on, success, checksum, execution_time FROM _sqlx_migrations
+                     WHERE version = 1";
+        sqlx::raw_sql(later).execute(&mut store).await.unwrap();
+
+        let mut command = program();
+        command.args(["serve", "--config"]).arg(home.config());
+        let ended = run(command).await;
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        let last = ended.stderr.lines().last().unwrap();
+        assert!(
+            last.contains("newer firstlook") && last.contains("9999") && last.contains("Run that version"),
+            "{last}"
+        );
+        let migrations = "SELECT CAST(MAX(version) AS BIGINT) FROM _sqlx_migrations";
+        let version: i64 = sqlx::query_scalar(migrations).fetch_one(&mut store).await.unwrap();
+        assert_eq!(version, 9999, "nothing was taken back");
+
+        sqlx::raw_sql("DELETE FROM _sqlx_migrations WHERE version = 9999").execute(&mut store).await.unwrap();
+        store.close().await.unwrap();
+        let service = home.serve().await;
+        assert_eq!(service.incidents().await.len(), 1);
+        contract::holds(&service, in_group(PENDING, "before")["alerts"].as_array().unwrap().len(), 5).await;
+    })
+    .await;
+}
+
 /// Writes down every call of a process that syncs or sends, in order; none where this account may not trace.
 async fn traced(pid: u32, file: PathBuf) -> Option<tokio::process::Child> {
     let mut strace = tokio::process::Command::new(tools::strace());
@@ -127,7 +207,7 @@ async fn traced(pid: u32, file: PathBuf) -> Option<tokio::process::Child> {
     let attached = tokio::time::timeout(std::time::Duration::from_secs(10), said.next_line()).await;
     let line = attached.expect("strace attaches").unwrap().unwrap_or_default();
     if line.contains("Operation not permitted") {
-        eprintln!("NOT TESTED: this account may not trace a process: {line}");
+        tools::untested("FIRSTLOOK_REQUIRE_STRACE", &format!("this account may not trace a process: {line}"));
         return None;
     }
     assert!(line.contains("attached"), "{line}");

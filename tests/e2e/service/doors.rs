@@ -230,6 +230,7 @@ async fn a_locked_store() {
 /// A crowd that opens connections and says nothing, or half of something, takes nobody's place.
 #[tokio::test]
 async fn a45_a_crowd_of_silent_connections_keeps_nobody_out() {
+    on_every_engine(async || {
     let home = Home::new(&json!({"channels": [], "server": limited(json!({"max_connections": 40}))}));
     let service = home.serve().await;
     let address = service.base().strip_prefix("http://").unwrap();
@@ -253,7 +254,10 @@ async fn a45_a_crowd_of_silent_connections_keeps_nobody_out() {
     let (id, _) = service.accept(&webhook(PENDING)).await;
     assert!(begun.elapsed().as_secs() < 2, "{:?}", begun.elapsed());
     assert_eq!(service.incidents().await[0]["id"], id);
+    contract::holds(&service, webhook(PENDING)["alerts"].as_array().unwrap().len(), 5).await;
     drop(crowd);
+    })
+    .await;
 }
 
 /// A channel takes nothing, and what waits for it is as much as may wait: what would need another message is refused in
@@ -339,6 +343,34 @@ async fn an_address_in_prometheusalert_s_query_chooses_a_channel_and_is_never_ca
         assert!(called.is_err(), "{called:?}");
         let alerts = in_group(PENDING, "known")["alerts"].as_array().unwrap().len();
         contract::holds(&service, 2 * alerts, 5).await;
+    })
+    .await;
+}
+
+/// Whoever comes from PrometheusAlert changes the host in Alertmanager's configuration and nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_recorded_on_its_way_to_prometheusalert_is_taken_as_it_came() {
+    on_every_engine(async || {
+        let (head, body) = include_str!("../../payloads/prometheusalert.http").split_once("\n\n").unwrap();
+        let path = head.split(' ').nth(1).unwrap();
+        let address = path.split('&').find_map(|pair| pair.strip_prefix("fsurl=")).unwrap();
+        let feishu = Feishu::start().await;
+        let destination = json!({"receiver": "pay", "match": {"type": "fs", "fsurl": address}, "channels": ["pay"]});
+        let home = Home::new(&json!({
+            "server": {"listen": "127.0.0.1:0", "tokens": [TOKEN], "prometheusalert": [destination]},
+            "channels": [{"name": "pay", "type": "feishu-bot", "url": feishu.url()}],
+            "routes": [{"match": {"severity": "nothing"}, "channels": ["pay"]}],
+        }));
+        let service = home.serve().await;
+        let answer = service.request(reqwest::Method::POST, path).body(body).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let id = answer.json::<Value>().await.unwrap()["incident"].as_str().unwrap().to_owned();
+        service.settled(&id, 20).await;
+        let told = feishu.arrivals()[0].1.to_string();
+        for word in ["KubePodCrashLooping", "pay-api-7c9d8b6f5-q9k2m", "pay-api-7c9d8b6f5-x2x4z", "反复重启"] {
+            assert!(told.contains(word), "{word}: {told}");
+        }
+        assert_eq!(contract::holds(&service, 2, 5).await.sent, 2);
     })
     .await;
 }

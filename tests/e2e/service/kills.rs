@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::support::alerts::{PENDING, builtin, in_group, webhook};
+use crate::support::alerts::{PENDING, builtin, in_group, one_alert, webhook};
 use crate::support::contract;
 use crate::support::database;
 use crate::support::feishu::Feishu;
@@ -278,10 +278,55 @@ async fn f08_killed_between_arrival_and_mark_people_read_it_twice_at_most() {
     on_every_engine(async |stage| {
         assert!(stage.killed_at(&[("FIRSTLOOK_FAIL_AT", "before-mark")]).await);
         assert_eq!(stage.cards(), 1, "it had arrived");
-        let (_service, incident) = stage.goes_on().await;
+        let (service, incident) = stage.goes_on().await;
         assert_eq!(incident["notices"][0]["attempts"], 2, "{incident:#}");
+        let counted = service.metric("firstlook_notices_perhaps_twice_total{channel=\"oncall\"}").await;
+        assert_eq!(counted, Some(1.0), "what people may read twice is counted");
+        let said = incident["notices"][0]["last_error"].as_str().unwrap_or_default();
+        assert!(said.contains("killed or hung"), "and said where it happened: {incident:#}");
         let firsts = stage.cards() - (incident["notices"].as_array().unwrap().len() - 1);
         assert_eq!(firsts, 2, "{incident:#}");
+    })
+    .await;
+}
+
+/// Killed when a summary had arrived and none of those in it was marked: each of them is told again, once, and none is
+/// forgotten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f08_killed_between_a_summary_s_arrival_and_its_marks_each_name_comes_twice_at_most() {
+    const STORM: usize = 12;
+    database::on_every_engine(async || {
+        let feishu = Feishu::start().await;
+        let home = Home::new(&json!({"channels": [
+            {"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "delivery": {"merge_above": 1}},
+        ]}));
+        let name = |number: usize| format!("Merged{number:02}");
+        let alert = |number| one_alert(&name(number), &json!({"alertname": name(number), "namespace": "shop"}));
+        // Nothing is sent until all of them wait.
+        let service = home.serve_with(&[("FIRSTLOOK_STALL_AT", "before-send")]).await;
+        let alerts: Vec<Value> = (0..STORM).map(alert).collect();
+        futures::future::join_all(alerts.iter().map(|alert| service.accept(alert))).await;
+        service.kill_9().await;
+        if let Some(mut service) = home.serve_until("before-mark").await {
+            service.dies(40).await;
+        }
+        let arrived = feishu.accepted();
+        assert_eq!(arrived.len(), 1, "one message had arrived");
+        let in_it = (0..STORM).filter(|number| arrived[0].to_string().contains(&name(*number))).count();
+        assert!(in_it > 1, "it stood for several: {}", arrived[0]);
+
+        let service = home.serve().await;
+        for incident in service.incidents().await {
+            let incident = service.settled(incident["id"].as_str().unwrap(), SECONDS).await;
+            assert_eq!(incident["notices"][0]["state"], "sent", "{incident:#}");
+        }
+        let messages: Vec<String> = feishu.accepted().iter().map(Value::to_string).collect();
+        let told = |number: usize| messages.iter().filter(|message| message.contains(&name(number))).count();
+        let times: Vec<usize> = (0..STORM).map(told).collect();
+        assert!(times.iter().all(|times| [1, 2].contains(times)), "{times:?}");
+        assert_eq!(times.iter().filter(|times| **times == 2).count(), in_it, "{times:?}");
+        let balance = contract::holds(&service, STORM, 5).await;
+        assert_eq!(balance.sent, STORM as u64, "{balance:?}");
     })
     .await;
 }

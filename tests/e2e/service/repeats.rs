@@ -35,26 +35,26 @@ fn words(receipts: &[(String, String)]) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f41_twenty_at_once_are_one_incident_one_message_one_investigation() {
+async fn f41_fifty_at_once_are_one_incident_one_message_one_investigation() {
     on_every_engine(async || {
         let Stage { team, model, service, _home } = stage().await;
         let alert = webhook(PENDING);
-        let receipts = futures::future::join_all((0..20).map(|_| service.accept(&alert))).await;
+        let receipts = futures::future::join_all((0..50).map(|_| service.accept(&alert))).await;
         let id = &receipts[0].0;
         assert!(receipts.iter().all(|(other, _)| other == id), "{receipts:?}");
-        let mut expected = vec!["merged"; 19];
+        let mut expected = vec!["merged"; 49];
         expected.push("opened");
         assert_eq!(words(&receipts), expected);
 
         service.settled(id, 30).await;
         service.accept(&alert).await;
         let incident = service.settled(id, 30).await;
-        assert_eq!(incident["delivery_log"].as_array().unwrap().len(), 21);
+        assert_eq!(incident["delivery_log"].as_array().unwrap().len(), 51);
         team.each_has_what_was_sent(&[&incident]).await;
         assert_eq!(model.asked().len(), 2, "one investigation: a look and an answer");
-        assert_eq!(service.metric("firstlook_deliveries_total{decision=\"merged\"}").await, Some(20.0));
-        assert_eq!(service.metric("firstlook_rules_total{rule=\"repeat\"}").await, Some(20.0));
-        let balance = contract::holds(&service, 21 * alerts(&alert), 5).await;
+        assert_eq!(service.metric("firstlook_deliveries_total{decision=\"merged\"}").await, Some(50.0));
+        assert_eq!(service.metric("firstlook_rules_total{rule=\"repeat\"}").await, Some(50.0));
+        let balance = contract::holds(&service, 51 * alerts(&alert), 5).await;
         assert_eq!(balance.sent, alerts(&alert) as u64, "{balance:?}");
 
         service.accept(&resolved(&alert)).await;
@@ -63,7 +63,7 @@ async fn f41_twenty_at_once_are_one_incident_one_message_one_investigation() {
         for channel in team.heard() {
             let (first, end) = (&channel[0].text, &channel.last().unwrap().text);
             assert!(!first.contains("Meanwhile"), "{first}");
-            assert!(end.contains("Resolved") && end.contains("20 repeats merged"), "{end}");
+            assert!(end.contains("Resolved") && end.contains("50 repeats merged"), "{end}");
         }
         team.refused_nothing();
     })

@@ -1,5 +1,8 @@
 //! Replicas over one PostgreSQL database: some die, one freezes, and the rest go on.
 
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
 use serde_json::{Value, json};
 
 use crate::support::alertmanager::Alertmanager;
@@ -7,7 +10,7 @@ use crate::support::alerts::{PENDING, builtin, one_alert, webhook};
 use crate::support::database::Database;
 use crate::support::feishu::Feishu;
 use crate::support::model::{Answer, ModelServer};
-use crate::support::service::Home;
+use crate::support::service::{Home, Service, TOKEN, client};
 use crate::support::{contract, eventually, eventually_async, pending};
 
 const INCIDENTS: usize = 48;
@@ -117,10 +120,46 @@ async fn f41_a_pair_of_alertmanagers_before_two_replicas_is_one_incident_and_one
     database.remove().await;
 }
 
-/// A new version replaces the old one replica by replica while alerts come in: nothing is lost, and nothing comes twice,
+/// The replicas a balancer sends to. What one of them does not take another one gets, as senders and balancers do it.
+#[derive(Default)]
+struct Known(std::sync::Mutex<Vec<String>>);
+
+impl Known {
+    fn add(&self, replica: &Service) {
+        self.0.lock().unwrap().push(replica.base().to_owned());
+    }
+
+    fn remove(&self, replica: &Service) {
+        self.0.lock().unwrap().retain(|base| base != replica.base());
+    }
+
+    /// Delivers until somebody answers 202; the decision.
+    async fn deliver(&self, alert: &Value) -> String {
+        let client = client();
+        for turn in 0..200 {
+            let base = {
+                let known = self.0.lock().unwrap();
+                known[turn % known.len()].clone()
+            };
+            let request = client.post(format!("{base}/webhooks/alertmanager")).bearer_auth(TOKEN).json(alert);
+            if let Ok(answer) = request.send().await
+                && answer.status() == 202
+            {
+                let answer: Value = answer.json().await.unwrap();
+                return answer["decision"].as_str().unwrap_or_default().to_owned();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("nobody takes {alert}");
+    }
+}
+
+/// A new version replaces the old one replica by replica while three senders deliver: nothing is lost, and nothing comes twice,
 /// because those that leave finish what they hold.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f47_a_rolling_update_under_load_loses_and_doubles_nothing() {
+    /// More than come in while two cores update; a bot takes 100 messages a minute.
+    const MOST: usize = 80;
     let Some(database) = Database::postgres().await else { return };
     let feishu = Feishu::start().await.without_rate_limit();
     let home = Home::new(&json!({
@@ -129,28 +168,55 @@ async fn f47_a_rolling_update_under_load_loses_and_doubles_nothing() {
     }));
     // Both begin on an empty database at the same moment: one makes the tables, the other waits for it.
     let (first, second) = tokio::join!(home.serve(), home.serve());
+    let known = Known::default();
+    known.add(&first);
+    known.add(&second);
     let mut replicas = std::collections::VecDeque::from([first, second]);
     let name = |number: usize| format!("Rolling{number:03}");
-    for number in 0..INCIDENTS {
-        if number % 12 == 6 {
-            // The next one is there before the oldest leaves.
-            replicas.push_back(home.serve().await);
-            assert_eq!(replicas.pop_front().unwrap().terminate().await.code(), Some(0));
+    let alert = |number: usize| one_alert(&name(number), &json!({"alertname": name(number), "namespace": "aiops"}));
+    let (next, updated) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let sender = async || {
+        let mut decisions = Vec::new();
+        loop {
+            if updated.load(SeqCst) {
+                return decisions;
+            }
+            let number = next.fetch_add(1, SeqCst);
+            if number >= MOST {
+                return decisions;
+            }
+            decisions.push(known.deliver(&alert(number)).await);
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
-        let alert = one_alert(&name(number), &json!({"alertname": name(number), "namespace": "aiops"}));
-        assert_eq!(replicas[number % 2].accept(&alert).await.1, "opened");
-    }
+    };
+    let update = async {
+        for _ in 0..4 {
+            // The next one is there before the oldest leaves, and the balancer learns of that only when it has left.
+            let newest = home.serve().await;
+            known.add(&newest);
+            replicas.push_back(newest);
+            let mut oldest = replicas.pop_front().unwrap();
+            assert_eq!(oldest.ask_to_end().await.code(), Some(0));
+            known.remove(&oldest);
+        }
+        updated.store(true, SeqCst);
+    };
+    let ((), a, b, c) = tokio::join!(update, sender(), sender(), sender());
+    let sent = next.into_inner().min(MOST);
+    assert!(sent > 8, "alerts came in meanwhile: {sent}");
+    let decisions = [a, b, c].concat();
+    assert!(decisions.iter().all(|decision| decision == "opened"), "what is answered is answered once: {decisions:?}");
     let last = &replicas[1];
     let mut notices = 0;
     for incident in last.incidents().await {
         let settled = last.settled(incident["id"].as_str().unwrap(), 60).await;
         notices += settled["notices"].as_array().unwrap().len();
     }
-    let balance = contract::holds(last, INCIDENTS, 10).await;
-    assert_eq!(balance.sent, INCIDENTS as u64, "{balance:?}");
+    let balance = contract::holds(last, sent, 10).await;
+    assert_eq!(balance.sent, sent as u64, "{balance:?}");
     let messages: Vec<String> = feishu.accepted().iter().map(Value::to_string).collect();
     let silent: Vec<usize> =
-        (0..INCIDENTS).filter(|number| !messages.iter().any(|message| message.contains(&name(*number)))).collect();
+        (0..sent).filter(|number| !messages.iter().any(|message| message.contains(&name(*number)))).collect();
     assert!(silent.is_empty(), "nobody was told of {silent:?}");
     assert_eq!(messages.len(), notices, "each message once");
     drop(replicas);
@@ -205,5 +271,67 @@ async fn f47_a_frozen_replica_that_wakes_writes_nothing_over_its_successor() {
     let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
     assert_eq!(contract::holds(&frozen, alerts, 5).await, contract::holds(&successor, alerts, 5).await);
     drop((frozen, successor));
+    database.remove().await;
+}
+
+/// Two processes are one service: a burst over both of them spends one day's budget, sends one daily summary, and both tell
+/// the same sum.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f47_two_replicas_under_load_share_the_day_s_budget_and_its_summary() {
+    const BUDGET: i64 = 60_000;
+    const CONCURRENCY: i64 = 2;
+    let Some(database) = Database::postgres().await else { return };
+    let feishu = Feishu::start().await.without_rate_limit();
+    let model = ModelServer::scripted(|asked| {
+        Answer::After(std::time::Duration::from_millis(200), Box::new(pending::investigate(asked)))
+    })
+    .await;
+    let due = jiff::Timestamp::now().strftime("%H:%M").to_string();
+    let home = Home::new(&json!({
+        "store": database.address().unwrap(), "mcp": builtin(PENDING), "models": pending::models(&model),
+        "triage": {"cooldown": "0s", "concurrency": CONCURRENCY, "daily": {"tokens": BUDGET}},
+        "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "digest": due,
+                      "delivery": {"merge_above": 1000}}],
+    }));
+    let (first, second) = tokio::join!(home.serve(), home.serve());
+    let replicas = [first, second];
+    let name = |number: usize| format!("Shared{number:03}");
+    let alerts: Vec<Value> =
+        (0..INCIDENTS).map(|number| one_alert(&name(number), &json!({"alertname": name(number)}))).collect();
+    let posts = alerts.iter().enumerate().map(|(number, alert)| replicas[number % 2].accept(alert));
+    let receipts = futures::future::join_all(posts).await;
+    let (mut by_model, mut by_playbook, mut largest, mut notices) = (0, 0, 0, 0);
+    for (number, (id, _)) in receipts.iter().enumerate() {
+        let incident = replicas[number % 2].settled(id, 90).await;
+        notices += incident["notices"].as_array().unwrap().len();
+        let usage = &incident["report"]["usage"];
+        let tokens = ["prompt_tokens", "completion_tokens"].map(|key| usage[key].as_i64().unwrap_or(0));
+        largest = largest.max(tokens.iter().sum());
+        match usage["source"].as_str() {
+            Some("model") => by_model += 1,
+            _ => by_playbook += usize::from(usage["stopped_by"] == "daily_limit"),
+        }
+    }
+    assert_eq!(by_model + by_playbook, INCIDENTS, "each by a model while the money lasts, then by the playbook");
+    assert!(by_model > 0 && by_playbook > 0, "{by_model} by the model, {by_playbook} by the playbook");
+    // What was under way on both when the day was spent may end; nothing begins after it on either.
+    let spent = home.tokens_spent().await;
+    let most = BUDGET + 2 * CONCURRENCY * largest;
+    assert!((BUDGET..=most).contains(&spent), "{spent} tokens of {BUDGET}, a run takes {largest}");
+    for replica in &replicas {
+        let worked = replica.metric("firstlook_investigations_total").await;
+        assert!(worked.is_some_and(|count| count > 0.0), "both work: {worked:?}");
+    }
+    let messages: Vec<String> = feishu.accepted().iter().map(Value::to_string).collect();
+    let (summaries, others): (Vec<_>, Vec<_>) =
+        messages.iter().partition(|message| message.contains("incidents opened"));
+    assert_eq!(summaries.len(), 1, "{summaries:#?}");
+    assert_eq!(others.len(), notices, "each message once");
+    let silent: Vec<usize> =
+        (0..INCIDENTS).filter(|number| !others.iter().any(|message| message.contains(&name(*number)))).collect();
+    assert!(silent.is_empty(), "nobody was told of {silent:?}");
+    let balance = contract::holds(&replicas[0], INCIDENTS, 10).await;
+    assert_eq!((balance.sent, contract::holds(&replicas[1], INCIDENTS, 10).await), (INCIDENTS as u64, balance));
+    drop(replicas);
     database.remove().await;
 }

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::alerts::{PENDING, one_alert, resolved, scenario};
 use crate::support::cluster;
+use crate::support::database::on_every_engine;
 use crate::support::feishu::Feishu;
 use crate::support::feishu_app::{FeishuApp, Refused};
 use crate::support::model::{Answer, Asked, ModelServer};
@@ -88,12 +89,6 @@ async fn model() -> ModelServer {
         _ => pending::investigate(asked),
     })
     .await
-}
-
-fn resident(service: &Service) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 fn body(group: u32, generation: u32) -> Value {
@@ -185,7 +180,7 @@ async fn sends(service: &Service, ends: &Ends, seconds: u64) -> (usize, BTreeSet
         ends.fail(dice.below(ONE_OF));
         if accepted % 100 == 0 {
             contract::balance(service).await;
-            memory.push(resident(service));
+            memory.push(service.resident());
         }
         tokio::time::sleep(PACE).await;
     }
@@ -194,38 +189,41 @@ async fn sends(service: &Service, ends: &Ends, seconds: u64) -> (usize, BTreeSet
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_soak_with_faults_everywhere_ends_with_the_sum_and_flat_memory() {
-    let seconds = std::env::var("FIRSTLOOK_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
-    let (ends, model, api) = (Ends::start().await, model().await, cluster::serve(&scenario(PENDING)).await);
-    // The real MCP server, over a line that fails, before an API server over another one.
-    let way = shaky(api.address).await;
-    let quick = [("KUBE_CLIENT_QPS", "1000"), ("KUBE_CLIENT_BURST", "2000")];
-    let server = Original::with(way, &quick).await;
-    let url: url::Url = server.url.parse().unwrap();
-    let line = shaky(format!("127.0.0.1:{}", url.port().unwrap()).parse().unwrap()).await;
-    let home = Home::new(&json!({
-        "mcp": [{"name": "kubernetes", "url": format!("http://{line}{}", url.path()), "transport": "http"}],
-        "models": pending::models(&model),
-        "triage": {"cooldown": "2s", "deadline": "20s", "flapping": {"count": 0}},
-        "channels": ends.channels().await,
-    }));
-    let service = home.serve().await;
-    let (accepted, told, memory) = sends(&service, &ends, seconds).await;
-    // What waits beyond a product's rate goes as summaries, a minute's worth at a time.
-    let is_out = || async { service.metric("firstlook_queue_length{queue=\"outbox\"}").await == Some(0.0) };
-    eventually_async("everything is sent", 300, is_out).await;
-    let balance = contract::holds(&service, accepted, 30).await;
-    assert_eq!(balance.dead, 0, "{balance:?}");
-    let mut messages = Vec::new();
-    for (channel, count, all) in ends.told() {
-        let silent: Vec<_> = told.iter().filter(|name| !all.contains(*name)).collect();
-        assert!(silent.is_empty(), "nobody heard of {silent:?} on {channel}");
-        assert!(all.contains("com.tencent.cloud.csi.cbs"), "it looked meanwhile: {channel}");
-        messages.push((channel, count));
-    }
-    let asked = model.asked().len();
-    println!("{seconds} s: {balance:?}, {messages:?} messages, {asked} questions, kB resident {memory:?}");
-    assert!(asked > 0, "it asked the model meanwhile");
-    // What is in use after a third of the time is enough for the rest, but for what an allocator keeps.
-    let (third, last) = (memory[memory.len() / 3], memory[memory.len() - 1]);
-    assert!(last < third + third / 3 + 20_000, "memory grows: {memory:?}");
+    on_every_engine(async || {
+        let seconds = std::env::var("FIRSTLOOK_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+        let (ends, model, api) = (Ends::start().await, model().await, cluster::serve(&scenario(PENDING)).await);
+        // The real MCP server, over a line that fails, before an API server over another one.
+        let way = shaky(api.address).await;
+        let quick = [("KUBE_CLIENT_QPS", "1000"), ("KUBE_CLIENT_BURST", "2000")];
+        let server = Original::with(way, &quick).await;
+        let url: url::Url = server.url.parse().unwrap();
+        let line = shaky(format!("127.0.0.1:{}", url.port().unwrap()).parse().unwrap()).await;
+        let home = Home::new(&json!({
+            "mcp": [{"name": "kubernetes", "url": format!("http://{line}{}", url.path()), "transport": "http"}],
+            "models": pending::models(&model),
+            "triage": {"cooldown": "2s", "deadline": "20s", "flapping": {"count": 0}},
+            "channels": ends.channels().await,
+        }));
+        let service = home.serve().await;
+        let (accepted, told, memory) = sends(&service, &ends, seconds).await;
+        // What waits beyond a product's rate goes as summaries, a minute's worth at a time.
+        let is_out = || async { service.metric("firstlook_queue_length{queue=\"outbox\"}").await == Some(0.0) };
+        eventually_async("everything is sent", 300, is_out).await;
+        let balance = contract::holds(&service, accepted, 30).await;
+        assert_eq!(balance.dead, 0, "{balance:?}");
+        let mut messages = Vec::new();
+        for (channel, count, all) in ends.told() {
+            let silent: Vec<_> = told.iter().filter(|name| !all.contains(*name)).collect();
+            assert!(silent.is_empty(), "nobody heard of {silent:?} on {channel}");
+            assert!(all.contains("com.tencent.cloud.csi.cbs"), "it looked meanwhile: {channel}");
+            messages.push((channel, count));
+        }
+        let asked = model.asked().len();
+        println!("{seconds} s: {balance:?}, {messages:?} messages, {asked} questions, kB resident {memory:?}");
+        assert!(asked > 0, "it asked the model meanwhile");
+        // What is in use after a third of the time is enough for the rest, but for what an allocator keeps.
+        let (third, last) = (memory[memory.len() / 3], memory[memory.len() - 1]);
+        assert!(last < third + third / 3 + 20_000, "memory grows: {memory:?}");
+    })
+    .await;
 }

@@ -34,12 +34,13 @@ pub struct Home {
 }
 
 impl Home {
-    /// Writes a configuration: these parts, a free port, a token, and a store: in the same folder, or on the engine a
-    /// test runs on (`on_every_engine`).
+    /// Writes a configuration: these parts, a free port, a token, and a store: the one they name, or in the same folder, or
+    /// on the engine a test runs on (`on_every_engine`).
     pub fn new(parts: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = || format!("sqlite:{}", folder.path().join("firstlook.db").display());
-        let store = address_here().unwrap_or_else(file);
+        let named = parts["store"].as_str().map(str::to_owned);
+        let store = named.or_else(address_here).unwrap_or_else(file);
         let home = Self { folder, store };
         home.write(parts);
         home
@@ -70,6 +71,25 @@ impl Home {
         let mut store = sqlx::AnyConnection::connect(self.store()).await.unwrap();
         let sum = "SELECT CAST(COALESCE(SUM(prompt_tokens + completion_tokens), 0) AS BIGINT) FROM spending";
         sqlx::query_scalar(sum).fetch_one(&mut store).await.unwrap()
+    }
+
+    /// Everything its store keeps, by the name of a file or a table.
+    pub async fn everything_kept(&self) -> Vec<(String, Vec<u8>)> {
+        if let Some(file) = self.store().strip_prefix("sqlite:") {
+            let files = [file.to_owned(), format!("{file}-wal")];
+            return files.map(|file| (file.clone(), std::fs::read(&file).unwrap_or_default())).to_vec();
+        }
+        let mut store = sqlx::PgConnection::connect(self.store()).await.unwrap();
+        let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut store).await.unwrap();
+        let mut kept = Vec::new();
+        for table in tables {
+            let rows = sqlx::AssertSqlSafe(format!("SELECT CAST(t AS TEXT) FROM \"{table}\" t"));
+            let rows: Vec<String> = sqlx::query_scalar(rows).fetch_all(&mut store).await.unwrap();
+            kept.push((table, rows.join("\n").into_bytes()));
+        }
+        assert!(kept.iter().any(|(table, rows)| table == "incident" && !rows.is_empty()), "there is something");
+        kept
     }
 
     /// Where the configuration lies.
@@ -192,6 +212,13 @@ impl Service {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id().expect("it runs")
+    }
+
+    /// Resident memory in kB, as Linux counts it; nothing elsewhere.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
     }
 
     /// A request with the token.

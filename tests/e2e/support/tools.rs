@@ -56,6 +56,15 @@ fn there(program: PathBuf) -> PathBuf {
     program
 }
 
+/// Says that a test tests nothing here.
+///
+/// # Panics
+/// When this variable says that it could: `scripts/test.sh` sets it after trying what the test needs.
+pub fn untested(variable: &str, why: &str) {
+    assert!(std::env::var_os(variable).is_none(), "{variable} is set, but {why}");
+    eprintln!("NOT TESTED: {why}");
+}
+
 /// The library that gives a program a clock of its own (Debian `faketime`).
 pub fn faketime() -> String {
     let known = ["/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];

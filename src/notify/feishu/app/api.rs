@@ -82,8 +82,14 @@ impl Api {
         body: &impl Serialize,
     ) -> Result<Answer, Failure> {
         let request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(token.expose_secret());
-        let reply = self.address.exchange(request.json(body)).await?;
+        let reply = self.exchange(request.json(body)).await?;
         self.read(&reply, Some(token))
+    }
+
+    /// Whatever may have arrived is called once more with the same `uuid` or puts the same in the same place: nobody reads
+    /// it twice.
+    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Reply, SendError> {
+        self.address.exchange(request).await.map_err(|error| error.perhaps_arrived(false))
     }
 
     async fn token(&self) -> Result<SecretString, SendError> {
@@ -100,7 +106,7 @@ impl Api {
         let asked = Instant::now();
         let path = format!("{}/open-apis/auth/v3/tenant_access_token/internal", self.base);
         let body = TokenRequest { app_id: &self.app_id, app_secret: self.app_secret.expose_secret() };
-        let reply = self.address.exchange(self.client.post(path).json(&body)).await?;
+        let reply = self.exchange(self.client.post(path).json(&body)).await?;
         let answer = self.read(&reply, None).map_err(|failure| match failure.refusal() {
             crate::notify::ladder::Refusal::Other(error) => error,
             // A refusal of the app is no matter of form.
@@ -122,7 +128,7 @@ impl Api {
     pub async fn endpoint(&self) -> Result<Endpoint, SendError> {
         let body = EndpointRequest { app_id: &self.app_id, app_secret: self.app_secret.expose_secret() };
         let request = self.client.post(format!("{}/callback/ws/endpoint", self.base)).header("locale", "zh");
-        let reply = self.address.exchange(request.json(&body)).await?;
+        let reply = self.exchange(request.json(&body)).await?;
         let answer: EndpointAnswer = serde_json::from_slice(&reply.body).map_err(|_| unreadable(&reply))?;
         match answer.data.filter(|_| answer.code == 0) {
             Some(endpoint) => Ok(endpoint),

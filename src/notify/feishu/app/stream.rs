@@ -97,7 +97,7 @@ impl FeishuApp {
             Ok(answer) => answer.data.and_then(|made| made.card_id)?,
             Err(failure) => {
                 let error = failure.refusal();
-                tracing::warn!(channel = self.name(), %error, "cards do not grow; grant the scope cardkit:card:write to the app");
+                tracing::warn!(channel = self.name(), incident.id = %incident, %error, "cards do not grow; grant the scope cardkit:card:write to the app");
                 return None;
             }
         };
