@@ -59,12 +59,11 @@ fn complaint<'s>(scene: &Scene<'s>, pod: &Pod, change: &Change) -> Option<(&'s S
         logs::is_error(line) && (words.iter().any(|word| has_word(line, word)) || (is_trust && tells_of_distrust(line)))
     };
     let fails = pods::containers(pod).iter().any(|view| !view.ready() || view.failing(scene.facts.now));
-    let found = reach::present_logs(scene, pod).into_iter().find_map(|(log, text)| {
+    reach::present_logs(scene, pod).into_iter().find_map(|(log, text)| {
         let lines: Vec<&str> = text.lines().filter(|line| complains(line) && !logs::instructs(line)).collect();
         (fails || lines.len() >= OFTEN).then_some(())?;
         Some((log, *lines.last()?))
-    });
-    found
+    })
 }
 
 /// The names of the settings that were changed, and what was put in their place.
