@@ -345,7 +345,7 @@ pub(super) fn judge_app(notice: &Notice, form: Form, known: Option<&Report>, att
     }
     let mut texts = vec![feishu::app::card::plain(notice, now(), &[], &Layout::default())];
     if notice.report().is_some() {
-        texts.push(feishu::app::card::another_diagnosis(notice));
+        texts.push(feishu::app::card::diagnosed(notice, true));
     }
     for text in texts {
         let text: Value = serde_json::from_str(&text.content).expect("JSON within JSON");

@@ -9,6 +9,7 @@ use super::fixtures::{ALL, notice, now};
 use super::layout::Layout;
 use super::notice::{Event, Notice, NoticeBody, Told};
 use super::send::Form;
+use super::wecom::MessageType;
 use super::{email, feishu, plain, webhook, wecom};
 use crate::alert::{Alert, Labels};
 use crate::notify::story::{Caps, tell};
@@ -130,7 +131,10 @@ fn every_name_of_a_summary_is_told_in_every_form() {
             .map(|content| serde_json::to_string(&content).expect("JSON"));
         let wecom = wecom::render::message(&notice, now(), form, wecom::render::MARKDOWN_BUDGET, &Layout::default());
         let wecom = wecom.map(|message| serde_json::to_string(&message).expect("JSON"));
-        for said in [feishu, wecom].into_iter().flatten() {
+        let (kind, budget) = (MessageType::TemplateCard, wecom::render::MARKDOWN_BUDGET);
+        let card = wecom::render::of_type(kind, &notice, now(), form, budget, &Layout::default());
+        let card = card.map(|(message, _)| serde_json::to_string(&message).expect("JSON"));
+        for said in [feishu, wecom, card].into_iter().flatten() {
             assert_eq!(named(&said), super::summary::SURE, "{form:?}: {said}");
         }
     }

@@ -42,6 +42,12 @@ pub struct Mentions {
     called: Mutex<HashMap<String, Instant>>,
 }
 
+/// Whether a notice calls anybody: alerts call people, diagnoses and ends do not, nor do batches that were collected.
+#[must_use]
+pub fn may_call(notice: &Notice) -> bool {
+    matches!(notice.body, NoticeBody::Alert { .. } | NoticeBody::Summary { collected: false, .. })
+}
+
 impl Mentions {
     /// Rules, and the users that a label or annotation `owner` names.
     ///
@@ -58,15 +64,16 @@ impl Mentions {
         }
     }
 
-    /// Whom this notice calls: alerts call people, diagnoses and ends do not. A message that stands for many calls whom they
-    /// would have called.
+    /// Whom this notice calls. A message that stands for many calls whom they would have called.
     #[must_use]
     pub fn due(&self, notice: &Notice) -> Vec<String> {
         let alerts: Vec<&Alert> = match &notice.body {
-            NoticeBody::Alert { .. } => notice.group.firing().collect(),
-            NoticeBody::Summary { told, collected: false } => told.iter().flat_map(|one| &one.firing).collect(),
-            _ => return Vec::new(),
+            NoticeBody::Summary { told, .. } => told.iter().flat_map(|one| &one.firing).collect(),
+            _ => notice.group.firing().collect(),
         };
+        if !may_call(notice) {
+            return Vec::new();
+        }
         let called = self.called.lock().unwrap_or_else(PoisonError::into_inner);
         let rested = |user: &&String| called.get(*user).is_none_or(|at| at.elapsed() >= QUIET);
         let mut users: Vec<String> = Vec::new();

@@ -74,6 +74,11 @@ const SECRETS: &[(&str, &str)] = &[
     ("items:\n- apiVersion: v1\n  data:\n    user: YWRtaW4=\n  kind: Secret\n", "YWRtaW4="),
     ("{\n  \"kind\": \"Secret\",\n  \"data\": {\n    \"user\": \"YWRtaW4=\"\n  }\n}", "YWRtaW4="),
     ("last-applied: |\n  {\"apiVersion\":\"v1\",\"data\":{\"user\":\"YWRtaW4=\"},\"kind\":\"Secret\"}\n", "YWRtaW4="),
+    (
+        "kubectl.kubernetes.io/last-applied-configuration: |\n  {\"spec\":{\"env\":[{\"name\":\"DB_PASSWORD\",\"value\":\"hunter2\"}]}}\n",
+        "hunter2",
+    ),
+    ("\"last-applied\": \"{\\\"env\\\":[{\\\"name\\\":\\\"DB_PASSWORD\\\",\\\"value\\\":\\\"hunter2\\\"}]}\"", "hunter2"),
     ("x: \"{\\\"kind\\\":\\\"Secret\\\",\\\"stringData\\\":{\\\"user\\\":\\\"admin-user\\\"}}\"", "admin-user"),
 ];
 

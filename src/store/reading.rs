@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::columns::Columns;
 use super::incidents::{delivery_of, incident_of};
-use super::{Delivery, Incident, IncidentState, NoticeRole, Store, StoreError};
+use super::{Delivery, Incident, IncidentState, NoticeRole, Outgoing, Store, StoreError};
 use crate::notify::notice::Notice;
-use crate::report::{EvidenceEntry, Verdict};
+use crate::report::{EvidenceEntry, Report, Verdict};
 
 /// The newest deliveries an incident is shown with; the count of all is in the incident.
 const SHOWN_DELIVERIES: i64 = 200;
@@ -209,6 +209,29 @@ impl Store {
             .bind(id.to_string());
         let rows = self.rows("read the first messages", query).await?;
         rows.iter().map(|row| Ok((Columns(row).text("channel")?, Columns(row).json("notice")?))).collect()
+    }
+
+    /// The report that a channel showed last before a message, if any of those it was sent held one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn shown_before(&self, outgoing: &Outgoing) -> Result<Option<Report>, StoreError> {
+        let query = self
+            .query(
+                "SELECT notice FROM outbox
+                 WHERE incident_id = $1 AND channel = $2 AND id <> $3 AND state = 'sent' AND role IN ('first', 'second')
+                 ORDER BY seq DESC",
+            )
+            .bind(outgoing.incident.to_string())
+            .bind(outgoing.channel.clone())
+            .bind(outgoing.id.to_string());
+        for row in self.rows("read what a channel showed", query).await? {
+            let notice: Notice = Columns(&row).json("notice")?;
+            if let Some(report) = notice.report() {
+                return Ok(Some(report.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// An incident as it stands now, without what belongs to it; none when there is none of this id.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::card::feishu;
 use super::posted::Shown;
-use crate::notify::feishu::app::card::{Beside, another_diagnosis, plain, sealed};
+use crate::notify::feishu::app::card::{Beside, diagnosed, plain, sealed};
 use crate::notify::feishu::app::wire::Sealed;
 use crate::notify::feishu::app::{GROWING, steps};
 use crate::notify::layout::Layout;
@@ -48,7 +48,7 @@ pub fn states(notice: &Notice, now: Timestamp, known: Option<&Report>, layout: &
             let caption = lang.pick("`stream: true`：步骤逐字写上", "`stream: true`: steps are typed on");
             shown.push(show(caption, &grown(typing, &step)));
         }
-        NoticeBody::Diagnosis { .. } => shown.push(show(thread, &another_diagnosis(notice))),
+        NoticeBody::Diagnosis { .. } => shown.push(show(thread, &diagnosed(notice, true))),
         NoticeBody::Resolved { .. } => shown.push(show(thread, &plain(notice, now, &[], layout))),
         _ => {}
     }

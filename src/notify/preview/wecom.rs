@@ -11,7 +11,8 @@ use crate::notify::send::Form;
 use crate::notify::wecom::MessageType;
 use crate::notify::wecom::render::{MARKDOWN_BUDGET, call, of_type};
 use crate::notify::wecom::wire::{Media, Message};
-use crate::notify::{attachment, mention::ALL};
+use crate::notify::attachment;
+use crate::notify::mention::{ALL, may_call};
 
 /// Draws a message in its bubble.
 #[must_use]
@@ -92,9 +93,11 @@ pub fn kinds(notice: &Notice, now: Timestamp, layout: &Layout) -> Vec<Shown> {
     if let Some((card @ Message::TemplateCard { .. }, _)) = &card {
         shown.push(show("msgtype: template_card".to_owned(), card, sized(card)));
     }
-    let companion = call(notice, &["zhangsan".to_owned(), ALL.to_owned()]);
-    let caption = lang.pick("紧随其后：按 `mentions` 点名", "behind it: who `mentions` calls");
-    shown.push(show(caption.to_owned(), &companion, sized(&companion)));
+    if may_call(notice) {
+        let companion = call(notice, &["zhangsan".to_owned(), ALL.to_owned()]);
+        let caption = lang.pick("紧随其后：按 `mentions` 点名", "behind it: who `mentions` calls");
+        shown.push(show(caption.to_owned(), &companion, sized(&companion)));
+    }
     let is_cut = of(MessageType::MarkdownV2).is_some_and(|(_, cut)| cut);
     if let Some(report) = attachment::full_report(notice).filter(|_| is_cut) {
         let file = Message::File { file: Media { media_id: report.name } };
@@ -112,12 +115,14 @@ mod tests {
 
     #[test]
     fn every_kind_of_message_is_drawn() {
-        let shown = kinds(&notice("diagnosis-pvc.zh"), now(), &Layout::default());
+        let shown = kinds(&notice("alert-oom.zh"), now(), &Layout::default());
         let classes = |shown: &[Shown]| -> Vec<bool> {
             shown.iter().map(|one| one.html.contains("bubble notice") || one.html.contains("bubble file")).collect()
         };
         assert_eq!(classes(&shown), [false, true, false], "text, card, companion");
         assert!(shown[2].html.contains("class=\"at\">@zhangsan"), "{}", shown[2].html);
+        let over = kinds(&notice("resolved.zh"), now(), &Layout::default());
+        assert!(over.iter().all(|one| !one.html.contains("class=\"at\"")), "an end calls nobody");
         let longest = kinds(&limits::longest(), now(), &Layout::default());
         assert!(longest.last().is_some_and(|file| file.html.contains("firstlook-")), "its report is a file");
     }

@@ -129,15 +129,15 @@ impl WecomBot {
         self.files_allowed.store(allowed, Ordering::Relaxed);
     }
 
-    /// How many messages may go as one: plain text has half the room of markdown, and a card names none.
+    /// How many messages may go as one: plain text has half the room of markdown, in which a group with cards gets them too.
     pub fn most_together(&self) -> usize {
-        if self.msgtype == MessageType::MarkdownV2 { summary::MOST } else { summary::SURE }
+        if self.msgtype == MessageType::Text { summary::SURE } else { summary::MOST }
     }
 
     /// Whether markdown has room for all that a message names.
     pub fn has_room(&self, notice: &Notice) -> bool {
         let (form, budget) = (Form::Compact, render::MARKDOWN_BUDGET);
-        self.msgtype != MessageType::MarkdownV2
+        self.msgtype == MessageType::Text
             || render::message(notice, Timestamp::now(), form, budget, &self.layout).is_some()
     }
 

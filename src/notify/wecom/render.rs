@@ -37,6 +37,8 @@ pub fn of_type(
 ) -> Option<(Message, bool)> {
     match (kind, form) {
         (MessageType::Text, Form::Full | Form::Compact) => None,
+        // A card has no room for the names of many; markdown has.
+        (MessageType::TemplateCard, Form::Full) if notice.is_collective() => None,
         (MessageType::TemplateCard, Form::Full) => {
             let template_card = Box::new(card::card(notice, now, Caps::note(form))?);
             Some((Message::TemplateCard { template_card }, notice.report().is_some()))

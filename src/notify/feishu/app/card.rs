@@ -66,11 +66,14 @@ pub fn plain(notice: &Notice, now: Timestamp, users: &[String], layout: &Layout)
     text_of(text)
 }
 
-/// A line that says that the card shows another diagnosis now.
+/// A line that says that the card shows a diagnosis now, or another one than before.
 #[must_use]
-pub fn another_diagnosis(notice: &Notice) -> Sealed {
+pub fn diagnosed(notice: &Notice, again: bool) -> Sealed {
     let summary = story(notice, notice.opened_at, Caps::page(Form::Plain), Beside::default()).summary;
-    let news = notice.lang.pick("诊断有变，卡片已更新：", "The diagnosis changed, the card is updated: ");
+    let news = match again {
+        true => notice.lang.pick("诊断有变，卡片已更新：", "The diagnosis changed, the card is updated: "),
+        false => notice.lang.pick("已有诊断，卡片已更新：", "There is a diagnosis, the card is updated: "),
+    };
     text_of(format!("{news}{summary}").replace('<', "＜"))
 }
 

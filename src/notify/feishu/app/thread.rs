@@ -60,7 +60,7 @@ impl FeishuApp {
         Err(failure.refusal())
     }
 
-    /// A line in the thread when the incident is over or the diagnosis is another one. The card says it already: only a
+    /// A line in the thread when the incident is over, or the diagnosis is the first or another than the card showed. The card says it already: only a
     /// failure that passes is worth another attempt.
     pub(super) async fn call_attention(
         &self,
@@ -86,9 +86,9 @@ impl FeishuApp {
         Ok(match outgoing.role {
             NoticeRole::Resolved => Some(card::plain(notice, Timestamp::now(), &[], &self.layout)),
             NoticeRole::Second => {
-                let first = self.first_report(outgoing, store).await?;
-                let another = first.zip(notice.report()).is_some_and(|(first, now)| is_another(&first, now));
-                another.then(|| card::another_diagnosis(notice))
+                let before = store.shown_before(outgoing).await?;
+                let news = notice.report().is_some_and(|now| before.as_ref().is_none_or(|it| is_another(it, now)));
+                news.then(|| card::diagnosed(notice, before.is_some()))
             }
             NoticeRole::First | NoticeRole::Joined => None,
         })
