@@ -1,8 +1,13 @@
 //! The one decision point: what a delivery means for the incidents that are open. Pure, so that every case is a test.
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::alert::{Alert, AlertGroup, AlertStatus};
 use crate::notify::rule::Rule;
 use crate::playbook::alerts;
+
+/// A beginning this close to its delivery is the delivery's own time.
+const UNTOLD: SignedDuration = SignedDuration::from_secs(1);
 
 /// What a delivery means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +16,7 @@ pub enum Decision {
     Open,
     /// The same alerts again: nothing is told, nothing is investigated.
     Merge,
-    /// Alerts the incident did not have yet; they are listed here.
+    /// Alerts the incident did not have yet, or that were over and fire again; they are listed here.
     Join(Vec<Alert>),
     /// The incident is over.
     Resolve,
@@ -19,10 +24,10 @@ pub enum Decision {
     Suppress(Rule, &'static str),
 }
 
-/// Decides. `open` is the group of the incident that is open under the same group key.
+/// Decides. `open` is the group of the incident that is open under the same group key, and when it was last heard of.
 #[must_use]
-pub fn decide(open: Option<&AlertGroup>, delivery: &AlertGroup) -> Decision {
-    let Some(open) = open else {
+pub fn decide(open: Option<(&AlertGroup, Timestamp)>, delivery: &AlertGroup, now: Timestamp) -> Decision {
+    let Some((open, heard)) = open else {
         if let Some(why) = no_incident(delivery) {
             return Decision::Suppress(Rule::Heartbeat, why);
         }
@@ -38,9 +43,18 @@ pub fn decide(open: Option<&AlertGroup>, delivery: &AlertGroup) -> Decision {
     if delivery.status == AlertStatus::Resolved && !cut {
         return Decision::Resolve;
     }
-    let known = |alert: &Alert| open.alerts.iter().any(|other| other.fingerprint == alert.fingerprint);
-    let new: Vec<Alert> = delivery.firing().filter(|alert| !known(alert)).cloned().collect();
+    let stands = |alert: &Alert| open.firing().any(|other| goes_on(other, alert, heard, now));
+    let new: Vec<Alert> = delivery.firing().filter(|alert| !stands(alert)).cloned().collect();
     if new.is_empty() { Decision::Merge } else { Decision::Join(new) }
+}
+
+/// Whether an alert is one that was firing and never stopped. One that began after its group was last heard of had ended
+/// meanwhile, though its end was never sent: people were told of another firing. One that begins just now is from a sender
+/// that does not say when alerts began, and goes on.
+fn goes_on(known: &Alert, alert: &Alert, heard: Timestamp, now: Timestamp) -> bool {
+    let is_told = now.duration_since(alert.starts_at) >= UNTOLD;
+    let began_anew = is_told && alert.starts_at > known.starts_at && alert.starts_at > heard;
+    known.fingerprint == alert.fingerprint && !began_anew
 }
 
 /// Why a group is no incident: all its alerts are heartbeats. One that may be more makes an incident of all of them.
@@ -71,7 +85,6 @@ pub fn changes_the_picture<'a>(seen: &AlertGroup, mut firing: impl Iterator<Item
 pub(super) mod tests {
     use super::*;
     use crate::alert::Source;
-    use jiff::Timestamp;
 
     pub(in crate::incident) fn group(alerts: &[(&str, AlertStatus)]) -> AlertGroup {
         let alerts: Vec<Alert> = alerts
@@ -104,22 +117,54 @@ pub(super) mod tests {
 
     use AlertStatus::{Firing, Resolved};
 
+    fn decided(open: Option<(&AlertGroup, Timestamp)>, delivery: &AlertGroup) -> Decision {
+        decide(open, delivery, Timestamp::constant(10_000, 0))
+    }
+
+    const HEARD: Timestamp = Timestamp::constant(1_000, 0);
+
     #[test]
     fn the_first_firing_delivery_opens_and_repeats_merge() {
         let first = group(&[("a", Firing)]);
-        assert_eq!(decide(None, &first), Decision::Open);
-        assert_eq!(decide(Some(&first), &first), Decision::Merge);
+        assert_eq!(decided(None, &first), Decision::Open);
+        assert_eq!(decided(Some((&first, HEARD)), &first), Decision::Merge);
+    }
+
+    #[test]
+    fn one_that_was_over_and_fires_again_is_told_though_others_of_its_group_went_on() {
+        let open = group(&[("a", Resolved), ("b", Firing)]);
+        let Decision::Join(again) = decided(Some((&open, HEARD)), &group(&[("a", Firing), ("b", Firing)])) else {
+            panic!()
+        };
+        assert_eq!((again.len(), again[0].fingerprint.as_str()), (1, "a"));
+    }
+
+    #[test]
+    fn one_whose_end_was_never_sent_is_told_when_it_fires_again() {
+        let open = group(&[("a", Firing)]);
+        let starting = |at: i64| {
+            let mut delivery = open.clone();
+            delivery.alerts[0].starts_at = Timestamp::from_second(at).unwrap();
+            delivery
+        };
+        assert!(matches!(decided(Some((&open, HEARD)), &starting(2_000)), Decision::Join(_)), "it began after that");
+        assert_eq!(decided(Some((&open, HEARD)), &starting(500)), Decision::Merge, "the other of a pair saw it later");
+        let ahead = starting(2_000);
+        assert_eq!(decided(Some((&ahead, HEARD)), &ahead), Decision::Merge, "its sender's clock is ahead of ours");
+        assert_eq!(decided(Some((&open, HEARD)), &starting(10_000)), Decision::Merge, "its sender does not say when");
     }
 
     #[test]
     fn resolved_without_an_incident_is_nothing_to_tell() {
-        assert!(matches!(decide(None, &group(&[("a", Resolved)])), Decision::Suppress(Rule::UnknownEnd, _)));
+        assert!(matches!(decided(None, &group(&[("a", Resolved)])), Decision::Suppress(Rule::UnknownEnd, _)));
     }
 
     #[test]
     fn a_new_alert_of_the_group_joins() {
         let open = group(&[("a", Firing)]);
-        let Decision::Join(new) = decide(Some(&open), &group(&[("a", Firing), ("b", Firing)])) else { panic!() };
+        let Decision::Join(new) = decided(Some((&open, HEARD)), &group(&[("a", Firing), ("b", Firing)])) else {
+            panic!()
+        };
         assert_eq!(new[0].fingerprint, "b");
     }
 
@@ -127,7 +172,7 @@ pub(super) mod tests {
     fn part_of_a_group_resolving_is_no_end() {
         let open = group(&[("a", Firing), ("b", Firing)]);
         let delivery = group(&[("a", Firing), ("b", Resolved)]);
-        assert_eq!(decide(Some(&open), &delivery), Decision::Merge);
+        assert_eq!(decided(Some((&open, HEARD)), &delivery), Decision::Merge);
         assert_eq!(merge(&open, &delivery).firing().count(), 1);
     }
 
@@ -135,9 +180,9 @@ pub(super) mod tests {
     fn the_end_is_believed_unless_the_list_was_cut() {
         let open = group(&[("a", Firing), ("b", Firing)]);
         let mut delivery = group(&[("a", Resolved)]);
-        assert_eq!(decide(Some(&open), &delivery), Decision::Resolve);
+        assert_eq!(decided(Some((&open, HEARD)), &delivery), Decision::Resolve);
         delivery.truncated_alerts = 1;
-        assert_eq!(decide(Some(&open), &delivery), Decision::Merge);
+        assert_eq!(decided(Some((&open, HEARD)), &delivery), Decision::Merge);
     }
 
     #[test]
@@ -165,9 +210,9 @@ pub(super) mod tests {
             group
         };
         assert!(
-            matches!(decide(None, &named(&["Watchdog"])), Decision::Suppress(Rule::Heartbeat, why) if why.contains("Watchdog"))
+            matches!(decided(None, &named(&["Watchdog"])), Decision::Suppress(Rule::Heartbeat, why) if why.contains("Watchdog"))
         );
-        assert!(matches!(decide(None, &named(&["InfoInhibitor"])), Decision::Suppress(Rule::Heartbeat, _)));
-        assert_eq!(decide(None, &named(&["Watchdog", "KubePodNotReady"])), Decision::Open);
+        assert!(matches!(decided(None, &named(&["InfoInhibitor"])), Decision::Suppress(Rule::Heartbeat, _)));
+        assert_eq!(decided(None, &named(&["Watchdog", "KubePodNotReady"])), Decision::Open);
     }
 }

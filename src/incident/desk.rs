@@ -122,7 +122,7 @@ impl Desk {
     pub(super) async fn take(&self, tx: &mut Tx<'_>, group: &AlertGroup) -> Result<Receipt, StoreError> {
         let (key, now) = (hash(&group.group_key), Timestamp::now());
         let open = tx.open_incident(group.source, &key).await?;
-        let meaning = decide::decide(open.as_ref().map(|incident| &incident.group), group);
+        let meaning = decide::decide(open.as_ref().map(|incident| (&incident.group, incident.updated_at)), group, now);
         if matches!(meaning, Meaning::Open | Meaning::Join(_)) {
             self.backlog.room(tx, self.settings.max_waiting).await?;
         }

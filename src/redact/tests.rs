@@ -78,7 +78,10 @@ const SECRETS: &[(&str, &str)] = &[
         "kubectl.kubernetes.io/last-applied-configuration: |\n  {\"spec\":{\"env\":[{\"name\":\"DB_PASSWORD\",\"value\":\"hunter2\"}]}}\n",
         "hunter2",
     ),
-    ("\"last-applied\": \"{\\\"env\\\":[{\\\"name\\\":\\\"DB_PASSWORD\\\",\\\"value\\\":\\\"hunter2\\\"}]}\"", "hunter2"),
+    (
+        "\"last-applied\": \"{\\\"env\\\":[{\\\"name\\\":\\\"DB_PASSWORD\\\",\\\"value\\\":\\\"hunter2\\\"}]}\"",
+        "hunter2",
+    ),
     ("x: \"{\\\"kind\\\":\\\"Secret\\\",\\\"stringData\\\":{\\\"user\\\":\\\"admin-user\\\"}}\"", "admin-user"),
 ];
 

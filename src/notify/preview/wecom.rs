@@ -5,14 +5,14 @@ use serde_json::Value;
 
 use super::markdown::{Dialect, escaped, html};
 use super::posted::Shown;
+use crate::notify::attachment;
 use crate::notify::layout::Layout;
+use crate::notify::mention::{ALL, may_call};
 use crate::notify::notice::Notice;
 use crate::notify::send::Form;
 use crate::notify::wecom::MessageType;
 use crate::notify::wecom::render::{MARKDOWN_BUDGET, call, of_type};
 use crate::notify::wecom::wire::{Media, Message};
-use crate::notify::attachment;
-use crate::notify::mention::{ALL, may_call};
 
 /// Draws a message in its bubble.
 #[must_use]
