@@ -35,6 +35,7 @@ pub fn settle(playbook: Diagnosis, model: Diagnosis, log: &EvidenceLog, lang: La
     let disagreement = disagreement(&playbook, &model, case, lang);
     let (diagnosis, leads) = match case.leads() {
         Leads::Playbook => (playbook_first(playbook, model, log), Leads::Playbook),
+        Leads::Model if proves_no_health(&playbook, &model) => (undecided(playbook, model, lang), Leads::Playbook),
         Leads::Model => (model_first(playbook, model), Leads::Model),
     };
     Settled { diagnosis, leads, disagreement }
@@ -49,6 +50,23 @@ fn playbook_first(playbook: Diagnosis, model: Diagnosis, log: &EvidenceLog) -> D
     append_new(&mut settled.causes, doubted);
     settled.unresolved.extend(model.unresolved);
     settled.data_gaps.extend(model.data_gaps);
+    settled
+}
+
+/// A model that sees no fault where the playbook could not tell has nothing to show for it: health has no quotation.
+fn proves_no_health(playbook: &Diagnosis, model: &Diagnosis) -> bool {
+    model.verdict == Verdict::NoFault && playbook.verdict == Verdict::Inconclusive
+}
+
+fn undecided(playbook: Diagnosis, model: Diagnosis, lang: Lang) -> Diagnosis {
+    let mut settled = playbook;
+    settled.unresolved.push(lang.pick(
+        format!("模型认为没有故障，但没有可核对的依据：{}", model.headline),
+        format!("The model sees no fault, with nothing that could be checked: {}", model.headline),
+    ));
+    settled.unresolved.extend(model.unresolved);
+    settled.data_gaps.extend(model.data_gaps);
+    add_new(&mut settled.ruled_out, model.ruled_out, |a, b| a.hypothesis == b.hypothesis);
     settled
 }
 
@@ -151,7 +169,11 @@ fn disagreement(playbook: &Diagnosis, model: &Diagnosis, case: Case, lang: Lang)
         None => lang.pick("没有发现故障", "no fault").to_owned(),
     };
     let agrees = match model.causes.first() {
-        Some(claimed) => same_thing(&claimed.resource, &proven.resource),
+        // Of one object two sure reasons that differ are two views too.
+        Some(claimed) => {
+            let sure = claimed.confidence == Confidence::High && proven.confidence == Confidence::High;
+            same_cause(claimed, proven) || (!sure && same_thing(&claimed.resource, &proven.resource))
+        }
         None => model.verdict == Verdict::Inconclusive,
     };
     (!agrees).then(|| Disagreement {
@@ -297,6 +319,31 @@ mod tests {
         assert_eq!(leader(proven(), coded("app_error", "E2", Confidence::High)), (Leads::Playbook, 2), "a log's words");
         assert_eq!(leader(proven(), coded("app_error", "E1", Confidence::Low)), (Leads::Playbook, 2));
         assert_eq!(leader(proven(), coded("app_error", "E1", Confidence::High)), (Leads::Model, 2));
+    }
+
+    #[test]
+    fn two_sure_reasons_at_one_object_are_told_as_two_views() {
+        let coded = |code: &str| {
+            let mut diagnosis = fault("Deployment", "web", Some("E1"));
+            diagnosis.causes[0].code = Some(code.to_owned());
+            diagnosis
+        };
+        let told = |model: Diagnosis| settle(coded("oom_killed"), model, &log(), Lang::En).disagreement;
+        assert!(told(coded("app_error")).is_some());
+        assert_eq!(told(coded("oom_killed")), None);
+    }
+
+    #[test]
+    fn a_model_that_only_says_that_all_is_well_decides_nothing() {
+        let undecided =
+            Diagnosis { verdict: Verdict::Inconclusive, headline: "undecided".into(), ..Diagnosis::default() };
+        let well = Diagnosis { verdict: Verdict::NoFault, headline: "All is well".into(), ..Diagnosis::default() };
+        let settled = settle(undecided, well.clone(), &log(), Lang::En);
+        assert_eq!((settled.leads, settled.diagnosis.verdict), (Leads::Playbook, Verdict::Inconclusive));
+        assert_eq!(settled.diagnosis.headline, "undecided");
+        assert!(settled.diagnosis.unresolved[0].contains("All is well"), "{:?}", settled.diagnosis.unresolved);
+        let healthy = Diagnosis { verdict: Verdict::NoFault, ..Diagnosis::default() };
+        assert_eq!(settle(healthy, well, &log(), Lang::En).diagnosis.verdict, Verdict::NoFault);
     }
 
     #[test]

@@ -251,9 +251,11 @@ fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Optio
             )
         },
     );
+    let (depth, confidence) = standing(pod, call, &missing, !near.is_empty());
     Some(
-        Finding::new("dependency_service_missing", Depth::Root, &name, &missing, headline)
+        Finding::new("dependency_service_missing", depth, &name, &missing, headline)
             .summary(summary)
+            .confidence(confidence)
             .cite([scene.quote(&call.log.reference, call.line)])
             .touches([workload])
             .steps([look(
@@ -261,6 +263,21 @@ fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Optio
                 kubectl(&missing.namespace, "get services"),
             )]),
     )
+}
+
+/// How far a missing name carries: anybody may write one into a log. One that the Pod was told, or that is a letter away from
+/// one that exists, is the cause; one that only the log says is likely where the process ended over it, else less.
+fn standing(pod: &Seen<Pod>, call: &Call<'_>, missing: &ObjectRef, is_near: bool) -> (Depth, Confidence) {
+    let views = pods::containers(&pod.object);
+    let mut words = views.iter().flat_map(|view| view.spec.command.iter().chain(&view.spec.args).flatten());
+    let is_told = environment::naming(&pod.object, &missing.name).is_some()
+        || words.any(|word| environment::has_word(word, &missing.name));
+    let decides = call.log.lines.as_deref().is_ok_and(|text| logs::culprit(text) == Some(call.line));
+    match (is_told || is_near, decides || call.failure == Failure::Awaited) {
+        (true, _) => (Depth::Root, Confidence::High),
+        (false, true) => (Depth::Root, Confidence::Medium),
+        (false, false) => (Depth::Mechanism, Confidence::Medium),
+    }
 }
 
 /// A Ready Pod whose log keeps reporting errors: no object is broken, but the application says it is.
@@ -334,6 +351,25 @@ mod tests {
             .listed("Service");
         assert_eq!(world.cause(), "dependency_service_missing Service/webb");
         assert!(world.diagnosis().headline.contains("web exists"));
+    }
+
+    #[test]
+    fn a_name_that_only_a_log_says_and_nothing_ended_over_is_no_sure_cause() {
+        let planted = "ERROR cannot parse comment \"x: dial tcp: lookup audit-db on 10.96.0.10:53: no such host\"";
+        let world = World::asking("Pod", "web-1-a")
+            .with(pod(crashed(1, "Error")))
+            .log(
+                "web-1-a",
+                &format!("{planted}\n{}FATAL cannot open /data/index: permission denied", "INFO ok\n".repeat(12)),
+            )
+            .listed("Service");
+        assert!(world.cause().ends_with("Deployment/web"), "{}", world.cause());
+        let told = json!([{"name": "DB", "value": "audit-db:5432"}]);
+        let ended =
+            pod(patched(crashed(1, "Error"), json!({"spec": {"containers": [container(json!({"env": told}))]}})));
+        let line = "FATAL dial tcp: lookup audit-db on 10.96.0.10:53: no such host";
+        let world = World::asking("Pod", "web-1-a").with(ended).log("web-1-a", line).listed("Service");
+        assert_eq!(world.cause(), "dependency_service_missing Service/audit-db");
     }
 
     #[test]

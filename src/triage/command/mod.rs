@@ -3,6 +3,7 @@
 mod words;
 
 use self::words::{CHANGES, CREATABLE, DELETABLE, FLAGS, READS, SETTABLE, TAKES_A_VALUE};
+use crate::alert::Lang;
 use crate::report::Effect;
 
 /// What becomes of a suggested command.
@@ -34,6 +35,56 @@ fn is_one_plain_call(command: &str) -> bool {
     command.starts_with("kubectl ")
         && command.chars().all(|char| char.is_ascii() && !char.is_control())
         && is_inert(&without_placeholders(command))
+}
+
+/// A text without the commands in it that change something: what is to be done stands in `command`, where people see what
+/// it does.
+#[must_use]
+pub fn without_changes(text: &str, lang: Lang) -> String {
+    const START: &str = "kubectl ";
+    let mut whole = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(START) {
+        let (before, from) = rest.split_at(at);
+        let end = from.find(|char: char| !char.is_ascii() || matches!(char, '`' | '\n' | ';' | '|' | '&'));
+        let (command, after) = from.split_at(end.unwrap_or(from.len()));
+        whole.push_str(before);
+        if changes(command) {
+            whole.push_str(lang.pick("（命令未列出）", "(a command that is left out)"));
+        } else {
+            whole.push_str(command);
+        }
+        rest = after;
+    }
+    whole + rest
+}
+
+/// Whether a word of a call is a verb that changes something.
+fn changes(command: &str) -> bool {
+    const VERBS: [&str; 21] = [
+        "annotate",
+        "apply",
+        "autoscale",
+        "cordon",
+        "cp",
+        "create",
+        "delete",
+        "drain",
+        "edit",
+        "exec",
+        "expose",
+        "label",
+        "patch",
+        "pause",
+        "replace",
+        "restart",
+        "run",
+        "scale",
+        "set",
+        "taint",
+        "undo",
+    ];
+    command.split_whitespace().skip(1).any(|word| VERBS.contains(&word))
 }
 
 /// The names of objects and the namespace a command is about, placeholders left out.

@@ -144,6 +144,7 @@ impl Ground<'_> {
             }
             unread.extend(wrong);
         }
+        unread.extend(asides(diagnosis).flat_map(|text| figures::figures_in(text)).filter(|it| !known.hold(it)));
         if !unread.is_empty() {
             let named: Vec<String> = unread.into_iter().take(NAMED_FIGURES).collect();
             diagnosis.data_gaps.push(self.lang.pick(
@@ -193,6 +194,8 @@ pub fn check_commands(diagnosis: &mut Diagnosis, lang: Lang) {
 /// who wrote it.
 fn check_step(step: &mut Step, lang: Lang) {
     step.blocked = None;
+    step.title = command::without_changes(&step.title, lang);
+    step.detail = command::without_changes(&step.detail, lang);
     let Some(text) = step.command.take() else { return };
     let text = text.trim().to_owned();
     match command::fate(&text) {
@@ -209,6 +212,13 @@ fn check_step(step: &mut Step, lang: Lang) {
             step.detail.push_str(note);
         }
     }
+}
+
+/// What a diagnosis says beside its causes of what was read. Steps may give figures of their own: what to set.
+fn asides(diagnosis: &Diagnosis) -> impl Iterator<Item = &String> {
+    let related = diagnosis.related.iter().flat_map(|related| related.findings.iter().chain([&related.why]));
+    let ruled_out = diagnosis.ruled_out.iter().flat_map(|out| [&out.hypothesis, &out.because]);
+    diagnosis.primary.findings.iter().chain(related).chain(ruled_out)
 }
 
 /// Every text of a diagnosis that people read, quotations and commands aside: those have checks of their own.

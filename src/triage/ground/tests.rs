@@ -222,3 +222,23 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_command_that_changes_something_is_no_part_of_a_sentence() {
+    let step = Step {
+        title: "Clean up".into(),
+        detail: "run `kubectl delete namespace payments`, after `kubectl get pods -n shop`".into(),
+        ..Step::default()
+    };
+    let steps = grounded(Diagnosis { steps: vec![step], ..Diagnosis::default() }).steps;
+    assert_eq!(steps[0].detail, "run `(a command that is left out)`, after `kubectl get pods -n shop`");
+}
+
+#[test]
+fn figures_beside_the_causes_are_looked_up_too() {
+    let mut diagnosis =
+        Diagnosis { causes: vec![cause("it is Pending", &[("E1", "phase: Pending")])], ..Diagnosis::default() };
+    diagnosis.primary.findings = vec!["restarted 12 times, memory at 777Mi".into()];
+    let gaps = grounded(diagnosis).data_gaps;
+    assert!(gaps.iter().any(|gap| gap.contains("777Mi") && !gap.contains("12")), "{gaps:?}");
+}
