@@ -57,18 +57,17 @@ import pathlib, sys
 page = pathlib.Path(sys.argv[1])
 page.write_text(page.read_text().replace("</head>", f"<style>{sys.argv[2]}</style></head>"))
 PY
-  # Long ones are cut: what matters stands at the top. In the dark the first screen is enough.
+  # Long ones are cut: what matters stands at the top. In the dark the first screen is enough, but for the buttons of a
+  # diagnosis, which stand at its end.
+  dark=900
   case $name in
     alert-waiting.*) height=3100 ;;
-    diagnosis-pvc.* | resolved.*) height=1700 ;;
+    diagnosis-pvc.*) height=1700 dark=1700 ;;
+    resolved.*) height=1700 ;;
     alert-oom.* | diagnosis-longest.* | diagnosis-hostile.*) height=1200 ;;
     *) height=1100 ;;
   esac
   photograph "$page" "docs/messages/$name.png" 2300 1 "$height"
-  case $name in
-    alert-waiting.* | alert-oom.* | diagnosis-pvc.* | diagnosis-longest.* | diagnosis-hostile.* | resolved.* | summary.* | digest.*)
-      sed -i 's/<html /<html data-theme="dark" /' "$page"
-      photograph "$page" "docs/messages/$name.dark.png" 2300 0 900
-      ;;
-  esac
+  sed -i 's/<html /<html data-theme="dark" /' "$page"
+  photograph "$page" "docs/messages/$name.dark.png" 2300 0 "$dark"
 done

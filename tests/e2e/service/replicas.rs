@@ -205,15 +205,17 @@ async fn f47_a_rolling_update_under_load_loses_and_doubles_nothing() {
     let sent = next.into_inner().min(MOST);
     assert!(sent > 8, "alerts came in meanwhile: {sent}");
     let decisions = [a, b, c].concat();
-    assert!(decisions.iter().all(|decision| decision == "opened"), "what is answered is answered once: {decisions:?}");
+    // Where a connection broke before its answer, the same comes again and is merged with what was kept.
+    let again = decisions.iter().filter(|decision| *decision == "merged").count();
+    assert!(again <= 2 && decisions.iter().all(|one| one == "opened" || one == "merged"), "{decisions:?}");
     let last = &replicas[1];
     let mut notices = 0;
     for incident in last.incidents().await {
         let settled = last.settled(incident["id"].as_str().unwrap(), 60).await;
         notices += settled["notices"].as_array().unwrap().len();
     }
-    let balance = contract::holds(last, sent, 10).await;
-    assert_eq!(balance.sent, sent as u64, "{balance:?}");
+    let balance = contract::holds(last, sent + again, 10).await;
+    assert_eq!((balance.sent, balance.merged), (sent as u64, again as u64), "{balance:?}");
     let messages: Vec<String> = feishu.accepted().iter().map(Value::to_string).collect();
     let silent: Vec<usize> =
         (0..sent).filter(|number| !messages.iter().any(|message| message.contains(&name(*number)))).collect();
