@@ -69,7 +69,8 @@ pub(super) fn from_service(seen: &Seen, object: &ObjectRef, value: &Value) -> Ve
     wants.extend(Want::list("NetworkPolicy", &object.namespace));
     let chosen = pods(seen, &object.namespace, &labels);
     if chosen.is_empty() {
-        // Nothing matches: the pods that nearly do show which label is wrong, a workload without pods why there are none.
+        // Nothing matches: the pods that nearly do, and those of the workload of that name, show which label is wrong, a
+        // workload without pods why there are none.
         for label in labels {
             wants.extend(pods(seen, &object.namespace, &[label]));
         }
@@ -77,6 +78,8 @@ pub(super) fn from_service(seen: &Seen, object: &ObjectRef, value: &Value) -> Ve
             wants.extend(Want::list(kind, &object.namespace));
             let asleep = rows::without_pods(seen, kind, &object.namespace);
             wants.extend(asleep.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
+            let namesake = ObjectRef::new(kind, object.namespace.as_str(), object.name.as_str());
+            wants.extend(seen.rows.contains_key(&namesake).then_some(Want::Object(namesake)));
         }
     }
     wants.extend(chosen);
