@@ -1,7 +1,5 @@
 //! Drift: what was changed past the copy that `kubectl apply` keeps. A lead for people, never a proof.
 
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-
 use crate::alert::{Lang, ObjectRef};
 use crate::applied::{self, Change};
 use crate::playbook::logs;
@@ -18,11 +16,8 @@ const SAID: usize = 60;
 pub fn changes(scene: &Scene<'_>, object: &ObjectRef) -> Vec<Change> {
     let Some((value, _)) = scene.facts.raw(object) else { return Vec::new() };
     // The number of replicas is an autoscaler's to change.
-    let scaled = scene.facts.all::<HorizontalPodAutoscaler>().iter().any(|it| {
-        let target = &it.object.spec.scale_target_ref;
-        target.kind == object.kind && target.name == object.name
-    });
-    applied::changes(value).into_iter().filter(|change| !(scaled && change.path == "spec.replicas")).collect()
+    let is_its = |change: &Change| change.path == "spec.replicas" && scene.autoscaler(object).is_some();
+    applied::changes(value).into_iter().filter(|change| !is_its(change)).collect()
 }
 
 /// The same as a lead beside a cause.

@@ -1,7 +1,6 @@
 //! Lately: what changed around a workload before it failed, of what was read. Leads for people, never proofs.
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -19,7 +18,7 @@ const SCALED: i64 = 60;
 pub fn leads(scene: &Scene<'_>, workload: &ObjectRef) -> Vec<Related> {
     let first = change::revision(scene, workload).or_else(|| update(scene, workload));
     let found = first.into_iter().chain(scaled(scene, workload)).chain(configured(scene, workload));
-    let autoscaler = autoscaler(scene, workload).map(|found| named(&found.object));
+    let autoscaler = scene.autoscaler(workload).map(|found| named(&found.object));
     let edited = autoscaler.iter().chain([workload]).filter_map(|object| drift::lead(scene, object));
     found.chain(edited).collect()
 }
@@ -48,18 +47,9 @@ fn update(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
     Some(lead(workload.clone(), why, what))
 }
 
-/// The autoscaler of a workload.
-fn autoscaler(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Seen<HorizontalPodAutoscaler>> {
-    scene.facts.all::<HorizontalPodAutoscaler>().into_iter().find(|it| {
-        let target = &it.object.spec.scale_target_ref;
-        let named_by = target.kind == workload.kind && target.name == workload.name;
-        named_by && named(&it.object).namespace == workload.namespace
-    })
-}
-
 /// An autoscaler that moved within the hour.
 fn scaled(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
-    let found = autoscaler(scene, workload)?;
+    let found = scene.autoscaler(workload)?;
     let status = found.object.status.as_ref()?;
     let minutes = scene.minutes_since(status.last_scale_time.as_ref()).filter(|minutes| *minutes <= SCALED)?;
     let why = scene.text(
@@ -75,9 +65,8 @@ fn scaled(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
 /// A ConfigMap the workload's Pods use, made (or made again) lately and after the Pods' template.
 fn configured(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
     let pod = scene.pods_of(workload).into_iter().next()?;
-    let used = latent::references(&workload.namespace, pod.object.spec.as_ref()?).into_iter();
-    let maps = used
-        .filter(|object| object.kind == "ConfigMap")
+    let maps = latent::maps(&pod.object)
+        .into_iter()
         .filter_map(|object| scene.facts.get::<ConfigMap>(&object.namespace, &object.name));
     let made = |metadata: &ObjectMeta| scene.minutes_since(metadata.creation_timestamp.as_ref());
     let template = pod.object.metadata.owner_references.iter().flatten().find_map(|owner| {

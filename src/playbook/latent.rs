@@ -1,6 +1,6 @@
 //! What fails next: faults of Pods that have not started, visible already but hidden behind the present cause.
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use crate::alert::ObjectRef;
 use crate::playbook::finding::Finding;
@@ -64,6 +64,15 @@ fn all(spec: &PodSpec) -> impl Iterator<Item = &Container> {
 fn images(spec: &PodSpec) -> Vec<String> {
     let plain = |image: &&str| !image.is_empty() && !image.contains(['/', ':', '@']);
     all(spec).filter_map(|container| container.image.as_deref()).filter(plain).map(str::to_owned).collect()
+}
+
+/// The ConfigMaps a Pod takes its configuration from.
+#[must_use]
+pub fn maps(pod: &Pod) -> Vec<ObjectRef> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let mut found: Vec<ObjectRef> = pod.spec.iter().flat_map(|spec| references(namespace, spec)).collect();
+    found.retain(|object| object.kind == "ConfigMap");
+    found
 }
 
 /// ConfigMaps, Secrets and claims the containers cannot do without.

@@ -216,6 +216,13 @@ pub fn error_share(text: &str) -> (usize, usize) {
     (lines.iter().filter(counts).count(), lines.len())
 }
 
+/// Whether a log reports little but errors: a few of them, and a third of its lines.
+#[must_use]
+pub fn is_noisy((errors, lines): (usize, usize)) -> bool {
+    const FEW: usize = 5;
+    errors >= FEW && errors * 3 >= lines
+}
+
 /// Whether a server repeats what a client told it: that it trusts no certificate is the client's finding, and in its log.
 fn is_told_by_a_client(line: &str) -> bool {
     static TOLD: Pattern = Pattern::new(

@@ -9,15 +9,11 @@ use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
 use crate::playbook::pods;
 use crate::playbook::scene::Scene;
-use crate::playbook::{drift, latent, logs, reach};
+use crate::playbook::{change, drift, latent, logs, reach};
 use crate::report::Related;
 
-/// Minutes within which a change counts as recent: a day's work, and the night after it.
-const RECENT: i64 = 24 * 60;
 /// Objects named for one cause.
 const NAMED: usize = 2;
-/// Errors in a log before little else counts in it.
-const NOISY: usize = 5;
 
 /// The objects behind the paths and variables that a finding's log lines name.
 #[must_use]
@@ -48,13 +44,11 @@ pub fn maps_in_question(pod: &Pod, log: &str) -> Vec<ObjectRef> {
     let lines: Vec<&str> = log.lines().filter(|line| logs::is_error(line) && !logs::instructs(line)).collect();
     let named = pods::containers(pod).into_iter().flat_map(|view| sources(pod, view.spec, &lines));
     let mut maps: Vec<ObjectRef> = named.map(|(object, _)| object).collect();
-    let (errors, all) = logs::error_share(log);
-    let is_noisy = errors >= NOISY && errors * 3 >= all;
+    let is_noisy = logs::is_noisy(logs::error_share(log));
     let asks =
         |line: &str| reach::unresolved_service(pod, line, |_| true).is_some() || edited_config::tells_of_distrust(line);
     if is_noisy || lines.iter().any(|line| asks(line)) || log.lines().any(broker::is_alarm) {
-        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        maps.extend(pod.spec.iter().flat_map(|spec| latent::references(namespace, spec)));
+        maps.extend(latent::maps(pod));
     }
     maps.retain(|object| object.kind == "ConfigMap");
     maps.sort();
@@ -114,7 +108,8 @@ fn lead(scene: &Scene<'_>, object: ObjectRef, through: &str) -> Related {
 fn changed(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
     let found: Seen<ConfigMap> =
         scene.facts.get(&object.namespace, &object.name).filter(|_| object.kind == "ConfigMap")?;
-    let minutes = scene.minutes_since(found.object.metadata.creation_timestamp.as_ref()).filter(|age| *age < RECENT)?;
+    let minutes =
+        scene.minutes_since(found.object.metadata.creation_timestamp.as_ref()).filter(|age| *age < change::RECENT)?;
     Some(scene.text(
         format!("{minutes} 分钟前才创建（或被重建）"),
         format!("it was created (or made again) {minutes} minutes ago"),

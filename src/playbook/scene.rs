@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use k8s_openapi::Metadata;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
@@ -243,6 +244,16 @@ impl<'a> Scene<'a> {
             .collect();
         near.sort_by(|left, right| right.0.total_cmp(&left.0));
         near.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// The autoscaler of a workload.
+    #[must_use]
+    pub fn autoscaler(&self, workload: &ObjectRef) -> Option<Seen<HorizontalPodAutoscaler>> {
+        self.facts.all::<HorizontalPodAutoscaler>().into_iter().find(|it| {
+            let target = &it.object.spec.scale_target_ref;
+            let named_by = target.kind == workload.kind && target.name == workload.name;
+            named_by && named(&it.object).namespace == workload.namespace
+        })
     }
 
     /// Ready and wanted replicas of a workload whose object was read.

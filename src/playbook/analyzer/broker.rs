@@ -94,9 +94,7 @@ fn alarmed(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
 
 /// A ConfigMap of the broker whose limits were changed since it was applied, and how.
 fn edited_limit(scene: &Scene<'_>, pod: &Pod) -> Option<(ObjectRef, String)> {
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    let maps = latent::references(namespace, pod.spec.as_ref()?).into_iter().filter(|it| it.kind == "ConfigMap");
-    maps.into_iter().find_map(|map| {
+    latent::maps(pod).into_iter().find_map(|map| {
         let told: Vec<String> =
             drift::changes(scene, &map).iter().map(|change| drift::told(scene.lang, change)).collect();
         let limit = told.into_iter().find(|told| LIMITS.iter().any(|limit| told.contains(limit)))?;

@@ -1,8 +1,8 @@
 //! CPU limits that were lowered, and Pods that since then answer too slowly for their probes.
 
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 
-use super::rollout;
+use super::{probe, rollout};
 use crate::alert::ObjectRef;
 use crate::applied;
 use crate::playbook::facts::{Seen, SeenEvent};
@@ -12,8 +12,6 @@ use crate::playbook::scene::{Scene, named};
 use crate::quantity;
 use crate::report::{Citation, Confidence};
 
-/// What the kubelet says of a probe that got no answer in time.
-const SIGNS: [&str; 3] = ["context deadline exceeded", "Client.Timeout", "timed out after"];
 /// A limit cut to this share of what it was, or less, is no fine tuning.
 const CUT: f64 = 0.5;
 
@@ -31,16 +29,11 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 
 /// The latest probe of a Pod that got no answer in time.
 fn unanswered<'s>(scene: &'s Scene<'_>, pod: &ObjectRef) -> Option<&'s SeenEvent> {
-    let slow = |event: &&SeenEvent| SIGNS.iter().any(|sign| event.message.contains(sign));
+    let slow = |event: &&SeenEvent| probe::is_unanswered(&event.message);
     scene.events(pod, &["Unhealthy"]).into_iter().filter(slow).max_by_key(|event| event.last_seen)
 }
 
-fn starved(
-    scene: &Scene<'_>,
-    pod: &Seen<k8s_openapi::api::core::v1::Pod>,
-    view: &ContainerView<'_>,
-    event: &SeenEvent,
-) -> Option<Finding> {
+fn starved(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>, event: &SeenEvent) -> Option<Finding> {
     if view.ready() && !view.failing(scene.facts.now) {
         return None;
     }

@@ -13,9 +13,6 @@ use crate::playbook::reach::{self, Call, Failure};
 use crate::playbook::scene::{Scene, named};
 use crate::report::Confidence;
 
-/// How many error lines, and which share of a log, make a running application's errors worth a finding.
-const NOISY_LINES: usize = 5;
-
 /// Findings about failing calls, and about running applications whose log is full of errors.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
@@ -288,7 +285,7 @@ fn errors_while_running(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let name = named(&pod.object);
     let (log, text) = reach::present_logs(scene, &pod.object).into_iter().find(|(log, _)| !log.previous)?;
     let (errors, total) = logs::error_share(text);
-    if errors < NOISY_LINES || errors * 3 < total {
+    if !logs::is_noisy((errors, total)) {
         return None;
     }
     let line = logs::culprit(text)?;

@@ -40,9 +40,7 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn of_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
-    let namespace = pod.object.metadata.namespace.as_deref().unwrap_or_default();
-    let maps = latent::references(namespace, pod.object.spec.as_ref()?).into_iter().filter(|it| it.kind == "ConfigMap");
-    maps.into_iter().find_map(|map| {
+    latent::maps(&pod.object).into_iter().find_map(|map| {
         let (log, line, change) = drift::changes(scene, &map).into_iter().find_map(|change| {
             let (log, line) = complaint(scene, &pod.object, &change)?;
             Some((log, line, change))

@@ -20,8 +20,7 @@ pub(super) fn by_map(
     missing: &ObjectRef,
     near: &[String],
 ) -> Option<Finding> {
-    let maps = latent::references(&missing.namespace, pod.object.spec.as_ref()?).into_iter();
-    let (map, key, reference) = maps.filter(|object| object.kind == "ConfigMap").find_map(|map| {
+    let (map, key, reference) = latent::maps(&pod.object).into_iter().find_map(|map| {
         let (value, reference) = scene.facts.raw(&map)?;
         let data = value.get("data")?.as_object()?;
         let naming =

@@ -59,32 +59,10 @@ pub fn without_changes(text: &str, lang: Lang) -> String {
     whole + rest
 }
 
-/// Whether a word of a call is a verb that changes something.
+/// Whether a word of a call is a verb that changes something, be it for copying or not.
 fn changes(command: &str) -> bool {
-    const VERBS: [&str; 21] = [
-        "annotate",
-        "apply",
-        "autoscale",
-        "cordon",
-        "cp",
-        "create",
-        "delete",
-        "drain",
-        "edit",
-        "exec",
-        "expose",
-        "label",
-        "patch",
-        "pause",
-        "replace",
-        "restart",
-        "run",
-        "scale",
-        "set",
-        "taint",
-        "undo",
-    ];
-    command.split_whitespace().skip(1).any(|word| VERBS.contains(&word))
+    const OTHERS: [&str; 10] = ["cp", "create", "delete", "exec", "pause", "replace", "restart", "run", "set", "undo"];
+    command.split_whitespace().skip(1).any(|word| CHANGES.contains(&word) || OTHERS.contains(&word))
 }
 
 /// The names of objects and the namespace a command is about, placeholders left out.

@@ -60,6 +60,11 @@ struct Failing<'s> {
     event: &'s SeenEvent,
 }
 
+/// Whether a failed probe got no answer in time, by the kubelet's words.
+pub(super) fn is_unanswered(message: &str) -> bool {
+    ["context deadline exceeded", "Client.Timeout", "timed out after"].iter().any(|sign| message.contains(sign))
+}
+
 /// Findings about probes that fail now; a Pod that is Ready again has recovered.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {

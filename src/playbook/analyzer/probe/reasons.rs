@@ -107,10 +107,8 @@ pub(super) fn wrong_question(scene: &Scene<'_>, failing: &Failing<'_>) -> Option
 
 /// The application answers too slowly for the probe, and its log reports nothing else.
 pub(super) fn too_slow(scene: &Scene<'_>, failing: &Failing<'_>) -> Option<Finding> {
-    const SIGNS: [&str; 3] = ["context deadline exceeded", "Client.Timeout", "timed out after"];
-    let message = &failing.event.message;
     let quiet = scene.culprit(&failing.name, failing.view.name()).is_none();
-    if !quiet || !SIGNS.iter().any(|sign| message.contains(sign)) {
+    if !quiet || !super::is_unanswered(&failing.event.message) {
         return None;
     }
     let seconds = failing.probe.timeout_seconds.unwrap_or(1);
