@@ -128,10 +128,10 @@ fn telling(text: &str) -> &str {
     announced.or_else(|| lines.next()).unwrap_or_default()
 }
 
-/// Whether a line only says that the next one tells more.
+/// Whether a line only says that the next one tells more; pydantic and Flyway put what failed validation below.
 #[must_use]
 pub fn announces(line: &str) -> bool {
-    static VALIDATION: Pattern = Pattern::new(r"\b\d+ validation errors? for \w+$");
+    static VALIDATION: Pattern = Pattern::new(r"\b\d+ validation errors? for \w+$|Migrations have failed validation$");
     let line = line.trim_end();
     line.ends_with(":") || line.ends_with("***") || line.contains(" following ") || VALIDATION.hits(line)
 }

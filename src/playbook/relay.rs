@@ -44,8 +44,13 @@ pub fn sources<'s>(scene: &'s Scene<'_>, pod: &Pod) -> Vec<&'s Seen<Service>> {
     }
     let namespace = pod.metadata.namespace.as_deref();
     let named_by = |service: &&Seen<Service>| {
-        let name = service.object.metadata.name.as_deref().unwrap_or_default();
-        service.object.metadata.namespace.as_deref() == namespace && environment::naming(pod, name).is_some()
+        let name = named(&service.object);
+        let host = if namespace == Some(name.namespace.as_str()) {
+            name.name
+        } else {
+            format!("{}.{}", name.name, name.namespace)
+        };
+        environment::naming(pod, &host).is_some()
     };
     let says_it = |service: &&Seen<Service>| {
         let behind = scene.backends(&service.object);
@@ -98,6 +103,24 @@ mod tests {
     fn the_server_whose_words_are_passed_on_is_blamed() {
         let world = calling("ERROR GET /cart: pq: sorry, too many clients already for this server", TROUBLED);
         assert_eq!(world.cause(), "application_errors Deployment/web");
+    }
+
+    #[test]
+    fn a_server_of_another_namespace_is_found_by_its_whole_name() {
+        let server = |host: &str| {
+            let env = json!([{"name": "DATABASE_URL", "value": format!("postgres://{host}:5432/shop")}]);
+            let cart = json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": null},
+                "spec": {"containers": [container(json!({"env": env}))]}});
+            let there = |object| patched(object, json!({"metadata": {"namespace": "data", "ownerReferences": null}}));
+            World::asking("Pod", "cart-1-a")
+                .with(patched(pod(json!({})), cart))
+                .log("cart-1-a", &"ERROR GET /cart: pq: sorry, too many clients already for this server\n".repeat(8))
+                .with(there(service(json!({"app": "web"}))))
+                .with(there(pod(json!({}))))
+                .log_in("data", "web-1-a", &format!("{TROUBLED}\n").repeat(8))
+        };
+        assert_eq!(server("web.data.svc").diagnosis().causes[0].resource.namespace, "data");
+        assert_eq!(server("web").diagnosis().causes[0].resource.namespace, "shop", "that is one of its own namespace");
     }
 
     #[test]

@@ -87,15 +87,20 @@ impl World {
 
     /// Adds the present log of a container of a Pod.
     pub fn log_of(self, pod: &str, container: &str, text: &str) -> Self {
-        self.add_log(pod, container, text, false)
+        self.add_log(("shop", pod), container, text, false)
+    }
+
+    /// Adds the present log of the container `web` of a Pod of another namespace.
+    pub fn log_in(self, namespace: &str, pod: &str, text: &str) -> Self {
+        self.add_log((namespace, pod), "web", text, false)
     }
 
     /// Adds the log of the container `web` of a Pod before its last restart.
     pub fn log_before(self, pod: &str, text: &str) -> Self {
-        self.add_log(pod, "web", text, true)
+        self.add_log(("shop", pod), "web", text, true)
     }
 
-    fn add_log(mut self, pod: &str, container: &str, text: &str, previous: bool) -> Self {
+    fn add_log(mut self, (namespace, pod): (&str, &str), container: &str, text: &str, previous: bool) -> Self {
         let recorded = self.recorded.record(
             self.recorded.reserve(),
             "pods_log",
@@ -106,7 +111,7 @@ impl World {
         );
         self.facts.add_evidence(&recorded);
         self.facts.add_log(SeenLog {
-            namespace: "shop".into(),
+            namespace: namespace.into(),
             pod: pod.into(),
             container: container.into(),
             previous,

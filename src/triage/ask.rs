@@ -28,7 +28,7 @@ impl Triage {
             budget: &self.budget,
         })?;
         let evidence = brief::evidence(&look.findings, look.run.log().all());
-        let questions = brief::questions(&look.findings, &look.report);
+        let questions = brief::questions(&look.findings, &look.report, self.lang);
         let mut findings = brief::lines(&look.findings);
         findings.extend(look.report.series.iter().map(|series| measure::sentence(series, self.lang)));
         let input = AlertInput {

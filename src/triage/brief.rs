@@ -1,8 +1,9 @@
 //! The brief: what of a look the model is told first. All of it is paid for in every turn.
 
+use crate::alert::Lang;
 use crate::playbook::finding::Finding;
 use crate::playbook::latent;
-use crate::report::Report;
+use crate::report::{Report, Verdict};
 use crate::toolbox::evidence::Evidence;
 
 /// The most evidence shown in the first prompt; all of it can be read again for nothing.
@@ -18,10 +19,19 @@ pub fn lines(findings: &[Finding]) -> Vec<String> {
 }
 
 /// What the playbook could not settle, each question once: what its findings leave open, then what its report does, which
-/// is all there is where nothing was found. What would fail next is no question.
+/// is all there is where nothing was found. What would fail next is no question; that all is well is one.
 #[must_use]
-pub fn questions(findings: &[Finding], report: &Report) -> Vec<String> {
+pub fn questions(findings: &[Finding], report: &Report, lang: Lang) -> Vec<String> {
     let mut questions: Vec<String> = Vec::new();
+    if report.verdict == Verdict::NoFault {
+        questions.push(lang.pick(
+            format!("程序的结论是“{}”。请设法推翻它：假如它不成立，集群里会看到什么？去看那里。", report.headline),
+            format!(
+                "Code concluded: \"{}\". Try to disprove it: what would the cluster show if it were wrong? Look there.",
+                report.headline
+            ),
+        ));
+    }
     let of_findings = findings.iter().flat_map(|finding| finding.unresolved.iter().chain(&finding.gaps));
     let of_report = report.unresolved.iter().chain(&report.data_gaps);
     for question in of_findings.chain(of_report) {
@@ -82,6 +92,17 @@ mod tests {
     #[test]
     fn the_prompt_shows_what_the_findings_cite_the_likeliest_first() {
         assert_eq!(shown(&[finding(&["E9", "E2"]), finding(&["E2", "E1"])], 12), ["E9", "E2", "E1"]);
+    }
+
+    #[test]
+    fn that_all_is_well_is_put_to_the_model_for_disproof() {
+        let mut report =
+            Report { verdict: Verdict::NoFault, headline: "No fault found: web".into(), ..Report::default() };
+        let asked = questions(&[], &report, Lang::En);
+        assert!(asked[0].contains("No fault found: web") && asked[0].contains("disprove"), "{asked:?}");
+        assert!(questions(&[], &report, Lang::Zh)[0].contains("推翻"));
+        report.verdict = Verdict::Inconclusive;
+        assert!(questions(&[], &report, Lang::En).is_empty());
     }
 
     #[test]

@@ -7,8 +7,9 @@ use super::rows::{self, cell, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{broker, connections, creation, redis};
-use crate::playbook::environment::{naming, spoken_of};
+use crate::playbook::analyzer::{broker, connections, crash, creation, redis};
+use crate::playbook::environment::{host_in, naming, spoken_of, variables};
+use crate::playbook::facts::Seen as Known;
 use crate::playbook::{origin, reach, relay};
 
 /// Words of a warning (or its reason) and the kind of object that explains it.
@@ -66,7 +67,7 @@ const DNS_WORDS: &[&str] = &["server misbehaving", "eai_again", "temporary failu
 /// Services of other namespaces followed from one log.
 const SERVICES_ELSEWHERE: usize = 2;
 
-/// ConfigMaps read for one log.
+/// ConfigMaps, and Certificates, read for one log.
 const MAPS_READ: usize = 2;
 
 /// Deployments read because they were scaled up lately.
@@ -135,6 +136,7 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
             let lower = lines.to_ascii_lowercase();
             wants.extend(configured(seen, pod, lines));
             wants.extend(scaled_up(seen, pod, lines));
+            wants.extend(certificates(seen, pod, lines));
             if lower.contains("forbidden: user") {
                 wants.extend(["RoleBinding", "Role"].iter().filter_map(|kind| Want::list(kind, &pod.namespace)));
                 wants.extend(listed(seen, "RoleBinding", &pod.namespace));
@@ -159,7 +161,7 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
                 .filter(|row| contains_word(lines, &row.name) || names_address(seen, row, lines) || told_of(row));
             wants.extend(services.map(|row| Want::Object(row.clone())));
             wants.extend(pods_called(seen, pod, lines));
-            wants.extend(elsewhere(seen, &lower, pod));
+            wants.extend(elsewhere(seen, lines, pod));
             wants.extend(labels_asked(seen, &pod.namespace));
         }
     }
@@ -171,6 +173,19 @@ fn configured(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
     let Some(read) = seen.facts.get::<Pod>(&pod.namespace, &pod.name) else { return Vec::new() };
     let maps = origin::maps_in_question(&read.object, lines).into_iter();
     maps.take(MAPS_READ).map(Want::Object).collect()
+}
+
+/// The Certificates beside a Service whose certificate a call found expired, where one is not ready.
+fn certificates(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
+    let expired = lines.lines().filter(|line| crash::tells_of_expiry(line));
+    let namespace_of = |host: String| match host.split('.').collect::<Vec<_>>().as_slice() {
+        [_] => Some(pod.namespace.clone()),
+        [_, namespace, "svc", ..] => Some((*namespace).to_owned()),
+        _ => None,
+    };
+    let Some(namespace) = expired.flat_map(reach::hosts).find_map(namespace_of) else { return Vec::new() };
+    let unwell = rows::unwell(seen, "Certificate", &namespace).into_iter();
+    Want::list("Certificate", &namespace).into_iter().chain(unwell.take(MAPS_READ).map(Want::Object)).collect()
 }
 
 /// The Deployments of the namespace that were scaled up lately, where a server refuses further connections: they may hold them.
@@ -202,15 +217,16 @@ fn passes_on(lines: &str) -> bool {
 }
 
 /// Services of other namespaces that failing calls name, a few: `db.data.svc`, and then `db.data`, which may be a name outside
-/// the cluster. Where that is no Service, it is read whether there is such a Namespace at all.
+/// the cluster. Where that is no Service, it is read whether there is such a Namespace at all. What names nobody, an address
+/// at most, may be about any Service that the Pod's variables name.
 fn elsewhere(seen: &Seen, lines: &str, caller: &ObjectRef) -> Vec<Want> {
     let own = caller.namespace.as_str();
     let read = seen.facts.get::<Pod>(own, &caller.name);
-    let failing = lines.lines().filter(|line| NETWORK_WORDS.iter().any(|words| line.contains(words)));
-    let hosts = failing.flat_map(|line| match (reach::hosts(line), &read) {
-        (hosts, Some(pod)) if hosts.is_empty() => spoken_of(&pod.object, line),
-        (hosts, _) => hosts,
-    });
+    let fails = |line: &&str| {
+        let lower = line.to_ascii_lowercase();
+        NETWORK_WORDS.iter().any(|words| lower.contains(words)) || reach::tells_of_failure(line) || passes_on(line)
+    };
+    let hosts = lines.lines().filter(fails).flat_map(|line| meant(line, read.as_ref()));
     let mut sure: Vec<ObjectRef> = Vec::new();
     let mut likely: Vec<ObjectRef> = Vec::new();
     for host in hosts {
@@ -233,6 +249,20 @@ fn elsewhere(seen: &Seen, lines: &str, caller: &ObjectRef) -> Vec<Want> {
     let instead = instead.and_then(|service| Want::list("Service", &service.namespace));
     let services = sure.iter().chain(&likely).take(SERVICES_ELSEWHERE).cloned().map(Want::Object).collect::<Vec<_>>();
     services.into_iter().chain(namespaces).chain(instead).collect()
+}
+
+/// The hosts a failing line means: those it names, otherwise those in the Pod's variables that it speaks of, otherwise all
+/// of these that are Services by their names.
+fn meant(line: &str, caller: Option<&Known<Pod>>) -> Vec<String> {
+    let named = reach::hosts(line);
+    let is_address = |host: &String| host.parse::<std::net::IpAddr>().is_ok();
+    let Some(pod) = caller.filter(|_| named.iter().all(is_address)) else { return named };
+    let spoken = spoken_of(&pod.object, line);
+    if !spoken.is_empty() {
+        return spoken;
+    }
+    let hosts = variables(&pod.object).into_iter().filter_map(|variable| host_in(variable.value));
+    hosts.filter(|host| host.contains(".svc")).collect()
 }
 
 /// Whether a word may be the name of an object: an address' number and the end of a public name are none.
@@ -335,31 +365,54 @@ mod tests {
         assert!(!wants.iter().any(|want| matches!(want, Want::Object(it) if it.kind == "Service")), "{wants:?}");
     }
 
+    /// What a log line of a Pod with such variables asks for.
+    fn told(env: serde_json::Value, line: &str) -> Vec<Want> {
+        let pod = ObjectRef::new("Pod", "a", "web-0");
+        let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&pod));
+        let object = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "namespace": "a"},
+            "spec": {"containers": [{"name": "web", "env": env}]}});
+        seen.facts.add_object(object, "E1");
+        seen.rows.insert(ObjectRef::new("Service", "a", "db"), Default::default());
+        seen.rows.insert(ObjectRef::new("Service", "a", "other"), Default::default());
+        seen.facts.add_log(SeenLog {
+            namespace: "a".into(),
+            pod: "web-0".into(),
+            container: "web".into(),
+            previous: false,
+            lines: Ok(line.into()),
+            reference: "E2".into(),
+        });
+        from_logs(&seen)
+    }
+
     #[test]
     fn a_servers_trouble_that_is_passed_on_leads_to_the_services_of_the_pods_variables() {
-        let read = |line: &str| {
-            let pod = ObjectRef::new("Pod", "a", "web-0");
-            let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&pod));
-            let env = serde_json::json!([{"name": "PGHOST", "value": "db"}]);
-            let object = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "namespace": "a"},
-                "spec": {"containers": [{"name": "web", "env": env}]}});
-            seen.facts.add_object(object, "E1");
-            seen.rows.insert(ObjectRef::new("Service", "a", "db"), Default::default());
-            seen.rows.insert(ObjectRef::new("Service", "a", "other"), Default::default());
-            seen.facts.add_log(SeenLog {
-                namespace: "a".into(),
-                pod: "web-0".into(),
-                container: "web".into(),
-                previous: false,
-                lines: Ok(line.into()),
-                reference: "E2".into(),
-            });
-            from_logs(&seen)
-        };
+        let read = |line: &str| told(serde_json::json!([{"name": "PGHOST", "value": "db"}]), line);
         let service = |name: &str| Want::Object(ObjectRef::new("Service", "a", name));
         let wants = read("ERROR pq: sorry, too many clients already");
         assert!(wants.contains(&service("db")) && !wants.contains(&service("other")), "{wants:?}");
         assert!(read("ERROR pq: relation \"cart\" does not exist").is_empty());
+    }
+
+    #[test]
+    fn a_call_that_names_an_address_alone_leads_to_the_services_of_the_pods_variables() {
+        let env = serde_json::json!([{"name": "CACHE", "value": "redis://cache.platform.svc.cluster.local:6379/0"},
+            {"name": "PAGE", "value": "https://example.com"}]);
+        let cache = Want::Object(ObjectRef::new("Service", "platform", "cache"));
+        let leads = |line: &str| told(env.clone(), line).contains(&cache);
+        assert!(leads("Error: connect ECONNREFUSED 10.96.251.147:6379"));
+        assert!(leads("ERROR FATAL: sorry, too many clients already"));
+        assert!(!leads("ERROR dial tcp: lookup search: i/o timeout"), "it names another");
+        assert!(told(env.clone(), "INFO ready").is_empty());
+    }
+
+    #[test]
+    fn an_expired_certificate_of_a_service_leads_to_the_certificates_beside_it() {
+        let wants =
+            logged("ERROR Post \"https://ledger.pay.svc:8443/v1\": x509: certificate has expired or is not yet valid");
+        assert!(wants.contains(&Want::List { kind: "Certificate", namespace: "pay".into() }), "{wants:?}");
+        let outside = logged("ERROR Post \"https://api.example.com/v1\": x509: certificate has expired");
+        assert!(!outside.iter().any(|want| matches!(want, Want::List { kind: "Certificate", .. })));
     }
 
     #[test]

@@ -14,6 +14,9 @@ use crate::report::Citation;
 use crate::toolbox::table::{self, Row};
 use crate::toolbox::{Recorded, events};
 
+/// How both MCP servers say that the API server serves no such kind, as where cert-manager or KEDA is not installed.
+const UNKNOWN_KIND: &str = "no matches for kind";
+
 /// What was read, and what is worth following.
 pub struct Seen {
     /// The facts for the analyzers.
@@ -99,6 +102,10 @@ impl Seen {
     }
 
     fn gap(&mut self, want: &Want, why: &str) {
+        // A cluster that does not know a kind has no object of it: nothing stays unread.
+        if why.contains(UNKNOWN_KIND) {
+            return;
+        }
         let what = match want {
             Want::Object(object) => object.to_string(),
             Want::List { kind, namespace } => format!("{kind} list {namespace}"),

@@ -31,14 +31,29 @@ pub struct Settled {
 /// Puts the two together: the better proven first, the other behind it.
 #[must_use]
 pub fn settle(playbook: Diagnosis, model: Diagnosis, log: &EvidenceLog, lang: Lang) -> Settled {
+    let sees = model.clone();
+    let model = doubted(model, &playbook);
     let case = weigh(&playbook, &model, log);
-    let disagreement = disagreement(&playbook, &model, case, lang);
+    let disagreement = disagreement(&playbook, &sees, case, lang);
     let (diagnosis, leads) = match case.leads() {
         Leads::Playbook => (playbook_first(playbook, model, log), Leads::Playbook),
         Leads::Model if proves_no_health(&playbook, &model) => (undecided(playbook, model, lang), Leads::Playbook),
         Leads::Model => (model_first(playbook, model), Leads::Model),
     };
     Settled { diagnosis, leads, disagreement }
+}
+
+/// A model is not sure of another reason at an object whose reason is proven.
+fn doubted(mut model: Diagnosis, playbook: &Diagnosis) -> Diagnosis {
+    let is_proven = |proven: &&Cause| proven.confidence == Confidence::High && !proven.evidence.is_empty();
+    for cause in &mut model.causes {
+        let mut proven =
+            playbook.causes.iter().filter(is_proven).filter(|it| same_thing(&it.resource, &cause.resource));
+        if proven.any(|proven| !same_cause(proven, cause)) {
+            cause.confidence = cause.confidence.min(Confidence::Medium);
+        }
+    }
+    model
 }
 
 fn playbook_first(playbook: Diagnosis, model: Diagnosis, log: &EvidenceLog) -> Diagnosis {
@@ -318,7 +333,9 @@ mod tests {
         assert_eq!(leader(proven(), coded("oom_killed", "E2", Confidence::Medium)), (Leads::Model, 1));
         assert_eq!(leader(proven(), coded("app_error", "E2", Confidence::High)), (Leads::Playbook, 2), "a log's words");
         assert_eq!(leader(proven(), coded("app_error", "E1", Confidence::Low)), (Leads::Playbook, 2));
-        assert_eq!(leader(proven(), coded("app_error", "E1", Confidence::High)), (Leads::Model, 2));
+        assert_eq!(leader(proven(), coded("app_error", "E1", Confidence::High)), (Leads::Playbook, 2), "it is proven");
+        let likely = coded("oom_killed", "E1", Confidence::Medium);
+        assert_eq!(leader(likely, coded("app_error", "E1", Confidence::High)), (Leads::Model, 2));
     }
 
     #[test]

@@ -80,6 +80,8 @@ const KINDS: &[(&str, &str, bool)] = &[
     ("VolumeAttachment", "storage.k8s.io/v1", false),
     ("APIService", "apiregistration.k8s.io/v1", false),
     ("Certificate", "cert-manager.io/v1", true),
+    ("Issuer", "cert-manager.io/v1", true),
+    ("ClusterIssuer", "cert-manager.io/v1", false),
     ("Challenge", "acme.cert-manager.io/v1", true),
     ("GatewayClass", "gateway.networking.k8s.io/v1", false),
     ("Gateway", "gateway.networking.k8s.io/v1", true),

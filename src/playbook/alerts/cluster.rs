@@ -47,6 +47,7 @@ pub(super) const ALERTS: &[Known] = &[
     component("KubeSchedulerDown", "kube-scheduler"),
     component("KubeSchedulerInstanceUnreachable", "kube-scheduler"),
     component("KubeProxyDown", "kube-proxy"),
+    component("KubeProxyInstanceUnreachable", "kube-proxy"),
     component("etcdMembersDown", ETCD),
     component("etcdInsufficientMembers", ETCD),
     component("etcdNoLeader", ETCD),

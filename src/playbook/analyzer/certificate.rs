@@ -1,11 +1,15 @@
 //! cert-manager's Certificates that are not ready or have expired. The Secrets behind them are never read.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::networking::v1::Ingress;
 use serde_json::Value;
 
 use super::creation;
 use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::scene::{Scene, named};
@@ -35,6 +39,23 @@ fn not_ready(value: &Value) -> Option<&Value> {
 #[must_use]
 pub fn is_ready(value: &Value) -> bool {
     not_ready(value).is_none()
+}
+
+/// The issuer that a Certificate names.
+#[must_use]
+pub fn issuer(certificate: &ObjectRef, value: &Value) -> Option<ObjectRef> {
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (kind, name) = (text("/spec/issuerRef/kind"), text("/spec/issuerRef/name"));
+    let namespace = if kind == "ClusterIssuer" { "" } else { certificate.namespace.as_str() };
+    (!name.is_empty()).then(|| ObjectRef::new(if kind.is_empty() { "Issuer" } else { kind }, namespace, name))
+}
+
+/// The issuer that is not ready itself, in its own words: nothing it is asked for is signed.
+fn issuer_not_ready(scene: &Scene<'_>, certificate: &ObjectRef, value: &Value) -> Option<HeldUp> {
+    let at = issuer(certificate, value)?;
+    let (issuer, reference) = scene.facts.raw(&at)?;
+    let why = not_ready(issuer)?["message"].as_str().filter(|why| !why.is_empty() && !logs::instructs(why))?;
+    Some(HeldUp { proof: scene.quote(reference, why), why: why.to_owned(), at })
 }
 
 /// What keeps a Certificate's order from being filled: a challenge's own words, or the latest warning about one.
@@ -118,10 +139,21 @@ fn broken(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) -
     let expired = ends.parse::<Timestamp>().is_ok_and(|ends| ends < scene.facts.now);
     let condition = not_ready(value);
     let message = condition.and_then(|it| it["message"].as_str()).unwrap_or_default();
-    let held = held_up(scene, name);
+    let issuer = issuer_not_ready(scene, name, value);
+    let blame = issuer.as_ref().map_or_else(|| name.clone(), |held| held.at.clone());
+    let held = issuer.or_else(|| held_up(scene, name));
     let said = held.as_ref().map_or_else(|| logs::shorten(message, 160), |held| logs::shorten(&held.why, 160));
     let secret = text("/spec/secretName");
-    let (code, headline) = if expired {
+    let (code, headline) = if blame != *name {
+        condition?;
+        (
+            "certificate_issuer_not_ready",
+            scene.text(
+                format!("{blame} 未就绪，{name} 因此没有签发或续签（证书到期 {ends}）：{said}"),
+                format!("{blame} is not ready, so {name} is neither issued nor renewed (it ends {ends}): {said}"),
+            ),
+        )
+    } else if expired {
         (
             "certificate_expired",
             scene.text(
@@ -140,7 +172,7 @@ fn broken(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) -
         )
     };
     Some(
-        Finding::new(code, Depth::Root, name, name, headline)
+        Finding::new(code, Depth::Root, name, &blame, headline)
             .cite([held.and_then(|held| held.proof)])
             .cite([scene.quote(reference, message), scene.quote_line(reference, &["notAfter"])])
             .touches(users(scene, &name.namespace, secret))
@@ -162,8 +194,25 @@ fn broken(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) -
     )
 }
 
-/// Ingresses that serve the Secret.
+/// What serves the Secret: Ingresses, Pods that mount it, and the Services in front of these.
 fn users(scene: &Scene<'_>, namespace: &str, secret: &str) -> Vec<ObjectRef> {
+    let mounts = |pod: &Pod| {
+        let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or(&[]);
+        volumes.iter().any(|it| it.secret.as_ref().and_then(|it| it.secret_name.as_deref()) == Some(secret))
+    };
+    let is_here = |pod: &Pod| pod.metadata.namespace.as_deref() == Some(namespace) && mounts(pod);
+    let pods: Vec<_> = scene.current_pods().filter(|pod| is_here(&pod.object)).collect();
+    let before = |service: &&Seen<Service>| {
+        let behind = scene.backends(&service.object);
+        behind.iter().any(|it| pods.iter().any(|pod| named(&pod.object) == named(&it.object)))
+    };
+    let mut users: BTreeSet<ObjectRef> = pods.iter().map(|pod| scene.workload(&pod.object)).collect();
+    users.extend(scene.services.iter().filter(before).map(|service| named(&service.object)));
+    users.extend(ingresses(scene, namespace, secret));
+    users.into_iter().collect()
+}
+
+fn ingresses(scene: &Scene<'_>, namespace: &str, secret: &str) -> Vec<ObjectRef> {
     let serves = |ingress: &Ingress| {
         let tls = ingress.spec.as_ref().and_then(|spec| spec.tls.as_deref()).unwrap_or(&[]);
         tls.iter().any(|tls| tls.secret_name.as_deref() == Some(secret))
@@ -177,7 +226,7 @@ fn users(scene: &Scene<'_>, namespace: &str, secret: &str) -> Vec<ObjectRef> {
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::World;
+    use crate::playbook::world::{World, container, deployment, patched, pod, service};
 
     fn certificate(ready: &str, ends: &str) -> serde_json::Value {
         json!({"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": {"name": "tls", "namespace": "shop"},
@@ -221,6 +270,30 @@ mod tests {
         let others = due("2026-10-31T00:00:00Z").event("Challenge", "tls-admin-3-17602", "PresentError", said);
         assert_eq!(others.cause(), "certificate_renewal_stuck Certificate/tls", "that is another Certificate's");
         due("2026-11-23T02:50:00Z").is_calm();
+    }
+
+    #[test]
+    fn an_issuer_that_is_not_ready_is_blamed_for_what_its_certificate_breaks() {
+        let issuer = |ready: &str| {
+            json!({"apiVersion": "cert-manager.io/v1", "kind": "ClusterIssuer", "metadata": {"name": "internal-ca"},
+                "status": {"conditions": [{"type": "Ready", "status": ready, "reason": "ErrGetKeyPair",
+                    "message": "Error getting keypair for CA issuer: secret \"ca-keypair\" not found"}]}})
+        };
+        let mut expired = certificate("False", "2026-11-01T00:00:00Z");
+        expired["spec"]["issuerRef"] = json!({"kind": "ClusterIssuer", "name": "internal-ca"});
+        let mounted = json!({"spec": {"volumes": [{"name": "tls", "secret": {"secretName": "tls"}}], "containers": [container(json!({}))]}});
+        let served = |issuer| {
+            World::asking("Service", "web")
+                .with(service(json!({"app": "web"})))
+                .with(deployment(1, 1))
+                .with(patched(pod(json!({})), mounted.clone()))
+                .with(expired.clone())
+                .with(issuer)
+        };
+        let world = served(issuer("False"));
+        assert_eq!(world.cause(), "certificate_issuer_not_ready ClusterIssuer/internal-ca");
+        assert!(world.diagnosis().headline.contains("ca-keypair"));
+        assert_eq!(served(issuer("True")).cause(), "certificate_expired Certificate/tls");
     }
 
     #[test]

@@ -204,7 +204,8 @@ fn with_architecture(scene: &Scene<'_>, pod: &Pod, why: String) -> String {
 }
 
 /// Whether a line of a log says that a certificate has expired.
-pub(super) fn tells_of_expiry(line: &str) -> bool {
+#[must_use]
+pub fn tells_of_expiry(line: &str) -> bool {
     CERTIFICATE_EXPIRED.hits(line)
 }
 

@@ -14,10 +14,14 @@ use crate::report::{Confidence, Step};
 /// Evictions older than this, in minutes, left their Pod behind as a record, not as a fault.
 const RECENT: i64 = 120;
 
+/// So many Pods of one ReplicaSet evicted for their own limit are no chance: the next one fills up as they did.
+const AGAIN: usize = 2;
+
 static LOW: Pattern = Pattern::new(r"low on resource: ([\w.\[\] -]+?)\.");
 static OWN_LIMIT: Pattern = Pattern::new(
     r"(?i)exceeds? (?:the )?(?:total )?(?:local )?(?:ephemeral[ -]storage )?limit|exceeded its local ephemeral storage limit|usage of EmptyDir volume",
 );
+static EMPTY_DIR: Pattern = Pattern::new(r#"Usage of EmptyDir volume "([^"]+)" exceeds the limit "([^"]+)""#);
 
 /// Findings about recently evicted Pods whose workload has not recovered.
 #[must_use]
@@ -40,14 +44,23 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let message = status.message.clone().unwrap_or_default();
     let node = pods::node_name(&pod.object).unwrap_or_default();
     let own = OWN_LIMIT.hits(&message);
-    let past = recovered(scene, &workload, &name) || (!own && node_recovered(scene, node, &workload));
+    let again = own && evicted_again(scene, &pod.object);
+    let past = (!again && recovered(scene, &workload, &name)) || (!own && node_recovered(scene, node, &workload));
     if past || minutes > RECENT {
         return None;
     }
     let blame = if own || node.is_empty() { workload.clone() } else { ObjectRef::new("Node", "", node) };
     let short_of = LOW.group(&message, 1).unwrap_or_default();
     let said = logs::shorten(&message, 160);
-    let (code, headline) = if own {
+    let (code, headline) = if let Some(volume) = EMPTY_DIR.groups(&message) {
+        (
+            "pod_evicted_own_limit",
+            scene.text(
+                format!("{name} 被驱逐（Evicted）：emptyDir 卷 {} 超出了自己的上限 {}", &volume[1], &volume[2]),
+                format!("{name} was Evicted: its emptyDir volume {} outgrew its limit of {}", &volume[1], &volume[2]),
+            ),
+        )
+    } else if own {
         (
             "pod_evicted_own_limit",
             scene.text(
@@ -100,8 +113,8 @@ fn repair(scene: &Scene<'_>, own: bool, node: &str, short_of: &str, workload: &O
     if own {
         change(
             scene.text(
-                "提高 ephemeral-storage limit，或减少容器写入的日志与临时文件",
-                "Raise the ephemeral-storage limit, or write fewer logs and temporary files",
+                "提高 ephemeral-storage limit（emptyDir 则提高 sizeLimit），或减少容器写入的日志与临时文件",
+                "Raise the ephemeral-storage limit (of an emptyDir its sizeLimit), or write fewer logs and temporary files",
             ),
             "",
             edit_template(workload),
@@ -127,6 +140,17 @@ fn node_recovered(scene: &Scene<'_>, node: &str, workload: &ObjectRef) -> bool {
     let well = scene.node(node).is_some_and(|node| super::node::troubles(&node.object).is_empty());
     let missed = scene.replicas(workload).is_some_and(|(ready, wanted)| ready < wanted);
     well && !missed
+}
+
+/// Whether Pods of the ReplicaSet that still runs were evicted for their own limit again and again.
+fn evicted_again(scene: &Scene<'_>, pod: &Pod) -> bool {
+    let owner = |pod: &Pod| Some(pod.metadata.owner_references.as_ref()?.first()?.name.clone());
+    let Some(set) = owner(pod) else { return false };
+    let said = |pod: &Pod| pod.status.as_ref().and_then(|status| status.message.clone()).unwrap_or_default();
+    let own: Vec<&Pod> =
+        scene.pods.iter().map(|seen| &seen.object).filter(|pod| owner(pod).as_ref() == Some(&set)).collect();
+    let times = own.iter().filter(|pod| evicted(pod) && OWN_LIMIT.hits(&said(pod))).count();
+    times >= AGAIN && own.iter().any(|pod| !pods::is_finished(pod))
 }
 
 /// Whether the workload runs again with all its replicas, so that the evicted Pod is history.
@@ -167,6 +191,24 @@ mod tests {
         let world =
             World::asking("Deployment", "web").with(deployment(2, 1)).with(evicted(own, "2026-11-23T02:30:00Z"));
         assert_eq!(world.cause(), "pod_evicted_own_limit Deployment/web");
+    }
+
+    #[test]
+    fn pods_of_one_version_that_fill_up_again_and_again_are_no_history() {
+        let message = "Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Gi\". ";
+        let own = |name: &str| patched(evicted(message, "2026-11-23T02:30:00Z"), json!({"metadata": {"name": name}}));
+        let running = || pod(patched(json!({}), json!({"metadata": {"name": "web-1-z"}})));
+        let world = || World::asking("Deployment", "web").with(deployment(1, 1)).with(running());
+        let again = world().with(own("web-1-b")).with(own("web-1-c"));
+        assert_eq!(again.cause(), "pod_evicted_own_limit Deployment/web");
+        assert!(again.diagnosis().headline.contains("scratch outgrew its limit of 1Gi"));
+        world().with(own("web-1-b")).is_calm();
+        let former = |name: &str| {
+            let set = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-0", "uid": "o", "controller": true}]);
+            patched(own(name), json!({"metadata": {"ownerReferences": set}}))
+        };
+        let mended = world().with(former("web-0-b")).with(former("web-0-c"));
+        assert!(!mended.codes().contains(&"pod_evicted_own_limit"), "the version that runs now fills nothing");
     }
 
     #[test]

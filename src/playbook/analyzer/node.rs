@@ -6,9 +6,14 @@ use crate::alert::ObjectRef;
 use crate::playbook::alerts::{self, Answer};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::logs;
 use crate::playbook::pods;
+use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
-use crate::report::Confidence;
+use crate::report::{Citation, Confidence};
+
+/// The code of a Node whose kubelet waits for the Pods' network.
+const NO_NETWORK: &str = "node_not_ready_network_plugin";
 
 /// The conditions kubelets report; others are add-ons whose meaning only their authors know.
 const PRESSURES: [(&str, &str); 4] = [
@@ -66,10 +71,12 @@ fn not_ready(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) ->
     let silent = condition.status == "Unknown";
     let code = if silent { "node_not_ready_kubelet_stopped" } else { spoken(&message) };
     let minutes = scene.minutes_since(condition.last_transition_time.as_ref()).unwrap_or(0);
-    let said = crate::playbook::logs::shorten(&message, 200);
+    let network = if code == NO_NETWORK { without_network(scene, &name) } else { Vec::new() };
+    let said = logs::shorten(&message, if network.is_empty() { 200 } else { 90 });
+    let why: String = network.iter().map(|(why, _)| format!("{}{why}", scene.lang.pick("；", "; "))).collect();
     let headline = scene.text(
-        format!("Node {} 已 NotReady 约 {minutes} 分钟：{said}", name.name),
-        format!("Node {} has been NotReady for about {minutes} minutes: {said}", name.name),
+        format!("Node {} 已 NotReady 约 {minutes} 分钟：{said}{why}", name.name),
+        format!("Node {} has been NotReady for about {minutes} minutes: {said}{why}", name.name),
     );
     let suffering = stranded(scene, &name.name);
     let count = suffering.len();
@@ -90,6 +97,7 @@ fn not_ready(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) ->
             scene.quote_any(&node.reference, &[&message, &format!("reason: {reason}")]),
             scene.quote_line(&node.reference, &[&name.name, "NotReady"]),
         ])
+        .cite(network.into_iter().map(|(_, proof)| proof))
         .touches(suffering)
         .steps(not_ready_steps(scene, &name, silent))
 }
@@ -98,12 +106,37 @@ fn not_ready(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) ->
 fn spoken(message: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
     if has(&["cni", "CNI", "network plugin", "NetworkPluginNotReady"]) {
-        "node_not_ready_network_plugin"
+        NO_NETWORK
     } else if has(&["container runtime", "PLEG", "containerd"]) {
         "node_not_ready_container_runtime"
     } else {
         "node_not_ready"
     }
+}
+
+/// Why a Node has no network, in the words of the control plane and of the Pod that should make it.
+fn without_network(scene: &Scene<'_>, node: &ObjectRef) -> Vec<(String, Option<Citation>)> {
+    let mut reasons = Vec::new();
+    if let Some(event) = scene.events(node, &["CIDRNotAvailable"]).first() {
+        let why = scene.text(
+            "控制面没有给它分配 podCIDR（CIDRNotAvailable）",
+            "the control plane gave it no podCIDR (CIDRNotAvailable)",
+        );
+        reasons.push((why, scene.quote_event(event)));
+    }
+    let makes_it = |pod: &&Seen<Pod>| {
+        pods::node_name(&pod.object) == Some(node.name.as_str())
+            && reach::is_network(&named(&pod.object))
+            && !pods::is_ready(&pod.object)
+    };
+    let told = scene.pods.iter().filter(makes_it).find_map(|pod| {
+        let name = named(&pod.object);
+        let views = pods::containers(&pod.object);
+        let (line, proof) = views.iter().find_map(|view| scene.culprit(&name, view.name()))?;
+        Some((scene.colon(&name, logs::said(line)), proof))
+    });
+    reasons.extend(told);
+    reasons
 }
 
 fn not_ready_steps(scene: &Scene<'_>, name: &ObjectRef, silent: bool) -> Vec<crate::report::Step> {

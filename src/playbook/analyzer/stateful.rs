@@ -161,7 +161,9 @@ fn without_service(scene: &Scene<'_>, set: &Seen<StatefulSet>) -> Option<Finding
     let spec = set.object.spec.as_ref()?;
     let service =
         ObjectRef::new("Service", &name.namespace, spec.service_name.clone().filter(|name| !name.is_empty())?);
-    if !scene.facts.is_missing(&service) {
+    // A member that is alone and Ready looks for nobody.
+    let alone = scene.replicas(&name).is_some_and(|(ready, wanted)| (ready, wanted) == (1, 1));
+    if alone || !scene.facts.is_missing(&service) {
         return None;
     }
     let hint = super::claim::near_hint(scene, &scene.near_misses(&service));
@@ -277,5 +279,8 @@ mod tests {
             json!({"metadata": {"name": "db-headless"}, "spec": {"selector": null}}),
         );
         World::asking("StatefulSet", "db").with(set()).with(headless).listed("Service").is_calm();
+        let alone = patched(set(), json!({"spec": {"replicas": 1}, "status": {"replicas": 1, "readyReplicas": 1}}));
+        let codes = World::asking("StatefulSet", "db").with(alone).listed("Service").codes();
+        assert!(!codes.contains(&"statefulset_service_missing"), "one that is alone looks for nobody");
     }
 }

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::{PODS_PER_SELECTOR, array, named, pods, selector, text};
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{entrance, gateway, provisioner};
+use crate::playbook::analyzer::{certificate, entrance, gateway, provisioner};
+use crate::playbook::reach;
 use crate::toolbox::table::Row;
 use crate::triage::rows::{self, cell, listed};
 use crate::triage::seen::Seen;
@@ -234,7 +235,7 @@ fn of_the_same_host(seen: &Seen, ingress: &ObjectRef, value: &Value) -> Vec<Want
     others.take(PODS_PER_SELECTOR).map(|(row, _)| Want::Object(row.clone())).collect()
 }
 
-/// What an ACME issuer still waits for, where a Certificate is not ready or being renewed.
+/// The issuer, and what one of ACME still waits for, where a Certificate is not ready or being renewed.
 pub(super) fn from_certificate(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
     let is = |kind: &str, status: &str| {
         array(value, "/status/conditions").any(|it| text(it, "/type") == kind && text(it, "/status") == status)
@@ -243,6 +244,7 @@ pub(super) fn from_certificate(seen: &Seen, object: &ObjectRef, value: &Value) -
         return Vec::new();
     }
     let mut wants: Vec<Want> = Want::list("Challenge", &object.namespace).into_iter().collect();
+    wants.extend(certificate::issuer(object, value).map(Want::Object));
     let prefix = format!("{}-", object.name);
     let own = listed(seen, "Challenge", &object.namespace).into_iter();
     wants.extend(own.filter(|want| matches!(want, Want::Object(challenge) if challenge.name.starts_with(&prefix))));
@@ -259,6 +261,12 @@ pub(super) fn from_node(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<W
         if is_cordoned(value) {
             wants.extend(Want::list("PodDisruptionBudget", ""));
             wants.extend(listed(seen, "PodDisruptionBudget", ""));
+        }
+        // What makes its network says why there is none.
+        let on_it = |pod: &ObjectRef| seen.rows.get(pod).is_some_and(|cells| cell(cells, "NODE") == object.name);
+        if !is_well_node(value) {
+            let network = rows::unwell(seen, "Pod", "").into_iter().filter(|pod| reach::is_network(pod) && on_it(pod));
+            wants.extend(network.take(PODS_PER_SELECTOR).map(Want::Object));
         }
     } else if !is_well_node(value) && seen.relevant.iter().any(|pod| runs_on(seen, pod, &object.name)) {
         wants.push(Want::EventsAbout { name: name() });

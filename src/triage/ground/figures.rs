@@ -15,21 +15,35 @@ static WORD: LazyLock<Option<Regex>> =
 static TIME: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^\s*(?:ms|s|sec|min|h|d|seconds?|minutes?|hours?|days?|秒|分|小?时|天)").ok());
 
+/// What stands before one digit that some field holds: a count of restarts, an exit code.
+static FIELD_BEFORE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"(?i)(?:restart(?:s|ed)?(?: count)?|exit(?:ed)? ?(?:with )?(?:code|status)|重启(?:了)?(?:次数)?|退出码)(?: of| is| was|为)?\s*[:：=]?\s*$").ok()
+});
+
+/// What stands behind one digit that some field holds.
+static FIELD_AFTER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)^\s*restarts?\b").ok());
+
 /// Signs that end a sentence or a part of it, and no figure.
 const ENDS: [char; 7] = ['.', ':', '-', '/', '+', '_', '@'];
 
-/// The figures in a claim that can be checked: at least two digits, or a unit or percent sign behind them. Names, times of
-/// day, references to evidence and lengths of time are none.
+/// The figures in a claim that can be checked: at least two digits, a unit or percent sign behind them, or one digit that
+/// says how often something was restarted or how it ended. Names, times of day, references to evidence and lengths of time
+/// are none.
 #[must_use]
 pub fn figures_in(claim: &str) -> Vec<String> {
     let Some(word) = WORD.as_ref() else { return Vec::new() };
     let found = word.find_iter(claim).filter_map(|found| {
         let text = found.as_str().trim_end_matches(ENDS);
-        let after = &claim[found.start() + text.len()..];
-        let is_length = TIME.as_ref().is_some_and(|time| time.is_match(after));
-        (!is_length && is_figure(text)).then(|| text.to_owned())
+        let (before, after) = (&claim[..found.start()], &claim[found.start() + text.len()..]);
+        let matches = |pattern: &Option<Regex>, text: &str| pattern.as_ref().is_some_and(|it| it.is_match(text));
+        let is_field = is_digit(text) && (matches(&FIELD_BEFORE, before) || matches(&FIELD_AFTER, after));
+        (!matches(&TIME, after) && (is_figure(text) || is_field)).then(|| text.to_owned())
     });
     found.collect()
+}
+
+fn is_digit(word: &str) -> bool {
+    word.len() == 1 && word.chars().all(|char| char.is_ascii_digit())
 }
 
 fn is_figure(word: &str) -> bool {
@@ -47,7 +61,11 @@ fn value_of(word: &str) -> Option<f64> {
 
 /// Numbers that were read, whatever they were written as.
 #[derive(Debug, Default)]
-pub struct Figures(BTreeSet<u64>);
+pub struct Figures {
+    all: BTreeSet<u64>,
+    /// Digits that stand alone: those within times and addresses would hold any.
+    digits: BTreeSet<String>,
+}
 
 impl Figures {
     /// Adds every number of a text, and what stands between the signs of a word: `10.0.0.7:8080` holds 8080.
@@ -56,15 +74,22 @@ impl Figures {
         for found in word.find_iter(text) {
             let whole = found.as_str();
             let parts = whole.split(['/', ':', '@', '-', '_', '+']).chain([whole, whole.trim_end_matches(ENDS)]);
-            self.0.extend(parts.filter_map(|part| value_of(part.trim_end_matches('.'))).map(key));
+            self.all.extend(parts.filter_map(|part| value_of(part.trim_end_matches('.'))).map(key));
+            let alone = whole.trim_end_matches(ENDS);
+            if is_digit(alone) {
+                self.digits.insert(alone.to_owned());
+            }
         }
     }
 
     /// Whether a figure is one of them; a percentage may stand there as a fraction.
     #[must_use]
     pub fn hold(&self, figure: &str) -> bool {
+        if is_digit(figure) {
+            return self.digits.contains(figure);
+        }
         let Some(value) = value_of(figure) else { return true };
-        let known = |value: f64| self.0.contains(&key(value));
+        let known = |value: f64| self.all.contains(&key(value));
         known(value) || (figure.ends_with('%') && known(value / 100.0))
     }
 }
@@ -104,6 +129,16 @@ mod tests {
             missing("exit code 139, limit 256Mi, 95% full", "exitCode: 137\nmemory: 128Mi"),
             ["139", "256Mi", "95%"]
         );
+    }
+
+    #[test]
+    fn one_digit_is_a_figure_where_a_field_holds_it() {
+        let read = "restartCount: 7\nexitCode: 1\nstartedAt: 2026-02-09T09:03:05Z\nport: 10.0.0.9:3";
+        assert_eq!(missing("restarted 7 times, exit code 1", read), Vec::<String>::new());
+        assert_eq!(missing("it restarted 9 times and ended with exit code 3", read), ["9", "3"]);
+        assert_eq!(missing("重启了 9 次，退出码为 2", read), ["9", "2"]);
+        assert_eq!(missing("5 restarts; restart count: 7", read), ["5"]);
+        assert_eq!(missing("4 of 8 Pods restarted 3 minutes ago", read), Vec::<String>::new());
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod figures;
 mod kinds;
 mod links;
 mod names;
+mod prose;
 mod quote;
 
 pub use quote::is_outsiders;
@@ -22,8 +23,8 @@ use crate::toolbox::evidence::EvidenceLog;
 use figures::Figures;
 use names::Names;
 
-/// The most figures named in one data gap.
-const NAMED_FIGURES: usize = 6;
+/// The most figures or names that one data gap tells.
+const NAMED: usize = 6;
 
 /// What claims are held against.
 pub struct Ground<'a> {
@@ -47,6 +48,7 @@ impl Ground<'_> {
         self.check_objects(diagnosis, &names);
         self.check_quotes(diagnosis);
         self.check_figures(diagnosis);
+        self.check_prose(diagnosis, &names);
         // What is proven comes before what is guessed; among equals the model's order stands.
         diagnosis.causes.sort_by_key(|cause| cause.evidence.is_empty());
         if diagnosis.verdict == Verdict::Fault && diagnosis.causes.iter().all(|cause| cause.evidence.is_empty()) {
@@ -146,11 +148,42 @@ impl Ground<'_> {
         }
         unread.extend(asides(diagnosis).flat_map(|text| figures::figures_in(text)).filter(|it| !known.hold(it)));
         if !unread.is_empty() {
-            let named: Vec<String> = unread.into_iter().take(NAMED_FIGURES).collect();
+            let named: Vec<String> = unread.into_iter().take(NAMED).collect();
             diagnosis.data_gaps.push(self.lang.pick(
                 format!("模型给出的数字在工具结果中找不到：{}；相关结论按推测对待", named.join("、")),
                 format!(
                     "Figures of the model that were read nowhere: {}; what rests on them is a guess",
+                    named.join(", ")
+                ),
+            ));
+        }
+    }
+
+    /// Lowers causes that speak of objects which occur nowhere, and names them. The headline and the impact speak for the
+    /// first.
+    fn check_prose(&self, diagnosis: &mut Diagnosis, names: &Names) {
+        let unknown = |text: &str| -> Vec<String> {
+            let spoken_of = prose::names_in(text).into_iter();
+            spoken_of.filter(|name| !names.know_owner(name)).map(str::to_owned).collect()
+        };
+        let mut unread = BTreeSet::new();
+        for (index, cause) in diagnosis.causes.iter_mut().enumerate() {
+            let mut wrong = unknown(&cause.summary);
+            if index == 0 {
+                wrong.extend([&diagnosis.headline, &diagnosis.impact].into_iter().flat_map(|claim| unknown(claim)));
+            }
+            if !wrong.is_empty() {
+                cause.confidence = Confidence::Low;
+            }
+            unread.extend(wrong);
+        }
+        unread.extend(asides(diagnosis).flat_map(|text| unknown(text)));
+        if !unread.is_empty() {
+            let named: Vec<String> = unread.into_iter().take(NAMED).collect();
+            diagnosis.data_gaps.push(self.lang.pick(
+                format!("模型提到的对象在读到的内容中没有出现：{}；相关结论按推测对待", named.join("、")),
+                format!(
+                    "Objects the model speaks of that occur in nothing that was read: {}; what rests on them is a guess",
                     named.join(", ")
                 ),
             ));

@@ -57,6 +57,13 @@ impl Names {
         self.all.contains(name)
     }
 
+    /// Whether a name occurs, or one that was made from it, as a Deployment's Pods are named.
+    #[must_use]
+    pub fn know_owner(&self, name: &str) -> bool {
+        let made = format!("{name}-");
+        self.know(name) || self.all.range(made.clone()..).next().is_some_and(|known| known.starts_with(&made))
+    }
+
     /// Whether the cluster or an alert speaks of an object: of its name, of its namespace if it has one, and not of objects
     /// of other kinds alone that bear the name.
     #[must_use]

@@ -242,3 +242,17 @@ fn figures_beside_the_causes_are_looked_up_too() {
     let gaps = grounded(diagnosis).data_gaps;
     assert!(gaps.iter().any(|gap| gap.contains("777Mi") && !gap.contains("12")), "{gaps:?}");
 }
+
+#[test]
+fn a_sentence_about_an_object_that_occurs_nowhere_is_a_guess() {
+    let quotes = [("E1", "phase: Pending"), ("E2", "unbound … data-web-0")];
+    assert_eq!(confidence("Pod web-0 waits for PVC data-web-0 of StatefulSet web", &quotes), Confidence::High);
+    assert_eq!(confidence("Pod web-0 waits because Service ghost-x is down", &quotes), Confidence::Low);
+    let mut diagnosis = fault(vec![cause("it waits", &quotes), cause("it waits too", &quotes)]);
+    diagnosis.headline = "节点 node-77 宕机".into();
+    diagnosis.related = vec![Related { why: "Deployment api-gone calls it".into(), ..Related::default() }];
+    let diagnosis = grounded(diagnosis);
+    let sure: Vec<Confidence> = diagnosis.causes.iter().map(|cause| cause.confidence).collect();
+    assert_eq!(sure, [Confidence::Low, Confidence::High], "the headline speaks for the first");
+    assert!(diagnosis.data_gaps[0].contains("api-gone, node-77"), "{:?}", diagnosis.data_gaps);
+}
