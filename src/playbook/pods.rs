@@ -5,6 +5,11 @@ use k8s_openapi::api::core::v1::{
     Container, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod, PodCondition,
 };
 
+/// How many times as long as the run that failed a run lasts that has got over it, and the least of it, in seconds: longer
+/// than what Prometheus still counts as a crash loop once it is over.
+const OUTLIVED: i64 = 10;
+const STEADY: i64 = 240;
+
 /// A container as the Pod declares it and as the kubelet reports it.
 #[derive(Debug, Clone, Copy)]
 pub struct ContainerView<'a> {
@@ -80,17 +85,18 @@ impl<'a> ContainerView<'a> {
             return ended.exit_code != 0 && self.waiting_reason().is_empty();
         }
         let seconds = ended.finished_at.as_ref().map_or(0, |at| now.as_second() - at.0.as_second());
-        (seconds < 600 && self.restarts() >= 3)
-            || (seconds < 3600 && self.restarts() >= 6 && !self.got_over_it(ended, now))
+        let often = if seconds < 600 { 3 } else { 6 };
+        seconds < 3600 && self.restarts() >= often && !self.got_over_it(ended, now)
     }
 
-    /// Whether it is ready and has run ten minutes longer than the run that ended.
+    /// Whether it is ready and has run ten minutes longer than the run that ended, or ten times as long and for some minutes.
     fn got_over_it(&self, ended: &ContainerStateTerminated, now: Timestamp) -> bool {
         let running = self.status.and_then(|status| status.state.as_ref()?.running.as_ref()?.started_at.as_ref());
         let (Some(since), Some(from), Some(to)) = (running, &ended.started_at, &ended.finished_at) else {
             return false;
         };
-        self.ready() && now.as_second() - since.0.as_second() >= to.0.as_second() - from.0.as_second() + 600
+        let (runs, ran) = (now.as_second() - since.0.as_second(), to.0.as_second() - from.0.as_second());
+        self.ready() && (runs >= ran + 600 || runs >= (ran * OUTLIVED).max(STEADY))
     }
 }
 

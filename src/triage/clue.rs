@@ -9,7 +9,7 @@ use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{broker, connections, crash, creation, redis};
 use crate::playbook::environment::{host_in, naming, spoken_of, variables};
-use crate::playbook::facts::Seen as Known;
+use crate::playbook::facts::{Seen as Known, SeenEvent};
 use crate::playbook::{origin, reach, relay};
 
 /// Words of a warning (or its reason) and the kind of object that explains it.
@@ -70,6 +70,9 @@ const SERVICES_ELSEWHERE: usize = 2;
 /// ConfigMaps, and Certificates, read for one log.
 const MAPS_READ: usize = 2;
 
+/// Pods read to find the one that took another's place.
+const PREEMPTORS_READ: usize = 2;
+
 /// Deployments read because they were scaled up lately.
 const SCALED_READ: usize = 2;
 
@@ -82,7 +85,7 @@ const DNS_SERVICES: [&str; 2] = ["kube-dns", "coredns"];
 /// What warnings about relevant objects ask for: the rule that refused, the nodes that did not fit.
 #[must_use]
 pub fn from_events(seen: &Seen) -> Vec<Want> {
-    let mut wants = Vec::new();
+    let mut wants = preemptors(seen);
     for object in &seen.relevant {
         for event in seen.facts.events_about(object).filter(|event| event.kind == "Warning") {
             let message = event.message.to_ascii_lowercase();
@@ -105,6 +108,24 @@ pub fn from_events(seen: &Seen) -> Vec<Want> {
         }
     }
     wants
+}
+
+/// The Pods of other namespaces that came last to a Node on which a Pod was preempted: the scheduler names the one that took
+/// its place by a uid alone.
+fn preemptors(seen: &Seen) -> Vec<Want> {
+    let of_relevant = |event: &&SeenEvent| {
+        let owns = |object: &ObjectRef| {
+            object.namespace == event.about.namespace && event.about.name.starts_with(&object.name)
+        };
+        event.reason == "Preempted" && seen.relevant.iter().any(owns)
+    };
+    let Some(event) = seen.facts.events().iter().find(of_relevant) else { return Vec::new() };
+    let Some((_, node)) = event.message.rsplit_once(" on node ") else { return Vec::new() };
+    let on_it = rows::matching(seen, "Pod", "", |row, cells| {
+        cell(cells, "NODE") == node && row.namespace != event.about.namespace
+    });
+    let youngest = rows::youngest(seen, on_it).into_iter().take(PREEMPTORS_READ);
+    std::iter::once(Want::PodsOn { node: node.to_owned() }).chain(youngest.map(Want::Object)).collect()
 }
 
 /// The ConfigMap that the kubelet read and did not find a key in: its other keys may hold the one that is meant.
@@ -322,7 +343,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::playbook::facts::{SeenEvent, SeenLog};
+    use crate::playbook::facts::SeenLog;
 
     fn logged(text: &str) -> Vec<Want> {
         let mut seen = Seen::new(Timestamp::UNIX_EPOCH, &[ObjectRef::new("Pod", "a", "web-0")]);
@@ -439,6 +460,30 @@ mod tests {
         };
         assert!(listed("0/5 nodes are available: 5 Insufficient cpu."));
         assert!(!listed("0/5 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found"));
+    }
+
+    #[test]
+    fn who_took_a_preempted_pods_place_is_looked_for_among_the_youngest_on_its_node() {
+        let owner = ObjectRef::new("Deployment", "a", "web");
+        let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&owner));
+        let row = |age: &str, node: &str| [("AGE", age), ("NODE", node)].map(|(key, cell)| (key.to_owned(), cell.to_owned()));
+        for (namespace, name, age, node) in
+            [("b", "old", "9d", "n1"), ("b", "new", "2m", "n1"), ("b", "next", "5m", "n1"), ("a", "web-1-b", "1m", "n1"), ("b", "far", "1m", "n2")]
+        {
+            seen.rows.insert(ObjectRef::new("Pod", namespace, name), row(age, node).into_iter().collect());
+        }
+        assert!(from_events(&seen).is_empty());
+        seen.facts.add_event(SeenEvent {
+            about: ObjectRef::new("Pod", "a", "web-1-gone"),
+            kind: "Normal".into(),
+            reason: "Preempted".into(),
+            message: "Preempted by pod 5b1c on node n1".into(),
+            count: 1,
+            last_seen: None,
+            reference: "E1".into(),
+        });
+        let pod = |name: &str| Want::Object(ObjectRef::new("Pod", "b", name));
+        assert_eq!(from_events(&seen), [Want::PodsOn { node: "n1".into() }, pod("new"), pod("next")]);
     }
 
     #[test]

@@ -63,6 +63,12 @@ pub fn retired(seen: &Seen, namespace: &str, labels: &[(String, String)]) -> Opt
     sets.min_by_key(|(_, cells)| seconds(cell(cells, "AGE"))).map(|(row, _)| row.clone())
 }
 
+/// Listed objects by their age, the youngest first.
+pub fn youngest(seen: &Seen, mut objects: Vec<ObjectRef>) -> Vec<ObjectRef> {
+    objects.sort_by_key(|object| seen.rows.get(object).map_or(u64::MAX, |cells| seconds(cell(cells, "AGE"))));
+    objects
+}
+
 /// An age as kubectl prints it (`3d4h`, `12m`), in seconds; one that cannot be read counts as the oldest.
 fn seconds(age: &str) -> u64 {
     let (mut total, mut number) = (0_u64, None::<u64>);

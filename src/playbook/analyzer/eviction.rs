@@ -205,7 +205,10 @@ mod tests {
         world().with(own("web-1-b")).is_calm();
         let former = |name: &str| {
             let set = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-0", "uid": "o", "controller": true}]);
-            patched(own(name), json!({"metadata": {"ownerReferences": set}}))
+            patched(
+                own(name),
+                json!({"metadata": {"ownerReferences": set, "labels": {"app": "web", "pod-template-hash": "0"}}}),
+            )
         };
         let mended = world().with(former("web-0-b")).with(former("web-0-c"));
         assert!(!mended.codes().contains(&"pod_evicted_own_limit"), "the version that runs now fills nothing");

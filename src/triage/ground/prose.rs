@@ -33,7 +33,7 @@ pub fn names_in(text: &str) -> Vec<&str> {
 }
 
 fn is_name(name: &str, quoted: bool) -> bool {
-    let letters = |part: &str| part.chars().all(|char| char.is_ascii_alphabetic());
+    let letters = |part: &str| part.chars().all(|char| char.is_ascii_alphabetic() || char == '-');
     let is_joined = JOINED.iter().any(|start| name.strip_prefix(start).is_some_and(letters));
     let looks_so = name.chars().any(|char| char == '-' || char == '/' || char.is_ascii_digit());
     let is_figure = name.chars().all(|char| !char.is_ascii_alphabetic());

@@ -3,10 +3,11 @@
 mod cron;
 mod running;
 
-use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::batch::v1::{CronJob, Job, JobCondition};
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::alert::ObjectRef;
+use crate::playbook::alerts;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
@@ -59,6 +60,17 @@ struct End {
     pod: ObjectRef,
     said: Option<String>,
     proof: Vec<Option<Citation>>,
+}
+
+/// Whether a Job failed a day and more before alerts began that name a Namespace alone and ask for no Job: it is most likely
+/// none of their business.
+fn long_before(scene: &Scene<'_>, failed: &JobCondition) -> bool {
+    const DAY: i64 = 24 * 3_600;
+    let asked = scene.question.targets.iter().any(|target| target.kind != "Namespace")
+        || scene.question.alert_names.iter().any(|name| alerts::asks(name).contains(&"job"));
+    let at = failed.last_transition_time.as_ref().map(|at| at.0.as_second());
+    let begun = scene.question.since.map(|since| since.as_second());
+    !asked && at.zip(begun).is_some_and(|(at, begun)| begun - at > DAY)
 }
 
 fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
@@ -115,6 +127,9 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
                 format!("the Pods of {name} are gone or could not be read"),
             ))
         }
+    }
+    if long_before(scene, condition) {
+        finding = finding.confidence(Confidence::Low);
     }
     if let Some(cron) = unread_owner(scene, job) {
         finding = finding.confidence(Confidence::Low).gap(scene.text(
@@ -267,6 +282,21 @@ mod tests {
         assert_eq!(world.cause(), "job_backoff_limit_exceeded Job/migrate");
         let headline = world.diagnosis().headline;
         assert!(headline.contains("BackoffLimitExceeded") && headline.contains("email_key"), "{headline}");
+    }
+
+    #[test]
+    fn a_job_that_failed_days_before_an_alert_about_its_namespace_is_hardly_the_cause() {
+        let failed = |at: &str| {
+            let when = json!({"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded",
+                "lastTransitionTime": at}]}});
+            let world = World::asking("Namespace", "shop").alert("BackupTooOld").fired("2026-11-23T02:00:00Z");
+            world.with(patched(job("Failed", "BackoffLimitExceeded", 1), when)).with(of_job(1)).log("migrate-x", "ERROR: no such table")
+        };
+        let confidence = |world: World| world.diagnosis().causes.first().map(|cause| cause.confidence);
+        assert_eq!(confidence(failed("2026-11-17T02:00:00Z")), Some(crate::report::Confidence::Low));
+        assert_eq!(confidence(failed("2026-11-23T01:30:00Z")), Some(crate::report::Confidence::High));
+        let asked = failed("2026-11-17T02:00:00Z").alert("KubeJobFailed");
+        assert_eq!(confidence(asked), Some(crate::report::Confidence::High), "that alert is about Jobs");
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod ports;
 mod spread;
 mod unheard;
 
-use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Node, NodeSelectorTerm, PersistentVolume, PersistentVolumeClaim, Pod};
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::rollout;
@@ -159,6 +159,9 @@ fn finding(code: &'static str, depth: Depth, waiting: &Waiting<'_>, blame: &Obje
 fn volume_elsewhere(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let claims = pods::claims(waiting.pod);
     let tied = claims.iter().find_map(|claim| tied_volume(scene, &waiting.name.namespace, claim));
+    if let Some(found) = tied.as_ref().and_then(|tied| out_of_service_there(scene, waiting, tied)) {
+        return found;
+    }
     let claim = tied.as_ref().map(|tied| tied.claim.clone()).or_else(|| claims.first().cloned()).unwrap_or_default();
     let blame = ObjectRef::new("PersistentVolumeClaim", &waiting.name.namespace, &claim);
     let place = tied.as_ref().map(|tied| format!(" ({}: {})", tied.volume, tied.place)).unwrap_or_default();
@@ -199,15 +202,36 @@ struct Tied {
     claim: String,
     volume: String,
     place: String,
+    terms: Vec<NodeSelectorTerm>,
     reference: String,
+}
+
+/// The Nodes that can reach a volume are all out of service: what stands where the volume is has to come back.
+fn out_of_service_there(scene: &Scene<'_>, waiting: &Waiting<'_>, tied: &Tied) -> Option<Finding> {
+    let there = scene
+        .nodes
+        .iter()
+        .map(|node| &node.object)
+        .filter(|node| selector::any_term(&tied.terms, node) && selector::node_matches(waiting.pod, node));
+    let found = nodes::unusable_nodes(scene, waiting, &there.collect::<Vec<_>>())?;
+    let claim = ObjectRef::new("PersistentVolumeClaim", &waiting.name.namespace, &tied.claim);
+    Some(found.cite([scene.quote(&tied.reference, "nodeAffinity:")]).related(
+        claim,
+        scene.text("它的卷决定了可用的节点", "its volume decides which Nodes will do"),
+        scene.text(
+            format!("卷 {} 只能用于满足 {} 的节点", tied.volume, tied.place),
+            format!("its volume {} is usable only on Nodes with {}", tied.volume, tied.place),
+        ),
+    ))
 }
 
 fn tied_volume(scene: &Scene<'_>, namespace: &str, claim: &str) -> Option<Tied> {
     let bound = scene.facts.get::<PersistentVolumeClaim>(namespace, claim)?.object.spec?.volume_name?;
     let volume = scene.facts.get::<PersistentVolume>("", &bound)?;
     let required = volume.object.spec?.node_affinity?.required?;
-    let place = selector::terms_in_words(&required.node_selector_terms).join(", ");
-    Some(Tied { claim: claim.to_owned(), volume: bound, place, reference: volume.reference })
+    let terms = required.node_selector_terms;
+    let place = selector::terms_in_words(&terms).join(", ");
+    Some(Tied { claim: claim.to_owned(), volume: bound, place, terms, reference: volume.reference })
 }
 
 /// The claim's own analyzer says why it is unbound; here only that the Pod waits.
@@ -486,6 +510,26 @@ mod tests {
             .with(volume);
         let headline = world.diagnosis().headline;
         assert!(headline.contains("pv-7") && headline.contains("zone=c"), "{headline}");
+    }
+
+    #[test]
+    fn the_only_node_in_the_volumes_zone_is_blamed_where_it_is_cordoned() {
+        let zoned = |cordoned: bool| {
+            let volumes = json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]});
+            let there = json!({"metadata": {"name": "n6", "labels": {"zone": "b"}}, "spec": {"unschedulable": cordoned}});
+            wants(volumes, "0/2 nodes are available: 1 node(s) were unschedulable, 1 node(s) didn't match PersistentVolume's node affinity.")
+                .with(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "shop"},
+                    "spec": {"volumeName": "pv-1"}, "status": {"phase": "Bound"}}))
+                .with(json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "pv-1"},
+                    "spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+                        {"key": "zone", "operator": "In", "values": ["b"]}]}]}}}}))
+                .with(node(json!({})))
+                .with(node(there))
+        };
+        let world = zoned(true);
+        assert_eq!(world.cause(), "no_usable_node Node/n6");
+        assert!(world.diagnosis().headline.contains("cordoned"), "{}", world.diagnosis().headline);
+        assert_eq!(zoned(false).cause(), "volume_node_affinity_conflict PersistentVolumeClaim/data");
     }
 
     #[test]
