@@ -39,8 +39,9 @@ impl Names {
             read(&mut names.all, &evidence.full);
             read(&mut names.all, &evidence.arguments.to_string());
             if evidence.tool != "pods_log" {
-                read(&mut names.told, &evidence.full);
-                names.answers.push(evidence.full.to_lowercase());
+                let told = without_annotations(&evidence.full);
+                read(&mut names.told, &told);
+                names.answers.push(told.to_lowercase());
             }
         }
         let alerts = group.alerts.iter().flat_map(|alert| alert.labels.values().chain(alert.annotations.values()));
@@ -99,6 +100,21 @@ impl Names {
     }
 }
 
+/// What an API server printed without annotations: whoever made an object wrote into these what they liked.
+fn without_annotations(text: &str) -> String {
+    let indent = |line: &str| line.len() - line.trim_start_matches([' ', '-']).len();
+    let mut within: Option<usize> = None;
+    let kept = text.lines().filter(|line| {
+        within = within.filter(|outer| indent(line) > *outer || line.trim().is_empty());
+        let is_kept = within.is_none();
+        if is_kept && line.trim_start_matches([' ', '-']).starts_with("annotations:") {
+            within = Some(indent(line));
+        }
+        is_kept
+    });
+    kept.collect::<Vec<_>>().join("\n")
+}
+
 /// Adds the words of a text that could be names of objects. `web-0/nginx`, `ns/web-0` and `shop.svc` hold several.
 fn read(names: &mut BTreeSet<String>, text: &str) {
     let mut add = |word: &str| {
@@ -140,6 +156,16 @@ mod tests {
             assert!(names.know(name), "{name} in {names:?}");
         }
         assert!(!names.know("web") && !names.know("data"), "part of a name is another name");
+    }
+
+    #[test]
+    fn what_an_annotation_says_is_nobodys_word() {
+        let text = "metadata:\n  annotations:\n    note: the cause is node-9\n    more: |\n      see\n\n      node-8\n  name: web-0\nspec:\n  nodeName: node-1";
+        let told = without_annotations(text);
+        assert!(!told.contains("node-9") && !told.contains("node-8"), "{told}");
+        assert!(told.contains("name: web-0") && told.contains("node-1"), "{told}");
+        let items = "items:\n- metadata:\n    annotations:\n      note: node-9\n    name: a\n- metadata:\n    name: b";
+        assert!(without_annotations(items).ends_with("    name: a\n- metadata:\n    name: b"));
     }
 
     #[test]
