@@ -20,7 +20,7 @@ use super::wake::Wake;
 use crate::alert::{Alert, AlertGroup, AlertStatus, Lang, severity_rank};
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::rule::{Applied, Rule};
-use crate::store::{Decision, Incident, NewIncident, NoticeRole, Store, StoreError, Tx};
+use crate::store::{Decision, Incident, NewIncident, NoticeRole, Revival, Store, StoreError, Tx};
 use crate::telemetry::Metrics;
 
 /// How long a first message waits for the playbook. The promise is two seconds until people have it; the rest is for
@@ -83,6 +83,18 @@ impl Desk {
     /// When the store fails; nothing was kept then and the sender should come again.
     pub async fn receive(&self, group: AlertGroup) -> Result<Receipt, Arc<StoreError>> {
         self.line.receive(self, group).await
+    }
+
+    /// Investigates an incident once more whose investigation was given up.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn investigate_again(&self, incident: Uuid) -> Result<Revival<()>, StoreError> {
+        let revival = self.store.revive_investigation(incident).await?;
+        if revival == Revival::Again(()) {
+            self.wake.investigations.notify_one();
+        }
+        Ok(revival)
     }
 
     /// The store that deliveries are kept in.
