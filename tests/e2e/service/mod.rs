@@ -1,5 +1,6 @@
 //! The whole service: alerts in at one end, messages out at the other.
 
+mod apiserver;
 mod batch;
 mod causes;
 mod clocks;
