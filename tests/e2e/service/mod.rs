@@ -6,6 +6,7 @@ mod causes;
 mod clocks;
 mod clusters;
 mod credentials;
+mod database;
 mod disk;
 mod doors;
 mod ends;
