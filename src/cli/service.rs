@@ -293,6 +293,7 @@ fn desk_settings(config: &Config, triage: &Triage, channels: &[Channel], passes:
         missing: missing.into_iter().map(str::to_owned).collect(),
         investigates: triage.has_tools(),
         max_waiting: config.server.limits.max_waiting as u64,
+        cluster_label: config.triage.cluster_label.clone(),
         cooldown: config.triage.cooldown,
         debounce: config.triage.debounce,
         ..routing(config)

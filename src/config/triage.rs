@@ -38,7 +38,8 @@ pub struct TriageSettings {
     /// How long alerts that are not critical may resolve by themselves before they are investigated; the first message
     /// never waits for it, and goes without the playbook's findings then. 0s: not at all.
     pub debounce: SignedDuration,
-    /// The label by which alerts name their cluster, for `mcp[].clusters`.
+    /// The label by which alerts name their cluster, for `mcp[].clusters`; where the Alertmanagers of several clusters send
+    /// the same group, none of them ends the alerts of another.
     pub cluster_label: String,
     /// Groups that fire and resolve again and again are told once they stay; critical ones each time.
     pub flapping: Flapping,

@@ -1,4 +1,5 @@
-//! Sending a message again that was given up: for programs with a token, for people who are logged in.
+//! What was given up, once more: messages, daily summaries and investigations. For programs with a token, for people who
+//! are logged in.
 
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ use uuid::Uuid;
 
 use super::App;
 use super::error::ApiError;
-use super::login;
 use super::pages::base::{self, Trouble, Visit};
+use super::{incidents, login};
 use crate::store::Revival;
 
 /// Sends a message again that was given up.
@@ -61,6 +62,56 @@ pub async fn by_person(
         Ok(revival) => {
             tracing::info!(incident.id = %incident, %message, ?revival, "a message was asked to be sent again");
             let page = format!("../../../{incident}{}", visit.keep);
+            (StatusCode::SEE_OTHER, base::headers(), [(LOCATION, page)]).into_response()
+        }
+        Err(error) => visit.trouble(&Trouble::Store(error)),
+    }
+}
+
+/// Investigates an incident again whose investigation was given up.
+#[utoipa::path(
+    post,
+    path = "/api/v1/incidents/{id}/again",
+    params(("id" = String, Path, description = "`id` of an incident whose `investigation` is `dead`")),
+    responses(
+        (status = 202, description = "It waits to be investigated"),
+        (status = 404, description = "No such incident"),
+        (status = 409, description = "Its investigation was not given up, or it is over")
+    )
+)]
+pub async fn investigation_by_program(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let number = incidents::parse_id(&id)?;
+    match app.desk.investigate_again(number).await? {
+        Revival::Again(()) => {
+            tracing::info!(incident.id = %number, "an investigation that was given up is made again");
+            Ok((StatusCode::ACCEPTED, Json(json!({"id": number, "investigation": "ready"}))))
+        }
+        Revival::Unknown => Err(incidents::unknown(&id)),
+        Revival::NotDead => {
+            Err(ApiError::conflict("the investigation was not given up; only `dead` ones are made again"))
+        }
+        Revival::Overtaken => Err(ApiError::conflict("the incident is over, so there is nothing left to look at")),
+    }
+}
+
+/// The button on an incident's page, for its investigation.
+pub async fn investigation_by_person(
+    visit: Visit,
+    State(app): State<Arc<App>>,
+    Path(incident): Path<Uuid>,
+    headers: HeaderMap,
+) -> Response {
+    let public_url = app.desk.settings().public_url.as_deref();
+    if !login::may_act(&app, &headers) || !is_from_here(&headers, public_url) {
+        return ApiError::forbidden("log in, and press the button on the incident's page").into_response();
+    }
+    match app.desk.investigate_again(incident).await {
+        Ok(revival) => {
+            tracing::info!(incident.id = %incident, ?revival, "an investigation was asked to be made again");
+            let page = format!("../{incident}{}", visit.keep);
             (StatusCode::SEE_OTHER, base::headers(), [(LOCATION, page)]).into_response()
         }
         Err(error) => visit.trouble(&Trouble::Store(error)),

@@ -87,6 +87,7 @@ pub struct App {
         incidents::list,
         incidents::one,
         again::by_program,
+        again::investigation_by_program,
         again::summary_by_program,
         health::healthz,
         health::readyz
@@ -105,6 +106,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/prometheusalert", post(webhook::prometheusalert).get(webhook::prometheusalert))
         .route("/api/v1/incidents", get(incidents::list))
         .route("/api/v1/incidents/{id}", get(incidents::one))
+        .route("/api/v1/incidents/{id}/again", post(again::investigation_by_program))
         .route("/api/v1/messages/{id}/again", post(again::by_program))
         .route("/api/v1/summaries/{day}/{channel}/again", post(again::summary_by_program))
         .route("/api/openapi.json", get(|| async { axum::Json(Api::openapi()) }))
@@ -112,6 +114,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route_layer(middleware::from_fn_with_state(app.clone(), auth::check));
     let shown = pages::guarded()
         .route("/status", get(status::page))
+        .route("/incidents/{id}/again", post(again::investigation_by_person))
         .route("/incidents/{id}/messages/{message}/again", post(again::by_person))
         .route("/incidents/summaries/{day}/{channel}/again", post(again::summary_by_person))
         .route_layer(middleware::from_fn_with_state(app.clone(), login::check));

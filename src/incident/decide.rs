@@ -24,9 +24,15 @@ pub enum Decision {
     Suppress(Rule, &'static str),
 }
 
-/// Decides. `open` is the group of the incident that is open under the same group key, and when it was last heard of.
+/// Decides. `open` is the group of the incident that is open under the same group key, and when it was last heard of;
+/// `cluster_label` is the label by which alerts name their cluster.
 #[must_use]
-pub fn decide(open: Option<(&AlertGroup, Timestamp)>, delivery: &AlertGroup, now: Timestamp) -> Decision {
+pub fn decide(
+    open: Option<(&AlertGroup, Timestamp)>,
+    delivery: &AlertGroup,
+    cluster_label: &str,
+    now: Timestamp,
+) -> Decision {
     let Some((open, heard)) = open else {
         if let Some(why) = no_incident(delivery) {
             return Decision::Suppress(Rule::Heartbeat, why);
@@ -38,14 +44,35 @@ pub fn decide(open: Option<(&AlertGroup, Timestamp)>, delivery: &AlertGroup, now
             }
         };
     };
-    // With `max_alerts` the list is cut before its status is computed: what was cut may still fire; so may what is sent alone.
-    let cut = delivery.is_partial() && merge(open, delivery).firing().next().is_some();
-    if delivery.status == AlertStatus::Resolved && !cut {
+    if delivery.status == AlertStatus::Resolved && !leaves_firing(open, delivery, cluster_label) {
         return Decision::Resolve;
     }
     let stands = |alert: &Alert| open.firing().any(|other| goes_on(other, alert, heard, now));
     let new: Vec<Alert> = delivery.firing().filter(|alert| !stands(alert)).cloned().collect();
     if new.is_empty() { Decision::Merge } else { Decision::Join(new) }
+}
+
+/// Whether alerts of a group fire on though a delivery says that it is over, because its sender does not speak for them.
+fn leaves_firing(open: &AlertGroup, delivery: &AlertGroup, cluster_label: &str) -> bool {
+    let mut left = firing_beside(open, delivery).peekable();
+    // With `max_alerts` the list is cut before its status is computed: what was cut may still fire; so may what is sent alone.
+    if delivery.is_partial() {
+        return left.peek().is_some() || delivery.firing().next().is_some();
+    }
+    // The Alertmanagers of two clusters use the same group keys, and know nothing of each other's alerts. To have no such
+    // label is as good as a name: where only one cluster has one, the other's alerts are those without. The members of a
+    // pair get the same alerts, with the same labels.
+    left.any(|alert| delivery.alerts.iter().all(|other| other.label(cluster_label) != alert.label(cluster_label)))
+}
+
+/// The alerts of a group that fire and of which a delivery says nothing.
+fn firing_beside<'a>(open: &'a AlertGroup, delivery: &'a AlertGroup) -> impl Iterator<Item = &'a Alert> {
+    open.firing().filter(|alert| !speaks_of(delivery, alert))
+}
+
+/// Whether a delivery says something of an alert.
+fn speaks_of(delivery: &AlertGroup, alert: &Alert) -> bool {
+    delivery.alerts.iter().any(|other| other.fingerprint == alert.fingerprint)
 }
 
 /// Whether an alert is one that was firing and never stopped. One that began after its group was last heard of had ended
@@ -64,13 +91,19 @@ fn no_incident(delivery: &AlertGroup) -> Option<&'static str> {
     reasons.all(|why| why.is_some()).then_some(first)
 }
 
-/// The group as it stands after a delivery: what the delivery says of an alert is newer than what was known of it.
+/// The group as it stands after a delivery: what the delivery says of an alert is newer than what was known of it. What it
+/// says of all its alerts (firing or not, common labels) holds for those it does not list only where they agree.
 #[must_use]
 pub fn merge(open: &AlertGroup, delivery: &AlertGroup) -> AlertGroup {
     let mut merged = delivery.clone();
-    let kept =
-        open.alerts.iter().filter(|alert| !delivery.alerts.iter().any(|other| other.fingerprint == alert.fingerprint));
-    merged.alerts.extend(kept.cloned());
+    for kept in open.alerts.iter().filter(|alert| !speaks_of(delivery, alert)) {
+        merged.common_labels.retain(|key, value| kept.labels.get(key) == Some(value));
+        merged.common_annotations.retain(|key, value| kept.annotations.get(key) == Some(value));
+        merged.alerts.push(kept.clone());
+    }
+    if merged.firing().next().is_some() {
+        merged.status = AlertStatus::Firing;
+    }
     merged
 }
 
@@ -118,7 +151,7 @@ pub(super) mod tests {
     use AlertStatus::{Firing, Resolved};
 
     fn decided(open: Option<(&AlertGroup, Timestamp)>, delivery: &AlertGroup) -> Decision {
-        decide(open, delivery, Timestamp::constant(10_000, 0))
+        decide(open, delivery, "cluster", Timestamp::constant(10_000, 0))
     }
 
     const HEARD: Timestamp = Timestamp::constant(1_000, 0);
@@ -183,6 +216,60 @@ pub(super) mod tests {
         assert_eq!(decided(Some((&open, HEARD)), &delivery), Decision::Resolve);
         delivery.truncated_alerts = 1;
         assert_eq!(decided(Some((&open, HEARD)), &delivery), Decision::Merge);
+    }
+
+    /// Alerts by name, cluster (empty: no label) and status.
+    fn of_clusters(alerts: &[(&str, &str, AlertStatus)]) -> AlertGroup {
+        let mut group = group(&alerts.iter().map(|(name, _, status)| (*name, *status)).collect::<Vec<_>>());
+        for (alert, (_, cluster, _)) in group.alerts.iter_mut().zip(alerts) {
+            if !cluster.is_empty() {
+                alert.labels.insert("cluster".into(), (*cluster).into());
+            }
+        }
+        group
+    }
+
+    #[test]
+    fn one_clusters_alertmanager_does_not_end_anothers_alerts() {
+        let open = of_clusters(&[("a", "east", Firing), ("b", "west", Firing)]);
+        let east = of_clusters(&[("a", "east", Resolved)]);
+        assert_eq!(decided(Some((&open, HEARD)), &east), Decision::Merge);
+        let left = merge(&open, &east);
+        assert_eq!(left.firing().map(|alert| alert.fingerprint.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(left.status, Firing, "the group goes on");
+
+        assert_eq!(decided(Some((&left, HEARD)), &east), Decision::Merge, "the other of east's pair says it too");
+        let west = of_clusters(&[("b", "west", Resolved)]);
+        assert_eq!(decided(Some((&left, HEARD)), &west), Decision::Resolve, "the last one's end is the end");
+        assert!(matches!(decided(Some((&left, HEARD)), &of_clusters(&[("a", "east", Firing)])), Decision::Join(_)));
+        let both = of_clusters(&[("a", "east", Resolved), ("b", "west", Resolved)]);
+        assert_eq!(decided(Some((&open, HEARD)), &both), Decision::Resolve, "one Alertmanager of both");
+        let of_both = of_clusters(&[("c", "east", Resolved), ("b", "west", Resolved)]);
+        assert_eq!(decided(Some((&open, HEARD)), &of_both), Decision::Resolve, "it speaks for east, and leaves a out");
+    }
+
+    #[test]
+    fn alerts_without_the_label_are_of_a_cluster_of_their_own() {
+        let open = of_clusters(&[("a", "east", Firing), ("b", "", Firing)]);
+        let (east, none) = (of_clusters(&[("a", "east", Resolved)]), of_clusters(&[("b", "", Resolved)]));
+        assert_eq!(decided(Some((&open, HEARD)), &east), Decision::Merge);
+        assert_eq!(decided(Some((&open, HEARD)), &none), Decision::Merge);
+        assert_eq!(decided(Some((&merge(&open, &none), HEARD)), &east), Decision::Resolve);
+        let pair = of_clusters(&[("a", "", Firing), ("b", "", Firing)]);
+        assert_eq!(decided(Some((&pair, HEARD)), &of_clusters(&[("a", "", Resolved)])), Decision::Resolve);
+        let pair = of_clusters(&[("a", "east", Firing), ("b", "east", Firing)]);
+        assert_eq!(decided(Some((&pair, HEARD)), &east), Decision::Resolve, "one of a pair saw less");
+    }
+
+    #[test]
+    fn what_only_the_alerts_of_one_delivery_share_is_not_common() {
+        let mut east = of_clusters(&[("a", "east", Firing)]);
+        east.common_labels = [("cluster".to_owned(), "east".to_owned()), ("job".to_owned(), "api".to_owned())].into();
+        let mut west = of_clusters(&[("b", "west", Firing)]);
+        west.alerts[0].labels.insert("job".into(), "api".into());
+        east.alerts[0].labels.insert("job".into(), "api".into());
+        let merged = merge(&west, &east);
+        assert_eq!(merged.common_labels.keys().collect::<Vec<_>>(), ["job"]);
     }
 
     #[test]

@@ -17,10 +17,10 @@ use super::routes::When;
 use super::settings::{DeskSettings, severity};
 use super::telling::too_mild;
 use super::wake::Wake;
-use crate::alert::{Alert, AlertGroup, Lang, severity_rank};
+use crate::alert::{Alert, AlertGroup, AlertStatus, Lang, severity_rank};
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::rule::{Applied, Rule};
-use crate::store::{Decision, Incident, NewIncident, NoticeRole, Store, StoreError, Tx};
+use crate::store::{Decision, Incident, NewIncident, NoticeRole, Revival, Store, StoreError, Tx};
 use crate::telemetry::Metrics;
 
 /// How long a first message waits for the playbook. The promise is two seconds until people have it; the rest is for
@@ -85,6 +85,18 @@ impl Desk {
         self.line.receive(self, group).await
     }
 
+    /// Investigates an incident once more whose investigation was given up.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn investigate_again(&self, incident: Uuid) -> Result<Revival<()>, StoreError> {
+        let revival = self.store.revive_investigation(incident).await?;
+        if revival == Revival::Again(()) {
+            self.wake.investigations.notify_one();
+        }
+        Ok(revival)
+    }
+
     /// The store that deliveries are kept in.
     pub(super) fn store(&self) -> &Store {
         &self.store
@@ -122,7 +134,8 @@ impl Desk {
     pub(super) async fn take(&self, tx: &mut Tx<'_>, group: &AlertGroup) -> Result<Receipt, StoreError> {
         let (key, now) = (hash(&group.group_key), Timestamp::now());
         let open = tx.open_incident(group.source, &key).await?;
-        let meaning = decide::decide(open.as_ref().map(|incident| (&incident.group, incident.updated_at)), group, now);
+        let known = open.as_ref().map(|incident| (&incident.group, incident.updated_at));
+        let meaning = decide::decide(known, group, &self.settings.cluster_label, now);
         if matches!(meaning, Meaning::Open | Meaning::Join(_)) {
             self.backlog.room(tx, self.settings.max_waiting).await?;
         }
@@ -132,8 +145,7 @@ impl Desk {
             (Meaning::Resolve, Some(open)) => self.resolve(tx, &open, group, now).await?,
             (Meaning::Merge, Some(open)) => {
                 tx.update_group(open.id, &decide::merge(&open.group, group), now).await?;
-                let reason = group.notification_reason.clone().unwrap_or_else(|| "the same alerts again".to_owned());
-                Entry::silent(Some(open.id), Decision::Merged).by(Applied::just(Rule::Repeat), &reason)
+                Entry::silent(Some(open.id), Decision::Merged).by(Applied::just(Rule::Repeat), why_merged(group))
             }
             (Meaning::Suppress(rule, reason), open) => {
                 Entry::silent(open.map(|open| open.id), Decision::Suppressed).by(Applied::just(rule), reason)
@@ -260,7 +272,8 @@ impl Desk {
         group: &AlertGroup,
         now: Timestamp,
     ) -> Result<Entry, StoreError> {
-        let merged = decide::merge(&open.group, group);
+        // Believed over as a whole, whatever else was known to fire.
+        let merged = AlertGroup { status: AlertStatus::Resolved, ..decide::merge(&open.group, group) };
         tx.resolve_incident(open.id, &merged, now).await?;
         tx.cancel_investigation(open.id).await?;
         let withdrawn = tx.withdraw_held(open.id, entry::NEVER_TOLD, &self.settings.batches).await?;
@@ -274,6 +287,14 @@ impl Desk {
         let telling = self.tell(tx, &notice, NoticeRole::Resolved, now, &channels).await?;
         Ok(Entry::telling(open.id, Decision::Resolved, group.alerts.len(), telling.id).by_all(telling.waits))
     }
+}
+
+/// Why nobody is told of a delivery of an open group.
+fn why_merged(group: &AlertGroup) -> &str {
+    if group.status == AlertStatus::Resolved {
+        return "its sender's alerts are over; others of the group still fire";
+    }
+    group.notification_reason.as_deref().unwrap_or("the same alerts again")
 }
 
 /// Group keys have no length limit; their hash has.

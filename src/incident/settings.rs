@@ -34,6 +34,8 @@ pub struct DeskSettings {
     pub channels: Vec<String>,
     /// Of these, those where an incident is one message, changed in place.
     pub in_place: Vec<String>,
+    /// The label by which alerts name their cluster: one cluster's Alertmanager does not end another's alerts.
+    pub cluster_label: String,
     /// What every first message lacks, known before any alert came (no MCP server, no model).
     pub missing: Vec<String>,
     /// How many messages may wait to be delivered; zero: any number.

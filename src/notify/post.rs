@@ -10,6 +10,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::send::{Reason, SendError};
+use crate::unreached::root_cause;
 
 /// Chat products answer within a second; ten leave room for a slow proxy.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -162,14 +163,6 @@ impl Address {
         let said = format!("{} {what}: {}", self.host, self.silence(&cause));
         SendError::new(Reason::Network, said).perhaps_arrived(sent)
     }
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::wire::{Data, Entry, Envelope};
 use crate::alert::Labels;
 use crate::redact::Echo;
 use crate::series::Point;
+use crate::unreached::root_cause;
 
 /// The longest one query may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -168,7 +169,7 @@ impl Client {
         url.set_path(&format!("{}/api/v1/{path}", self.base.path().trim_end_matches('/')));
         let unreachable = |error: reqwest::Error| PrometheusError::Unreachable {
             host: self.host.clone(),
-            why: if error.is_timeout() { "no answer in time".to_owned() } else { root(&error.without_url()) },
+            why: if error.is_timeout() { "no answer in time".to_owned() } else { root_cause(&error.without_url()) },
         };
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let request = self.http.post(url).headers(self.headers.clone());
@@ -227,14 +228,6 @@ fn step_for(range: i64, asked: Option<i64>) -> i64 {
 fn seconds(at: Timestamp) -> String {
     let millis = at.as_millisecond();
     format!("{}.{:03}", millis.div_euclid(1_000), millis.rem_euclid(1_000))
-}
-
-fn root(error: &dyn std::error::Error) -> String {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
 }
 
 fn read(envelope: Envelope) -> Result<Answer, PrometheusError> {

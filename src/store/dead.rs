@@ -8,17 +8,19 @@ use super::columns::{Columns, now, storable, to_json};
 use super::{NoticeState, Outgoing, Store, StoreError, Tx, conflict_or};
 use crate::notify::notice::{Notice, Undelivered};
 
-/// What became of the wish to send something again that belongs to `Of`: a message to its incident, a daily summary to none.
+/// What became of the wish to do something again that was given up and belongs to `Of`: a message to its incident, a daily
+/// summary and an investigation to none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Revival<Of> {
-    /// It waits to be sent.
+    /// It waits for its turn.
     Again(Of),
     /// There is none.
     Unknown,
     /// It was not given up.
     NotDead,
-    /// A later one of its incident stands there already, and this one would put older news in its place.
+    /// It comes too late: a later message of its incident stands there already, and this one would put older news in its
+    /// place; or the incident is over.
     Overtaken,
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::columns::{Columns, lease_end, now, storable, to_json};
-use super::{Incident, IncidentState, NewNotice, Store, StoreError, Tx};
+use super::{Incident, IncidentState, NewNotice, Revival, Store, StoreError, Tx};
 use crate::report::{Report, Verdict};
 use crate::toolbox::evidence::Evidence;
 
@@ -248,14 +248,36 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn investigate_again(&self, incident: Uuid) -> Result<bool, StoreError> {
+        self.requeue(incident, "done").await
+    }
+
+    /// The same for one that was given up, and for no other: the diagnosis of one that ended well stands in bots and
+    /// mails, which cannot change it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn revive_investigation(&self, incident: Uuid) -> Result<Revival<()>, StoreError> {
+        if self.requeue(incident, "dead").await? {
+            return Ok(Revival::Again(()));
+        }
+        Ok(match self.incident_alone(incident).await?.map(|incident| incident.state) {
+            None => Revival::Unknown,
+            Some(IncidentState::Open) => Revival::NotDead,
+            Some(IncidentState::Resolved) => Revival::Overtaken,
+        })
+    }
+
+    /// Queues an investigation once more that is dead, or in this other state.
+    async fn requeue(&self, incident: Uuid, or: &'static str) -> Result<bool, StoreError> {
         let query = self
             .query(
                 "UPDATE investigation SET state = 'ready', attempt = 0, due_at = $2, last_error = NULL, ended_at = NULL
-                 WHERE incident_id = $1 AND state IN ('done', 'dead')
+                 WHERE incident_id = $1 AND state IN ('dead', $3)
                    AND EXISTS (SELECT 1 FROM incident WHERE id = $1 AND state = 'open')",
             )
             .bind(incident.to_string())
-            .bind(now());
+            .bind(now())
+            .bind(or);
         Ok(self.write("queue an investigation again", query).await? == 1)
     }
 

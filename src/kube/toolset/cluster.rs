@@ -1,6 +1,6 @@
 //! Reads of the Kubernetes API, each within a time limit, failing in words a model and a person can use.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::kube::Client;
 use futures::AsyncReadExt;
@@ -9,8 +9,14 @@ use http::header::ACCEPT;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::unreached::root_cause;
+
 /// A request that takes longer is given up; the toolbox allows a call 15 s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a read is asked that the API server refuses for the moment.
+const TRIES: u32 = 3;
+/// The pause between, where the API server does not say.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Objects asked for at once, as kubectl asks.
 const PAGE: usize = 500;
 /// Objects read for one list; beyond it a list is no evidence any more, only noise.
@@ -28,6 +34,8 @@ pub(super) enum ReadError {
         code: u16,
         /// The Status message.
         message: String,
+        /// After how long it may be asked again, where the refusal is for the moment.
+        again: Option<Duration>,
     },
     /// No answer.
     #[error("cannot reach the Kubernetes API at {address}: {why}; check the address, the network and the credentials")]
@@ -119,16 +127,33 @@ impl Cluster {
         }
     }
 
+    /// Asks again where the API server is busy, while there is time; then its own words are said, not that time is up. (The
+    /// library's retries, fifteen and each as late as the server wishes, would end in silence.)
     async fn read(&self, path: &str, accept: &str) -> Result<Vec<u8>, ReadError> {
+        let begun = Instant::now();
+        let mut tries = 1;
+        loop {
+            let left = REQUEST_TIMEOUT.saturating_sub(begun.elapsed());
+            let read = tokio::time::timeout(left, self.ask(path, accept)).await.unwrap_or(Err(ReadError::TimedOut));
+            match &read {
+                Err(ReadError::Refused { again: Some(pause), .. })
+                    if tries < TRIES && begun.elapsed() + *pause * 2 < REQUEST_TIMEOUT =>
+                {
+                    tokio::time::sleep(*pause).await;
+                    tries += 1;
+                }
+                _ => return read,
+            }
+        }
+    }
+
+    async fn ask(&self, path: &str, accept: &str) -> Result<Vec<u8>, ReadError> {
         let request = Request::get(path).header(ACCEPT, accept).body(Vec::new());
         let request = request.map_err(|error| ReadError::NotAsked(format!("{path} is no path: {error}")))?;
-        let answer = async {
-            let body = self.client.request_stream(request).await.map_err(|error| self.explain(error))?;
-            let mut bytes = Vec::new();
-            std::pin::pin!(body).read_to_end(&mut bytes).await.map_err(|error| self.unreachable(&error))?;
-            Ok(bytes)
-        };
-        tokio::time::timeout(REQUEST_TIMEOUT, answer).await.unwrap_or(Err(ReadError::TimedOut))
+        let body = self.client.request_stream(request).await.map_err(|error| self.explain(error))?;
+        let mut bytes = Vec::new();
+        std::pin::pin!(body).read_to_end(&mut bytes).await.map_err(|error| self.unreachable(&error))?;
+        Ok(bytes)
     }
 
     fn explain(&self, error: ::kube::Error) -> ReadError {
@@ -137,8 +162,15 @@ impl Cluster {
             ::kube::Error::Api(status) if status.code == 401 => ReadError::Refused {
                 code: status.code,
                 message: "the server has asked for the client to provide credentials".to_owned(),
+                again: None,
             },
-            ::kube::Error::Api(status) => ReadError::Refused { code: status.code, message: status.message },
+            ::kube::Error::Api(status) => {
+                let passes = matches!(status.code, 429 | 503 | 504);
+                let said = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+                let pause = if said == 0 { PAUSE } else { Duration::from_secs(said.into()) };
+                let again = passes.then_some(pause);
+                ReadError::Refused { code: status.code, message: status.message, again }
+            }
             other => self.unreachable(&other),
         }
     }
@@ -178,13 +210,4 @@ fn with_parameters(path: &str, parameters: &[(&str, &str)]) -> String {
     query.extend_pairs(parameters.iter().filter(|(_, value)| !value.is_empty()));
     let query = query.finish();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
-}
-
-/// The innermost error: "connection refused" helps, the layers around it do not.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }

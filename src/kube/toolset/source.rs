@@ -70,6 +70,8 @@ impl ClusterSource {
     pub(super) async fn open(self) -> Result<Cluster, KubeError> {
         let mut config = self.config().await?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
+        // `Cluster` asks again, within the time of one read.
+        config.default_retry = false;
         let url = &config.cluster_url;
         // Without the user and password a URL may carry.
         let address = format!(

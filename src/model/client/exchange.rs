@@ -15,6 +15,7 @@ use crate::model::error::{Class, ModelError};
 use crate::model::retry;
 use crate::model::tape::Tape;
 use crate::model::wire::{self, Fault};
+use crate::unreached::root_cause;
 
 /// The most that is read of an error body.
 const MAX_ERROR_BYTES: usize = 64 << 10;
@@ -107,13 +108,4 @@ pub(super) fn connection_error(config: &ModelConfig, error: reqwest::Error) -> M
 fn scrubbed(config: &ModelConfig, error: ModelError) -> ModelError {
     let secrets = config.api_key.iter().chain(config.headers.values());
     secrets.fold(error, |error, secret| error.without(secret.expose_secret()))
-}
-
-/// The innermost reason ("connection refused"); the outer ones repeat the address, which may hold a password.
-pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }

@@ -23,8 +23,9 @@ use super::wire::{Reply, Sending, TokenUsage};
 use super::{Capabilities, Model, Reaction, Request, ToolMode, retry};
 use crate::alert::Lang;
 use crate::telemetry::Health;
+use crate::unreached::root_cause;
 use endpoint::Endpoint;
-use exchange::{connection_error, exchange, fault_error, root_cause};
+use exchange::{connection_error, exchange, fault_error};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

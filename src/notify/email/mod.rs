@@ -22,6 +22,7 @@ use super::ladder::{Refusal, descend};
 use super::layout::Layout;
 use super::notice::Notice;
 use super::send::{Form, Reason, SendError};
+use crate::unreached::with_remedy;
 
 /// For each answer of the server.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -173,7 +174,7 @@ impl Email {
     }
 
     fn failure(&self, error: &SmtpError) -> Failure {
-        let mut said = error.to_string();
+        let mut said = with_remedy(error.to_string());
         if let Some(password) = &self.password {
             said = said.replace(password.expose_secret(), "…");
         }

@@ -223,15 +223,11 @@ impl OutboxWorker {
         if self.batches && batch::waits(&first.notice) {
             let (claimed, urgent) = self.claim_batch(first).await;
             self.send_all(claimed, batch::together).await;
-            if let Some(urgent) = urgent {
-                self.send_one(urgent).await;
-            }
+            self.send_apart(urgent).await;
         } else {
             let (claimed, alone) = self.claim_some(first).await;
             self.send_all(claimed, summary::summary).await;
-            if let Some(alone) = alone {
-                self.send_one(alone).await;
-            }
+            self.send_apart(alone).await;
         }
         true
     }

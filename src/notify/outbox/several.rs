@@ -1,5 +1,7 @@
 //! Several messages in one: what a window collected, and what is more than the channel takes one by one.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{ATTEMPT_LIMIT, LEASE, OutboxWorker};
@@ -10,8 +12,11 @@ use crate::notify::send::Reason;
 use crate::notify::{batch, summary};
 use crate::store::Outgoing;
 
+/// How long a claimed message waits for a turn of its own; well within its lease.
+const APART: Duration = Duration::from_secs(3);
+
 impl OutboxWorker {
-    /// Everything that is due and not critical, beginning with this; and what was claimed on the way and waits for nobody.
+    /// Everything that is due and not critical, beginning with this; and what was claimed on the way and goes with nobody.
     pub(super) async fn claim_batch(&self, first: Outgoing) -> (Vec<Outgoing>, Option<Outgoing>) {
         let mut claimed = Vec::new();
         let mut next = Some(first);
@@ -93,6 +98,24 @@ impl OutboxWorker {
         for outgoing in unsent {
             self.keep(&outgoing, self.store.put_back(&outgoing).await);
         }
+    }
+
+    /// Sends what was claimed on the way and goes with nobody: a message more, and so a turn more. Where that is not there
+    /// soon it waits in the store, where it is nobody's.
+    pub(super) async fn send_apart(&mut self, apart: Option<Outgoing>) {
+        let Some(apart) = apart else { return };
+        let begun = Instant::now();
+        while begun.elapsed() < APART {
+            let mut wait = self.pace.wait();
+            if wait.is_zero() {
+                match self.pace.take().await {
+                    None => return self.send_one(apart).await,
+                    Some(turn) => wait = turn,
+                }
+            }
+            tokio::time::sleep(wait.min(APART)).await;
+        }
+        self.put_back([apart]).await;
     }
 
     /// Sends one message that stands for many; each of them ends as that one does.

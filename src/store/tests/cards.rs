@@ -1,7 +1,9 @@
 //! Cards and presses: which message shows an incident, and what people pressed on it.
 
 use super::fixtures::*;
-use crate::store::{Card, MAX_ATTEMPTS, NoticeRole, PressEntry, PressState};
+use uuid::Uuid;
+
+use crate::store::{Card, MAX_ATTEMPTS, NoticeRole, PressEntry, PressState, Revival};
 
 fn press(id: &str) -> PressEntry {
     PressEntry {
@@ -76,10 +78,18 @@ async fn a_card_is_left_behind_when_its_investigation_is_dead_and_nothing_says_s
         }
         assert_eq!(store.cards_left_behind("c").await.unwrap(), [incident]);
         assert!(store.cards_left_behind("another").await.unwrap().is_empty());
+        assert_eq!(store.revive_investigation(incident).await.unwrap(), Revival::Again(()));
+        assert_eq!(store.revive_investigation(incident).await.unwrap(), Revival::NotDead, "it waits");
+        for _ in 1..=MAX_ATTEMPTS {
+            let claim = store.claim_investigation("w", LEASE).await.unwrap().unwrap();
+            store.retry_investigation(&claim, "broke off", past()).await.unwrap();
+        }
         assert!(store.investigate_again(incident).await.unwrap(), "it can be asked for once more");
         assert!(!store.investigate_again(incident).await.unwrap(), "but not twice");
         let claim = store.claim_investigation("w", LEASE).await.unwrap().unwrap();
         assert!(store.finish_investigation(&claim, &report(), &evidence(), &[]).await.unwrap());
+        assert_eq!(store.revive_investigation(incident).await.unwrap(), Revival::NotDead, "it ended well");
+        assert_eq!(store.revive_investigation(Uuid::now_v7()).await.unwrap(), Revival::Unknown);
         assert!(store.investigate_again(incident).await.unwrap());
         let claim = store.claim_investigation("w", LEASE).await.unwrap().unwrap();
         assert!(store.finish_investigation(&claim, &report(), &evidence()[..1], &[]).await.unwrap());

@@ -8,6 +8,7 @@ use rmcp::transport::streamable_http_client::StreamableHttpError;
 use thiserror::Error;
 
 use super::session::LastWords;
+use crate::unreached::with_remedy;
 
 /// Why a server could not be asked.
 #[derive(Debug, Clone, Error)]
@@ -91,5 +92,5 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         }
         source = inner.source();
     }
-    text
+    with_remedy(text)
 }

@@ -6,6 +6,7 @@ use sqlx::Connection;
 use super::{OPERATOR, parts, with_buttons};
 use crate::support::alertmanager::Alertmanager;
 use crate::support::alerts::{PENDING, in_group, resolved, webhook};
+use crate::support::contract;
 use crate::support::eventually;
 use crate::support::feishu_app::FeishuApp;
 use crate::support::feishu_ws::{button, press, verdict};
@@ -213,6 +214,8 @@ async fn an_alertmanager_that_is_away_or_hangs_is_said_in_time_and_can_be_tried_
     drop(silent);
     let answer = app.socket.send("m2", &press("e2", &card, OPERATOR, &button("silence")), 1).await;
     assert!(answer["toast"]["content"].as_str().unwrap().contains("is not reached"), "{answer}");
+    let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
+    assert_eq!(contract::holds(&service, alerts, 10).await.sent, alerts as u64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,6 +239,8 @@ async fn a_card_whose_investigation_was_given_up_says_so() {
     assert_eq!(service.settled(&id, 20).await["investigation"]["state"], "dead");
     let answer = app.socket.send("m1", &press("e1", &app.cards()[0].id, OPERATOR, &button("again")), 1).await;
     assert_eq!(answer["toast"]["type"], "success", "{answer}");
+    let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
+    assert_eq!(contract::holds(&service, alerts, 10).await.sent, alerts as u64);
 }
 
 /// Changes a store that no process has open.

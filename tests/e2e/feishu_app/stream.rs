@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::card::thoughtful;
 use super::parts;
 use crate::support::alerts::{PENDING, resolved, webhook};
+use crate::support::contract;
 use crate::support::database::on_every_engine;
 use crate::support::eventually;
 use crate::support::feishu_app::FeishuApp;
@@ -43,6 +44,8 @@ async fn told_in(app: &FeishuApp, seconds: u64) -> (Service, Home, Vec<String>) 
         "one card, and over"
     );
     let history = cards[0].history();
+    let alerts = 2 * alert["alerts"].as_array().unwrap().len();
+    assert_eq!(contract::holds(&service, alerts, 10).await.sent, alerts as u64);
     (service, home, history)
 }
 
@@ -127,6 +130,8 @@ async fn killed_while_a_card_grows_the_next_process_changes_that_card() {
         service.incident_when("it is resolved", &id, 20, over).await;
         assert_eq!((app.cards().len(), &app.cards()[0].content["header"]["template"]), (1, &Value::from("green")));
         assert_eq!(app.refused(), vec![]);
+        let alerts = 2 * alert["alerts"].as_array().unwrap().len();
+        assert_eq!(contract::holds(&service, alerts, 10).await.sent, alerts as u64);
     })
     .await;
 }

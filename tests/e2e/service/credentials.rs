@@ -9,7 +9,7 @@ use crate::support::feishu::Feishu;
 use crate::support::mcp::{McpServer, Unknown};
 use crate::support::model::KEY;
 use crate::support::service::{Home, Service, program, run};
-use crate::support::smtp::self_signed;
+use crate::support::smtp::{expired, self_signed};
 use crate::support::{contract, pending};
 
 /// A file of the home's that holds a secret.
@@ -87,35 +87,55 @@ async fn f48_an_mcp_server_whose_token_was_rotated_is_asked_again_as_soon_as_the
     .await;
 }
 
-/// A model and an MCP server behind certificates that nobody trusts, as expired ones are: told at once, and said in words
-/// that name the host and what to look at.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f48_a_certificate_that_is_not_good_any_more_is_named_and_the_alert_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let certificate = self_signed(folder.path());
-    // openssl's own little server: it answers nobody who looks at the certificate.
+/// openssl's own little server, with this certificate: it answers nobody who looks at it.
+fn tls_server(certificate: &std::path::Path) -> (tokio::process::Child, String) {
     let port = crate::support::tools::port();
     let mut server = tokio::process::Command::new("openssl");
-    server.args(["s_server", "-quiet", "-www", "-port", &port.to_string(), "-cert"]).arg(&certificate);
-    let _server = server.stdin(std::process::Stdio::null()).kill_on_drop(true).spawn().unwrap();
+    server.args(["s_server", "-quiet", "-www", "-port", &port.to_string(), "-cert"]).arg(certificate);
+    let server = server.stdin(std::process::Stdio::null()).kill_on_drop(true).spawn().unwrap();
+    (server, format!("https://127.0.0.1:{port}"))
+}
+
+/// A model and an MCP server behind a certificate that is not good: the alert is told at once, and the report and `check`
+/// say of each what is wrong with it and what to do.
+async fn is_named(certificate: &std::path::Path, environment: &[(&str, &str)], wrong: &str, remedy: &str) {
+    let (_server, url) = tls_server(certificate);
     let hook = Feishu::start().await;
-    let url = format!("https://127.0.0.1:{port}");
     let home = Home::new(&json!({
         "mcp": [{"name": "kubernetes", "url": format!("{url}/mcp"), "transport": "http"}],
         "models": [{"name": "fast", "base_url": format!("{url}/v1"), "api_key": KEY, "model": "m", "timeout": "5s"}],
         "triage": {"deadline": "20s"},
         "channels": [{"name": "oncall", "type": "feishu-bot", "url": hook.url()}],
     }));
-    let service = home.serve().await;
+    let service = home.serve_with(environment).await;
     let (id, _) = service.accept(&in_group(PENDING, "tls")).await;
     let incident = service.settled(&id, 40).await;
-    let gaps = incident["report"]["data_gaps"].to_string().to_lowercase();
-    assert!(gaps.contains("kubernetes") && gaps.contains("certificate"), "{gaps}");
+    let gaps = incident["report"]["data_gaps"].to_string();
+    assert!(gaps.contains("kubernetes") && gaps.contains(wrong) && gaps.contains(remedy), "{gaps}");
     assert!(!hook.accepted().is_empty());
     let mut check = program();
-    check.args(["check", "--lang", "en", "--config"]).arg(home.config());
-    let said = run(check).await.stdout.to_lowercase();
-    assert!(said.matches("certificate").count() >= 2, "the model and the server: {said}");
+    check.args(["check", "--lang", "en", "--config"]).arg(home.config()).envs(environment.iter().copied());
+    let said = run(check).await.stdout;
+    for name in ["fast", "kubernetes"] {
+        let line = said.lines().find(|line| line.contains(name) && line.contains(wrong));
+        assert!(line.is_some_and(|line| line.contains(remedy)), "{name}: {said}");
+    }
     let alerts = in_group(PENDING, "any")["alerts"].as_array().unwrap().len();
     assert_eq!(contract::holds(&service, alerts, 5).await.sent, alerts as u64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f48_a_certificate_nobody_trusts_is_named_and_the_alert_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    is_named(&self_signed(folder.path()), &[], "UnknownIssuer", "SSL_CERT_FILE").await;
+}
+
+/// Its issuer is trusted; it is only too old.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f48_an_expired_certificate_is_named_and_the_alert_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let both = expired(folder.path());
+    let trusted = folder.path().join("certificate.pem").display().to_string();
+    let environment = [("SSL_CERT_FILE", trusted.as_str())];
+    is_named(&both, &environment, "expired", "renew that server's certificate").await;
 }

@@ -11,6 +11,7 @@ use tokio::io::AsyncBufReadExt;
 use crate::support::alerts::{PENDING, builtin, in_group};
 use crate::support::database::on_every_engine;
 use crate::support::feishu::Feishu;
+use crate::support::postgres::Postgres;
 use crate::support::service::{Home, Service, program, run};
 use crate::support::{Fault, contract, eventually_async, tools};
 
@@ -58,11 +59,21 @@ fn name(number: usize) -> String {
     format!("Full{number:04}")
 }
 
+/// Digits that no database makes shorter.
+fn noise(length: usize, seed: usize) -> String {
+    let mut state = seed as u64 + 1;
+    let digit = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from_digit((state >> 60) as u32, 16).unwrap()
+    };
+    (0..length).map(digit).collect()
+}
+
 /// An alert that takes a few kilobytes.
 fn large(number: usize) -> Value {
     let mut body = in_group(PENDING, &format!("full-{number}"));
     for alert in body["alerts"].as_array_mut().unwrap() {
-        alert["annotations"]["description"] = "x".repeat(15_000).into();
+        alert["annotations"]["description"] = noise(15_000, number).into();
         alert["labels"]["alertname"] = name(number).into();
     }
     body
@@ -95,6 +106,38 @@ async fn f13_on_a_full_disk_new_alerts_are_refused_old_ones_stay_and_it_goes_on_
     assert_eq!(contract::balance(&service).await.accepted, (taken * each) as u64, "what was taken is there");
 
     disk.again("size=64m");
+    let taken_again = || async { service.post(large(taken).to_string()).await.0 == 202 };
+    eventually_async("there is space again", 20, taken_again).await;
+    let balance = contract::holds(&service, (taken + 1) * each, 5).await;
+    assert_eq!(service.incidents().await.len(), (taken + 1).min(500), "{balance:?}");
+    drop(service);
+}
+
+/// The same on PostgreSQL: the server's tablespace is on the small disk, its log is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f13_on_a_full_tablespace_of_postgresql_new_alerts_are_refused_and_it_goes_on_when_there_is_space() {
+    let Some(disk) = Disk::of("20m") else { return };
+    let Some(server) = Postgres::start().await else { return };
+    // PostgreSQL makes its folder itself, below one that it may write to and that others may enter.
+    server.owns(disk.path());
+    let place = disk.path().join("small");
+    std::fs::create_dir(&place).unwrap();
+    server.owns(&place);
+    server.run(&format!("CREATE TABLESPACE small LOCATION '{}'", place.display())).await;
+    let store = server.database("filled", "TABLESPACE small").await;
+    let home = Home::new(&json!({"store": store, "channels": []}));
+    let service = home.serve().await;
+    let (taken, status, answer) = fill(&service).await;
+    assert!(taken > 10, "{taken}");
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains("send it again"), "{answer}");
+    assert!(service.log().contains("No space left"), "{}", service.log());
+    let healthy = service.request(reqwest::Method::GET, "/healthz").send().await.unwrap();
+    assert_eq!(healthy.status(), 200);
+    let each = large(0)["alerts"].as_array().unwrap().len();
+    assert_eq!(contract::balance(&service).await.accepted, (taken * each) as u64, "what was taken is there");
+
+    disk.again("size=80m");
     let taken_again = || async { service.post(large(taken).to_string()).await.0 == 202 };
     eventually_async("there is space again", 20, taken_again).await;
     let balance = contract::holds(&service, (taken + 1) * each, 5).await;

@@ -12,7 +12,7 @@ use crate::support::database;
 use crate::support::feishu::Feishu;
 use crate::support::model::{Answer, ModelServer};
 use crate::support::pending;
-use crate::support::service::{Home, Service};
+use crate::support::service::{Home, Service, is_settled};
 use crate::support::wecom::Wecom;
 use crate::support::{eventually, eventually_async};
 
@@ -147,6 +147,32 @@ async fn f04_killed_after_the_claim_it_is_claimed_again_when_the_lease_ends() {
     .await;
 }
 
+/// What was put aside is investigated when somebody asks, by its page's button or by this; others are not.
+async fn is_investigated_when_asked(service: &Service, dead: &Value, done: &str) {
+    let id = dead["id"].as_str().unwrap();
+    let again = async |id: &str| {
+        let request = service.request(reqwest::Method::POST, &format!("/api/v1/incidents/{id}/again"));
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(
+        [again("none").await, again(&uuid::Uuid::now_v7().to_string()).await, again(done).await],
+        [404, 404, 409]
+    );
+    let page = service.request(reqwest::Method::GET, &format!("/incidents/{id}?lang=en")).send().await.unwrap();
+    let page = page.text().await.unwrap();
+    assert!(page.contains(&format!("action=\"{id}/again?lang=en\"")), "{page}");
+    let nobody = reqwest::Client::builder().no_proxy().build().unwrap();
+    let press = nobody.post(format!("{}/incidents/{id}/again", service.base())).send().await.unwrap();
+    assert_eq!(press.status(), 401, "nobody knows who this is");
+    assert_eq!(again(id).await, 202);
+    let incident =
+        service.incident_when("it is investigated", id, SECONDS, |one| is_settled(one) && !one["report"].is_null());
+    let incident = incident.await;
+    assert_eq!(incident["investigation"]["state"], "done", "{incident:#}");
+    assert_eq!(incident["report"]["causes"][0]["resource"]["name"], "test-data", "{incident:#}");
+    assert_eq!(again(id).await, 409, "it is not dead any more");
+}
+
 /// A delivery on which every process dies: after three attempts it is put aside where people see it, its alert was told
 /// all the same, and those after it are investigated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -179,6 +205,8 @@ async fn f45_what_kills_its_worker_every_time_is_put_aside_and_the_rest_goes_on(
         let service = stage.home.serve().await;
         let (id, _) = service.accept(&in_group(PENDING, "after it")).await;
         assert_eq!(service.settled(&id, SECONDS).await["report"]["usage"]["source"], "model");
+        stage.sum_is_right_after(2, &service).await;
+        is_investigated_when_asked(&service, &incident, &id).await;
         stage.sum_is_right_after(2, &service).await;
     })
     .await;

@@ -6,7 +6,7 @@ use crate::support::model::{Answer, ModelServer};
 use crate::support::prometheus::Prometheus;
 use crate::support::service::{Home, TOKEN, program, run};
 use crate::support::team::Team;
-use crate::support::{alerts, pending};
+use crate::support::{alerts, contract, pending};
 
 /// An alert about a queue, which is no object of the cluster.
 fn alert() -> Value {
@@ -112,6 +112,8 @@ async fn a_prometheus_that_is_not_there_is_a_gap_and_delays_nobody() {
     let gaps = incident["report"]["data_gaps"].to_string();
     assert!(gaps.contains("could not be evaluated") && gaps.contains("prometheus.url"), "{gaps}");
     crate::support::team::assert_in_time(&team.each_has(1, 10).await, &incident);
+    let alerts = alert()["alerts"].as_array().unwrap().len();
+    assert_eq!(contract::holds(&service, alerts, 10).await.sent, alerts as u64);
 }
 
 /// `check` says what it found, and what to do about a wrong token.
@@ -152,5 +154,7 @@ async fn a_prometheus_that_hangs_holds_no_first_message_back() {
         assert!(channel[0].text.contains("com.tencent.cloud.csi.cbs"), "{}", channel[0].text);
     }
     assert!(incident["report"]["data_gaps"].to_string().contains("no answer in time"), "{incident:#}");
+    let alerts = alerts::webhook(alerts::PENDING)["alerts"].as_array().unwrap().len();
+    assert_eq!(contract::holds(&service, alerts, 10).await.sent, alerts as u64);
     drop(silent);
 }

@@ -1,10 +1,12 @@
 //! The whole service: alerts in at one end, messages out at the other.
 
+mod apiserver;
 mod batch;
 mod causes;
 mod clocks;
 mod clusters;
 mod credentials;
+mod database;
 mod disk;
 mod doors;
 mod ends;

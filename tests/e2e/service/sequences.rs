@@ -10,7 +10,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
-use crate::support::alerts::{PENDING, builtin, one_alert};
+use crate::support::alerts::{PENDING, builtin, one_alert, resolved};
 use crate::support::database::on_every_engine;
 use crate::support::feishu::Feishu;
 use crate::support::model::{Answer, ModelServer};
@@ -38,6 +38,10 @@ const BORDERS: [&str; 9] = [
 enum Step {
     /// These alerts of a group fire.
     Fire { group: usize, alerts: BTreeSet<usize> },
+    /// These alerts of a group ended unseen and fire again: they began later than what was known.
+    Anew { group: usize, alerts: BTreeSet<usize> },
+    /// These alerts of a group are over, and the others fire on.
+    EndPart { group: usize, alerts: BTreeSet<usize> },
     /// All of a group is over.
     End { group: usize },
     /// `kill -9`, and another process.
@@ -56,6 +60,8 @@ fn step() -> impl Strategy<Value = Step> {
     let alerts = || prop::collection::btree_set(0..3_usize, 1..=3);
     prop_oneof![
         6 => (0..4_usize, alerts()).prop_map(|(group, alerts)| Step::Fire { group, alerts }),
+        1 => (0..4_usize, alerts()).prop_map(|(group, alerts)| Step::Anew { group, alerts }),
+        3 => (0..4_usize, alerts()).prop_map(|(group, alerts)| Step::EndPart { group, alerts }),
         2 => (0..4_usize).prop_map(|group| Step::End { group }),
         1 => Just(Step::Kill),
         1 => Just(Step::Stop),
@@ -74,11 +80,49 @@ fn sequence(seed: u64) -> Vec<Step> {
     prop::collection::vec(step(), STEPS).new_tree(&mut runner).unwrap().current()
 }
 
+/// What a delivery says of alerts of a group.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Says {
+    Fire,
+    Anew,
+    EndPart,
+    End,
+}
+
 /// What has to be true of one group.
 #[derive(Debug, Default)]
 struct Group {
     generation: usize,
-    open: Option<BTreeSet<usize>>,
+    /// Those that fire, while it is open.
+    firing: Option<BTreeSet<usize>>,
+    /// When those began that began anew; the others began when the recorded alert did.
+    began: BTreeMap<usize, jiff::Timestamp>,
+}
+
+impl Group {
+    /// What is left to say of these alerts as the group stands: nothing begins anew or ends that does not fire.
+    fn sayable(&self, says: Says, alerts: &BTreeSet<usize>) -> Says {
+        match (says, &self.firing) {
+            (Says::Anew, None) => Says::Fire,
+            (Says::EndPart, None) => Says::End,
+            (Says::EndPart, Some(firing)) if firing.is_subset(alerts) => Says::End,
+            (Says::Anew | Says::EndPart, Some(firing)) if firing.is_disjoint(alerts) => Says::Fire,
+            _ => says,
+        }
+    }
+
+    /// Which alerts a delivery lists, and what it and the same once more have to be taken for.
+    fn listed(&self, says: Says, alerts: &BTreeSet<usize>) -> (BTreeSet<usize>, [&'static str; 2]) {
+        match (says, &self.firing) {
+            (Says::Fire, None) => (alerts.clone(), ["opened", "merged"]),
+            (Says::Fire, Some(firing)) if alerts.is_subset(firing) => (alerts.clone(), ["merged", "merged"]),
+            (Says::Fire, Some(firing)) => (firing | alerts, ["joined", "merged"]),
+            (Says::Anew, Some(firing)) => (firing.clone(), ["joined", "merged"]),
+            (Says::EndPart, Some(firing)) => (firing.clone(), ["merged", "merged"]),
+            (Says::End, Some(firing)) => (firing.clone(), ["resolved", "suppressed"]),
+            (Says::Anew | Says::EndPart | Says::End, None) => (BTreeSet::from([0]), ["suppressed", "suppressed"]),
+        }
+    }
 }
 
 /// What is known from outside.
@@ -104,43 +148,46 @@ fn name(group: usize, generation: usize, alert: usize) -> String {
 
 impl Play {
     /// A delivery, what it has to be taken for, and what the same has to be taken for when it comes again.
-    fn delivery(&mut self, group: usize, alerts: &BTreeSet<usize>, fires: bool) -> (Value, [&'static str; 2]) {
+    fn delivery(&mut self, group: usize, alerts: &BTreeSet<usize>, says: Says) -> (Value, [&'static str; 2]) {
         let state = self.groups.entry(group).or_default();
-        let known = state.open.clone();
-        let (alerts, decisions) = match (fires, known.clone()) {
-            (true, None) => (alerts.clone(), ["opened", "merged"]),
-            (true, Some(known)) if alerts.is_subset(&known) => (alerts.clone(), ["merged", "merged"]),
-            (true, Some(known)) => (&known | alerts, ["joined", "merged"]),
-            (false, Some(known)) => (known, ["resolved", "suppressed"]),
-            (false, None) => (BTreeSet::from([0]), ["suppressed", "suppressed"]),
-        };
-        let mut names = Vec::new();
-        let mut body = one_alert(&format!("group {group}"), &json!({}));
-        let alert = body["alerts"][0].clone();
-        body["alerts"] = alerts
-            .iter()
-            .map(|number| {
-                let name = name(group, state.generation, *number);
-                let mut alert = alert.clone();
-                (alert["labels"]["alertname"], alert["fingerprint"]) = (name.as_str().into(), name.as_str().into());
-                names.push(name);
-                alert
-            })
-            .collect();
-        // What a delivery leaves out goes on: Alertmanager says so when it is over.
-        state.open = Some(&known.unwrap_or_default() | &alerts);
-        if fires {
-            self.to_be_told.extend(names);
-            self.opened += usize::from(decisions[0] == "opened");
-        } else {
-            body = crate::support::alerts::resolved(&body);
-            (state.open, state.generation) = (None, state.generation + 1);
+        let says = state.sayable(says, alerts);
+        let (listed, decisions) = state.listed(says, alerts);
+        if says == Says::Anew {
+            let began = jiff::Timestamp::now() - jiff::SignedDuration::from_millis(1_100);
+            state.began.extend(alerts.iter().map(|number| (*number, began)));
         }
+        let over = |number: &usize| says == Says::EndPart && alerts.contains(number);
+        let one = one_alert(&format!("group {group}"), &json!({}));
+        let made = |number: &usize| {
+            let name = name(group, state.generation, *number);
+            let mut body = one.clone();
+            let alert = &mut body["alerts"][0];
+            (alert["labels"]["alertname"], alert["fingerprint"]) = (name.as_str().into(), name.as_str().into());
+            if let Some(began) = state.began.get(number) {
+                alert["startsAt"] = began.to_string().into();
+            }
+            let body = if over(number) { resolved(&body) } else { body };
+            body["alerts"][0].clone()
+        };
+        let mut body = one.clone();
+        body["alerts"] = listed.iter().map(made).collect();
+        if says == Says::End {
+            body = resolved(&body);
+            (state.firing, state.generation) = (None, state.generation + 1);
+            state.began.clear();
+            return (body, decisions);
+        }
+        self.to_be_told.extend(listed.iter().map(|number| name(group, state.generation, *number)));
+        self.opened += usize::from(decisions[0] == "opened");
+        // What a delivery leaves out goes on: Alertmanager says so when it is over.
+        let mut firing = &state.firing.take().unwrap_or_default() | &listed;
+        firing.retain(|number| !over(number));
+        state.firing = Some(firing);
         (body, decisions)
     }
 
-    async fn deliver(&mut self, group: usize, alerts: &BTreeSet<usize>, fires: bool) {
-        let (body, [expected, _]) = self.delivery(group, alerts, fires);
+    async fn deliver(&mut self, group: usize, alerts: &BTreeSet<usize>, says: Says) {
+        let (body, [expected, _]) = self.delivery(group, alerts, says);
         let (_, decision) = self.service.accept(&body).await;
         assert_eq!(decision, expected, "{body:#}");
         self.accepted += body["alerts"].as_array().unwrap().len() as u64;
@@ -153,10 +200,10 @@ impl Play {
         let Some(service) = self.home.serve_until(border).await else {
             // What waited brought it there at once.
             self.restart().await;
-            return self.deliver(group, alerts, true).await;
+            return self.deliver(group, alerts, Says::Fire).await;
         };
         self.service = service;
-        let (body, decisions) = self.delivery(group, alerts, true);
+        let (body, decisions) = self.delivery(group, alerts, Says::Fire);
         let count = body["alerts"].as_array().unwrap().len() as u64;
         let request = self.service.request(reqwest::Method::POST, "/webhooks/alertmanager");
         let answer = request.json(&body).send().await;
@@ -181,8 +228,14 @@ impl Play {
 
     async fn play(&mut self, step: &Step) {
         match step {
-            Step::Fire { group, alerts } => self.deliver(*group, alerts, true).await,
-            Step::End { group } => self.deliver(*group, &BTreeSet::new(), false).await,
+            Step::Fire { group, alerts } => self.deliver(*group, alerts, Says::Fire).await,
+            Step::Anew { group, alerts } => {
+                // They have to begin after the group was last heard of.
+                tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+                self.deliver(*group, alerts, Says::Anew).await;
+            }
+            Step::EndPart { group, alerts } => self.deliver(*group, alerts, Says::EndPart).await,
+            Step::End { group } => self.deliver(*group, &BTreeSet::new(), Says::End).await,
             Step::Kill => {
                 self.restart().await;
                 self.kills += 1;

@@ -18,6 +18,7 @@ pub mod mcp;
 pub mod model;
 pub mod original;
 pub mod pending;
+pub mod postgres;
 pub mod prometheus;
 pub mod service;
 pub mod smtp;

@@ -96,10 +96,20 @@ impl Drop for SmtpServer {
 
 /// A certificate for 127.0.0.1 that nobody trusts, as a PEM file with its key.
 pub fn self_signed(folder: &Path) -> PathBuf {
+    certificate(folder, &[])
+}
+
+/// The same, made years ago for two days.
+pub fn expired(folder: &Path) -> PathBuf {
+    certificate(folder, &[("LD_PRELOAD", &tools::faketime()), ("FAKETIME", "2020-01-01 00:00:00")])
+}
+
+fn certificate(folder: &Path, clock: &[(&str, &str)]) -> PathBuf {
     let (key, certificate) = (folder.join("key.pem"), folder.join("certificate.pem"));
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"])
         .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .envs(clock.iter().copied())
         .arg("-keyout")
         .arg(&key)
         .arg("-out")

@@ -75,6 +75,20 @@ async fn what_goes_on_reloads_itself_without_a_script() {
     assert!(html(&sample("undiagnosed", Lang::En)).await.contains("disk full"), "the timeline says why");
 }
 
+#[tokio::test]
+async fn an_investigation_that_was_given_up_has_a_button_while_its_incident_is_open() {
+    let mut shown = sample("undiagnosed", Lang::En);
+    let form = format!("<form method=\"post\" action=\"{}/again\">", shown.detail.incident.id);
+    assert!(html(&shown).await.contains(&form), "{form}");
+    let page = html(&sample("report", Lang::En)).await;
+    assert!(!page.contains(&form) && page.contains("/messages/"), "that one ended well");
+    shown.may_act = false;
+    assert!(!html(&shown).await.contains(&form), "a link's pass shows, and does not press");
+    shown.may_act = true;
+    shown.detail.incident.state = IncidentState::Resolved;
+    assert!(!html(&shown).await.contains(&form), "nothing is left to look at");
+}
+
 /// Tags as a browser would see them: everything between an unescaped `<` and the next `>`.
 fn tags(page: &str) -> Vec<&str> {
     page.split('<').skip(1).filter_map(|rest| rest.split('>').next()).collect()

@@ -8,7 +8,8 @@ use crate::alert::Lang;
 use crate::notify::story::{Badge, Tone};
 use crate::notify::text;
 use crate::store::{
-    Decision, Delivery, IncidentDetail, Investigation, InvestigationState, NoticeState, OutboxEntry, PressEntry,
+    Decision, Delivery, IncidentDetail, IncidentState, Investigation, InvestigationState, NoticeState, OutboxEntry,
+    PressEntry,
 };
 use crate::times;
 
@@ -25,8 +26,16 @@ pub(super) struct Moment {
     error: String,
     /// Whether the calls of the investigation are listed here.
     calls: bool,
-    /// The id of a message that was given up, when whoever reads may send it again.
-    again: Option<String>,
+    /// What was given up can be had once more by this button, by whoever may press it.
+    again: Option<Button>,
+}
+
+/// A button of the timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Button {
+    /// Where it leads to, below the incident.
+    path: String,
+    label: &'static str,
 }
 
 /// Everything that happened, the earliest first.
@@ -49,7 +58,7 @@ pub(super) fn moments(
 struct Teller<'a> {
     lang: Lang,
     zone: &'a str,
-    /// Whether whoever reads may send a message again.
+    /// Whether whoever reads may have done again what was given up.
     may_act: bool,
 }
 
@@ -67,6 +76,10 @@ impl Teller<'_> {
             calls: false,
             again: None,
         }
+    }
+
+    fn button(&self, path: String, label: &'static str) -> Option<Button> {
+        self.may_act.then_some(Button { path, label })
     }
 
     /// Deliveries that follow each other with the same decision and reason are told once.
@@ -121,6 +134,9 @@ impl Teller<'_> {
             detail: attempts,
             error,
             calls: one.state == InvestigationState::Done && !detail.evidence.is_empty(),
+            again: (one.state == InvestigationState::Dead && detail.incident.state == IncidentState::Open)
+                .then(|| self.button("again".to_owned(), lang.pick("重新研判", "Investigate again")))
+                .flatten(),
             ..self.moment(at.unwrap_or(one.created_at), tone, what.to_owned())
         };
         vec![begun, last]
@@ -161,7 +177,9 @@ impl Teller<'_> {
             badge: Some(Badge { text: state.to_owned(), tone }),
             detail: said.join(" · "),
             error: text::line(notice.last_error.as_deref().unwrap_or_default(), 600),
-            again: (self.may_act && notice.state == NoticeState::Dead).then(|| notice.id.to_string()),
+            again: (notice.state == NoticeState::Dead)
+                .then(|| self.button(format!("messages/{}/again", notice.id), lang.pick("重新发送", "Send again")))
+                .flatten(),
             ..self.moment(notice.sent_at.unwrap_or(notice.due_at), tone, what)
         }
     }
