@@ -466,10 +466,15 @@ mod tests {
     fn who_took_a_preempted_pods_place_is_looked_for_among_the_youngest_on_its_node() {
         let owner = ObjectRef::new("Deployment", "a", "web");
         let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&owner));
-        let row = |age: &str, node: &str| [("AGE", age), ("NODE", node)].map(|(key, cell)| (key.to_owned(), cell.to_owned()));
-        for (namespace, name, age, node) in
-            [("b", "old", "9d", "n1"), ("b", "new", "2m", "n1"), ("b", "next", "5m", "n1"), ("a", "web-1-b", "1m", "n1"), ("b", "far", "1m", "n2")]
-        {
+        let row =
+            |age: &str, node: &str| [("AGE", age), ("NODE", node)].map(|(key, cell)| (key.to_owned(), cell.to_owned()));
+        for (namespace, name, age, node) in [
+            ("b", "old", "9d", "n1"),
+            ("b", "new", "2m", "n1"),
+            ("b", "next", "5m", "n1"),
+            ("a", "web-1-b", "1m", "n1"),
+            ("b", "far", "1m", "n2"),
+        ] {
             seen.rows.insert(ObjectRef::new("Pod", namespace, name), row(age, node).into_iter().collect());
         }
         assert!(from_events(&seen).is_empty());

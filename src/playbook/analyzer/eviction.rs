@@ -142,15 +142,16 @@ fn node_recovered(scene: &Scene<'_>, node: &str, workload: &ObjectRef) -> bool {
     well && !missed
 }
 
-/// Whether Pods of the ReplicaSet that still runs were evicted for their own limit again and again.
+/// Whether Pods of one ReplicaSet were evicted for their own limit again and again, and no other ReplicaSet took over.
 fn evicted_again(scene: &Scene<'_>, pod: &Pod) -> bool {
     let owner = |pod: &Pod| Some(pod.metadata.owner_references.as_ref()?.first()?.name.clone());
-    let Some(set) = owner(pod) else { return false };
     let said = |pod: &Pod| pod.status.as_ref().and_then(|status| status.message.clone()).unwrap_or_default();
-    let own: Vec<&Pod> =
-        scene.pods.iter().map(|seen| &seen.object).filter(|pod| owner(pod).as_ref() == Some(&set)).collect();
+    let of_workload = scene.pods_of(&scene.workload(pod));
+    let (own, others): (Vec<&Pod>, Vec<&Pod>) =
+        of_workload.iter().map(|seen| &seen.object).partition(|other| owner(other) == owner(pod));
     let times = own.iter().filter(|pod| evicted(pod) && OWN_LIMIT.hits(&said(pod))).count();
-    times >= AGAIN && own.iter().any(|pod| !pods::is_finished(pod))
+    let runs = |pods: &[&Pod]| pods.iter().any(|pod| !pods::is_finished(pod));
+    times >= AGAIN && (runs(&own) || !runs(&others))
 }
 
 /// Whether the workload runs again with all its replicas, so that the evicted Pod is history.

@@ -290,7 +290,10 @@ mod tests {
             let when = json!({"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded",
                 "lastTransitionTime": at}]}});
             let world = World::asking("Namespace", "shop").alert("BackupTooOld").fired("2026-11-23T02:00:00Z");
-            world.with(patched(job("Failed", "BackoffLimitExceeded", 1), when)).with(of_job(1)).log("migrate-x", "ERROR: no such table")
+            world
+                .with(patched(job("Failed", "BackoffLimitExceeded", 1), when))
+                .with(of_job(1))
+                .log("migrate-x", "ERROR: no such table")
         };
         let confidence = |world: World| world.diagnosis().causes.first().map(|cause| cause.confidence);
         assert_eq!(confidence(failed("2026-11-17T02:00:00Z")), Some(crate::report::Confidence::Low));

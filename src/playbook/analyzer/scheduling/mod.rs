@@ -516,7 +516,8 @@ mod tests {
     fn the_only_node_in_the_volumes_zone_is_blamed_where_it_is_cordoned() {
         let zoned = |cordoned: bool| {
             let volumes = json!({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]});
-            let there = json!({"metadata": {"name": "n6", "labels": {"zone": "b"}}, "spec": {"unschedulable": cordoned}});
+            let there =
+                json!({"metadata": {"name": "n6", "labels": {"zone": "b"}}, "spec": {"unschedulable": cordoned}});
             wants(volumes, "0/2 nodes are available: 1 node(s) were unschedulable, 1 node(s) didn't match PersistentVolume's node affinity.")
                 .with(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "shop"},
                     "spec": {"volumeName": "pv-1"}, "status": {"phase": "Bound"}}))
