@@ -7,6 +7,7 @@ pub mod card;
 mod codes;
 mod config;
 mod crypt;
+mod line;
 mod progress;
 mod socket;
 mod stream;
@@ -19,6 +20,7 @@ use std::time::Duration;
 pub use callback::{Denied, Signed};
 pub use config::{Callbacks, FeishuAppSettings, ReceiverKind};
 use jiff::Timestamp;
+pub use line::{Ended, Line, LineSeen};
 use reqwest::Method;
 pub use stream::{GROWING, steps};
 use tokio::sync::Mutex;
@@ -58,6 +60,8 @@ pub struct FeishuApp {
     mentions: Mentions,
     /// Cards whose text grows.
     streams: Streams,
+    /// How the long connection fares.
+    line: Line,
 }
 
 /// Settings an app cannot be built from.
@@ -81,7 +85,8 @@ impl FeishuApp {
         let kind = settings.receive_id_type.unwrap_or_else(|| ReceiverKind::of(&settings.receive_id));
         let api = Api::new(&settings.base_url, settings.app_id.clone(), settings.app_secret.clone(), client)?;
         let (turn, companions, streams) = (Mutex::default(), Companions::default(), Streams::default());
-        Ok(Self { settings, kind, api, turn, companions, layout, mentions, streams })
+        let line = Line::default();
+        Ok(Self { settings, kind, api, turn, companions, layout, mentions, streams, line })
     }
 
     /// The configured name.
@@ -94,6 +99,12 @@ impl FeishuApp {
     #[must_use]
     pub fn callbacks(&self) -> Option<Callbacks> {
         (!self.settings.operators.is_empty()).then_some(self.settings.callbacks)
+    }
+
+    /// How the long connection fares; `None` when there is none to have.
+    #[must_use]
+    pub fn line(&self) -> Option<LineSeen> {
+        (self.callbacks() == Some(Callbacks::LongConnection)).then(|| self.line.seen())
     }
 
     /// Whether the platform is reached and knows the app; nothing is sent.
