@@ -56,6 +56,7 @@ impl Service {
         let destinations: Vec<String> = config.channels.iter().map(ChannelSettings::destination).collect();
         let batches: Vec<bool> = config.channels.iter().map(|one| one.batch().is_some()).collect();
         let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
+        channels.iter().for_each(|channel| channel.share_calls(&store));
         let wake = Wake::for_channels(channels.iter().map(Channel::name));
         let signer = signer(&config, &store).await?;
         let passes = (config.server.authenticates() && !config.server.link_life.is_zero())

@@ -125,6 +125,11 @@ impl FeishuApp {
         &self.companions
     }
 
+    /// Whom it calls by name.
+    pub(in crate::notify) fn mentions(&self) -> &Mentions {
+        &self.mentions
+    }
+
     /// Whether a card has room for all that a message names.
     pub(in crate::notify) fn has_room(&self, notice: &Notice) -> bool {
         card::sealed(notice, Timestamp::now(), Form::Compact, Beside::default(), &self.layout).is_some()
@@ -136,11 +141,10 @@ impl FeishuApp {
     /// When it is not delivered in any form.
     pub async fn send(&self, notice: &Notice) -> Result<Form, SendError> {
         let id = Uuid::now_v7().to_string();
-        let users = self.mentions.due(notice);
+        let users = self.mentions.due(notice).await;
         let (outcome, _) = self.new_message(notice, Beside { users: &users, ..Beside::default() }, &id, None).await;
-        let form = outcome?;
-        self.mentions.note(&users);
-        Ok(form)
+        self.mentions.settle(&users, outcome.is_ok()).await;
+        outcome
     }
 
     /// Delivers a message of the outbox: the first becomes the incident's card, those after it change it.
@@ -197,15 +201,15 @@ impl FeishuApp {
         store: &Store,
         again: &str,
     ) -> Result<Form, SendError> {
-        let users = self.mentions.due(&outgoing.notice);
+        let users = self.mentions.due(&outgoing.notice).await;
         let beside = Beside { users: &users, ..beside };
         if !again.is_empty() && outgoing.role != NoticeRole::Joined {
             self.forget_entity(outgoing.incident, store).await;
         }
         let id = format!("{}{again}", outgoing.id);
         let (outcome, trail) = self.new_message(&outgoing.notice, beside, &id, Some(store)).await;
+        self.mentions.settle(&users, outcome.is_ok()).await;
         let form = outcome?;
-        self.mentions.note(&users);
         // Alerts that joined are a message of their own, and never the incident's card.
         if let (Some(message), true) = (trail.sent, outgoing.role != NoticeRole::Joined) {
             let card = Card { message, sent_at: Timestamp::now() };
