@@ -33,7 +33,11 @@ pub struct Mail {
 /// The mail in one form; `None` when it does not fit in that form.
 #[must_use]
 pub fn mail(notice: &Notice, now: Timestamp, form: Form, layout: &Layout) -> Option<Mail> {
-    let story = tell(notice, now, Caps::page(form));
+    let mut story = tell(notice, now, Caps::page(form));
+    if notice.report().is_none() {
+        // There is no report that could come as a file.
+        attachment::say_what_is_cut(notice, &mut story, now);
+    }
     let subject = subject(notice, &story, layout);
     let html = (form != Form::Plain)
         .then(|| layout.render(Part::Html, notice, &story).unwrap_or_else(|| html(&story, &subject)));
