@@ -88,6 +88,9 @@ impl Teller<'_> {
 
     /// The diagnosis section of a first message that has no diagnosis yet: what goes on, and what is missing.
     pub(super) fn first_look(&self, missing: &[String], investigating: bool) -> Section {
+        if self.notice.joins() {
+            return self.joined();
+        }
         let mut blocks = Vec::new();
         if investigating {
             blocks.push(self.investigating());
@@ -99,6 +102,18 @@ impl Teller<'_> {
         }
         blocks.extend(missing.iter().take(self.caps.items).map(|gap| Block::Item(self.prose(gap))));
         self.section(Role::Diagnosis, self.lang.pick("诊断分析", "Diagnosis"), blocks)
+    }
+
+    /// To which incident alerts belong that came later: its diagnosis, when there is one, is theirs.
+    fn joined(&self) -> Section {
+        let id = self.notice.short_id();
+        let (zh, en) = match self.in_place {
+            None => ("，诊断见此前的消息。", ", which was told before: what was found is in that message."),
+            Some(_) => ("，诊断见本话题的卡片。", ", whose card stands above this thread and shows what was found."),
+        };
+        let said = self.lang.pick(format!("并入事件 {id}{zh}"), format!("Part of incident {id}{en}"));
+        let title = self.lang.pick("所属事件", "Joins an incident");
+        self.section(Role::Diagnosis, title, vec![Block::Line(vec![Span::Text(said)])])
     }
 
     /// Says that the model is still at work, so that people know a second message may come.
@@ -257,13 +272,9 @@ impl Teller<'_> {
         }
     }
 
-    /// When the condition began. What senders put at zero, or ahead of the clock, began when they told us.
+    /// When the condition began.
     fn started(&self) -> Timestamp {
-        let begun = |alert: &Alert| {
-            let known = alert.starts_at.as_second() > 0 && alert.starts_at <= self.now;
-            known.then_some(alert.starts_at)
-        };
-        self.notice.group.alerts.iter().filter_map(begun).min().unwrap_or(self.notice.opened_at)
+        self.notice.group.began(self.notice.opened_at, self.now)
     }
 
     fn moment(&self, at: Timestamp) -> Span {
@@ -292,7 +303,7 @@ impl Teller<'_> {
 mod tests {
     use super::*;
     use crate::notify::fixtures;
-    use crate::notify::notice::Meanwhile;
+    use crate::notify::notice::{Meanwhile, NoticeBody};
     use crate::notify::story::{Caps, Story, tell};
 
     fn told(fixture: &str, headline: Option<&str>, holds: bool) -> String {
@@ -301,6 +312,16 @@ mod tests {
         notice.last_time = Some(LastTime { resolved_at, headline: headline.map(str::to_owned), holds });
         let Story { lead, .. } = tell(&notice, fixtures::now(), Caps::whole());
         serde_json::to_string(&lead[0]).unwrap()
+    }
+
+    #[test]
+    fn alerts_that_join_lead_to_their_incident_and_send_nobody_looking() {
+        for (lang, said) in [("en", "Part of incident 3f9a12bc"), ("zh", "并入事件 3f9a12bc")] {
+            let mut notice = fixtures::notice(&format!("alert-waiting.{lang}"));
+            notice.body = NoticeBody::Alert { report: None, investigating: false, missing: Vec::new() };
+            let text = crate::notify::plain::text(&tell(&notice, fixtures::now(), Caps::whole()), 9_000);
+            assert!(text.contains(said) && !text.contains("请人工排查") && !text.contains("please look"), "{text}");
+        }
     }
 
     #[test]

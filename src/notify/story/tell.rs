@@ -208,6 +208,9 @@ impl Teller<'_> {
         if self.notice.is_collective() {
             return vec!["Firstlook".to_owned()];
         }
+        if matches!(self.notice.body, NoticeBody::Test) {
+            return vec!["Firstlook".to_owned()];
+        }
         let mut footer = vec![format!("{} {}", self.lang.pick("事件", "Incident"), self.notice.short_id())];
         if let Some(report) = self.notice.report() {
             footer.extend(self.usage(&report.usage));

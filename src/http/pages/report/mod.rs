@@ -230,10 +230,13 @@ impl Shown {
     fn facts(&self) -> Vec<Fact> {
         let (lang, incident) = (self.lang, &self.detail.incident);
         let until = incident.resolved_at.unwrap_or(self.now);
-        let lasted = times::duration(lang, until.as_second() - incident.opened_at.as_second());
+        // As the messages count it: from when the condition began, which can be long before we were told.
+        let began = incident.group.began(incident.opened_at, self.now);
+        let lasted = times::duration(lang, until.max(began).as_second() - began.as_second());
         let firing = incident.group.firing().count();
         let all = incident.group.alerts.len();
         let mut facts = vec![
+            fact(lang.pick("开始", "Began"), times::moment(began, &self.zone).unwrap_or_default()),
             fact(lang.pick("收到", "Received"), times::moment(incident.opened_at, &self.zone).unwrap_or_default()),
             fact(lang.pick("持续", "Lasted"), lasted),
             fact(lang.pick("触发中", "Firing"), format!("{firing} / {all}")),
