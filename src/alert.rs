@@ -158,6 +158,12 @@ impl AlertGroup {
         self.alerts.iter().map(|alert| alert.starts_at).filter(known).min().unwrap_or(told)
     }
 
+    /// When the condition was over, as its sender says; when we were told, where it does not.
+    #[must_use]
+    pub fn ended(&self, told: Timestamp) -> Timestamp {
+        self.alerts.iter().filter_map(|alert| alert.ends_at).max().unwrap_or(told)
+    }
+
     /// The alerts that fire.
     pub fn firing(&self) -> impl Iterator<Item = &Alert> {
         self.alerts.iter().filter(|alert| alert.status == AlertStatus::Firing)
