@@ -82,6 +82,9 @@ pub(in crate::notify) fn usual_subject(notice: &Notice) -> String {
             format!("[Firstlook] {count} messages in one ({when})"),
         );
     }
+    if matches!(notice.body, NoticeBody::Test) {
+        return format!("[Firstlook] {}", notice.lang.pick("测试消息", "Test message"));
+    }
     let about = first(&notice.group).map(|alert| about(notice.lang, alert)).filter(|about| !about.is_empty());
     let about = about.unwrap_or_else(|| text::said(&notice.group.receiver, 60));
     let incident = notice.lang.pick("事件", "incident");

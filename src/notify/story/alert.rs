@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::tell::{Teller, labelled_object};
-use super::{Badge, Block, Moment, Role, Section, Span, Tone, words};
+use super::{Badge, Block, Caps, Moment, Role, Section, Span, Tone, prose, words};
 use crate::alert::{Alert, AlertStatus, Labels, Lang};
 use crate::notify::live::Step;
 use crate::notify::notice::LastTime;
@@ -83,7 +83,8 @@ impl Teller<'_> {
     pub(super) fn rehearsal(&self) -> Section {
         let summary = self.leading().and_then(Alert::summary).unwrap_or_default();
         let title = self.lang.pick("渠道测试", "Channel test");
-        self.section(Role::Alert, title, vec![Block::Line(self.prose(summary))])
+        // Our own words, and all of them: half a sentence would leave open whether it is an alert.
+        self.section(Role::Alert, title, vec![Block::Line(prose(&text::said(summary, Caps::whole().line)))])
     }
 
     /// The diagnosis section of a first message that has no diagnosis yet: what goes on, and what is missing.
@@ -304,7 +305,8 @@ mod tests {
     use super::*;
     use crate::notify::fixtures;
     use crate::notify::notice::{Meanwhile, NoticeBody};
-    use crate::notify::story::{Caps, Story, tell};
+    use crate::notify::send::Form;
+    use crate::notify::story::{Story, tell};
 
     fn told(fixture: &str, headline: Option<&str>, holds: bool) -> String {
         let mut notice = fixtures::notice(fixture);
@@ -312,6 +314,19 @@ mod tests {
         notice.last_time = Some(LastTime { resolved_at, headline: headline.map(str::to_owned), holds });
         let Story { lead, .. } = tell(&notice, fixtures::now(), Caps::whole());
         serde_json::to_string(&lead[0]).unwrap()
+    }
+
+    #[test]
+    fn a_test_message_is_whole_and_ranks_as_nothing_in_every_form() {
+        for lang in [Lang::En, Lang::Zh] {
+            let test = crate::notify::rehearsal::notice(lang, "UTC");
+            for caps in [Caps::page(Form::Full), Caps::note(Form::Plain)] {
+                let story = tell(&test, test.opened_at, caps);
+                let text = crate::notify::plain::text(&story, 9_000);
+                assert!(text.contains(test.group.leading().and_then(Alert::summary).unwrap()), "{text}");
+                assert!(story.badges.len() == 1 && !text.contains("public_url"), "{text}");
+            }
+        }
     }
 
     #[test]

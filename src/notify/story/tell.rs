@@ -125,7 +125,7 @@ impl Teller<'_> {
     fn badges(&self) -> Vec<Badge> {
         let (kind, tone) = self.kind();
         let mut badges = vec![Badge { text: kind.to_owned(), tone }];
-        if self.notice.is_collective() {
+        if self.notice.is_collective() || matches!(self.notice.body, NoticeBody::Test) {
             return badges;
         }
         badges.push(Badge {
