@@ -21,17 +21,26 @@ main{display:block!important;padding:12px!important}
 .inbox:first-child{width:620px}
 .screen{box-shadow:none!important;border-radius:8px!important}'
 
-# photograph FILE PICTURE WIDTH THEME MOST_HEIGHT: THEME 0 is dark, 1 is light; empty space below is cut off.
+# on_phone FILE: the same page as a phone shows it, 375 pixels wide; no window is as narrow.
+on_phone() {
+  local frame="${1%.html}.phone.html"
+  printf '<!doctype html><meta name="color-scheme" content="light dark"><style>body{margin:0}</style><iframe src="%s" width="375" height="3100" style="border:0"></iframe>' \
+    "$(basename "$1")" >"$frame"
+  echo "$frame"
+}
+
+# photograph FILE PICTURE WIDTH THEME MOST_HEIGHT [MOST_WIDTH]: THEME 0 is dark, 1 is light; empty space below is cut off.
 photograph() {
   rm -f "$pages/shot.png"
   [ -s "$1" ]
   "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --force-color-profile=srgb --allow-file-access-from-files \
     --blink-settings=preferredColorScheme="$4" --window-size="$3",3200 --virtual-time-budget=2000 \
     --screenshot="$pages/shot.png" "file://$1" >/dev/null 2>&1
-  python3 - "$pages/shot.png" "$2" "$5" <<'PY'
+  python3 - "$pages/shot.png" "$2" "$5" "${6:-9999}" <<'PY'
 import sys
 from PIL import Image, ImageChops
 image = Image.open(sys.argv[1]).convert("RGB")
+image = image.crop((0, 0, min(image.width, int(sys.argv[4])), image.height))
 ground = Image.new("RGB", image.size, image.getpixel((0, image.height - 1)))
 _, _, right, bottom = ImageChops.difference(image, ground).getbbox()
 image = image.crop((0, 0, min(image.width, right + 16), min(bottom + 16, int(sys.argv[3]))))
@@ -47,7 +56,15 @@ for lang in en zh-CN; do
   for kind in report charted running resolved; do
     photograph "$pages/pages/incidents/$kind.$lang.html" "docs/pages/$kind.$lang.png" 980 1 2600
   done
-  photograph "$pages/pages/incidents/report.$lang.html" "docs/pages/report-phone-dark.$lang.png" 500 0 2600
+  frame=$(on_phone "$pages/pages/incidents/report.$lang.html")
+  photograph "$frame" "docs/pages/report-phone.$lang.png" 500 1 2600 375
+  photograph "$frame" "docs/pages/report-phone-dark.$lang.png" 500 0 2600 375
+done
+
+for lang in en zh; do
+  frame=$(on_phone "$pages/mails/diagnosis-pvc.$lang.html")
+  photograph "$frame" "docs/messages/mail-phone.$lang.png" 500 1 2000 375
+  photograph "$frame" "docs/messages/mail-phone.$lang.dark.png" 500 0 2000 375
 done
 
 for page in "$pages"/*.html; do
@@ -64,6 +81,7 @@ PY
     alert-waiting.*) height=3100 ;;
     diagnosis-pvc.*) height=1700 dark=1700 ;;
     resolved.*) height=1700 ;;
+    test.*) height=700 ;;
     alert-oom.* | diagnosis-longest.* | diagnosis-hostile.*) height=1200 ;;
     *) height=1100 ;;
   esac

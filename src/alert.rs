@@ -151,6 +151,19 @@ impl AlertGroup {
         }
     }
 
+    /// When the condition began. What senders put at zero, or ahead of the clock, began when they told us.
+    #[must_use]
+    pub fn began(&self, told: Timestamp, now: Timestamp) -> Timestamp {
+        let known = |at: &Timestamp| at.as_second() > 0 && *at <= now;
+        self.alerts.iter().map(|alert| alert.starts_at).filter(known).min().unwrap_or(told)
+    }
+
+    /// When the condition was over, as its sender says; when we were told, where it does not.
+    #[must_use]
+    pub fn ended(&self, told: Timestamp) -> Timestamp {
+        self.alerts.iter().filter_map(|alert| alert.ends_at).max().unwrap_or(told)
+    }
+
     /// The alerts that fire.
     pub fn firing(&self) -> impl Iterator<Item = &Alert> {
         self.alerts.iter().filter(|alert| alert.status == AlertStatus::Firing)

@@ -1,5 +1,6 @@
 //! `firstlook check`: every model, MCP server, channel and the store tried once, one line each with what to do.
 
+mod callbacks;
 mod model;
 mod route;
 
@@ -155,6 +156,9 @@ fn attempts(config: &Config, lang: Lang, send: bool) -> Result<Vec<BoxFuture<'st
         attempts.push(timed("templates", name, lang, std::future::ready(tried)));
     }
     for channel in service::channels(config, &layouts)? {
+        if let Some(app) = callbacks::listening(&channel) {
+            attempts.push(timed("callbacks", channel.name().to_owned(), lang, callbacks::dial(app, lang)));
+        }
         let notice = send.then(|| rehearsal::notice(config.language, &config.timezone));
         attempts.push(timed(channel.kind(), channel.name().to_owned(), lang, async move {
             match notice {

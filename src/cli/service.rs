@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{CliError, examination};
 use crate::config::{Config, Server};
-use crate::http::{self, App, Auth, Sessions};
+use crate::http::{self, App, Auth, ChannelHealth, Sessions};
 use crate::incident::press::PressDesk;
 use crate::incident::retention::{self, Retention};
 use crate::incident::{Desk, DeskSettings, Wake, Worker, clock, orphans};
@@ -28,7 +28,7 @@ use crate::notify::pass::{Passes, Signer};
 use crate::notify::post;
 use crate::notify::preview::Looks;
 use crate::store::Store;
-use crate::telemetry::{Health, Metrics};
+use crate::telemetry::Metrics;
 use crate::triage::{Triage, TriageConfig};
 
 /// How long requests under way may take once the service is told to stop.
@@ -56,6 +56,7 @@ impl Service {
         let destinations: Vec<String> = config.channels.iter().map(ChannelSettings::destination).collect();
         let batches: Vec<bool> = config.channels.iter().map(|one| one.batch().is_some()).collect();
         let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
+        channels.iter().for_each(|channel| channel.share_calls(&store));
         let wake = Wake::for_channels(channels.iter().map(Channel::name));
         let signer = signer(&config, &store).await?;
         let passes = (config.server.authenticates() && !config.server.link_life.is_zero())
@@ -84,7 +85,7 @@ impl Service {
                 Some((outbox.falling_back_to(delivery.fallback).batching(batches), bell))
             })
             .collect();
-        let health = outboxes_health(&outboxes);
+        let health = health(&outboxes, &apps);
         let worker = Worker::new(name, store.clone(), desk.clone(), triage.clone(), wake.clone(), metrics.clone());
         let auth = auth(&config.server);
         let app = Arc::new(App {
@@ -128,7 +129,7 @@ impl Service {
         for app in self.apps {
             if app.callbacks() == Some(Callbacks::LongConnection) {
                 let (lang, presses) = (self.app.desk.settings().lang, Arc::new(self.presses.clone()));
-                tasks.spawn(app.clone().listen(lang, presses, stop.clone()));
+                tasks.spawn(app.clone().listen(lang, presses, self.app.metrics.clone(), stop.clone()));
             }
             tasks.spawn(app.follow(self.worker.live(), self.app.store.clone(), stop.clone()));
         }
@@ -186,9 +187,14 @@ pub(super) fn channels(config: &Config, layouts: &Arc<Layouts>) -> Result<Vec<Ch
     config.channels.iter().cloned().map(|settings| settings.build(&client, layouts).map_err(CliError::usage)).collect()
 }
 
-/// Each channel's name and how sending goes there.
-fn outboxes_health(outboxes: &[(OutboxWorker, watch::Receiver<()>)]) -> Vec<(String, Arc<Health>)> {
-    outboxes.iter().map(|(outbox, _)| (outbox.channel().to_owned(), outbox.health())).collect()
+/// What readiness can say of each channel.
+fn health(outboxes: &[(OutboxWorker, watch::Receiver<()>)], apps: &[Arc<FeishuApp>]) -> Vec<ChannelHealth> {
+    let of = |outbox: &OutboxWorker| ChannelHealth {
+        name: outbox.channel().to_owned(),
+        health: outbox.health(),
+        app: apps.iter().find(|app| app.name() == outbox.channel()).cloned(),
+    };
+    outboxes.iter().map(|(outbox, _)| of(outbox)).collect()
 }
 
 /// The operator's templates, when there are any.

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
-use super::App;
 use super::error::ApiError;
+use super::{App, ChannelHealth};
 use crate::model::{Capabilities, Client, Model, Standing};
+use crate::notify::feishu::app::LineSeen;
 use crate::notify::rule::Rule;
 use crate::store::Outcome;
 use crate::telemetry::{self, Seen};
@@ -40,7 +41,7 @@ pub async fn readyz(State(app): State<Arc<App>>, Query(detail): Query<Detail>) -
                 "ready": true,
                 "models": app.triage.model_health().map(ModelEntry::from).collect::<Vec<_>>(),
                 "mcp": app.triage.server_health().map(Entry::from).collect::<Vec<_>>(),
-                "channels": app.channels.iter().map(|(name, health)| Entry::from((&**name, health.seen()))).collect::<Vec<_>>(),
+                "channels": app.channels.iter().map(ChannelEntry::from).collect::<Vec<_>>(),
                 "templates": {"used": app.layouts.used(), "broken": app.layouts.broken().into_keys().collect::<Vec<_>>()},
             })),
         ),
@@ -59,7 +60,7 @@ pub async fn readyz(State(app): State<Arc<App>>, Query(detail): Query<Detail>) -
 #[derive(Debug, Deserialize, IntoParams)]
 pub struct Detail {
     /// `?verbose`: how the last call of each model, MCP server and channel went, and which templates of the operator's are used or
-    /// broken. Nothing is dialled for it.
+    /// broken, and whether the long connection of a Feishu app stands. Nothing is dialled for it.
     verbose: Option<String>,
 }
 
@@ -80,6 +81,22 @@ struct Entry<'a> {
 impl<'a> From<(&'a str, Seen)> for Entry<'a> {
     fn from((name, seen): (&'a str, Seen)) -> Self {
         Self { name, seen }
+    }
+}
+
+/// One channel, and the connection its presses arrive over, where it has one.
+#[derive(Serialize)]
+struct ChannelEntry<'a> {
+    #[serde(flatten)]
+    entry: Entry<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    long_connection: Option<LineSeen>,
+}
+
+impl<'a> From<&'a ChannelHealth> for ChannelEntry<'a> {
+    fn from(channel: &'a ChannelHealth) -> Self {
+        let long_connection = channel.app.as_ref().and_then(|app| app.line());
+        Self { entry: Entry::from((&*channel.name, channel.health.seen())), long_connection }
     }
 }
 

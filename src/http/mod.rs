@@ -61,7 +61,7 @@ pub struct App {
     /// Where alerts go that were sent to PrometheusAlert.
     pub destinations: Vec<Destination>,
     /// How sending goes on each channel of this process.
-    pub channels: Vec<(String, Arc<Health>)>,
+    pub channels: Vec<ChannelHealth>,
     /// The operator's templates.
     pub layouts: Arc<Layouts>,
     /// The layouts in which the page of an incident's messages shows them.
@@ -72,6 +72,16 @@ pub struct App {
     pub body_limit: usize,
     /// Connections at a time.
     pub max_connections: usize,
+}
+
+/// What readiness can say of one channel.
+pub struct ChannelHealth {
+    /// The configured name.
+    pub name: String,
+    /// How sending goes.
+    pub health: Arc<Health>,
+    /// The Feishu app behind it, when it is one: it knows how its long connection fares.
+    pub app: Option<Arc<FeishuApp>>,
 }
 
 /// Documentation of the API, served at `/api/openapi.json`.

@@ -282,7 +282,7 @@ impl Desk {
         if channels.is_empty() && !withdrawn.is_empty() {
             return Ok(Entry::never_told(open.id, Decision::Resolved));
         }
-        let resolved_at = merged.alerts.iter().filter_map(|alert| alert.ends_at).max().unwrap_or(now);
+        let resolved_at = merged.ended(now);
         let notice = self.notice(open.id, open.opened_at, merged, NoticeBody::Resolved { resolved_at });
         let telling = self.tell(tx, &notice, NoticeRole::Resolved, now, &channels).await?;
         Ok(Entry::telling(open.id, Decision::Resolved, group.alerts.len(), telling.id).by_all(telling.waits))

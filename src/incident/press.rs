@@ -1,11 +1,11 @@
 //! Presses on an incident's message: noted, judged, acted on once. The one place where something outside is changed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::settings::DeskSettings;
@@ -14,7 +14,7 @@ use super::wake::Wake;
 use crate::alert::Lang;
 use crate::notify::press::{Action, Leave, Outcome, Press, Presses};
 use crate::notify::text;
-use crate::store::{IncidentState, PressEntry, PressState, Store, StoreError};
+use crate::store::{IncidentState, PressEntry, PressState, Shown, SilencedBy, Store, StoreError};
 
 /// Characters kept of what a person writes beside a press.
 const LONGEST_REASON: usize = 1_000;
@@ -30,9 +30,10 @@ struct Inner {
     alertmanager: Option<String>,
     wake: Wake,
     client: reqwest::Client,
-    /// One at a time, so that two people who press together do not make two silences.
-    turn: Mutex<()>,
 }
+
+/// As long as making the silences of one press may take; whoever died over it is followed by the next who presses.
+const MAKING: Duration = Duration::from_secs(120);
 
 /// An outcome with the word it is kept under.
 type Judged = (PressState, String);
@@ -42,7 +43,7 @@ impl PressDesk {
     #[must_use]
     pub fn new(store: Store, settings: &DeskSettings, wake: Wake, client: reqwest::Client) -> Self {
         let (lang, alertmanager) = (settings.lang, settings.alertmanager_url.clone());
-        Self(Arc::new(Inner { store, lang, alertmanager, wake, client, turn: Mutex::default() }))
+        Self(Arc::new(Inner { store, lang, alertmanager, wake, client }))
     }
 }
 
@@ -50,7 +51,6 @@ impl Presses for PressDesk {
     fn take(&self, press: Press) -> BoxFuture<'static, Outcome> {
         let desk = self.0.clone();
         async move {
-            let _turn = desk.turn.lock().await;
             let (state, said) = desk.judge(&press).await.unwrap_or_else(|error| {
                 tracing::error!(channel = press.channel, %error, "a press could not be kept");
                 let said = desk
@@ -67,29 +67,33 @@ impl Presses for PressDesk {
 impl Inner {
     /// Notes a press, then acts on it; one that was noted before is only told what became of it.
     async fn judge(&self, press: &Press) -> Result<Judged, StoreError> {
-        let Some(incident) = self.store.incident_of_card(&press.channel, &press.message).await? else {
-            let said =
-                self.lang.pick("这张卡片已不是该事件的最新卡片", "This card does not show its incident any more");
+        let Some(Shown { incident, current }) = self.store.incident_of_card(&press.channel, &press.message).await?
+        else {
+            let said = self.lang.pick("找不到这张卡片对应的事件", "The incident of this card is not known any more");
             return Ok((PressState::Refused, said.to_owned()));
         };
-        let before = self.store.presses(incident).await?;
         if !self.store.note_press(incident, &entry(press)).await? {
-            let kept = before.into_iter().find(|kept| kept.id == press.event);
+            let kept = self.store.presses(incident).await?.into_iter().find(|kept| kept.id == press.event);
             let already = self.lang.pick("这次操作正在处理", "This is under way");
             return Ok(kept.map_or((PressState::Taken, already.to_owned()), |kept| (kept.state, kept.outcome)));
         }
-        let (state, said) = self.act(incident, press, &before).await?;
+        let (state, said) = self.act(incident, press, current).await?;
         tracing::info!(channel = press.channel, incident.id = %incident, person = press.person, action = press.action.word(), ?state, "a button was pressed");
         self.store.end_press(&press.event, state, &said).await?;
         Ok((state, said))
     }
 
-    async fn act(&self, incident: Uuid, press: &Press, before: &[PressEntry]) -> Result<Judged, StoreError> {
+    async fn act(&self, incident: Uuid, press: &Press, current: bool) -> Result<Judged, StoreError> {
         if let Some(said) = self.denied(press) {
             return Ok((PressState::Refused, said));
         }
+        if !current {
+            let said =
+                self.lang.pick("这张卡片已不是该事件的最新卡片", "This card does not show its incident any more");
+            return Ok((PressState::Refused, said.to_owned()));
+        }
         match press.action {
-            Action::Silence => self.silence(incident, press, before).await,
+            Action::Silence => self.silence(incident, press).await,
             Action::Again => self.again(incident).await,
             Action::Useful | Action::Useless => {
                 Ok((PressState::Done, self.lang.pick("已记录，谢谢反馈", "Noted, thank you").to_owned()))
@@ -128,7 +132,7 @@ impl Inner {
         Ok((PressState::Refused, said.to_owned()))
     }
 
-    async fn silence(&self, incident: Uuid, press: &Press, before: &[PressEntry]) -> Result<Judged, StoreError> {
+    async fn silence(&self, incident: Uuid, press: &Press) -> Result<Judged, StoreError> {
         let refused = |zh: &str, en: &str| Ok((PressState::Refused, self.lang.pick(zh, en).to_owned()));
         let Some(address) = &self.alertmanager else {
             return refused("没有配置 alertmanager.url", "alertmanager.url is not configured");
@@ -139,23 +143,29 @@ impl Inner {
         if incident.state == IncidentState::Resolved {
             return refused("告警已恢复，无需静默", "The alerts are gone; there is nothing to silence");
         }
-        if let Some(earlier) = before.iter().find(|earlier| still_silent(earlier, press)) {
-            let who = &earlier.person;
-            let said = self.lang.pick(format!("{who} 已静默过"), format!("{who} has silenced it already"));
-            return Ok((PressState::Refused, said));
+        if let Some(by) = self.store.take_silence(incident.id, &press.event, &press.person, MAKING).await? {
+            return Ok((PressState::Refused, self.silenced(&by)));
         }
-        let made = silence::make(&self.client, address, &incident.group, press, self.lang).await;
-        Ok(match made {
-            Ok(until) => (PressState::Done, until),
-            Err(said) => (PressState::Failed, said),
-        })
+        match silence::make(&self.client, address, &incident.group, press, self.lang).await {
+            Ok(until) => {
+                self.store.keep_silence(incident.id, &press.event, press.silence_for).await?;
+                Ok((PressState::Done, until))
+            }
+            Err(said) => {
+                self.store.give_silence_back(incident.id, &press.event).await?;
+                Ok((PressState::Failed, said))
+            }
+        }
     }
-}
 
-/// Whether an earlier press made a silence that has not ended.
-fn still_silent(earlier: &PressEntry, press: &Press) -> bool {
-    let made = earlier.action == Action::Silence.word() && earlier.state == PressState::Done;
-    made && Timestamp::now().duration_since(earlier.pressed_at).unsigned_abs() < press.silence_for
+    /// Who was first.
+    fn silenced(&self, by: &SilencedBy) -> String {
+        let who = &by.person;
+        match by.made {
+            true => self.lang.pick(format!("{who} 已静默过"), format!("{who} has silenced it already")),
+            false => self.lang.pick(format!("{who} 正在静默"), format!("{who} is silencing it just now")),
+        }
+    }
 }
 
 fn entry(press: &Press) -> PressEntry {

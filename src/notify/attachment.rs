@@ -1,5 +1,7 @@
 //! The full report as a file, for messages that could not hold it.
 
+use jiff::Timestamp;
+
 use super::notice::Notice;
 use super::story::{Caps, Role, Section, Story, tell};
 use super::text;
@@ -30,28 +32,43 @@ pub fn full_report(notice: &Notice) -> Option<Attachment> {
 /// What a message leaves to our page on purpose does not count.
 #[must_use]
 pub fn is_needed(notice: &Notice, story: &Story) -> bool {
-    if notice.report().is_none() {
+    // Nothing in a section depends on the moment but the alert's age, and that part does not count.
+    notice.report().is_some() && lacks(notice, story, notice.opened_at, |role| role != Role::Alert)
+}
+
+/// Says at the foot of a message that something was left out, where no link leads to the whole, and why none does.
+pub fn say_what_is_cut(notice: &Notice, story: &mut Story, now: Timestamp) {
+    say_what_is_cut_of(notice, story, now, |_| true);
+}
+
+/// The same for a card that changes as an investigation goes on: what that is at reads otherwise there, and is no loss.
+pub fn say_what_is_cut_in_place(notice: &Notice, story: &mut Story, now: Timestamp) {
+    let goes_on = notice.is_investigating();
+    say_what_is_cut_of(notice, story, now, |role| !goes_on || role == Role::Alert);
+}
+
+fn say_what_is_cut_of(notice: &Notice, story: &mut Story, now: Timestamp, counts: impl Fn(Role) -> bool) {
+    let on_page = story.links.iter().any(|link| link.primary);
+    if !on_page && story.shortened.is_none() && lacks(notice, story, now, counts) {
+        story.say_shortened();
+    }
+}
+
+/// Whether a part that counts is not told, or was cut. Lists say themselves how much they leave out of labels and of
+/// other alerts, and of many incidents every name is told.
+fn lacks(notice: &Notice, story: &Story, now: Timestamp, counts: impl Fn(Role) -> bool) -> bool {
+    if notice.is_collective() {
         return false;
     }
     let on_page = story.links.iter().any(|link| link.primary);
     let counts = |section: &&Section| match section.role {
-        Role::Alert | Role::Facts | Role::Others => false,
-        Role::RuledOut => !on_page,
-        _ => true,
+        Role::Facts | Role::Others => false,
+        Role::RuledOut if on_page => false,
+        role => counts(role),
     };
-    // Nothing in a section depends on the moment but the alert's age, and that part does not count.
-    let whole = tell(notice, notice.opened_at, Caps::whole());
+    let whole = tell(notice, now, Caps::whole());
     let told: Vec<&Section> = story.lead.iter().chain(&story.folds).collect();
     whole.lead.iter().chain(&whole.folds).filter(counts).any(|section| !told.contains(&section))
-}
-
-/// Says at the foot of a message that something was left out, where neither a link nor a file leads to the whole.
-pub fn say_what_is_cut(notice: &Notice, story: &mut Story) {
-    let on_page = story.links.iter().any(|link| link.primary);
-    // What an investigation is at reads otherwise on a card that changes; that is no loss.
-    if !on_page && story.shortened.is_none() && !notice.is_investigating() && is_needed(notice, story) {
-        story.say_shortened();
-    }
 }
 
 #[cfg(test)]

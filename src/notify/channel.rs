@@ -247,6 +247,17 @@ impl Channel {
         matches!(self, Self::FeishuApp(_))
     }
 
+    /// Counts whom it calls by name together with all processes of a store.
+    pub fn share_calls(&self, store: &Store) {
+        let mentions = match self {
+            Self::FeishuBot(channel) => channel.mentions(),
+            Self::FeishuApp(channel) => channel.mentions(),
+            Self::WecomBot(channel) => channel.mentions(),
+            Self::Email(_) | Self::Webhook(_) => return,
+        };
+        mentions.share(store, self.name());
+    }
+
     /// What went out beside messages, and what did not; none where nothing does.
     #[must_use]
     pub fn companions(&self) -> Option<&Companions> {

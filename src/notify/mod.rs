@@ -10,6 +10,8 @@ pub mod channel;
 #[cfg(test)]
 mod clocks;
 pub mod companion;
+#[cfg(test)]
+mod cuts;
 mod delivered;
 pub mod delivery;
 pub mod digest;

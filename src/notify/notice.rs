@@ -183,6 +183,13 @@ impl Notice {
         matches!(self.body, NoticeBody::Digest { .. } | NoticeBody::Summary { .. })
     }
 
+    /// Whether it tells of alerts that joined an incident people know: nothing was looked at for it, and nothing is missing
+    /// either.
+    #[must_use]
+    pub fn joins(&self) -> bool {
+        matches!(&self.body, NoticeBody::Alert { report: None, investigating: false, missing } if missing.is_empty())
+    }
+
     /// Whether it says that the investigation goes on.
     #[must_use]
     pub fn is_investigating(&self) -> bool {

@@ -5,7 +5,7 @@ use minijinja::value::Serde;
 
 use super::layout::{Layout, Part};
 use super::notice::Notice;
-use super::story::Story;
+use super::story::{Story, words};
 use super::template;
 use super::text::clip_bytes;
 
@@ -37,10 +37,13 @@ fn fitted(story: &Story, bytes: usize, linked: bool, laid_out: impl Fn(&Story) -
     }
 }
 
-/// The beginning of a text, and where the rest is.
+/// The beginning of a text, and where the rest is, or why nothing leads to it.
 fn cut(story: &Story, text: &str, bytes: usize) -> String {
     let primary = story.links.iter().find(|link| link.primary);
-    let whole = primary.map(|link| format!("\n{}: {}", link.label, link.url)).unwrap_or_default();
+    let whole = match primary {
+        Some(link) => format!("\n{}: {}", link.label, link.url),
+        None => format!("\n{}", words::shortened(story.lang, false)),
+    };
     match bytes.checked_sub(whole.len()) {
         // An address that takes half of the message says less than what it would push out.
         Some(left) if left >= bytes / 2 => without_half_an_address(&clip_bytes(text, left)).to_owned() + &whole,

@@ -2,11 +2,19 @@
 //!
 //! Texts are random, and full of what markup is made of; every kind of notice goes through every form of every channel.
 
+#[path = "../../tests/e2e/support/card.rs"]
+mod card;
+#[path = "../../tests/e2e/support/card_app.rs"]
+mod card_app;
+
 use proptest::prelude::*;
+use serde_json::Value;
 
 use super::attacks::{ATTACKS, judge_app, judge_feishu, judge_mail, judge_wecom};
+use super::feishu::app::card::{BUDGET, Beside, plain, sealed};
 use super::fixtures::{notice, now};
 use super::layout::Layout;
+use super::live::Step as Doing;
 use super::notice::{
     Digest, Event, Feedback, Judged, LastTime, Line, Meanwhile, Notice, NoticeBody, Tally, Told, Undelivered,
 };
@@ -137,6 +145,29 @@ fn body() -> impl Strategy<Value = NoticeBody> {
     ]
 }
 
+/// A Feishu bot's content as its service reads it: unknown properties, empty texts and more than 200 elements are refused.
+fn assert_feishu_takes(content: &Value) {
+    if let Some(shown) = content.get("card") {
+        card::check(shown).unwrap_or_else(|why| panic!("{why}: {shown}"));
+    }
+}
+
+/// An app's card in all it may show beside the notice, as its service reads it, and within its bytes.
+fn assert_feishu_app_takes(notice: &Notice, form: Form, known: &Report) {
+    let step = Doing { read: 7, tool: "pods_log".into(), tools: vec!["pods_log".into()], since: now() };
+    let users = ["ou_1".to_owned(), "all".to_owned()];
+    let most = Beside { known: Some(known), step: Some(&step), acts: true, users: &users, streams: true };
+    for beside in [Beside::default(), Beside { known: Some(known), ..Beside::default() }, most] {
+        if let Some(sealed) = sealed(notice, now(), form, beside, &Layout::default()) {
+            let bytes = serde_json::to_string(&sealed.content).expect("JSON").len();
+            assert!(bytes <= BUDGET && BUDGET < 30_000, "{form:?} takes {bytes} bytes");
+            let shown: Value = serde_json::from_str(&sealed.content).expect("JSON within JSON");
+            card_app::check(&shown).unwrap_or_else(|why| panic!("{why}: {shown}"));
+        }
+    }
+    assert!(plain(notice, now(), &users, &Layout::default()).content.len() <= BUDGET);
+}
+
 prop_compose! {
     fn any_notice()(
         body in body(),
@@ -165,9 +196,12 @@ proptest! {
         let (layout, by) = (Layout::default(), "chance");
         for form in FORMS {
             if let Some(content) = feishu::render::content(&notice, now(), form, None, &layout) {
-                judge_feishu(&serde_json::to_value(content).expect("JSON"), by);
+                let content = serde_json::to_value(content).expect("JSON");
+                judge_feishu(&content, by);
+                assert_feishu_takes(&content);
             }
             judge_app(&notice, form, Some(&known), by);
+            assert_feishu_app_takes(&notice, form, &known);
             for kind in [MessageType::MarkdownV2, MessageType::Text, MessageType::TemplateCard] {
                 let message = wecom::render::of_type(kind, &notice, now(), form, wecom::render::MARKDOWN_BUDGET, &layout);
                 if let Some((message, _)) = message {

@@ -4,7 +4,7 @@ use super::fixtures::{self, ALL, notice, now};
 use super::layout::Layout;
 use super::notice::{Notice, NoticeBody};
 use super::send::Form;
-use super::{attacks, email, feishu, limits, preview, webhook, wecom};
+use super::{attacks, email, feishu, limits, preview, rehearsal, webhook, wecom};
 use crate::alert::Lang;
 
 #[test]
@@ -49,8 +49,10 @@ fn pages() {
     let folder = std::env::var_os("FIRSTLOOK_SCREENS").map(std::path::PathBuf::from);
     let extremes = [Lang::En, Lang::Zh].into_iter().flat_map(|lang| {
         let told =
-            |kind: &str, notice: Notice| (format!("{kind}.{}", lang.pick("zh", "en")), Notice { lang, ..notice });
-        [told("diagnosis-hostile", attacks::hostile()), told("diagnosis-longest", limits::longest())]
+            move |kind: &str, notice: Notice| (format!("{kind}.{}", lang.pick("zh", "en")), Notice { lang, ..notice });
+        let extremes = [("diagnosis-hostile", attacks::hostile()), ("diagnosis-longest", limits::longest())];
+        let small = [("alert-joined", joined(lang)), ("test", test(lang))];
+        extremes.into_iter().chain(small).map(move |(kind, notice)| told(kind, notice))
     });
     for (name, notice) in ALL.into_iter().map(|(name, _)| (name.to_owned(), notice(name))).chain(extremes) {
         // What is over shows what was found.
@@ -63,6 +65,28 @@ fn pages() {
         assert!(page.contains(&format!("<section class=\"message {kind}\">")), "{name} is shown");
         if let Some(folder) = &folder {
             std::fs::write(folder.join(format!("{name}.html")), page).expect("the page is written");
+            let mail = email::render::richest(&notice, now(), &Layout::default());
+            let mails = folder.join("mails");
+            std::fs::create_dir_all(&mails).expect("a folder");
+            std::fs::write(mails.join(format!("{name}.html")), mail.html.unwrap_or_default())
+                .expect("the mail is written");
         }
     }
+}
+
+/// An alert that joined an incident whose first message was out.
+fn joined(lang: Lang) -> Notice {
+    let mut notice = notice(lang.pick("alert-waiting.zh", "alert-waiting.en"));
+    notice.group.alerts.remove(0);
+    notice.group.alerts[0].starts_at = now() - jiff::SignedDuration::from_secs(42);
+    notice.body = NoticeBody::Alert { report: None, investigating: false, missing: Vec::new() };
+    notice
+}
+
+/// What `firstlook check --send` sends.
+fn test(lang: Lang) -> Notice {
+    let mut notice = Notice { opened_at: now(), ..rehearsal::notice(lang, "Asia/Shanghai") };
+    notice.incident = fixtures::notice("alert-waiting.en").incident;
+    notice.group.alerts.iter_mut().for_each(|alert| alert.starts_at = now());
+    notice
 }

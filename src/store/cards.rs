@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::columns::Columns;
+use super::columns::{Columns, storable};
 use super::{Store, StoreError};
 
 /// A message that can be changed in place.
@@ -13,6 +13,15 @@ pub struct Card {
     pub message: String,
     /// When it was sent: platforms take changes for some days only.
     pub sent_at: Timestamp,
+}
+
+/// What a message shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// The incident.
+    pub incident: Uuid,
+    /// Whether it is the incident's card still.
+    pub current: bool,
 }
 
 impl Store {
@@ -66,34 +75,56 @@ impl Store {
         rows.iter().map(|row| Columns(row).id("incident_id")).collect()
     }
 
-    /// The incident a card shows; none when the message is no card of ours.
+    /// The incident a card shows, or showed until another took its place; none when the message is no card of ours.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn incident_of_card(&self, channel: &str, message: &str) -> Result<Option<Uuid>, StoreError> {
+    pub async fn incident_of_card(&self, channel: &str, message: &str) -> Result<Option<Shown>, StoreError> {
         let query = self
-            .query("SELECT incident_id FROM card WHERE channel = $1 AND message_id = $2")
+            .query(
+                "SELECT incident_id, CAST(1 AS BIGINT) AS is_current FROM card WHERE channel = $1 AND message_id = $2
+                 UNION ALL SELECT incident_id, CAST(0 AS BIGINT) AS is_current FROM card_before WHERE channel = $1 AND message_id = $2
+                 ORDER BY is_current DESC LIMIT 1",
+            )
             .bind(channel)
-            .bind(message);
-        self.row("look up a card", query).await?.map(|row| Columns(&row).id("incident_id")).transpose()
+            .bind(storable(message).into_owned());
+        let row = self.row("look up a card", query).await?;
+        row.map(|row| {
+            let row = Columns(&row);
+            Ok(Shown { incident: row.id("incident_id")?, current: row.get::<i64>("is_current")? != 0 })
+        })
+        .transpose()
     }
 
-    /// Keeps the card of an incident on a channel, in the place of an older one.
+    /// Keeps the card of an incident on a channel, in the place of an older one, which stays known as that.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn keep_card(&self, incident: Uuid, channel: &str, card: &Card) -> Result<(), StoreError> {
-        let query = self
+        let mut tx = self.begin().await?;
+        let before = tx
+            .query(
+                "INSERT INTO card_before (channel, message_id, incident_id)
+                 SELECT channel, message_id, incident_id FROM card
+                 WHERE incident_id = $1 AND channel = $2 AND message_id <> $3
+                 ON CONFLICT (channel, message_id) DO NOTHING",
+            )
+            .bind(incident.to_string())
+            .bind(channel.to_owned())
+            .bind(card.message.clone());
+        tx.write("keep an older card", before).await?;
+        let query = tx
             .query(
                 "INSERT INTO card (incident_id, channel, message_id, sent_at) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (incident_id, channel)
                  DO UPDATE SET message_id = excluded.message_id, sent_at = excluded.sent_at",
             )
             .bind(incident.to_string())
-            .bind(channel)
-            .bind(card.message.as_str())
+            .bind(channel.to_owned())
+            .bind(card.message.clone())
             .bind(card.sent_at.as_millisecond());
-        self.write("keep a card", query).await.map(drop)
+        tx.write("keep a card", query).await?;
+        tx.commit().await
     }
 
     /// The entity that an incident's card is on a channel; none when it is an ordinary message.

@@ -6,6 +6,7 @@
 //! outbox rows in their order, then its deliveries. And nobody outside sees a row: callers get typed values and typed errors.
 
 mod beside;
+mod calls;
 mod cards;
 mod causes;
 mod clock;
@@ -31,6 +32,7 @@ mod prune;
 mod reading;
 mod secrets;
 mod signatures;
+mod silences;
 mod size;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -42,7 +44,7 @@ use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::{AnyPool, AssertSqlSafe, Transaction};
 
 pub use beside::Beside;
-pub use cards::Card;
+pub use cards::{Card, Shown};
 pub use causes::Sharing;
 pub use counts::{ChannelCounts, Counts};
 pub use dead::Revival;
@@ -58,6 +60,7 @@ pub use paces::{Taken, next_turn};
 pub use presses::{PressEntry, PressState};
 pub use probe::Found;
 pub use reading::{IncidentDetail, IncidentSummary, Investigation, InvestigationState, NoticeState, OutboxEntry};
+pub use silences::SilencedBy;
 
 use error::Doing;
 

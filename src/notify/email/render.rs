@@ -33,7 +33,11 @@ pub struct Mail {
 /// The mail in one form; `None` when it does not fit in that form.
 #[must_use]
 pub fn mail(notice: &Notice, now: Timestamp, form: Form, layout: &Layout) -> Option<Mail> {
-    let story = tell(notice, now, Caps::page(form));
+    let mut story = tell(notice, now, Caps::page(form));
+    if notice.report().is_none() {
+        // There is no report that could come as a file.
+        attachment::say_what_is_cut(notice, &mut story, now);
+    }
     let subject = subject(notice, &story, layout);
     let html = (form != Form::Plain)
         .then(|| layout.render(Part::Html, notice, &story).unwrap_or_else(|| html(&story, &subject)));
@@ -77,6 +81,9 @@ pub(in crate::notify) fn usual_subject(notice: &Notice) -> String {
             format!("[Firstlook] 告警汇总：{count} 条消息（{when}）"),
             format!("[Firstlook] {count} messages in one ({when})"),
         );
+    }
+    if matches!(notice.body, NoticeBody::Test) {
+        return format!("[Firstlook] {}", notice.lang.pick("测试消息", "Test message"));
     }
     let about = first(&notice.group).map(|alert| about(notice.lang, alert)).filter(|about| !about.is_empty());
     let about = about.unwrap_or_else(|| text::said(&notice.group.receiver, 60));

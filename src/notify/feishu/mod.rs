@@ -70,13 +70,18 @@ impl FeishuBot {
     /// When it is not delivered in any form; the error says why and what to do.
     pub async fn send(&self, notice: &Notice) -> Result<Form, SendError> {
         let now = Timestamp::now();
-        let users = self.mentions.due(notice);
+        let users = self.mentions.due(notice).await;
         // A group may forbid to call everybody, and then refuses the whole card (11235): then only people are called.
         let people: Vec<String> = users.iter().filter(|user| *user != ALL).cloned().collect();
         let attempt = |form, refused| self.attempt(notice, now, form, if refused { &people } else { &users });
-        let form = descend(attempt).await?;
-        self.mentions.note(&users);
-        Ok(form)
+        let outcome = descend(attempt).await;
+        self.mentions.settle(&users, outcome.is_ok()).await;
+        outcome
+    }
+
+    /// Whom it calls by name.
+    pub(super) fn mentions(&self) -> &Mentions {
+        &self.mentions
     }
 
     /// Whether a card has room for all that a message names.

@@ -23,7 +23,7 @@ pub fn content(notice: &Notice, now: Timestamp, form: Form, keyword: Option<&str
     let interactive =
         |story: &Story, charted| Content::Interactive { card: Box::new(card(notice, story, keyword, layout, charted)) };
     let mut story = tell(notice, now, Caps::page(form));
-    attachment::say_what_is_cut(notice, &mut story);
+    attachment::say_what_is_cut(notice, &mut story, now);
     match form {
         Form::Full => [true, false].into_iter().map(|charted| interactive(&story, charted)).find(fits),
         Form::Compact => loop {

@@ -35,6 +35,10 @@ pub fn states(notice: &Notice, now: Timestamp, known: Option<&Report>, layout: &
         bytes: sealed.content.len(),
         html: feishu(&unsealed(sealed), zone),
     };
+    if notice.joins() {
+        let caption = lang.pick("加入的告警，在话题里回复", "an alert that joins, told in the card's thread");
+        return vec![show(caption, &with(notice, now, Beside::default(), layout))];
+    }
     let whole = lang.pick("应用卡片，原地更新", "an app's card, changed in place");
     let mut shown = vec![show(whole, &card(notice, now, known, layout))];
     let thread = lang.pick("话题里的回复", "the reply in its thread");
@@ -106,6 +110,11 @@ mod tests {
         let over = shown("resolved.en", found.report());
         assert!(over[0].html.contains("Not useful") && !over[0].html.contains("Investigate again"), "it is over");
         assert_eq!(over.len(), 2);
+        let mut joined = notice("alert-waiting.en");
+        joined.body = NoticeBody::Alert { report: None, investigating: false, missing: Vec::new() };
+        let joined = states(&joined, now(), None, &Layout::default());
+        assert!(joined.len() == 1 && joined[0].caption.contains("thread"), "{joined:?}");
+        assert!(!joined[0].html.contains("Investigate again"), "the buttons are on the card");
     }
 
     fn now() -> Timestamp {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::tell::{Teller, labelled_object};
-use super::{Badge, Block, Moment, Role, Section, Span, Tone, words};
+use super::{Badge, Block, Caps, Moment, Role, Section, Span, Tone, prose, words};
 use crate::alert::{Alert, AlertStatus, Labels, Lang};
 use crate::notify::live::Step;
 use crate::notify::notice::LastTime;
@@ -83,11 +83,15 @@ impl Teller<'_> {
     pub(super) fn rehearsal(&self) -> Section {
         let summary = self.leading().and_then(Alert::summary).unwrap_or_default();
         let title = self.lang.pick("渠道测试", "Channel test");
-        self.section(Role::Alert, title, vec![Block::Line(self.prose(summary))])
+        // Our own words, and all of them: half a sentence would leave open whether it is an alert.
+        self.section(Role::Alert, title, vec![Block::Line(prose(&text::said(summary, Caps::whole().line)))])
     }
 
     /// The diagnosis section of a first message that has no diagnosis yet: what goes on, and what is missing.
     pub(super) fn first_look(&self, missing: &[String], investigating: bool) -> Section {
+        if self.notice.joins() {
+            return self.joined();
+        }
         let mut blocks = Vec::new();
         if investigating {
             blocks.push(self.investigating());
@@ -99,6 +103,18 @@ impl Teller<'_> {
         }
         blocks.extend(missing.iter().take(self.caps.items).map(|gap| Block::Item(self.prose(gap))));
         self.section(Role::Diagnosis, self.lang.pick("诊断分析", "Diagnosis"), blocks)
+    }
+
+    /// To which incident alerts belong that came later: its diagnosis, when there is one, is theirs.
+    fn joined(&self) -> Section {
+        let id = self.notice.short_id();
+        let (zh, en) = match self.in_place {
+            None => ("，诊断见此前的消息。", ", which was told before: what was found is in that message."),
+            Some(_) => ("，诊断见本话题的卡片。", ", whose card stands above this thread and shows what was found."),
+        };
+        let said = self.lang.pick(format!("并入事件 {id}{zh}"), format!("Part of incident {id}{en}"));
+        let title = self.lang.pick("所属事件", "Joins an incident");
+        self.section(Role::Diagnosis, title, vec![Block::Line(vec![Span::Text(said)])])
     }
 
     /// Says that the model is still at work, so that people know a second message may come.
@@ -257,13 +273,9 @@ impl Teller<'_> {
         }
     }
 
-    /// When the condition began. What senders put at zero, or ahead of the clock, began when they told us.
+    /// When the condition began.
     fn started(&self) -> Timestamp {
-        let begun = |alert: &Alert| {
-            let known = alert.starts_at.as_second() > 0 && alert.starts_at <= self.now;
-            known.then_some(alert.starts_at)
-        };
-        self.notice.group.alerts.iter().filter_map(begun).min().unwrap_or(self.notice.opened_at)
+        self.notice.group.began(self.notice.opened_at, self.now)
     }
 
     fn moment(&self, at: Timestamp) -> Span {
@@ -292,8 +304,9 @@ impl Teller<'_> {
 mod tests {
     use super::*;
     use crate::notify::fixtures;
-    use crate::notify::notice::Meanwhile;
-    use crate::notify::story::{Caps, Story, tell};
+    use crate::notify::notice::{Meanwhile, NoticeBody};
+    use crate::notify::send::Form;
+    use crate::notify::story::{Story, tell};
 
     fn told(fixture: &str, headline: Option<&str>, holds: bool) -> String {
         let mut notice = fixtures::notice(fixture);
@@ -301,6 +314,29 @@ mod tests {
         notice.last_time = Some(LastTime { resolved_at, headline: headline.map(str::to_owned), holds });
         let Story { lead, .. } = tell(&notice, fixtures::now(), Caps::whole());
         serde_json::to_string(&lead[0]).unwrap()
+    }
+
+    #[test]
+    fn a_test_message_is_whole_and_ranks_as_nothing_in_every_form() {
+        for lang in [Lang::En, Lang::Zh] {
+            let test = crate::notify::rehearsal::notice(lang, "UTC");
+            for caps in [Caps::page(Form::Full), Caps::note(Form::Plain)] {
+                let story = tell(&test, test.opened_at, caps);
+                let text = crate::notify::plain::text(&story, 9_000);
+                assert!(text.contains(test.group.leading().and_then(Alert::summary).unwrap()), "{text}");
+                assert!(story.badges.len() == 1 && !text.contains("public_url"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn alerts_that_join_lead_to_their_incident_and_send_nobody_looking() {
+        for (lang, said) in [("en", "Part of incident 3f9a12bc"), ("zh", "并入事件 3f9a12bc")] {
+            let mut notice = fixtures::notice(&format!("alert-waiting.{lang}"));
+            notice.body = NoticeBody::Alert { report: None, investigating: false, missing: Vec::new() };
+            let text = crate::notify::plain::text(&tell(&notice, fixtures::now(), Caps::whole()), 9_000);
+            assert!(text.contains(said) && !text.contains("请人工排查") && !text.contains("please look"), "{text}");
+        }
     }
 
     #[test]

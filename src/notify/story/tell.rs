@@ -125,7 +125,7 @@ impl Teller<'_> {
     fn badges(&self) -> Vec<Badge> {
         let (kind, tone) = self.kind();
         let mut badges = vec![Badge { text: kind.to_owned(), tone }];
-        if self.notice.is_collective() {
+        if self.notice.is_collective() || matches!(self.notice.body, NoticeBody::Test) {
             return badges;
         }
         badges.push(Badge {
@@ -206,6 +206,9 @@ impl Teller<'_> {
 
     fn footer(&self) -> Vec<String> {
         if self.notice.is_collective() {
+            return vec!["Firstlook".to_owned()];
+        }
+        if matches!(self.notice.body, NoticeBody::Test) {
             return vec!["Firstlook".to_owned()];
         }
         let mut footer = vec![format!("{} {}", self.lang.pick("事件", "Incident"), self.notice.short_id())];

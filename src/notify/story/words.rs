@@ -58,11 +58,15 @@ pub fn together(lang: Lang, count: usize, collected: bool) -> String {
     }
 }
 
-/// Says that a message is not the whole.
+/// Says that a message is not the whole, and where that is, or why nothing leads to it.
 pub fn shortened(lang: Lang, has_page: bool) -> &'static str {
     match has_page {
         true => lang.pick("内容已精简，完整报告见链接。", "Shortened to fit; the full report is behind the link."),
-        false => lang.pick("内容过长，已精简。", "Shortened to fit."),
+        // Without an address of its own the service has no page to lead to.
+        false => lang.pick(
+            "内容过长，已精简；没有配置 server.public_url，无法链接到全文。",
+            "Shortened to fit; server.public_url is not set, so no link leads to the whole.",
+        ),
     }
 }
 

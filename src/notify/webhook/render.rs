@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::wire::Message;
 use crate::notify::notice::{Notice, NoticeBody};
-use crate::notify::plain;
 use crate::notify::send::Form;
 use crate::notify::story::{Caps, tell};
+use crate::notify::{attachment, plain};
 
 /// Receivers commonly take a mebibyte (nginx's default for a request body); what is longer leaves out alerts first.
 pub const BUDGET: usize = 1 << 20;
@@ -34,6 +34,11 @@ pub fn body(notice: &Notice, now: Timestamp, form: Form) -> Option<Vec<u8>> {
         NoticeBody::Test => ("test", false, &[][..], None),
     };
     let none = Default::default();
+    let mut story = tell(notice, now, Caps::page(form));
+    if form == Form::Plain {
+        // The text is all there is: the report and the alerts were left out.
+        attachment::say_what_is_cut(notice, &mut story, now);
+    }
     let message = Message {
         version: 1,
         event,
@@ -41,7 +46,7 @@ pub fn body(notice: &Notice, now: Timestamp, form: Form) -> Option<Vec<u8>> {
         opened_at: notice.opened_at,
         resolved_at,
         page_url: notice.page_url.as_deref().filter(|url| url.len() <= 4_096),
-        text: plain::text(&tell(notice, now, Caps::page(form)), TEXT),
+        text: plain::text(&story, TEXT),
         common_labels: if form == Form::Plain { &none } else { &notice.group.common_labels },
         alerts,
         alerts_left_out: all.len() - alerts.len(),

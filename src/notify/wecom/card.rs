@@ -37,13 +37,14 @@ fn sentence(notice: &Notice, story: &Story) -> String {
     text::said(headline.or_else(alert).unwrap_or(&story.summary), 240).replace('`', "")
 }
 
+/// At most six lines: WeCom takes no more.
 fn lines(notice: &Notice, now: Timestamp) -> Vec<CardLine> {
     let lang = notice.lang;
     let mut lines = Vec::new();
     let mut line = |name: &str, value: String| {
         lines.push(CardLine { keyname: name.to_owned(), value: cut(&value, 26) });
     };
-    for lost in &notice.undelivered {
+    for lost in notice.undelivered.iter().take(2) {
         // A name of a line has five characters.
         line(lang.pick("转投自", "Meant"), lang.pick(lost.channel.clone(), format!("for {}", lost.channel)));
     }
@@ -54,10 +55,15 @@ fn lines(notice: &Notice, now: Timestamp) -> Vec<CardLine> {
         line(lang.pick("已持续", "For"), times::duration(lang, now.as_second() - begun.as_second()));
     }
     if let NoticeBody::Resolved { resolved_at } = &notice.body {
-        let begun = notice.group.alerts.iter().map(|alert| alert.starts_at).filter(|at| at.as_second() > 0);
-        let lasted = resolved_at.as_second() - begun.min().unwrap_or(notice.opened_at).as_second();
-        line(lang.pick("持续", "For"), times::duration(lang, lasted.max(0)));
-        line(lang.pick("恢复", "Until"), times::time_of_day(*resolved_at, &notice.timezone));
+        let begun = notice.group.began(notice.opened_at, now);
+        // A sender may leave the end at zero: then it ended when we were told.
+        let ended = if *resolved_at < begun { now } else { *resolved_at };
+        line(lang.pick("持续", "For"), times::duration(lang, ended.as_second() - begun.as_second()));
+        line(lang.pick("恢复", "Until"), times::time_of_day(ended, &notice.timezone));
+    }
+    if notice.report().is_some() && notice.page_url.as_deref().and_then(text::web_link).is_none() {
+        // A card holds a sentence of the report, and none of its links leads to the rest.
+        line(lang.pick("全文", "Whole"), lang.pick("见随后的文件，或查 API", "in the file, or the API").to_owned());
     }
     let step = notice.report().and_then(|report| report.steps.first());
     if let Some(step) = step {

@@ -157,20 +157,24 @@ impl WecomBot {
         self.read(&reply)
     }
 
+    /// Whom it calls by name.
+    pub(super) fn mentions(&self) -> &Mentions {
+        &self.mentions
+    }
+
     /// Calls people by name in a line of its own; a failure is logged and counted, the message is there.
     async fn call(&self, notice: &Notice) {
-        let users = self.mentions.due(notice);
+        let users = self.mentions.due(notice).await;
         if users.is_empty() {
             return;
         }
         self.companions.posted();
         let reply = self.address.post(&self.client, &render::call(notice, &users)).await.map_err(Refusal::Other);
-        match reply.and_then(|reply| self.read(&reply)) {
-            Ok(()) => self.mentions.note(&users),
-            Err(error) => {
-                tracing::warn!(channel = self.name, %error, "a message went out without calling anybody");
-                self.companions.lost(Companion::Mention);
-            }
+        let outcome = reply.and_then(|reply| self.read(&reply));
+        self.mentions.settle(&users, outcome.is_ok()).await;
+        if let Err(error) = outcome {
+            tracing::warn!(channel = self.name, %error, "a message went out without calling anybody");
+            self.companions.lost(Companion::Mention);
         }
     }
 

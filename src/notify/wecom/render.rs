@@ -90,6 +90,8 @@ fn note(notice: &Notice, now: Timestamp, caps: Form) -> Story {
         }
         story.folds.retain(|fold| fold.role < Role::Facts);
     }
+    // A file may follow, and may not: the rate and the product have their say.
+    attachment::say_what_is_cut(notice, &mut story, now);
     story
 }
 
@@ -124,6 +126,7 @@ fn plain_holds(notice: &Notice, now: Timestamp, layout: &Layout) -> bool {
 
 fn text(notice: &Notice, now: Timestamp, layout: &Layout) -> Message {
     let mut story = tell(notice, now, Caps::note(Form::Plain));
+    attachment::say_what_is_cut(notice, &mut story, now);
     // Text shows an address in all its length.
     without_long_addresses(&mut story);
     let mut room = TEXT_BUDGET;

@@ -3,7 +3,7 @@
 use super::fixtures::*;
 use uuid::Uuid;
 
-use crate::store::{Card, MAX_ATTEMPTS, NoticeRole, PressEntry, PressState, Revival};
+use crate::store::{Card, MAX_ATTEMPTS, NoticeRole, PressEntry, PressState, Revival, Shown, SilencedBy};
 
 fn press(id: &str) -> PressEntry {
     PressEntry {
@@ -29,9 +29,16 @@ async fn a_card_is_found_by_its_incident_and_by_its_message_and_a_new_one_takes_
             store.keep_card(incident, "c", &card).await.unwrap();
             assert_eq!(store.card(incident, "c").await.unwrap(), Some(card));
         }
-        assert_eq!(store.incident_of_card("c", "om_2").await.unwrap(), Some(incident));
-        assert_eq!(store.incident_of_card("c", "om_1").await.unwrap(), None);
+        let shown = |current| Some(Shown { incident, current });
+        assert_eq!(store.incident_of_card("c", "om_2").await.unwrap(), shown(true));
+        assert_eq!(store.incident_of_card("c", "om_1").await.unwrap(), shown(false), "it stays known");
+        assert_eq!(store.incident_of_card("c", "om_3\0").await.unwrap(), None);
         assert_eq!(store.incident_of_card("another", "om_2").await.unwrap(), None);
+        // Kept twice, as after an answer that was lost, it is one card; and a platform that brings an old one back is believed.
+        for message in ["om_2", "om_1"] {
+            store.keep_card(incident, "c", &Card { message: message.into(), sent_at: at(4) }).await.unwrap();
+            assert_eq!(store.incident_of_card("c", message).await.unwrap(), shown(true));
+        }
     })
     .await;
 }
@@ -62,6 +69,40 @@ async fn a_press_is_kept_once_and_ends_with_its_outcome() {
         let kept = store.presses(incident).await.unwrap();
         assert_eq!(kept.len(), 1);
         assert_eq!((kept[0].state, kept[0].outcome.as_str(), kept[0].reason.as_str()), (PressState::Done, "ok", "吵"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_all_who_silence_at_once_one_does_and_the_next_when_that_failed_died_or_is_over() {
+    on_every_engine(async |store| {
+        let incident = opened(&store, "a").await;
+        let pressing = (0..8).map(|number| {
+            let store = store.clone();
+            let person = format!("ou_{number}");
+            tokio::spawn(async move { store.take_silence(incident, &person, &person, LEASE).await.unwrap() })
+        });
+        let answers = futures::future::join_all(pressing.collect::<Vec<_>>()).await;
+        let first = answers.iter().position(|one| one.as_ref().unwrap().is_none()).unwrap();
+        assert_eq!(answers.iter().filter(|one| one.as_ref().unwrap().is_none()).count(), 1);
+        let first = format!("ou_{first}");
+        let by = |person: &str, made| Some(SilencedBy { person: person.to_owned(), made });
+        assert_eq!(store.take_silence(incident, "e", "ou_9", LEASE).await.unwrap(), by(&first, false));
+        store.give_silence_back(incident, &first).await.unwrap();
+
+        assert_eq!(store.take_silence(incident, "e", "ou_9", EXPIRED).await.unwrap(), None, "the first could not");
+        assert_eq!(store.take_silence(incident, "f", "ou_8", LEASE).await.unwrap(), None, "the second died over it");
+        store.keep_silence(incident, "e", LEASE).await.unwrap();
+        assert_eq!(
+            store.take_silence(incident, "g", "ou_7", LEASE).await.unwrap(),
+            by("ou_8", false),
+            "not e's any more"
+        );
+        store.keep_silence(incident, "f", LEASE).await.unwrap();
+        store.give_silence_back(incident, "f").await.unwrap();
+        assert_eq!(store.take_silence(incident, "g", "ou_7", LEASE).await.unwrap(), by("ou_8", true));
+        store.keep_silence(incident, "f", EXPIRED).await.unwrap();
+        assert_eq!(store.take_silence(incident, "g", "ou_7", LEASE).await.unwrap(), None, "the silence is over");
     })
     .await;
 }

@@ -4,6 +4,7 @@
 //! number of different ones; the rest are counted together as `other`, so that nothing outside can grow the series.
 
 mod intake;
+mod lines;
 mod models;
 
 use std::collections::HashSet;
@@ -21,6 +22,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use intake::IntakeFigures;
+use lines::LineFigures;
 use models::ModelFigures;
 
 /// The media type of [`Metrics::encode`]'s text.
@@ -128,6 +130,7 @@ pub struct Metrics {
     notices: Family<Notice, Counter>,
     notices_perhaps_twice: Family<Channel, Counter>,
     first_message_seconds: Durations<Channel>,
+    lines: LineFigures,
     queues: Family<Queue, Gauge>,
     configurations: Family<Read, Counter>,
     templates_broken: Gauge,
@@ -159,6 +162,7 @@ impl Metrics {
             notices: Family::default(),
             notices_perhaps_twice: Family::default(),
             first_message_seconds: Family::new_with_constructor(Buckets(CALL)),
+            lines: LineFigures::default(),
             queues: Family::default(),
             configurations: Family::default(),
             templates_broken: Gauge::default(),
@@ -168,6 +172,7 @@ impl Metrics {
         metrics.register_work();
         metrics.intake.register(&mut metrics.registry);
         metrics.models.register(&mut metrics.registry);
+        metrics.lines.register(&mut metrics.registry);
         metrics
     }
 
@@ -349,6 +354,8 @@ mod tests {
         metrics.first_message("oncall", second);
         metrics.notice_failed("oncall", "rate_limited");
         metrics.notice_perhaps_twice("oncall");
+        metrics.long_connection("cards", true);
+        metrics.long_connection_redialled("cards");
         metrics.queue_length("outbox", 2);
         let text = metrics.encode().unwrap();
         let mut lines: Vec<&str> = text.lines().filter(|line| !line.contains("_bucket{")).collect();

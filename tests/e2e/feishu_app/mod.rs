@@ -3,6 +3,7 @@
 mod card;
 mod failures;
 mod http;
+mod line;
 mod presses;
 mod stream;
 

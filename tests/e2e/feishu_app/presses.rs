@@ -12,7 +12,7 @@ use crate::support::feishu_app::FeishuApp;
 use crate::support::feishu_ws::{button, press, verdict};
 use crate::support::model::{Answer, ModelServer};
 use crate::support::pending;
-use crate::support::service::{Home, Service};
+use crate::support::service::{Home, Service, is_settled};
 
 async fn with_card(app: &FeishuApp, parts: &Value) -> (Home, Service, String, String) {
     let home = Home::new(parts);
@@ -153,6 +153,28 @@ async fn investigate_again_changes_the_card_and_feedback_is_kept_with_its_reason
     let unknown = app.socket.send("m4", &press("e4", "om_somebody_elses", OPERATOR, &button("again")), 1).await;
     assert_eq!(unknown["toast"]["type"], "error", "{unknown}");
     assert_eq!(presses(&service, &id).await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_press_on_a_card_that_another_took_the_place_of_is_kept_with_its_refusal() {
+    let app = FeishuApp::start().await;
+    let (_home, service, id, old) = with_card(&app, &with_buttons(&app, json!([]))).await;
+    app.lose(&old, 230_031);
+    service.accept(&resolved(&webhook(PENDING))).await;
+    let new = eventually("a new card", 20, || app.cards().pop().filter(|card| card.id != old)).await;
+    let over = |incident: &Value| incident["state"] == "resolved" && is_settled(incident);
+    service.incident_when("it is over", &id, 20, over).await;
+
+    let late = app.socket.send("m1", &press("e1", &old, OPERATOR, &verdict("useful", "")), 1).await;
+    assert!(late["toast"]["content"].as_str().unwrap().contains("does not show its incident any more"), "{late}");
+    // The same press again is the same press.
+    assert_eq!(app.socket.send("m2", &press("e1", &old, OPERATOR, &verdict("useful", "")), 1).await, late);
+    let answer = app.socket.send("m3", &press("e2", &new.id, OPERATOR, &verdict("useful", "")), 1).await;
+    assert_eq!(answer["toast"]["type"], "success", "{answer}");
+    let kept = presses(&service, &id).await;
+    let gist: Vec<[&str; 2]> =
+        kept.iter().map(|one| ["message", "state"].map(|key| one[key].as_str().unwrap())).collect();
+    assert_eq!(gist, [[old.as_str(), "refused"], [new.id.as_str(), "done"]], "{kept:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

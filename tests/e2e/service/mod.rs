@@ -27,6 +27,7 @@ mod repeats;
 mod replicas;
 mod restarts;
 mod rules;
+mod same_story;
 mod secrets;
 mod sequences;
 mod soak;

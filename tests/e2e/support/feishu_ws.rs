@@ -35,6 +35,8 @@ struct Inner {
     sender: Option<mpsc::UnboundedSender<Vec<u8>>>,
     connections: usize,
     pings: usize,
+    /// Connections up to this one get no pong any more.
+    silent: usize,
     answers: Vec<Frame>,
     asked: usize,
     /// Codes that the next questions for the address are answered with.
@@ -113,7 +115,12 @@ impl LongConnection {
                     match frame.method {
                         0 => {
                             assert_eq!(frame.header("type"), "ping");
-                            self.state.lock().unwrap().pings += 1;
+                            let is_silent = {
+                                let mut inner = self.state.lock().unwrap();
+                                inner.pings += 1;
+                                number <= inner.silent
+                            };
+                            if is_silent { continue }
                             let config = json!({"PingInterval": 1, "ReconnectInterval": 1, "ReconnectNonce": 1});
                             let pong = written(0, &[("type", "pong")], config.to_string().as_bytes());
                             if out.send(Message::Binary(pong.into())).await.is_err() { return }
@@ -133,6 +140,19 @@ impl LongConnection {
     /// Refuses the next handshakes with these statuses and codes, the last first.
     pub fn fail_handshakes(&self, refusals: &[(u16, &'static str)]) {
         self.state.lock().unwrap().handshake_faults.extend(refusals);
+    }
+
+    /// The connection that stands goes silent: pings are taken and nothing comes back, as when the other side is gone
+    /// without a word.
+    pub fn go_silent(&self) {
+        let mut inner = self.state.lock().unwrap();
+        inner.silent = inner.connections;
+        inner.sender = None;
+    }
+
+    /// From now on the address that is told is one where nothing listens.
+    pub fn lead_nowhere(&self) {
+        self.state.lock().unwrap().address = "127.0.0.1:1".to_owned();
     }
 
     /// Ends the connection that stands.

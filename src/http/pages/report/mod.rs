@@ -229,21 +229,23 @@ impl Shown {
 
     fn facts(&self) -> Vec<Fact> {
         let (lang, incident) = (self.lang, &self.detail.incident);
-        let until = incident.resolved_at.unwrap_or(self.now);
-        let lasted = times::duration(lang, until.as_second() - incident.opened_at.as_second());
+        // As the messages count it: as long as the condition was there, which can be long before we were told of it.
+        let began = incident.group.began(incident.opened_at, self.now);
+        let ended = incident.resolved_at.map(|told| {
+            let said = incident.group.ended(told);
+            if said < began { told } else { said }
+        });
+        let lasted = times::duration(lang, ended.unwrap_or(self.now).as_second() - began.as_second());
         let firing = incident.group.firing().count();
         let all = incident.group.alerts.len();
         let mut facts = vec![
+            fact(lang.pick("开始", "Began"), times::moment(began, &self.zone).unwrap_or_default()),
             fact(lang.pick("收到", "Received"), times::moment(incident.opened_at, &self.zone).unwrap_or_default()),
             fact(lang.pick("持续", "Lasted"), lasted),
             fact(lang.pick("触发中", "Firing"), format!("{firing} / {all}")),
         ];
-        facts.extend(
-            incident
-                .resolved_at
-                .and_then(|at| times::moment(at, &self.zone))
-                .map(|at| fact(lang.pick("恢复", "Resolved"), at)),
-        );
+        let ended = ended.and_then(|at| times::moment(at, &self.zone));
+        facts.extend(ended.map(|at| fact(lang.pick("恢复", "Resolved"), at)));
         if incident.generation > 1 {
             facts.push(fact(lang.pick("同组触发次数", "Times fired"), incident.generation.to_string()));
         }

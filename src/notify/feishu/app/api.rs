@@ -137,9 +137,7 @@ impl Api {
                 let said = self.address.silence(&said);
                 let (reason, hint) = match answer.code {
                     1 | 1_000_040_343 => (Reason::Server, "; it is busy, or fails on its side"),
-                    _ => {
-                        (Reason::Auth, "; check app_id and app_secret, and that the app subscribes by long connection")
-                    }
+                    _ => (Reason::Auth, ""),
                 };
                 Err(SendError::new(reason, format!("Feishu answered {} \"{said}\"{hint}", answer.code)))
             }

@@ -92,7 +92,7 @@ fn story(notice: &Notice, now: Timestamp, caps: Caps, beside: Beside<'_>) -> Sto
     if let (NoticeBody::Resolved { .. }, Some(known)) = (&notice.body, beside.known) {
         keep_diagnosis(&mut story, notice, known, now, caps);
     }
-    attachment::say_what_is_cut(notice, &mut story);
+    attachment::say_what_is_cut_in_place(notice, &mut story, now);
     story
 }
 
@@ -102,6 +102,9 @@ fn keep_diagnosis(story: &mut Story, notice: &Notice, known: &Report, now: Times
     let told = tell_in_place(&diagnosis, now, caps, None);
     story.folds = told.lead.into_iter().filter(|section| section.role != Role::Alert).chain(told.folds).collect();
     story.footer = told.footer;
+    if attachment::is_needed(&diagnosis, story) && !story.links.iter().any(|link| link.primary) {
+        story.say_shortened();
+    }
 }
 
 #[cfg(test)]

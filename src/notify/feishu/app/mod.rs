@@ -7,6 +7,7 @@ pub mod card;
 mod codes;
 mod config;
 mod crypt;
+mod line;
 mod progress;
 mod socket;
 mod stream;
@@ -19,6 +20,7 @@ use std::time::Duration;
 pub use callback::{Denied, Signed};
 pub use config::{Callbacks, FeishuAppSettings, ReceiverKind};
 use jiff::Timestamp;
+pub use line::{Ended, Line, LineSeen};
 use reqwest::Method;
 pub use stream::{GROWING, steps};
 use tokio::sync::Mutex;
@@ -58,6 +60,8 @@ pub struct FeishuApp {
     mentions: Mentions,
     /// Cards whose text grows.
     streams: Streams,
+    /// How the long connection fares.
+    line: Line,
 }
 
 /// Settings an app cannot be built from.
@@ -81,7 +85,8 @@ impl FeishuApp {
         let kind = settings.receive_id_type.unwrap_or_else(|| ReceiverKind::of(&settings.receive_id));
         let api = Api::new(&settings.base_url, settings.app_id.clone(), settings.app_secret.clone(), client)?;
         let (turn, companions, streams) = (Mutex::default(), Companions::default(), Streams::default());
-        Ok(Self { settings, kind, api, turn, companions, layout, mentions, streams })
+        let line = Line::default();
+        Ok(Self { settings, kind, api, turn, companions, layout, mentions, streams, line })
     }
 
     /// The configured name.
@@ -94,6 +99,12 @@ impl FeishuApp {
     #[must_use]
     pub fn callbacks(&self) -> Option<Callbacks> {
         (!self.settings.operators.is_empty()).then_some(self.settings.callbacks)
+    }
+
+    /// How the long connection fares; `None` when there is none to have.
+    #[must_use]
+    pub fn line(&self) -> Option<LineSeen> {
+        (self.callbacks() == Some(Callbacks::LongConnection)).then(|| self.line.seen())
     }
 
     /// Whether the platform is reached and knows the app; nothing is sent.
@@ -114,6 +125,11 @@ impl FeishuApp {
         &self.companions
     }
 
+    /// Whom it calls by name.
+    pub(in crate::notify) fn mentions(&self) -> &Mentions {
+        &self.mentions
+    }
+
     /// Whether a card has room for all that a message names.
     pub(in crate::notify) fn has_room(&self, notice: &Notice) -> bool {
         card::sealed(notice, Timestamp::now(), Form::Compact, Beside::default(), &self.layout).is_some()
@@ -125,11 +141,10 @@ impl FeishuApp {
     /// When it is not delivered in any form.
     pub async fn send(&self, notice: &Notice) -> Result<Form, SendError> {
         let id = Uuid::now_v7().to_string();
-        let users = self.mentions.due(notice);
+        let users = self.mentions.due(notice).await;
         let (outcome, _) = self.new_message(notice, Beside { users: &users, ..Beside::default() }, &id, None).await;
-        let form = outcome?;
-        self.mentions.note(&users);
-        Ok(form)
+        self.mentions.settle(&users, outcome.is_ok()).await;
+        outcome
     }
 
     /// Delivers a message of the outbox: the first becomes the incident's card, those after it change it.
@@ -186,15 +201,15 @@ impl FeishuApp {
         store: &Store,
         again: &str,
     ) -> Result<Form, SendError> {
-        let users = self.mentions.due(&outgoing.notice);
+        let users = self.mentions.due(&outgoing.notice).await;
         let beside = Beside { users: &users, ..beside };
         if !again.is_empty() && outgoing.role != NoticeRole::Joined {
             self.forget_entity(outgoing.incident, store).await;
         }
         let id = format!("{}{again}", outgoing.id);
         let (outcome, trail) = self.new_message(&outgoing.notice, beside, &id, Some(store)).await;
+        self.mentions.settle(&users, outcome.is_ok()).await;
         let form = outcome?;
-        self.mentions.note(&users);
         // Alerts that joined are a message of their own, and never the incident's card.
         if let (Some(message), true) = (trail.sent, outgoing.role != NoticeRole::Joined) {
             let card = Card { message, sent_at: Timestamp::now() };

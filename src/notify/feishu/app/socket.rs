@@ -1,4 +1,5 @@
-//! The long connection: this side dials, so that callbacks need no public address. It is dialled again whenever it ends.
+//! The long connection: this side dials, so that callbacks need no public address. It is dialled again whenever it ends,
+//! and one on which nothing comes any more has ended, whatever TCP thinks of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,20 +7,24 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use futures::{SinkExt, StreamExt};
+use futures::{Sink, SinkExt, StreamExt};
 use prost::Message as _;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
 use super::FeishuApp;
+use super::line::Ended;
 use super::wire::{ClientConfig, Endpoint, Event, Frame, FrameAnswer, FrameHeader};
 use crate::alert::Lang;
 use crate::notify::press::Presses;
 use crate::notify::text;
+use crate::telemetry::Metrics;
 
 /// What the platform's own clients do when they are not told otherwise.
 const PING: u64 = 120;
@@ -29,75 +34,120 @@ const LONGEST: Duration = Duration::from_secs(120);
 const PARTS_FOR: Duration = Duration::from_secs(5);
 /// Parts of one event; what claims more is none.
 const MOST_PARTS: usize = 64;
-/// A dial that is not done by then is begun anew.
+/// A dial that is not done by then is begun anew, and a connection that does not take a frame by then is dead.
 const DIAL: Duration = Duration::from_secs(15);
+/// The rarest pings, whatever the platform says: routers on the way forget connections that are quiet for longer.
+const RAREST: u64 = 600;
 
 /// Parts of events that have not come whole.
 type Parts = HashMap<String, (Instant, Vec<Option<Vec<u8>>>)>;
 
 impl FeishuApp {
     /// Listens until told to stop.
-    pub async fn listen(self: Arc<Self>, lang: Lang, presses: Arc<dyn Presses>, stop: CancellationToken) {
+    pub async fn listen(
+        self: Arc<Self>,
+        lang: Lang,
+        presses: Arc<dyn Presses>,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) {
+        metrics.long_connection(self.name(), false);
+        tokio::select! {
+            () = self.connect_again_and_again(lang, &presses, &metrics) => {}
+            () = stop.cancelled() => {}
+        }
+        metrics.long_connection(self.name(), false);
+    }
+
+    async fn connect_again_and_again(self: &Arc<Self>, lang: Lang, presses: &Arc<dyn Presses>, metrics: &Metrics) {
         let mut failures = 0;
-        while !stop.is_cancelled() {
+        loop {
             let begun = Instant::now();
-            let (config, ended) = tokio::select! {
-                ended = self.connection(lang, &presses) => ended,
-                () = stop.cancelled() => return,
-            };
+            let (config, ended) = self.connection(lang, presses, metrics).await;
+            self.line.ended(&ended);
+            metrics.long_connection(self.name(), false);
             // A connection that held is no failure: the next one is dialled as soon as the platform likes.
             failures = if begun.elapsed() > Duration::from_secs(60) { 1 } else { failures + 1 };
             let wait = wait(failures, config);
-            tracing::warn!(channel = self.name(), error = %ended, wait_ms = wait.as_millis(), "the long connection ended and is dialled again");
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = stop.cancelled() => return,
-            }
+            let advice = ended.advice(Lang::En);
+            tracing::warn!(channel = self.name(), error = %ended, advice, wait_ms = wait.as_millis(), "the long connection ended and is dialled again");
+            tokio::time::sleep(wait).await;
+            metrics.long_connection_redialled(self.name());
         }
     }
 
-    /// One connection, from its dial to its end; says why it ended.
-    async fn connection(self: &Arc<Self>, lang: Lang, presses: &Arc<dyn Presses>) -> (ClientConfig, String) {
-        let endpoint = match self.api.endpoint().await {
-            Ok(endpoint) => endpoint,
-            Err(error) => return (ClientConfig::default(), error.to_string()),
-        };
-        let config = endpoint.client;
-        let outcome = self.converse(endpoint, lang, presses).await;
-        (config, outcome.map_or_else(|error| error, |()| "the platform closed it".to_owned()))
+    /// Dials once and hangs up: whether presses could arrive over the long connection.
+    ///
+    /// # Errors
+    /// When they could not; [`Ended::advice`] says what to do.
+    pub async fn dial(&self) -> Result<(), Ended> {
+        let endpoint = self.api.endpoint().await.map_err(Ended::Endpoint)?;
+        let mut socket = dial(&endpoint.url).await?;
+        // It stood, which was the question; a farewell that is lost changes nothing.
+        let _ = tokio::time::timeout(Duration::from_secs(1), socket.close(None)).await;
+        Ok(())
     }
 
-    async fn converse(
+    /// One connection, from its dial to its end; says why it ended.
+    async fn connection(
         self: &Arc<Self>,
-        endpoint: Endpoint,
         lang: Lang,
         presses: &Arc<dyn Presses>,
-    ) -> Result<(), String> {
-        let service = service(&endpoint.url);
-        let dialled = tokio::time::timeout(DIAL, tokio_tungstenite::connect_async(endpoint.url.as_str())).await;
-        let (socket, _) = dialled.map_err(|_| "no connection in time".to_owned())?.map_err(said)?;
+        metrics: &Metrics,
+    ) -> (ClientConfig, Ended) {
+        let begun = Instant::now();
+        let endpoint = match self.api.endpoint().await {
+            Ok(endpoint) => endpoint,
+            Err(error) => return (ClientConfig::default(), Ended::Endpoint(error)),
+        };
+        let config = endpoint.client;
+        let socket = match dial(&endpoint.url).await {
+            Ok(socket) => socket,
+            Err(ended) => return (config, ended),
+        };
         tracing::info!(channel = self.name(), "the long connection stands; presses on cards arrive");
+        self.line.stands(begun.elapsed());
+        metrics.long_connection(self.name(), true);
+        let outcome = self.converse(socket, &endpoint, lang, presses).await;
+        (config, outcome.err().unwrap_or(Ended::Closed))
+    }
+
+    /// Pings, events and their answers, until the connection ends or nothing has come for two pings.
+    async fn converse(
+        self: &Arc<Self>,
+        socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+        endpoint: &Endpoint,
+        lang: Lang,
+        presses: &Arc<dyn Presses>,
+    ) -> Result<(), Ended> {
+        let service = service(&endpoint.url);
         let (mut out, mut incoming) = socket.split();
         let (answers, mut answered) = mpsc::channel::<Frame>(64);
-        let mut ping = tokio::time::interval(pause(endpoint.client));
+        let mut every = pause(endpoint.client);
+        let mut ping = tokio::time::interval(every);
+        let mut heard = Instant::now();
         let mut parts = Parts::new();
         loop {
             tokio::select! {
-                _ = ping.tick() => out.send(packed(&pinging(service))).await.map_err(said)?,
-                Some(frame) = answered.recv() => out.send(packed(&frame)).await.map_err(said)?,
-                message = incoming.next() => match message {
-                    None | Some(Ok(Message::Close(_))) => return Ok(()),
-                    Some(Err(error)) => return Err(said(error)),
-                    Some(Ok(Message::Binary(bytes))) => {
-                        let frame = Frame::decode(bytes).map_err(|error| error.to_string())?;
-                        if let Some(config) = told(&frame) {
-                            ping = tokio::time::interval_at(Instant::now() + pause(config), pause(config));
-                        }
-                        if let Some(payload) = whole(&frame, &mut parts) {
-                            self.handle(frame, payload, lang, presses.clone(), answers.clone());
-                        }
+                _ = ping.tick() => send(&mut out, &pinging(service)).await?,
+                Some(frame) = answered.recv() => send(&mut out, &frame).await?,
+                () = tokio::time::sleep_until(heard + every * 2) => return Err(Ended::Silent(every * 2)),
+                message = incoming.next() => {
+                    let bytes = match message {
+                        None | Some(Ok(Message::Close(_))) => return Ok(()),
+                        Some(Err(error)) => return Err(Ended::Broken(error.to_string())),
+                        Some(Ok(message)) => message,
+                    };
+                    heard = Instant::now();
+                    let Message::Binary(bytes) = bytes else { continue };
+                    let frame = Frame::decode(bytes).map_err(|error| Ended::Broken(error.to_string()))?;
+                    if let Some(config) = told(&frame) {
+                        every = pause(config);
+                        ping = tokio::time::interval_at(Instant::now() + every, every);
                     }
-                    Some(Ok(_)) => {}
+                    if let Some(payload) = whole(&frame, &mut parts) {
+                        self.handle(frame, payload, lang, presses.clone(), answers.clone());
+                    }
                 },
             }
         }
@@ -130,8 +180,23 @@ impl FeishuApp {
     }
 }
 
+/// Opens the connection. The address is a credential: no error repeats it.
+async fn dial(url: &str) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, Ended> {
+    let dialled = tokio::time::timeout(DIAL, tokio_tungstenite::connect_async(url)).await;
+    let (socket, _) = dialled.map_err(|_| Ended::Unreached("no connection in time".to_owned()))?.map_err(refused)?;
+    Ok(socket)
+}
+
+/// Sends a frame. A connection that takes none, because nobody acknowledges what was sent before, has ended.
+async fn send(out: &mut (impl Sink<Message, Error = tungstenite::Error> + Unpin), frame: &Frame) -> Result<(), Ended> {
+    match tokio::time::timeout(DIAL, out.send(packed(frame))).await {
+        Ok(sent) => sent.map_err(|error| Ended::Broken(error.to_string())),
+        Err(_) => Err(Ended::Silent(DIAL)),
+    }
+}
+
 fn pause(config: ClientConfig) -> Duration {
-    Duration::from_secs(config.ping_interval.unwrap_or(PING).max(1))
+    Duration::from_secs(config.ping_interval.unwrap_or(PING).clamp(1, RAREST))
 }
 
 /// How long to wait before the next dial: at random at first, so that not everybody comes at once, then longer and longer.
@@ -201,23 +266,17 @@ fn packed(frame: &Frame) -> Message {
     Message::Binary(frame.encode_to_vec().into())
 }
 
-/// What went wrong, without the address: its query is a credential.
-fn said(error: tungstenite::Error) -> String {
+/// Why a dial failed.
+fn refused(error: tungstenite::Error) -> Ended {
     match error {
         tungstenite::Error::Http(answer) => {
             let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
             let status = header("handshake-status").map_or_else(|| answer.status().as_str().to_owned(), str::to_owned);
-            let code = header("handshake-autherrcode").unwrap_or_default();
-            let hint = match (status.as_str(), code) {
-                (_, "1000040350") => "; an app has at most 50 connections: end processes that listen for it elsewhere",
-                ("403", _) => "; check that the app subscribes by long connection, and that a version is published",
-                _ => "",
-            };
-            let said = text::line(header("handshake-msg").unwrap_or_default(), 200);
-            format!("the platform refused the connection: {status} {code} {said}{hint}")
+            let code = header("handshake-autherrcode").unwrap_or_default().to_owned();
+            Ended::Refused { status, code, said: text::line(header("handshake-msg").unwrap_or_default(), 200) }
         }
-        tungstenite::Error::Url(_) => "the platform named no address that can be dialled".to_owned(),
-        other => other.to_string(),
+        tungstenite::Error::Url(_) => Ended::Unreached("the platform named no address that can be dialled".to_owned()),
+        other => Ended::Unreached(other.to_string()),
     }
 }
 

@@ -33,16 +33,13 @@ impl FeishuApp {
 
     /// Alerts that came later are told in the card's thread: a change of the card would ring nobody's phone.
     pub(super) async fn joined(&self, outgoing: &Outgoing, card: &Card, store: &Store) -> Result<Form, SendError> {
-        let users = self.mentions.due(&outgoing.notice);
+        let users = self.mentions.due(&outgoing.notice).await;
         let telling = Telling::of(&outgoing.notice, Beside { users: &users, ..Beside::default() }, &self.layout);
         let outcome = descend(|form, refused| self.join_as(&telling, form, refused, card, outgoing.id)).await;
+        self.mentions.settle(&users, outcome.is_ok()).await;
         match outcome {
             Err(_) if telling.trail.into_inner().gone => self.first(outgoing, Beside::default(), store, "-again").await,
-            Ok(form) => {
-                self.mentions.note(&users);
-                Ok(form)
-            }
-            failed => failed,
+            outcome => outcome,
         }
     }
 
