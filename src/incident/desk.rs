@@ -15,7 +15,7 @@ use super::hold::{self, Flapping, Hold};
 use super::line::Line;
 use super::routes::When;
 use super::settings::{DeskSettings, severity};
-use super::telling::too_mild;
+use super::telling::{Told, too_mild};
 use super::wake::Wake;
 use crate::alert::{Alert, AlertGroup, AlertStatus, Lang, severity_rank};
 use crate::notify::notice::{Notice, NoticeBody};
@@ -121,7 +121,11 @@ impl Desk {
                 self.wake.ring(self.channels_for(group).iter().map(String::as_str));
                 self.wake.investigations.notify_one();
             }
-            Decision::Joined | Decision::Resolved => self.wake.ring_all(),
+            Decision::Joined | Decision::Resolved => {
+                self.wake.ring_all();
+                // What waited for a rule's end may begin now.
+                self.wake.investigations.notify_one();
+            }
             Decision::Merged | Decision::Suppressed => {}
         }
     }
@@ -187,7 +191,8 @@ impl Desk {
         let looked_at = begin + self.debounce(group);
         // A first message waits for the playbook only where that starts at once.
         let wait = if investigates && looked_at == begin { FIRST_MESSAGE_HOLD } else { Duration::ZERO };
-        let telling = self.tell(tx, &notice, NoticeRole::First, begin + wait, &routed.channels).await?;
+        let first = Told::alone(&notice, NoticeRole::First, begin + wait);
+        let telling = self.tell(tx, first, &routed.channels).await?;
         let held = hold.map(|hold| (Applied::wait(hold.rule, hold.until.duration_since(now)), hold.reason(Lang::En)));
         let entry = Entry::telling(id, Decision::Opened, group.alerts.len(), telling.id)
             .by_all(too_mild(&routed.too_mild))
@@ -235,8 +240,9 @@ impl Desk {
         if grave { SignedDuration::ZERO } else { self.settings.debounce }
     }
 
-    /// New alerts of an open group travel with the first message while it waits, and get a message of their own after
-    /// that: an alert nobody hears of would be worse than no AI.
+    /// New alerts of an open group go where their own routes lead, when rules let them: with the first message where it
+    /// still waits, which goes earlier for what is graver; as the first message where nobody heard of the group; and with
+    /// a message of their own elsewhere. An alert nobody hears of would be worse than no AI.
     async fn join(
         &self,
         tx: &mut Tx<'_>,
@@ -247,22 +253,47 @@ impl Desk {
     ) -> Result<Entry, StoreError> {
         let merged = decide::merge(&open.group, group);
         tx.update_group(open.id, &merged, now).await?;
-        let (told, mut reason) = (new.len(), format!("{} new alert(s) of the group", new.len()));
-        if decide::changes_the_picture(&open.group, new.iter())
+        let mut reason = format!("{} new alert(s) of the group", new.len());
+        let joined = AlertGroup { alerts: new, ..group.clone() };
+        let settings = &self.settings;
+        let hold = hold::hold(&joined, &settings.maintenance, settings.flapping, 0, now, &settings.zone());
+        let begin = hold.as_ref().map_or(now, |hold| hold.until);
+        let mut investigating = tx.investigate_by(open.id, begin + self.debounce(&joined)).await?;
+        if decide::changes_the_picture(&open.group, joined.alerts.iter())
             && tx.repeat_investigation(open.id, now + REPEAT_AFTER, REPEATS).await?
         {
+            investigating = true;
             reason += " of another kind, so it is investigated once more";
         }
-        if let Some(telling) = tx.set_first_group(open.id, &merged).await? {
-            return Ok(Entry::telling(open.id, Decision::Joined, told, Some(telling)).because(&reason));
+        let routed = settings.routed(&joined);
+        let due = |channel: &str| {
+            routed.channels.iter().any(|hears| hears == channel).then(|| settings.due(channel, &joined, begin))
+        };
+        let firsts = tx.carry_with_first(open.id, &merged, due).await?;
+        let rest: Vec<String> = routed.channels.into_iter().filter(|name| !firsts.carry.contains(name)).collect();
+        let told = joined.alerts.len();
+        let held = hold.map(|hold| (Applied::wait(hold.rule, hold.until.duration_since(now)), hold.reason(Lang::En)));
+        let entry = |telling| {
+            Entry::telling(open.id, Decision::Joined, told, telling)
+                .because(&reason)
+                .by_all(too_mild(&routed.too_mild))
+                .by_all(held)
+        };
+        if rest.is_empty() && firsts.telling.is_some() {
+            return Ok(entry(firsts.telling));
         }
-        let joined = AlertGroup { alerts: new, ..group.clone() };
+        let (heard, unheard): (Vec<String>, Vec<String>) = rest.into_iter().partition(|it| firsts.gone.contains(it));
         let body = NoticeBody::Alert { report: None, investigating: false, missing: Vec::new() };
         let notice = self.notice(open.id, open.opened_at, joined, body);
-        let routed = self.settings.routed(&notice.group);
-        let telling = self.tell(tx, &notice, NoticeRole::Joined, now, &routed.channels).await?;
-        let entry = Entry::telling(open.id, Decision::Joined, told, telling.id).because(&reason);
-        Ok(entry.by_all(too_mild(&routed.too_mild)).by_all(telling.waits))
+        let late = Told::alone(&notice, NoticeRole::Joined, begin);
+        let mut telling = self.tell(tx, late, &heard).await?;
+        let report = open.report.clone().map(Box::new);
+        let body = NoticeBody::Alert { report, investigating, missing: settings.missing.clone() };
+        let whole = self.notice(open.id, open.opened_at, merged, body);
+        let first = Told { notice: &whole, role: NoticeRole::First, ..late };
+        let first = self.tell(tx, first, &unheard).await?;
+        telling.waits.extend(first.waits);
+        Ok(entry(telling.id.or(first.id)).by_all(telling.waits))
     }
 
     async fn resolve(
@@ -284,7 +315,7 @@ impl Desk {
         }
         let resolved_at = merged.ended(now);
         let notice = self.notice(open.id, open.opened_at, merged, NoticeBody::Resolved { resolved_at });
-        let telling = self.tell(tx, &notice, NoticeRole::Resolved, now, &channels).await?;
+        let telling = self.tell(tx, Told::alone(&notice, NoticeRole::Resolved, now), &channels).await?;
         Ok(Entry::telling(open.id, Decision::Resolved, group.alerts.len(), telling.id).by_all(telling.waits))
     }
 }

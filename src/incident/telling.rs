@@ -11,6 +11,23 @@ use crate::notify::pass;
 use crate::notify::rule::{Applied, Rule};
 use crate::store::{NewNotice, NoticeRole, StoreError, Tx};
 
+/// Alerts that were put in words: what is told, from when on, and what the alerts' fate depends on. Channels that are told
+/// of them differently share it.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'n> {
+    pub(super) notice: &'n Notice,
+    pub(super) role: NoticeRole,
+    pub(super) at: Timestamp,
+    pub(super) telling: Uuid,
+}
+
+impl<'n> Told<'n> {
+    /// What stands for itself.
+    pub(super) fn alone(notice: &'n Notice, role: NoticeRole, at: Timestamp) -> Self {
+        Self { notice, role, at, telling: Uuid::now_v7() }
+    }
+}
+
 /// A message that was put into the outbox of its channels.
 #[derive(Debug, Default)]
 pub(super) struct Telling {
@@ -25,17 +42,18 @@ impl Desk {
     pub(super) async fn tell(
         &self,
         tx: &mut Tx<'_>,
-        notice: &Notice,
-        role: NoticeRole,
-        at: Timestamp,
+        told: Told<'_>,
         channels: &[String],
     ) -> Result<Telling, StoreError> {
-        let telling = Uuid::now_v7();
+        let Told { notice, role, at, telling } = told;
         let mut waits = Vec::new();
         for channel in channels {
             let held = self.settings().waits(channel, &notice.group, at);
             let due = held.last().map_or(at, |(_, until)| *until);
             waits.extend(held.into_iter().map(|(rule, until)| waiting(channel, rule, at, until)));
+            if role == NoticeRole::Joined {
+                tx.hurry(notice.incident, channel, due).await?;
+            }
             tx.enqueue_notice(&NewNotice { incident: notice.incident, channel, role, telling, notice, due }).await?;
         }
         self.backlog().grew(channels.len());

@@ -255,8 +255,9 @@ impl Worker {
             first.is_some_and(|known| !adds(report, known)) || last.is_some_and(|known| !adds(report, known))
         };
         let body = NoticeBody::Diagnosis { report: Box::new(report.clone()) };
+        // Alerts that joined meanwhile may have other channels.
+        let channels = self.desk.channels_for(&now.group);
         let notice = self.desk.notice(claim.incident.id, claim.incident.opened_at, now.group, body);
-        let channels = self.desk.channels_for(&claim.incident.group);
         let settings = self.desk.settings();
         // A message that can be changed must not say "investigating" for ever, and takes what a second look found.
         let again = claim.incident.report.is_some();

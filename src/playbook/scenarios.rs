@@ -15,7 +15,7 @@ use crate::kube::snapshot::newest_timestamp;
 use crate::playbook::facts::{Facts, SeenEvent, SeenLog, object_ref};
 use crate::playbook::world::can_be_copied;
 use crate::playbook::{Question, diagnose, findings, unserved};
-use crate::report::{Diagnosis, Verdict};
+use crate::report::{Confidence, Diagnosis, Verdict};
 use crate::toolbox::evidence::EvidenceLog;
 use crate::triage::question;
 
@@ -279,6 +279,10 @@ fn every_cause_has_evidence_and_every_step_is_filled_in() {
             let diagnosis = diagnose(&scenario.facts, &scenario.question, lang);
             for cause in &diagnosis.causes {
                 assert!(!cause.evidence.is_empty(), "{}: {} has no evidence", scenario.name, cause.summary);
+                let is_log = |it: &str| scenario.facts.logs().iter().any(|log| log.reference == it);
+                let sure = cause.confidence == Confidence::High;
+                let logs_only = cause.evidence.iter().all(|citation| is_log(&citation.reference));
+                assert!(!(sure && logs_only), "{}: {} is sure by logs alone", scenario.name, cause.summary);
             }
             assert!(!diagnosis.headline.is_empty() && !diagnosis.steps.is_empty(), "{}", scenario.name);
             assert!(!diagnosis.impact.is_empty(), "{}", scenario.name);

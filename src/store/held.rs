@@ -77,7 +77,8 @@ impl Tx<'_> {
 
     /// Takes back what an incident's channels were to be told and were not, because a rule held it: it is over before
     /// anybody heard of it. Returns those channels; the alerts in question count as suppressed, for this reason. A message
-    /// that waits in its channel's batch for others is told all the same: `batches` says how long those windows are.
+    /// that waits in its channel's batch for others is told all the same: `batches` says how long those windows are. Where
+    /// the first message went out, held ones about alerts that joined are taken back alone: the channel hears of the end.
     ///
     /// # Errors
     /// When the database fails.
@@ -89,18 +90,27 @@ impl Tx<'_> {
     ) -> Result<Vec<String>, StoreError> {
         let query = self
             .query(
-                "SELECT channel, due_at FROM outbox
-                 WHERE incident_id = $1 AND role = 'first' AND state = 'ready' AND attempt = 0 AND due_at > $2
+                "SELECT id, role, channel, due_at FROM outbox
+                 WHERE incident_id = $1 AND role IN ('first', 'joined') AND state = 'ready' AND attempt = 0 AND due_at > $2
                  ORDER BY channel {locked}",
             )
             .bind(incident.to_string())
             .bind(held_from());
         let rows = self.rows("look for messages that are held", query).await?;
-        let mut channels = Vec::new();
+        let (mut channels, mut joined) = (Vec::new(), Vec::new());
         for row in &rows {
             let (channel, due) = (Columns(row).text("channel")?, Columns(row).time("due_at")?);
-            let collects = batches.get(&channel).is_some_and(|window| due <= Timestamp::now() + *window);
-            channels.extend((!collects).then_some(channel));
+            if batches.get(&channel).is_some_and(|window| due <= Timestamp::now() + *window) {
+                continue;
+            }
+            match Columns(row).text("role")?.as_str() {
+                "first" => channels.push(channel),
+                _ => joined.push(Columns(row).text("id")?),
+            }
+        }
+        for id in &joined {
+            let query = self.query("DELETE FROM outbox WHERE id = $1 AND state = 'ready'").bind(id.clone());
+            self.write("take a message back", query).await?;
         }
         for channel in &channels {
             let query = self
@@ -109,7 +119,7 @@ impl Tx<'_> {
                 .bind(channel.clone());
             self.write("take messages back", query).await?;
         }
-        if !channels.is_empty() {
+        if !channels.is_empty() || !joined.is_empty() {
             let query = self
                 .query(
                     "UPDATE delivery SET outcome = 'suppressed',

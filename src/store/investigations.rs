@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::columns::{Columns, lease_end, now, storable, to_json};
+use super::held::held_from;
 use super::{Incident, IncidentState, NewNotice, Revival, Store, StoreError, Tx};
 use crate::report::{Report, Verdict};
 use crate::toolbox::evidence::Evidence;
@@ -64,6 +65,26 @@ impl Tx<'_> {
             .bind(incident.to_string())
             .bind(now());
         Ok(self.write("cancel an investigation", query).await? == 1)
+    }
+
+    /// Lets an investigation that a rule holds begin at this time at the latest, and says whether one waits or is under way.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn investigate_by(&mut self, incident: Uuid, at: Timestamp) -> Result<bool, StoreError> {
+        let query = self
+            .query(
+                "UPDATE investigation SET due_at = $2
+                 WHERE incident_id = $1 AND state = 'ready' AND attempt = 0 AND due_at > $2 AND due_at > $3",
+            )
+            .bind(incident.to_string())
+            .bind(at.as_millisecond())
+            .bind(held_from());
+        self.write("investigate earlier", query).await?;
+        let query = self
+            .query("SELECT 1 AS one FROM investigation WHERE incident_id = $1 AND state IN ('ready', 'running')")
+            .bind(incident.to_string());
+        Ok(self.row("look for an investigation", query).await?.is_some())
     }
 
     /// Queues the investigation of an incident once more because alerts that joined changed the picture, if it came to

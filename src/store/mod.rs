@@ -54,7 +54,7 @@ pub use incidents::{Decision, Delivery, Incident, IncidentState, LastTime, NewIn
 pub use investigations::{Claim, MAX_ATTEMPTS, Retry};
 pub use listing::{ByState, Choices, Listed, Narrowed, Pulse};
 pub use models::Spending;
-pub use outbox::{NewNotice, NoticeRole, Outgoing};
+pub use outbox::{Firsts, NewNotice, NoticeRole, Outgoing};
 pub use outcomes::{Balance, Outcome};
 pub use paces::{Taken, next_turn};
 pub use presses::{PressEntry, PressState};

@@ -253,7 +253,8 @@ fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Optio
         Finding::new("dependency_service_missing", depth, &name, &missing, headline)
             .summary(summary)
             .confidence(confidence)
-            .cite([scene.quote(&call.log.reference, call.line)])
+            .cite([scene.quote(&call.log.reference, call.line), scene.quote_line(&pod.reference, &[&missing.name])])
+            .cite([scene.facts.absent(&missing).cloned()])
             .touches([workload])
             .steps([look(
                 scene.text("查看该 Namespace 中的 Service", "List the Services of that namespace"),
@@ -262,15 +263,16 @@ fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Optio
     )
 }
 
-/// How far a missing name carries: anybody may write one into a log. One that the Pod was told, or that is a letter away from
-/// one that exists, is the cause; one that only the log says is likely where the process ended over it, else less.
+/// How far a missing name carries: anybody may write one into a log. One that the Pod was told is the cause; one that only
+/// the log says is likely the cause where it is a letter away from one that exists, or where the process ended over it, else
+/// less.
 fn standing(pod: &Seen<Pod>, call: &Call<'_>, missing: &ObjectRef, is_near: bool) -> (Depth, Confidence) {
     let views = pods::containers(&pod.object);
     let mut words = views.iter().flat_map(|view| view.spec.command.iter().chain(&view.spec.args).flatten());
     let is_told = environment::naming(&pod.object, &missing.name).is_some()
         || words.any(|word| environment::has_word(word, &missing.name));
     let decides = call.log.lines.as_deref().is_ok_and(|text| logs::culprit(text) == Some(call.line));
-    match (is_told || is_near, decides || call.failure == Failure::Awaited) {
+    match (is_told, is_near || decides || call.failure == Failure::Awaited) {
         (true, _) => (Depth::Root, Confidence::High),
         (false, true) => (Depth::Root, Confidence::Medium),
         (false, false) => (Depth::Mechanism, Confidence::Medium),
@@ -348,6 +350,19 @@ mod tests {
             .listed("Service");
         assert_eq!(world.cause(), "dependency_service_missing Service/webb");
         assert!(world.diagnosis().headline.contains("web exists"));
+        let cause = world.diagnosis().causes.remove(0);
+        assert_eq!(cause.confidence, crate::report::Confidence::Medium, "anybody may have written that line");
+        let told = patched(
+            caller(),
+            json!({"spec": {"containers": [container(json!({"env": [{"name": "WEB", "value": "webb"}]}))]}}),
+        );
+        let world = World::asking("Pod", "cart-1-a")
+            .with(told)
+            .log("cart-1-a", "ERROR dial tcp: lookup webb on 10.96.0.10:53: no such host")
+            .listed("Service");
+        let cause = world.diagnosis().causes.remove(0);
+        assert_eq!(cause.confidence, crate::report::Confidence::High);
+        assert!(cause.evidence.iter().any(|it| it.quote.contains("value: webb")), "{:?}", cause.evidence);
     }
 
     #[test]

@@ -63,7 +63,7 @@ use crate::playbook::scene::Scene;
 pub struct Analyzer {
     /// Its name, by which [`alerts`](crate::playbook::alerts) asks for it.
     pub name: &'static str,
-    /// Kinds of the objects at which what it finds shows. It runs whenever such an object was read.
+    /// Kinds of the objects at which what it finds shows. Every analyzer runs over everything that was read.
     pub serves: &'static [&'static str],
     /// Kinds it wants listed in the alert's namespace when an alert asks for it. What the alert names, and what that
     /// refers to, is read anyway; gather decides how many of these lists it makes.

@@ -164,25 +164,61 @@ async fn a_first_message_held_back_goes_enriched_as_soon_as_it_is_released() {
 }
 
 #[tokio::test]
-async fn late_alerts_travel_with_the_first_message_on_every_channel_or_on_none() {
+async fn late_alerts_travel_with_the_first_message_where_it_still_waits() {
     on_every_engine(async |store| {
         let incident = opened(&store, "k").await;
         let two = group(&["api-1", "api-2"]);
         let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.set_first_group(incident, &two).await.unwrap(), None, "there is no first message");
+        let firsts = tx.carry_with_first(incident, &two, |_| None).await.unwrap();
+        assert!(firsts.telling.is_none() && firsts.carry.is_empty(), "there is no first message");
         drop(tx);
         for channel in ["a", "b"] {
             queued(&store, incident, channel, NoticeRole::First, at(-900_000_000)).await;
         }
+        queued(&store, incident, "held", NoticeRole::First, in_an_hour()).await;
         let mut tx = store.begin().await.unwrap();
-        assert!(tx.set_first_group(incident, &two).await.unwrap().is_some());
+        let firsts = tx.carry_with_first(incident, &two, |_| None).await.unwrap();
+        assert!(firsts.telling.is_some() && firsts.gone.is_empty());
         tx.commit().await.unwrap();
         assert_eq!(claim(&store, "a").await.unwrap().notice.group, two);
+        assert!(claim(&store, "held").await.is_none(), "nothing says that it may go");
 
+        let three = group(&["api-1", "api-2", "api-3"]);
         let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.set_first_group(incident, &group(&["api-3"])).await.unwrap(), None, "one is being sent");
+        let firsts = tx.carry_with_first(incident, &three, |channel| (channel == "held").then(past)).await.unwrap();
+        assert_eq!((firsts.carry, firsts.gone), (vec!["b".to_owned(), "held".to_owned()], vec!["a".to_owned()]));
         tx.commit().await.unwrap();
-        assert_eq!(claim(&store, "b").await.unwrap().notice.group, two);
+        assert_eq!(claim(&store, "b").await.unwrap().notice.group, three);
+        assert_eq!(claim(&store, "held").await.unwrap().notice.group, three, "what joined is graver than the rule");
+    })
+    .await;
+}
+
+/// Alerts that joined and are held wait behind nothing and hold up nothing; what is over before is not told.
+#[tokio::test]
+async fn held_messages_about_alerts_that_joined_make_way_for_graver_ones_and_end_with_the_incident() {
+    on_every_engine(async |store| {
+        let incident = opened(&store, "k").await;
+        queued(&store, incident, "c", NoticeRole::First, past()).await;
+        let out = claim(&store, "c").await.unwrap();
+        store.mark_sent(&out, "full").await.unwrap();
+        queued(&store, incident, "c", NoticeRole::Joined, in_an_hour()).await;
+        assert!(claim(&store, "c").await.is_none());
+        let mut tx = store.begin().await.unwrap();
+        tx.hurry(incident, "c", past()).await.unwrap();
+        tx.commit().await.unwrap();
+        let out = claim(&store, "c").await.unwrap();
+        store.mark_sent(&out, "full").await.unwrap();
+
+        queued(&store, incident, "c", NoticeRole::Joined, in_an_hour()).await;
+        let mut tx = store.begin().await.unwrap();
+        assert!(
+            tx.withdraw_held(incident, "over", &Default::default()).await.unwrap().is_empty(),
+            "it hears of the end"
+        );
+        tx.commit().await.unwrap();
+        queued(&store, incident, "c", NoticeRole::Resolved, past()).await;
+        assert_eq!(claim(&store, "c").await.unwrap().role, NoticeRole::Resolved, "nothing stands before it");
     })
     .await;
 }

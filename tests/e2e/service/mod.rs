@@ -14,6 +14,7 @@ mod failover;
 mod fallback;
 mod faults;
 mod held;
+mod joins;
 mod kills;
 mod lines;
 mod logs;
