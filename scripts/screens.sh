@@ -82,7 +82,8 @@ PY
     diagnosis-pvc.*) height=1700 dark=1700 ;;
     resolved.*) height=1700 ;;
     test.*) height=700 ;;
-    alert-oom.* | diagnosis-longest.* | diagnosis-hostile.*) height=1200 ;;
+    alert-oom.*) height=1200 ;;
+    diagnosis-longest.* | diagnosis-hostile.*) height=3100 ;;
     *) height=1100 ;;
   esac
   photograph "$page" "docs/messages/$name.png" 2300 1 "$height"

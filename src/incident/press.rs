@@ -69,6 +69,14 @@ impl Inner {
     async fn judge(&self, press: &Press) -> Result<Judged, StoreError> {
         let Some(Shown { incident, current }) = self.store.incident_of_card(&press.channel, &press.message).await?
         else {
+            // There is no incident to keep it with.
+            tracing::warn!(
+                channel = press.channel,
+                person = press.person,
+                action = press.action.word(),
+                event = press.event,
+                "a button of a card was pressed whose incident is not known any more"
+            );
             let said = self.lang.pick("找不到这张卡片对应的事件", "The incident of this card is not known any more");
             return Ok((PressState::Refused, said.to_owned()));
         };

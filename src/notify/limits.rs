@@ -145,6 +145,24 @@ fn every_name_of_a_summary_is_told_in_every_form() {
     );
 }
 
+/// A group that reads plain text gets the cause and the first command whole, not their beginnings.
+#[test]
+fn plain_text_tells_the_cause_to_its_end() {
+    for name in ["alert-oom.en", "alert-oom.zh", "diagnosis-pvc.en", "diagnosis-pvc.zh"] {
+        let notice = notice(name);
+        let (kind, budget) = (MessageType::Text, wecom::render::MARKDOWN_BUDGET);
+        let (message, _) =
+            wecom::render::of_type(kind, &notice, now(), Form::Plain, budget, &Layout::default()).expect("a text");
+        let said = serde_json::to_value(&message).expect("JSON")["text"]["content"].to_string();
+        let read = |text: &str| text.chars().filter(|char| char.is_alphanumeric()).collect::<String>();
+        let report = notice.report().expect("a report");
+        let cause = read(&report.causes[0].summary);
+        assert!(read(&said).contains(&cause), "{name} lacks {cause}: {said}");
+        let command = report.steps.iter().find_map(|step| step.command.as_deref()).map(read).expect("a command");
+        assert!(read(&said).contains(&command), "{name} lacks {command}: {said}");
+    }
+}
+
 /// As many as go together: a form has either room for each name, or does not take them.
 #[test]
 fn many_names_are_all_told_or_refused() {

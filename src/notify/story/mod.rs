@@ -15,7 +15,7 @@ pub(crate) mod words;
 pub use caps::Caps;
 pub use links::all as links;
 use serde::Serialize;
-pub(in crate::notify) use tell::labelled_object;
+pub(crate) use tell::labelled_object;
 pub use tell::{tell, tell_in_place};
 
 use crate::alert::Lang;

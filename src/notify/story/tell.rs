@@ -295,7 +295,7 @@ impl Teller<'_> {
 }
 
 /// The object an alert's labels name. Workloads come before `pod`, which on kube-state-metrics' alerts can be the exporter's own.
-pub(in crate::notify) fn labelled_object(alert: &Alert) -> Option<ObjectRef> {
+pub(crate) fn labelled_object(alert: &Alert) -> Option<ObjectRef> {
     const KINDS: [(&str, &str, bool); 10] = [
         ("persistentvolumeclaim", "PersistentVolumeClaim", true),
         ("deployment", "Deployment", true),

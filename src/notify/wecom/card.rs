@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::wire::{CardLine, CardLink, CardTitle, Source, TemplateCard};
 use crate::notify::notice::{Notice, NoticeBody};
-use crate::notify::story::{Caps, Story, Tone, tell};
+use crate::notify::story::{Caps, Story, Tone, tell, words};
 use crate::notify::text;
 use crate::times;
 
@@ -37,7 +37,10 @@ fn sentence(notice: &Notice, story: &Story) -> String {
     text::said(headline.or_else(alert).unwrap_or(&story.summary), 240).replace('`', "")
 }
 
-/// At most six lines: WeCom takes no more.
+/// WeCom takes no more lines.
+const LINES: usize = 6;
+
+/// What the sentence leaves open, the most needed first: how sure, which cluster, what to do, where the rest is, since when.
 fn lines(notice: &Notice, now: Timestamp) -> Vec<CardLine> {
     let lang = notice.lang;
     let mut lines = Vec::new();
@@ -48,11 +51,27 @@ fn lines(notice: &Notice, now: Timestamp) -> Vec<CardLine> {
         // A name of a line has five characters.
         line(lang.pick("转投自", "Meant"), lang.pick(lost.channel.clone(), format!("for {}", lost.channel)));
     }
+    if let Some(cause) = notice.report().and_then(|report| report.causes.first()) {
+        let (sure, _) = words::confidence(lang, cause.confidence);
+        line(lang.pick("置信度", "Sure"), sure.trim_start_matches("置信度 ").to_owned());
+    }
+    if let Some(cluster) = notice.group.leading().and_then(|alert| alert.label("cluster")) {
+        line(lang.pick("集群", "Where"), text::said(cluster, 60));
+    }
+    let over = matches!(notice.body, NoticeBody::Resolved { .. });
+    let step = notice.report().and_then(|report| report.steps.first()).filter(|_| !over);
+    if let Some(step) = step {
+        line(lang.pick("下一步", "Next"), text::said(&step.title, 60));
+    }
+    if notice.report().is_some() && notice.page_url.as_deref().and_then(text::web_link).is_none() {
+        // A card holds a sentence of the report, and none of its links leads to the rest.
+        line(lang.pick("全文", "Whole"), lang.pick("见随后的文件，或查 API", "in the file, or the API").to_owned());
+    }
     if matches!(notice.body, NoticeBody::Alert { .. } | NoticeBody::Diagnosis { .. }) {
         let begun = notice.group.firing().map(|alert| alert.starts_at).filter(|at| at.as_second() > 0 && *at <= now);
         let begun = begun.min().unwrap_or(notice.opened_at);
-        line(lang.pick("开始", "Since"), times::time_of_day(begun, &notice.timezone));
         line(lang.pick("已持续", "For"), times::duration(lang, now.as_second() - begun.as_second()));
+        line(lang.pick("开始", "Since"), times::time_of_day(begun, &notice.timezone));
     }
     if let NoticeBody::Resolved { resolved_at } = &notice.body {
         let begun = notice.group.began(notice.opened_at, now);
@@ -61,14 +80,7 @@ fn lines(notice: &Notice, now: Timestamp) -> Vec<CardLine> {
         line(lang.pick("持续", "For"), times::duration(lang, ended.as_second() - begun.as_second()));
         line(lang.pick("恢复", "Until"), times::time_of_day(ended, &notice.timezone));
     }
-    if notice.report().is_some() && notice.page_url.as_deref().and_then(text::web_link).is_none() {
-        // A card holds a sentence of the report, and none of its links leads to the rest.
-        line(lang.pick("全文", "Whole"), lang.pick("见随后的文件，或查 API", "in the file, or the API").to_owned());
-    }
-    let step = notice.report().and_then(|report| report.steps.first());
-    if let Some(step) = step {
-        line(lang.pick("下一步", "Next"), text::said(&step.title, 60));
-    }
+    lines.truncate(LINES);
     lines
 }
 

@@ -125,10 +125,21 @@ fn plain_holds(notice: &Notice, now: Timestamp, layout: &Layout) -> bool {
 }
 
 fn text(notice: &Notice, now: Timestamp, layout: &Layout) -> Message {
-    let mut story = tell(notice, now, Caps::note(Form::Plain));
-    attachment::say_what_is_cut(notice, &mut story, now);
-    // Text shows an address in all its length.
-    without_long_addresses(&mut story);
+    let told = |caps| {
+        let mut story = tell(notice, now, Caps::note(caps));
+        attachment::say_what_is_cut(notice, &mut story, now);
+        // Text shows an address in all its length.
+        without_long_addresses(&mut story);
+        story
+    };
+    // The cause and the first step stand whole where they can: what merely rounds them off goes before them.
+    let lead_fits = |story: &Story| {
+        let mut lead = story.clone();
+        while lead.give_up_a_fold() {}
+        harmless(&plain::by(layout, notice, &lead, usize::MAX)).len() <= TEXT_BUDGET
+    };
+    let richer = [Form::Full, Form::Compact].into_iter().filter(|_| !notice.is_collective());
+    let story = richer.map(told).find(lead_fits).unwrap_or_else(|| told(Form::Plain));
     let mut room = TEXT_BUDGET;
     loop {
         let said = harmless(&plain::by(layout, notice, &story, room));

@@ -36,7 +36,8 @@ pub fn harmless(text: &str) -> String {
     // A link within a link leaves one behind; apart, its two halves are words.
     let text = keep(&LINK, &text, "$1").replace("](", "] (");
     match ADDRESS.as_ref() {
-        Some(address) => address.replace_all(&text, |found: &Captures<'_>| broken(&found[0])).into_owned(),
+        // What takes an address' place may stand before a bracket.
+        Some(address) => address.replace_all(&text, |found: &Captures<'_>| broken(&found[0])).replace("](", "] ("),
         None => text,
     }
 }
@@ -85,6 +86,7 @@ mod tests {
         assert_eq!(harmless("see [the runbook](https://evil.example/a)"), "see the runbook");
         assert_eq!(harmless("![x][1] [a][1]\n[1]: https://evil.example"), "x a\n");
         assert_eq!(harmless("[[a](x)](http://10.0.0.5/)"), "[a] (http://10.0.0.5/)");
+        assert_eq!(harmless("javascript:>(http://10.0.0.5/)"), "[javascript] (http://10.0.0.5/)");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::alert::{Alert, AlertStatus, Lang, ObjectRef};
 use crate::http::{App, login};
 use crate::incident::Desk;
 use crate::notify::notice::NoticeBody;
-use crate::notify::story::{self, Badge, Link, Tone, words as said};
+use crate::notify::story::{self, Badge, Link, Tone, labelled_object, words as said};
 use crate::notify::text;
 use crate::report::{AnsweredBy, Cause, Led, Report, Usage};
 use crate::series::svg;
@@ -202,10 +202,10 @@ impl Shown {
     /// The object, and the cluster it is in.
     fn subject(&self) -> String {
         let resource = self.detail.incident.report.as_ref().map(|report| object(&report.overview.resource));
-        let namespace = || self.leading()?.label("namespace").map(|name| text::line(name, 80));
+        let labelled = || self.leading().and_then(labelled_object).map(|it| text::line(&it.to_string(), 80));
         let cluster = self.leading().and_then(|alert| alert.label("cluster")).map(|name| text::line(name, 60));
         let cluster = cluster.map(|name| self.lang.pick(format!("集群 {name}"), format!("cluster {name}")));
-        let resource = resource.filter(|name| !name.is_empty()).or_else(namespace);
+        let resource = resource.filter(|name| !name.is_empty()).or_else(labelled);
         resource.into_iter().chain(cluster).collect::<Vec<_>>().join(" · ")
     }
 
