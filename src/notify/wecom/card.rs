@@ -125,6 +125,6 @@ mod tests {
         assert_eq!(titles, ["Full report", "Source", "Silence"]);
         let over = super::card(&notice("resolved.en"), now(), Caps::note(Form::Full)).unwrap();
         let lines: Vec<&str> = over.horizontal_content_list.iter().map(|line| line.value.as_str()).collect();
-        assert_eq!((over.source.desc.as_str(), lines), ("Resolved", vec!["1 h 42 min", "12:15"]));
+        assert_eq!((over.source.desc.as_str(), lines), ("Resolved", vec!["prod-bj", "1 h 42 min", "12:15"]));
     }
 }
