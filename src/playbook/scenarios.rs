@@ -296,6 +296,15 @@ fn every_cause_has_evidence_and_every_step_is_filled_in() {
 }
 
 #[test]
+fn the_table_of_scenarios_has_a_row_for_each() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = fs::read_to_string(root.join("docs/scenarios.md")).unwrap();
+    let folders = fs::read_dir(root.join("scenarios")).unwrap().map(|entry| entry.unwrap().file_name());
+    let missing: Vec<_> = folders.filter(|name| !table.contains(&format!("| {} |", name.display()))).collect();
+    assert!(missing.is_empty(), "run `firstlook eval --lang en --output markdown scenarios`: {missing:?}");
+}
+
+#[test]
 fn findings_are_numbered_lines_with_their_evidence() {
     let scenario = load(&folders()[0]);
     let found = findings(&scenario.facts, &scenario.question, Lang::En);

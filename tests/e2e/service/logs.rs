@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::Fault;
 use crate::support::alerts::{PENDING, builtin, one_alert, resolved, webhook};
+use crate::support::contract;
 use crate::support::database::on_every_engine;
 use crate::support::feishu::Feishu;
 use crate::support::model::{Answer, ModelServer};
@@ -88,6 +89,7 @@ async fn one_identifier_is_in_every_line_of_an_incident_from_the_webhook_to_the_
         );
         let times = |says: &str| lines.iter().filter(|line| line.says == says).count();
         assert_eq!((times("delivery accepted"), times("run ended")), (3, 1));
+        contract::holds(&service, 3 * alert["alerts"].as_array().unwrap().len(), 5).await;
     })
     .await;
 }
