@@ -258,7 +258,9 @@ impl Desk {
         let settings = &self.settings;
         let hold = hold::hold(&joined, &settings.maintenance, settings.flapping, 0, now, &settings.zone());
         let begin = hold.as_ref().map_or(now, |hold| hold.until);
-        let mut investigating = tx.investigate_by(open.id, begin + self.debounce(&joined)).await?;
+        let flaps = self.flaps(tx, open, &joined, now).await?;
+        let look = if flaps { Timestamp::MAX } else { begin + self.debounce(&joined) };
+        let mut investigating = tx.investigate_by(open.id, look).await?;
         if decide::changes_the_picture(&open.group, joined.alerts.iter())
             && tx.repeat_investigation(open.id, now + REPEAT_AFTER, REPEATS).await?
         {
@@ -267,18 +269,19 @@ impl Desk {
         }
         let routed = settings.routed(&joined);
         let due = |channel: &str| {
-            routed.channels.iter().any(|hears| hears == channel).then(|| settings.due(channel, &joined, begin))
+            let hears = !flaps && routed.channels.iter().any(|hears| hears == channel);
+            hears.then(|| settings.due(channel, &joined, begin))
         };
         let firsts = tx.carry_with_first(open.id, &merged, due).await?;
-        let rest: Vec<String> = routed.channels.into_iter().filter(|name| !firsts.carry.contains(name)).collect();
-        let told = joined.alerts.len();
         let held = hold.map(|hold| (Applied::wait(hold.rule, hold.until.duration_since(now)), hold.reason(Lang::En)));
+        let told = joined.alerts.len();
         let entry = |telling| {
             Entry::telling(open.id, Decision::Joined, told, telling)
                 .because(&reason)
                 .by_all(too_mild(&routed.too_mild))
                 .by_all(held)
         };
+        let rest: Vec<String> = routed.channels.iter().filter(|name| !firsts.carry.contains(name)).cloned().collect();
         if rest.is_empty() && firsts.telling.is_some() {
             return Ok(entry(firsts.telling));
         }
@@ -290,10 +293,22 @@ impl Desk {
         let report = open.report.clone().map(Box::new);
         let body = NoticeBody::Alert { report, investigating, missing: settings.missing.clone() };
         let whole = self.notice(open.id, open.opened_at, merged, body);
-        let first = Told { notice: &whole, role: NoticeRole::First, ..late };
-        let first = self.tell(tx, first, &unheard).await?;
+        let first = self.tell(tx, Told { notice: &whole, role: NoticeRole::First, ..late }, &unheard).await?;
         telling.waits.extend(first.waits);
         Ok(entry(telling.id.or(first.id)).by_all(telling.waits))
+    }
+
+    /// Whether a group is one that comes and goes: what joins it does not end its hold, unless it is critical.
+    async fn flaps(
+        &self,
+        tx: &mut Tx<'_>,
+        open: &Incident,
+        joined: &AlertGroup,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let flapping = self.settings.flapping;
+        let firings = tx.firings_since(open.source, &open.group_key_hash, now - flapping.within).await?;
+        Ok(hold::hold(joined, &[], flapping, firings, now, &self.settings.zone()).is_some())
     }
 
     async fn resolve(
