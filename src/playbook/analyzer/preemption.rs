@@ -49,8 +49,6 @@ fn lost(scene: &Scene<'_>, event: &SeenEvent, workload: &ObjectRef) -> Option<Fi
     let found = PREEMPTED.groups(&event.message)?;
     let (by, node) = (found.get(1)?.as_str(), logs::shorten(found.get(2)?.as_str(), 80));
     let winner = scene.pods.iter().find(|pod| pod.object.metadata.uid.as_deref() == Some(by));
-    // Who took the place has to give it back, where it is known.
-    let blame = winner.map_or_else(|| workload.clone(), |pod| scene.workload(&pod.object));
     let winner = winner.map_or_else(|| logs::shorten(by, 80), |pod| named(&pod.object).to_string());
     let waiting = scene.pods_of(workload).into_iter().find(|pod| pods::is_unscheduled(&pod.object))?;
     let priority = waiting.object.spec.as_ref().and_then(|spec| spec.priority).unwrap_or(0);
@@ -59,9 +57,9 @@ fn lost(scene: &Scene<'_>, event: &SeenEvent, workload: &ObjectRef) -> Option<Fi
         format!("{workload}: a Pod was preempted on Node {node} by one of higher priority ({winner}), and its replacement finds no Node (priority {priority})"),
     );
     Some(
-        Finding::new("pod_preempted", Depth::Root, &named(&waiting.object), &blame, headline)
+        Finding::new("pod_preempted", Depth::Root, &named(&waiting.object), workload, headline)
             .cite([scene.quote_event(event)])
-            .touches([event.about.clone(), workload.clone()])
+            .touches([event.about.clone()])
             .unresolved(scene.text("该优先级差异是否有意为之？", "Is the difference in priority meant?"))
             .steps([
                 look(
@@ -106,7 +104,6 @@ mod tests {
         let winner = pod(json!({"metadata": {"name": "search-0", "uid": "5b1c", "ownerReferences": null}}));
         let world = lost().with(pod(unschedulable(FULL))).with(winner);
         assert!(world.diagnosis().headline.contains("search-0"), "{}", world.diagnosis().headline);
-        assert_eq!(world.cause(), "pod_preempted Pod/search-0", "who took the place has to give it back");
     }
 
     #[test]
