@@ -54,15 +54,13 @@ pub async fn by_person(
     Path((incident, message)): Path<(Uuid, Uuid)>,
     headers: HeaderMap,
 ) -> Response {
-    let public_url = app.desk.settings().public_url.as_deref();
-    if !login::may_act(&app, &headers) || !is_from_here(&headers, public_url) {
+    if !may_press(&app, &headers) {
         return ApiError::forbidden("log in, and press the button on the incident's page").into_response();
     }
     match app.store.send_again(message, &app.desk.settings().in_place).await {
         Ok(revival) => {
             tracing::info!(incident.id = %incident, %message, ?revival, "a message was asked to be sent again");
-            let page = format!("../../../{incident}{}", visit.keep);
-            (StatusCode::SEE_OTHER, base::headers(), [(LOCATION, page)]).into_response()
+            see(format!("../../../{incident}{}", visit.keep))
         }
         Err(error) => visit.trouble(&Trouble::Store(error)),
     }
@@ -104,15 +102,13 @@ pub async fn investigation_by_person(
     Path(incident): Path<Uuid>,
     headers: HeaderMap,
 ) -> Response {
-    let public_url = app.desk.settings().public_url.as_deref();
-    if !login::may_act(&app, &headers) || !is_from_here(&headers, public_url) {
+    if !may_press(&app, &headers) {
         return ApiError::forbidden("log in, and press the button on the incident's page").into_response();
     }
     match app.desk.investigate_again(incident).await {
         Ok(revival) => {
             tracing::info!(incident.id = %incident, ?revival, "an investigation was asked to be made again");
-            let page = format!("../{incident}{}", visit.keep);
-            (StatusCode::SEE_OTHER, base::headers(), [(LOCATION, page)]).into_response()
+            see(format!("../{incident}{}", visit.keep))
         }
         Err(error) => visit.trouble(&Trouble::Store(error)),
     }
@@ -154,19 +150,27 @@ pub async fn summary_by_person(
     Path((day, channel)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    let public_url = app.desk.settings().public_url.as_deref();
-    if !login::may_act(&app, &headers) || !is_from_here(&headers, public_url) {
+    if !may_press(&app, &headers) {
         return ApiError::forbidden("log in, and press the button on the list of incidents").into_response();
     }
     let Ok(date) = day.parse() else { return visit.trouble(&Trouble::Missing) };
     match app.store.digest_again(&channel, date).await {
         Ok(revival) => {
             tracing::info!(channel, day, ?revival, "a daily summary was asked to be sent again");
-            let page = format!("../../../../incidents{}", visit.keep);
-            (StatusCode::SEE_OTHER, base::headers(), [(LOCATION, page)]).into_response()
+            see(format!("../../../../incidents{}", visit.keep))
         }
         Err(error) => visit.trouble(&Trouble::Store(error)),
     }
+}
+
+/// Whether this is a button that somebody pressed who is logged in, on a page of ours.
+fn may_press(app: &App, headers: &HeaderMap) -> bool {
+    login::may_act(app, headers) && is_from_here(headers, app.desk.settings().public_url.as_deref())
+}
+
+/// Sends a browser to the page that shows what became of a press.
+fn see(page: String) -> Response {
+    (StatusCode::SEE_OTHER, base::headers(), [(LOCATION, page)]).into_response()
 }
 
 /// Whether a browser sends this from a page of this service: another site's page could press for whoever is logged in,

@@ -17,7 +17,7 @@ use super::routes::When;
 use super::settings::{DeskSettings, severity};
 use super::telling::{Told, too_mild};
 use super::wake::Wake;
-use crate::alert::{Alert, AlertGroup, AlertStatus, Lang, severity_rank};
+use crate::alert::{AlertGroup, AlertStatus, Lang, Source, severity_rank};
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::rule::{Applied, Rule};
 use crate::store::{Decision, Incident, NewIncident, NoticeRole, Revival, Store, StoreError, Tx};
@@ -226,89 +226,26 @@ impl Desk {
         key: &str,
         now: Timestamp,
     ) -> Result<Option<Hold>, StoreError> {
-        let Flapping { count, within, .. } = self.settings.flapping;
-        let firings = match count {
-            0 => 0,
-            _ => 1 + tx.firings_since(group.source, key, now - within).await?,
-        };
+        let firings = 1 + self.firings(tx, group.source, key, now).await?;
         Ok(hold::hold(group, &self.settings.maintenance, self.settings.flapping, firings, now, &self.settings.zone()))
     }
 
+    /// How often a group began to fire within the span that makes it one that flaps; nobody counts where none ever does.
+    pub(super) async fn firings(
+        &self,
+        tx: &mut Tx<'_>,
+        source: Source,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let Flapping { count, within, .. } = self.settings.flapping;
+        if count == 0 { Ok(0) } else { tx.firings_since(source, key, now - within).await }
+    }
+
     /// How long a group may resolve by itself before it is investigated.
-    fn debounce(&self, group: &AlertGroup) -> SignedDuration {
+    pub(super) fn debounce(&self, group: &AlertGroup) -> SignedDuration {
         let grave = severity_rank(severity(group)) == 0;
         if grave { SignedDuration::ZERO } else { self.settings.debounce }
-    }
-
-    /// New alerts of an open group go where their own routes lead, when rules let them: with the first message where it
-    /// still waits, which goes earlier for what is graver; as the first message where nobody heard of the group; and with
-    /// a message of their own elsewhere. An alert nobody hears of would be worse than no AI.
-    async fn join(
-        &self,
-        tx: &mut Tx<'_>,
-        open: &Incident,
-        group: &AlertGroup,
-        new: Vec<Alert>,
-        now: Timestamp,
-    ) -> Result<Entry, StoreError> {
-        let merged = decide::merge(&open.group, group);
-        tx.update_group(open.id, &merged, now).await?;
-        let mut reason = format!("{} new alert(s) of the group", new.len());
-        let joined = AlertGroup { alerts: new, ..group.clone() };
-        let settings = &self.settings;
-        let hold = hold::hold(&joined, &settings.maintenance, settings.flapping, 0, now, &settings.zone());
-        let begin = hold.as_ref().map_or(now, |hold| hold.until);
-        let flaps = self.flaps(tx, open, &joined, now).await?;
-        let look = if flaps { Timestamp::MAX } else { begin + self.debounce(&joined) };
-        let mut investigating = tx.investigate_by(open.id, look).await?;
-        if decide::changes_the_picture(&open.group, joined.alerts.iter())
-            && tx.repeat_investigation(open.id, now + REPEAT_AFTER, REPEATS).await?
-        {
-            investigating = true;
-            reason += " of another kind, so it is investigated once more";
-        }
-        let routed = settings.routed(&joined);
-        let due = |channel: &str| {
-            let hears = !flaps && routed.channels.iter().any(|hears| hears == channel);
-            hears.then(|| settings.due(channel, &joined, begin))
-        };
-        let firsts = tx.carry_with_first(open.id, &merged, due).await?;
-        let held = hold.map(|hold| (Applied::wait(hold.rule, hold.until.duration_since(now)), hold.reason(Lang::En)));
-        let told = joined.alerts.len();
-        let entry = |telling| {
-            Entry::telling(open.id, Decision::Joined, told, telling)
-                .because(&reason)
-                .by_all(too_mild(&routed.too_mild))
-                .by_all(held)
-        };
-        let rest: Vec<String> = routed.channels.iter().filter(|name| !firsts.carry.contains(name)).cloned().collect();
-        if rest.is_empty() && firsts.telling.is_some() {
-            return Ok(entry(firsts.telling));
-        }
-        let (heard, unheard): (Vec<String>, Vec<String>) = rest.into_iter().partition(|it| firsts.gone.contains(it));
-        let body = NoticeBody::Alert { report: None, investigating: false, missing: Vec::new() };
-        let notice = self.notice(open.id, open.opened_at, joined, body);
-        let late = Told::alone(&notice, NoticeRole::Joined, begin);
-        let mut telling = self.tell(tx, late, &heard).await?;
-        let report = open.report.clone().map(Box::new);
-        let body = NoticeBody::Alert { report, investigating, missing: settings.missing.clone() };
-        let whole = self.notice(open.id, open.opened_at, merged, body);
-        let first = self.tell(tx, Told { notice: &whole, role: NoticeRole::First, ..late }, &unheard).await?;
-        telling.waits.extend(first.waits);
-        Ok(entry(telling.id.or(first.id)).by_all(telling.waits))
-    }
-
-    /// Whether a group is one that comes and goes: what joins it does not end its hold, unless it is critical.
-    async fn flaps(
-        &self,
-        tx: &mut Tx<'_>,
-        open: &Incident,
-        joined: &AlertGroup,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let flapping = self.settings.flapping;
-        let firings = tx.firings_since(open.source, &open.group_key_hash, now - flapping.within).await?;
-        Ok(hold::hold(joined, &[], flapping, firings, now, &self.settings.zone()).is_some())
     }
 
     async fn resolve(

@@ -13,6 +13,7 @@ pub mod decide;
 pub mod desk;
 mod entry;
 pub mod hold;
+mod join;
 mod line;
 pub mod orphans;
 pub mod press;

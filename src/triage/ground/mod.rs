@@ -147,16 +147,24 @@ impl Ground<'_> {
             unread.extend(wrong);
         }
         unread.extend(asides(diagnosis).flat_map(|text| figures::figures_in(text)).filter(|it| !known.hold(it)));
-        if !unread.is_empty() {
-            let named: Vec<String> = unread.into_iter().take(NAMED).collect();
-            diagnosis.data_gaps.push(self.lang.pick(
-                format!("模型给出的数字在工具结果中找不到：{}；相关结论按推测对待", named.join("、")),
-                format!(
-                    "Figures of the model that were read nowhere: {}; what rests on them is a guess",
-                    named.join(", ")
-                ),
-            ));
+        self.say_unread(
+            diagnosis,
+            unread,
+            "模型给出的数字在工具结果中找不到",
+            "Figures of the model that were read nowhere",
+        );
+    }
+
+    /// Names what of a model's claims was read nowhere.
+    fn say_unread(&self, diagnosis: &mut Diagnosis, unread: BTreeSet<String>, zh: &str, en: &str) {
+        if unread.is_empty() {
+            return;
         }
+        let named: Vec<String> = unread.into_iter().take(NAMED).collect();
+        diagnosis.data_gaps.push(self.lang.pick(
+            format!("{zh}：{}；相关结论按推测对待", named.join("、")),
+            format!("{en}: {}; what rests on them is a guess", named.join(", ")),
+        ));
     }
 
     /// Lowers causes that speak of objects which occur nowhere, and names them. The headline and the impact speak for the
@@ -178,16 +186,9 @@ impl Ground<'_> {
             unread.extend(wrong);
         }
         unread.extend(asides(diagnosis).flat_map(|text| unknown(text)));
-        if !unread.is_empty() {
-            let named: Vec<String> = unread.into_iter().take(NAMED).collect();
-            diagnosis.data_gaps.push(self.lang.pick(
-                format!("模型提到的对象在读到的内容中没有出现：{}；相关结论按推测对待", named.join("、")),
-                format!(
-                    "Objects the model speaks of that occur in nothing that was read: {}; what rests on them is a guess",
-                    named.join(", ")
-                ),
-            ));
-        }
+        let (zh, en) =
+            ("模型提到的对象在读到的内容中没有出现", "Objects the model speaks of that occur in nothing that was read");
+        self.say_unread(diagnosis, unread, zh, en);
     }
 
     /// Figures of the alerts and of the playbook, which every claim may use.
