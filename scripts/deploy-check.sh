@@ -30,6 +30,17 @@ done
 "$helm" template firstlook "$chart" --values "$chart/ci/postgres.yaml" >"$rendered"
 "$venv/bin/python" scripts/custom-resources.py "$rendered" deploy/manifests/monitoring.yaml deploy/alertmanager/alertmanagerconfig.yaml
 
+# What the rules ask of Prometheus is read by Prometheus' own tool, where there is one.
+if command -v promtool >/dev/null; then
+  "$venv/bin/python" -c 'import sys, yaml
+for one in yaml.safe_load_all(sys.stdin):
+    if one and one["kind"] == "PrometheusRule":
+        print(yaml.safe_dump(one["spec"]))' <deploy/manifests/monitoring.yaml >"$rendered"
+  promtool check rules "$rendered" >/dev/null
+else
+  echo "no promtool: the expressions of the alerts are not checked" >&2
+fi
+
 sed 's/interval:/intervall:/' deploy/manifests/monitoring.yaml >"$rendered"
 if "$venv/bin/python" scripts/custom-resources.py "$rendered" >/dev/null 2>&1; then
   echo "a misspelt key of a ServiceMonitor goes unnoticed" >&2
@@ -50,6 +61,8 @@ refused 'config.channels is empty' --set secrets.FIRSTLOOK_TOKEN=x
 refused 'FIRSTLOOK_DATABASE_URL' --values "$chart/ci/sqlite.yaml" --set store.mode=postgres
 refused 'give secrets' --values "$chart/ci/sqlite.yaml" --set secrets=null
 refused 'Additional property' --values "$chart/ci/sqlite.yaml" --set stroe.mode=sqlite
+refused 'no whole number of Mi, Gi or Ti' --values "$chart/ci/sqlite.yaml" --set store.sqlite.size=5G
+refused 'too small' --values "$chart/ci/sqlite.yaml" --set store.sqlite.size=80Mi
 refused 'extraRules' --values "$chart/ci/sqlite.yaml" \
   --set 'cluster.extraRules[0].apiGroups[0]=' --set 'cluster.extraRules[0].resources[0]=secrets' --set 'cluster.extraRules[0].verbs[0]=get'
 

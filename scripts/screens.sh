@@ -21,11 +21,16 @@ main{display:block!important;padding:12px!important}
 .inbox:first-child{width:620px}
 .screen{box-shadow:none!important;border-radius:8px!important}'
 
-# on_phone FILE: the same page as a phone shows it, 375 pixels wide; no window is as narrow.
+# Pixels a page or a sheet may be high; empty space below is cut off, and nothing else may be.
+page_most=6000
+phone_most=9000
+
+# on_phone FILE: the same page as a phone shows it, 375 pixels wide; no window is as narrow. The frame reaches to the
+# window's end, so that what is empty below is of one colour.
 on_phone() {
   local frame="${1%.html}.phone.html"
-  printf '<!doctype html><meta name="color-scheme" content="light dark"><style>body{margin:0}</style><iframe src="%s" width="375" height="3100" style="border:0"></iframe>' \
-    "$(basename "$1")" >"$frame"
+  printf '<!doctype html><meta name="color-scheme" content="light dark"><style>body{margin:0}</style><iframe src="%s" width="375" height="%s" style="border:0"></iframe>' \
+    "$(basename "$1")" "$((phone_most + 100))" >"$frame"
   echo "$frame"
 }
 
@@ -34,7 +39,7 @@ photograph() {
   rm -f "$pages/shot.png"
   [ -s "$1" ]
   "$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --force-color-profile=srgb --allow-file-access-from-files \
-    --blink-settings=preferredColorScheme="$4" --window-size="$3",3200 --virtual-time-budget=2000 \
+    --blink-settings=preferredColorScheme="$4" --window-size="$3",$(($5 + 100)) --virtual-time-budget=2000 \
     --screenshot="$pages/shot.png" "file://$1" >/dev/null 2>&1
   python3 - "$pages/shot.png" "$2" "$5" "${6:-9999}" <<'PY'
 import sys
@@ -44,27 +49,40 @@ image = image.crop((0, 0, min(image.width, int(sys.argv[4])), image.height))
 ground = Image.new("RGB", image.size, image.getpixel((0, image.height - 1)))
 _, _, right, bottom = ImageChops.difference(image, ground).getbbox()
 image = image.crop((0, 0, min(image.width, right + 16), min(bottom + 16, int(sys.argv[3]))))
-image.quantize(colors=96, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(sys.argv[2], optimize=True)
+# The colours that cover most stay as they are, pale panels and badges among them; the many between them, at the edges of
+# letters, share what is left of the palette.
+counted = sorted(image.getcolors(image.width * image.height), reverse=True)
+kept, rest = [colour for _, colour in counted[:192]], [colour for _, colour in counted[192:]]
+palette = [value for colour in kept for value in colour]
+if rest:
+    between = Image.new("RGB", (len(rest), 1))
+    between.putdata(rest)
+    palette += between.quantize(colors=64, method=Image.Quantize.MEDIANCUT).getpalette()[: 64 * 3]
+colours = Image.new("P", (1, 1))
+colours.putpalette(palette)
+image.quantize(palette=colours, dither=Image.Dither.NONE).save(sys.argv[2], optimize=True)
 PY
   printf '%s %s bytes\n' "$2" "$(stat -c %s "$2")"
 }
 
 for lang in en zh-CN; do
   for page in list login; do
-    photograph "$pages/pages/$page.$lang.html" "docs/pages/$page.$lang.png" 980 1 1400
+    photograph "$pages/pages/$page.$lang.html" "docs/pages/$page.$lang.png" 980 1 "$page_most"
   done
   for kind in report charted running resolved; do
-    photograph "$pages/pages/incidents/$kind.$lang.html" "docs/pages/$kind.$lang.png" 980 1 2600
+    photograph "$pages/pages/incidents/$kind.$lang.html" "docs/pages/$kind.$lang.png" 980 1 "$page_most"
   done
+  photograph "$pages/pages/incidents/report.$lang.html" "docs/pages/report-dark.$lang.png" 980 0 "$page_most"
   frame=$(on_phone "$pages/pages/incidents/report.$lang.html")
-  photograph "$frame" "docs/pages/report-phone.$lang.png" 500 1 2600 375
-  photograph "$frame" "docs/pages/report-phone-dark.$lang.png" 500 0 2600 375
+  photograph "$frame" "docs/pages/report-phone.$lang.png" 500 1 "$phone_most" 375
+  photograph "$frame" "docs/pages/report-phone-dark.$lang.png" 500 0 "$phone_most" 375
+  photograph "$(on_phone "$pages/pages/list.$lang.html")" "docs/pages/list-phone.$lang.png" 500 1 "$phone_most" 375
 done
 
 for lang in en zh; do
   frame=$(on_phone "$pages/mails/diagnosis-pvc.$lang.html")
-  photograph "$frame" "docs/messages/mail-phone.$lang.png" 500 1 2000 375
-  photograph "$frame" "docs/messages/mail-phone.$lang.dark.png" 500 0 2000 375
+  photograph "$frame" "docs/messages/mail-phone.$lang.png" 500 1 "$phone_most" 375
+  photograph "$frame" "docs/messages/mail-phone.$lang.dark.png" 500 0 "$phone_most" 375
 done
 
 for page in "$pages"/*.html; do
@@ -74,19 +92,7 @@ import pathlib, sys
 page = pathlib.Path(sys.argv[1])
 page.write_text(page.read_text().replace("</head>", f"<style>{sys.argv[2]}</style></head>"))
 PY
-  # Long ones are cut: what matters stands at the top. In the dark the first screen is enough, but for the buttons of a
-  # diagnosis, which stand at its end.
-  dark=900
-  case $name in
-    alert-waiting.*) height=3100 ;;
-    diagnosis-pvc.*) height=1700 dark=1700 ;;
-    resolved.*) height=1700 ;;
-    test.*) height=700 ;;
-    alert-oom.*) height=1200 ;;
-    diagnosis-longest.* | diagnosis-hostile.*) height=3100 ;;
-    *) height=1100 ;;
-  esac
-  photograph "$page" "docs/messages/$name.png" 2300 1 "$height"
+  photograph "$page" "docs/messages/$name.png" 2300 1 "$page_most"
   sed -i 's/<html /<html data-theme="dark" /' "$page"
-  photograph "$page" "docs/messages/$name.dark.png" 2300 0 "$dark"
+  photograph "$page" "docs/messages/$name.dark.png" 2300 0 "$page_most"
 done

@@ -1,10 +1,14 @@
 //! The words every room speaks: an alert, the group it arrives in, and the Kubernetes object it is about.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+
+/// Alerts of a group that began so close together began together, as people see it.
+const TOGETHER: SignedDuration = SignedDuration::from_mins(1);
 
 /// Labels or annotations: sorted, so that the same set always reads and hashes the same.
 pub type Labels = BTreeMap<String, String>;
@@ -39,6 +43,12 @@ pub struct Alert {
 }
 
 impl Alert {
+    /// The alert without what its author wrote about it, which may be long: what names it.
+    #[must_use]
+    pub fn by_its_labels(&self) -> Self {
+        Self { annotations: Labels::new(), generator_url: None, ..self.clone() }
+    }
+
     /// The `alertname` label, or a placeholder people recognise as missing.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -66,6 +76,17 @@ impl Alert {
     pub fn owner(&self) -> Option<&str> {
         let annotated = || self.annotations.get("owner").map(String::as_str).filter(|owner| !owner.trim().is_empty());
         self.label("owner").or_else(annotated)
+    }
+
+    /// How grave it is; 0 is the gravest.
+    fn rank(&self) -> u8 {
+        severity_rank(self.label("severity"))
+    }
+
+    /// When it began; none where its sender puts that at zero, or ahead of the clock.
+    #[must_use]
+    pub fn known_start(&self, now: Timestamp) -> Option<Timestamp> {
+        Some(self.starts_at).filter(|at| at.as_second() > 0 && *at <= now)
     }
 
     /// The rule's expression, which Prometheus (and Thanos) put into the link to their graph as `g0.expr`.
@@ -151,11 +172,20 @@ impl AlertGroup {
         }
     }
 
-    /// When the condition began. What senders put at zero, or ahead of the clock, began when they told us.
+    /// When the alert that leads began. What senders put at zero, or ahead of the clock, began when they told us.
     #[must_use]
     pub fn began(&self, told: Timestamp, now: Timestamp) -> Timestamp {
-        let known = |at: &Timestamp| at.as_second() > 0 && *at <= now;
-        self.alerts.iter().map(|alert| alert.starts_at).filter(known).min().unwrap_or(told)
+        self.leading().and_then(|alert| alert.known_start(now)).unwrap_or(told)
+    }
+
+    /// When the oldest of the alerts began that fire (of all, when none does), where that was well before the one that
+    /// leads.
+    #[must_use]
+    pub fn oldest(&self, told: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        let status = self.leading()?.status;
+        let known = self.alerts.iter().filter(|alert| alert.status == status);
+        let oldest = known.filter_map(|alert| alert.known_start(now)).min()?;
+        Some(oldest).filter(|at| self.began(told, now).duration_since(*at) >= TOGETHER)
     }
 
     /// When the condition was over, as its sender says; when we were told, where it does not.
@@ -169,10 +199,18 @@ impl AlertGroup {
         self.alerts.iter().filter(|alert| alert.status == AlertStatus::Firing)
     }
 
-    /// The alert that stands for the group in a title: the gravest firing one, the first among equals.
+    /// The alert that stands for the group, in titles and wherever one is named for all: the gravest that fires, the first
+    /// among equals; when none fires any more, the gravest of those that are over, the last to end among equals.
     #[must_use]
     pub fn leading(&self) -> Option<&Alert> {
-        self.firing().min_by_key(|alert| severity_rank(alert.label("severity"))).or_else(|| self.alerts.first())
+        let over = || self.alerts.iter().min_by_key(|alert| (alert.rank(), Reverse(alert.ends_at)));
+        self.firing().min_by_key(|alert| alert.rank()).or_else(over)
+    }
+
+    /// The gravest severity of the group's alerts, of those that are over too, as its sender spells it.
+    #[must_use]
+    pub fn gravest(&self) -> Option<&str> {
+        self.alerts.iter().min_by_key(|alert| alert.rank())?.label("severity")
     }
 
     /// Whether alerts of the group may fire that this delivery does not list: Alertmanager cuts by `max_alerts`,
@@ -181,18 +219,13 @@ impl AlertGroup {
     pub fn is_partial(&self) -> bool {
         self.truncated_alerts > 0 || self.source == Source::Nightingale
     }
-
-    /// When the oldest alert of the group began.
-    #[must_use]
-    pub fn started_at(&self) -> Option<Timestamp> {
-        self.alerts.iter().map(|alert| alert.starts_at).min()
-    }
 }
 
 /// Orders the severities people use, gravest first; what is unknown ranks between `warning` and `info`.
 #[must_use]
 pub fn severity_rank(severity: Option<&str>) -> u8 {
-    match severity.map(str::to_ascii_lowercase).as_deref() {
+    // No longer word is known, and a label may be megabytes long.
+    match severity.filter(|said| said.len() <= 16).map(str::to_ascii_lowercase).as_deref() {
         Some("critical" | "page" | "emergency" | "fatal" | "disaster" | "p0") => 0,
         Some("error" | "high" | "major" | "p1") => 1,
         Some("warning" | "warn" | "medium" | "p2") => 2,
@@ -291,6 +324,60 @@ mod tests {
             fingerprint: String::new(),
         };
         alert.expression()
+    }
+
+    /// Alerts by severity, start and end.
+    fn group(alerts: &[(&str, i64, Option<i64>)]) -> AlertGroup {
+        let at = |second: i64| Timestamp::constant(1_790_000_000 + second, 0);
+        let alert = |(severity, start, end): &(&str, i64, Option<i64>)| Alert {
+            status: if end.is_some() { AlertStatus::Resolved } else { AlertStatus::Firing },
+            labels: [("severity".to_owned(), (*severity).to_owned())].into(),
+            annotations: Labels::new(),
+            starts_at: at(*start),
+            ends_at: end.map(at),
+            generator_url: None,
+            fingerprint: format!("{severity}-{start}"),
+        };
+        AlertGroup::unsent(alerts.iter().map(alert).collect())
+    }
+
+    fn leader(alerts: &[(&str, i64, Option<i64>)]) -> String {
+        group(alerts).leading().unwrap().fingerprint.clone()
+    }
+
+    #[test]
+    fn the_gravest_that_fires_leads_and_when_none_does_the_gravest_that_ended_last() {
+        assert_eq!(leader(&[("warning", 0, None), ("critical", 1, None), ("critical", 2, None)]), "critical-1");
+        assert_eq!(leader(&[("warning", 0, None), ("critical", 1, Some(9))]), "warning-0");
+        assert_eq!(
+            leader(&[("warning", 0, Some(20)), ("critical", 1, Some(9)), ("critical", 2, Some(10))]),
+            "critical-2"
+        );
+        assert_eq!(
+            leader(&[("critical", 1, Some(9)), ("critical", 2, Some(9))]),
+            "critical-1",
+            "the first among equals"
+        );
+        assert_eq!(group(&[("warning", 0, None), ("Critical", 1, Some(9))]).gravest(), Some("Critical"));
+        assert!(group(&[]).leading().is_none() && group(&[]).gravest().is_none());
+    }
+
+    #[test]
+    fn the_start_is_the_leading_alerts_own_and_a_much_older_one_is_told_apart() {
+        let at = |second: i64| Timestamp::constant(1_790_000_000 + second, 0);
+        let seen = |alerts: &[(&str, i64, Option<i64>)]| {
+            let group = group(alerts);
+            (group.began(at(7_000), at(9_000)), group.oldest(at(7_000), at(9_000)))
+        };
+        assert_eq!(seen(&[("warning", 0, None), ("critical", 500, None)]), (at(500), Some(at(0))));
+        assert_eq!(seen(&[("warning", 460, None), ("critical", 500, None)]), (at(500), None), "seconds are noise");
+        assert_eq!(seen(&[("warning", 0, Some(9)), ("critical", 500, None)]), (at(500), None), "it does not fire");
+        assert_eq!(seen(&[("warning", 0, Some(9)), ("critical", 500, Some(9))]), (at(500), Some(at(0))));
+        assert_eq!(
+            seen(&[("warning", 0, None), ("critical", 9_500, None)]),
+            (at(7_000), Some(at(0))),
+            "ahead of the clock"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! `FIRSTLOOK_FAIL_AT=name` ends the process there as a kill does: nothing is flushed, nothing handed back.
 //! `FIRSTLOOK_STALL_AT=name` lets whoever comes there wait for ever, while all others go on.
+//! `FIRSTLOOK_FREEZE_AT=name` lets the first who comes there wait for longer than any lease, as a frozen process does.
 
 /// Passes a border. `tests/e2e/service/kills.rs` names each of them.
 #[cfg(debug_assertions)]
@@ -12,6 +13,10 @@ pub async fn pass(name: &'static str) {
     }
     if is("FIRSTLOOK_STALL_AT") {
         std::future::pending::<()>().await;
+    }
+    static FROZEN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+    if is("FIRSTLOOK_FREEZE_AT") && !FROZEN.swap(true, std::sync::atomic::Ordering::SeqCst) {
+        tokio::time::sleep(std::time::Duration::from_secs(25)).await;
     }
 }
 

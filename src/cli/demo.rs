@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::service::Service;
+use super::service::{self, Service};
 use super::{CliError, ReportFormat, language, scenario, stage};
 use crate::alert::Lang;
 use crate::config::{self, Config};
@@ -77,8 +77,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     let address = listener.local_addr().map_err(CliError::failed)?;
     let configuration = configuration(home.path(), &scenario, inbox, address, lang)?;
     let timezone = configuration.timezone.clone();
-    let service = Service::build(configuration, Arc::new(Metrics::new())).await?;
-    let store = service.store();
+    let store = service::open(&configuration).await?;
+    let service = Service::build(configuration, store.clone(), Arc::new(Metrics::new())).await?;
     let serving = tokio::spawn(service.run(listener, stop.clone()));
     announce(lang);
     stage(lang.pick("查看故障现场", "looking at the broken cluster"));
@@ -95,7 +95,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         tokio::signal::ctrl_c().await.map_err(CliError::failed)?;
     }
     stop.cancel();
-    serving.await.map_err(CliError::failed)??;
+    serving.await.map_err(CliError::failed)?;
+    store.close().await;
     let delivered = detail.notices.iter().all(|notice| notice.state == NoticeState::Sent);
     Ok(if delivered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -14,12 +14,16 @@ use crate::telemetry::Metrics;
 /// How often secret files are looked at. They are small and few; a mounted Secret changes within a minute anyway.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// How long a right configuration waits that could not be served, as while its database is away.
+const POSTPONED: Duration = Duration::from_secs(10);
+
 /// Waits for configurations.
 pub(super) struct Reloader {
     path: PathBuf,
     hangups: Signal,
     secrets: Vec<Secret>,
     metrics: Arc<Metrics>,
+    postponed: Option<Config>,
 }
 
 /// A file and what it held.
@@ -29,7 +33,7 @@ impl Reloader {
     /// Follows the file that a configuration was read from.
     pub(super) fn of(path: &Path, config: &Config, metrics: Arc<Metrics>) -> Result<Self, CliError> {
         let hangups = signal(SignalKind::hangup()).map_err(CliError::failed)?;
-        Ok(Self { path: path.to_owned(), hangups, secrets: read(&config.secret_files), metrics })
+        Ok(Self { path: path.to_owned(), hangups, secrets: read(&config.secret_files), metrics, postponed: None })
     }
 
     /// The next configuration that can be used. One that cannot is said and counted, and the present one goes on.
@@ -38,7 +42,9 @@ impl Reloader {
             let why = tokio::select! {
                 _ = self.hangups.recv() => "SIGHUP",
                 () = changed(&self.secrets) => "a secret file changed",
+                Some(config) = later(&mut self.postponed) => return config,
             };
+            self.postponed = None;
             match config::load(&self.path) {
                 Ok(config) => {
                     tracing::info!(why, "the configuration was read again");
@@ -54,15 +60,29 @@ impl Reloader {
     }
 
     /// Notes that a configuration is not used.
-    pub(super) fn refused(&self, error: &str) {
+    fn refused(&self, error: &str) {
         self.metrics.config_read(false);
         tracing::error!(error, "the new configuration is not used; the one before it goes on");
+    }
+
+    /// Notes that a configuration cannot be served now. It comes again, unless another comes before.
+    pub(super) fn postpone(&mut self, config: Config, error: &str) {
+        self.refused(error);
+        self.postponed = Some(config);
     }
 
     /// Notes that one is in use.
     pub(super) fn used(&self) {
         self.metrics.config_read(true);
     }
+}
+
+/// What was postponed, when its time has come.
+async fn later(postponed: &mut Option<Config>) -> Option<Config> {
+    if postponed.is_some() {
+        tokio::time::sleep(POSTPONED).await;
+    }
+    postponed.take()
 }
 
 fn read(files: &[PathBuf]) -> Vec<Secret> {

@@ -12,7 +12,7 @@ use crate::alert::Lang;
 use crate::config;
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::preview::{self, Looks, Product};
-use crate::notify::rehearsal;
+use crate::notify::{pass, rehearsal};
 use crate::report::Report;
 use crate::telemetry::progress;
 
@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     /// The configuration file: its models, templates, language and zone.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// The configured channel whose templates lay the message out; the first of its kind when left out.
+    /// The configured channel whose templates and kind of message it has; the first of its kind when left out.
     #[arg(long, requires = "config")]
     name: Option<String>,
     /// Language of the message.
@@ -47,10 +47,20 @@ pub(super) struct Arguments {
 enum Kind {
     /// The alert with the first look.
     First,
+    /// The alert while a model investigates and nothing is known yet.
+    Waiting,
     /// The diagnosis that follows when it adds something.
     Diagnosis,
+    /// Alerts that came later and belong to an incident people know.
+    Joined,
     /// The alerts are gone.
     Resolved,
+    /// Many messages in one: more waited than the channel takes.
+    Summary,
+    /// What is not critical, in one mail.
+    Batch,
+    /// The daily summary.
+    Digest,
     /// The one `check --send` sends.
     Test,
 }
@@ -84,7 +94,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The layouts of the configuration: those of the channel that was named, else of the first of each kind.
+/// The layouts of the configuration, and the kind of message a WeCom group wants: those of the channel that was named, else
+/// of the first of each kind.
 fn looks(arguments: &Arguments) -> Result<Looks, CliError> {
     let Some(path) = &arguments.config else { return Ok(Looks::default()) };
     let config = config::load(path).map_err(CliError::usage)?;
@@ -95,12 +106,17 @@ fn looks(arguments: &Arguments) -> Result<Looks, CliError> {
     let usual = service::looks(&config, &layouts);
     let Some(name) = &arguments.name else { return Ok(usual) };
     let own = layouts.of(name);
-    match config.channels.iter().any(|channel| channel.name() == name) {
-        true => {
-            Ok(Looks { feishu: own.clone(), app: Some(own.clone()), wecom: own.clone(), email: own, all_kinds: true })
-        }
-        false => Err(CliError::Usage(format!("--name: the configuration has no channel \"{name}\""))),
-    }
+    let Some(named) = config.channels.iter().find(|channel| channel.name() == name) else {
+        return Err(CliError::Usage(format!("--name: the configuration has no channel \"{name}\"")));
+    };
+    Ok(Looks {
+        feishu: own.clone(),
+        app: Some(own.clone()),
+        wecom: own.clone(),
+        wecom_kind: service::wecom_kind(named).unwrap_or_default(),
+        email: own,
+        all_kinds: true,
+    })
 }
 
 /// The message, and what was found.
@@ -112,25 +128,37 @@ async fn notice(arguments: &Arguments, setup: &Setup) -> Result<(Notice, Report)
     super::stage(setup.lang.pick("查看集群", "looking at the cluster"));
     let (report, _) = setup.triage(models, &[snapshot_server(&scenario)], None)?.run(&group).await;
     progress::clear();
+    let incident = Uuid::now_v7();
     let notice = Notice {
-        incident: Uuid::now_v7(),
+        incident,
         opened_at: Timestamp::now(),
         group,
         body: body(arguments.message, report.clone(), !setup.models.is_empty()),
         lang: setup.lang,
         timezone: setup.timezone.clone(),
-        alertmanager_url: None,
-        page_url: None,
+        alertmanager_url: setup.alertmanager_url.clone(),
+        page_url: setup.public_url.as_ref().map(|base| pass::page(base, None, incident, Timestamp::now())),
+        opened_with: None,
         last_time: None,
         meanwhile: Default::default(),
         undelivered: Vec::new(),
+    };
+    let notice = match arguments.message {
+        Kind::Summary => rehearsal::many(&notice, false),
+        Kind::Batch => rehearsal::many(&notice, true),
+        Kind::Digest => rehearsal::daily(&notice),
+        _ => notice,
     };
     Ok((notice, report))
 }
 
 fn body(kind: Kind, report: Report, investigating: bool) -> NoticeBody {
     match kind {
-        Kind::First => NoticeBody::Alert { report: Some(Box::new(report)), investigating, missing: Vec::new() },
+        Kind::First | Kind::Summary | Kind::Batch | Kind::Digest => {
+            NoticeBody::Alert { report: Some(Box::new(report)), investigating, missing: Vec::new() }
+        }
+        Kind::Waiting => NoticeBody::Alert { report: None, investigating: true, missing: Vec::new() },
+        Kind::Joined => NoticeBody::Alert { report: None, investigating: false, missing: Vec::new() },
         Kind::Diagnosis => NoticeBody::Diagnosis { report: Box::new(report) },
         Kind::Resolved => NoticeBody::Resolved { resolved_at: Timestamp::now() },
         Kind::Test => NoticeBody::Test,

@@ -3,20 +3,24 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::CliError;
 use super::reload::Reloader;
-use super::service::Service;
+use super::service::{self, Service};
 use crate::config::{self, Config};
+use crate::store::Store;
 use crate::telemetry::Metrics;
 
 /// Serves the configuration until SIGTERM or Ctrl-C, and the next one when it changes.
 pub(super) async fn run(path: &Path) -> Result<(), CliError> {
     let mut config = load(path)?;
     let metrics = Arc::new(Metrics::new());
-    let mut service = Service::build(config.clone(), metrics.clone()).await?;
+    let mut store = service::open(&config).await?;
+    let mut service = Service::build(config.clone(), store.clone(), metrics.clone()).await?;
     let mut reloader = Reloader::of(path, &config, metrics.clone())?;
     reloader.used();
     let listener = bind(&config).await?;
@@ -24,41 +28,61 @@ pub(super) async fn run(path: &Path) -> Result<(), CliError> {
     tokio::spawn(signals(stop.clone()));
     let address = listener.local_addr().map_err(CliError::failed)?;
     tracing::info!(listen.address = %address, "firstlook serves; point Alertmanager at /webhooks/alertmanager");
+    let mut leaving = JoinSet::new();
     loop {
         let turn = stop.child_token();
-        let mut running = Box::pin(service.run(again(&listener)?, turn.clone()));
+        let mut running = tokio::spawn(service.run(again(&listener)?, turn.clone()));
         let next = tokio::select! {
-            ended = &mut running => return ended,
-            next = reloader.next() => next,
+            ended = &mut running => {
+                while leaving.join_next().await.is_some() {}
+                store.close().await;
+                return ended.map_err(CliError::failed);
+            }
+            next = following(&mut reloader, &config, &store, &metrics) => next,
         };
-        // Connections that come meanwhile wait in the listener's queue, which stays open.
+        // The next one is at the door before this one leaves it: whatever holds this one up holds up no alert.
         turn.cancel();
-        running.await?;
-        if stop.is_cancelled() {
-            return Ok(());
-        }
-        (service, config) = follow(config, next, &reloader, &metrics).await?;
+        let left = (!next.store.is(&store)).then_some(store);
+        leaving.spawn(async move {
+            if let Err(error) = running.await {
+                tracing::error!(%error, "the service of the configuration before did not end well");
+            }
+            if let Some(store) = left {
+                store.close().await;
+            }
+        });
+        Next { config, store, service } = next;
     }
 }
 
-/// The service of the next configuration, or of the one before where the next cannot be served.
-async fn follow(
-    before: Config,
-    next: Config,
-    reloader: &Reloader,
-    metrics: &Arc<Metrics>,
-) -> Result<(Service, Config), CliError> {
-    if next.server.listen != before.server.listen {
-        tracing::warn!("server.listen is another now, which takes effect at the next start");
-    }
-    match Service::build(next.clone(), metrics.clone()).await {
-        Ok(service) => {
-            reloader.used();
-            Ok((service, next))
+/// What is served next.
+struct Next {
+    config: Config,
+    store: Store,
+    service: Service,
+}
+
+/// The next configuration that can be served, with its service over the same store where that is no other. One that cannot
+/// be served is said, and the one before goes on without a pause.
+async fn following(reloader: &mut Reloader, before: &Config, store: &Store, metrics: &Arc<Metrics>) -> Next {
+    loop {
+        let config = reloader.next().await;
+        if config.server.listen != before.server.listen {
+            tracing::warn!("server.listen is another now, which takes effect at the next start");
         }
-        Err(error) => {
-            reloader.refused(&error.to_string());
-            Ok((Service::build(before.clone(), metrics.clone()).await?, before))
+        let address = config.store.expose_secret();
+        let same = address == before.store.expose_secret() || store.is_file(address);
+        let built = async {
+            let store = if same { store.clone() } else { service::open(&config).await? };
+            let service = Service::build(config.clone(), store.clone(), metrics.clone()).await?;
+            Ok::<_, CliError>((store, service))
+        };
+        match built.await {
+            Ok((store, service)) => {
+                reloader.used();
+                return Next { config, store, service };
+            }
+            Err(error) => reloader.postpone(config, &error.to_string()),
         }
     }
 }

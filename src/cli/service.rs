@@ -25,8 +25,10 @@ use crate::notify::feishu::app::{Callbacks, FeishuApp};
 use crate::notify::layout::Layouts;
 use crate::notify::outbox::OutboxWorker;
 use crate::notify::pass::{Passes, Signer};
+use crate::notify::people::People;
 use crate::notify::post;
 use crate::notify::preview::Looks;
+use crate::notify::wecom::MessageType;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::triage::{Triage, TriageConfig};
@@ -47,15 +49,15 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Builds the parts. Only the store is dialled: the service starts while models, MCP servers and channels are away.
-    pub(super) async fn build(config: Config, metrics: Arc<Metrics>) -> Result<Self, CliError> {
+    /// Builds the parts over an open store. Nothing else is dialled: the service starts while models, MCP servers and
+    /// channels are away.
+    pub(super) async fn build(config: Config, store: Store, metrics: Arc<Metrics>) -> Result<Self, CliError> {
         let triage = Arc::new(triage(&config, metrics.clone())?);
         let layouts = layouts(&config);
         let channels = channels(&config, &layouts)?;
         let deliveries: Vec<Delivery> = config.channels.iter().map(|one| one.delivery().clone()).collect();
         let destinations: Vec<String> = config.channels.iter().map(ChannelSettings::destination).collect();
         let batches: Vec<bool> = config.channels.iter().map(|one| one.batch().is_some()).collect();
-        let store = Store::open(config.store.expose_secret()).await.map_err(CliError::usage)?;
         channels.iter().for_each(|channel| channel.share_calls(&store));
         let wake = Wake::for_channels(channels.iter().map(Channel::name));
         let signer = signer(&config, &store).await?;
@@ -80,7 +82,7 @@ impl Service {
                 let here =
                     falling.iter().filter(|(to, _)| to == outbox.channel()).map(|(_, lost)| lost.clone()).collect();
                 let several = destinations.iter().filter(|other| *other == destination).count() > 1;
-                let outbox = outbox.pacing(destination, several);
+                let outbox = outbox.pacing(destination, several, delivery.max_per_minute);
                 let outbox = outbox.with_digest(schedule).with_digests_of(here).merging_above(delivery.merge_above);
                 Some((outbox.falling_back_to(delivery.fallback).batching(batches), bell))
             })
@@ -118,13 +120,9 @@ impl Service {
         })
     }
 
-    /// The store, for commands that look at what the service did.
-    pub(super) fn store(&self) -> Store {
-        self.app.store.clone()
-    }
-
-    /// Runs until told to stop: first the door closes, then work under way is finished or handed back.
-    pub(super) async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), CliError> {
+    /// Runs until told to stop: first the door closes, then work under way is finished or handed back. The store stays
+    /// open, for whoever serves next.
+    pub(super) async fn run(self, listener: TcpListener, stop: CancellationToken) {
         let tasks = TaskTracker::new();
         for app in self.apps {
             if app.callbacks() == Some(Callbacks::LongConnection) {
@@ -146,7 +144,6 @@ impl Service {
         for (outbox, bell) in self.outboxes {
             tasks.spawn(outbox.run(bell, stop.clone()));
         }
-        let store = self.app.store.clone();
         let out_of_grace = async {
             stop.cancelled().await;
             tokio::time::sleep(GRACE).await;
@@ -158,9 +155,12 @@ impl Service {
         stop.cancel();
         tasks.close();
         tasks.wait().await;
-        store.close().await;
-        Ok(())
     }
+}
+
+/// The configured store.
+pub(super) async fn open(config: &Config) -> Result<Store, CliError> {
+    Store::open(config.store.expose_secret()).await.map_err(CliError::usage)
 }
 
 /// Everything that investigates, as configured.
@@ -210,12 +210,22 @@ pub(super) fn looks(config: &Config, layouts: &Arc<Layouts>) -> Looks {
         layouts.of(config.channels.iter().find(|one| is(one)).map_or("", ChannelSettings::name))
     };
     let is_app = |one: &ChannelSettings| matches!(one, ChannelSettings::FeishuApp(_));
+    let wecom_kind = config.channels.iter().find_map(wecom_kind).unwrap_or_default();
     Looks {
         feishu: of(|one| matches!(one, ChannelSettings::FeishuBot(_))),
         app: config.channels.iter().any(is_app).then(|| of(is_app)),
         wecom: of(|one| matches!(one, ChannelSettings::WecomBot(_))),
+        wecom_kind,
         email: of(|one| matches!(one, ChannelSettings::Email(_))),
         all_kinds: false,
+    }
+}
+
+/// The kind of message a WeCom group wants.
+pub(super) fn wecom_kind(channel: &ChannelSettings) -> Option<MessageType> {
+    match channel {
+        ChannelSettings::WecomBot(bot) => Some(bot.msgtype),
+        _ => None,
     }
 }
 
@@ -246,7 +256,7 @@ async fn signer(config: &Config, store: &Store) -> Result<Signer, CliError> {
 fn schedule(config: &Config, channel: &ChannelSettings, passes: Option<Passes>) -> Option<Schedule> {
     let public_url = config.server.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
     let schedule = Schedule::new(channel.digest()?, &config.timezone, config.language, public_url);
-    Some(schedule.opening_with(passes))
+    Some(schedule.opening_with(passes).calling(People::of(&config.channels)))
 }
 
 /// Each daily summary that is told on another channel when its own gives it up: that one's name, and whose it is.
@@ -270,6 +280,7 @@ pub(super) fn routing(config: &Config) -> DeskSettings {
         deliveries: config.channels.iter().map(|one| (one.name().to_owned(), one.delivery().clone())).collect(),
         batches: config.channels.iter().filter_map(|one| Some((one.name().to_owned(), one.batch()?))).collect(),
         maintenance: config.maintenance.clone(),
+        people: People::of(&config.channels),
         flapping: config.triage.flapping,
         ..DeskSettings::default()
     }

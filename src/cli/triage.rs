@@ -18,6 +18,9 @@ use crate::telemetry::{Metrics, progress};
 use crate::toolbox::config::{McpSettings, Transport};
 use crate::triage::{Triage, TriageConfig};
 
+/// Where pages would be without a configuration: a message is shown with all the links it can have.
+const EXAMPLE: &str = "https://firstlook.example.com";
+
 /// Arguments of `triage`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -82,6 +85,10 @@ pub(super) struct Setup {
     pub(super) lang: Lang,
     /// IANA name of the zone to show times in.
     pub(super) timezone: String,
+    /// Where our pages are, so that a message leads to one.
+    pub(super) public_url: Option<String>,
+    /// Where people reach Alertmanager.
+    pub(super) alertmanager_url: Option<String>,
     cluster_label: String,
     prompts: Option<PathBuf>,
     prometheus: Option<PrometheusSettings>,
@@ -97,6 +104,8 @@ impl Setup {
                 budget: Budget::default(),
                 lang: super::language(lang),
                 timezone: Config::default().timezone,
+                public_url: Some(EXAMPLE.to_owned()),
+                alertmanager_url: None,
                 cluster_label: Config::default().triage.cluster_label,
                 prompts: None,
                 prometheus: None,
@@ -107,6 +116,8 @@ impl Setup {
             lang: lang.unwrap_or(config.language),
             budget: config.triage.budget(),
             timezone: config.timezone,
+            public_url: config.server.public_url.map(|url| url.trim_end_matches('/').to_owned()),
+            alertmanager_url: config.alertmanager.map(|link| link.url),
             cluster_label: config.triage.cluster_label,
             models: config.models,
             mcp: config.mcp,

@@ -55,12 +55,19 @@ fn cursor(text: &str) -> Result<(Timestamp, Uuid), ApiError> {
 }
 
 /// One incident: its alerts, report, messages, deliveries and evidence.
+///
+/// `first_look` is what the playbook found, while there is no report yet; `looks` are those before the last, which `investigation`
+/// tells of.
 #[utoipa::path(get, path = "/api/v1/incidents/{id}", responses((status = 200, description = "The incident"), (status = 404, description = "No such incident")))]
 pub async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     let number = parse_id(&id)?;
     let detail = app.store.incident(number).await?.ok_or_else(|| unknown(&id))?;
     let mut incident = json!(detail.incident);
+    if let Some(found) = detail.first_look {
+        incident["first_look"] = json!(found);
+    }
     incident["investigation"] = json!(detail.investigation);
+    incident["looks"] = json!(detail.looks);
     incident["notices"] = json!(detail.notices);
     incident["presses"] = json!(app.store.presses(number).await?);
     incident["evidence"] = json!(detail.evidence);

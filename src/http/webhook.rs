@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -16,11 +17,16 @@ use super::App;
 use super::body;
 use super::error::ApiError;
 use crate::alert::{AlertGroup, Source};
+use crate::incident::{Desk, Receipt};
 use crate::intake::{self, IntakeError};
+use crate::store::StoreError;
 
 /// How long a sender waits for the store. Alertmanager gives up at its group interval, 10 s at the least, and Nightingale at
 /// 10 s; what is kept after that is merged when they come again.
 const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Groups of one delivery that are kept at the same time: as many as share a commit on SQLite.
+const SIDE_BY_SIDE: usize = 64;
 
 /// What a sender is told.
 #[derive(Debug, Serialize, ToSchema)]
@@ -137,38 +143,63 @@ pub async fn prometheusalert(
     answered(&app, "prometheusalert", started, taken.map_err(|error| error.said_to(Some(Source::PrometheusAlert))))
 }
 
-/// Groups are kept one after the other: when one cannot be, the sender comes again with all, and those kept merge.
+/// Keeps what a delivery holds. Where a group cannot be kept the sender comes again with all, and those kept merge.
 async fn accept(
     app: &App,
     body: Body,
     read: impl FnOnce(&[u8]) -> Result<Vec<AlertGroup>, IntakeError>,
 ) -> Result<Json<Accepted>, ApiError> {
     let body = body::read(body, app.body_limit).await?;
+    let groups = read(&body)?;
+    let seen: Vec<Seen> = groups.iter().map(Seen::of).collect();
+    // A task of its own: what waits for the store goes on when its sender is told to come again.
+    let keeping = tokio::spawn(keep(app.desk.clone(), groups));
+    let Ok(kept) = tokio::time::timeout(PATIENCE, keeping).await else {
+        return Err(ApiError::unavailable("the store does not answer in time; send it again, it is not told twice"));
+    };
     let mut taken = Vec::new();
-    for group in read(&body)? {
-        let (source, alerts) = (group.source, group.alerts.len());
-        let (texts, truncated) = (intake::cut_texts(&group), group.truncated_alerts);
-        // A task of its own: what waits for the store goes on when its sender is told to come again.
-        let desk = app.desk.clone();
-        let receiving = tokio::spawn(async move { desk.receive(group).await });
-        let Ok(received) = tokio::time::timeout(PATIENCE, receiving).await else {
-            return Err(ApiError::unavailable(
-                "the store does not answer in time; send it again, it is not told twice",
-            ));
-        };
-        let receipt = received.map_err(|error| ApiError::internal(&error))??;
+    for (seen, receipt) in seen.into_iter().zip(kept.map_err(|error| ApiError::internal(&error))?) {
+        let receipt = receipt?;
         tracing::info!(
             incident.id = receipt.incident.map(tracing::field::display),
-            %source,
-            alerts,
+            source = %seen.source,
+            alerts = seen.alerts,
             decision = receipt.decision.word(),
             "delivery accepted"
         );
-        app.metrics.shortened(texts, truncated);
+        app.metrics.shortened(seen.cut, seen.truncated);
         taken.push(Receipted { incident: receipt.incident, decision: receipt.decision.word() });
     }
     let first = taken.first().ok_or(IntakeError::NoAlerts)?;
     Ok(Json(Accepted { incident: first.incident, decision: first.decision, groups: taken }))
+}
+
+/// What is said of a group once it is kept.
+struct Seen {
+    source: Source,
+    alerts: usize,
+    cut: usize,
+    truncated: u64,
+}
+
+impl Seen {
+    fn of(group: &AlertGroup) -> Self {
+        Self {
+            source: group.source,
+            alerts: group.alerts.len(),
+            cut: intake::cut_texts(group),
+            truncated: group.truncated_alerts,
+        }
+    }
+}
+
+/// Keeps groups side by side, so that a list of many is not as many commits; no two of a delivery have one key.
+async fn keep(desk: Desk, groups: Vec<AlertGroup>) -> Vec<Result<Receipt, Arc<StoreError>>> {
+    let keeping = groups.into_iter().map(|group| {
+        let desk = desk.clone();
+        async move { desk.receive(group).await }
+    });
+    futures::stream::iter(keeping).buffered(SIDE_BY_SIDE).collect().await
 }
 
 fn answered(

@@ -83,6 +83,7 @@ mod tests {
             updated_at: at(30),
             resolved_at: Some(at(30)),
             group: group(&["api-1"]),
+            opened_with: None,
             report,
             deliveries: 2,
         };

@@ -1,13 +1,21 @@
 //! The one decision point: what a delivery means for the incidents that are open. Pure, so that every case is a test.
 
+use std::cmp::Reverse;
+
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{Alert, AlertGroup, AlertStatus};
+use crate::alert::{Alert, AlertGroup, AlertStatus, severity_rank};
 use crate::notify::rule::Rule;
 use crate::playbook::alerts;
 
 /// A beginning this close to its delivery is the delivery's own time.
 const UNTOLD: SignedDuration = SignedDuration::from_secs(1);
+
+/// Nobody spoke of a group for so long: what began since is another firing, and not one that comes and goes.
+const UNHEARD: SignedDuration = SignedDuration::from_hours(1);
+
+/// Alerts that are over and stand with those of their group that are not: the gravest, and those that ended last.
+const REMEMBERED: usize = 100;
 
 /// What a delivery means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +28,8 @@ pub enum Decision {
     Join(Vec<Alert>),
     /// The incident is over.
     Resolve,
+    /// The incident was over long ago, though nobody said so, and this is another one.
+    Reopen,
     /// Nothing to do, and why.
     Suppress(Rule, &'static str),
 }
@@ -49,20 +59,58 @@ pub fn decide(
     }
     let stands = |alert: &Alert| open.firing().any(|other| goes_on(other, alert, heard, now));
     let new: Vec<Alert> = delivery.firing().filter(|alert| !stands(alert)).cloned().collect();
+    if ended_unsaid(open, delivery, &new, heard, now) && !of_another_cluster(open, delivery, cluster_label) {
+        return Decision::Reopen;
+    }
     if new.is_empty() { Decision::Merge } else { Decision::Join(new) }
+}
+
+/// Whether a group that nobody spoke of for long fires anew: all it says began since, some of it once more. Its sender keeps
+/// ends to itself (`send_resolved: false`), or lost one.
+fn ended_unsaid(open: &AlertGroup, delivery: &AlertGroup, new: &[Alert], heard: Timestamp, now: Timestamp) -> bool {
+    let unheard = now.duration_since(heard) >= UNHEARD && !delivery.is_partial();
+    let once_more = |alert: &Alert| open.firing().any(|known| known.fingerprint == alert.fingerprint);
+    unheard
+        && new.len() == delivery.firing().count()
+        && new.iter().all(|alert| alert.starts_at > heard)
+        && new.iter().any(once_more)
+}
+
+/// The group of an incident that was over when it was last heard of, as far as anybody knows.
+#[must_use]
+pub fn over_since(open: &AlertGroup, heard: Timestamp) -> AlertGroup {
+    let mut over = open.clone();
+    over.status = AlertStatus::Resolved;
+    for alert in over.alerts.iter_mut().filter(|alert| alert.status == AlertStatus::Firing) {
+        (alert.status, alert.ends_at) = (AlertStatus::Resolved, Some(heard));
+    }
+    over
 }
 
 /// Whether alerts of a group fire on though a delivery says that it is over, because its sender does not speak for them.
 fn leaves_firing(open: &AlertGroup, delivery: &AlertGroup, cluster_label: &str) -> bool {
-    let mut left = firing_beside(open, delivery).peekable();
     // With `max_alerts` the list is cut before its status is computed: what was cut may still fire; so may what is sent alone.
     if delivery.is_partial() {
-        return left.peek().is_some() || delivery.firing().next().is_some();
+        return firing_beside(open, delivery).next().is_some() || delivery.firing().next().is_some();
     }
-    // The Alertmanagers of two clusters use the same group keys, and know nothing of each other's alerts. To have no such
-    // label is as good as a name: where only one cluster has one, the other's alerts are those without. The members of a
-    // pair get the same alerts, with the same labels.
-    left.any(|alert| delivery.alerts.iter().all(|other| other.label(cluster_label) != alert.label(cluster_label)))
+    of_another_cluster(open, delivery, cluster_label)
+}
+
+/// Whether alerts fire of which a delivery's sender knows nothing. The Alertmanagers of two clusters use the same group keys;
+/// to have no cluster's label is as good as a name: where only one cluster has one, the other's alerts are those without.
+/// The members of a pair get the same alerts, with the same labels.
+fn of_another_cluster(open: &AlertGroup, delivery: &AlertGroup, cluster_label: &str) -> bool {
+    let is_foreign =
+        |alert: &Alert| delivery.alerts.iter().all(|other| other.label(cluster_label) != alert.label(cluster_label));
+    firing_beside(open, delivery).any(is_foreign)
+}
+
+/// The alerts that a delivery ends: they fired in its group until now.
+#[must_use]
+pub fn ended<'a>(open: &AlertGroup, delivery: &'a AlertGroup) -> Vec<&'a Alert> {
+    let is_over = |alert: &&Alert| alert.status == AlertStatus::Resolved;
+    let fired = |alert: &&Alert| open.firing().any(|known| known.fingerprint == alert.fingerprint);
+    delivery.alerts.iter().filter(is_over).filter(fired).collect()
 }
 
 /// The alerts of a group that fire and of which a delivery says nothing.
@@ -96,7 +144,18 @@ fn no_incident(delivery: &AlertGroup) -> Option<&'static str> {
 #[must_use]
 pub fn merge(open: &AlertGroup, delivery: &AlertGroup) -> AlertGroup {
     let mut merged = delivery.clone();
-    for kept in open.alerts.iter().filter(|alert| !speaks_of(delivery, alert)) {
+    let unlisted = || open.alerts.iter().filter(|alert| !speaks_of(delivery, alert));
+    // A group that never ends would otherwise carry every alert it ever had.
+    let mut over: Vec<_> = unlisted().filter(|alert| alert.status != AlertStatus::Firing).collect();
+    over.sort_by_key(|alert| alert.ends_at);
+    // By the gravest alert it had an incident is counted, and led once it is over.
+    let gravest =
+        over.iter().enumerate().min_by_key(|(place, alert)| (severity_rank(alert.label("severity")), Reverse(*place)));
+    if let Some(place) = gravest.map(|(place, _)| place) {
+        over[place..].rotate_left(1);
+    }
+    let forgotten = &over[..over.len().saturating_sub(REMEMBERED)];
+    for kept in unlisted().filter(|alert| !forgotten.iter().any(|other| std::ptr::eq(*other, *alert))) {
         merged.common_labels.retain(|key, value| kept.labels.get(key) == Some(value));
         merged.common_annotations.retain(|key, value| kept.annotations.get(key) == Some(value));
         merged.alerts.push(kept.clone());
@@ -107,11 +166,49 @@ pub fn merge(open: &AlertGroup, delivery: &AlertGroup) -> AlertGroup {
     merged
 }
 
-/// Whether alerts of another name fire in a group than when it was looked at: they may have another cause. More alerts of
-/// a name that was there (the next Pod of a Deployment) hardly do.
+/// Whether alerts of another name, or about another workload, fire in a group than when it was looked at: they may have
+/// another cause. More alerts of what was there (the next Pod of a Deployment) hardly do.
 #[must_use]
 pub fn changes_the_picture<'a>(seen: &AlertGroup, mut firing: impl Iterator<Item = &'a Alert>) -> bool {
-    firing.any(|alert| !seen.firing().any(|known| known.name() == alert.name()))
+    firing.any(|alert| !seen.firing().any(|known| known.name() == alert.name() && subject(known) == subject(alert)))
+}
+
+/// Labels that name what an alert is about, the most telling first.
+const SUBJECTS: [&str; 11] = [
+    "workload",
+    "deployment",
+    "statefulset",
+    "daemonset",
+    "cronjob",
+    "job_name",
+    "horizontalpodautoscaler",
+    "persistentvolumeclaim",
+    "pod",
+    "service",
+    "node",
+];
+
+/// What an alert is about as far as its labels tell: the Namespace, and a workload or what a Pod's name says of it.
+fn subject(alert: &Alert) -> (&str, &str) {
+    let named = SUBJECTS.iter().find_map(|label| {
+        let name = alert.label(label)?;
+        Some(if *label == "pod" { stem(name) } else { name })
+    });
+    (alert.label("namespace").unwrap_or_default(), named.unwrap_or_default())
+}
+
+/// A Pod's name without what its owners made up: an ordinal or five characters, and the hash of a ReplicaSet before them.
+fn stem(pod: &str) -> &str {
+    let made_up = |part: &str| {
+        part.bytes().all(|byte| byte.is_ascii_digit() || (byte.is_ascii_lowercase() && !b"aeiou".contains(&byte)))
+    };
+    let cut = |name: &'_ str, sizes: std::ops::RangeInclusive<usize>| {
+        let (rest, last) = name.rsplit_once('-')?;
+        (sizes.contains(&last.len()) && made_up(last)).then_some(rest.len())
+    };
+    let Some(length) = cut(pod, 1..=5) else { return pod };
+    let name = &pod[..length];
+    cut(name, 6..=10).map_or(name, |length| &name[..length])
 }
 
 #[cfg(test)]
@@ -180,7 +277,9 @@ pub(super) mod tests {
             delivery.alerts[0].starts_at = Timestamp::from_second(at).unwrap();
             delivery
         };
-        assert!(matches!(decided(Some((&open, HEARD)), &starting(2_000)), Decision::Join(_)), "it began after that");
+        let lately = Timestamp::from_second(8_000).unwrap();
+        let again = decided(Some((&open, lately)), &starting(9_000));
+        assert!(matches!(again, Decision::Join(_)), "it began after that: {again:?}");
         assert_eq!(decided(Some((&open, HEARD)), &starting(500)), Decision::Merge, "the other of a pair saw it later");
         let ahead = starting(2_000);
         assert_eq!(decided(Some((&ahead, HEARD)), &ahead), Decision::Merge, "its sender's clock is ahead of ours");
@@ -207,6 +306,10 @@ pub(super) mod tests {
         let delivery = group(&[("a", Firing), ("b", Resolved)]);
         assert_eq!(decided(Some((&open, HEARD)), &delivery), Decision::Merge);
         assert_eq!(merge(&open, &delivery).firing().count(), 1);
+        let over =
+            |open: &AlertGroup| ended(open, &delivery).iter().map(|it| it.fingerprint.clone()).collect::<Vec<_>>();
+        assert_eq!(over(&open), ["b"]);
+        assert!(over(&merge(&open, &delivery)).is_empty(), "who says it again ends nothing");
     }
 
     #[test]
@@ -273,6 +376,39 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_group_that_never_ends_remembers_those_that_ended_last() {
+        let mut open = group(&[("new", Firing)]);
+        for second in 0..150 {
+            let mut alert = group(&[("old", Resolved)]).alerts.remove(0);
+            alert.fingerprint = format!("old-{second}");
+            alert.ends_at = Some(Timestamp::from_second(1_700_000_000 + second).unwrap());
+            open.alerts.push(alert);
+        }
+        let merged = merge(&open, &group(&[("new", Firing)]));
+        assert_eq!(merged.alerts.len(), 1 + REMEMBERED);
+        assert!(merged.alerts.iter().any(|alert| alert.fingerprint == "old-149"));
+        assert!(!merged.alerts.iter().any(|alert| alert.fingerprint == "old-0"));
+    }
+
+    #[test]
+    fn a_group_that_never_ends_forgets_its_gravest_alert_least_of_all() {
+        let mut open = group(&[("new", Firing)]);
+        for second in 0..150 {
+            let mut alert = group(&[("old", Resolved)]).alerts.remove(0);
+            let severity = if second < 2 { "critical" } else { "warning" };
+            alert.labels.insert("severity".into(), severity.into());
+            alert.fingerprint = format!("old-{second}");
+            alert.ends_at = Some(Timestamp::from_second(1_700_000_000 + second).unwrap());
+            open.alerts.push(alert);
+        }
+        let mut merged = merge(&open, &group(&[("new", Firing)]));
+        merged = merge(&merged, &group(&[("new", Firing)]));
+        assert_eq!((merged.alerts.len(), merged.gravest()), (1 + REMEMBERED, Some("critical")));
+        merged = merge(&merged, &group(&[("new", Resolved)]));
+        assert_eq!(merged.leading().map(|alert| alert.fingerprint.as_str()), Some("old-1"), "the last of the gravest");
+    }
+
+    #[test]
     fn an_alert_of_another_name_changes_the_picture() {
         let named = |name: &str| {
             let mut group = group(&[(name, Firing)]);
@@ -285,6 +421,57 @@ pub(super) mod tests {
         let mut over = named("NodeNotReady");
         over.alerts[0].status = Resolved;
         assert!(!changes_the_picture(&seen, over.firing()) && changes_the_picture(&over, other.firing()));
+    }
+
+    #[test]
+    fn another_workload_changes_the_picture_and_another_pod_of_it_does_not() {
+        let of = |pod: &str| {
+            let mut group = group(&[(pod, Firing)]);
+            group.alerts[0].labels.extend([("namespace".into(), "shop".into()), ("pod".into(), pod.into())]);
+            group
+        };
+        let seen = of("cart-7c9d8b6f5-2mxkq");
+        assert!(!changes_the_picture(&seen, of("cart-7c9d8b6f5-x8v4z").firing()));
+        assert!(!changes_the_picture(&seen, of("cart-5d4f7c8b9d-x8v4z").firing()), "its next ReplicaSet");
+        assert!(changes_the_picture(&seen, of("orders-7c9d8b6f5-2mxkq").firing()));
+        assert!(!changes_the_picture(&of("db-0"), of("db-1").firing()));
+        assert!(changes_the_picture(&of("db-0"), of("db-replica-0").firing()), "another StatefulSet");
+        assert_eq!(stem("consumer-orders"), "consumer-orders");
+    }
+
+    #[test]
+    fn a_group_unheard_of_for_long_that_fires_anew_is_another_incident() {
+        let at = |hour: i64| Timestamp::from_second(1_764_000_000 + hour * 3_600).unwrap();
+        let fires = |began: i64, prints: &[&str]| {
+            let mut group = group(&prints.iter().map(|print| (*print, Firing)).collect::<Vec<_>>());
+            group.alerts.iter_mut().for_each(|alert| alert.starts_at = at(began));
+            group
+        };
+        let open = fires(0, &["a", "b"]);
+        let at_noon = |delivery: &AlertGroup, heard: i64| decide(Some((&open, at(heard))), delivery, "cluster", at(12));
+        assert_eq!(at_noon(&fires(11, &["a"]), 1), Decision::Reopen);
+        assert_eq!(at_noon(&fires(11, &["a", "c"]), 1), Decision::Reopen, "with what never fired before");
+        assert!(matches!(at_noon(&fires(11, &["c"]), 1), Decision::Join(_)), "the others may go on");
+        assert_eq!(at_noon(&fires(0, &["a"]), 1), Decision::Merge, "it goes on");
+        let mut both = fires(11, &["a", "b"]);
+        both.alerts[1].starts_at = at(0);
+        assert!(matches!(at_noon(&both, 1), Decision::Join(_)), "one of them goes on");
+        let mut lately = fires(11, &["a"]);
+        lately.alerts[0].starts_at = at(12) - SignedDuration::from_mins(10);
+        let heard = at(12) - SignedDuration::from_mins(20);
+        assert!(
+            matches!(decide(Some((&open, heard)), &lately, "cluster", at(12)), Decision::Join(_)),
+            "it comes and goes"
+        );
+        let mut two = fires(0, &["a", "b"]);
+        two.alerts[0].labels.insert("cluster".into(), "west".into());
+        two.alerts[1].labels.insert("cluster".into(), "east".into());
+        let mut west = fires(11, &["a"]);
+        west.alerts[0].labels.insert("cluster".into(), "west".into());
+        let decision = decide(Some((&two, at(1))), &west, "cluster", at(12));
+        assert!(matches!(decision, Decision::Join(_)), "the east may go on: {decision:?}");
+        let over = over_since(&open, at(1));
+        assert_eq!((over.firing().count(), over.ended(at(12))), (0, at(1)));
     }
 
     #[test]

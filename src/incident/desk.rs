@@ -15,7 +15,7 @@ use super::hold::{self, Flapping, Hold};
 use super::line::Line;
 use super::routes::When;
 use super::settings::{DeskSettings, severity};
-use super::telling::{Told, too_mild};
+use super::telling::{Opening, Told, too_mild};
 use super::wake::Wake;
 use crate::alert::{AlertGroup, AlertStatus, Lang, Source, severity_rank};
 use crate::notify::notice::{Notice, NoticeBody};
@@ -140,22 +140,29 @@ impl Desk {
         let open = tx.open_incident(group.source, &key).await?;
         let known = open.as_ref().map(|incident| (&incident.group, incident.updated_at));
         let meaning = decide::decide(known, group, &self.settings.cluster_label, now);
-        if matches!(meaning, Meaning::Open | Meaning::Join(_)) {
+        if matches!(meaning, Meaning::Open | Meaning::Reopen | Meaning::Join(_)) {
             self.backlog.room(tx, self.settings.max_waiting).await?;
         }
         let entry = match (meaning, open) {
             (Meaning::Open, _) => self.open(tx, group, &key, now).await?,
             (Meaning::Join(new), Some(open)) => self.join(tx, &open, group, new, now).await?,
             (Meaning::Resolve, Some(open)) => self.resolve(tx, &open, group, now).await?,
+            (Meaning::Reopen, Some(open)) => {
+                let over = decide::over_since(&open.group, open.updated_at);
+                self.resolve(tx, &open, &over, now).await?;
+                self.open(tx, group, &key, now).await?.because("the end of the last firing was never sent")
+            }
             (Meaning::Merge, Some(open)) => {
                 tx.update_group(open.id, &decide::merge(&open.group, group), now).await?;
-                Entry::silent(Some(open.id), Decision::Merged).by(Applied::just(Rule::Repeat), why_merged(group))
+                Entry::merged(&open, group)
             }
             (Meaning::Suppress(rule, reason), open) => {
                 Entry::silent(open.map(|open| open.id), Decision::Suppressed).by(Applied::just(rule), reason)
             }
-            // `decide` joins, merges and resolves only what is open.
-            (Meaning::Join(_) | Meaning::Resolve | Meaning::Merge, None) => return Err(StoreError::Conflict),
+            // `decide` joins, merges, resolves and opens again only what is open.
+            (Meaning::Join(_) | Meaning::Resolve | Meaning::Reopen | Meaning::Merge, None) => {
+                return Err(StoreError::Conflict);
+            }
         };
         tx.record_delivery(&entry.delivery(group, now)).await?;
         let rules = entry.rules.iter().map(|applied| applied.rule).collect();
@@ -186,7 +193,8 @@ impl Desk {
             investigating: investigates,
             missing,
         };
-        let notice = Notice { last_time, ..self.notice(id, now, group.clone(), body) };
+        let opening = Opening { incident: id, at: now, with: group.leading() };
+        let notice = Notice { last_time, ..self.notice(opening, group.clone(), body) };
         let begin = hold.as_ref().map_or(now, |hold| hold.until);
         let looked_at = begin + self.debounce(group);
         // A first message waits for the playbook only where that starts at once.
@@ -266,18 +274,10 @@ impl Desk {
             return Ok(Entry::never_told(open.id, Decision::Resolved));
         }
         let resolved_at = merged.ended(now);
-        let notice = self.notice(open.id, open.opened_at, merged, NoticeBody::Resolved { resolved_at });
+        let notice = self.notice(open.into(), merged, NoticeBody::Resolved { resolved_at });
         let telling = self.tell(tx, Told::alone(&notice, NoticeRole::Resolved, now), &channels).await?;
         Ok(Entry::telling(open.id, Decision::Resolved, group.alerts.len(), telling.id).by_all(telling.waits))
     }
-}
-
-/// Why nobody is told of a delivery of an open group.
-fn why_merged(group: &AlertGroup) -> &str {
-    if group.status == AlertStatus::Resolved {
-        return "its sender's alerts are over; others of the group still fire";
-    }
-    group.notification_reason.as_deref().unwrap_or("the same alerts again")
 }
 
 /// Group keys have no length limit; their hash has.

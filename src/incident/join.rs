@@ -4,13 +4,14 @@ use jiff::Timestamp;
 
 use super::decide;
 use super::desk::{Desk, REPEAT_AFTER, REPEATS};
-use super::entry::Entry;
+use super::entry::{self, Entry};
 use super::hold;
 use super::telling::{Told, too_mild};
 use crate::alert::{Alert, AlertGroup, Lang};
 use crate::notify::notice::NoticeBody;
 use crate::notify::rule::Applied;
-use crate::store::{Decision, Incident, NoticeRole, StoreError, Tx};
+use crate::notify::story::words;
+use crate::store::{Changes, Decision, Incident, NoticeRole, StoreError, Tx};
 
 impl Desk {
     /// New alerts of an open group go where their own routes lead, when rules let them: with the first message where it
@@ -26,21 +27,28 @@ impl Desk {
     ) -> Result<Entry, StoreError> {
         let merged = decide::merge(&open.group, group);
         tx.update_group(open.id, &merged, now).await?;
-        let mut reason = format!("{} new alert(s) of the group", new.len());
+        let (fires, ended) = (entry::named(&new), entry::named(decide::ended(&open.group, group)));
+        let count = words::counted(new.len() as u64, "new alert");
+        let mut reason = format!("{count} of the group ({})", entry::in_words(&fires));
         let joined = AlertGroup { alerts: new, ..group.clone() };
         let settings = self.settings();
         let hold = hold::hold(&joined, &settings.maintenance, settings.flapping, 0, now, &settings.zone());
         let begin = hold.as_ref().map_or(now, |hold| hold.until);
         let flaps = self.flaps(tx, open, &joined, now).await?;
         let look = if flaps { Timestamp::MAX } else { begin + self.debounce(&joined) };
-        let mut investigating = tx.investigate_by(open.id, look).await?;
-        if decide::changes_the_picture(&open.group, joined.alerts.iter())
-            && tx.repeat_investigation(open.id, now + REPEAT_AFTER, REPEATS).await?
-        {
-            investigating = true;
-            reason += " of another kind, so it is investigated once more";
-        }
         let routed = settings.routed(&joined);
+        let mut investigating = tx.investigate_by(open.id, look).await?;
+        // What its route only tells is no reason to look; and where nobody looked yet there is nothing to repeat.
+        let mut asking = joined.alerts.iter().filter(|alert| settings.is_looked_into(alert));
+        if settings.investigates && decide::changes_the_picture(&open.group, &mut asking) {
+            if tx.repeat_investigation(open.id, now + REPEAT_AFTER, REPEATS).await? {
+                investigating = true;
+                reason += " of another kind, so it is investigated once more";
+            } else if !flaps && tx.enqueue_investigation(open.id, look).await? {
+                investigating = true;
+                reason += " of another kind, so it is investigated";
+            }
+        }
         let due = |channel: &str| {
             let hears = !flaps && routed.channels.iter().any(|hears| hears == channel);
             hears.then(|| settings.due(channel, &joined, begin))
@@ -51,6 +59,7 @@ impl Desk {
         let entry = |telling| {
             Entry::telling(open.id, Decision::Joined, told, telling)
                 .because(&reason)
+                .changing(Changes { joined: fires, ended })
                 .by_all(too_mild(&routed.too_mild))
                 .by_all(held)
         };
@@ -60,7 +69,7 @@ impl Desk {
         }
         let (heard, unheard): (Vec<String>, Vec<String>) = rest.into_iter().partition(|it| firsts.gone.contains(it));
         let body = NoticeBody::Alert { report: None, investigating: false, missing: Vec::new() };
-        let notice = self.notice(open.id, open.opened_at, joined, body);
+        let notice = self.notice(open.into(), joined, body);
         let late = Told::alone(&notice, NoticeRole::Joined, begin);
         let mut telling = self.tell(tx, late, &heard).await?;
         if unheard.is_empty() {
@@ -68,7 +77,7 @@ impl Desk {
         }
         let report = open.report.clone().map(Box::new);
         let body = NoticeBody::Alert { report, investigating, missing: settings.missing.clone() };
-        let whole = self.notice(open.id, open.opened_at, merged, body);
+        let whole = self.notice(open.into(), merged, body);
         let first = self.tell(tx, Told { notice: &whole, role: NoticeRole::First, ..late }, &unheard).await?;
         telling.waits.extend(first.waits);
         Ok(entry(telling.id.or(first.id)).by_all(telling.waits))

@@ -9,17 +9,20 @@ use crate::store::{Store, StoreError};
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_secs(60);
-/// A message that is due for so long has no sender: while replicas take over a new configuration one by one, those with
-/// the old one still send.
+/// A message that is due for so long has no sender.
 const GRACE: SignedDuration = SignedDuration::from_secs(60);
+/// The same where replicas take over a new configuration one by one: what this one does not know another may send, once it
+/// runs or runs again, and to its fallback if not.
+const GRACE_OF_REPLICAS: SignedDuration = SignedDuration::from_mins(30);
 /// Who holds a message while it is given up, and for how long.
 const HOLDER: &str = "orphans";
 const LEASE: Duration = Duration::from_secs(15);
 
 /// Looks until told to stop.
 pub async fn give_up(store: Store, configured: Vec<String>, stop: CancellationToken) {
+    let grace = if store.has_one_writer() { GRACE } else { GRACE_OF_REPLICAS };
     loop {
-        match given_up(&store, &configured, Timestamp::now() - GRACE).await {
+        match given_up(&store, &configured, Timestamp::now() - grace).await {
             Ok(0) => {}
             Ok(messages) => {
                 tracing::error!(messages, "messages of channels that are configured no more were put aside")

@@ -12,6 +12,7 @@ use super::settings::DeskSettings;
 use super::silence;
 use super::wake::Wake;
 use crate::alert::Lang;
+use crate::notify::people::People;
 use crate::notify::press::{Action, Leave, Outcome, Press, Presses};
 use crate::notify::text;
 use crate::store::{IncidentState, PressEntry, PressState, Shown, SilencedBy, Store, StoreError};
@@ -27,6 +28,9 @@ pub struct PressDesk(Arc<Inner>);
 struct Inner {
     store: Store,
     lang: Lang,
+    /// IANA zone of the times people are told.
+    timezone: String,
+    people: People,
     alertmanager: Option<String>,
     wake: Wake,
     client: reqwest::Client,
@@ -43,7 +47,8 @@ impl PressDesk {
     #[must_use]
     pub fn new(store: Store, settings: &DeskSettings, wake: Wake, client: reqwest::Client) -> Self {
         let (lang, alertmanager) = (settings.lang, settings.alertmanager_url.clone());
-        Self(Arc::new(Inner { store, lang, alertmanager, wake, client }))
+        let (timezone, people) = (settings.timezone.clone(), settings.people.clone());
+        Self(Arc::new(Inner { store, lang, timezone, people, alertmanager, wake, client }))
     }
 }
 
@@ -154,7 +159,7 @@ impl Inner {
         if let Some(by) = self.store.take_silence(incident.id, &press.event, &press.person, MAKING).await? {
             return Ok((PressState::Refused, self.silenced(&by)));
         }
-        match silence::make(&self.client, address, &incident.group, press, self.lang).await {
+        match silence::make(&self.client, address, &incident.group, press, (self.lang, &self.timezone)).await {
             Ok(until) => {
                 self.store.keep_silence(incident.id, &press.event, press.silence_for).await?;
                 Ok((PressState::Done, until))
@@ -168,7 +173,7 @@ impl Inner {
 
     /// Who was first.
     fn silenced(&self, by: &SilencedBy) -> String {
-        let who = &by.person;
+        let who = self.people.name(&by.person);
         match by.made {
             true => self.lang.pick(format!("{who} 已静默过"), format!("{who} has silenced it already")),
             false => self.lang.pick(format!("{who} 正在静默"), format!("{who} is silencing it just now")),

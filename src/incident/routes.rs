@@ -12,7 +12,7 @@ use crate::alert::{Alert, AlertGroup, Labels};
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Route {
-    /// Labels an alert of the group must carry; none match every group.
+    /// Labels an alert must carry; none match every alert. A group goes where each of its alerts goes.
     #[serde(rename = "match")]
     pub matches: Labels,
     /// Regular expressions the whole value of a label must match; a label that is missing counts as empty.
@@ -74,38 +74,38 @@ struct Defaults<'r> {
     triage: Option<When>,
 }
 
-/// Where a group goes: by the entries that match an alert of it; to all channels when none does, for an alert that nobody
-/// hears of is the one outcome nobody wants.
+/// Where a group goes: where each of its firing alerts goes by its own labels; an alert that no entry matches to all
+/// channels, for one that nobody hears of is the one outcome nobody wants.
 #[must_use]
 pub fn route(routes: &[Route], all: &[String], group: &AlertGroup) -> Routed {
     let firing: Vec<&Alert> = group.firing().collect();
     let alerts = if firing.is_empty() { group.alerts.iter().collect() } else { firing };
+    let each = alerts.into_iter().map(|alert| route_one(routes, all, alert));
+    each.reduce(Routed::and).unwrap_or_else(|| Routed { channels: all.to_vec(), ..Routed::default() })
+}
+
+/// Where one alert goes by its labels.
+pub(super) fn route_one(routes: &[Route], all: &[String], alert: &Alert) -> Routed {
     let mut routed = Routed::default();
     let defaults = Defaults { channels: all, triage: None };
-    if !descend(routes, "routes", &alerts, defaults, &mut routed) {
+    if !descend(routes, "routes", alert, defaults, &mut routed) {
         routed.channels = all.to_vec();
     }
     routed
 }
 
 /// Tries entries in order; whether one matched.
-fn descend(routes: &[Route], path: &str, alerts: &[&Alert], above: Defaults<'_>, routed: &mut Routed) -> bool {
+fn descend(routes: &[Route], path: &str, alert: &Alert, above: Defaults<'_>, routed: &mut Routed) -> bool {
     let mut any = false;
-    for (index, route) in routes.iter().enumerate() {
-        let matching: Vec<&Alert> = alerts.iter().copied().filter(|alert| route.takes(alert)).collect();
-        if matching.is_empty() {
-            continue;
-        }
+    for (index, route) in routes.iter().enumerate().filter(|(_, route)| route.takes(alert)) {
         any = true;
         let path = format!("{path}[{index}]");
         let own = Defaults {
             channels: route.channels.as_deref().unwrap_or(above.channels),
             triage: route.triage.or(above.triage),
         };
-        if !descend(&route.routes, &format!("{path}.routes"), &matching, own, routed) {
-            let new: Vec<String> =
-                own.channels.iter().filter(|channel| !routed.channels.contains(channel)).cloned().collect();
-            routed.channels.extend(new);
+        if !descend(&route.routes, &format!("{path}.routes"), alert, own, routed) {
+            add(&mut routed.channels, own.channels);
             routed.triage = routed.triage.or(own.triage);
             routed.by.push(path);
         }
@@ -114,6 +114,30 @@ fn descend(routes: &[Route], path: &str, alerts: &[&Alert], above: Defaults<'_>,
         }
     }
     any
+}
+
+/// Each once, in order.
+fn add(all: &mut Vec<String>, more: &[String]) {
+    for one in more {
+        if !all.contains(one) {
+            all.push(one.clone());
+        }
+    }
+}
+
+impl Routed {
+    /// Where two alerts of a group go together, looked at as the one that asks for more.
+    fn and(mut self, other: Self) -> Self {
+        add(&mut self.channels, &other.channels);
+        add(&mut self.by, &other.by);
+        self.triage = std::cmp::max_by_key(self.triage, other.triage, |triage| match triage {
+            Some(When::Never) => 0,
+            Some(When::OnFirst) => 1,
+            None => 2,
+            Some(When::Always) => 3,
+        });
+        self
+    }
 }
 
 /// Whether an alert carries these labels and its values match these expressions, as `match` and `match_re` mean them.
@@ -199,6 +223,22 @@ mod tests {
         let other = routed(&[("team", "db"), ("severity", "warning")], &routes);
         assert_eq!((other.by, other.triage), (vec!["routes[0]".to_owned()], Some(When::Never)));
         assert_eq!(routed(&[("team", "web")], &routes).by, Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_alert_of_a_group_goes_where_its_own_labels_lead() {
+        let routes = routes(
+            "[{match: {severity: info}, channels: [mail], triage: never}, {match: {severity: none}, channels: []}, \
+             {channels: [oncall]}]",
+        );
+        let mut both = group(&[("a", Firing), ("b", Firing), ("c", Firing)]);
+        for (alert, severity) in both.alerts.iter_mut().zip(["info", "warning", "none"]) {
+            alert.labels.insert("severity".into(), severity.into());
+        }
+        let routed = route(&routes, &["oncall".into(), "mail".into()], &both);
+        assert_eq!(routed.channels, ["mail", "oncall"]);
+        assert_eq!(routed.by, ["routes[0]", "routes[2]", "routes[1]"]);
+        assert_eq!(routed.triage, None, "one of them is investigated as usual");
     }
 
     #[test]

@@ -6,11 +6,12 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::hold::{self, Flapping, Maintenance};
-use super::routes::{self, Route, Routed};
-use crate::alert::{AlertGroup, Lang, Source, severity_rank};
+use super::routes::{self, Route, Routed, When};
+use crate::alert::{Alert, AlertGroup, Lang, Source, severity_rank};
 use crate::notify::batch;
 use crate::notify::delivery::Delivery;
 use crate::notify::pass::Passes;
+use crate::notify::people::People;
 use crate::notify::rule::Rule;
 
 /// What the desk needs to know of the configuration.
@@ -26,6 +27,8 @@ pub struct DeskSettings {
     pub passes: Option<Passes>,
     /// Where people reach Alertmanager: silences are linked there.
     pub alertmanager_url: Option<String>,
+    /// What people are called whom a platform knows by ids.
+    pub people: People,
     /// Routes, in order.
     pub routes: Vec<Route>,
     /// Channels of the receivers of `server.prometheusalert`, in place of those of the routes.
@@ -68,6 +71,13 @@ impl DeskSettings {
         let hears = |channel: &String| self.deliveries.get(channel).is_none_or(|rule| rule.hears(severity(group)));
         (routed.channels, routed.too_mild) = routed.channels.into_iter().partition(hears);
         routed
+    }
+
+    /// Whether an alert is a reason to look at a group once more: its route does not say that it is only told then.
+    #[must_use]
+    pub fn is_looked_into(&self, alert: &Alert) -> bool {
+        let triage = routes::route_one(&self.routes, &self.channels, alert).triage;
+        !matches!(triage, Some(When::Never | When::OnFirst))
     }
 
     /// When a channel is told of a group that could be told at this moment.

@@ -9,7 +9,9 @@ use serde::Serialize;
 use crate::alert::{Alert, AlertGroup, Lang};
 use crate::notify::post::Address;
 use crate::notify::press::Press;
+use crate::notify::story::words;
 use crate::redact::is_redacted;
+use crate::times;
 
 /// Each alert is one silence; more of them are a matter for a person and Alertmanager's own page.
 const MOST_ALERTS: usize = 20;
@@ -42,14 +44,14 @@ pub(super) async fn make(
     address: &str,
     group: &AlertGroup,
     press: &Press,
-    lang: Lang,
+    (lang, zone): (Lang, &str),
 ) -> Result<String, String> {
     let firing: BTreeMap<_, &Alert> = group.firing().map(|alert| (&alert.labels, alert)).collect();
     if firing.is_empty() || firing.len() > MOST_ALERTS || firing.keys().any(|labels| labels.is_empty()) {
         let count = firing.len();
         return Err(lang.pick(
             format!("正在触发的告警有 {count} 条，请到 Alertmanager 页面静默"),
-            format!("{count} alerts fire; silence them on Alertmanager's own page"),
+            format!("{} firing; silence on Alertmanager's own page", words::counted(count as u64, "alert")),
         ));
     }
     if firing.keys().any(|labels| labels.values().any(|value| is_redacted(value))) {
@@ -61,11 +63,23 @@ pub(super) async fn make(
     }
     let now = Timestamp::now();
     let until = now + press.silence_for;
-    for alert in firing.values() {
-        post(client, address, &silence(alert, press, now, until, lang)).await?;
+    for (made, alert) in firing.values().enumerate() {
+        post(client, address, &silence(alert, press, now, until, lang), lang).await.map_err(|said| match made {
+            0 => said,
+            // They are not taken back: each silences an alert that somebody wanted silent.
+            _ => lang.pick(
+                format!("{said}；此前已静默 {made}/{} 条", firing.len()),
+                format!("{said}; {made} of {} were silenced before that", firing.len()),
+            ),
+        })?;
     }
-    let (count, until) = (firing.len(), until.strftime("%Y-%m-%d %H:%M UTC").to_string());
-    Ok(lang.pick(format!("已静默 {count} 条告警，到 {until}"), format!("{count} alert(s) silenced until {until}")))
+    Ok(silenced(firing.len(), until, lang, zone))
+}
+
+fn silenced(count: usize, until: Timestamp, lang: Lang, zone: &str) -> String {
+    let until = times::moment(until, zone).unwrap_or_default();
+    let alerts = words::counted(count as u64, "alert");
+    lang.pick(format!("已静默 {count} 条告警，到 {until}"), format!("{alerts} silenced until {until}"))
 }
 
 /// All labels, each by its exact value.
@@ -85,10 +99,13 @@ fn silence<'a>(alert: &'a Alert, press: &Press, starts_at: Timestamp, ends_at: T
     }
 }
 
-async fn post(client: &reqwest::Client, address: &str, silence: &Silence<'_>) -> Result<(), String> {
+async fn post(client: &reqwest::Client, address: &str, silence: &Silence<'_>, lang: Lang) -> Result<(), String> {
     let parsed = Address::parse(&address.into()).map_err(|error| format!("alertmanager.url: {error}"))?;
     let request = client.post(format!("{}/api/v2/silences", address.trim_end_matches('/'))).timeout(PATIENCE);
-    let reply = parsed.exchange(request.json(silence)).await.map_err(|error| error.to_string())?;
+    let reply = parsed.exchange(request.json(silence)).await.map_err(|error| match lang {
+        Lang::Zh => format!("Alertmanager {}（{}）", error.reason.meaning(lang), error.detail),
+        Lang::En => error.to_string(),
+    })?;
     if reply.status.is_success() {
         return Ok(());
     }
@@ -121,11 +138,18 @@ mod tests {
     async fn what_would_match_nothing_or_everything_is_left_to_a_person() {
         let client = crate::notify::post::client().unwrap();
         let mut group = group(&[("a", crate::alert::AlertStatus::Firing)]);
-        let bare = make(&client, "http://nobody.invalid", &group, &press(), Lang::En).await;
+        let bare = make(&client, "http://nobody.invalid", &group, &press(), (Lang::En, "UTC")).await;
         assert!(bare.unwrap_err().contains("own page"), "without labels it would silence everything");
         group.alerts[0].labels.insert("dsn".into(), "[REDACTED:password:1]".into());
-        let redacted = make(&client, "http://nobody.invalid", &group, &press(), Lang::En).await;
+        let redacted = make(&client, "http://nobody.invalid", &group, &press(), (Lang::En, "UTC")).await;
         assert!(redacted.unwrap_err().contains("redacted"));
+    }
+
+    #[test]
+    fn the_end_of_a_silence_is_told_in_the_configured_zone() {
+        let until: Timestamp = "2026-11-26T22:30:00Z".parse().unwrap();
+        assert_eq!(silenced(2, until, Lang::Zh, "Asia/Shanghai"), "已静默 2 条告警，到 2026-11-27 06:30:00 +08:00");
+        assert_eq!(silenced(1, until, Lang::En, "UTC"), "1 alert silenced until 2026-11-26 22:30:00 UTC");
     }
 
     #[test]

@@ -5,11 +5,12 @@ use uuid::Uuid;
 
 use super::desk::Desk;
 use super::entry::Because;
-use crate::alert::AlertGroup;
+use crate::alert::{Alert, AlertGroup};
 use crate::notify::notice::{Meanwhile, Notice, NoticeBody};
 use crate::notify::pass;
 use crate::notify::rule::{Applied, Rule};
-use crate::store::{NewNotice, NoticeRole, StoreError, Tx};
+use crate::store::{Incident, NewNotice, NoticeRole, StoreError, Tx};
+use crate::times;
 
 /// Alerts that were put in words: what is told, from when on, and what the alerts' fate depends on. Channels that are told
 /// of them differently share it.
@@ -37,6 +38,21 @@ pub(super) struct Telling {
     pub(super) waits: Vec<Because>,
 }
 
+/// What all messages of an incident have in common: which it is, and how it began.
+#[derive(Debug, Clone, Copy)]
+pub struct Opening<'a> {
+    pub(super) incident: Uuid,
+    pub(super) at: Timestamp,
+    pub(super) with: Option<&'a Alert>,
+}
+
+impl<'a> From<&'a Incident> for Opening<'a> {
+    fn from(incident: &'a Incident) -> Self {
+        let with = incident.opened_with.as_ref().or_else(|| incident.group.leading());
+        Self { incident: incident.id, at: incident.opened_at, with }
+    }
+}
+
 impl Desk {
     /// Puts a message into the outbox of these channels.
     pub(super) async fn tell(
@@ -50,7 +66,9 @@ impl Desk {
         for channel in channels {
             let held = self.settings().waits(channel, &notice.group, at);
             let due = held.last().map_or(at, |(_, until)| *until);
-            waits.extend(held.into_iter().map(|(rule, until)| waiting(channel, rule, at, until)));
+            waits.extend(
+                held.into_iter().map(|(rule, until)| waiting(channel, rule, at, until, &self.settings().timezone)),
+            );
             if role == NoticeRole::Joined {
                 tx.hurry(notice.incident, channel, due).await?;
             }
@@ -68,20 +86,21 @@ impl Desk {
 
     /// A notice in the configured language and zone.
     #[must_use]
-    pub fn notice(&self, incident: Uuid, opened_at: Timestamp, group: AlertGroup, body: NoticeBody) -> Notice {
+    pub fn notice(&self, of: Opening<'_>, group: AlertGroup, body: NoticeBody) -> Notice {
         let settings = self.settings();
         Notice {
-            incident,
-            opened_at,
+            incident: of.incident,
+            opened_at: of.at,
             group,
             body,
             lang: settings.lang,
             timezone: settings.timezone.clone(),
+            opened_with: of.with.map(|alert| Box::new(alert.by_its_labels())),
             last_time: None,
             meanwhile: Meanwhile::default(),
             undelivered: Vec::new(),
             alertmanager_url: settings.alertmanager_url.clone(),
-            page_url: self.page(incident, Timestamp::now()),
+            page_url: self.page(of.incident, Timestamp::now()),
         }
     }
 
@@ -93,9 +112,9 @@ impl Desk {
 }
 
 /// Why a channel is told later than it could be.
-fn waiting(channel: &str, rule: Rule, at: Timestamp, until: Timestamp) -> Because {
+fn waiting(channel: &str, rule: Rule, at: Timestamp, until: Timestamp, zone: &str) -> Because {
     let wait: SignedDuration = until.duration_since(at);
-    let reason = format!("{channel} is told at {} ({})", until.strftime("%H:%M:%S UTC"), rule.word());
+    let reason = format!("{channel} is told at {} ({})", times::moment(until, zone).unwrap_or_default(), rule.word());
     (Applied::wait(rule, wait), reason)
 }
 

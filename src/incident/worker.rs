@@ -14,13 +14,14 @@ use super::books::Books;
 use super::decide;
 use super::desk::{Desk, REPEAT_AFTER, REPEATS};
 use super::wake::Wake;
+use crate::alert::AlertGroup;
 use crate::failpoint;
 use crate::notify::live::Live;
 use crate::notify::notice::{Notice, NoticeBody};
-use crate::report::{AnsweredBy, Report};
-use crate::store::{Claim, IncidentState, NewNotice, NoticeRole, Store, StoreError};
+use crate::report::{AnsweredBy, Report, news};
+use crate::store::{Again, Claim, IncidentState, NewNotice, NoticeRole, Store, StoreError};
 use crate::telemetry::Metrics;
-use crate::triage::{Look, Triage, adds};
+use crate::triage::{Look, Triage};
 
 /// Renewed every third of this; a killed process' work is taken up again after at most this.
 const LEASE: Duration = Duration::from_secs(15);
@@ -142,6 +143,7 @@ impl Worker {
         let mut look = self.triage.look(&incident.group).await;
         self.share_cause(claim, &mut look).await;
         self.release(claim, &look).await?;
+        self.show_first_look(claim, &look).await;
         let mut report = self.reason(incident.id, &look).await;
         self.note_followers(claim, &look, &mut report).await;
         self.count(&report);
@@ -158,10 +160,14 @@ impl Worker {
                 due: self.desk.settings().due(channel, &notice.group, Timestamp::now()),
             })
             .collect();
-        if !self.store.finish_investigation(claim, &report, &look.run.log().all(), &outgoing).await? {
+        // What joined while it was investigated may have changed the picture.
+        let again = |now: &AlertGroup| {
+            let asking = now.firing().filter(|alert| self.desk.settings().is_looked_into(alert));
+            let changed = decide::changes_the_picture(&claim.incident.group, asking);
+            changed.then(|| Again { at: Timestamp::now() + REPEAT_AFTER, most: REPEATS })
+        };
+        if !self.store.finish_investigation(claim, &report, &look.run.log().all(), &outgoing, again).await? {
             tracing::warn!(incident.id = %incident.id, "the investigation was taken over by another process; its result is dropped");
-        } else {
-            self.repeat_if_changed(claim).await?;
         }
         failpoint::pass("after-diagnosis").await;
         self.wake.ring(notices.iter().map(|(channel, _)| channel.as_str()));
@@ -169,16 +175,15 @@ impl Worker {
         Ok(())
     }
 
-    /// What joined while it was investigated may have changed the picture.
-    async fn repeat_if_changed(&self, claim: &Claim) -> Result<(), StoreError> {
-        let incident = &claim.incident;
-        let Some(now) = self.store.incident_alone(incident.id).await? else { return Ok(()) };
-        if decide::changes_the_picture(&incident.group, now.group.firing()) {
-            let mut tx = self.store.begin().await?;
-            tx.repeat_investigation(incident.id, Timestamp::now() + REPEAT_AFTER, REPEATS).await?;
-            tx.commit().await?;
+    /// Keeps what the first message tells where its page finds it too, while the model is asked. What was diagnosed before
+    /// stands until the model is done.
+    async fn show_first_look(&self, claim: &Claim, look: &Look) {
+        if !look.will_be_reasoned_about() || claim.incident.report.is_some() {
+            return;
         }
-        Ok(())
+        if let Err(error) = self.store.keep_first_look(claim, &look.report, &look.run.log().all()).await {
+            tracing::warn!(incident.id = %claim.incident.id, %error, "the page has no report until the model is done");
+        }
     }
 
     /// Reasons, and says once a second how far it is.
@@ -252,12 +257,13 @@ impl Worker {
         let last = claim.incident.report.as_ref().filter(|_| !told.is_empty());
         let knows = |channel: &str| {
             let first = told.iter().find(|(name, _)| name == channel).and_then(|(_, notice)| notice.report());
-            first.is_some_and(|known| !adds(report, known)) || last.is_some_and(|known| !adds(report, known))
+            first.is_some_and(|known| news(report, known).is_none())
+                || last.is_some_and(|known| news(report, known).is_none())
         };
         let body = NoticeBody::Diagnosis { report: Box::new(report.clone()) };
         // Alerts that joined meanwhile may have other channels.
         let channels = self.desk.channels_for(&now.group);
-        let notice = self.desk.notice(claim.incident.id, claim.incident.opened_at, now.group, body);
+        let notice = self.desk.notice((&claim.incident).into(), now.group, body);
         let settings = self.desk.settings();
         // A message that can be changed must not say "investigating" for ever, and takes what a second look found.
         let again = claim.incident.report.is_some();

@@ -18,6 +18,20 @@ fn a_group_with_links_and_values() {
     insta::assert_json_snapshot!(parsed(|_| ()).unwrap());
 }
 
+/// An alert as a user recorded it of Grafana 12 (grafana/grafana#122730); the values are our own.
+#[test]
+fn what_a_user_recorded_is_understood() {
+    let body = include_str!("../../tests/payloads/grafana-12.json");
+    let group = parse_at(body.as_bytes(), &Limits::default(), "2026-11-23T08:00:00Z".parse().unwrap()).unwrap();
+    let alert = &group.alerts[0];
+    assert_eq!(
+        (alert.name(), alert.label("host"), group.status),
+        ("Queue disk space", Some("mq-1"), AlertStatus::Firing)
+    );
+    assert_eq!(alert.starts_at.to_string(), "2026-11-23T07:50:20Z");
+    assert!(alert.annotations.values().any(|said| said.contains("6.705")), "{:?}", alert.annotations);
+}
+
 #[test]
 fn what_the_author_wrote_is_not_replaced() {
     let group =

@@ -26,6 +26,18 @@ fn one_event_with_every_field() {
     insta::assert_json_snapshot!(parsed(&event(|_| ())).unwrap());
 }
 
+/// Fields and types as a user recorded them of Nightingale 5.15 (ccfos/nightingale#1355), which splits tags without any into
+/// an empty one; the values are our own.
+#[test]
+fn what_a_user_recorded_is_understood() {
+    let event: Value = serde_json::from_str(include_str!("../../tests/payloads/nightingale-5.json")).unwrap();
+    let groups = parsed(&event).unwrap();
+    let alert = &groups[0].alerts[0];
+    assert_eq!((alert.name(), alert.label("ident")), ("机器内存不足", Some("pay-node-3")));
+    assert_eq!((alert.label("severity"), alert.label("")), (Some("warning"), None));
+    assert_eq!(alert.starts_at.as_second(), 1_795_398_660);
+}
+
 #[test]
 fn a_list_of_one_says_the_same_as_the_object() {
     assert_eq!(parsed(&json!([event(|_| ())])).unwrap(), parsed(&event(|_| ())).unwrap());

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
+use super::absence::Absence;
 use super::reaction::{Reaction, judge};
 use crate::alert::Lang;
 
@@ -150,6 +151,17 @@ pub struct ModelError {
 }
 
 impl ModelError {
+    /// The sentence in this language. What the provider said is its own, and stands in the log.
+    #[must_use]
+    pub fn told(&self, lang: Lang) -> String {
+        let what =
+            || format!("模型 {}：{}；{}", self.model, Absence::of(self).brief(Lang::Zh), self.class.advice(Lang::Zh));
+        match lang {
+            Lang::Zh => what(),
+            Lang::En => self.to_string(),
+        }
+    }
+
     /// A failure without an HTTP status.
     pub fn new(model: &str, class: Class, detail: impl AsRef<str>) -> Self {
         let (model, detail) = (model.to_owned(), shorten(detail.as_ref()));

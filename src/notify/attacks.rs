@@ -15,7 +15,7 @@ use super::wecom::MessageType;
 use super::{attachment, email, feishu, plain, wecom};
 use crate::alert::ObjectRef;
 use crate::notify::story::{Caps, tell};
-use crate::report::{Effect, Related, Report, RuledOut, Step};
+use crate::report::{Effect, News, Related, Report, RuledOut, Step};
 
 const FORMS: [Form; 3] = [Form::Full, Form::Compact, Form::Plain];
 
@@ -345,7 +345,9 @@ pub(super) fn judge_app(notice: &Notice, form: Form, known: Option<&Report>, att
     }
     let mut texts = vec![feishu::app::card::plain(notice, now(), &[], &Layout::default())];
     if notice.report().is_some() {
-        texts.push(feishu::app::card::diagnosed(notice, true));
+        let suspect = notice.report().and_then(|report| report.causes.first()).map(|cause| cause.resource.clone());
+        let news = [Some(News::Another), suspect.map(News::Further)];
+        texts.extend(news.iter().flatten().map(|news| feishu::app::card::diagnosed(notice, Some(news))));
     }
     for text in texts {
         let text: Value = serde_json::from_str(&text.content).expect("JSON within JSON");

@@ -71,8 +71,15 @@ fn told(messages: &[&Outgoing]) -> Option<Told> {
         Event::Firing if diagnosed => Event::Diagnosed,
         event => event,
     };
+    // An incident is one line, and names whatever any of its messages is the only one to name.
+    let mut others: Vec<String> = Vec::new();
+    for name in messages.iter().flat_map(|one| summary::names(&one.notice)) {
+        if name != last.alertname && others.iter().all(|known| known != name) {
+            others.push(name.to_owned());
+        }
+    }
     let object = messages.iter().rev().map(|one| summary::told(one).object).find(|object| !object.is_empty());
-    Some(Told { event, headline: found, object: object.unwrap_or_default(), ..last })
+    Some(Told { event, headline: found, object: object.unwrap_or_default(), others, ..last })
 }
 
 #[cfg(test)]
@@ -82,7 +89,16 @@ mod tests {
 
     fn outgoing(incident: Uuid, role: NoticeRole, fixture: &str) -> Outgoing {
         let notice = Notice { incident, ..notice(fixture) };
-        Outgoing { id: Uuid::now_v7(), incident, channel: "mail".into(), role, notice, attempt: 1, left_behind: false }
+        Outgoing {
+            id: Uuid::now_v7(),
+            incident,
+            channel: "mail".into(),
+            role,
+            notice,
+            attempt: 1,
+            left_behind: false,
+            claimed_at: std::time::Instant::now(),
+        }
     }
 
     fn lines(notice: &Notice) -> Vec<(Event, bool)> {

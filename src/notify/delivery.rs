@@ -21,6 +21,11 @@ pub struct Delivery {
     /// what the product takes in a minute (Feishu bot 50, WeCom 10, mail 30; Feishu app 120). Fewer are enough while much
     /// of a minute's messages is spent. What changes a card that is there never goes with others.
     pub merge_above: Option<u32>,
+    /// How many messages it gets in a minute at most, where its people want fewer than the product takes (Feishu bot 100,
+    /// WeCom 20, mail 60); what is more waits, and goes as one from half of that on, to a webhook each alone. All channels
+    /// with the same address, in all replicas, count together. Not for a Feishu app, whose card changes in place.
+    #[schemars(range(min = 1))]
+    pub max_per_minute: Option<u32>,
     /// Name of a channel that is told instead when a message can never be delivered here: refused for good, or given up
     /// after a day of attempts. The message says so, and stays visible here with its error.
     pub fallback: Option<String>,

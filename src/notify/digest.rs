@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::notice::{Digest, Notice, NoticeBody};
 use super::pass::{self, Passes};
+use super::people::People;
 use crate::alert::{AlertGroup, Lang};
 
 /// A summary that could not go out at its time still goes within this; later it is yesterday's news.
@@ -44,6 +45,7 @@ pub struct Schedule {
     lang: Lang,
     public_url: Option<String>,
     passes: Option<Passes>,
+    people: People,
 }
 
 impl Schedule {
@@ -51,13 +53,20 @@ impl Schedule {
     #[must_use]
     pub fn new(at: TimeOfDay, timezone: &str, lang: Lang, public_url: Option<String>) -> Self {
         let zone = TimeZone::get(timezone).unwrap_or(TimeZone::UTC);
-        Self { at, zone, timezone: timezone.to_owned(), lang, public_url, passes: None }
+        Self { at, zone, timezone: timezone.to_owned(), lang, public_url, passes: None, people: People::default() }
     }
 
     /// Lets its links open without a login.
     #[must_use]
     pub fn opening_with(mut self, passes: Option<Passes>) -> Self {
         self.passes = passes;
+        self
+    }
+
+    /// Calls people by their names.
+    #[must_use]
+    pub fn calling(mut self, people: People) -> Self {
+        self.people = people;
         self
     }
 
@@ -84,6 +93,9 @@ impl Schedule {
             let base = self.public_url.as_deref();
             line.page = base.zip(line.incident).map(|(base, id)| pass::page(base, self.passes.as_ref(), id, now));
         }
+        for judged in digest.feedback.iter_mut().flat_map(|feedback| &mut feedback.wrong) {
+            judged.person = self.people.name(&judged.person).to_owned();
+        }
         let hash = Sha256::digest(format!("{channel}\n{}", digest.day));
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&hash[..16]);
@@ -96,6 +108,7 @@ impl Schedule {
             timezone: self.timezone.clone(),
             alertmanager_url: None,
             page_url: self.public_url.as_ref().map(|base| format!("{base}/incidents")),
+            opened_with: None,
             last_time: None,
             meanwhile: Default::default(),
             undelivered: Vec::new(),

@@ -143,6 +143,12 @@ impl Mentions {
         })
     }
 
+    /// What alerts call a user.
+    #[must_use]
+    pub fn name_of(&self, user: &str) -> Option<&str> {
+        self.owners.iter().find(|(_, known)| *known == user).map(|(name, _)| name.as_str())
+    }
+
     fn of<'a>(&'a self, alert: &'a Alert) -> impl Iterator<Item = &'a String> {
         let matches =
             |rule: &&MentionRule| rule.matches.iter().all(|(key, value)| alert.label(key).unwrap_or_default() == value);
@@ -212,6 +218,7 @@ mod tests {
                 notice,
                 attempt: 1,
                 left_behind: false,
+                claimed_at: std::time::Instant::now(),
             }
         };
         let waiting = [

@@ -29,6 +29,7 @@ pub mod notice;
 pub mod outbox;
 mod pace;
 pub mod pass;
+pub mod people;
 pub mod plain;
 pub mod post;
 pub mod press;

@@ -63,6 +63,9 @@ pub struct Told {
     pub cluster: String,
     /// How many alerts the message speaks of.
     pub alerts: usize,
+    /// Names of those that are not called as the leading one is, each once: nobody else tells of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     /// What was found, in a sentence.
     pub headline: Option<String>,
     /// Address of the incident's page, when `server.public_url` is configured.
@@ -144,6 +147,9 @@ pub struct Notice {
     pub group: AlertGroup,
     /// What is told.
     pub body: NoticeBody,
+    /// The gravest alert the incident opened with, as it was then: every mail of it has its name in the subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_with: Option<Box<Alert>>,
     /// The last time, when it fires again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_time: Option<LastTime>,
@@ -183,6 +189,12 @@ impl Notice {
         matches!(self.body, NoticeBody::Digest { .. } | NoticeBody::Summary { .. })
     }
 
+    /// Whether it belongs to one incident, by whose id it goes.
+    #[must_use]
+    pub fn is_of_one(&self) -> bool {
+        !self.is_collective() && !matches!(self.body, NoticeBody::Test)
+    }
+
     /// Whether it tells of alerts that joined an incident people know: nothing was looked at for it, and nothing is missing
     /// either.
     #[must_use]
@@ -202,6 +214,12 @@ impl Notice {
         let id = self.incident.simple().to_string();
         id[id.len().saturating_sub(8)..].to_owned()
     }
+
+    /// Where the whole report is to be had: on its page, or where there is none by the API.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.page_url.clone().unwrap_or_else(|| format!("GET /api/v1/incidents/{}", self.incident))
+    }
 }
 
 /// What happened between two moments.
@@ -215,7 +233,7 @@ pub struct Digest {
     pub resolved: u64,
     /// Incidents that go on now, whenever they opened.
     pub open_now: u64,
-    /// Opened incidents by severity as the sender spells it, most first.
+    /// Opened incidents by severity as the sender spells it, most first; told the gravest first.
     pub severities: Vec<Tally>,
     /// Of the opened: those with a diagnosis that names a fault.
     pub diagnosed: u64,
@@ -278,10 +296,12 @@ pub struct Line {
     pub namespace: String,
     /// The diagnosis in a sentence, when there is one.
     pub headline: Option<String>,
-    /// When it opened.
-    pub opened_at: Timestamp,
-    /// When it resolved.
-    pub resolved_at: Option<Timestamp>,
+    /// When the leading alert began.
+    #[serde(alias = "opened_at")]
+    pub began_at: Timestamp,
+    /// When the alerts were over; none while it goes on.
+    #[serde(alias = "resolved_at")]
+    pub ended_at: Option<Timestamp>,
     /// Its identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<Uuid>,

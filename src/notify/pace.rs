@@ -10,9 +10,11 @@ use uuid::Uuid;
 
 use crate::store::{Store, Taken, next_turn};
 
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// When messages went out, as far back as any quota looks.
 pub struct Pace {
-    quotas: &'static [Quota],
+    quotas: Vec<Quota>,
     sent: VecDeque<Instant>,
     /// Where the replicas of a store count together, and under which name of the destination.
     shared: Option<(Store, String)>,
@@ -27,8 +29,21 @@ pub struct Pace {
 impl Pace {
     /// Nothing sent yet.
     #[must_use]
-    pub fn new(quotas: &'static [Quota]) -> Self {
-        Self { quotas, sent: VecDeque::new(), shared: None, slot: None, left: None, spread: false }
+    pub fn new(quotas: &[Quota]) -> Self {
+        Self { quotas: quotas.to_vec(), sent: VecDeque::new(), shared: None, slot: None, left: None, spread: false }
+    }
+
+    /// Sends no more than so many in a minute either, as the operator wishes; what the product takes stays the most.
+    #[must_use]
+    pub fn at_most(mut self, a_minute: Option<u32>) -> Self {
+        let wished = a_minute.map(|messages| Quota::per(messages, 60));
+        let known = self.quotas.iter_mut().find(|quota| quota.per == MINUTE);
+        match (known, wished) {
+            (Some(known), Some(wished)) => known.messages = known.messages.min(wished.messages),
+            (None, Some(wished)) => self.quotas.push(wished),
+            (_, None) => {}
+        }
+        self
     }
 
     /// Spreads the last messages of a long quota over what is left of it: for who can send many messages as one.
@@ -169,5 +184,14 @@ mod tests {
         assert_eq!(pace.wait(), Duration::from_secs(59), "the first three fill the minute");
         tokio::time::advance(Duration::from_secs(59)).await;
         assert_eq!(pace.wait(), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_operator_may_want_less_than_the_product_takes_and_never_more() {
+        let quotas = |known: &[Quota], most| Pace::new(known).at_most(most).quotas;
+        assert_eq!(quotas(&QUOTAS, Some(2)), [QUOTAS[0], Quota::per(2, 60)]);
+        assert_eq!(quotas(&QUOTAS, Some(4)), QUOTAS);
+        assert_eq!(quotas(&WEBHOOK_PACE, Some(30)), [WEBHOOK_PACE[0], Quota::per(30, 60)]);
+        assert_eq!(quotas(&QUOTAS, None), QUOTAS);
     }
 }

@@ -84,6 +84,7 @@ fn told() -> impl Strategy<Value = Told> {
             alertname,
             severity,
             object,
+            others: vec![cluster.clone()],
             cluster,
             alerts: 3,
             headline,
@@ -99,8 +100,8 @@ fn line() -> impl Strategy<Value = Line> {
         severity,
         namespace,
         headline,
-        opened_at: now(),
-        resolved_at: None,
+        began_at: now(),
+        ended_at: None,
         incident: None,
         page: Some(PAGE.to_owned()),
     })

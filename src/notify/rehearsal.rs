@@ -1,11 +1,14 @@
-//! The test message an operator asks for: a notice that says of itself that it is none.
+//! Notices for those who try a channel or a layout: the test message, which says of itself that it is no alert, and one of
+//! every kind.
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::notice::{Notice, NoticeBody};
+use super::notice::{Digest, Event, Line, Notice, NoticeBody, Tally};
+use super::summary;
 use crate::alert::{Alert, AlertGroup, AlertStatus, Labels, Lang};
 use crate::report::{Cause, Citation, Report, Step};
+use crate::times;
 
 /// A test message in the language and zone of the configuration.
 #[must_use]
@@ -39,12 +42,52 @@ pub fn notice(lang: Lang, timezone: &str) -> Notice {
         body: NoticeBody::Test,
         lang,
         timezone: timezone.to_owned(),
+        opened_with: None,
         last_time: None,
         meanwhile: Default::default(),
         undelivered: Vec::new(),
         alertmanager_url: None,
         page_url: None,
     }
+}
+
+/// Many messages in one that begins with what this one tells: as it fires, is diagnosed and ends.
+#[must_use]
+pub fn many(notice: &Notice, collected: bool) -> Notice {
+    let told = [Event::Firing, Event::Diagnosed, Event::Resolved].map(|event| summary::line(notice, event)).to_vec();
+    let body = NoticeBody::Summary { told, collected };
+    Notice { body, page_url: summary::all(notice), ..notice.clone() }
+}
+
+/// A daily summary of a day on which this was all that happened.
+#[must_use]
+pub fn daily(notice: &Notice) -> Notice {
+    let told = summary::line(notice, Event::Firing);
+    let tally = |name: &str| vec![Tally { name: name.to_owned(), incidents: 1, deliveries: 1 }];
+    let line = Line {
+        alertname: told.alertname.clone(),
+        severity: told.severity.clone(),
+        namespace: notice.group.leading().and_then(|alert| alert.label("namespace")).unwrap_or_default().to_owned(),
+        headline: told.headline,
+        began_at: notice.group.began(notice.opened_at, notice.opened_at),
+        ended_at: None,
+        incident: Some(notice.incident),
+        page: told.page,
+    };
+    let digest = Digest {
+        day: times::moment(notice.opened_at, &notice.timezone).unwrap_or_default().chars().take(10).collect(),
+        opened: 1,
+        open_now: 1,
+        severities: tally(&told.severity),
+        diagnosed: u64::from(line.headline.is_some()),
+        noisiest: tally(&told.alertname),
+        open: vec![line],
+        ..Digest::default()
+    };
+    let body = NoticeBody::Digest { digest: Box::new(digest) };
+    // A day is about no one group.
+    let group = AlertGroup::unsent(Vec::new());
+    Notice { body, group, page_url: summary::all(notice), ..notice.clone() }
 }
 
 /// One notice of every kind, with little in it: what a layout must be able to show.
@@ -62,10 +105,8 @@ pub fn every_kind(lang: Lang, timezone: &str) -> Vec<Notice> {
         NoticeBody::Alert { report: Some(report()), investigating: false, missing: Vec::new() },
         NoticeBody::Diagnosis { report: report() },
         NoticeBody::Resolved { resolved_at: test.opened_at },
-        NoticeBody::Digest { digest: Box::default() },
-        NoticeBody::Summary { told: Vec::new(), collected: false },
-        NoticeBody::Summary { told: Vec::new(), collected: true },
         NoticeBody::Test,
     ];
-    bodies.into_iter().map(|body| Notice { body, ..test.clone() }).collect()
+    let of_many = [daily(&test), many(&test, false), many(&test, true)];
+    bodies.into_iter().map(|body| Notice { body, ..test.clone() }).chain(of_many).collect()
 }

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Rule {
     /// The same alerts again.
     Repeat,
+    /// Some alerts of the group ended while others fire on.
+    SomeEnded,
     /// An alert that only says that alerting works.
     Heartbeat,
     /// The end of what never began here.
@@ -43,8 +45,9 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, for metrics that start at zero.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Repeat,
+        Self::SomeEnded,
         Self::Heartbeat,
         Self::UnknownEnd,
         Self::NoChannel,
@@ -66,6 +69,7 @@ impl Rule {
     pub fn word(self) -> &'static str {
         match self {
             Self::Repeat => "repeat",
+            Self::SomeEnded => "some_ended",
             Self::Heartbeat => "heartbeat",
             Self::UnknownEnd => "unknown_end",
             Self::NoChannel => "no_channel",

@@ -107,6 +107,10 @@ fn of_container(old: &Container, new: &Container, changes: &mut Vec<String>) {
     if !env.is_empty() {
         changes.push(format!("{name}: env {}", env.join(" ")));
     }
+    let mounts = changed_mounts(old, new);
+    if !mounts.is_empty() {
+        changes.push(format!("{name}: volumeMounts {}", mounts.join(" ")));
+    }
     let same = [
         ("envFrom", old.env_from == new.env_from),
         ("command/args", old.command == new.command && old.args == new.args),
@@ -114,7 +118,6 @@ fn of_container(old: &Container, new: &Container, changes: &mut Vec<String>) {
         ("livenessProbe", old.liveness_probe == new.liveness_probe),
         ("readinessProbe", old.readiness_probe == new.readiness_probe),
         ("startupProbe", old.startup_probe == new.startup_probe),
-        ("volumeMounts", old.volume_mounts == new.volume_mounts),
         ("securityContext", old.security_context == new.security_context),
     ];
     changes.extend(same.iter().filter(|(_, same)| !same).map(|(field, _)| format!("{name}: {field}")));
@@ -130,6 +133,19 @@ fn changed_env(old: &Container, new: &Container) -> Vec<String> {
     });
     let went = before.iter().filter(|known| !after.iter().any(|variable| variable.name == known.name));
     came.chain(went.map(|known| format!("-{}", known.name))).collect()
+}
+
+/// Paths at which something is mounted now (`+`), no longer (`-`) or otherwise (`~`).
+fn changed_mounts(old: &Container, new: &Container) -> Vec<String> {
+    let (before, after) = (old.volume_mounts.as_deref().unwrap_or(&[]), new.volume_mounts.as_deref().unwrap_or(&[]));
+    let came =
+        after.iter().filter_map(|mount| match before.iter().find(|known| known.mount_path == mount.mount_path) {
+            None => Some(format!("+{}", mount.mount_path)),
+            Some(known) if known != mount => Some(format!("~{}", mount.mount_path)),
+            Some(_) => None,
+        });
+    let went = before.iter().filter(|known| !after.iter().any(|mount| mount.mount_path == known.mount_path));
+    came.chain(went.map(|known| format!("-{}", known.mount_path))).collect()
 }
 
 #[cfg(test)]
@@ -152,7 +168,8 @@ mod tests {
         World::asking("Deployment", "web")
             .with(deployment(1, 0))
             .with(revision(1, "2026-10-01T00:00:00Z", environment(&["TOKEN"])))
-            .with(revision(2, made, patched(environment(&["TOKNE"]), json!({"resources": {"limits": {"memory": "64Mi"}}}))))
+            .with(revision(2, made, patched(environment(&["TOKNE"]), json!({"resources": {"limits": {"memory": "64Mi"}},
+                "volumeMounts": [{"name": "uploads", "mountPath": "/var/www/html"}]}))))
             .with(pod(patched(crashed(1, "Error"), json!({"metadata": {"labels": {"pod-template-hash": "2"},
                 "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-2", "uid": "u", "controller": true}]}}))))
             .log("web-1-a", "ERROR TOKEN is not set")
@@ -164,7 +181,12 @@ mod tests {
         let lead = diagnosis.related.iter().find(|related| related.resource.name == "web-2").unwrap();
         assert!(lead.why.contains("12 minutes old: a lead, not a proof"), "{}", lead.why);
         let told = &lead.findings[0];
-        for change in ["image reg/web:1 -> reg/web:2", "limits.memory - -> 64Mi", "env +TOKNE -TOKEN"] {
+        for change in [
+            "image reg/web:1 -> reg/web:2",
+            "limits.memory - -> 64Mi",
+            "env +TOKNE -TOKEN",
+            "volumeMounts +/var/www/html",
+        ] {
             assert!(told.contains(change), "{told}");
         }
         assert!(diagnosis.causes.iter().all(|cause| cause.resource.kind == "Deployment"));

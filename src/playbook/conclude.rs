@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::alert::ObjectRef;
+use crate::playbook::alerts;
 use crate::playbook::analyzer::unready;
-
 use crate::playbook::describe;
 use crate::playbook::drift;
 use crate::playbook::finding::{Depth, Finding};
@@ -16,6 +16,8 @@ use crate::playbook::pods;
 use crate::playbook::rank::Ranked;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::{Relevance, Scope};
+use crate::playbook::unread;
+use crate::playbook::way_in;
 use crate::report::{Cause, Confidence, Diagnosis, Effect, Primary, Related, Verdict};
 
 /// How many causes, related objects and steps a report lists: more is not read at night.
@@ -33,7 +35,13 @@ pub fn conclude(scene: &Scene<'_>, scope: &Scope, ranked: &[Ranked]) -> Diagnosi
         ranked.iter().filter(|entry| entry.relevance == Relevance::Neighbour).map(|entry| &entry.finding).collect();
     match asked.split_first() {
         Some((top, rest)) => fault(scene, scope, top, rest, &nearby),
-        None => health::without_findings(scene, scope, &nearby),
+        None => {
+            let on_the_way = way_in::findings(scene, ranked);
+            match on_the_way.iter().collect::<Vec<_>>().split_first() {
+                Some((top, rest)) => fault(scene, scope, top, rest, &[]),
+                None => health::without_findings(scene, scope, &nearby),
+            }
+        }
     }
 }
 
@@ -51,6 +59,7 @@ fn fault(scene: &Scene<'_>, scope: &Scope, top: &Finding, rest: &[&Finding], nea
     let (causes, explained): (Vec<&Finding>, Vec<&Finding>) = rest.iter().copied().partition(|finding| {
         finding.depth >= Depth::Mechanism && finding.blame != top.blame && !same_story(scene, top, finding)
     });
+    let open = may_mean_another(scene, scope, &causes);
     let listed: Vec<&Finding> = std::iter::once(top).chain(causes.into_iter().take(CAUSES - 1)).collect();
     let mut diagnosis = Diagnosis {
         verdict,
@@ -62,7 +71,7 @@ fn fault(scene: &Scene<'_>, scope: &Scope, top: &Finding, rest: &[&Finding], nea
         steps: top.steps.clone(),
         ruled_out: top.ruled_out.clone(),
         unresolved: top.unresolved.clone(),
-        data_gaps: top.gaps.clone(),
+        data_gaps: top.gaps.iter().cloned().chain(unread::credentials(scene, top)).collect(),
     };
     diagnosis.related = related(scene, &diagnosis.primary.resource, top, &explained, nearby);
     for finding in listed.iter().skip(1) {
@@ -80,8 +89,24 @@ fn fault(scene: &Scene<'_>, scope: &Scope, top: &Finding, rest: &[&Finding], nea
     // Whatever a second cause wants looked at comes before anything is changed for the first.
     diagnosis.steps.sort_by_key(|step| step.effect == Effect::Changes);
     diagnosis.ruled_out.extend(health::ruled_out(scene, scope, top));
+    if open {
+        for cause in &mut diagnosis.causes {
+            cause.confidence = cause.confidence.min(Confidence::Medium);
+        }
+        diagnosis.unresolved.insert(0, scene.text(
+            "告警只指明了 Namespace，其中不止一处异常：它指的是哪一处？",
+            "The alert names a Namespace alone, and more than one thing is wrong there: which of them does it mean?",
+        ));
+    }
     diagnosis.unresolved.dedup();
     diagnosis
+}
+
+/// Whether an alert that names no object of a Namespace may mean another of the faults in it: each is sure, and not that it
+/// is the one.
+fn may_mean_another(scene: &Scene<'_>, scope: &Scope, others: &[&Finding]) -> bool {
+    let says_what = scene.question.alert_names.iter().any(|name| !alerts::asks(name).is_empty());
+    scope.is_wide() && !says_what && others.iter().any(|other| other.confidence == Confidence::High)
 }
 
 /// Whether two findings tell one story: they show at the same workload, so that the deeper explains the other.
@@ -211,5 +236,35 @@ fn workload_of(scene: &Scene<'_>, object: &ObjectRef) -> ObjectRef {
             set.and_then(|set| scene.owner(&set.object.metadata)).unwrap_or_else(|| object.clone())
         }
         _ => object.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::playbook::world::{World, crashed, patched, pod, waiting};
+    use crate::report::Confidence;
+
+    fn two_faults(world: World) -> World {
+        let other = json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": [{"apiVersion": "apps/v1",
+            "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]}});
+        let missing = patched(waiting("CreateContainerConfigError", "configmap \"cart-env\" not found"), other);
+        world.with(pod(crashed(137, "OOMKilled"))).with(pod(missing)).listed("ConfigMap")
+    }
+
+    #[test]
+    fn an_alert_that_names_a_namespace_alone_may_mean_any_fault_in_it() {
+        let wide = two_faults(World::asking("Namespace", "shop")).diagnosis();
+        assert!(wide.causes.len() > 1 && wide.causes.iter().all(|cause| cause.confidence == Confidence::Medium));
+        assert!(wide.unresolved[0].contains("more than one"), "{:?}", wide.unresolved);
+        let exact = two_faults(World::asking("Pod", "web-1-a")).diagnosis();
+        assert_eq!(exact.causes[0].confidence, Confidence::High);
+    }
+
+    #[test]
+    fn the_one_fault_of_a_namespace_is_meant() {
+        let alone = World::asking("Namespace", "shop").with(pod(crashed(137, "OOMKilled"))).diagnosis();
+        assert_eq!(alone.causes[0].confidence, Confidence::High);
     }
 }

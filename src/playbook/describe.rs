@@ -1,12 +1,14 @@
 //! An object's state in one sentence, for the findings of primary and related resources.
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{PersistentVolume, Pod};
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
 use crate::alert::ObjectRef;
+use crate::playbook::finding::counted;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 
@@ -25,6 +27,7 @@ pub fn state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
             )
         }),
         "Job" => job_state(scene, object),
+        "CronJob" => cron_state(scene, object),
         "Node" => node_state(scene, object),
         "Service" => service_state(scene, object),
         "PersistentVolumeClaim" => claim_state(scene, object),
@@ -53,7 +56,7 @@ fn pod_state(scene: &Scene<'_>, pod: &Pod) -> String {
     let total = main.len();
     scene.text(
         format!("phase {phase}{waiting}，{ready}/{total} 个容器就绪，重启 {restarts} 次{node_zh}"),
-        format!("phase {phase}{waiting}, {ready}/{total} containers ready, {restarts} restarts{node_en}"),
+        format!("phase {phase}{waiting}, {ready}/{total} containers ready, {}{node_en}", counted(restarts, "restart")),
     )
 }
 
@@ -63,8 +66,22 @@ fn job_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
     let (succeeded, failed) = (status.succeeded.unwrap_or(0), status.failed.unwrap_or(0));
     Some(scene.text(
         format!("成功 {succeeded} 个 Pod，失败 {failed} 个 Pod"),
-        format!("{succeeded} Pods succeeded, {failed} failed"),
+        format!("{} succeeded, {failed} failed", counted(succeeded, "Pod")),
     ))
+}
+
+/// A CronJob's last run, where it succeeded: of any other the Job tells.
+fn cron_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    let cron = scene.facts.get::<CronJob>(&object.namespace, &object.name)?.object;
+    let status = cron.status?;
+    let (started, succeeded) = (status.last_schedule_time?, status.last_successful_time?);
+    let (schedule, ended) = (cron.spec.schedule, succeeded.0.to_string());
+    (succeeded >= started && status.active.is_none_or(|active| active.is_empty())).then(|| {
+        scene.text(
+            format!("schedule \"{schedule}\"，最近一次于 {} 启动，{ended} 成功", started.0),
+            format!("schedule \"{schedule}\", last started at {} and succeeded at {ended}", started.0),
+        )
+    })
 }
 
 fn node_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
@@ -84,7 +101,7 @@ fn service_state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
     let total = backends.len();
     Some(scene.text(
         format!("selector 匹配 {total} 个 Pod，其中就绪 {ready} 个"),
-        format!("its selector matches {total} Pods, {ready} of them ready"),
+        format!("its selector matches {}, {ready} of them ready", counted(total, "Pod")),
     ))
 }
 

@@ -44,6 +44,14 @@ pub fn naming<'a>(pod: &'a Pod, host: &str) -> Option<Variable<'a>> {
     variables(pod).into_iter().find(|variable| has_word(variable.value, host))
 }
 
+/// Whether a container's command or arguments name a host as a whole word.
+#[must_use]
+pub fn commanded(pod: &Pod, host: &str) -> bool {
+    let views = pods::containers(pod);
+    let mut words = views.iter().flat_map(|view| view.spec.command.iter().chain(&view.spec.args).flatten());
+    words.any(|word| has_word(word, host))
+}
+
 /// The hosts in a Pod's variables whose first label a line speaks of: `inventory.stock.svc` for "for service inventory.v1".
 #[must_use]
 pub fn spoken_of(pod: &Pod, line: &str) -> Vec<String> {

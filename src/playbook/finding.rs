@@ -1,5 +1,7 @@
 //! A finding: one thing an analyzer is ready to say about the cluster, with what proves it and what to do about it.
 
+use std::fmt::Display;
+
 use crate::alert::ObjectRef;
 use crate::report::{Citation, Confidence, Effect, Related, RuledOut, Step};
 
@@ -190,4 +192,20 @@ pub fn edit_template(workload: &ObjectRef) -> Option<String> {
 #[must_use]
 pub fn slash(object: &ObjectRef) -> String {
     format!("{}/{}", object.kind.to_lowercase(), object.name)
+}
+
+/// `1 restart`, `2 restarts`, in English.
+pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
+    format!("{count} {what}{}", if count == N::from(1) { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_a_thing_is_no_plural() {
+        let said = [0, 1, 2].map(|restarts: i32| counted(restarts, "restart"));
+        assert_eq!(said, ["0 restarts", "1 restart", "2 restarts"]);
+    }
 }

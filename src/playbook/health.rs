@@ -7,7 +7,7 @@ use crate::alert::ObjectRef;
 use crate::playbook::alerts::{self, Answer};
 use crate::playbook::analyzer;
 use crate::playbook::describe;
-use crate::playbook::finding::{Finding, kubectl, look, slash};
+use crate::playbook::finding::{Finding, counted, kubectl, look, slash};
 use crate::playbook::hearing;
 use crate::playbook::logs;
 use crate::playbook::mended::{self, Mended};
@@ -148,7 +148,7 @@ fn is_measured(scene: &Scene<'_>, scope: &Scope, alert: &str) -> bool {
         Answer::State | Answer::Nothing(_) => false,
         Answer::Errors => {
             // Errors may be counted where requests come in: an Ingress nobody saw may be the one that answers them.
-            let seen = scene.facts.listing("Ingress", "").is_some() && hearing::every_log_was_read(scene, scope);
+            let seen = hearing::entrance_was_seen(scene) && hearing::every_log_was_read(scene, scope);
             !seen || hearing::no_error(scene, scope).is_none()
         }
         Answer::Measurement => true,
@@ -171,7 +171,7 @@ fn seen_targets(scene: &Scene<'_>, scope: &Scope) -> Vec<ObjectRef> {
 /// The kinds people ask about first.
 fn rank(object: &ObjectRef) -> u8 {
     match object.kind.as_str() {
-        "Deployment" | "StatefulSet" | "DaemonSet" | "Job" | "Node" | "HorizontalPodAutoscaler" => 0,
+        "Deployment" | "StatefulSet" | "DaemonSet" | "Job" | "CronJob" | "Node" | "HorizontalPodAutoscaler" => 0,
         "Service" | "PersistentVolumeClaim" => 1,
         _ => 2,
     }
@@ -315,12 +315,13 @@ fn checks(scene: &Scene<'_>, scope: &Scope) -> Vec<RuledOut> {
         let ready = pods.iter().filter(|pod| pods::is_ready(&pod.object)).count();
         let restarts: i32 = pods.iter().flat_map(|pod| pods::containers(&pod.object)).map(|view| view.restarts()).sum();
         let total = pods.len();
+        let (pods_en, again) = (counted(total, "Pod"), counted(restarts, "restart"));
         checks.push(RuledOut {
             hypothesis: scene
                 .text("容器崩溃、镜像拉取失败或探针失败", "crashing containers, failing image pulls or probes"),
             because: scene.text(
                 format!("{total} 个 Pod 中 {ready} 个 Ready，累计重启 {restarts} 次，没有容器处于等待状态"),
-                format!("{ready} of {total} Pods are Ready, {restarts} restarts in all, no container is waiting"),
+                format!("{ready} of {pods_en} Ready, {again} in all, no container is waiting"),
             ),
         });
     }

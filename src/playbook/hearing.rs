@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::networking::v1::Ingress;
+
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::ingress;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
 use crate::playbook::{logs, reach};
@@ -17,6 +20,19 @@ pub fn every_log_was_read(scene: &Scene<'_>, scope: &Scope) -> bool {
         let read = scene.pods_of(workload).iter().filter(|pod| heard(&named(&pod.object))).count();
         scene.replicas(workload).is_none_or(|(_, wanted)| i32::try_from(read).is_ok_and(|read| read >= wanted))
     })
+}
+
+/// Whether what answers requests before the Pods was seen: all Ingresses, or the one that is asked about, with Pods ready
+/// behind all it sends to.
+#[must_use]
+pub fn entrance_was_seen(scene: &Scene<'_>) -> bool {
+    let mut targets = scene.question.targets.iter().filter(|target| target.kind == "Ingress");
+    let answers = |service: &ObjectRef| scene.backends_ready(service).is_some_and(|ready| ready > 0);
+    let asked = targets.any(|target| {
+        let found = scene.facts.get::<Ingress>(&target.namespace, &target.name);
+        found.is_some_and(|found| ingress::services(&found.object).iter().all(answers))
+    });
+    asked || scene.facts.listing("Ingress", "").is_some()
 }
 
 /// The fewest answers that show what a count of errors counts.

@@ -50,10 +50,29 @@ fn unstarted(scene: &Scene<'_>, top: &Finding) -> Option<(ObjectRef, PodSpec)> {
         return waits.then(|| Some((scene.workload(&pod.object), pod.object.spec.clone()?)))?;
     }
     // No Pod exists at all: the template says what they would be.
-    let deployment = scene.deployments.iter().find(|it| shown.contains(&&named(&it.object)))?;
-    let none = deployment.object.status.as_ref()?.replicas.unwrap_or(0) == 0;
-    let spec = deployment.object.spec.as_ref()?.template.spec.clone()?;
-    none.then(|| (named(&deployment.object), spec))
+    podless(scene).find(|(workload, _)| shown.contains(&workload))
+}
+
+/// Workloads of which no Pod was ever made, or none is left, with what their Pods would be.
+fn podless<'s>(scene: &'s Scene<'_>) -> impl Iterator<Item = (ObjectRef, PodSpec)> + 's {
+    let deployments = scene.deployments.iter().filter_map(|it| {
+        let none = it.object.status.as_ref()?.replicas.unwrap_or(0) == 0;
+        none.then(|| Some((named(&it.object), it.object.spec.as_ref()?.template.spec.clone()?)))?
+    });
+    let sets = scene.stateful_sets.iter().filter_map(|it| {
+        let none = it.object.status.as_ref()?.replicas == 0;
+        none.then(|| Some((named(&it.object), it.object.spec.as_ref()?.template.spec.clone()?)))?
+    });
+    let daemons = scene.daemon_sets.iter().filter_map(|it| {
+        let none = it.object.status.as_ref()?.current_number_scheduled == 0;
+        none.then(|| Some((named(&it.object), it.object.spec.as_ref()?.template.spec.clone()?)))?
+    });
+    let jobs = scene.jobs.iter().filter_map(|it| {
+        let status = it.object.status.as_ref()?;
+        let none = [status.active, status.succeeded, status.failed].iter().all(|count| count.unwrap_or(0) == 0);
+        none.then(|| Some((named(&it.object), it.object.spec.as_ref()?.template.spec.clone()?)))?
+    });
+    deployments.chain(sets).chain(daemons).chain(jobs)
 }
 
 fn all(spec: &PodSpec) -> impl Iterator<Item = &Container> {
@@ -127,6 +146,32 @@ mod tests {
             told.contains("\"noimage\"") && told.contains("ConfigMap shop/settings, which does not exist"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn the_pods_of_any_workload_that_has_none_are_looked_at_by_its_template() {
+        let template = json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container(json!({
+            "image": "noimage", "envFrom": [{"configMapRef": {"name": "settings"}}]}))]}});
+        let refused = |kind: &str, version: &str, spec: serde_json::Value, status: serde_json::Value| {
+            let workload = json!({"apiVersion": version, "kind": kind,
+                "metadata": {"name": "web", "namespace": "shop"}, "spec": spec, "status": status});
+            let words = "pods \"web-0\" is forbidden: exceeded quota: all, requested: requests.memory=1Gi, used: requests.memory=4Gi, limited: requests.memory=4Gi";
+            World::asking(kind, "web").with(workload).event(kind, "web", "FailedCreate", words).listed("ConfigMap")
+        };
+        let set = json!({"replicas": 1, "serviceName": "web", "selector": {}, "template": template});
+        let stateful = |replicas: i32| refused("StatefulSet", "apps/v1", set.clone(), json!({"replicas": replicas}));
+        let daemons = json!({"currentNumberScheduled": 0, "desiredNumberScheduled": 2, "numberMisscheduled": 0, "numberReady": 0});
+        let daemon = refused("DaemonSet", "apps/v1", json!({"selector": {}, "template": template}), daemons);
+        let job = refused("Job", "batch/v1", json!({"template": template}), json!({}));
+        for world in [stateful(0), daemon, job] {
+            assert_eq!(world.cause(), "quota_exceeded ResourceQuota/all");
+            let told = told(&world);
+            assert!(told.contains("\"noimage\"") && told.contains("ConfigMap shop/settings, which"), "{told}");
+            let steps = world.diagnosis().steps;
+            assert!(!steps.iter().any(|step| step.detail.contains("ReplicaSet")), "{steps:?}");
+        }
+        let complete = stateful(1);
+        assert!(!told(&complete).contains("fail next"), "its Pod is there, only not read");
     }
 
     #[test]

@@ -71,9 +71,9 @@ pub fn level(line: &str) -> Option<Level> {
     }
     let word = found.as_str()?.to_ascii_lowercase();
     let begins = |words: &[&str]| words.iter().any(|start| word.starts_with(start));
-    Some(if begins(&["err", "fatal", "crit", "panic", "alert", "emerg", "severe"]) {
+    Some(if begins(&["err", "fatal", "crit", "panic", "alert", "emerg", "severe", "错误", "致命", "严重"]) {
         Level::Error
-    } else if begins(&["warn"]) {
+    } else if begins(&["warn", "警告"]) {
         Level::Warning
     } else {
         Level::Calm
@@ -128,10 +128,12 @@ fn telling(text: &str) -> &str {
     announced.or_else(|| lines.next()).unwrap_or_default()
 }
 
-/// Whether a line only says that the next one tells more; pydantic and Flyway put what failed validation below.
+/// Whether a line only says that the next one tells more; pydantic, Flyway and Rust's toml put what failed below.
 #[must_use]
 pub fn announces(line: &str) -> bool {
-    static VALIDATION: Pattern = Pattern::new(r"\b\d+ validation errors? for \w+$|Migrations have failed validation$");
+    static VALIDATION: Pattern = Pattern::new(
+        r"\b\d+ validation errors? for \w+$|Migrations have failed validation$|parse error at line \d+, column \d+$",
+    );
     let line = line.trim_end();
     line.ends_with(":") || line.ends_with("***") || line.contains(" following ") || VALIDATION.hits(line)
 }
@@ -162,6 +164,7 @@ mod tests {
             (r#"{"log":{"level":"warn"},"message":"x"}"#, Some(Level::Warning)),
             (r#"{"@l":"Fatal","@mt":"x"}"#, Some(Level::Error)),
             (r#"{"severity":"NOTICE","message":"x"}"#, Some(Level::Calm)),
+            (r#"{"level":"错误","message":"x"}"#, Some(Level::Error)),
             (r#"{"msg":"x"}"#, None),
             ("ERROR x", None),
             ("{broken", None),

@@ -6,7 +6,9 @@
 
 pub mod alerts;
 pub mod analyzer;
+pub mod callees;
 mod change;
+mod chinese;
 mod cite;
 #[cfg(test)]
 mod codes;
@@ -22,11 +24,14 @@ mod lately;
 pub mod latent;
 mod line;
 pub mod logs;
+mod loopback;
 mod mended;
 pub mod origin;
 pub mod outside;
 mod pattern;
 mod pods;
+mod prelude;
+pub mod protocol;
 mod purpose;
 mod quantity;
 mod rank;
@@ -40,6 +45,8 @@ mod scene;
 mod scope;
 mod selector;
 mod trace;
+mod unread;
+pub mod way_in;
 #[cfg(test)]
 mod world;
 
@@ -69,13 +76,17 @@ pub struct Question {
     pub since: Option<Timestamp>,
     /// The Namespace of the Prometheus that does not reach its target, where an alert says that.
     pub scraped_from: Option<String>,
+    /// Hosts that the alerts speak of, in their labels or their author's words; among them what only looks like one.
+    pub hosts: Vec<String>,
+    /// Whether they were counted at an ingress controller: what failed there may never have come to what they name.
+    pub at_entrance: bool,
 }
 
 /// The kinds that the analyzers asked by the alerts want listed, the likeliest first. What is named is read by name anyway.
 #[must_use]
 pub fn wanted(question: &Question) -> Vec<&'static str> {
     let asked = question.alert_names.iter().flat_map(|name| alerts::asks(name));
-    let mut kinds: Vec<&'static str> = Vec::new();
+    let mut kinds: Vec<&'static str> = if question.at_entrance { vec!["Ingress"] } else { Vec::new() };
     for kind in asked.flat_map(|asked| analyzer::wants(asked)) {
         let named = question.targets.iter().any(|target| target.kind == *kind);
         if !named && !kinds.contains(kind) {

@@ -4,16 +4,18 @@
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Volume};
 
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{broker, edited_config};
+use crate::playbook::analyzer::{broker, edited_config, pool, proxy, retained};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
 use crate::playbook::pods;
 use crate::playbook::scene::Scene;
-use crate::playbook::{change, drift, latent, logs, reach};
+use crate::playbook::{change, drift, latent, logs, protocol, reach};
 use crate::report::Related;
 
 /// Objects named for one cause.
 const NAMED: usize = 2;
+/// The longest path that is repeated, in characters.
+const PATH: usize = 120;
 
 /// The objects behind the paths and variables that a finding's log lines name.
 #[must_use]
@@ -22,9 +24,7 @@ pub fn leads(scene: &Scene<'_>, finding: &Finding) -> Vec<Related> {
     let cited = |reference: &str| finding.evidence.iter().any(|it| it.reference == reference);
     let texts =
         scene.facts.logs().iter().filter(|log| cited(&log.reference)).filter_map(|log| log.lines.as_deref().ok());
-    // An outer exception often names the file that an inner one cannot read.
-    let lines: Vec<&str> =
-        texts.flat_map(str::lines).filter(|line| logs::is_error(line) && !logs::instructs(line)).collect();
+    let lines: Vec<&str> = texts.flat_map(telling).collect();
     let mut leads: Vec<Related> = Vec::new();
     for view in pods::containers(&pod.object) {
         for (object, through) in sources(&pod.object, view.spec, &lines) {
@@ -37,17 +37,26 @@ pub fn leads(scene: &Scene<'_>, finding: &Finding) -> Vec<Related> {
 }
 
 /// The ConfigMaps whose contents a Pod's log complains about: those behind the paths and variables that its errors name, and,
-/// where it calls a name that does not resolve, trusts no certificate or reports little but errors, all that it takes its
-/// configuration from.
+/// where it calls a name that does not resolve, trusts no certificate, meets a proxy or reports little but errors, all that it
+/// takes its configuration from.
 #[must_use]
 pub fn maps_in_question(pod: &Pod, log: &str) -> Vec<ObjectRef> {
-    let lines: Vec<&str> = log.lines().filter(|line| logs::is_error(line) && !logs::instructs(line)).collect();
+    let mut lines = telling(log);
+    lines.extend(logs::culprit(log));
     let named = pods::containers(pod).into_iter().flat_map(|view| sources(pod, view.spec, &lines));
     let mut maps: Vec<ObjectRef> = named.map(|(object, _)| object).collect();
     let is_noisy = logs::is_noisy(logs::error_share(log));
-    let asks =
-        |line: &str| reach::unresolved_service(pod, line, |_| true).is_some() || edited_config::tells_of_distrust(line);
-    if is_noisy || lines.iter().any(|line| asks(line)) || log.lines().any(broker::is_alarm) {
+    let asks = |line: &str| {
+        reach::unresolved_service(pod, line, |_| true).is_some()
+            || edited_config::tells_of_distrust(line)
+            || proxy::answers(line)
+            || pool::tells(line)
+            || retained::tells(line)
+    };
+    if is_noisy
+        || lines.iter().any(|line| asks(line))
+        || log.lines().any(|line| broker::is_alarm(line) || protocol::asks(line))
+    {
         maps.extend(latent::maps(pod));
     }
     maps.retain(|object| object.kind == "ConfigMap");
@@ -56,7 +65,15 @@ pub fn maps_in_question(pod: &Pod, log: &str) -> Vec<ObjectRef> {
     maps
 }
 
-/// Objects and the words by which the lines name them: a mount's path, a variable's name.
+/// The lines that may name what is wrong: errors, of which an outer one often names the file that an inner one cannot read,
+/// and the line before each, which says what the process was about to read.
+fn telling(log: &str) -> Vec<&str> {
+    let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty() && !logs::instructs(line)).collect();
+    let is_error = |at: usize| lines.get(at).is_some_and(|line| logs::is_error(line));
+    (0..lines.len()).filter(|at| is_error(*at) || is_error(at + 1)).map(|at| lines[at]).collect()
+}
+
+/// Objects and the words by which the lines name them: a file below a mount's path, a variable's name.
 fn sources(pod: &Pod, container: &Container, lines: &[&str]) -> Vec<(ObjectRef, String)> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or(&[]);
@@ -64,7 +81,8 @@ fn sources(pod: &Pod, container: &Container, lines: &[&str]) -> Vec<(ObjectRef, 
     let mounted =
         container.volume_mounts.iter().flatten().filter(|mount| says(&mount.mount_path)).filter_map(|mount| {
             let volume = volumes.iter().find(|volume| volume.name == mount.name)?;
-            Some((of_volume(namespace, volume)?, mount.mount_path.clone()))
+            let path = lines.iter().find_map(|line| path_in(line, &mount.mount_path));
+            Some((of_volume(namespace, volume)?, path.unwrap_or_else(|| mount.mount_path.clone())))
         });
     let variables = container.env.iter().flatten().filter(|variable| says(&variable.name)).filter_map(|variable| {
         let from = variable.value_from.as_ref()?;
@@ -73,6 +91,14 @@ fn sources(pod: &Pod, container: &Container, lines: &[&str]) -> Vec<(ObjectRef, 
         Some((map.or(secret)?, variable.name.clone()))
     });
     mounted.chain(variables).collect()
+}
+
+/// The whole path that begins with a mount's in a line: `/etc/app/a.toml` for `/etc/app`.
+fn path_in(line: &str, mount: &str) -> Option<String> {
+    let of_path = |letter: char| letter.is_ascii_alphanumeric() || "/._-".contains(letter);
+    let at = line.find(mount.trim_end_matches('/'))?;
+    let path: String = line[at..].chars().take_while(|letter| of_path(*letter)).take(PATH).collect();
+    Some(path.trim_end_matches(['.', '-']).to_owned())
 }
 
 fn of_volume(namespace: &str, volume: &Volume) -> Option<ObjectRef> {
@@ -136,6 +162,9 @@ mod tests {
     fn the_object_behind_a_path_or_a_variable_is_a_lead() {
         let map = configured("FATAL /etc/web/web.toml:2: max_conns: invalid type");
         assert!(map.iter().any(|it| it[0] == "ConfigMap shop/web-conf"), "{map:?}");
+        let before = configured("INFO loading /etc/web/web.toml\nError: invalid type: string \"8OO\", expected u32");
+        let told = |it: &Value| it[1].as_str().is_some_and(|why| why.starts_with("/etc/web/web.toml, which"));
+        assert!(before.iter().any(told), "{before:?}");
         let secret = configured("FATAL config: TOKEN is malformed");
         assert!(secret.iter().any(|it| it[0] == "Secret shop/web-token"), "{secret:?}");
     }

@@ -3,6 +3,7 @@
 
 use crate::alert::{Labels, ObjectRef};
 use crate::playbook::alerts;
+use crate::playbook::analyzer::quota;
 use crate::playbook::finding::{Finding, look};
 use crate::playbook::logs;
 use crate::playbook::scene::Scene;
@@ -194,6 +195,9 @@ fn known(scene: &Scene<'_>, outside: &Outside) -> Vec<String> {
         known.push(scene.colon(scene.text("标签", "labels"), logs::shorten(&labels.join(", "), SHOWN)));
     }
     known.extend(rules(scene));
+    if alerts::asks(&outside.alert).contains(&"quota") {
+        known.extend(quota::allowed(scene).into_iter().take(LABELS));
+    }
     known
 }
 
@@ -268,6 +272,23 @@ mod tests {
                 assert!(diagnosis.primary.findings.iter().any(|finding| finding.contains("up == 0")));
             }
         }
+    }
+
+    #[test]
+    fn an_alert_that_adds_up_quotas_is_answered_with_what_they_allow() {
+        let quota = serde_json::json!({"apiVersion": "v1", "kind": "ResourceQuota",
+            "metadata": {"name": "all", "namespace": "shop"},
+            "status": {"hard": {"requests.cpu": "40", "pods": "9"}, "used": {"requests.cpu": "1", "pods": "1"}}});
+        let mut facts = Facts::default();
+        facts.add_object(quota, "E1");
+        let mut question = about(Place::Cluster, "");
+        let told = |question: &Question| {
+            let findings = diagnose(&facts, question, Lang::En).primary.findings;
+            findings.iter().any(|it| it.contains("ResourceQuota shop/all: requests.cpu 40"))
+        };
+        assert!(!told(&question));
+        question.outside[0].alert = "KubeCPUQuotaOvercommit".into();
+        assert!(told(&question));
     }
 
     #[test]

@@ -42,6 +42,12 @@ impl Pattern {
         self.regex().map(|regex| regex.captures_iter(text).collect()).unwrap_or_default()
     }
 
+    /// A text without what matches.
+    #[must_use]
+    pub fn removed_from(&self, text: &str) -> String {
+        self.regex().map_or_else(|| text.to_owned(), |regex| regex.replace_all(text, "").into_owned())
+    }
+
     /// Whether the expression compiles.
     #[cfg(test)]
     pub fn compiles(&self) -> bool {

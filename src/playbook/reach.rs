@@ -1,9 +1,11 @@
 //! Reach: which Service a failing call in a log was meant for.
 
+use std::cell::LazyCell;
+
 use k8s_openapi::api::core::v1::{Pod, Service};
 
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::job;
+use crate::playbook::analyzer::{crash, job};
 use crate::playbook::environment;
 use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::logs;
@@ -24,6 +26,8 @@ pub enum Failure {
     ServerError,
     /// An init container says that it still waits for the other side.
     Awaited,
+    /// The other side's certificate has expired.
+    Expired,
 }
 
 /// A failing call found in a log.
@@ -46,7 +50,7 @@ static REFUSED: Pattern = Pattern::new(
     r"(?i)connection refused|connection to \S+ refused|server check fail|econnrefused|connection reset|econnreset|拒绝连接|连接被拒|连接被重置",
 );
 static UNRESOLVED: Pattern = Pattern::new(
-    r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|can't resolve|can't find|bad address|getaddrinfo|lookup \S+ on \S+:53: .*(?:timeout|refused)|(?:域名|主机名?)解析失败|无法解析(?:主机|域名)",
+    r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|can't resolve|can't find|bad address|getaddrinfo|lookup \S+ on \S+:53: .*(?:timeout|refused)|(?:域名|主机名?)解析失败|无法解析(?:主机|域名)|unknown (?:mysql server )?host\b|host not found|dns resolution failed|couldn't resolve server|failed to resolve '|dnsnameresolvertimeout|resolving timed out",
 );
 static SERVER_ERROR: Pattern = Pattern::new(r"(?i)\b(50[0234])\b|bad gateway|service unavailable|gateway time");
 /// How gRPC clients print a status that the server itself gave (<https://grpc.io/docs/guides/status-codes/>), and how
@@ -59,7 +63,7 @@ static AWAITED: Pattern =
 static SILENT: Pattern = Pattern::new(r"(?i)server misbehaving|eai_again|temporary failure in name resolution");
 /// A host stands in a URL, before a port, or after a word that announces it.
 static HOST: Pattern = Pattern::new(
-    r#"(?i)://(?:[^/\s@"']*@)?([a-z0-9][a-z0-9.-]*[a-z0-9])|(?:^|["'\s=(@/])([a-z0-9][a-z0-9.-]*[a-z0-9]):\d{1,5}\b|\b(?:lookup|host name|host|enotfound|eai_again|resolve|can't find|bad address|connect to|waiting (?:for|on)(?: the)?(?: service| host| svc)?|exception:|server at)[:\s]+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
+    r#"(?i)://(?:[^/\s@"']*@)?([a-z0-9][a-z0-9.-]*[a-z0-9])|(?:^|["'\s=(@/])([a-z0-9][a-z0-9.-]*[a-z0-9]):\d{1,5}\b|\b(?:lookup|host name|host|enotfound|eai_again|resolve|can't find|bad address|connect to|waiting (?:for|on)(?: the)?(?: service| host| svc)?|(?:unknownhost)?exception:(?: failed to resolve)?|found in upstream|getaddrinfo for|server at)[:\s]+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
 );
 /// A Service by its name inside the cluster, wherever it stands.
 static INSIDE: Pattern = Pattern::new(r"(?i)\b([a-z][a-z0-9-]*\.[a-z][a-z0-9-]*\.svc(?:\.cluster\.local)?)\b");
@@ -69,7 +73,7 @@ static PORT: Pattern = Pattern::new(r"(?i)\bport[ :=]+(\d{1,5})\b");
 static TIME: Pattern = Pattern::new(r"^(?:\d{4}-\d\d-\d\dt)?\d\d$");
 /// The name a resolver did not find.
 static NAME: Pattern = Pattern::new(
-    r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:|can't find|bad address|waiting (?:for|on)(?: the)?(?: service| host| svc)?|resolve(?: host)?:?)\s+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
+    r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:(?: failed to resolve)?|unknown mysql server host|not found in upstream|getaddrinfo for|can't find|bad address|waiting (?:for|on)(?: the)?(?: service| host| svc)?|resolve(?: host| server)?:?)\s+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
 );
 
 /// The logs that tell of a Pod's present, and what they tell of it: of a container that is well again neither the run
@@ -119,10 +123,18 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
     // Only what runs before the others can be said to wait in vain; anything else may wait for work.
     let views = pods::containers(pod);
     let waiting: Vec<&str> = views.iter().filter(|view| view.init && view.running()).map(|view| view.name()).collect();
+    let unready: Vec<&str> =
+        views.iter().filter(|view| !view.init && view.running() && !view.ready()).map(|view| view.name()).collect();
     let mut calls: Vec<Call<'a>> = Vec::new();
     for (log, text) in present_logs(scene, pod) {
         let waits = |line: &str| waiting.contains(&log.container.as_str()) && AWAITED.hits(line);
-        for line in text.lines().filter(|line| !logs::instructs(line) && (logs::is_error(line) || waits(line))) {
+        // A warning is a complaint where the process gave up over it.
+        let why = LazyCell::new(|| logs::culprit(text));
+        // What a health check finds wrong is a warning to most, and the very thing that keeps a container that runs unready.
+        let warns = |line: &str| unready.contains(&log.container.as_str()) && logs::is_warning(line);
+        let given_up = |line: &str| failure(line).is_some() && *why == Some(line);
+        let tells = |line: &str| logs::is_error(line) || warns(line) || waits(line) || given_up(line);
+        for line in text.lines().filter(|line| !logs::instructs(line) && tells(line)) {
             let Some(failure) = failure(line).or_else(|| waits(line).then_some(Failure::Awaited)) else { continue };
             let mut hosts = hosts(line);
             if hosts.is_empty() {
@@ -154,8 +166,26 @@ pub fn service_of<'s>(scene: &'s Scene<'_>, caller: &Pod, call: &Call<'_>) -> Op
             [other] | [other, "svc", ..] => scene.service(other, name),
             _ => None,
         };
+        let by_name = by_name.or_else(|| governing(scene, namespace, name, &rest));
         by_name.or_else(|| scene.services.iter().find(|service| has_address(&service.object, host)))
     })
+}
+
+/// The Service that governs the Pod a host means: `db-0.db`, `db-0.db.data`, `db-0.db.data.svc.cluster.local`.
+fn governing<'s>(scene: &'s Scene<'_>, namespace: &str, pod: &str, rest: &[&str]) -> Option<&'s Seen<Service>> {
+    let (service, namespace) = match rest {
+        [service] => (service, namespace),
+        [service, other] | [service, other, "svc", ..] => (service, *other),
+        _ => return None,
+    };
+    is_ordinal(pod).then(|| scene.service(namespace, service))?
+}
+
+/// Whether a name is that of a StatefulSet's Pod, which ends in its number.
+#[must_use]
+pub fn is_ordinal(pod: &str) -> bool {
+    let number = pod.rsplit_once('-').map(|(_, number)| number);
+    number.is_some_and(|number| !number.is_empty() && number.chars().all(|digit| digit.is_ascii_digit()))
 }
 
 /// The Pod a call was meant for by its own address, as behind a Service without one.
@@ -191,7 +221,11 @@ pub fn port_of(call: &Call<'_>) -> Option<i32> {
 /// may be a Namespace there is, or the end of any name in the world.
 #[must_use]
 pub fn unresolved_service(caller: &Pod, line: &str, is_namespace: impl Fn(&str) -> bool) -> Option<ObjectRef> {
-    let host = NAME.group(line, 1)?.to_ascii_lowercase();
+    let named = NAME.group(line, 1).map(|host| host.to_ascii_lowercase());
+    let host = named.or_else(|| hosts(line).into_iter().find(|host| host.parse::<std::net::IpAddr>().is_err()))?;
+    if NO_HOSTS.contains(&host.as_str()) {
+        return None;
+    }
     let labels: Vec<&str> = host.split('.').collect();
     let valid = |label: &&str| label.len() <= 63 && label.starts_with(|c: char| c.is_ascii_lowercase());
     if !labels.iter().all(valid) {
@@ -211,6 +245,10 @@ pub fn resolver_is_silent(call: &Call<'_>) -> bool {
     call.failure == Failure::Unresolved
         && (TIMEOUT.hits(call.line) || REFUSED.hits(call.line) || SILENT.hits(call.line))
 }
+
+/// Words after "could not resolve" that are no names of hosts: build tools and frameworks resolve other things.
+const NO_HOSTS: [&str; 9] =
+    ["placeholder", "all", "dependency", "dependencies", "module", "import", "reference", "the", "type"];
 
 /// Whether a Pod makes the network of its Node: Service addresses, or the Pods' own.
 #[must_use]
@@ -253,6 +291,9 @@ fn failure(line: &str) -> Option<Failure> {
     if TIMEOUT.hits(line) {
         return Some(Failure::Timeout);
     }
+    if crash::tells_of_expiry(line) {
+        return Some(Failure::Expired);
+    }
     (STATUS.hits(line) || (SERVER_ERROR.hits(line) && line.contains("://"))).then_some(Failure::ServerError)
 }
 
@@ -273,7 +314,7 @@ pub fn hosts(line: &str) -> Vec<String> {
         // The resolver that was asked is not the destination.
         let way =
             way.filter(|(_, host)| !line.contains(&format!("{host}:53:")) && !line.ends_with(&format!("{host}:53")));
-        let way = way.filter(|(_, host)| !TIME.hits(host));
+        let way = way.filter(|(_, host)| !TIME.hits(host) && !NO_HOSTS.contains(&host.as_str()));
         // `kafka.go:91` is where a line was logged.
         let way = way.filter(|(group, host)| *group != 2 || !is_source_file(host));
         hosts.extend(way.filter(|(_, host)| !hosts.iter().any(|(_, known)| known == host)));
@@ -321,6 +362,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_resolved_and_no_host_is_none() {
+        let placeholder = "IllegalArgumentException: Could not resolve placeholder 'mq.topic.refund' in value";
+        assert!(hosts(placeholder).is_empty());
+        assert_eq!(unresolved_service(&Pod::default(), placeholder, |_| true), None);
+    }
+
+    #[test]
     fn the_time_of_a_line_is_no_host() {
         for time in ["2026-11-24T09:20:00Z", "2026-11-24 09:20:00", "09:20:00", "[09:20:00]"] {
             let line =
@@ -350,11 +398,28 @@ mod tests {
         assert_eq!(meant("lookup example.com: no such host"), None);
         assert_eq!(meant("dial tcp: no such host"), None);
         assert_eq!(meant("nslookup: can't resolve 'orders-db'"), Some(ObjectRef::new("Service", "shop", "orders-db")));
+        for line in [
+            "Caused by: java.net.UnknownHostException: orders-db",
+            "java.net.UnknownHostException: Failed to resolve 'orders-db' [A(1)]",
+            "(2005, \"Unknown MySQL server host 'orders-db' (-2)\")",
+            "[emerg] host not found in upstream \"orders-db\" in /etc/nginx/conf.d/a.conf:3",
+            "php_network_getaddresses: getaddrinfo for orders-db failed: Name or service not known",
+            "Could not connect to Redis at orders-db:6379: Name or service not known",
+        ] {
+            assert_eq!(meant(line), Some(ObjectRef::new("Service", "shop", "orders-db")), "{line}");
+            assert!(failure(line) == Some(Failure::Unresolved) && !hosts(line).is_empty(), "{line}");
+        }
         assert_eq!(meant("nc: bad address 'orders-db'"), Some(ObjectRef::new("Service", "shop", "orders-db")));
         assert_eq!(
             meant("** server can't find orders-db.shop.svc.cluster.local: NXDOMAIN"),
             Some(ObjectRef::new("Service", "shop", "orders-db"))
         );
+    }
+
+    #[test]
+    fn the_host_of_a_stateful_sets_pod_ends_in_its_number() {
+        assert!(is_ordinal("db-0") && is_ordinal("redis-ha-12"));
+        assert!(!is_ordinal("db") && !is_ordinal("db-main") && !is_ordinal("db-") && !is_ordinal("db-0a"));
     }
 
     #[test]

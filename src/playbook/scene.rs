@@ -202,17 +202,25 @@ impl<'a> Scene<'a> {
     /// The line of a container's log that says why, and its citation.
     #[must_use]
     pub fn culprit(&self, pod: &ObjectRef, container: &str) -> Option<(&'a str, Option<Citation>)> {
-        self.logs(pod, container).into_iter().find_map(|log| {
-            let line = logs::culprit(log.lines.as_deref().ok()?)?;
-            Some((line, self.quote(&log.reference, line)))
-        })
+        self.picked(pod, container, logs::culprit)
     }
 
     /// The last warning in a container's log, for where no line reports an error.
     #[must_use]
     pub fn warning(&self, pod: &ObjectRef, container: &str) -> Option<(&'a str, Option<Citation>)> {
+        self.picked(pod, container, logs::warning)
+    }
+
+    /// What is picked from the first of a container's logs that has it, and its citation.
+    #[must_use]
+    pub fn picked(
+        &self,
+        pod: &ObjectRef,
+        container: &str,
+        pick: impl Fn(&'a str) -> Option<&'a str>,
+    ) -> Option<(&'a str, Option<Citation>)> {
         self.logs(pod, container).into_iter().find_map(|log| {
-            let line = logs::warning(log.lines.as_deref().ok()?)?;
+            let line = pick(log.lines.as_deref().ok()?)?;
             Some((line, self.quote(&log.reference, line)))
         })
     }

@@ -9,13 +9,14 @@ use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{aggregation, disruption};
+use crate::playbook::analyzer::{aggregation, disruption, service};
+use crate::playbook::callees;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
 use crate::playbook::pods;
 use crate::playbook::reach::{self, Failure};
 use crate::playbook::relay;
-use crate::playbook::scene::{Scene, named};
+use crate::playbook::scene::{Scene, named, service_selector};
 
 /// Failing calls followed one after the other: from a front end to the database behind its back end, with one to spare.
 const CALLS: i32 = 4;
@@ -40,6 +41,8 @@ pub struct Scope {
     /// What failing calls reach, with the number of calls on the way.
     reached: BTreeMap<ObjectRef, i32>,
     namespaces: BTreeSet<String>,
+    /// Whether a whole Namespace is asked about, for want of anything in it that the alerts name.
+    wide: bool,
     /// Whether the alerts are about something that is no object: what objects suffer from is beside the point then.
     elsewhere: bool,
 }
@@ -59,6 +62,20 @@ impl Scope {
         scope.follow_calls(scene);
         scope.follow_metrics(scene);
         scope
+    }
+
+    /// What stands behind an object, itself among it.
+    #[must_use]
+    pub fn behind(scene: &Scene<'_>, object: &ObjectRef) -> BTreeSet<ObjectRef> {
+        let mut scope = Self::default();
+        scope.follow(scene, object);
+        scope.direct
+    }
+
+    /// Whether a whole Namespace is asked about, so that any of the faults in it may be meant.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        self.wide
     }
 
     /// Whether an object is one the question is about.
@@ -107,6 +124,7 @@ impl Scope {
         }
         let services = scene.question.targets.iter().filter(|target| target.kind == "Service");
         for namespace in services.map(|target| target.namespace.clone()).collect::<BTreeSet<_>>() {
+            self.wide = true;
             self.direct.extend(inside(scene, &namespace));
         }
     }
@@ -118,7 +136,10 @@ impl Scope {
         match target.kind.as_str() {
             "Pod" => self.follow_pod(scene, target),
             "Service" => self.follow_service(scene, target),
-            "Namespace" => self.direct.extend(inside(scene, &target.name)),
+            "Namespace" => {
+                self.wide = true;
+                self.direct.extend(inside(scene, &target.name));
+            }
             "PersistentVolumeClaim" => self.follow_claim(scene, target),
             "HorizontalPodAutoscaler" => self.follow_autoscaler(scene, target),
             "Ingress" => self.follow_ingress(scene, target),
@@ -176,7 +197,9 @@ impl Scope {
             .collect();
         // Alerts name a Service after its workload even where no such Service exists, or where it selects nothing.
         let same_name = workloads(scene, &target.namespace).into_iter().filter(|workload| workload.name == target.name);
-        for workload in same_name.chain(workloads_behind).collect::<BTreeSet<_>>() {
+        let wanted = service.and_then(|service| service_selector(&service.object));
+        let made = wanted.and_then(|wanted| service::made_for(scene, &target.namespace, wanted));
+        for workload in same_name.chain(workloads_behind).chain(made).collect::<BTreeSet<_>>() {
             self.follow(scene, &workload);
         }
     }
@@ -261,9 +284,7 @@ impl Scope {
         let services: Vec<ObjectRef> =
             apis.iter().filter(missed).filter_map(|api| aggregation::service_of(&api.object)).collect();
         for service in services {
-            let mut behind = Self::default();
-            behind.follow(scene, &service);
-            self.reached.extend(behind.direct.into_iter().map(|object| (object, 1)));
+            self.reached.extend(Self::behind(scene, &service).into_iter().map(|object| (object, 1)));
         }
     }
 }
@@ -273,6 +294,7 @@ fn called_by(scene: &Scene<'_>, caller: &ObjectRef) -> BTreeSet<ObjectRef> {
     let Some(caller) = scene.pod(caller) else { return BTreeSet::new() };
     let mut reached = BTreeSet::new();
     let mut services = relay::sources(scene, &caller.object);
+    services.extend(callees::complained_of(scene, &caller.object));
     for call in reach::failing_calls(scene, &caller.object) {
         let dns = reach::dns_service(scene).filter(|_| reach::resolver_is_silent(&call));
         if reach::resolver_is_silent(&call) {
@@ -319,7 +341,9 @@ fn inside(scene: &Scene<'_>, namespace: &str) -> Vec<ObjectRef> {
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, crashed, deployment, pod, replica_set};
+    use crate::playbook::world::{
+        World, crashed, deployment, node, patched, pod, replica_set, service, unready, unschedulable,
+    };
 
     fn broken(kind: &str, name: &str) -> World {
         World::asking(kind, name)
@@ -341,6 +365,40 @@ mod tests {
     fn a_service_label_means_the_workload_of_that_name_or_else_the_namespace() {
         assert_eq!(broken("Service", "web").cause(), "crashloop_app_error Deployment/web");
         assert_eq!(broken("Service", "shop-frontend").cause(), "crashloop_app_error Deployment/web");
+    }
+
+    /// A Pod that is not Ready and warns so, beside a StatefulSet's Pod that no Node takes.
+    fn unready_beside(host: &str, line: &str) -> World {
+        let cordoned = json!({"spec": {"unschedulable": true}});
+        let owner =
+            json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "s", "controller": true}]);
+        let waiting = patched(
+            unschedulable("0/1 nodes are available: 1 node(s) were unschedulable."),
+            json!({"metadata": {"name": "db-0", "labels": {"app": "db"}, "ownerReferences": owner}}),
+        );
+        let governing = json!({"metadata": {"name": "db"}, "spec": {"clusterIP": "None"}});
+        World::asking("Service", "web")
+            .with(service(json!({"app": "web"})))
+            .with(deployment(1, 0))
+            .with(pod(unready(json!({"running": {"startedAt": "2026-11-23T01:00:00Z"}}), json!({}), 0)))
+            .event("Pod", "web-1-a", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503")
+            .log("web-1-a", &format!("{line} {host}:6379\n"))
+            .with(patched(service(json!({"app": "db"})), governing))
+            .with(pod(waiting))
+            .with(node(cordoned))
+    }
+
+    #[test]
+    fn an_unready_pod_leads_to_the_node_that_what_it_needs_waits_for() {
+        let warns =
+            "2026-11-23T02:58:35Z WARN [health] store DOWN: java.net.UnknownHostException: Unable to connect to";
+        for host in ["db-0.db.shop.svc", "db-0.db", "db-0.db.shop", "db.shop.svc.cluster.local"] {
+            assert_eq!(unready_beside(host, warns).cause(), "no_usable_node Node/n1", "{host}");
+        }
+        let other = unready_beside("cache-0.cache.shop.svc", warns);
+        assert_ne!(other.cause(), "no_usable_node Node/n1", "it calls somebody else");
+        let calm = unready_beside("db-0.db", "2026-11-23T02:58:35Z INFO [health] store is at");
+        assert_ne!(calm.cause(), "no_usable_node Node/n1", "nothing fails there");
     }
 
     #[test]

@@ -29,10 +29,15 @@ pub fn heap<'a>(lines: &[&'a str]) -> Option<&'a str> {
 }
 
 /// The decisive line of the trace: the deepest cause in Java, .NET and Node, the exception of a Python traceback, the
-/// panic of Go and Rust, the uncaught error of PHP and Ruby; `None` where no trace is printed.
+/// panic of Go and Rust, what a C++ exception says, the uncaught error of PHP and Ruby; `None` where no trace is printed.
 #[must_use]
 pub fn decisive<'a>(lines: &[&'a str]) -> Option<&'a str> {
-    heap(lines).or_else(|| caused(lines)).or_else(|| python(lines)).or_else(|| panic(lines)).or_else(|| thrown(lines))
+    heap(lines)
+        .or_else(|| caused(lines))
+        .or_else(|| python(lines))
+        .or_else(|| panic(lines))
+        .or_else(|| terminated(lines))
+        .or_else(|| thrown(lines))
 }
 
 /// Chains name their beginning last.
@@ -42,18 +47,54 @@ fn caused<'a>(lines: &[&'a str]) -> Option<&'a str> {
     lines.iter().rev().find(chained).copied()
 }
 
-/// The last traceback's exception; of those tied by "direct cause" the first, which the others only wrap.
+/// The last traceback's exception; of those of which each only wraps the one before, the first.
 fn python<'a>(lines: &[&'a str]) -> Option<&'a str> {
     let starts: Vec<usize> =
         (0..lines.len()).filter(|at| lines[*at].contains("Traceback (most recent call last)")).collect();
     let mut chosen = starts.len().checked_sub(1)?;
-    while chosen > 0
-        && lines[starts[chosen - 1]..starts[chosen]].iter().any(|line| line.contains("was the direct cause of"))
-    {
+    while chosen > 0 {
+        let end = starts.get(chosen + 1).copied().unwrap_or(lines.len());
+        if !wraps(&lines[starts[chosen - 1]..starts[chosen]], &lines[starts[chosen]..end]) {
+            break;
+        }
         chosen -= 1;
     }
-    let frame = |line: &&&str| line.starts_with(' ') || line.starts_with('\t');
-    lines[starts[chosen] + 1..].iter().find(|line| !frame(line)).copied()
+    lines[starts[chosen] + 1..].iter().find(|line| !is_indented(line)).copied()
+}
+
+/// Whether an exception only passes the one before it on: it names it as its cause, or the function that caught that one
+/// raised it by itself. What went wrong in a handler, or in what it called, is a failure of its own.
+fn wraps(first: &[&str], second: &[&str]) -> bool {
+    let joined = |mark: &str| first.iter().any(|line| line.contains(mark));
+    joined("was the direct cause of")
+        || (joined("During handling of the above exception") && is_raised_by_catcher(first, second))
+}
+
+fn is_raised_by_catcher(first: &[&str], second: &[&str]) -> bool {
+    let is_place = |line: &&str| line.trim_start().starts_with("File \"");
+    let is_raise = |line: &&str| ["raise ", "sys.exit("].iter().any(|code| line.trim_start().starts_with(code));
+    let frames: Vec<&str> = second[1..].iter().take_while(|line| is_indented(line)).copied().collect();
+    let Some(last) = frames.iter().rposition(is_place) else { return false };
+    // The outermost frame of the first is the function that caught it.
+    let caught = first.iter().copied().find(is_place).and_then(function);
+    caught.is_some() && caught == function(frames[last]) && frames[last + 1..].iter().any(is_raise)
+}
+
+/// File and function of a frame: `File "/app/boot.py", line 8, in load`.
+fn function(frame: &str) -> Option<(&str, &str)> {
+    let (file, rest) = frame.trim().split_once(", line ")?;
+    Some((file, rest.split_once(", in ")?.1))
+}
+
+fn is_indented(line: &str) -> bool {
+    line.starts_with(' ') || line.starts_with('\t')
+}
+
+/// C++: what the exception says stands below its type, for those that say something.
+fn terminated<'a>(lines: &[&'a str]) -> Option<&'a str> {
+    let at = lines.iter().rposition(|line| line.starts_with("terminate called"))?;
+    let says = |line: &&&str| line.trim_start().starts_with("what():");
+    lines.get(at + 1).filter(says).or(lines.get(at)).copied()
 }
 
 fn panic<'a>(lines: &[&'a str]) -> Option<&'a str> {
@@ -103,6 +144,33 @@ mod tests {
         assert_eq!(of(python), Some("KeyError: 'DSN'"));
         let apart = "Traceback (most recent call last):\n  File \"a.py\"\nTimeoutError: slow\nTraceback (most recent call last):\n  File \"b.py\"\nValueError: bad port";
         assert_eq!(of(apart), Some("ValueError: bad port"));
+    }
+
+    /// Two tracebacks, the second raised while the first was handled.
+    fn handled(frame: &str, code: &str, error: &str) -> String {
+        format!(
+            "Traceback (most recent call last):\n  File \"/app/boot.py\", line 8, in load\n    return raw[\"bucket\"]\n           ~~~^^^^^^^^^^\nKeyError: 'bucket'\n\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File \"/app/boot.py\", line 14, in <module>\n    load()\n  File \"/app/{frame}\n    {code}\n    ^^^^^^^^\n{error}\n"
+        )
+    }
+
+    #[test]
+    fn an_exception_that_the_catching_function_raises_only_wraps_what_it_caught() {
+        let wrapped = handled("boot.py\", line 10, in load", "raise ConfigError(\"bad\")", "ConfigError: bad");
+        assert_eq!(of(&wrapped), Some("KeyError: 'bucket'"));
+        let ended = handled("boot.py\", line 10, in load", "sys.exit(1)", "SystemExit: 1");
+        assert_eq!(of(&ended), Some("KeyError: 'bucket'"));
+        let slip = handled("boot.py\", line 10, in load", "log.eror(\"bad\")", "AttributeError: no eror");
+        assert_eq!(of(&slip), Some("AttributeError: no eror"), "the handler itself is wrong");
+        let fallback = handled("store.py\", line 3, in connect", "raise Refused(host)", "Refused: db-2");
+        assert_eq!(of(&fallback), Some("Refused: db-2"), "the way out failed for a reason of its own");
+    }
+
+    #[test]
+    fn a_cpp_exception_is_known_by_what_it_says() {
+        let cpp = "I0101 loading shards\nterminate called after throwing an instance of 'std::out_of_range'\n  what():  map::at: key \"eu-3\"\nAborted (core dumped)";
+        assert_eq!(of(cpp), Some("  what():  map::at: key \"eu-3\""));
+        let mute = "terminate called after throwing an instance of 'int'\nAborted (core dumped)";
+        assert_eq!(of(mute), Some("terminate called after throwing an instance of 'int'"));
     }
 
     #[test]

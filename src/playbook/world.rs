@@ -34,6 +34,12 @@ impl World {
         self
     }
 
+    /// Asks about one more object.
+    pub fn also(mut self, kind: &str, name: &str) -> Self {
+        self.question.targets.extend(Self::asking(kind, name).question.targets);
+        self
+    }
+
     /// Says when the alert began.
     pub fn fired(mut self, at: &str) -> Self {
         self.question.since = Some(at.parse().unwrap());
@@ -43,6 +49,18 @@ impl World {
     /// Says that a Prometheus of this Namespace does not reach its target.
     pub fn scraped_from(mut self, namespace: &str) -> Self {
         self.question.scraped_from = Some(namespace.to_owned());
+        self
+    }
+
+    /// Says that the errors were counted at the ingress controller.
+    pub fn at_entrance(mut self) -> Self {
+        self.question.at_entrance = true;
+        self
+    }
+
+    /// Says that the alert speaks of a host.
+    pub fn about_host(mut self, host: &str) -> Self {
+        self.question.hosts.push(host.to_owned());
         self
     }
 

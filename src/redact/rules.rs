@@ -67,6 +67,13 @@ fn always(_: &str) -> bool {
     true
 }
 
+/// What stands for a value that is put there later, as `$(DB_PASSWORD)` in a Pod, tells nobody anything.
+fn is_value(secret: &str) -> bool {
+    let name = |from, to| secret.strip_prefix(from).and_then(|rest| rest.strip_suffix(to));
+    let name = name("$(", ')').or_else(|| name("${", '}'));
+    !name.is_some_and(|name| name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_'))
+}
+
 /// Words have no digits; keys nearly always do.
 fn has_digit(secret: &str) -> bool {
     secret.bytes().any(|byte| byte.is_ascii_digit())
@@ -100,9 +107,9 @@ pub(super) const SHAPES: &[Shape] = &[
     ("webhook", r"webhook\.office\.com/webhookb2/(?P<s>[A-Za-z0-9@/_-]{30,})", always),
     ("telegram_token", r"(?-u:\b)(?:bot)?(?P<s>[0-9]{8,10}:AA[A-Za-z0-9_-]{33})", always),
     // The password of a URL, with any `@` it contains; a user name that is a token by itself; Go's MySQL notation.
-    ("url_password", r"[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/?#\x22'<>@:\[]*:(?P<s>[^\s/?#\x22'<>]+)@", always),
+    ("url_password", r"[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/?#\x22'<>@:\[]*:(?P<s>[^\s/?#\x22'<>]+)@", is_value),
     ("url_password", r"[A-Za-z][A-Za-z0-9+.-]{1,20}://(?P<s>[A-Za-z0-9_-]{20,})@", has_digit),
-    ("url_password", r"(?-u:\b)[A-Za-z0-9_.-]+:(?P<s>[^\s/\x22'<>:]+)@(?:tcp|unix)\(", always),
+    ("url_password", r"(?-u:\b)[A-Za-z0-9_.-]+:(?P<s>[^\s/\x22'<>:]+)@(?:tcp|unix)\(", is_value),
     // Headers, and curl's way of writing them.
     (
         "authorization",

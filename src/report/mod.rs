@@ -1,5 +1,6 @@
 //! The report: what a triage produces, what the model submits, what every channel renders, what the API returns.
 
+mod news;
 mod usage;
 
 use jiff::Timestamp;
@@ -9,9 +10,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use news::{News, news, same_thing};
 pub use usage::{AnsweredBy, PassedOver, Usage};
 
-use crate::alert::ObjectRef;
+use crate::alert::{Alert, ObjectRef};
 use crate::series::Series;
 
 /// Whether something is broken.
@@ -56,6 +58,9 @@ pub enum Effect {
 pub struct Overview {
     /// The leading alert's name.
     pub alertname: String,
+    /// Its fingerprint: another alert may lead the group later.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub fingerprint: String,
     /// Its severity, as the sender spells it; empty when it has none.
     #[serde(default)]
     pub severity: String,
@@ -67,6 +72,18 @@ pub struct Overview {
     /// The alert's own summary.
     #[serde(default)]
     pub summary: String,
+}
+
+impl Overview {
+    /// Whether it tells of this alert. What was kept without a fingerprint goes by name and severity.
+    #[must_use]
+    pub fn is_of(&self, alert: &Alert) -> bool {
+        if self.fingerprint.is_empty() {
+            let severity = alert.label("severity").unwrap_or_default();
+            return (self.alertname.as_str(), self.severity.as_str()) == (alert.name(), severity);
+        }
+        self.fingerprint == alert.fingerprint
+    }
 }
 
 /// A quotation from a recorded tool result.

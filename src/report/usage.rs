@@ -54,6 +54,12 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Whether a model gave its conclusion, and the playbook's had the better evidence.
+    #[must_use]
+    pub fn is_outweighed(&self) -> bool {
+        self.source == AnsweredBy::Playbook && self.model.is_some() && self.stopped_by == "submitted"
+    }
+
     /// The cost for people, in the digits that matter: `0.0123 CNY`. None when nothing was paid, or no price is known.
     #[must_use]
     pub fn money(&self) -> Option<String> {

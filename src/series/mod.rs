@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use spark::sparkline;
-pub use svg::svg;
+pub use svg::{in_words, svg};
 
 use crate::alert::Labels;
 

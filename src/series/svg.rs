@@ -20,7 +20,7 @@ pub fn svg(series: &Series, lang: Lang, zone: &str) -> String {
     let limit = series.threshold.as_deref().and_then(|text| text.rsplit(' ').next()?.parse::<f64>().ok());
     let limit = limit.filter(|limit| limit.is_finite());
     let scale = Scale::of(series, limit);
-    let title = title(series, lang);
+    let title = escaped(&in_words(series, lang));
     let mut out = format!(
         r#"<svg class="series" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}" xmlns="http://www.w3.org/2000/svg"><title>{title}</title>"#
     );
@@ -76,13 +76,18 @@ fn note(out: &mut String, x: f64, anchor: &str, label: &str) {
     );
 }
 
-fn title(series: &Series, lang: Lang) -> String {
+/// What a picture shows, in a sentence: for those who do not see it, and for its figures.
+#[must_use]
+pub fn in_words(series: &Series, lang: Lang) -> String {
     let [least, greatest, latest] = [series.least, series.greatest, series.latest].map(figure);
-    let said = lang.pick(
-        format!("{}：最低 {least}，最高 {greatest}，最新 {latest}", series.expression),
-        format!("{}: least {least}, greatest {greatest}, latest {latest}", series.expression),
-    );
-    escaped(&said)
+    let limit = series
+        .threshold
+        .as_ref()
+        .map_or_else(String::new, |limit| lang.pick(format!("，触发条件 {limit}"), format!(", fires {limit}")));
+    lang.pick(
+        format!("{}：最低 {least}，最高 {greatest}，最新 {latest}{limit}", series.expression),
+        format!("{}: least {least}, greatest {greatest}, latest {latest}{limit}", series.expression),
+    )
 }
 
 struct Scale {

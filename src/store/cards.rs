@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::columns::{Columns, storable};
 use super::{Store, StoreError};
+use crate::notify::notice::Notice;
 
 /// A message that can be changed in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,26 @@ impl Store {
             .bind(incident.to_string())
             .bind(channel);
         self.row("look up a card", query).await?.map(|row| card_of(&Columns(&row))).transpose()
+    }
+
+    /// What the card of an open incident shows on a channel, of the group as it stands now; none when nothing was sent that
+    /// a card shows, or when the incident is over, because its end changes the card.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn shown_on_card(&self, incident: Uuid, channel: &str) -> Result<Option<Notice>, StoreError> {
+        let query = self
+            .query(
+                "SELECT notice, group_json FROM outbox JOIN incident ON incident.id = outbox.incident_id
+                 WHERE outbox.incident_id = $1 AND channel = $2 AND outbox.state = 'sent'
+                   AND role IN ('first', 'second') AND incident.state = 'open'
+                 ORDER BY seq DESC LIMIT 1",
+            )
+            .bind(incident.to_string())
+            .bind(channel);
+        let Some(row) = self.row("read what a card shows", query).await? else { return Ok(None) };
+        let shown: Notice = Columns(&row).json("notice")?;
+        Ok(Some(Notice { group: Columns(&row).json("group_json")?, ..shown }))
     }
 
     /// Incidents whose card waits for an investigation that was given up, some of them: nothing is queued that says so.

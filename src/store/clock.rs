@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use super::columns::{Columns, now};
+use super::columns::{Columns, millis, now};
 use super::{Store, StoreError};
 
 /// What was written later than so far from now was written under a clock that went back since. Clocks of replicas differ
 /// by less.
-const AHEAD: Duration = Duration::from_secs(10);
+pub(super) const AHEAD: Duration = Duration::from_secs(10);
 
 /// No lease is granted for longer; one that ends later was granted by such a clock.
 const LONGEST_LEASE: Duration = Duration::from_secs(60);
 
 const IN_THE_FUTURE: &str = "SELECT
      (SELECT COUNT(*) FROM outbox WHERE state = 'ready' AND created_at > $1)
-     + (SELECT COUNT(*) FROM outbox WHERE state = 'sending' AND due_at > $2)
+     + (SELECT COUNT(*) FROM outbox WHERE state = 'sending' AND due_at > {clock} + $2)
      + (SELECT COUNT(*) FROM investigation WHERE state = 'ready' AND created_at > $1)
-     + (SELECT COUNT(*) FROM investigation WHERE state = 'running' AND due_at > $2) AS n";
+     + (SELECT COUNT(*) FROM investigation WHERE state = 'running' AND due_at > {clock} + $2) AS n";
 
 impl Store {
     /// Brings what waits back into the present; how much that was, which is nothing while clocks only go forward.
@@ -25,8 +25,7 @@ impl Store {
     /// When the database fails.
     pub async fn mend_times(&self) -> Result<u64, StoreError> {
         let now = now();
-        let after = |span: Duration| now.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
-        let (ahead, leased) = (after(AHEAD), after(LONGEST_LEASE));
+        let (ahead, leased) = (now.saturating_add(millis(AHEAD)), millis(LONGEST_LEASE));
         let query = self.query(IN_THE_FUTURE).bind(ahead).bind(leased);
         let row = self.row("look for times in the future", query).await?;
         let found = row.map_or(Ok(0), |row| Columns(&row).count("n"))?;
@@ -44,10 +43,10 @@ impl Store {
             tx.write("bring what waits into the present", query).await?;
         }
         for statement in [
-            "UPDATE outbox SET due_at = $2 WHERE state = 'sending' AND due_at > $1",
-            "UPDATE investigation SET due_at = $2 WHERE state = 'running' AND due_at > $1",
+            "UPDATE outbox SET due_at = {clock} + $2 WHERE state = 'sending' AND due_at > {clock} + $1",
+            "UPDATE investigation SET due_at = {clock} + $2 WHERE state = 'running' AND due_at > {clock} + $1",
         ] {
-            let query = tx.query(statement).bind(leased).bind(after(LONGEST_LEASE / 4));
+            let query = tx.query(statement).bind(leased).bind(leased / 4);
             tx.write("bring leases into the present", query).await?;
         }
         tx.commit().await?;

@@ -81,7 +81,12 @@ pub(super) fn now() -> i64 {
 
 /// The moment a lease taken now ends.
 pub(super) fn lease_end(lease: Duration) -> i64 {
-    now().saturating_add(i64::try_from(lease.as_millis()).unwrap_or(i64::MAX))
+    now().saturating_add(millis(lease))
+}
+
+/// A lease in milliseconds, for statements that add it to `{clock}`.
+pub(super) fn millis(lease: Duration) -> i64 {
+    i64::try_from(lease.as_millis()).unwrap_or(i64::MAX)
 }
 
 pub(super) fn signed(count: usize) -> i64 {

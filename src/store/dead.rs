@@ -1,11 +1,12 @@
-//! Messages that were given up: kept with their error, told on another channel, and sent again when a person says so.
+//! What was given up: messages, kept with their error, told on another channel and sent again when a person says so; and
+//! investigations, made again.
 
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::columns::{Columns, now, storable, to_json};
-use super::{NoticeState, Outgoing, Store, StoreError, Tx, conflict_or};
+use super::{IncidentState, NoticeState, Outgoing, Store, StoreError, Tx, conflict_or};
 use crate::notify::notice::{Notice, Undelivered};
 
 /// What became of the wish to do something again that was given up and belongs to `Of`: a message to its incident, a daily
@@ -86,6 +87,22 @@ impl Store {
         tx.revive(id).await?;
         tx.commit().await?;
         Ok(Revival::Again(incident))
+    }
+
+    /// Queues the investigation of an incident once more that was given up, and no other: the diagnosis of one that ended well stands in bots and
+    /// mails, which cannot change it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn revive_investigation(&self, incident: Uuid) -> Result<Revival<()>, StoreError> {
+        if self.requeue(incident, "dead").await? {
+            return Ok(Revival::Again(()));
+        }
+        Ok(match self.incident_alone(incident).await?.map(|incident| incident.state) {
+            None => Revival::Unknown,
+            Some(IncidentState::Open) => Revival::NotDead,
+            Some(IncidentState::Resolved) => Revival::Overtaken,
+        })
     }
 }
 

@@ -235,15 +235,27 @@ impl Store {
     }
 }
 
-const SEVERITIES: &str = "SELECT severity AS name, COUNT(*) AS incidents, CAST(SUM(deliveries) AS BIGINT) AS deliveries
-     FROM incident WHERE opened_at >= $1 AND opened_at < $2 GROUP BY severity ORDER BY incidents DESC, name LIMIT $3";
+// By the gravest each ever had, though it may have ended before a milder one that now leads.
+const SEVERITIES: &str =
+    "SELECT COALESCE(gravest, severity) AS name, COUNT(*) AS incidents, CAST(SUM(deliveries) AS BIGINT) AS deliveries
+     FROM incident WHERE opened_at >= $1 AND opened_at < $2
+     GROUP BY COALESCE(gravest, severity) ORDER BY incidents DESC, name LIMIT $3";
 const NOISIEST: &str = "SELECT alertname AS name, COUNT(*) AS incidents, CAST(SUM(deliveries) AS BIGINT) AS deliveries
      FROM incident WHERE opened_at >= $1 AND opened_at < $2 GROUP BY alertname
      ORDER BY incidents DESC, deliveries DESC, name LIMIT $3";
-const OPEN: &str = "SELECT id, alertname, severity, namespace, headline, opened_at, resolved_at
-     FROM incident WHERE state = 'open' AND opened_at < $2 AND $1 < $2 ORDER BY opened_at, id LIMIT $3";
-const SLOWEST: &str = "SELECT id, alertname, severity, namespace, headline, opened_at, resolved_at
-     FROM incident WHERE resolved_at >= $1 AND resolved_at < $2 ORDER BY resolved_at - opened_at DESC, id LIMIT $3";
+// The gravest first, as `severity_rank` orders them.
+const OPEN: &str = "SELECT id, alertname, severity, namespace, headline, COALESCE(began_at, opened_at) AS began_at,
+            COALESCE(over_at, resolved_at) AS ended_at
+     FROM incident WHERE state = 'open' AND opened_at < $2 AND $1 < $2
+     ORDER BY CASE WHEN LOWER(severity) IN ('critical', 'page', 'emergency', 'fatal', 'disaster', 'p0') THEN 0
+                   WHEN LOWER(severity) IN ('error', 'high', 'major', 'p1') THEN 1
+                   WHEN LOWER(severity) IN ('warning', 'warn', 'medium', 'p2') THEN 2
+                   WHEN LOWER(severity) IN ('info', 'notice', 'none', 'low', 'p3', 'p4') THEN 4 ELSE 3 END,
+              COALESCE(began_at, opened_at), id LIMIT $3";
+const SLOWEST: &str = "SELECT id, alertname, severity, namespace, headline, COALESCE(began_at, opened_at) AS began_at,
+            COALESCE(over_at, resolved_at) AS ended_at
+     FROM incident WHERE resolved_at >= $1 AND resolved_at < $2
+     ORDER BY COALESCE(over_at, resolved_at) - COALESCE(began_at, opened_at) DESC, id LIMIT $3";
 
 // The last press of a day is what an incident's diagnosis is judged by: people think again, and others know better.
 const JUDGED: &str = "SELECT COUNT(*) AS judged, COUNT(CASE WHEN press.action = 'useful' THEN 1 END) AS right_ones
@@ -255,7 +267,8 @@ const JUDGED: &str = "SELECT COUNT(*) AS judged, COUNT(CASE WHEN press.action = 
                          AND later.action IN ('useful', 'useless') AND later.pressed_at < $2
                          AND (later.pressed_at, later.id) > (press.pressed_at, press.id))";
 const WRONG: &str =
-    "SELECT incident.id, alertname, severity, namespace, headline, opened_at, resolved_at, person, reason
+    "SELECT incident.id, alertname, severity, namespace, headline, COALESCE(began_at, opened_at) AS began_at,
+            COALESCE(over_at, resolved_at) AS ended_at, person, reason
      FROM press JOIN incident ON incident.id = press.incident_id
      WHERE press.state = 'done' AND press.action = 'useless' AND press.pressed_at >= $1 AND press.pressed_at < $2
        AND NOT EXISTS (SELECT 1 FROM press later
@@ -276,8 +289,8 @@ fn line_of(row: &AnyRow) -> Result<Line, StoreError> {
         severity: row.text("severity")?,
         namespace: row.text("namespace")?,
         headline: row.optional_text("headline")?,
-        opened_at: row.time("opened_at")?,
-        resolved_at: row.optional_time("resolved_at")?,
+        began_at: row.time("began_at")?,
+        ended_at: row.optional_time("ended_at")?,
         incident: Some(row.id("id")?),
         page: None,
     })

@@ -5,9 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::columns::{Columns, lease_end, now, storable, to_json};
+use super::columns::{Columns, millis, now, storable, to_json};
 use super::held::held_from;
-use super::{Incident, IncidentState, NewNotice, Revival, Store, StoreError, Tx};
+use super::looks::Following;
+use super::{Incident, IncidentState, NewNotice, Store, StoreError, Tx};
+use crate::alert::AlertGroup;
 use crate::report::{Report, Verdict};
 use crate::toolbox::evidence::Evidence;
 
@@ -34,6 +36,15 @@ pub enum Retry {
     Dead,
     /// Somebody else holds the investigation now: leave it alone.
     Lost,
+}
+
+/// That an investigation is to be made once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    /// When.
+    pub at: Timestamp,
+    /// So often in the life of its incident.
+    pub most: u32,
 }
 
 impl Tx<'_> {
@@ -93,23 +104,13 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn repeat_investigation(&mut self, incident: Uuid, at: Timestamp, most: u32) -> Result<bool, StoreError> {
-        let query = self
-            .query(
-                "UPDATE investigation
-                 SET state = 'ready', attempt = 0, due_at = $2, last_error = NULL, ended_at = NULL, repeats = repeats + 1
-                 WHERE incident_id = $1 AND state IN ('done', 'dead') AND repeats < $3
-                   AND EXISTS (SELECT 1 FROM incident WHERE id = $1 AND state = 'open')",
-            )
-            .bind(incident.to_string())
-            .bind(at.as_millisecond())
-            .bind(i64::from(most));
-        Ok(self.write("repeat an investigation", query).await? == 1)
+        self.look_again(incident, at, Following { or: "done", most, counts: true }).await
     }
 
     async fn end_investigation(&mut self, claim: &Claim) -> Result<bool, StoreError> {
         let query = self
             .query(
-                "UPDATE investigation SET state = 'done', ended_at = $3, leased_by = NULL
+                "UPDATE investigation SET state = 'done', ended_at = $3, leased_by = NULL, first_look = NULL
                  WHERE incident_id = $1 AND state = 'running' AND fence = $2",
             )
             .bind(claim.incident.id.to_string())
@@ -118,11 +119,13 @@ impl Tx<'_> {
         Ok(self.write("finish an investigation", query).await? == 1)
     }
 
-    /// Locks an incident and says whether it is still open.
-    async fn lock_incident(&mut self, incident: Uuid) -> Result<bool, StoreError> {
-        let query = self.query("SELECT state FROM incident WHERE id = $1 {locked}").bind(incident.to_string());
-        let row = self.row("lock an incident", query).await?;
-        row.map_or(Ok(false), |row| Ok(Columns(&row).text("state")? == IncidentState::Open.word()))
+    /// Locks an incident and says whether it is still open, and what fires.
+    pub(super) async fn lock_incident(&mut self, incident: Uuid) -> Result<(bool, Option<AlertGroup>), StoreError> {
+        let query =
+            self.query("SELECT state, group_json FROM incident WHERE id = $1 {locked}").bind(incident.to_string());
+        let Some(row) = self.row("lock an incident", query).await? else { return Ok((false, None)) };
+        let row = Columns(&row);
+        Ok((row.text("state")? == IncidentState::Open.word(), Some(row.json("group_json")?)))
     }
 
     /// Keeps the report of an incident, found at that time.
@@ -168,13 +171,16 @@ impl Store {
         let query = self
             .query(
                 "UPDATE investigation
-                 SET state = 'running', attempt = attempt + 1, fence = fence + 1, due_at = $1, leased_by = $2
+                 SET state = 'running', attempt = attempt + 1, fence = fence + 1, due_at = {clock} + $1, leased_by = $2
                  WHERE incident_id = (SELECT incident_id FROM investigation
-                                      WHERE state IN ('ready', 'running') AND due_at <= $3
+                                      WHERE state IN ('ready', 'running')
+                                        AND due_at <= CASE state WHEN 'ready' THEN $3 ELSE {clock} END
+                                        AND due_at <= (SELECT MAX(at) FROM (SELECT CAST($3 AS BIGINT) AS at
+                                                                            UNION ALL SELECT {clock}) AS either)
                                       ORDER BY due_at, incident_id LIMIT 1 {unclaimed})
                  RETURNING incident_id, attempt, fence",
             )
-            .bind(lease_end(lease))
+            .bind(millis(lease))
             .bind(worker)
             .bind(now());
         let Some(row) = self.returning("claim an investigation", query).await? else { return Ok(None) };
@@ -203,14 +209,15 @@ impl Store {
     /// When the database fails.
     pub async fn extend(&self, claim: &Claim, lease: Duration) -> Result<bool, StoreError> {
         let query = self
-            .query("UPDATE investigation SET due_at = $3 WHERE incident_id = $1 AND state = 'running' AND fence = $2")
+            .query("UPDATE investigation SET due_at = {clock} + $3 WHERE incident_id = $1 AND state = 'running' AND fence = $2")
             .bind(claim.incident.id.to_string())
             .bind(claim.fence)
-            .bind(lease_end(lease));
+            .bind(millis(lease));
         Ok(self.write("extend a lease", query).await? == 1)
     }
 
-    /// Keeps the report, its evidence and the messages it leads to, and ends the investigation: all of it or nothing.
+    /// Keeps the report, its evidence and the messages it leads to, and ends the investigation: all of it or nothing. It is
+    /// queued once more, `most` times at the most, when `again` says so of the alerts as they are now.
     /// False, and nothing kept, when somebody else holds the investigation now.
     ///
     /// # Errors
@@ -221,10 +228,11 @@ impl Store {
         report: &Report,
         evidence: &[Evidence],
         notices: &[NewNotice<'_>],
+        again: impl Fn(&AlertGroup) -> Option<Again>,
     ) -> Result<bool, StoreError> {
         let incident = claim.incident.id;
         let mut tx = self.begin().await?;
-        let open = tx.lock_incident(incident).await?;
+        let (open, group) = tx.lock_incident(incident).await?;
         if !tx.end_investigation(claim).await? {
             return Ok(false);
         }
@@ -234,6 +242,9 @@ impl Store {
         // People already heard that a resolved incident is over; a late diagnosis stays on its page.
         for notice in notices.iter().filter(|_| open) {
             tx.enqueue_notice(notice).await?;
+        }
+        if let Some(Again { at, most }) = group.as_ref().and_then(again) {
+            tx.repeat_investigation(incident, at, most).await?;
         }
         tx.commit().await?;
         Ok(true)
@@ -272,34 +283,14 @@ impl Store {
         self.requeue(incident, "done").await
     }
 
-    /// The same for one that was given up, and for no other: the diagnosis of one that ended well stands in bots and
-    /// mails, which cannot change it.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn revive_investigation(&self, incident: Uuid) -> Result<Revival<()>, StoreError> {
-        if self.requeue(incident, "dead").await? {
-            return Ok(Revival::Again(()));
-        }
-        Ok(match self.incident_alone(incident).await?.map(|incident| incident.state) {
-            None => Revival::Unknown,
-            Some(IncidentState::Open) => Revival::NotDead,
-            Some(IncidentState::Resolved) => Revival::Overtaken,
-        })
-    }
-
     /// Queues an investigation once more that is dead, or in this other state.
-    async fn requeue(&self, incident: Uuid, or: &'static str) -> Result<bool, StoreError> {
-        let query = self
-            .query(
-                "UPDATE investigation SET state = 'ready', attempt = 0, due_at = $2, last_error = NULL, ended_at = NULL
-                 WHERE incident_id = $1 AND state IN ('dead', $3)
-                   AND EXISTS (SELECT 1 FROM incident WHERE id = $1 AND state = 'open')",
-            )
-            .bind(incident.to_string())
-            .bind(now())
-            .bind(or);
-        Ok(self.write("queue an investigation again", query).await? == 1)
+    pub(super) async fn requeue(&self, incident: Uuid, or: &'static str) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        tx.lock_incident(incident).await?;
+        let following = Following { or, most: u32::MAX, counts: false };
+        let again = tx.look_again(incident, Timestamp::now(), following).await?;
+        tx.commit().await?;
+        Ok(again)
     }
 
     /// Gives an unfinished investigation back at once and uncounted, because this process shuts down.

@@ -5,7 +5,6 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::columns::Columns;
-use super::reading::summary_of;
 use super::{IncidentState, IncidentSummary, InvestigationState, Query, Store, StoreError};
 
 /// Values offered of each kind; a namespace beyond them can still be typed.
@@ -16,7 +15,7 @@ const OFFERED: i64 = 100;
 pub struct Narrowed {
     /// Only open or only resolved ones.
     pub state: Option<IncidentState>,
-    /// Of this severity, as its sender spells it.
+    /// Of this severity at its gravest, as its sender spells it.
     pub severity: String,
     /// Of this namespace.
     pub namespace: String,
@@ -60,7 +59,7 @@ pub struct Choices {
 pub struct Pulse {
     /// Another text whenever a page about it would read differently.
     pub version: String,
-    /// When its investigation was queued, while that goes on.
+    /// When its investigation was asked for, while that goes on.
     pub investigating_since: Option<Timestamp>,
     /// Whether a message about it waits or is being sent.
     pub unsent: bool,
@@ -83,7 +82,8 @@ impl Store {
         let query = self
             .query(
                 "SELECT incident.state, updated_at, investigation.state AS investigation, investigation.attempt,
-                        investigation.created_at,
+                        COALESCE(asked_at, investigation.created_at) AS asked_at,
+                        CAST(CASE WHEN first_look IS NULL THEN 0 ELSE 1 END AS BIGINT) AS looked,
                         (SELECT COUNT(*) FROM outbox WHERE incident_id = $1) AS messages,
                         (SELECT COUNT(*) FROM outbox WHERE incident_id = $1 AND state IN ('sent', 'dead')) AS over
                  FROM incident LEFT JOIN investigation ON investigation.incident_id = incident.id
@@ -105,12 +105,14 @@ impl Store {
     ) -> Result<Vec<Listed>, StoreError> {
         let (time, id) = before.map_or((i64::MAX, String::new()), |(at, id)| (at.as_millisecond(), id.to_string()));
         let query = self.query(
-            "SELECT incident.id, generation, incident.state, opened_at, updated_at, resolved_at, deliveries, alertname,
-                    severity, namespace, firing, verdict, headline, investigation.state AS investigation,
+            "SELECT incident.id, generation, incident.state, opened_at, updated_at, resolved_at, began_at, over_at,
+                    deliveries, alertname,
+                    severity, COALESCE(gravest, severity) AS gravest, namespace, firing, verdict, headline,
+                    investigation.state AS investigation,
                     (SELECT COUNT(*) FROM outbox WHERE incident_id = incident.id AND outbox.state = 'dead') AS undelivered
              FROM incident LEFT JOIN investigation ON investigation.incident_id = incident.id
              WHERE (opened_at, incident.id) < ($1, $2) AND ($3 = 'any' OR incident.state = $3)
-               AND ($4 = '' OR severity = $4) AND ($5 = '' OR namespace = $5)
+               AND ($4 = '' OR COALESCE(gravest, severity) = $4) AND ($5 = '' OR namespace = $5)
                AND ($6 = '' OR LOWER(alertname) LIKE $6 ESCAPE '\\')
              ORDER BY opened_at DESC, incident.id DESC LIMIT $7",
         );
@@ -126,7 +128,7 @@ impl Store {
     pub async fn incidents_by_state(&self, narrowed: &Narrowed) -> Result<ByState, StoreError> {
         let query = self.query(
             "SELECT state, COUNT(*) AS n FROM incident
-             WHERE ($1 = '' OR severity = $1) AND ($2 = '' OR namespace = $2)
+             WHERE ($1 = '' OR COALESCE(gravest, severity) = $1) AND ($2 = '' OR namespace = $2)
                AND ($3 = '' OR LOWER(alertname) LIKE $3 ESCAPE '\\')
              GROUP BY state",
         );
@@ -146,8 +148,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn incident_choices(&self) -> Result<Choices, StoreError> {
-        let severities = "SELECT severity AS word FROM incident WHERE severity <> ''
-                          GROUP BY severity ORDER BY COUNT(*) DESC, severity LIMIT $1";
+        let severities = "SELECT COALESCE(gravest, severity) AS word FROM incident
+                          WHERE COALESCE(gravest, severity) <> ''
+                          GROUP BY COALESCE(gravest, severity) ORDER BY COUNT(*) DESC, word LIMIT $1";
         let namespaces = "SELECT namespace AS word FROM incident WHERE namespace <> ''
                           GROUP BY namespace ORDER BY COUNT(*) DESC, namespace LIMIT $1";
         let alerts = "SELECT alertname AS word FROM incident
@@ -188,15 +191,39 @@ fn pulse_of(row: &AnyRow) -> Result<Pulse, StoreError> {
     let goes_on = matches!(investigation.as_deref(), Some("ready" | "running"));
     let (messages, over) = (row.count("messages")?, row.count("over")?);
     let version = format!(
-        "{}-{}-{}-{}-{messages}-{over}",
+        "{}-{}-{}-{}-{}-{messages}-{over}",
         row.text("state")?,
         row.time("updated_at")?.as_millisecond(),
         investigation.as_deref().unwrap_or("none"),
         row.get::<Option<i64>>("attempt")?.unwrap_or_default(),
+        row.count("looked")?,
     );
     Ok(Pulse {
         version,
-        investigating_since: row.optional_time("created_at")?.filter(|_| goes_on),
+        investigating_since: row.optional_time("asked_at")?.filter(|_| goes_on),
         unsent: over < messages,
+    })
+}
+
+pub(super) fn summary_of(row: &AnyRow) -> Result<IncidentSummary, StoreError> {
+    let row = Columns(row);
+    let (opened_at, resolved_at) = (row.time("opened_at")?, row.optional_time("resolved_at")?);
+    Ok(IncidentSummary {
+        id: row.id("id")?,
+        generation: row.get("generation")?,
+        state: row.word("state")?,
+        opened_at,
+        updated_at: row.time("updated_at")?,
+        resolved_at,
+        began_at: row.optional_time("began_at")?.unwrap_or(opened_at),
+        ended_at: row.optional_time("over_at")?.or(resolved_at),
+        deliveries: row.count("deliveries")?,
+        alertname: row.text("alertname")?,
+        severity: row.text("severity")?,
+        gravest: row.text("gravest")?,
+        namespace: row.text("namespace")?,
+        firing: row.count("firing")?,
+        verdict: row.optional_text("verdict")?.map(|_| row.word("verdict")).transpose()?,
+        headline: row.optional_text("headline")?,
     })
 }

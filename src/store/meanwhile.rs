@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::columns::Columns;
-use super::incidents::rules_of;
+use super::deliveries::rules_of;
 use super::{NoticeRole, Outgoing, Store, StoreError};
 use crate::notify::notice::Meanwhile;
 use crate::notify::rule::{Applied, Rule};
@@ -32,7 +32,9 @@ impl Store {
         Ok(Meanwhile {
             repeats: if !first || held { self.repeats(incident).await? } else { 0 },
             debounced_s: seconds(Rule::Debounce).filter(|_| !first),
-            quiet_s: seconds(Rule::QuietHours).filter(|_| held),
+            // The rule is that of one channel; another that was held up for something else went out before its end.
+            quiet_s: seconds(Rule::QuietHours)
+                .filter(|quiet| held && u64::try_from(age).is_ok_and(|age| age >= *quiet)),
             untold: if generation > 1 { self.untold_before(incident).await? } else { 0 },
             led: if outgoing.role == NoticeRole::Resolved { self.led(incident).await? } else { Vec::new() },
         })
@@ -59,11 +61,11 @@ impl Store {
     }
 
     async fn repeats(&self, incident: Uuid) -> Result<u64, StoreError> {
-        // Old repeats are deleted while their incident goes on; it has counted them.
+        // Old repeats are deleted while their incident goes on; it has counted them. The end of some alerts is none.
         let query = self
             .query(
                 "SELECT deliveries - (SELECT COUNT(*) FROM delivery WHERE incident_id = incident.id
-                                      AND decision IN ('opened', 'joined', 'resolved')) AS n
+                                      AND (decision IN ('opened', 'joined', 'resolved') OR rules = 'some_ended')) AS n
                  FROM incident WHERE id = $1",
             )
             .bind(incident.to_string());

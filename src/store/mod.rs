@@ -13,14 +13,17 @@ mod clock;
 mod columns;
 mod counts;
 mod dead;
+mod deliveries;
 mod digests;
 mod error;
 mod evidence;
+mod gist;
 mod held;
 mod incidents;
 mod investigations;
 mod joined;
 mod listing;
+mod looks;
 mod meanwhile;
 mod models;
 mod open;
@@ -39,7 +42,9 @@ mod size;
 pub(crate) mod tests;
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::{AnyPool, AssertSqlSafe, Transaction};
@@ -49,12 +54,14 @@ pub use cards::{Card, Shown};
 pub use causes::Sharing;
 pub use counts::{ChannelCounts, Counts};
 pub use dead::Revival;
+pub use deliveries::{Changes, Decision, Delivery, Named};
 pub use digests::UndeliveredDigest;
 pub use error::StoreError;
-pub use incidents::{Decision, Delivery, Incident, IncidentState, LastTime, NewIncident};
-pub use investigations::{Claim, MAX_ATTEMPTS, Retry};
+pub use incidents::{Incident, IncidentState, LastTime, NewIncident};
+pub use investigations::{Again, Claim, MAX_ATTEMPTS, Retry};
 pub use joined::Firsts;
 pub use listing::{ByState, Choices, Listed, Narrowed, Pulse};
+pub use looks::PastLook;
 pub use models::Spending;
 pub use outbox::{NewNotice, NoticeRole, Outgoing};
 pub use outcomes::{Balance, Outcome};
@@ -77,15 +84,36 @@ enum Engine {
 
 impl Engine {
     /// Completes a statement: `{locked}` makes PostgreSQL wait for the rows it reads, `{unclaimed}` makes it skip
-    /// those somebody else holds. SQLite has one writer at a time and needs neither.
+    /// those somebody else holds. SQLite has one writer at a time and needs neither. `{clock}` is the time of leases in
+    /// milliseconds: the database's, which all replicas share however wrong their own clocks are.
     fn sql(self, text: &'static str) -> AssertSqlSafe<String> {
-        let (locked, unclaimed) = match self {
-            Self::Sqlite => ("", ""),
-            Self::Postgres => ("FOR UPDATE", "FOR UPDATE SKIP LOCKED"),
+        let (locked, unclaimed, clock) = match self {
+            Self::Sqlite => ("", "", "CAST(unixepoch('subsec') * 1000 AS INTEGER)"),
+            Self::Postgres => (
+                "FOR UPDATE",
+                "FOR UPDATE SKIP LOCKED",
+                "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)",
+            ),
         };
-        AssertSqlSafe(text.replace("{locked}", locked).replace("{unclaimed}", unclaimed))
+        let text = text.replace("{locked}", locked).replace("{unclaimed}", unclaimed);
+        AssertSqlSafe(text.replace("{clock}", clock))
+    }
+
+    /// Waits for PostgreSQL no longer than any statement here takes: what a line that went silent will never answer would
+    /// otherwise hold its worker for ever. SQLite limits its own waiting, and is not to be left in the middle.
+    async fn limited<T>(self, asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+        match self {
+            Self::Sqlite => asked.await,
+            Self::Postgres => {
+                let silent = || sqlx::Error::Io(std::io::Error::from(std::io::ErrorKind::TimedOut));
+                tokio::time::timeout(SILENT, asked).await.unwrap_or_else(|_| Err(silent()))
+            }
+        }
     }
 }
+
+/// How long PostgreSQL may take to answer: three times as long as a statement waits for a lock.
+const SILENT: Duration = Duration::from_secs(15);
 
 /// An open store. Cloning shares the connections.
 #[derive(Debug, Clone)]
@@ -97,8 +125,15 @@ struct Inner {
     writer: AnyPool,
     reader: AnyPool,
     engine: Engine,
-    /// Declared last, so that the connections go before the guard does.
-    _guard: Option<File>,
+    /// SQLite's file. Declared last, so that the connections go before the guard does.
+    guard: Option<Guard>,
+}
+
+/// A file that no other process may use meanwhile.
+#[derive(Debug)]
+struct Guard {
+    path: PathBuf,
+    _lock: File,
 }
 
 impl Store {
@@ -110,6 +145,19 @@ impl Store {
     /// cannot be reached. Nothing is ever replaced by an empty store.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         open::open(url).await
+    }
+
+    /// Whether an address leads to the file of this store, however it is spelled. PostgreSQL serves whoever comes.
+    #[must_use]
+    pub fn is_file(&self, url: &str) -> bool {
+        let file = url.strip_prefix("sqlite:").and_then(|path| open::resolve(path).ok());
+        file.is_some_and(|file| self.0.guard.as_ref().is_some_and(|guard| guard.path == file))
+    }
+
+    /// Whether both are one open store.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Looks at what an address names, without creating or changing anything.
@@ -131,7 +179,7 @@ impl Store {
             let query = tx.query("LOCK TABLE incident, delivery, outbox IN ROW EXCLUSIVE MODE");
             tx.write("reach the tables", query).await?;
         }
-        tx.inner.rollback().await.doing("end a transaction")
+        self.0.engine.limited(tx.inner.rollback()).await.doing("end a transaction")
     }
 
     /// Whether all writers wait for each other, so that those who wait together had better share a commit: SQLite.
@@ -148,15 +196,22 @@ impl Store {
         let begun = match self.0.engine {
             // A transaction that reads before it writes is refused at once, busy timeout or not, unless it says so here.
             Engine::Sqlite => self.0.writer.begin_with("BEGIN IMMEDIATE").await,
-            Engine::Postgres => self.0.writer.begin().await,
+            Engine::Postgres => self.0.engine.limited(self.0.writer.begin()).await,
         };
         Ok(Tx { store: self, inner: begun.doing("begin a transaction")?, failed: false })
     }
 
-    /// Closes the connections, so that SQLite folds its write-ahead log into the file. Unfinished transactions go first.
+    /// Closes the connections, so that SQLite folds its write-ahead log into the file. Unfinished transactions go first;
+    /// PostgreSQL rolls back by itself what a line that went silent has open.
     pub async fn close(&self) {
-        self.0.reader.close().await;
-        self.0.writer.close().await;
+        let closed = async {
+            self.0.reader.close().await;
+            self.0.writer.close().await;
+            Ok(())
+        };
+        if let Err(error) = self.0.engine.limited(closed).await {
+            tracing::warn!(%error, "the store's connections could not be closed; the server notices by itself");
+        }
     }
 
     fn query<'q>(&self, text: &'static str) -> Query<'q> {
@@ -164,20 +219,20 @@ impl Store {
     }
 
     async fn write(&self, doing: &'static str, query: Query<'_>) -> Result<u64, StoreError> {
-        Ok(query.execute(&self.0.writer).await.doing(doing)?.rows_affected())
+        Ok(self.0.engine.limited(query.execute(&self.0.writer)).await.doing(doing)?.rows_affected())
     }
 
     /// Runs a writing statement with `RETURNING`. It is read to its end: SQLite commits there, not at the first row.
     async fn returning(&self, doing: &'static str, query: Query<'_>) -> Result<Option<AnyRow>, StoreError> {
-        Ok(query.fetch_all(&self.0.writer).await.doing(doing)?.pop())
+        Ok(self.0.engine.limited(query.fetch_all(&self.0.writer)).await.doing(doing)?.pop())
     }
 
     async fn rows(&self, doing: &'static str, query: Query<'_>) -> Result<Vec<AnyRow>, StoreError> {
-        query.fetch_all(&self.0.reader).await.doing(doing)
+        self.0.engine.limited(query.fetch_all(&self.0.reader)).await.doing(doing)
     }
 
     async fn row(&self, doing: &'static str, query: Query<'_>) -> Result<Option<AnyRow>, StoreError> {
-        query.fetch_optional(&self.0.reader).await.doing(doing)
+        self.0.engine.limited(query.fetch_optional(&self.0.reader)).await.doing(doing)
     }
 }
 
@@ -198,7 +253,7 @@ impl Tx<'_> {
         if self.failed {
             return Err(StoreError::Overlooked);
         }
-        self.inner.commit().await.doing("commit a transaction")
+        self.store.0.engine.limited(self.inner.commit()).await.doing("commit a transaction")
     }
 
     fn query<'q>(&self, text: &'static str) -> Query<'q> {
@@ -206,13 +261,13 @@ impl Tx<'_> {
     }
 
     async fn write(&mut self, doing: &'static str, query: Query<'_>) -> Result<u64, StoreError> {
-        let done = query.execute(&mut *self.inner).await;
+        let done = self.store.0.engine.limited(query.execute(&mut *self.inner)).await;
         self.failed |= done.is_err();
         Ok(done.doing(doing)?.rows_affected())
     }
 
     async fn rows(&mut self, doing: &'static str, query: Query<'_>) -> Result<Vec<AnyRow>, StoreError> {
-        let rows = query.fetch_all(&mut *self.inner).await;
+        let rows = self.store.0.engine.limited(query.fetch_all(&mut *self.inner)).await;
         self.failed |= rows.is_err();
         rows.doing(doing)
     }

@@ -10,7 +10,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, ConnectOptions, Connection, Row};
 use url::Url;
 
-use super::{Engine, Inner, Store, StoreError};
+use super::{Engine, Guard, Inner, Store, StoreError};
 
 /// How long a write waits for another one, and a caller for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -56,9 +56,11 @@ async fn open_postgres(url: &str) -> Result<Store, StoreError> {
     migrate(&mut first, &store).await?;
     first.close().await.map_err(|error| unusable(&store, error, "Try again"))?;
 
-    let pool = settings(POSTGRES_CONNECTIONS, POSTGRES_SETTINGS).connect_lazy_with(options);
+    let pool = settings(POSTGRES_CONNECTIONS, POSTGRES_SETTINGS)
+        .after_release(|connection, _| Box::pin(still_answers(connection)))
+        .connect_lazy_with(options);
     let (writer, reader) = (pool.clone(), pool);
-    Ok(Store(Arc::new(Inner { writer, reader, engine: Engine::Postgres, _guard: None })))
+    Ok(Store(Arc::new(Inner { writer, reader, engine: Engine::Postgres, guard: None })))
 }
 
 fn postgres_options(address: &Url) -> Result<AnyConnectOptions, StoreError> {
@@ -66,7 +68,7 @@ fn postgres_options(address: &Url) -> Result<AnyConnectOptions, StoreError> {
 }
 
 pub(super) async fn dial_postgres(address: &Url) -> Result<AnyConnection, StoreError> {
-    postgres_options(address)?.connect().await.map_err(|error| {
+    Engine::Postgres.limited(postgres_options(address)?.connect()).await.map_err(|error| {
         unusable(
             without_secrets(address),
             error,
@@ -78,7 +80,7 @@ pub(super) async fn dial_postgres(address: &Url) -> Result<AnyConnection, StoreE
 async fn open_sqlite(path: &str) -> Result<Store, StoreError> {
     let file = resolve(path)?;
     let store = file.display().to_string();
-    let guard = lock(&file)?;
+    let guard = Guard { path: file.clone(), _lock: lock(&file)? };
     refuse_orphaned_log(&file)?;
     let options = sqlite_options(&file)?;
     let mut first = options.connect().await.map_err(|error| unreadable(&store, &error))?;
@@ -92,13 +94,22 @@ async fn open_sqlite(path: &str) -> Result<Store, StoreError> {
         .after_release(|connection, _| Box::pin(is_usable(connection)))
         .connect_lazy_with(options.clone());
     let reader = lasting(settings(SQLITE_READERS, SQLITE_READER_SETTINGS)).connect_lazy_with(options);
-    Ok(Store(Arc::new(Inner { writer, reader, engine: Engine::Sqlite, _guard: Some(guard) })))
+    Ok(Store(Arc::new(Inner { writer, reader, engine: Engine::Sqlite, guard: Some(guard) })))
 }
 
 fn settings(connections: u32, statements: &'static str) -> AnyPoolOptions {
     AnyPoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE).after_connect(move |connection, _| {
         Box::pin(async move { sqlx::raw_sql(statements).execute(connection).await.map(drop) })
     })
+}
+
+/// A line that went silent, as when the database's machine is gone, answers nothing for ever: such a connection is given up
+/// when it comes back, or it would keep its place in the pool and, at the end, the process.
+async fn still_answers(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(PATIENCE, connection.ping()).await {
+        Ok(answered) => answered.map(|()| true),
+        Err(_) => Err(sqlx::Error::PoolTimedOut),
+    }
 }
 
 /// A full disk makes SQLite end the transaction by itself. The driver then believes for ever that it goes on, and refuses

@@ -1,13 +1,13 @@
 //! The outbox: messages to people, in order per incident and channel, sent at least once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use super::columns::{Columns, LEFT_BEHIND, lease_end, now, storable, to_json};
+use super::columns::{Columns, LEFT_BEHIND, millis, now, storable, to_json};
 use super::held::held_from;
 use super::{Store, StoreError, Tx, conflict_or};
 use crate::notify::notice::Notice;
@@ -73,6 +73,8 @@ pub struct Outgoing {
     pub attempt: u32,
     /// Whoever sent it last was killed or hung, so that it may have arrived.
     pub left_behind: bool,
+    /// When it was claimed at the latest, by a clock that nobody sets. A sender that was frozen since has lost it.
+    pub claimed_at: Instant,
 }
 
 impl Tx<'_> {
@@ -163,8 +165,10 @@ impl Store {
         worker: &str,
         lease: Duration,
     ) -> Result<Option<Outgoing>, StoreError> {
-        while let Some(row) = self.claim_row(channel, worker, lease).await? {
-            match outgoing_of(&row, channel) {
+        loop {
+            let asked = Instant::now();
+            let Some(row) = self.claim_row(channel, worker, lease).await? else { return Ok(None) };
+            match outgoing_of(&row, channel, asked) {
                 Ok(outgoing) => return Ok(Some(outgoing)),
                 Err(error) => {
                     let (id, attempt) = (Columns(&row).id("id")?, Columns(&row).get("attempt")?);
@@ -173,7 +177,6 @@ impl Store {
                 }
             }
         }
-        Ok(None)
     }
 
     /// Takes what is due behind a message that this sender holds, of the same incident and channel, in its order: as long
@@ -189,43 +192,47 @@ impl Store {
     ) -> Result<Vec<Outgoing>, StoreError> {
         let query = self
             .query(
-                "UPDATE outbox SET state = 'sending', attempt = attempt + 1, due_at = $1, leased_by = $2
+                "UPDATE outbox SET state = 'sending', attempt = attempt + 1, due_at = {clock} + $1, leased_by = $2
                  WHERE lane = $3 AND state = 'ready' AND due_at <= $4
                    AND seq < COALESCE((SELECT MIN(seq) FROM outbox later
                                        WHERE later.lane = $3 AND later.state = 'ready' AND later.due_at > $4), seq + 1)
                  RETURNING id, incident_id, role, notice, attempt, seq, last_error",
             )
-            .bind(lease_end(lease))
+            .bind(millis(lease))
             .bind(worker.to_owned())
             .bind(format!("{} {}", held.incident, held.channel))
             .bind(now());
+        let asked = Instant::now();
         let mut tx = self.begin().await?;
         let mut rows = Vec::new();
         for row in tx.rows("claim the messages behind one", query).await? {
-            rows.push((Columns(&row).count("seq")?, outgoing_of(&row, &held.channel)?));
+            rows.push((Columns(&row).count("seq")?, outgoing_of(&row, &held.channel, asked)?));
         }
         tx.commit().await?;
         rows.sort_by_key(|(seq, _)| *seq);
         Ok(rows.into_iter().map(|(_, outgoing)| outgoing).collect())
     }
 
+    // Due by the sender's own clock, free again by the one all replicas share; the later of both ends the index's search.
     // Asking for the smallest seq reads one index entry per candidate. The same question as NOT EXISTS makes PostgreSQL,
     // while it has no statistics, join the whole table with itself: 100 ms a claim with 2,000 messages waiting.
     async fn claim_row(&self, channel: &str, worker: &str, lease: Duration) -> Result<Option<AnyRow>, StoreError> {
         let query = self
             .query(
-                "UPDATE outbox SET state = 'sending', attempt = attempt + 1, due_at = $1, leased_by = $2,
+                "UPDATE outbox SET state = 'sending', attempt = attempt + 1, due_at = {clock} + $1, leased_by = $2,
                         last_error = CASE WHEN state = 'sending' THEN $3 ELSE last_error END
                  WHERE id = (SELECT waiting.id FROM outbox waiting
                              WHERE waiting.channel = $4 AND waiting.state IN ('ready', 'sending')
-                               AND waiting.due_at <= $5
+                               AND waiting.due_at <= CASE waiting.state WHEN 'ready' THEN $5 ELSE {clock} END
+                               AND waiting.due_at <= (SELECT MAX(at) FROM (SELECT CAST($5 AS BIGINT) AS at
+                                                                           UNION ALL SELECT {clock}) AS either)
                                AND waiting.seq = (SELECT MIN(unsent.seq) FROM outbox unsent
                                                   WHERE unsent.lane = waiting.lane
                                                     AND unsent.state IN ('ready', 'sending'))
                              ORDER BY waiting.due_at, waiting.id LIMIT 1 {unclaimed})
                  RETURNING id, incident_id, role, notice, attempt, last_error",
             )
-            .bind(lease_end(lease))
+            .bind(millis(lease))
             .bind(worker)
             .bind(LEFT_BEHIND)
             .bind(channel)
@@ -273,6 +280,22 @@ impl Store {
         Ok(self.write("note a failed attempt", query).await? == 1)
     }
 
+    /// Holds a claimed message for another lease, for whoever was held up on the way. False when somebody else holds it now.
+    ///
+    /// # Errors
+    /// When the database fails; the message is free again when its lease ends.
+    pub async fn hold_on(&self, outgoing: &mut Outgoing, lease: Duration) -> Result<bool, StoreError> {
+        let query = self
+            .query("UPDATE outbox SET due_at = {clock} + $3 WHERE id = $1 AND state = 'sending' AND attempt = $2")
+            .bind(outgoing.id.to_string())
+            .bind(i64::from(outgoing.attempt))
+            .bind(millis(lease));
+        let asked = Instant::now();
+        let held = self.write("hold on to a message", query).await? == 1;
+        outgoing.claimed_at = asked;
+        Ok(held)
+    }
+
     /// Gives up a message that was claimed and not tried: it is due at once. False when somebody else holds it now.
     ///
     /// # Errors
@@ -280,12 +303,15 @@ impl Store {
     pub async fn put_back(&self, outgoing: &Outgoing) -> Result<bool, StoreError> {
         let query = self
             .query(
-                "UPDATE outbox SET state = 'ready', due_at = $3, leased_by = NULL
+                "UPDATE outbox SET state = 'ready', due_at = $3, leased_by = NULL,
+                                   last_error = CASE WHEN last_error = $4 THEN NULL ELSE last_error END
                  WHERE id = $1 AND state = 'sending' AND attempt = $2",
             )
             .bind(outgoing.id.to_string())
             .bind(i64::from(outgoing.attempt))
-            .bind(now());
+            .bind(now())
+            // That it may go twice was counted when it was claimed.
+            .bind(LEFT_BEHIND);
         Ok(self.write("put a message back", query).await? == 1)
     }
 
@@ -309,7 +335,7 @@ impl Store {
     }
 }
 
-fn outgoing_of(row: &AnyRow, channel: &str) -> Result<Outgoing, StoreError> {
+fn outgoing_of(row: &AnyRow, channel: &str, claimed_at: Instant) -> Result<Outgoing, StoreError> {
     let row = Columns(row);
     Ok(Outgoing {
         id: row.id("id")?,
@@ -319,5 +345,6 @@ fn outgoing_of(row: &AnyRow, channel: &str) -> Result<Outgoing, StoreError> {
         notice: row.json("notice")?,
         attempt: u32::try_from(row.count("attempt")?).unwrap_or(u32::MAX),
         left_behind: row.optional_text("last_error")?.is_some_and(|error| error == LEFT_BEHIND),
+        claimed_at,
     })
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::columns::{Columns, now, to_json};
+use super::clock::AHEAD;
+use super::columns::{Columns, millis, now, to_json};
 use super::{Store, StoreError, Tx};
 
 /// A message in a window: who took the slot, and when; once it went out, when that was.
@@ -34,7 +35,8 @@ impl Store {
         let mut tx = self.begin().await?;
         let mut slots = tx.slots(channel).await?;
         let (now, longest) = (now(), quotas.iter().map(|(_, per)| millis(*per)).max().unwrap_or_default());
-        slots.retain(|(_, at)| now - at < longest);
+        // Slots of the future were taken under a clock that went back since.
+        slots.retain(|(_, at)| now - at < longest && at - now <= millis(AHEAD));
         let sent: Vec<i64> = slots.iter().map(|(_, at)| *at).collect();
         let wait = quotas.iter().map(|(messages, per)| next_turn(&sent, *messages, *per, now, spread)).max();
         if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
@@ -120,8 +122,4 @@ pub fn next_turn(sent: &[i64], messages: u32, per: Duration, now: i64, spread: b
         _ => now,
     };
     Duration::from_millis((turn - now).max(0).unsigned_abs())
-}
-
-fn millis(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }

@@ -31,7 +31,8 @@ const DELETE_OF_NONE: &str = "DELETE FROM delivery WHERE id IN (
      RETURNING outcome, told, alerts";
 
 const DELETE_REPEATS: &str = "DELETE FROM delivery WHERE id IN (
-         SELECT id FROM delivery WHERE incident_id = $1 AND decision = 'merged' AND received_at < $2
+         SELECT id FROM delivery WHERE incident_id = $1 AND decision = 'merged' AND rules <> 'some_ended'
+           AND received_at < $2
          ORDER BY received_at, id LIMIT $3)
      RETURNING outcome, told, alerts";
 
@@ -83,6 +84,7 @@ impl Store {
             .query(
                 "SELECT id, since FROM (
                      SELECT id, (SELECT received_at FROM delivery WHERE incident_id = incident.id AND decision = 'merged'
+                                   AND rules <> 'some_ended'
                                  ORDER BY received_at DESC LIMIT 1 OFFSET $1) AS since
                      FROM incident WHERE state = 'open' AND deliveries > $2) AS open WHERE since IS NOT NULL",
             )

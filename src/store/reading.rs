@@ -6,8 +6,9 @@ use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::columns::Columns;
-use super::incidents::{delivery_of, incident_of};
-use super::{Delivery, Incident, IncidentState, NoticeRole, Outgoing, Store, StoreError};
+use super::deliveries::delivery_of;
+use super::listing::summary_of;
+use super::{Delivery, Incident, IncidentState, NoticeRole, Outgoing, PastLook, Store, StoreError};
 use crate::notify::notice::Notice;
 use crate::report::{EvidenceEntry, Report, Verdict};
 
@@ -29,12 +30,18 @@ pub struct IncidentSummary {
     pub updated_at: Timestamp,
     /// When it resolved.
     pub resolved_at: Option<Timestamp>,
+    /// When the alert that leads began, as its sender says; when it opened, where that does not.
+    pub began_at: Timestamp,
+    /// When the alerts were over, as their sender says.
+    pub ended_at: Option<Timestamp>,
     /// Deliveries that belong to it.
     pub deliveries: u64,
     /// The leading alert's name.
     pub alertname: String,
     /// Its severity as the sender spells it; empty when it has none.
     pub severity: String,
+    /// The gravest severity any of its alerts ever had, by which it is counted and found.
+    pub gravest: String,
     /// Its namespace; empty when it has none.
     pub namespace: String,
     /// Alerts that fire now.
@@ -50,8 +57,12 @@ pub struct IncidentSummary {
 pub struct IncidentDetail {
     /// The incident, its report included.
     pub incident: Incident,
+    /// What the playbook found, while a model is asked for the report.
+    pub first_look: Option<Report>,
     /// Where its investigation stands; none when none was ever queued.
     pub investigation: Option<Investigation>,
+    /// Looks before the last.
+    pub looks: Vec<PastLook>,
     /// The newest 200 deliveries, oldest first.
     pub deliveries: Vec<Delivery>,
     /// Its messages, oldest first.
@@ -83,14 +94,20 @@ pub struct Investigation {
     pub state: InvestigationState,
     /// Attempts begun.
     pub attempts: u64,
+    /// How often it was begun anew after an end, because of what joined.
+    pub repeats: u64,
     /// When it was queued.
     pub created_at: Timestamp,
+    /// When the last look was asked for.
+    pub asked_at: Timestamp,
     /// When it may be claimed next; while it runs, when its lease ends.
     pub due_at: Timestamp,
     /// Why the last failed attempt failed.
     pub last_error: Option<String>,
     /// When it was done, dead or cancelled.
     pub ended_at: Option<Timestamp>,
+    /// When the report was found that the incident has; a second look keeps it until it has its own.
+    pub diagnosed_at: Option<Timestamp>,
 }
 
 /// Where a message stands.
@@ -145,8 +162,9 @@ impl Store {
         let (time, id) = before.map_or((i64::MAX, String::new()), |(at, id)| (at.as_millisecond(), id.to_string()));
         let query = self
             .query(
-                "SELECT id, generation, state, opened_at, updated_at, resolved_at, deliveries, alertname, severity,
-                        namespace, firing, verdict, headline
+                "SELECT id, generation, state, opened_at, updated_at, resolved_at, began_at, over_at, deliveries,
+                        alertname, severity,
+                        COALESCE(gravest, severity) AS gravest, namespace, firing, verdict, headline
                  FROM incident
                  WHERE (opened_at, id) < ($1, $2) AND ($3 = 'any' OR state = $3)
                  ORDER BY opened_at DESC, id DESC LIMIT $4",
@@ -167,9 +185,12 @@ impl Store {
         // that is seen done is never seen without them.
         let investigation = self.investigation_of(id).await?;
         let Some(incident) = self.incident_alone(id).await? else { return Ok(None) };
+        let first_look = if incident.report.is_none() { self.first_look(id).await? } else { None };
         Ok(Some(IncidentDetail {
             incident,
+            first_look,
             investigation,
+            looks: self.past_looks(id).await?,
             deliveries: self.deliveries_of(id).await?,
             notices: self.notices_of(id).await?,
             evidence: self.evidence_entries_of(id).await?,
@@ -234,24 +255,13 @@ impl Store {
         Ok(None)
     }
 
-    /// An incident as it stands now, without what belongs to it; none when there is none of this id.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn incident_alone(&self, id: Uuid) -> Result<Option<Incident>, StoreError> {
-        let query = self
-            .query(
-                "SELECT id, source, group_key_hash, generation, state, opened_at, updated_at, resolved_at, deliveries,
-                        group_json, report
-                 FROM incident WHERE id = $1",
-            )
-            .bind(id.to_string());
-        self.row("read an incident", query).await?.as_ref().map(incident_of).transpose()
-    }
-
     async fn investigation_of(&self, id: Uuid) -> Result<Option<Investigation>, StoreError> {
         let query = self
-            .query("SELECT state, attempt, created_at, due_at, last_error, ended_at FROM investigation WHERE incident_id = $1")
+            .query(
+                "SELECT one.state, attempt, repeats, created_at, COALESCE(asked_at, created_at) AS asked_at, due_at, last_error,
+                        ended_at, diagnosed_at
+                 FROM investigation one JOIN incident ON id = incident_id WHERE incident_id = $1",
+            )
             .bind(id.to_string());
         self.row("read an investigation", query).await?.as_ref().map(investigation_of).transpose()
     }
@@ -259,8 +269,8 @@ impl Store {
     async fn deliveries_of(&self, id: Uuid) -> Result<Vec<Delivery>, StoreError> {
         let query = self
             .query(
-                "SELECT id, incident_id, received_at, status, alerts, decision, reason, rules, told, outcome, telling
-                 FROM delivery
+                "SELECT id, incident_id, received_at, status, alerts, decision, reason, rules, changes, told, outcome,
+                        telling FROM delivery
                  WHERE incident_id = $1 ORDER BY received_at DESC, id DESC LIMIT $2",
             )
             .bind(id.to_string())
@@ -289,34 +299,18 @@ impl Store {
     }
 }
 
-pub(super) fn summary_of(row: &AnyRow) -> Result<IncidentSummary, StoreError> {
-    let row = Columns(row);
-    Ok(IncidentSummary {
-        id: row.id("id")?,
-        generation: row.get("generation")?,
-        state: row.word("state")?,
-        opened_at: row.time("opened_at")?,
-        updated_at: row.time("updated_at")?,
-        resolved_at: row.optional_time("resolved_at")?,
-        deliveries: row.count("deliveries")?,
-        alertname: row.text("alertname")?,
-        severity: row.text("severity")?,
-        namespace: row.text("namespace")?,
-        firing: row.count("firing")?,
-        verdict: row.optional_text("verdict")?.map(|_| row.word("verdict")).transpose()?,
-        headline: row.optional_text("headline")?,
-    })
-}
-
 fn investigation_of(row: &AnyRow) -> Result<Investigation, StoreError> {
     let row = Columns(row);
     Ok(Investigation {
         state: row.word("state")?,
         attempts: row.count("attempt")?,
+        repeats: row.count("repeats")?,
         created_at: row.time("created_at")?,
+        asked_at: row.time("asked_at")?,
         due_at: row.time("due_at")?,
         last_error: row.optional_text("last_error")?,
         ended_at: row.optional_time("ended_at")?,
+        diagnosed_at: row.optional_time("diagnosed_at")?,
     })
 }
 

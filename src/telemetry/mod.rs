@@ -5,6 +5,6 @@ mod logging;
 mod metrics;
 pub mod progress;
 
-pub use health::{Health, Seen, State};
+pub use health::{Advice, Health, Seen, State};
 pub use logging::{LogFormat, LoggingError, Occasion, init_logging};
 pub use metrics::{CONTENT_TYPE, Metrics};

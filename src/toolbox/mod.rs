@@ -32,6 +32,7 @@ use config::McpSettings;
 use server::{Server, ServerError};
 
 use crate::agent::tools::ToolSpec;
+use crate::alert::Lang;
 use crate::prometheus::{Client, PrometheusError, PrometheusSettings};
 use crate::telemetry::Metrics;
 
@@ -41,12 +42,34 @@ pub struct Toolbox {
     metrics: Arc<Metrics>,
 }
 
+/// Why a server takes no part in a run.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Absent {
+    /// It could not be asked.
+    #[error(transparent)]
+    Away(#[from] ServerError),
+    /// It answers, and has nothing to offer.
+    #[error("{0} offers none of the tools that are used")]
+    Useless(String),
+}
+
+impl Absent {
+    /// The sentence in this language.
+    #[must_use]
+    pub fn told(&self, lang: Lang) -> String {
+        match self {
+            Self::Away(error) => error.told(lang),
+            Self::Useless(name) => lang.pick(format!("MCP 服务 {name} 没有提供任何用得上的工具"), self.to_string()),
+        }
+    }
+}
+
 /// Which server answers which tool, as found when a run began.
 #[derive(Default)]
 pub struct Offer {
     tools: BTreeMap<String, (ToolSpec, Arc<Server>)>,
-    /// Servers that could not be asked or offer nothing of use, one sentence each.
-    pub gaps: Vec<String>,
+    /// Servers that could not be asked or offer nothing of use.
+    pub gaps: Vec<Absent>,
     /// How many servers answered.
     answered: usize,
 }
@@ -120,15 +143,16 @@ impl Toolbox {
                         |name: &String| if server.measures() { policy::measuring(name) } else { policy::spec(name) };
                     let specs: Vec<ToolSpec> = names.iter().filter_map(known).collect();
                     if specs.is_empty() {
-                        offer.gaps.push(format!("{} offers none of the tools that are used", server.name()));
+                        offer.gaps.push(Absent::Useless(server.name().to_owned()));
                     }
                     for spec in specs {
                         offer.tools.entry(spec.name.clone()).or_insert_with(|| (spec, server.clone()));
                     }
                 }
                 Err(error) => {
-                    probe::note(server.health(), &error);
-                    offer.gaps.push(error.to_string());
+                    probe::note(server.health(), &error, str::to_owned);
+                    tracing::warn!(%error, "a server could not be asked");
+                    offer.gaps.push(error.into());
                 }
             }
         }

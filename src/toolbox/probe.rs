@@ -129,20 +129,49 @@ fn refused(said: &str) -> ProbeError {
     if said.to_lowercase().contains("forbidden") { ProbeError::Forbidden(said) } else { ProbeError::Failed(said) }
 }
 
-/// Notes a failure in the words that may be shown to anybody.
-pub(super) fn note(health: &Health, error: &ServerError) {
+/// Notes a failure, with advice in words that may be shown to anybody; what was said is redacted first.
+pub(super) fn note(health: &Health, error: &ServerError, redact: impl Fn(&str) -> String) {
+    let said = redact(&error.to_string());
     match error {
-        ServerError::TimedOut { .. } => health.failed(
-            "timeout",
-            "see whether the server and the Kubernetes API behind it answer; firstlook check tries both",
-        ),
-        _ => health.failed("unreachable", "make sure the server runs and is reachable; firstlook check says more"),
+        ServerError::TimedOut { .. } => health.failed("timeout", said, |lang| {
+            lang.pick(
+                "查看该服务及其背后的 Kubernetes API 是否应答；firstlook check 会逐一尝试",
+                "see whether the server and the Kubernetes API behind it answer; firstlook check tries both",
+            )
+        }),
+        ServerError::Unreachable { problem, .. } if is_answered(problem) => {
+            health.failed("refused", redact(problem), |lang| {
+                lang.pick(
+                    "该地址有服务应答，但拒绝了请求：检查 url 的路径（通常是 /mcp）和 headers；详情见 firstlook check",
+                    "something answers there and refuses: check the path of url (usually /mcp) and headers; firstlook check \
+                     says more",
+                )
+            })
+        }
+        _ => health.failed("unreachable", said, |lang| {
+            lang.pick(
+                "确认该服务已启动且可以连通；详情见 firstlook check",
+                "make sure the server runs and is reachable; firstlook check says more",
+            )
+        }),
     }
 }
 
-/// Notes that a Prometheus is not there.
-pub(super) fn note_away(health: &Health) {
-    health.failed("unreachable", "check prometheus.url and its credentials; firstlook check says more");
+/// Whether something answered at the address of a server that was not reached, though not as one does.
+fn is_answered(problem: &str) -> bool {
+    let lower = problem.to_lowercase();
+    let status = lower.split("http ").skip(1).any(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()));
+    status || lower.contains("auth required")
+}
+
+/// Notes that a Prometheus is not there, and what was said of it.
+pub(super) fn note_away(health: &Health, said: &str) {
+    health.failed("unreachable", said, |lang| {
+        lang.pick(
+            "检查 prometheus.url 及其凭据；详情见 firstlook check",
+            "check prometheus.url and its credentials; firstlook check says more",
+        )
+    });
 }
 
 #[cfg(test)]
@@ -171,5 +200,19 @@ mod tests {
         assert!(matches!(unreachable(port), ProbeError::Unreachable(_)));
         assert!(matches!(refused("nodes is forbidden: User x cannot list"), ProbeError::Forbidden(_)));
         assert!(matches!(refused("the Kubernetes API did not answer within 10 s"), ProbeError::Failed(_)));
+    }
+
+    #[test]
+    fn a_server_that_answers_is_not_called_unreachable() {
+        let noted = |problem: &str| {
+            let health = Health::default();
+            note(&health, &ServerError::Unreachable { name: "k".into(), problem: problem.into() }, str::to_owned);
+            (health.seen().failure, health.seen().said)
+        };
+        let not_found = "unexpected server response: HTTP 404 Not Found: 404 page not found";
+        assert_eq!(noted(not_found), (Some("refused"), not_found.to_owned()));
+        assert_eq!(noted("Auth required").0, Some("refused"));
+        let (word, said) = noted("error sending request for http://k:8080/: Connection refused");
+        assert!(word == Some("unreachable") && said.contains("Connection refused"), "{said}");
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::evidence::{Evidence, EvidenceLog};
 use super::server::{Answer, ServerError};
-use super::{Offer, large, page, policy, probe, reduce, schema};
+use super::{Absent, Offer, large, page, policy, probe, reduce, schema};
 use crate::agent::tools::{ToolAnswer, ToolSpec, Tools};
 use crate::failpoint;
 use crate::prometheus;
@@ -100,7 +100,7 @@ impl Run {
 
     /// The servers that could not be asked when the run began.
     #[must_use]
-    pub fn gaps(&self) -> &[String] {
+    pub fn gaps(&self) -> &[Absent] {
         &self.offer.gaps
     }
 
@@ -165,9 +165,9 @@ impl Run {
         };
         self.metrics.tool_call(tool, outcome, started.elapsed());
         match &answer {
-            Ok(answer) if is_away(answer) => probe::note_away(server.health()),
+            Ok(answer) if is_away(answer) => probe::note_away(server.health(), &self.redact(&answer.text)),
             Ok(_) => server.health().succeeded(started.elapsed()),
-            Err(error) => probe::note(server.health(), error),
+            Err(error) => probe::note(server.health(), error, |said| self.redact(said)),
         }
         let answer = answer.map_err(|error| self.redact(&error.to_string()))?;
         let kept = self.limits.kept_of(tool);
@@ -228,7 +228,19 @@ impl Run {
 
 /// Whether the tools of a Prometheus say that it is not there.
 fn is_away(answer: &Answer) -> bool {
-    answer.is_error && answer.structured.as_ref().is_some_and(|said| said[prometheus::AWAY] == true)
+    answer.is_error && tells_of_absence(answer.structured.as_ref())
+}
+
+fn tells_of_absence(structured: Option<&Value>) -> bool {
+    structured.is_some_and(|said| said[prometheus::AWAY] == true)
+}
+
+impl Recorded {
+    /// Whether it failed because the Prometheus it asks is not there or refuses us.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.is_error && tells_of_absence(self.structured.as_ref())
+    }
 }
 
 /// Models write `null` for what they leave out; servers and schemas want it gone.

@@ -3,14 +3,16 @@
 use k8s_openapi::api::core::v1::Pod;
 
 use super::follow::SYSTEM;
+use super::log_clue;
 use super::rows::{self, cell, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{broker, connections, crash, creation, redis};
-use crate::playbook::environment::{host_in, naming, spoken_of, variables};
-use crate::playbook::facts::{Seen as Known, SeenEvent};
-use crate::playbook::{origin, reach, relay};
+use crate::playbook::analyzer::{broker, creation, pool, redis, retained, search_disk};
+use crate::playbook::callees;
+use crate::playbook::environment::{naming, spoken_of};
+use crate::playbook::facts::{Facts, Seen as Known, SeenEvent};
+use crate::playbook::{protocol, reach, relay};
 
 /// Words of a warning (or its reason) and the kind of object that explains it.
 const HINTS: &[(&str, &str)] = &[
@@ -67,14 +69,8 @@ const DNS_WORDS: &[&str] = &["server misbehaving", "eai_again", "temporary failu
 /// Services of other namespaces followed from one log.
 const SERVICES_ELSEWHERE: usize = 2;
 
-/// ConfigMaps, and Certificates, read for one log.
-const MAPS_READ: usize = 2;
-
 /// Pods read to find the one that took another's place.
 const PREEMPTORS_READ: usize = 2;
-
-/// Deployments read because they were scaled up lately.
-const SCALED_READ: usize = 2;
 
 /// What stands behind the point of public names in logs.
 const NO_NAMESPACES: [&str; 5] = ["com", "net", "org", "io", "cn"];
@@ -155,9 +151,7 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
     for pod in seen.relevant.iter().filter(|object| object.kind == "Pod") {
         for lines in seen.facts.logs_of(&pod.namespace, &pod.name).filter_map(|log| log.lines.as_ref().ok()) {
             let lower = lines.to_ascii_lowercase();
-            wants.extend(configured(seen, pod, lines));
-            wants.extend(scaled_up(seen, pod, lines));
-            wants.extend(certificates(seen, pod, lines));
+            wants.extend(log_clue::wants(seen, pod, lines));
             if lower.contains("forbidden: user") {
                 wants.extend(["RoleBinding", "Role"].iter().filter_map(|kind| Want::list(kind, &pod.namespace)));
                 wants.extend(listed(seen, "RoleBinding", &pod.namespace));
@@ -169,6 +163,7 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
                     |other: &ObjectRef| reach::is_dns(other) || (reach::is_network(other) && beside(seen, other, pod));
                 let unwell = rows::unwell(seen, "Pod", SYSTEM).into_iter().filter(helps);
                 wants.extend(unwell.take(SERVICES_ELSEWHERE).map(Want::Object));
+                wants.extend(labels_asked(seen, SYSTEM));
             } else if !asks(lines, &lower) {
                 continue;
             }
@@ -177,7 +172,11 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
             wants.extend(listed(seen, "NetworkPolicy", &pod.namespace));
             let services = seen.rows.keys().filter(|row| row.kind == "Service" && row.namespace == pod.namespace);
             let told = passes_on(lines).then(|| seen.facts.get::<Pod>(&pod.namespace, &pod.name)).flatten();
-            let told_of = |row: &ObjectRef| told.as_ref().is_some_and(|pod| naming(&pod.object, &row.name).is_some());
+            let hosts = told.as_ref().map(|pod| callees::hosts(&seen.facts, &pod.object)).unwrap_or_default();
+            let told_of = |row: &ObjectRef| {
+                told.as_ref().is_some_and(|pod| naming(&pod.object, &row.name).is_some())
+                    || hosts.iter().any(|host| callees::means(host, (&row.namespace, &row.name), &pod.namespace))
+            };
             let services = services
                 .filter(|row| contains_word(lines, &row.name) || names_address(seen, row, lines) || told_of(row));
             wants.extend(services.map(|row| Want::Object(row.clone())));
@@ -187,35 +186,6 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
         }
     }
     wants
-}
-
-/// The ConfigMaps whose contents a log complains about, a few: how they were changed past their applied copy stands in them.
-fn configured(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
-    let Some(read) = seen.facts.get::<Pod>(&pod.namespace, &pod.name) else { return Vec::new() };
-    let maps = origin::maps_in_question(&read.object, lines).into_iter();
-    maps.take(MAPS_READ).map(Want::Object).collect()
-}
-
-/// The Certificates beside a Service whose certificate a call found expired, where one is not ready.
-fn certificates(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
-    let expired = lines.lines().filter(|line| crash::tells_of_expiry(line));
-    let namespace_of = |host: String| match host.split('.').collect::<Vec<_>>().as_slice() {
-        [_] => Some(pod.namespace.clone()),
-        [_, namespace, "svc", ..] => Some((*namespace).to_owned()),
-        _ => None,
-    };
-    let Some(namespace) = expired.flat_map(reach::hosts).find_map(namespace_of) else { return Vec::new() };
-    let unwell = rows::unwell(seen, "Certificate", &namespace).into_iter();
-    Want::list("Certificate", &namespace).into_iter().chain(unwell.take(MAPS_READ).map(Want::Object)).collect()
-}
-
-/// The Deployments of the namespace that were scaled up lately, where a server refuses further connections: they may hold them.
-fn scaled_up(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
-    if !lines.lines().any(connections::tells_of_refusal) {
-        return Vec::new();
-    }
-    let grown = connections::scaled_up(seen.facts.events()).filter(|grown| grown.namespace == pod.namespace);
-    grown.take(SCALED_READ).map(Want::Object).collect()
 }
 
 /// Pods that failing calls name by their address, as behind a Service without one of its own.
@@ -234,7 +204,16 @@ fn pods_called(seen: &Seen, caller: &ObjectRef, lines: &str) -> Vec<Want> {
 
 /// Whether a log passes on a server's own trouble, without naming the server: whom the Pod calls stands in its variables.
 fn passes_on(lines: &str) -> bool {
-    lines.lines().any(|line| relay::tells_of_trouble(line) || redis::replies(line) || broker::tells_of_block(line))
+    let tells = |line: &str| {
+        relay::tells_of_trouble(line)
+            || redis::replies(line)
+            || broker::tells_of_block(line)
+            || search_disk::tells_of_flood(line)
+            || protocol::asks(line)
+            || pool::tells(line)
+            || retained::tells(line)
+    };
+    lines.lines().any(tells)
 }
 
 /// Services of other namespaces that failing calls name, a few: `db.data.svc`, and then `db.data`, which may be a name outside
@@ -247,12 +226,15 @@ fn elsewhere(seen: &Seen, lines: &str, caller: &ObjectRef) -> Vec<Want> {
         let lower = line.to_ascii_lowercase();
         NETWORK_WORDS.iter().any(|words| lower.contains(words)) || reach::tells_of_failure(line) || passes_on(line)
     };
-    let hosts = lines.lines().filter(fails).flat_map(|line| meant(line, read.as_ref()));
+    let hosts = lines.lines().filter(fails).flat_map(|line| meant(&seen.facts, line, read.as_ref()));
     let mut sure: Vec<ObjectRef> = Vec::new();
     let mut likely: Vec<ObjectRef> = Vec::new();
     for host in hosts {
         let (found, name, namespace) = match host.split('.').collect::<Vec<_>>().as_slice() {
             [name, namespace, "svc", ..] => (&mut sure, ObjectRef::new("Service", *namespace, *name), *namespace),
+            [pod, name, namespace, "svc", ..] if reach::is_ordinal(pod) => {
+                (&mut sure, ObjectRef::new("Service", *namespace, *name), *namespace)
+            }
             [name, namespace] if is_label(name) && is_label(namespace) && !reach::is_source_file(&host) => {
                 (&mut likely, ObjectRef::new("Service", *namespace, *name), *namespace)
             }
@@ -268,13 +250,16 @@ fn elsewhere(seen: &Seen, lines: &str, caller: &ObjectRef) -> Vec<Want> {
     // What there is instead shows whether a name is misspelt.
     let instead = sure.iter().find(|service| seen.facts.absent(service).is_some());
     let instead = instead.and_then(|service| Want::list("Service", &service.namespace));
-    let services = sure.iter().chain(&likely).take(SERVICES_ELSEWHERE).cloned().map(Want::Object).collect::<Vec<_>>();
-    services.into_iter().chain(namespaces).chain(instead).collect()
+    let services: Vec<&ObjectRef> = sure.iter().chain(&likely).take(SERVICES_ELSEWHERE).collect();
+    let found = services.iter().filter(|service| seen.facts.raw(service).is_some());
+    let labels: Vec<Want> = found.filter_map(|service| labels_asked(seen, &service.namespace)).collect();
+    let services = services.into_iter().cloned().map(Want::Object);
+    services.chain(namespaces).chain(instead).chain(labels).collect()
 }
 
 /// The hosts a failing line means: those it names, otherwise those in the Pod's variables that it speaks of, otherwise all
 /// of these that are Services by their names.
-fn meant(line: &str, caller: Option<&Known<Pod>>) -> Vec<String> {
+fn meant(facts: &Facts, line: &str, caller: Option<&Known<Pod>>) -> Vec<String> {
     let named = reach::hosts(line);
     let is_address = |host: &String| host.parse::<std::net::IpAddr>().is_ok();
     let Some(pod) = caller.filter(|_| named.iter().all(is_address)) else { return named };
@@ -282,8 +267,7 @@ fn meant(line: &str, caller: Option<&Known<Pod>>) -> Vec<String> {
     if !spoken.is_empty() {
         return spoken;
     }
-    let hosts = variables(&pod.object).into_iter().filter_map(|variable| host_in(variable.value));
-    hosts.filter(|host| host.contains(".svc")).collect()
+    callees::hosts(facts, &pod.object).into_iter().filter(|host| host.contains(".svc")).collect()
 }
 
 /// Whether a word may be the name of an object: an address' number and the end of a public name are none.
@@ -291,7 +275,8 @@ fn is_label(word: &str) -> bool {
     word.len() > 1 && word.starts_with(|first: char| first.is_ascii_lowercase()) && !NO_NAMESPACES.contains(&word)
 }
 
-/// The caller's Namespace, where a policy asks for a Namespace's labels: without them nobody can say whom it lets in.
+/// The Namespace of a side of a call, where a policy asks for a Namespace's labels: without them nobody can say whom it lets
+/// in or out to.
 fn labels_asked(seen: &Seen, namespace: &str) -> Option<Want> {
     let asks = |policy: &serde_json::Value| policy.to_string().contains("namespaceSelector");
     let asked = seen.facts.raw_all("NetworkPolicy").any(|(_, policy, _)| asks(policy));
@@ -413,6 +398,15 @@ mod tests {
         let wants = read("ERROR pq: sorry, too many clients already");
         assert!(wants.contains(&service("db")) && !wants.contains(&service("other")), "{wants:?}");
         assert!(read("ERROR pq: relation \"cart\" does not exist").is_empty());
+    }
+
+    #[test]
+    fn a_server_that_hangs_up_and_a_port_of_another_protocol_lead_to_their_service() {
+        let read = |line: &str| told(serde_json::json!([]), line);
+        let db = Want::Object(ObjectRef::new("Service", "a", "db"));
+        assert!(read("WARN Bootstrap broker db:9094 (id: -1 rack: null) disconnected").contains(&db));
+        assert!(read("ERROR Get \"https://db:80/\": http: server gave HTTP response to HTTPS client").contains(&db));
+        assert!(!read("INFO Node 2 disconnected from db").contains(&db));
     }
 
     #[test]

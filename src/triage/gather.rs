@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::StreamExt;
 
 use super::follow;
+use super::gap::Gap;
 use super::outside;
 use super::seen::Seen;
 use super::want::Want;
@@ -30,16 +31,16 @@ pub struct Gathered {
     pub facts: Facts,
     /// The question's objects, with those its hosts, addresses and components turned out to be.
     pub targets: Vec<ObjectRef>,
-    /// What could not be read, one sentence each.
-    pub gaps: Vec<String>,
+    /// What could not be read.
+    pub gaps: Vec<Gap>,
 }
 
 /// Reads what the question asks for and what that leads to.
 pub async fn gather(run: &Run, question: &Question, now: jiff::Timestamp) -> Gathered {
     let mut seen = Seen::of(now, question);
-    seen.gaps.extend(run.gaps().iter().cloned());
+    seen.gaps.extend(run.gaps().iter().cloned().map(Gap::Server));
     if tokio::time::timeout(TIME_LIMIT, waves(run, &mut seen)).await.is_err() {
-        seen.gaps.push(format!("reading was cut off after {} s", TIME_LIMIT.as_secs()));
+        seen.gaps.push(Gap::CutOff(TIME_LIMIT));
     }
     Gathered { facts: seen.facts, targets: seen.targets, gaps: seen.gaps }
 }

@@ -21,6 +21,21 @@ const LONGEST: SignedDuration = LONGEST_RANGE;
 const PATIENCE: Duration = Duration::from_millis(900);
 /// Characters of an expression in a sentence.
 const SHOWN: usize = 160;
+/// Labels that name a subject: a series that has another value there is of something else.
+const SUBJECT: [&str; 12] = [
+    "namespace",
+    "pod",
+    "container",
+    "node",
+    "instance",
+    "service",
+    "deployment",
+    "statefulset",
+    "daemonset",
+    "job_name",
+    "persistentvolumeclaim",
+    "horizontalpodautoscaler",
+];
 /// Labels that belong to the alert and to no series.
 const OWN: [&str; 4] = ["alertname", "severity", "prometheus", "alertgroup"];
 
@@ -50,7 +65,7 @@ pub async fn measure(run: &Run, group: &AlertGroup, now: Timestamp, lang: Lang) 
     }
     let late = || Err(lang.pick("没有及时应答", "no answer in time").to_owned());
     let bounded = asked.iter().map(|(expression, alert)| async move {
-        tokio::time::timeout(PATIENCE, one(run, expression, alert, now)).await.unwrap_or_else(|_| late())
+        tokio::time::timeout(PATIENCE, one(run, expression, alert, now, lang)).await.unwrap_or_else(|_| late())
     });
     let answers = join_all(bounded).await;
     for ((expression, _), answer) in asked.iter().zip(answers) {
@@ -68,9 +83,19 @@ pub async fn measure(run: &Run, group: &AlertGroup, now: Timestamp, lang: Lang) 
     measured
 }
 
+/// Why a question was not answered: what Prometheus says of it, or that there is none.
+fn why(recorded: &Recorded, lang: Lang) -> String {
+    match lang {
+        Lang::Zh if recorded.is_away() => {
+            "Prometheus 无法访问，请检查 prometheus.url 及其凭据、DNS、出网和代理设置".to_owned()
+        }
+        _ => recorded.evidence.text.clone(),
+    }
+}
+
 /// The series an alert fired on. What the expression is compared with is taken off, so that its course is seen from
 /// before it fired; the rule's whole expression answers only while it does.
-async fn one(run: &Run, expression: &str, alert: &Alert, now: Timestamp) -> Result<Option<Series>, String> {
+async fn one(run: &Run, expression: &str, alert: &Alert, now: Timestamp, lang: Lang) -> Result<Option<Series>, String> {
     let fired = if alert.starts_at.as_second() > 0 && alert.starts_at < now { alert.starts_at } else { now };
     let start = (fired - BEFORE).max(now - LONGEST);
     let (measured, threshold) = threshold(expression);
@@ -84,7 +109,7 @@ async fn one(run: &Run, expression: &str, alert: &Alert, now: Timestamp) -> Resu
         json!({"query": measured, "start": start.to_string(), "end": now.to_string(), "labels": labels.join("\n")});
     let recorded = run.record(QUERY_RANGE, arguments.clone()).await?;
     if recorded.is_error {
-        return Err(recorded.evidence.text.clone());
+        return Err(why(&recorded, lang));
     }
     // A rule may give its alert labels that its series have otherwise: then the nearest series is the best there is.
     let recorded = if of(&recorded).is_some_and(|series| !series.is_empty()) {
@@ -94,7 +119,11 @@ async fn one(run: &Run, expression: &str, alert: &Alert, now: Timestamp) -> Resu
         arguments.as_object_mut().map(|arguments| arguments.remove("labels"));
         run.record(QUERY_RANGE, arguments).await?
     };
-    let Some(first) = of(&recorded).and_then(|series| best(series, alert)) else { return Ok(None) };
+    let found = of(&recorded).map(Vec::as_slice).unwrap_or_default();
+    let Some(first) = best(found, alert) else {
+        let others = lang.pick("只有其他对象的序列", "only series of other objects answer");
+        return if found.is_empty() { Ok(None) } else { Err(others.to_owned()) };
+    };
     let labels = serde_json::from_value(first["labels"].clone()).unwrap_or_default();
     let series = Series::new(measured.to_owned(), labels, fired, points(first));
     let reference = recorded.evidence.reference.clone();
@@ -114,14 +143,20 @@ fn short(expression: &str) -> String {
     }
 }
 
-/// The series that shares most labels with the alert.
+/// The series that shares most labels with the alert, of those that are of no other object.
 fn best<'a>(series: &'a [Value], alert: &Alert) -> Option<&'a Value> {
+    let of_another = |one: &&Value| {
+        SUBJECT.iter().any(|name| {
+            let (told, measured) = (alert.label(name), one["labels"][name].as_str());
+            told.zip(measured).is_some_and(|(told, measured)| told != measured)
+        })
+    };
     let shared = |one: &&Value| {
         let labels = one["labels"].as_object();
         labels.into_iter().flatten().filter(|(name, value)| alert.label(name) == value.as_str()).count()
     };
     // The first of equals, as Prometheus lists them.
-    series.iter().rev().max_by_key(shared)
+    series.iter().rev().filter(|one| !of_another(one)).max_by_key(shared)
 }
 
 fn points(series: &Value) -> Vec<Point> {
@@ -203,6 +238,19 @@ pub fn sentence(series: &Series, lang: Lang) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_series_of_another_object_is_not_taken_for_the_alert_s() {
+        let mut alert = crate::notify::fixtures::notice("alert-oom.en").group.alerts[0].clone();
+        alert.labels =
+            [("pod", "web-1"), ("namespace", "shop")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let series = |pod: &str| json!({"labels": {"pod": pod, "job": "x"}});
+        let (other, own) = (series("other-a"), series("web-1"));
+        assert_eq!(best(&[other.clone(), own.clone()], &alert), Some(&own));
+        assert_eq!(best(&[other], &alert), None);
+        let sum = json!({"labels": {}});
+        assert_eq!(best(std::slice::from_ref(&sum), &alert), Some(&sum), "an aggregate names nobody else");
+    }
 
     #[test]
     fn a_threshold_is_taken_off_and_conditions_stay_whole() {

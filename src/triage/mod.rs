@@ -8,9 +8,12 @@ mod brief;
 mod clue;
 mod cluster;
 pub(crate) mod command;
+mod entrance;
 mod follow;
+mod gap;
 mod gather;
 mod ground;
+mod log_clue;
 mod look;
 mod measure;
 mod mention;
@@ -28,7 +31,6 @@ mod want;
 
 pub use look::Look;
 pub use question::targets_of;
-pub use settle::adds;
 pub use setup::{TriageConfig, TriageError};
 
 use std::sync::Arc;
@@ -159,7 +161,7 @@ impl Triage {
         ground::check_commands(&mut diagnosis, self.lang);
         // Why nothing was read comes before what was not.
         diagnosis.data_gaps.splice(0..0, gap);
-        diagnosis.data_gaps.extend(gathered.gaps.into_iter().chain(measured.gaps));
+        diagnosis.data_gaps.extend(gathered.gaps.iter().map(|gap| gap.told(self.lang)).chain(measured.gaps));
         if !question.outside.is_empty() {
             diagnosis.primary.findings.extend(measured.series.iter().map(|one| measure::sentence(one, self.lang)));
         }
@@ -217,7 +219,9 @@ impl Triage {
                 self.without_model(look, agent::Stop::InvalidAnswer.label(), None, usage)
             }
             Some(diagnosis) => self.settled(look, diagnosis, usage),
-            None => self.without_model(look, outcome.stop.label(), outcome.error.map(|error| error.to_string()), usage),
+            None => {
+                self.without_model(look, outcome.stop.label(), outcome.error.map(|error| error.told(self.lang)), usage)
+            }
         };
         report.data_gaps.extend(models::limits(&passed, self.lang));
         report
@@ -274,6 +278,7 @@ fn overview(group: &AlertGroup, question: &Question) -> Overview {
         Some(resource.namespace.as_str()).filter(|name| !name.is_empty()).or_else(|| alert.label("namespace"));
     Overview {
         alertname: alert.name().to_owned(),
+        fingerprint: alert.fingerprint.clone(),
         severity: alert.label("severity").unwrap_or_default().to_owned(),
         namespace: namespace.unwrap_or_default().to_owned(),
         summary: alert.summary().unwrap_or_default().to_owned(),

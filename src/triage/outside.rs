@@ -1,11 +1,16 @@
 //! Outside: from a host's address, a probed URL, a database's family or a component's name to objects of the cluster.
 
+use std::collections::BTreeMap;
+
 use super::follow::SYSTEM;
 use super::rows::{self, cell};
 use super::seen::Seen;
 use super::want::Want;
 use crate::alert::ObjectRef;
+use crate::playbook::alerts;
+use crate::playbook::analyzer::versions;
 use crate::playbook::outside::{Outside, Place};
+use crate::playbook::way_in;
 
 /// Objects taken for one name.
 const FOUND: usize = 3;
@@ -19,7 +24,18 @@ pub fn next(seen: &Seen) -> Vec<Want> {
 /// The objects that the subjects of the alerts turned out to be.
 #[must_use]
 pub fn found(seen: &Seen) -> Vec<ObjectRef> {
-    seen.outside.iter().flat_map(|outside| objects(seen, outside).into_iter().take(FOUND)).collect()
+    let of = |outside| consumer(seen, outside).into_iter().chain(objects(seen, outside).into_iter().take(FOUND));
+    seen.outside.iter().flat_map(of).collect()
+}
+
+/// A Pod of the workload that bears the name of the group of consumers that lags behind: what keeps it from its work may
+/// well stand there, and not at the queue.
+fn consumer(seen: &Seen, outside: &Outside) -> Option<ObjectRef> {
+    // kafka_exporter, Burrow and the exporters of RocketMQ and Pulsar.
+    const GROUPS: [&str; 4] = ["consumergroup", "consumer_group", "group", "subscription"];
+    let group =
+        GROUPS.iter().find_map(|label| outside.labels.get(*label)).filter(|_| outside.place == Place::Database)?;
+    rows::matching(seen, "Pod", &outside.namespace, |row, _| rows::is_named_after(&row.name, group)).into_iter().next()
 }
 
 fn list(outside: &Outside) -> Option<Want> {
@@ -41,7 +57,7 @@ fn objects(seen: &Seen, outside: &Outside) -> Vec<ObjectRef> {
             row.name == name || ["INTERNAL-IP", "EXTERNAL-IP"].iter().any(|heading| cell(cells, heading) == name)
         }),
         Place::Url => rows::matching(seen, "Ingress", "", |_, cells| {
-            cell(cells, "HOSTS").split(',').any(|host| serves(host, name))
+            cell(cells, "HOSTS").split(',').any(|host| way_in::serves(host, name))
         }),
         Place::Component => rows::matching(seen, "Pod", SYSTEM, |row, _| rows::is_named_after(&row.name, name)),
         Place::Database => rows::matching(seen, "Pod", &outside.namespace, |row, _| {
@@ -55,16 +71,25 @@ fn objects(seen: &Seen, outside: &Outside) -> Vec<ObjectRef> {
             let found = rows::matching(seen, kind, "", |row, _| bears(&row.name));
             if found.len() == 1 { found } else { Vec::new() }
         }
+        Place::Cluster if alerts::asks(&outside.alert).contains(&"versions") => of_each_version(seen),
         Place::Cluster | Place::Unknown => Vec::new(),
     }
 }
 
-/// Whether an Ingress host means a name: itself, or one more label before what follows its `*.`.
-fn serves(host: &str, name: &str) -> bool {
-    match host.trim().strip_prefix("*.") {
-        Some(rest) => name.split_once('.').is_some_and(|(_, parent)| parent == rest),
-        None => host.trim() == name,
+/// One Node of each version of Kubernetes, that of the fewest Nodes first and the older first among equals; none where all
+/// have the same.
+fn of_each_version(seen: &Seen) -> Vec<ObjectRef> {
+    let mut groups: BTreeMap<(u32, u32), Vec<ObjectRef>> = BTreeMap::new();
+    for node in rows::matching(seen, "Node", "", |_, _| true) {
+        let version = seen.rows.get(&node).and_then(|cells| versions::minor(cell(cells, "VERSION")));
+        if let Some(version) = version {
+            groups.entry(version).or_default().push(node);
+        }
     }
+    let mut groups: Vec<Vec<ObjectRef>> = groups.into_values().collect();
+    groups.sort_by_key(Vec::len);
+    let apart = groups.len() > 1;
+    groups.into_iter().filter(|_| apart).filter_map(|nodes| nodes.into_iter().next()).collect()
 }
 
 #[cfg(test)]
@@ -134,6 +159,20 @@ mod tests {
     }
 
     #[test]
+    fn where_nodes_run_different_versions_one_of_each_is_looked_at_the_odd_one_first() {
+        let nodes = |versions: [&'static str; 3]| {
+            let [first, second, third] = versions.map(|version| [("VERSION", version)]);
+            let rows: [Listed<'_>; 3] =
+                [("Node", "", "n1", &first), ("Node", "", "n2", &second), ("Node", "", "n3", &third)];
+            let mut seen = seen(Place::Cluster, "", &rows);
+            seen.outside[0].alert = "KubeVersionMismatch".into();
+            names(&seen)
+        };
+        assert_eq!(nodes(["v1.32.2", "v1.32.1", "v1.29.4"]), ["Node/n3", "Node/n1"]);
+        assert!(nodes(["v1.32.2", "v1.32.1", "v1.32.1"]).is_empty());
+    }
+
+    #[test]
     fn a_component_and_a_database_lead_to_their_pods_and_not_to_an_exporter() {
         let pods = [
             ("Pod", "kube-system", "coredns-7c-x", [].as_slice()),
@@ -142,5 +181,8 @@ mod tests {
         ];
         assert_eq!(names(&seen(Place::Component, "coredns", &pods)), ["Pod kube-system/coredns-7c-x"]);
         assert_eq!(names(&seen(Place::Database, "mysql", &pods)), ["Pod data/shop-mysql-0"]);
+        let mut lagging = seen(Place::Database, "kafka", &[("Pod", "data", "event-sink-7c9d-x", [].as_slice())]);
+        lagging.outside[0].labels = [("consumergroup".to_owned(), "event-sink".to_owned())].into_iter().collect();
+        assert_eq!(names(&lagging), ["Pod data/event-sink-7c9d-x"]);
     }
 }

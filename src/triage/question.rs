@@ -1,8 +1,9 @@
 //! The question: which objects the alerts of a group are about, read from their labels.
 
-use crate::alert::{Alert, AlertGroup, ObjectRef};
+use super::entrance;
+use crate::alert::{Alert, AlertGroup, ObjectRef, severity_rank};
 use crate::playbook::Question;
-use crate::playbook::alerts::{self, Subject};
+use crate::playbook::alerts::{self, Answer, Subject};
 use crate::playbook::outside::{Outside, Place};
 
 /// At most this many objects are looked at for one group; the rest are members, not subjects.
@@ -32,6 +33,11 @@ const NAMING_LABELS: &[(&str, &str)] = &[
     ("node", "Node"),
 ];
 
+/// Labels by which applications name themselves in their own metrics. They name a Service, which a workload of that name
+/// answers for; they count only where no object is named.
+const NAMING_APPLICATIONS: [&str; 6] =
+    ["app", "app_kubernetes_io_name", "app.kubernetes.io/name", "app_name", "application", "service_name"];
+
 /// Kinds without a namespace among them.
 const CLUSTER_KINDS: [&str; 3] = ["Node", "PersistentVolume", "StorageClass"];
 
@@ -60,9 +66,9 @@ pub fn question(group: &AlertGroup) -> Question {
     let mut alert_names: Vec<String> = Vec::new();
     let mut outside: Vec<Outside> = Vec::new();
     let mut expressions: Vec<String> = Vec::new();
-    let firing: Vec<&Alert> = group.firing().collect();
-    let asked = if firing.is_empty() { group.alerts.iter().collect() } else { firing };
-    for alert in asked {
+    let asked = asked(group);
+    let decides = |alert: &Alert| !is_minor(alert) || asked.iter().all(|alert| is_minor(alert));
+    for alert in &asked {
         let named = targets_of(alert);
         if named.is_empty() && outside.len() < TARGET_LIMIT {
             outside.push(outside_of(alert));
@@ -72,18 +78,45 @@ pub fn question(group: &AlertGroup) -> Question {
                 targets.push(target);
             }
         }
-        if !alert_names.iter().any(|name| name == alert.name()) {
+        if decides(alert) && !alert_names.iter().any(|name| name == alert.name()) {
             alert_names.push(alert.name().to_owned());
         }
         expressions.extend(alert.expression().filter(|expression| !expressions.contains(expression)));
     }
-    // A namespace is a subject only when nothing more specific is.
-    if targets.iter().any(|target| target.kind != "Namespace") {
-        targets.retain(|target| target.kind != "Namespace");
-    }
+    let specific: Vec<ObjectRef> = targets.iter().filter(|target| target.kind != "Namespace").cloned().collect();
+    // A namespace is a subject only when nothing more specific is: in it, or in the cluster as a whole.
+    targets.retain(|target| {
+        target.kind != "Namespace"
+            || !specific.iter().any(|other| other.namespace.is_empty() || other.namespace == target.name)
+    });
     let scraped_from = group.alerts.iter().find_map(scraped_from);
     let since = group.firing().map(|alert| alert.starts_at).filter(|at| at.as_second() > 0).min();
-    Question { targets, alert_names, outside, expressions, since, scraped_from }
+    let mut hosts: Vec<String> = asked.iter().flat_map(|alert| entrance::hosts(alert)).collect();
+    hosts.sort();
+    hosts.dedup();
+    let at_entrance = asked.iter().any(|alert| entrance::is_at_entrance(alert));
+    Question { targets, alert_names, outside, expressions, since, scraped_from, hosts, at_entrance }
+}
+
+/// The alerts that are asked about, those for information after the others: what fires, without what always fires beside it.
+fn asked(group: &AlertGroup) -> Vec<&Alert> {
+    let firing: Vec<&Alert> = group.firing().collect();
+    let all: Vec<&Alert> = if firing.is_empty() { group.alerts.iter().collect() } else { firing };
+    let incidents: Vec<&Alert> =
+        all.iter().copied().filter(|alert| alerts::no_incident(alert.name()).is_none()).collect();
+    let mut asked = if incidents.is_empty() { all } else { incidents };
+    asked.sort_by_key(|alert| is_info(alert));
+    asked
+}
+
+fn is_info(alert: &Alert) -> bool {
+    severity_rank(alert.label("severity")) > severity_rank(None)
+}
+
+/// Whether an alert tells a measurement for information: beside a graver one its name decides neither whom to ask nor whether
+/// all is well.
+fn is_minor(alert: &Alert) -> bool {
+    is_info(alert) && alerts::answer(alert.name()) == Answer::Measurement
 }
 
 /// The Namespace of the Prometheus that misses a target: its operator labels every alert with `prometheus: NAMESPACE/NAME`.
@@ -112,7 +145,18 @@ fn subject(alert: &Alert) -> Subject {
 }
 
 fn is_of_host(alert: &Alert) -> bool {
-    alert.label("job").is_some_and(|job| job.contains("node-exporter") || job.contains("node_exporter"))
+    let of_exporter = |job: &str| job.contains("node-exporter") || job.contains("node_exporter") || job == "node";
+    alert.label("job").is_some_and(of_exporter) || is_of_agent(alert)
+}
+
+/// Nightingale's agents name the machine they run on `ident`, on all that they collect: it is what an alert is about only
+/// where nothing else is named.
+fn is_of_agent(alert: &Alert) -> bool {
+    let Some(machine) = alert.label("ident") else { return false };
+    let mut better =
+        NAMING_LABELS.iter().map(|(label, _)| *label).chain(["workload", "namespace", "exported_namespace"]);
+    let itself = alert.label("instance").is_none_or(|instance| host_of(instance) == machine);
+    itself && place_of(alert).is_none() && better.all(|label| alert.label(label).is_none())
 }
 
 fn named_by_labels(alert: &Alert) -> Vec<ObjectRef> {
@@ -148,7 +192,13 @@ fn named_by_labels(alert: &Alert) -> Vec<ObjectRef> {
         targets.retain(|target| target.kind != "Node");
     }
     if targets.is_empty() && !namespace.is_empty() {
-        targets.push(ObjectRef::new("Namespace", "", namespace));
+        let application = NAMING_APPLICATIONS.iter().find_map(|label| name_in(alert, label));
+        let could_be =
+            |name: &&str| name.chars().all(|letter| letter.is_ascii_lowercase() || "-0123456789".contains(letter));
+        targets.push(match application.filter(could_be) {
+            Some(name) => ObjectRef::new("Service", namespace, name),
+            None => ObjectRef::new("Namespace", "", namespace),
+        });
     }
     targets
 }
@@ -159,7 +209,8 @@ fn name_in<'a>(alert: &'a Alert, label: &str) -> Option<&'a str> {
         return Some(exported);
     }
     let value = alert.label(label)?;
-    let is_exporter = matches!(label, "pod" | "service" | "daemonset" | "deployment")
+    let is_exporter = (matches!(label, "pod" | "service" | "daemonset" | "deployment")
+        || NAMING_APPLICATIONS.contains(&label))
         && EXPORTERS.iter().any(|name| value.contains(name));
     (!is_exporter || about_an_exporter(alert)).then_some(value)
 }
@@ -186,11 +237,13 @@ fn workload(alert: &Alert, namespace: &str) -> Option<ObjectRef> {
 /// The Node of an alert about a machine: its `node` or `nodename`, or the name in `instance`. An address alone says
 /// nothing about which Node it is; gather looks that up.
 fn host_node(alert: &Alert) -> Option<ObjectRef> {
-    let named = alert.label("node").or_else(|| alert.label("nodename")).or_else(|| alert.label("exported_node"));
+    let named = alert.label("node").or_else(|| alert.label("nodename"));
+    let is_address = |host: &str| host.parse::<std::net::IpAddr>().is_ok();
+    let machine = alert.label("ident").filter(|machine| !is_address(machine));
+    let named = named.or_else(|| alert.label("exported_node")).or(machine);
     let host = named.map(str::to_owned).or_else(|| {
         let host = host_of(alert.label("instance")?).to_owned();
-        let is_address = host.parse::<std::net::IpAddr>().is_ok();
-        (!is_address && host != "localhost").then_some(host)
+        (!is_address(&host) && host != "localhost").then_some(host)
     })?;
     Some(ObjectRef::new("Node", "", host))
 }
@@ -201,7 +254,10 @@ fn outside_of(alert: &Alert) -> Outside {
         Subject::Component(pods) => (Place::Component, pods.to_owned()),
         Subject::Deployment(name) => (Place::Somewhere("Deployment"), name.to_owned()),
         Subject::Cluster => (Place::Cluster, String::new()),
-        Subject::Host => (Place::Host, host_of(alert.label("instance").unwrap_or_default()).to_owned()),
+        Subject::Host => {
+            let machine = alert.label("instance").or_else(|| alert.label("ident"));
+            (Place::Host, host_of(machine.unwrap_or_default()).to_owned())
+        }
         Subject::Labels => place_of(alert).or_else(|| somewhere(alert)).unwrap_or((Place::Unknown, String::new())),
     };
     Outside {
@@ -304,8 +360,50 @@ mod tests {
             assert_eq!(named(&[("namespace", "a"), (label, "x")]), [expected]);
         }
         assert_eq!(named(&[("namespace", "a"), ("job", "x")]), ["Namespace/a"], "a scrape job names no object");
+        assert_eq!(named(&[("namespace", "a"), ("app", "cart")]), ["Service a/cart"]);
+        assert_eq!(named(&[("namespace", "a"), ("app", "cart"), ("pod", "cart-1")]), ["Pod a/cart-1"]);
+        assert_eq!(named(&[("namespace", "a"), ("app", "kube-state-metrics")]), ["Namespace/a"]);
+        assert_eq!(named(&[("namespace", "a"), ("application", "Shop Front")]), ["Namespace/a"]);
         assert_eq!(named(&[("job", "node-exporter"), ("instance", "worker-3:9100")]), ["Node/worker-3"]);
+        assert_eq!(named(&[("job", "node"), ("instance", "worker-3:9100")]), ["Node/worker-3"]);
+        assert_eq!(named(&[("ident", "worker-3")]), ["Node/worker-3"]);
+        assert_eq!(named(&[("ident", "10.0.0.3")]), Vec::<String>::new());
+        let collected = [("ident", "collector-1"), ("namespace", "shop"), ("deployment", "cart")];
+        assert_eq!(named(&collected), ["Deployment shop/cart"]);
+        assert_eq!(
+            named(&[("ident", "collector-1"), ("instance", "10.0.0.5:3306"), ("job", "mysql")]),
+            Vec::<String>::new()
+        );
         assert_eq!(named(&[("job", "node-exporter"), ("instance", "10.0.0.3:9100")]), Vec::<String>::new());
+    }
+
+    fn asking(alerts: &[&[(&str, &str)]]) -> Question {
+        question(&AlertGroup::unsent(alerts.iter().map(|labels| alert(labels)).collect()))
+    }
+
+    #[test]
+    fn a_namespace_stays_a_subject_beside_an_object_of_another() {
+        let stuck = [("alertname", "NamespaceStuck"), ("severity", "warning"), ("namespace", "preview")];
+        let throttled =
+            [("alertname", "CPUThrottlingHigh"), ("severity", "info"), ("namespace", "web"), ("pod", "web-0")];
+        let targets = |question: Question| question.targets.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(targets(asking(&[&throttled, &stuck])), ["Namespace/preview", "Pod web/web-0"], "the graver leads");
+        let inside = [("alertname", "PodBad"), ("severity", "warning"), ("namespace", "preview"), ("pod", "x")];
+        assert_eq!(targets(asking(&[&stuck, &inside])), ["Pod preview/x"]);
+    }
+
+    #[test]
+    fn what_always_fires_and_what_is_measured_for_information_decide_nothing_beside_a_graver_alert() {
+        let unready =
+            [("alertname", "KubePodNotReady"), ("severity", "warning"), ("namespace", "web"), ("pod", "web-0")];
+        let throttled =
+            [("alertname", "CPUThrottlingHigh"), ("severity", "info"), ("namespace", "web"), ("pod", "web-0")];
+        let heartbeat = [("alertname", "Watchdog"), ("severity", "none")];
+        assert_eq!(asking(&[&throttled, &heartbeat, &unready]).alert_names, ["KubePodNotReady"]);
+        assert_eq!(asking(&[&throttled]).alert_names, ["CPUThrottlingHigh"]);
+        assert_eq!(asking(&[&heartbeat]).alert_names, ["Watchdog"]);
+        let quota = [("alertname", "KubeQuotaFullyUsed"), ("severity", "info"), ("namespace", "web")];
+        assert!(asking(&[&unready, &quota]).alert_names.contains(&"KubePodNotReady".to_owned()));
     }
 
     #[test]

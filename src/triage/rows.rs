@@ -134,13 +134,24 @@ fn is_complete(cells: &Row) -> bool {
 
 /// Whether a Service selects a pod that is well, or selects nothing by design.
 fn is_answered(seen: &Seen, namespace: &str, cells: &Row) -> bool {
-    let selector = cell(cells, "SELECTOR");
-    if selector.is_empty() || selector == "<none>" {
-        return true;
-    }
-    let pairs = selector.split(',').filter_map(|pair| pair.split_once('='));
-    let labels: Vec<(String, String)> = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    of_kind(seen, "Pod", namespace).any(|(_, pod)| is_well_pod(pod) && has_labels(pod, &labels))
+    let labels = selector(cells);
+    labels.is_empty() || of_kind(seen, "Pod", namespace).any(|(_, pod)| is_well_pod(pod) && has_labels(pod, &labels))
+}
+
+/// The pairs of a Service's selector; none where it selects nothing by design.
+pub fn selector(cells: &Row) -> Vec<(String, String)> {
+    let pairs = cell(cells, "SELECTOR").split(',').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// The listed Services that select a pod.
+pub fn selecting(seen: &Seen, pod: &ObjectRef) -> Vec<ObjectRef> {
+    let Some(cells) = seen.rows.get(pod) else { return Vec::new() };
+    let selects = |row: &Row| {
+        let wanted = selector(row);
+        !wanted.is_empty() && has_labels(cells, &wanted)
+    };
+    matching(seen, "Service", &pod.namespace, |_, row| selects(row))
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::gap::Gap;
 use super::want::Want;
 use crate::alert::ObjectRef;
+use crate::playbook::alerts;
 use crate::playbook::facts::{Facts, SeenEvent, SeenLog};
 use crate::playbook::outside::Outside;
 use crate::playbook::{self, Question};
@@ -31,10 +33,14 @@ pub struct Seen {
     pub outside: Vec<Outside>,
     /// Kinds that the analyzers asked by the alerts want listed.
     pub wanted: Vec<&'static str>,
+    /// Whether an alert asks for what ran out of memory, of a Node for which of its Pods.
+    pub about_memory: bool,
     /// The Namespace of a Prometheus that does not reach its target.
     pub scraped_from: Option<String>,
-    /// What could not be read, one sentence each.
-    pub gaps: Vec<String>,
+    /// Hosts that the alerts speak of.
+    pub hosts: Vec<String>,
+    /// What could not be read.
+    pub gaps: Vec<Gap>,
 }
 
 impl Seen {
@@ -48,7 +54,9 @@ impl Seen {
             relevant: targets.to_vec(),
             outside: Vec::new(),
             wanted: Vec::new(),
+            about_memory: false,
             scraped_from: None,
+            hosts: Vec::new(),
             gaps: Vec::new(),
         }
     }
@@ -58,7 +66,15 @@ impl Seen {
     pub fn of(now: Timestamp, question: &Question) -> Self {
         let wanted = playbook::wanted(question);
         let scraped_from = question.scraped_from.clone();
-        Self { outside: question.outside.clone(), wanted, scraped_from, ..Self::new(now, &question.targets) }
+        let about_memory = question.alert_names.iter().any(|name| alerts::asks(name).contains(&"memory"));
+        Self {
+            outside: question.outside.clone(),
+            wanted,
+            scraped_from,
+            about_memory,
+            hosts: question.hosts.clone(),
+            ..Self::new(now, &question.targets)
+        }
     }
 
     /// Takes objects that turned out to be what the alerts are about.
@@ -115,8 +131,8 @@ impl Seen {
             Want::PodsNamed { name } => format!("pods named {name}"),
             Want::Log { namespace, pod, container, .. } => format!("log {namespace}/{pod}/{container}"),
         };
-        let why = why.lines().next().unwrap_or_default();
-        self.gaps.push(format!("{}: {why}", what.trim_end()));
+        let why = why.lines().next().unwrap_or_default().to_owned();
+        self.gaps.push(Gap::Unread { what: what.trim_end().to_owned(), why });
     }
 
     fn take_object(&mut self, want: &Want, object: &ObjectRef, recorded: &Recorded) {

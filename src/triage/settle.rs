@@ -2,10 +2,10 @@
 //!
 //! Code wins where a model cannot know better: it may refine what the analyzers proved, not talk it away.
 
-use super::ground::is_outsiders;
-use crate::alert::{Lang, ObjectRef};
+use super::ground::{is_outsiders, rests_on_its_object};
+use crate::alert::Lang;
 use crate::playbook::latent;
-use crate::report::{Cause, Confidence, Diagnosis, Disagreement, Verdict};
+use crate::report::{Cause, Confidence, Diagnosis, Disagreement, Verdict, same_thing};
 use crate::toolbox::evidence::EvidenceLog;
 
 /// Who leads the settled diagnosis.
@@ -36,6 +36,9 @@ pub fn settle(playbook: Diagnosis, model: Diagnosis, log: &EvidenceLog, lang: La
     let case = weigh(&playbook, &model, log);
     let disagreement = disagreement(&playbook, &sees, case, lang);
     let (diagnosis, leads) = match case.leads() {
+        Leads::Playbook if matches!(case, Case::NotAbout | Case::Opposed) => {
+            (two_views(playbook, model, case, lang), Leads::Playbook)
+        }
         Leads::Playbook => (playbook_first(playbook, model, log), Leads::Playbook),
         Leads::Model if proves_no_health(&playbook, &model) => (undecided(playbook, model, lang), Leads::Playbook),
         Leads::Model => (model_first(playbook, model), Leads::Model),
@@ -45,10 +48,9 @@ pub fn settle(playbook: Diagnosis, model: Diagnosis, log: &EvidenceLog, lang: La
 
 /// A model is not sure of another reason at an object whose reason is proven.
 fn doubted(mut model: Diagnosis, playbook: &Diagnosis) -> Diagnosis {
-    let is_proven = |proven: &&Cause| proven.confidence == Confidence::High && !proven.evidence.is_empty();
     for cause in &mut model.causes {
         let mut proven =
-            playbook.causes.iter().filter(is_proven).filter(|it| same_thing(&it.resource, &cause.resource));
+            playbook.causes.iter().filter(|it| is_proven(it)).filter(|it| same_thing(&it.resource, &cause.resource));
         if proven.any(|proven| !same_cause(proven, cause)) {
             cause.confidence = cause.confidence.min(Confidence::Medium);
         }
@@ -66,6 +68,31 @@ fn playbook_first(playbook: Diagnosis, model: Diagnosis, log: &EvidenceLog) -> D
     settled.unresolved.extend(model.unresolved);
     settled.data_gaps.extend(model.data_gaps);
     settled
+}
+
+/// A fault where the checks found none: neither view can be told as the answer.
+fn two_views(playbook: Diagnosis, model: Diagnosis, case: Case, lang: Lang) -> Diagnosis {
+    let suspected = model.causes.first().map(suspect).unwrap_or_default();
+    let (most, zh, en) = match case {
+        Case::NotAbout => (Confidence::Low, "，但没有关于它的依据", " without proof about it"),
+        _ => (Confidence::Medium, "", ""),
+    };
+    let mut settled = playbook;
+    settled.verdict = Verdict::Inconclusive;
+    settled.headline = lang.pick(
+        format!("未能定论：规则库没有发现故障，模型怀疑 {suspected}{zh}"),
+        format!("Undecided: the playbook found no fault, the model suspects {suspected}{en}"),
+    );
+    let doubted = model.causes.into_iter().map(|it| Cause { confidence: it.confidence.min(most), ..it });
+    append_new(&mut settled.causes, doubted);
+    settled.unresolved.extend(model.unresolved);
+    settled.data_gaps.extend(model.data_gaps);
+    settled
+}
+
+/// What a cause blames, in the words of the cause where that is no object.
+fn suspect(cause: &Cause) -> String {
+    if cause.resource.name.is_empty() { cause.summary.clone() } else { cause.resource.to_string() }
 }
 
 /// A model that sees no fault where the playbook could not tell has nothing to show for it: health has no quotation.
@@ -118,6 +145,10 @@ enum Case {
     NothingProven,
     /// The playbook found everything healthy, and the model found nothing it can quote.
     Healthy,
+    /// The playbook found everything healthy, and what the model quotes says nothing of the object it blames.
+    NotAbout,
+    /// The playbook found everything healthy, and the model quotes something of the object it blames.
+    Opposed,
     /// The model quotes nothing that stands.
     NoQuote,
     /// The model sees no fault where one is proven.
@@ -126,6 +157,8 @@ enum Case {
     OutsidersWords,
     /// The playbook's evidence is the stronger.
     Weaker,
+    /// Both are sure, each of another object.
+    Tied,
     /// The model's evidence is as strong or stronger, or both mean the same.
     AsStrong,
 }
@@ -134,7 +167,14 @@ impl Case {
     fn leads(self) -> Leads {
         match self {
             Self::NothingProven | Self::AsStrong => Leads::Model,
-            Self::Healthy | Self::NoQuote | Self::DeniesProven | Self::OutsidersWords | Self::Weaker => Leads::Playbook,
+            Self::Healthy
+            | Self::NotAbout
+            | Self::Opposed
+            | Self::NoQuote
+            | Self::DeniesProven
+            | Self::OutsidersWords
+            | Self::Weaker
+            | Self::Tied => Leads::Playbook,
         }
     }
 
@@ -149,6 +189,18 @@ impl Case {
                 "模型的依据来自日志等外部可写的内容，规则库的依据来自 API server",
                 "the model relies on words that outsiders can write, the playbook on the API server",
             ),
+            Self::NotAbout => (
+                "模型引用的内容没有说明它所怀疑的对象有什么问题",
+                "what the model quotes says nothing of the object it suspects",
+            ),
+            Self::Opposed => (
+                "规则库检查过的对象都正常；引文只说明那里有这些字，不说明有故障",
+                "the checks found these objects healthy; a quotation shows that words stand there, not a fault",
+            ),
+            Self::Tied => (
+                "两者都有证据，规则库的原因由程序核实",
+                "both have evidence, and code checked what the playbook's means",
+            ),
             Self::Weaker => ("规则库的证据更直接", "the playbook's evidence is more direct"),
             Self::AsStrong => ("模型的证据不弱于规则库", "the model's evidence is at least as direct"),
         };
@@ -158,21 +210,37 @@ impl Case {
 
 fn weigh(playbook: &Diagnosis, model: &Diagnosis, log: &EvidenceLog) -> Case {
     let Some(proven) = playbook.causes.first().filter(|cause| !cause.evidence.is_empty()) else {
-        // A model without a quote says less than the playbook's "healthy".
-        let says_nothing = model.verdict == Verdict::Inconclusive && playbook.verdict == Verdict::NoFault;
-        return if says_nothing { Case::Healthy } else { Case::NothingProven };
+        return unproven(playbook, model, log);
     };
     let Some(claimed) = model.causes.first().filter(|cause| !cause.evidence.is_empty()) else { return Case::NoQuote };
     if model.verdict != Verdict::Fault {
         return Case::DeniesProven;
     }
+    // Of the proven reason too they may tell a story of their own.
+    if outsiders_only(claimed, log) && is_proven(proven) {
+        return Case::OutsidersWords;
+    }
     if same_cause(claimed, proven) {
         return Case::AsStrong;
     }
-    if outsiders_only(claimed, log) && proven.confidence == Confidence::High {
-        return Case::OutsidersWords;
+    if claimed.confidence < proven.confidence {
+        return Case::Weaker;
     }
-    if claimed.confidence < proven.confidence { Case::Weaker } else { Case::AsStrong }
+    // A quotation shows that words stand somewhere, not that they make the object guilty.
+    if is_proven(proven) { Case::Tied } else { Case::AsStrong }
+}
+
+fn unproven(playbook: &Diagnosis, model: &Diagnosis, log: &EvidenceLog) -> Case {
+    if playbook.verdict != Verdict::NoFault {
+        return Case::NothingProven;
+    }
+    match model.verdict {
+        // A model without a quote says less than the playbook's "healthy".
+        Verdict::Inconclusive => Case::Healthy,
+        Verdict::Fault if model.causes.first().is_some_and(|cause| rests_on_its_object(cause, log)) => Case::Opposed,
+        Verdict::Fault => Case::NotAbout,
+        Verdict::NoFault => Case::NothingProven,
+    }
 }
 
 /// Both sides in words, when they blame different objects or only one of them sees a fault.
@@ -184,10 +252,9 @@ fn disagreement(playbook: &Diagnosis, model: &Diagnosis, case: Case, lang: Lang)
         None => lang.pick("没有发现故障", "no fault").to_owned(),
     };
     let agrees = match model.causes.first() {
-        // Of one object two sure reasons that differ are two views too.
+        // Another reason than the proven one is another view, of the same object too.
         Some(claimed) => {
-            let sure = claimed.confidence == Confidence::High && proven.confidence == Confidence::High;
-            same_cause(claimed, proven) || (!sure && same_thing(&claimed.resource, &proven.resource))
+            same_cause(claimed, proven) || (!is_proven(proven) && same_thing(&claimed.resource, &proven.resource))
         }
         None => model.verdict == Verdict::Inconclusive,
     };
@@ -216,52 +283,30 @@ fn outsiders_only(cause: &Cause, log: &EvidenceLog) -> bool {
         .all(|citation| log.get(&citation.reference).is_none_or(|evidence| is_outsiders(&evidence, &citation.quote)))
 }
 
+/// A reason at the same object that rests on other evidence stays visible: which of the two it is was not decided. What
+/// rests on the same is put into other words.
 fn append_new(causes: &mut Vec<Cause>, more: impl IntoIterator<Item = Cause>) {
-    add_new(causes, more, same_cause);
+    let rests_on =
+        |a: &Cause, b: &Cause| a.evidence.iter().any(|it| b.evidence.iter().any(|one| one.reference == it.reference));
+    add_new(causes, more, |a, b| same_cause(a, b) && (a.code == b.code || rests_on(a, b)));
 }
 
-/// Whether two causes blame the same object, and not for reasons that are known to differ.
+/// Whether two causes blame the same object, and not for reasons that are known to differ. What is proven has a code, and
+/// a cause without it says something else: it stands beside the proven one, never for it.
 fn same_cause(a: &Cause, b: &Cause) -> bool {
-    let differ = a.code.is_some() && b.code.is_some() && a.code != b.code;
-    same_thing(&a.resource, &b.resource) && !differ
+    let coded = |cause: &Cause| cause.code.is_some();
+    let is_told_apart = (coded(a) && coded(b)) || [a, b].into_iter().any(|it| coded(it) && is_proven(it));
+    same_thing(&a.resource, &b.resource) && (a.code == b.code || !is_told_apart)
 }
 
-/// Whether two objects are the same or one is named after the other, as a Deployment's pods are.
-#[must_use]
-pub fn same_thing(a: &ObjectRef, b: &ObjectRef) -> bool {
-    let named_after = |child: &str, parent: &str| child.strip_prefix(parent).is_some_and(|rest| rest.starts_with('-'));
-    let workload = |kind: &str| {
-        matches!(kind, "Pod" | "ReplicaSet" | "Deployment" | "StatefulSet" | "DaemonSet" | "Job" | "CronJob")
-    };
-    if a.namespace != b.namespace {
-        return false;
-    }
-    (a.kind == b.kind && a.name == b.name)
-        || (workload(&a.kind)
-            && workload(&b.kind)
-            && (a.name == b.name || named_after(&a.name, &b.name) || named_after(&b.name, &a.name)))
-}
-
-/// Whether a later report tells people something an earlier one did not: another verdict, another culprit, more certainty.
-#[must_use]
-pub fn adds(later: &crate::report::Report, earlier: &crate::report::Report) -> bool {
-    if later.verdict != earlier.verdict {
-        return true;
-    }
-    let (Some(now), Some(before)) = (later.causes.first(), earlier.causes.first()) else {
-        return !later.causes.is_empty();
-    };
-    let new_culprit = later
-        .causes
-        .iter()
-        .filter(|cause| !cause.evidence.is_empty())
-        .any(|cause| !earlier.causes.iter().any(|known| same_thing(&known.resource, &cause.resource)));
-    new_culprit || !same_thing(&now.resource, &before.resource) || now.confidence > before.confidence
+fn is_proven(cause: &Cause) -> bool {
+    cause.confidence == Confidence::High && !cause.evidence.is_empty()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::ObjectRef;
     use crate::report::{Citation, Related};
     use jiff::Timestamp;
     use serde_json::Value;
@@ -298,7 +343,8 @@ mod tests {
         );
         assert_eq!(
             leader(fault("Deployment", "web", Some("E1")), fault("ConfigMap", "x", Some("E1"))),
-            (Leads::Model, 2)
+            (Leads::Playbook, 2),
+            "two sure causes of two objects: what code checked comes first"
         );
     }
 
@@ -330,12 +376,25 @@ mod tests {
             diagnosis
         };
         let proven = || coded("oom_killed", "E1", Confidence::High);
-        assert_eq!(leader(proven(), coded("oom_killed", "E2", Confidence::Medium)), (Leads::Model, 1));
+        assert_eq!(leader(proven(), coded("oom_killed", "E1", Confidence::Medium)), (Leads::Model, 1));
+        assert_eq!(
+            leader(proven(), coded("oom_killed", "E2", Confidence::Medium)),
+            (Leads::Playbook, 1),
+            "a log's story"
+        );
         assert_eq!(leader(proven(), coded("app_error", "E2", Confidence::High)), (Leads::Playbook, 2), "a log's words");
         assert_eq!(leader(proven(), coded("app_error", "E1", Confidence::Low)), (Leads::Playbook, 2));
         assert_eq!(leader(proven(), coded("app_error", "E1", Confidence::High)), (Leads::Playbook, 2), "it is proven");
         let likely = coded("oom_killed", "E1", Confidence::Medium);
         assert_eq!(leader(likely, coded("app_error", "E1", Confidence::High)), (Leads::Model, 2));
+    }
+
+    #[test]
+    fn another_reason_at_the_same_object_takes_the_place_of_none() {
+        let mut likely = fault("Deployment", "web", Some("E1"));
+        (likely.causes[0].code, likely.causes[0].confidence) = (Some("app_error".into()), Confidence::Medium);
+        let settled = settle(likely, fault("Deployment", "web", Some("E2")), &log(), Lang::En);
+        assert_eq!(settled.diagnosis.causes.len(), 2, "{:?}", settled.diagnosis.causes);
     }
 
     #[test]
@@ -379,6 +438,37 @@ mod tests {
         let healthy = Diagnosis { verdict: Verdict::NoFault, ..Diagnosis::default() };
         let settled = settle(healthy, fault("Node", "n", Some("E1")), &log(), Lang::En);
         assert_eq!(settled.disagreement.unwrap().playbook, "no fault");
+    }
+
+    #[test]
+    fn a_fault_that_rests_on_nothing_about_its_object_decides_nothing_against_health() {
+        let log = log();
+        let asked = serde_json::json!({"kind": "Node", "name": "n"});
+        log.record(log.reserve(), "resources_get", &asked, "text".into(), 99, Timestamp::UNIX_EPOCH);
+        let healthy = || Diagnosis { verdict: Verdict::NoFault, ..Diagnosis::default() };
+        let against = |reference: &str| settle(healthy(), fault("Node", "n", Some(reference)), &log, Lang::En);
+        let guess = against("E1");
+        assert_eq!((guess.leads, guess.diagnosis.verdict), (Leads::Playbook, Verdict::Inconclusive));
+        assert_eq!(guess.diagnosis.causes[0].confidence, Confidence::Low);
+        assert!(guess.disagreement.unwrap().because.contains("nothing of the object"));
+        let opposed = against("E3");
+        assert_eq!((opposed.leads, opposed.diagnosis.verdict), (Leads::Playbook, Verdict::Inconclusive));
+        assert_eq!(opposed.diagnosis.causes[0].confidence, Confidence::Medium, "the Node itself was read");
+        assert!(opposed.disagreement.unwrap().because.contains("not a fault"));
+    }
+
+    #[test]
+    fn over_a_proven_cause_one_without_its_code_adds_and_does_not_replace() {
+        let mut proven = fault("Deployment", "web", Some("E1"));
+        proven.causes[0].code = Some("oom_killed".into());
+        let mut other = fault("Deployment", "web", Some("E1"));
+        other.causes[0].confidence = Confidence::Low;
+        let settled = settle(proven.clone(), other.clone(), &log(), Lang::En);
+        assert_eq!((settled.leads, settled.diagnosis.causes.len()), (Leads::Playbook, 2));
+        assert_eq!(settled.diagnosis.causes[0].code.as_deref(), Some("oom_killed"));
+        assert!(settled.disagreement.is_some());
+        proven.causes[0].confidence = Confidence::Medium;
+        assert_eq!(leader(proven, other), (Leads::Model, 1), "a likely cause may be put into other words");
     }
 
     #[test]

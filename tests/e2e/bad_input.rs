@@ -105,6 +105,25 @@ async fn a44_refusing_takes_bounded_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a44_a_head_too_large_or_of_too_many_lines_is_refused_and_an_ordinary_one_is_not() {
+    let (_home, service) = silent().await;
+    let status = async |headers: usize, bytes: usize| {
+        let mut request = service.request(reqwest::Method::POST, "/webhooks/alertmanager").json(&webhook(PENDING));
+        for number in 0..headers {
+            request = request.header(format!("x-header-{number}"), "h".repeat(bytes));
+        }
+        // The connection may end while the rest of the head is still being written.
+        request.send().await.ok().map(|answer| answer.status().as_u16())
+    };
+    for (headers, bytes) in [(1, 200_000), (40, 5_000), (500, 10)] {
+        let refused = status(headers, bytes).await;
+        assert!(matches!(refused, Some(431) | None), "{headers} of {bytes} bytes: {refused:?}");
+    }
+    assert_eq!(contract::balance(&service).await.accepted, 0, "what was refused was not accepted");
+    assert_eq!(status(10, 1_000).await, Some(202));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f43_what_only_looks_odd_is_taken() {
     on_every_engine(async || {
         let (_home, service) = silent().await;

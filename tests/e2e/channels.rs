@@ -514,7 +514,8 @@ async fn feishu_calls_people_where_the_group_forbids_to_call_everybody() {
     let bot = Feishu::start().await.calling("ou_alice");
     let mentions = json!([{"users": ["all", "ou_alice"]}]);
     let channel = channel(json!({"type": "feishu-bot", "name": "oncall", "url": bot.url(), "mentions": mentions}));
-    channel.send(&notice("alert-waiting.zh")).await.expect("accepted");
+    let form = channel.send(&notice("alert-waiting.zh")).await.expect("accepted");
+    assert_eq!(form, Form::Full, "nothing else was wrong with it");
     assert_eq!(bot.refused()[0].0, 11235);
     assert!(bot.accepted()[0].to_string().contains("<at id=ou_alice></at>"), "{:?}", bot.accepted());
 }
@@ -564,7 +565,8 @@ async fn wecom_sends_the_kind_of_message_the_group_wants() {
         assert_eq!(pair, [json!("text"), json!(card)], "{name}");
     }
     let reports = notices().iter().filter(|(_, notice)| notice.report().is_some()).count();
-    assert_eq!(bot.files().len(), 2 * reports, "what neither can hold comes as a file");
+    let files = bot.files().len();
+    assert!((reports + 1..2 * reports).contains(&files), "a card never holds the whole report, a text may: {files}");
     let without_page = Notice { page_url: None, alertmanager_url: None, ..notice("resolved.zh") };
     of("template_card").send(&without_page).await.expect("accepted");
 }

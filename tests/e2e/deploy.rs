@@ -129,6 +129,53 @@ fn firstlook_takes_the_configuration_the_chart_writes() {
     }
 }
 
+/// Bytes of a quantity as Kubernetes writes it.
+fn bytes(quantity: &str) -> u64 {
+    let (number, unit) = quantity.split_at(quantity.len() - 2);
+    let shift = ["Mi", "Gi", "Ti"].iter().position(|known| *known == unit).unwrap() * 10 + 20;
+    number.parse::<u64>().unwrap() << shift
+}
+
+/// What the store may grow to, by the configuration among the objects.
+fn most(objects: &[Value]) -> u64 {
+    let config: Value = yaml_serde::from_str(file(objects, "firstlook.yaml")).unwrap();
+    config["retention"]["max_bytes"].as_u64().unwrap()
+}
+
+/// A disk that is full keeps nothing: what is oldest has to go before, with room for the log beside the file.
+#[test]
+fn f13_the_store_is_pruned_before_its_volume_is_full() {
+    let mut claims = 0;
+    for values in examples() {
+        let objects = rendered(&values);
+        for claim in of_kind(&objects, "PersistentVolumeClaim") {
+            let size = bytes(claim["spec"]["resources"]["requests"]["storage"].as_str().unwrap());
+            let most = most(&objects);
+            assert!(size / 2 < most && most < size / 4 * 3, "{}: {most} of {size}", values.display());
+            claims += 1;
+        }
+    }
+    assert!(claims > 1, "{claims}");
+    let plain = std::fs::read_to_string(root().join("deploy/manifests/firstlook-sqlite.yaml")).unwrap();
+    let plain: Vec<Value> = plain
+        .split("\n---")
+        .map(|document| yaml_serde::from_str(document.trim_start_matches("---")).unwrap())
+        .collect();
+    let claim = of_kind(&plain, "PersistentVolumeClaim").next().unwrap();
+    assert!(most(&plain) < bytes(claim["spec"]["resources"]["requests"]["storage"].as_str().unwrap()));
+}
+
+/// What a person says goes, and is written as the whole number it is.
+#[test]
+fn a_bound_of_the_store_given_in_values_is_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let values = home.path().join("values.yaml");
+    let sqlite = std::fs::read_to_string(root().join("deploy/helm/firstlook/ci/sqlite.yaml")).unwrap();
+    std::fs::write(&values, sqlite.replace("config:\n", "config:\n  retention: { max_bytes: 1234567890123 }\n"))
+        .unwrap();
+    assert_eq!(most(&rendered(&values)), 1_234_567_890_123);
+}
+
 /// The real server with the very file and `--read-only`, as the Deployment starts it: no Secret, no tool that changes something, and the reads Firstlook needs.
 #[tokio::test]
 async fn the_hardened_server_refuses_secrets_and_offers_nothing_that_changes() {

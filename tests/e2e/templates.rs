@@ -15,7 +15,9 @@ async fn a_layout_of_ones_own_is_sent_and_a_broken_one_costs_nobody_a_message() 
         "channels": [
             {"name": "ops", "type": "wecom-bot", "url": own.url()},
             {"name": "team", "type": "wecom-bot", "url": other.url()},
+            {"name": "wechat", "type": "wecom-bot", "url": other.url(), "msgtype": "text"},
         ],
+        "routes": [{"channels": ["ops", "team"]}],
     }));
     let folder = home.config().with_file_name("layouts");
     for (path, source) in [
@@ -52,5 +54,41 @@ async fn a_layout_of_ones_own_is_sent_and_a_broken_one_costs_nobody_a_message() 
     assert!(rendered.stdout.contains("## OURS"), "the first bot's: {rendered:?}");
     let other = asked(&[&render[..], &["--name", "team"]].concat()).await;
     assert!(!other.stdout.contains("## OURS") && other.stderr.contains("en/wecom.md.j2 is broken"), "{other:?}");
+    let wechat = asked(&[&render[..], &["--name", "wechat"]].concat()).await;
+    assert!(rendered.stdout.contains("markdown_v2") && wechat.stdout.contains("\"msgtype\": \"text\""), "{wechat:?}");
     assert_eq!(asked(&[&render[..], &["--name", "nobody"]].concat()).await.code, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preview_has_the_links_of_the_configuration() {
+    let bot = Wecom::start().await;
+    let rendered = async |parts: &Value, arguments: &[&str]| {
+        let home = Home::new(parts);
+        let mut command = program();
+        command.args(["render", "--channel", "feishu-bot", "--scenario", PENDING]).args(arguments);
+        if !parts.is_null() {
+            command.arg("--config").arg(home.config());
+        }
+        let rendered = run(command).await;
+        assert_eq!(rendered.code, Some(0), "{rendered:?}");
+        rendered.stdout
+    };
+    let mut parts = json!({
+        "mcp": builtin(PENDING),
+        "server": {"public_url": "https://look.example.org/"},
+        "alertmanager": {"url": "https://alertmanager.example.org"},
+        "channels": [{"name": "ops", "type": "wecom-bot", "url": bot.url()}],
+    });
+    let linked = rendered(&parts, &[]).await;
+    assert!(linked.contains("https://look.example.org/incidents/"), "{linked}");
+    assert!(linked.contains("https://alertmanager.example.org/#/silences/new"), "{linked}");
+    assert!(!linked.contains("public_url"), "what is linked is not said to have no link: {linked}");
+    parts["server"] = json!({});
+    let bare = rendered(&parts, &[]).await;
+    assert!(!bare.contains("/incidents/"), "as the service would send it: {bare}");
+    for kind in ["waiting", "joined", "resolved", "summary", "batch", "digest"] {
+        let shown = rendered(&Value::Null, &["--message", kind]).await;
+        assert!(shown.contains("https://firstlook.example.com/incidents"), "{kind}: {shown}");
+        assert!(shown.contains("KubePodNotReady") && !shown.contains("public_url"), "{kind}: {shown}");
+    }
 }

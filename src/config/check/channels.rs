@@ -17,7 +17,16 @@ pub(super) fn channels(config: &Config, found: &mut Vec<Complaint>) {
         if let Err(what) = url_of(address.expose_secret(), schemes) {
             found.push((format!("channels[{index}].{key}"), what));
         }
+        if channel.delivery().max_per_minute == Some(0) {
+            let what = "would send nothing; write at least 1, or leave it out for what the product takes";
+            found.push((format!("channels[{index}].delivery.max_per_minute"), what.to_owned()));
+        }
         if let ChannelSettings::FeishuApp(app) = channel {
+            // The changes of a card would take the turns of new ones, and ring nobody.
+            if channel.delivery().max_per_minute.is_some() {
+                let what = "is not for an app, whose card changes in place; merge_above says when new ones go together";
+                found.push((format!("channels[{index}].delivery.max_per_minute"), what.to_owned()));
+            }
             found.extend(app.contradiction().map(|(key, what)| (format!("channels[{index}].{key}"), what.to_owned())));
         }
         if let ChannelSettings::Email(mail) = channel

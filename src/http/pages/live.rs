@@ -19,7 +19,8 @@ use uuid::Uuid;
 use super::base::{self, Trouble, Visit};
 use crate::alert::Lang;
 use crate::http::App;
-use crate::notify::live::Step;
+use crate::notify::live::{Live, Step};
+use crate::notify::story::words::counted;
 use crate::notify::text;
 use crate::store::Pulse;
 use crate::times;
@@ -135,12 +136,21 @@ impl Follower {
             }
             (true, None) => Event::default().comment("a message is on its way"),
             (true, Some(since)) => {
-                let all = self.app.live.all();
-                let step = all.iter().find(|(id, _)| *id == self.incident).map(|(_, step)| step);
-                Event::default().event("step").data(line(self.lang, since, step, Timestamp::now()))
+                let step = step_of(&self.app.live, self.incident);
+                Event::default().event("step").data(line(self.lang, since, step.as_ref(), Timestamp::now()))
             }
         }
     }
+}
+
+fn step_of(live: &Live, incident: Uuid) -> Option<Step> {
+    live.all().into_iter().find(|(id, _)| *id == incident).map(|(_, step)| step)
+}
+
+/// The same line for a page that is read without its events; none where another process investigates.
+pub(super) fn step(live: &Live, incident: Uuid, pulse: &Pulse, lang: Lang) -> Option<String> {
+    let (since, step) = pulse.investigating_since.zip(step_of(live, incident))?;
+    Some(line(lang, since, Some(&step), Timestamp::now()))
 }
 
 /// What an investigation does now, in one line. Only the process that runs it knows the step.
@@ -152,7 +162,7 @@ fn line(lang: Lang, since: Timestamp, step: Option<&Step>, now: Timestamp) -> St
     let (read, tool) = (step.read, text::line(&step.tool, 60));
     lang.pick(
         format!("正在研判 · 已用 {took} · 已读 {read} 项，最近一项 {tool}"),
-        format!("Being investigated · {took} · {read} results read, the last from {tool}"),
+        format!("Being investigated · {took} · {} read, the last from {tool}", counted(read as u64, "result")),
     )
 }
 

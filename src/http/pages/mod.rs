@@ -61,7 +61,8 @@ async fn messages(visit: Visit, State(app): State<Arc<App>>, Path(id): Path<Stri
         let told = app.store.told(incident).await?;
         let evidence = app.store.evidence(incident).await?;
         let lang = app.desk.settings().lang;
-        let (report, now) = (found.report.unwrap_or_default(), Timestamp::now());
+        let first_look = app.store.first_look(incident).await?;
+        let (report, now) = (found.report.or(first_look).unwrap_or_default(), Timestamp::now());
         Ok::<_, Trouble>(preview::page(&told, &evidence, &report, lang, now, &app.looks))
     };
     match shown.await {

@@ -21,7 +21,6 @@ use super::tape::Tape;
 use super::wire::prompted::{self, Called};
 use super::wire::{Reply, Sending, TokenUsage};
 use super::{Capabilities, Model, Reaction, Request, ToolMode, retry};
-use crate::alert::Lang;
 use crate::telemetry::Health;
 use crate::unreached::root_cause;
 use endpoint::Endpoint;
@@ -325,7 +324,7 @@ impl Model for Client {
             Ok(_) => self.health.succeeded(started.elapsed()),
             // These are about what was asked, not about who was asked.
             Err(error) if matches!(error.class, Class::ContextLength | Class::ContentFilter) => {}
-            Err(error) => self.health.failed(error.class.label(), error.class.advice(Lang::En)),
+            Err(error) => self.health.failed(error.class.label(), error, |lang| error.class.advice(lang)),
         }
         outcome
     }

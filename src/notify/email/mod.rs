@@ -270,7 +270,7 @@ mod tests {
 
     /// RFC 5321 and 4954: 4yz passes by itself, 5yz does not, and what is about the login is somebody's to mend.
     #[tokio::test]
-    async fn every_reply_code_has_its_consequence() {
+    async fn f38_every_reply_code_has_its_consequence() {
         let table = [
             (Reason::Server, &[421, 450, 451, 452, 454, 455][..]),
             (Reason::Auth, &[530, 534, 535, 538]),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use minijinja::context;
 use minijinja::value::Serde;
 
-use crate::alert::{Alert, AlertGroup, Lang};
+use crate::alert::{Alert, Lang};
 use crate::notify::layout::{Layout, Part};
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::send::Form;
@@ -30,10 +30,16 @@ pub struct Mail {
     pub is_cut: bool,
 }
 
-/// The mail in one form; `None` when it does not fit in that form.
+/// The mail in one form; `None` when it does not fit in that form. The full one is told without cutting a sentence where
+/// there is room.
 #[must_use]
 pub fn mail(notice: &Notice, now: Timestamp, form: Form, layout: &Layout) -> Option<Mail> {
-    let mut story = tell(notice, now, Caps::page(form));
+    let roomy = (form == Form::Full).then(Caps::roomy_page);
+    roomy.into_iter().chain([Caps::page(form)]).find_map(|caps| mail_of(notice, now, (form, caps), layout))
+}
+
+fn mail_of(notice: &Notice, now: Timestamp, (form, caps): (Form, Caps), layout: &Layout) -> Option<Mail> {
+    let mut story = tell(notice, now, caps);
     if notice.report().is_none() {
         // There is no report that could come as a file.
         attachment::say_what_is_cut(notice, &mut story, now);
@@ -85,16 +91,11 @@ pub(in crate::notify) fn usual_subject(notice: &Notice) -> String {
     if matches!(notice.body, NoticeBody::Test) {
         return format!("[Firstlook] {}", notice.lang.pick("测试消息", "Test message"));
     }
-    let about = first(&notice.group).map(|alert| about(notice.lang, alert)).filter(|about| !about.is_empty());
+    let first = notice.opened_with.as_deref().or_else(|| notice.group.leading());
+    let about = first.map(|alert| about(notice.lang, alert)).filter(|about| !about.is_empty());
     let about = about.unwrap_or_else(|| text::said(&notice.group.receiver, 60));
     let incident = notice.lang.pick("事件", "incident");
     text::said(&format!("[Firstlook] {about} ({incident} {})", notice.short_id()), 200)
-}
-
-/// The alert that began first. A group only grows while its incident lasts, and what joins began later; the gravest, which
-/// leads everywhere else, may become another.
-fn first(group: &AlertGroup) -> Option<&Alert> {
-    group.alerts.iter().min_by_key(|alert| (alert.starts_at, alert.fingerprint.as_str()))
 }
 
 /// Severity, alert, object, cluster: what tells one incident from another in a list of mails.
@@ -122,6 +123,7 @@ mod tests {
     use super::*;
     use crate::alert::AlertStatus;
     use crate::notify::fixtures::notice;
+    use crate::report::Disagreement;
 
     #[test]
     fn the_subject_says_severity_alert_object_and_cluster() {
@@ -134,6 +136,7 @@ mod tests {
     #[test]
     fn a_graver_alert_that_joins_and_the_first_ones_end_leave_the_subject_as_it_was() {
         let mut notice = notice("diagnosis-pvc.en");
+        notice.opened_with = notice.group.leading().cloned().map(Box::new);
         let before = usual_subject(&notice);
         let mut graver = notice.group.alerts[0].clone();
         graver.labels.insert("severity".into(), "critical".into());
@@ -143,6 +146,42 @@ mod tests {
         notice.group.alerts.insert(0, graver);
         assert_eq!(notice.group.leading().map(Alert::name), Some("KubePodCrashLooping"));
         assert_eq!(usual_subject(&notice), before);
+    }
+
+    #[test]
+    fn what_was_gravest_at_the_opening_is_the_subject_though_another_began_before() {
+        let mut notice = notice("diagnosis-pvc.en");
+        let graver = &mut notice.group.alerts[1];
+        graver.labels.insert("severity".into(), "critical".into());
+        notice.opened_with = notice.group.leading().cloned().map(Box::new);
+        let subject = usual_subject(&notice);
+        assert!(subject.starts_with("[Firstlook] critical KubeDeploymentReplicasMismatch "), "{subject}");
+        notice.group.alerts[1].status = AlertStatus::Resolved;
+        assert_eq!(usual_subject(&notice), subject);
+    }
+
+    #[test]
+    fn what_joined_alone_is_told_below_the_subject_of_its_incident() {
+        let whole = notice("diagnosis-pvc.en");
+        let mut joined = whole.clone();
+        joined.group.alerts.truncate(1);
+        joined.group.alerts[0].labels.insert("alertname".into(), "DatabaseDown".into());
+        joined.opened_with = whole.group.leading().cloned().map(Box::new);
+        assert_eq!(usual_subject(&joined), usual_subject(&whole));
+    }
+
+    #[test]
+    fn a_sentence_is_not_cut_where_a_mail_has_room_for_it() {
+        let mut notice = notice("diagnosis-pvc.en");
+        let NoticeBody::Diagnosis { report } = &mut notice.body else { unreachable!("the fixture is a diagnosis") };
+        let view = |end: &str| format!("{} {end}", "the class names a driver that is gone ".repeat(4));
+        let (model, playbook) = (view("MODEL"), view("PLAYBOOK"));
+        report.disagreement = Some(Disagreement { model, playbook, because: view("BECAUSE") });
+        let mail = mail(&notice, notice.opened_at, Form::Full, &Layout::default()).unwrap();
+        for end in ["MODEL", "PLAYBOOK", "BECAUSE"] {
+            assert!(mail.text.contains(end) && mail.html.as_ref().unwrap().contains(end), "{end}: {}", mail.text);
+        }
+        assert!(!mail.is_cut, "and no file goes with it");
     }
 
     #[test]

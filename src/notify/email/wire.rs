@@ -46,8 +46,9 @@ pub fn write(
         .message_id(Some(message_id(notice, domain)))
         .in_reply_to(root.clone())
         .references(root)
-        .raw_header(fixed("Auto-Submitted", "auto-generated"))
-        .raw_header(fixed("X-Auto-Response-Suppress", "All"));
+        .raw_header(header("Auto-Submitted", "auto-generated"))
+        .raw_header(header("X-Auto-Response-Suppress", "All"))
+        .raw_header(header("List-Id", format!("<firstlook.{domain}>")));
     for mailbox in to {
         message = message.to(mailbox.clone());
     }
@@ -71,6 +72,6 @@ fn file_part(file: Attachment) -> SinglePart {
     FilePart::new(file.name).body(Body::new(file.content), kind)
 }
 
-fn fixed(name: &'static str, value: &str) -> HeaderValue {
-    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+fn header(name: &'static str, value: impl Into<String>) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.into())
 }

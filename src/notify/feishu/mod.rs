@@ -73,7 +73,16 @@ impl FeishuBot {
         let users = self.mentions.due(notice).await;
         // A group may forbid to call everybody, and then refuses the whole card (11235): then only people are called.
         let people: Vec<String> = users.iter().filter(|user| *user != ALL).cloned().collect();
-        let attempt = |form, refused| self.attempt(notice, now, form, if refused { &people } else { &users });
+        let attempt = async |form, refused| {
+            let first = self.attempt(notice, now, form, if refused { &people } else { &users }).await;
+            match first {
+                // That much was wrong with it, and no more.
+                Err(Refusal::Form(_)) if !refused && people.len() < users.len() => {
+                    self.attempt(notice, now, form, &people).await
+                }
+                outcome => outcome,
+            }
+        };
         let outcome = descend(attempt).await;
         self.mentions.settle(&users, outcome.is_ok()).await;
         outcome

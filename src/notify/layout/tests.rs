@@ -69,6 +69,23 @@ fn each_part_is_replaced_on_the_channel_and_in_the_language_it_is_written_for() 
 }
 
 #[test]
+fn the_documented_subject_stays_as_it_was_when_something_graver_joins_and_leads() {
+    let documented = include_str!("../../../docs/templates.md").lines().find(|line| line.contains("{% if opened_with"));
+    let documented = documented.unwrap();
+    assert!(include_str!("../../../docs/templates.zh-CN.md").contains(documented));
+    let own = layouts(&[("en/subject.txt.j2", documented)]);
+    assert_eq!(own.broken(), BTreeMap::new());
+    let subject = |notice: &Notice| email::render::richest(notice, now(), &own.of("mail")).subject;
+    let mut told = notice("diagnosis-pvc.en");
+    told.opened_with = told.group.leading().cloned().map(Box::new);
+    assert_eq!(subject(&told), "[warning] KubePodNotReady aiops (3f9a12bc)");
+    told.group.alerts[1].labels.insert("severity".into(), "critical".into());
+    assert_eq!(subject(&told), "[warning] KubePodNotReady aiops (3f9a12bc)");
+    let digest = subject(&notice("digest.en"));
+    assert!(digest.starts_with("[Firstlook] Daily summary"), "{digest}");
+}
+
+#[test]
 fn what_is_broken_is_named_and_the_built_in_layout_stands_behind_it() {
     let own = layouts(&[
         ("en/subject.txt.j2", "{{ story.tilte }}"),

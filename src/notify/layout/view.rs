@@ -7,6 +7,7 @@ use minijinja::value::{Enumerator, Object, Serde};
 use minijinja::{Value, context};
 
 use super::Part;
+use crate::alert::Alert;
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::story::{Block, Link, Section, Span, Story};
 use crate::notify::{email, feishu, text, wecom};
@@ -16,6 +17,7 @@ const VALUE: usize = 200;
 
 /// The variables of docs/templates.md.
 pub(super) fn values(part: Part, notice: &Notice, story: &Story) -> Value {
+    let opened_with = notice.opened_with.as_deref().or_else(|| notice.group.leading()).filter(|_| notice.is_of_one());
     context! {
         story => context! {
             lang => story.lang.tag(),
@@ -32,7 +34,8 @@ pub(super) fn values(part: Part, notice: &Notice, story: &Story) -> Value {
         },
         kind => kind(&notice.body),
         incident => notice.short_id(),
-        labels => Value::from_object(Labels::of(notice)),
+        labels => Value::from_object(Labels::of(notice.group.leading())),
+        opened_with => Value::from_object(Labels::of(opened_with)),
         subject => email::render::usual_subject(notice),
         page_url => notice.page_url.as_deref().and_then(text::web_link).map(|url| Value::from_safe_string(text::address(&url))),
     }
@@ -93,14 +96,14 @@ fn kind(body: &NoticeBody) -> &'static str {
     }
 }
 
-/// The leading alert's labels, cleaned as everything people read is. A label it does not carry is empty: which ones
+/// An alert's labels, cleaned as everything people read is. A label it does not carry is empty: which ones
 /// there are is the alert's affair, and no mistake of the template.
 #[derive(Debug)]
 struct Labels(BTreeMap<String, String>);
 
 impl Labels {
-    fn of(notice: &Notice) -> Self {
-        let labels = notice.group.leading().map(|alert| &alert.labels);
+    fn of(alert: Option<&Alert>) -> Self {
+        let labels = alert.map(|alert| &alert.labels);
         let said = |(name, value): (&String, &String)| (text::said(name, VALUE), text::said(value, VALUE));
         Self(labels.into_iter().flatten().map(said).collect())
     }

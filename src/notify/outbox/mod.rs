@@ -3,9 +3,11 @@
 //! Architecture invariant: nothing is sent to a person except from here; only the test message of [`super::rehearsal`]
 //! goes past it, because somebody waits for its outcome.
 
+mod claim;
 mod daily;
 mod several;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+use uuid::Uuid;
 
 use super::channel::Channel;
 use super::companion::Companions;
@@ -25,13 +28,18 @@ use super::retry;
 use super::send::{Form, Reason, SendError};
 use super::{batch, summary};
 use crate::failpoint;
-use crate::store::{NoticeRole, Outgoing, Store, StoreError};
+use crate::store::{NoticeRole, Outgoing, Store};
 use crate::telemetry::{Health, Metrics};
 
 /// Longer than one attempt may take, so that nobody else sends the same message meanwhile.
 const LEASE: Duration = Duration::from_secs(15);
 /// One attempt, all forms of the message included.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(12);
+/// How old a claim may be when its attempt begins: what takes longer would end after the lease. A process that was frozen in
+/// between would write over what its successor told since, or tell it twice.
+const FRESH: Duration = LEASE.saturating_sub(ATTEMPT_LIMIT);
+/// What is left of a lease that was held on to has to be this much: the products answer within a second or two.
+const SHORTEST_ATTEMPT: Duration = Duration::from_secs(5);
 /// Wakes come through the watch and the due times; this is for what other replicas queue.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -57,6 +65,8 @@ pub struct OutboxWorker {
     short: bool,
     /// When to look whether the daily summary is due.
     look_at: Instant,
+    /// What went out and could not be written down, with the form it had.
+    unmarked: HashMap<Uuid, (Outgoing, &'static str)>,
 }
 
 impl OutboxWorker {
@@ -79,6 +89,7 @@ impl OutboxWorker {
             merge_above,
             short: false,
             look_at: Instant::now(),
+            unmarked: HashMap::new(),
         }
     }
 
@@ -94,10 +105,14 @@ impl OutboxWorker {
         self.health.clone()
     }
 
-    /// Counts what goes to this destination together with `several` channels that lead there, and the other replicas.
+    /// Counts what goes to this destination together with `several` channels that lead there, and the other replicas; at
+    /// most so many in a minute, and merged from half of that on.
     #[must_use]
-    pub fn pacing(mut self, destination: &str, several: bool) -> Self {
-        self.pace = Pace::new(self.channel.pace()).shared_in(&self.store, destination, several);
+    pub fn pacing(mut self, destination: &str, several: bool, a_minute: Option<u32>) -> Self {
+        let pace = Pace::new(self.channel.pace()).at_most(a_minute);
+        self.pace = pace.shared_in(&self.store, destination, several);
+        let half = a_minute.map_or(u32::MAX, |messages| (messages / 2).max(1));
+        self.merge_above = self.merge_above.map(|usual| usual.min(half));
         self
     }
 
@@ -145,7 +160,7 @@ impl OutboxWorker {
             // The pace is waited for before a message is taken: what waits in the store cannot be lost.
             tokio::select! {
                 () = tokio::time::sleep(self.pace.wait()) => {}
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
             }
             wake.mark_unchanged();
             self.summarise().await;
@@ -164,6 +179,7 @@ impl OutboxWorker {
                 () = stop.cancelled() => {}
             }
         }
+        self.mark_what_was_not().await;
     }
 
     /// Counts an attempt at the destination's pace; one that took too long has failed.
@@ -180,13 +196,13 @@ impl OutboxWorker {
         }
         self.pace.note(companions.map(Companions::take_posted).unwrap_or_default()).await;
         let outcome = attempt.unwrap_or_else(|_| {
-            let seconds = ATTEMPT_LIMIT.as_secs();
+            let seconds = begun.elapsed().as_secs();
             let late = SendError::new(Reason::Network, format!("no answer within {seconds} s"));
             Err(late.perhaps_arrived(!self.channel.changes_in_place()))
         });
         match &outcome {
             Ok(_) => self.health.succeeded(begun.elapsed()),
-            Err(error) => self.health.failed(error.reason.label(), error.reason.advice()),
+            Err(error) => self.health.failed(error.reason.label(), error, |lang| error.reason.advice(lang)),
         }
         outcome
     }
@@ -203,18 +219,6 @@ impl OutboxWorker {
                 POLL
             }
         }
-    }
-
-    async fn claim(&self) -> Option<Outgoing> {
-        let claimed = self.store.claim_notice(self.channel.name(), &self.name, LEASE).await;
-        let claimed = claimed.unwrap_or_else(|error| {
-            tracing::error!(channel = self.channel.name(), %error, "could not claim a message");
-            None
-        });
-        if claimed.as_ref().is_some_and(|one| one.left_behind) && !self.channel.changes_in_place() {
-            self.metrics.notice_perhaps_twice(self.channel.name());
-        }
-        claimed
     }
 
     /// Sends what is due next; false when nothing is.
@@ -234,6 +238,14 @@ impl OutboxWorker {
 
     /// Sends these messages, several of them as the one that stands for them.
     async fn send_all(&mut self, mut claimed: Vec<Outgoing>, as_one: fn(&[Outgoing]) -> Option<Notice>) {
+        if claimed.len() > 1 && claimed.iter().any(|outgoing| outgoing.claimed_at.elapsed() > FRESH) {
+            tracing::warn!(
+                channel = self.channel.name(),
+                messages = claimed.len(),
+                "claiming took too long for messages to go together"
+            );
+            self.put_back(claimed.split_off(1)).await;
+        }
         match claimed.len() {
             0 => {}
             1 => self.send_one(claimed.remove(0)).await,
@@ -261,15 +273,20 @@ impl OutboxWorker {
                 tracing::warn!(channel = self.channel.name(), incident.id = %outgoing.incident, %error, "what was held back before it is not told")
             }
         }
+        if outgoing.claimed_at.elapsed() > FRESH && !self.still_holds(&mut outgoing).await {
+            tracing::warn!(channel = self.channel.name(), incident.id = %outgoing.incident, "this process was held up since it claimed a message, which is left to the next");
+            return self.put_back([outgoing]).await;
+        }
         let begun = Instant::now();
-        let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.deliver(&outgoing, &self.store)).await;
+        let limit = ATTEMPT_LIMIT.min(LEASE.saturating_sub(outgoing.claimed_at.elapsed()));
+        let attempt = tokio::time::timeout(limit, self.channel.deliver(&outgoing, &self.store)).await;
         match self.counted(begun, attempt).await {
             Ok(form) => {
                 self.metrics.notice_sent(self.channel.name());
                 self.note_first(&outgoing);
                 tracing::info!(channel = self.channel.name(), incident.id = %outgoing.incident, role = outgoing.role.word(), form = form.label(), "message sent");
                 failpoint::pass("before-mark").await;
-                self.keep(&outgoing, self.store.mark_sent(&outgoing, form.label()).await);
+                self.mark(&outgoing, form.label()).await;
                 failpoint::pass("after-mark").await;
             }
             Err(error) => self.failed(&outgoing, &error).await,
@@ -300,18 +317,5 @@ impl OutboxWorker {
             }
         };
         self.keep(outgoing, kept);
-    }
-
-    /// What could not be written down is found again when the lease runs out: at worst people read it twice.
-    fn keep(&self, outgoing: &Outgoing, kept: Result<bool, StoreError>) {
-        match kept {
-            Ok(true) => {}
-            Ok(false) => {
-                tracing::warn!(channel = self.channel.name(), incident.id = %outgoing.incident, "the message was taken over by another process")
-            }
-            Err(error) => {
-                tracing::error!(channel = self.channel.name(), incident.id = %outgoing.incident, %error, "could not keep what became of a message")
-            }
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{ATTEMPT_LIMIT, LEASE, OutboxWorker};
+use super::{ATTEMPT_LIMIT, FRESH, OutboxWorker};
 use crate::failpoint;
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::rule::Rule;
@@ -12,26 +12,28 @@ use crate::notify::send::Reason;
 use crate::notify::{batch, summary};
 use crate::store::Outgoing;
 
-/// How long a claimed message waits for a turn of its own; well within its lease.
-const APART: Duration = Duration::from_secs(3);
+/// Whether there is time to claim more before the first of these is too old to be sent: on a slow database fewer go together.
+fn are_fresh(claimed: &[Outgoing]) -> bool {
+    claimed.first().is_none_or(|first| first.claimed_at.elapsed() < FRESH / 2)
+}
+
+/// How long a claimed message waits for a turn of its own; its claim is fresh enough then.
+const APART: Duration = Duration::from_secs(2);
 
 impl OutboxWorker {
     /// Everything that is due and not critical, beginning with this; and what was claimed on the way and goes with nobody.
-    pub(super) async fn claim_batch(&self, first: Outgoing) -> (Vec<Outgoing>, Option<Outgoing>) {
+    pub(super) async fn claim_batch(&mut self, first: Outgoing) -> (Vec<Outgoing>, Option<Outgoing>) {
         let mut claimed = Vec::new();
         let mut next = Some(first);
         while let Some(head) = next.take() {
-            if !batch::waits(&head.notice) {
+            if !batch::waits(&head.notice) || !summary::is_a_line(&head.notice) {
                 return (claimed, Some(head));
             }
             // What came of the same incident goes along: two mails about it would be one too many.
-            let behind = self.store.claim_behind(&head, &self.name, LEASE).await.unwrap_or_else(|error| {
-                tracing::error!(channel = self.channel.name(), %error, "could not claim the messages behind one");
-                Vec::new()
-            });
+            let behind = self.claim_behind(&head).await;
             claimed.push(head);
             claimed.extend(behind);
-            if claimed.len() < batch::MOST {
+            if summary::count(&claimed) < batch::MOST && are_fresh(&claimed) {
                 next = self.claim().await;
             }
         }
@@ -41,10 +43,10 @@ impl OutboxWorker {
     /// This message, and many more when more wait than the channel takes: when nothing was sent for a while that is half a
     /// minute's worth, and it becomes less as the minute's messages are spent, so that some are always left. And one that
     /// was claimed on the way and goes alone: what changes a card people have is told there and nowhere else.
-    pub(super) async fn claim_some(&self, first: Outgoing) -> (Vec<Outgoing>, Option<Outgoing>) {
+    pub(super) async fn claim_some(&mut self, first: Outgoing) -> (Vec<Outgoing>, Option<Outgoing>) {
         let (mut claimed, mut alone) = (vec![first], None);
         let Some(most) = self.merge_above.map(|most| self.scaled(most)) else { return (claimed, None) };
-        if self.has_its_card(&claimed[0]).await {
+        if self.goes_alone(&claimed[0]).await {
             return (claimed, None);
         }
         let waiting = self.store.waiting(self.channel.name(), most + 1).await.unwrap_or_else(|error| {
@@ -54,9 +56,10 @@ impl OutboxWorker {
         if waiting >= u64::from(most) {
             let together = if self.short { summary::SURE } else { self.channel.most_together() };
             while claimed.len() < together
+                && are_fresh(&claimed)
                 && let Some(next) = self.claim().await
             {
-                if self.has_its_card(&next).await {
+                if self.goes_alone(&next).await {
                     alone = Some(next);
                     break;
                 }
@@ -67,8 +70,12 @@ impl OutboxWorker {
         (claimed, alone)
     }
 
-    /// Whether a message changes a card. One the store does not tell of goes alone: it may.
-    async fn has_its_card(&self, outgoing: &Outgoing) -> bool {
+    /// Whether a message shares none with others: it has more names than a line holds, or changes a card. One the store does
+    /// not tell of may.
+    async fn goes_alone(&self, outgoing: &Outgoing) -> bool {
+        if !summary::is_a_line(&outgoing.notice) {
+            return true;
+        }
         if !self.channel.changes_in_place() {
             return false;
         }
@@ -85,16 +92,15 @@ impl OutboxWorker {
 
     /// Every name stands in some message: those that this one has no room for stay in the store.
     async fn put_back_what_has_no_room(&self, claimed: &mut Vec<Outgoing>) {
-        let mut held = claimed.len();
-        while held > summary::SURE
-            && summary::summary(&claimed[..held]).is_none_or(|notice| !self.channel.names_all(&notice))
-        {
+        let sure = summary::sure(claimed);
+        let mut held = if self.short { sure } else { claimed.len() };
+        while held > sure && summary::summary(&claimed[..held]).is_none_or(|notice| !self.channel.names_all(&notice)) {
             held -= (held / 8).max(1);
         }
-        self.put_back(claimed.drain(held.max(summary::SURE).min(claimed.len())..)).await;
+        self.put_back(claimed.drain(held.max(sure)..)).await;
     }
 
-    async fn put_back(&self, unsent: impl IntoIterator<Item = Outgoing>) {
+    pub(super) async fn put_back(&self, unsent: impl IntoIterator<Item = Outgoing>) {
         for outgoing in unsent {
             self.keep(&outgoing, self.store.put_back(&outgoing).await);
         }
@@ -121,6 +127,14 @@ impl OutboxWorker {
     /// Sends one message that stands for many; each of them ends as that one does.
     pub(super) async fn send_together(&mut self, claimed: Vec<Outgoing>, notice: &Notice) {
         failpoint::pass("before-send").await;
+        if claimed.iter().any(|outgoing| outgoing.claimed_at.elapsed() > FRESH) {
+            tracing::warn!(
+                channel = self.channel.name(),
+                messages = claimed.len(),
+                "this process was held up since it claimed messages, which are left to the next"
+            );
+            return self.put_back(claimed).await;
+        }
         let begun = Instant::now();
         let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(notice)).await;
         match self.counted(begun, attempt).await {
@@ -140,11 +154,13 @@ impl OutboxWorker {
                         self.metrics.rule(Rule::Summary.word());
                     }
                     self.note_first(outgoing);
-                    self.keep(outgoing, self.store.mark_sent(outgoing, "summary").await);
+                    self.mark(outgoing, "summary").await;
                 }
             }
             // Its limits are tighter than they are documented: from now on fewer go together.
-            Err(error) if error.reason == Reason::Rejected && claimed.len() > summary::SURE && !self.short => {
+            Err(error)
+                if error.reason == Reason::Rejected && claimed.len() > summary::sure(&claimed) && !self.short =>
+            {
                 tracing::warn!(channel = self.channel.name(), messages = claimed.len(), %error, "so many messages as one are refused; fewer go together from now on");
                 self.short = true;
                 self.put_back(claimed).await;

@@ -5,14 +5,14 @@ use serde_json::Value;
 
 use super::card::feishu;
 use super::posted::Shown;
-use crate::notify::feishu::app::card::{Beside, diagnosed, plain, sealed};
+use crate::notify::feishu::app::card::{Beside, diagnosed, ended, plain, sealed};
 use crate::notify::feishu::app::wire::Sealed;
 use crate::notify::feishu::app::{GROWING, steps};
 use crate::notify::layout::Layout;
 use crate::notify::live::Step;
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::send::Form;
-use crate::report::Report;
+use crate::report::{News, Report};
 
 /// The card as it is put first: in the richest form that fits, or in words where no card takes it. Somebody may press.
 #[must_use]
@@ -52,8 +52,8 @@ pub fn states(notice: &Notice, now: Timestamp, known: Option<&Report>, layout: &
             let caption = lang.pick("`stream: true`：步骤逐字写上", "`stream: true`: steps are typed on");
             shown.push(show(caption, &grown(typing, &step)));
         }
-        NoticeBody::Diagnosis { .. } => shown.push(show(thread, &diagnosed(notice, true))),
-        NoticeBody::Resolved { .. } => shown.push(show(thread, &plain(notice, now, &[], layout))),
+        NoticeBody::Diagnosis { .. } => shown.push(show(thread, &diagnosed(notice, Some(&News::Another)))),
+        NoticeBody::Resolved { .. } => shown.extend(ended(notice, now).map(|line| show(thread, &line))),
         _ => {}
     }
     shown

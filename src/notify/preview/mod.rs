@@ -20,6 +20,8 @@ use self::posted::Shown;
 pub use self::posted::{Product, posted};
 use super::layout::Layout;
 use super::notice::{Notice, NoticeBody};
+use super::story::object_of;
+use super::wecom::MessageType;
 use super::{email, feishu, template, wecom as bot};
 use crate::alert::Lang;
 use crate::report::{Citation, Report};
@@ -47,6 +49,8 @@ pub struct Looks {
     pub app: Option<Layout>,
     /// Of a WeCom bot.
     pub wecom: Layout,
+    /// The kind of message that bot's group wants.
+    pub wecom_kind: MessageType,
     /// Of a mail channel.
     pub email: Layout,
     /// Whether the kinds of message that a WeCom group may want instead, or gets beside, are shown too.
@@ -103,7 +107,7 @@ fn heading(notices: &[Notice], report: &Report) -> String {
 fn about(notices: &[Notice], report: &Report) -> String {
     let alert = notices.first().and_then(|notice| notice.group.leading());
     let name = alert.map_or(report.overview.alertname.as_str(), |alert| alert.name());
-    let object = Some(report.overview.resource.to_string()).filter(|_| !report.overview.resource.name.is_empty());
+    let object = object_of(Some(report), alert).map(|object| object.to_string());
     [Some(name.to_owned()), object].into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
 

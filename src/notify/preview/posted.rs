@@ -39,7 +39,7 @@ pub fn posted(product: Product, notice: &Notice, report: &Report, now: Timestamp
             let content: Value = serde_json::from_str(&sealed.content).unwrap_or_default();
             pretty(&json!({"msg_type": sealed.msg_type, "content": content}))
         }
-        Product::WecomBot => pretty(&wecom::render::richest(notice, now, &looks.wecom)),
+        Product::WecomBot => pretty(&wecom::render::richest_of(looks.wecom_kind, notice, now, &looks.wecom)),
         Product::Email => {
             let mail = email::render::richest(notice, now, &looks.email);
             format!("Subject: {}\n\n{}", mail.subject, mail.text)
@@ -72,6 +72,7 @@ fn pretty(message: &impl Serialize) -> String {
 mod tests {
     use super::*;
     use crate::notify::fixtures::{notice, now};
+    use crate::notify::wecom::MessageType;
 
     #[test]
     fn an_app_s_card_has_its_buttons() {
@@ -80,6 +81,20 @@ mod tests {
         let posted: Value = serde_json::from_str(&posted).unwrap();
         assert_eq!((&posted["msg_type"], &posted["content"]["schema"]), (&json!("interactive"), &json!("2.0")));
         assert!(posted.to_string().contains("\"firstlook\":\"again\""), "{posted:#}");
+    }
+
+    #[test]
+    fn a_bot_s_message_is_of_the_kind_its_group_wants() {
+        for (wecom_kind, kind) in [
+            (MessageType::MarkdownV2, "markdown_v2"),
+            (MessageType::Text, "text"),
+            (MessageType::TemplateCard, "template_card"),
+        ] {
+            let looks = Looks { wecom_kind, ..Looks::default() };
+            let posted = posted(Product::WecomBot, &notice("diagnosis-pvc.en"), &Report::default(), now(), &looks);
+            let posted: Value = serde_json::from_str(&posted).unwrap();
+            assert_eq!(posted["msgtype"], kind);
+        }
     }
 
     #[test]

@@ -7,20 +7,18 @@ use super::{Badge, Block, Caps, Moment, Role, Section, Span, Tone, prose, words}
 use crate::alert::{Alert, AlertStatus, Labels, Lang};
 use crate::notify::live::Step;
 use crate::notify::notice::LastTime;
-use crate::notify::text;
+use crate::notify::{summary, text};
 use crate::series::{figure, sparkline};
 use crate::times;
 
 /// Kinds of alerts named beside the one in the title.
 const OTHER_NAMES: usize = 8;
-/// Owners named for a group.
-const OWNERS: usize = 3;
 
 impl Teller<'_> {
     /// 告警概览: what the alert says of itself, since when, how many.
     pub(super) fn overview(&self) -> Section {
         let mut blocks = Vec::new();
-        let of_report = self.notice.report().map(|report| report.overview.summary.as_str()).unwrap_or_default();
+        let of_report = self.known().map(|overview| overview.summary.as_str()).unwrap_or_default();
         let summary = self.leading().and_then(Alert::summary).unwrap_or(of_report);
         if !summary.trim().is_empty() {
             blocks.push(Block::Line(self.prose(summary)));
@@ -47,17 +45,11 @@ impl Teller<'_> {
         Some(Block::Line(vec![Span::Code(sparkline(series)), Span::Aside(said)]))
     }
 
-    /// Who is on it, as the alerts themselves say; their words, so they call nobody.
+    /// Who is on it.
     fn owners(&self) -> Option<Block> {
-        let mut owners: Vec<String> = Vec::new();
-        for owner in self.notice.group.alerts.iter().filter_map(Alert::owner).map(|owner| text::said(owner, 60)) {
-            if !owner.is_empty() && !owners.contains(&owner) && owners.len() < OWNERS {
-                owners.push(owner);
-            }
-        }
-        let owners = owners.join(self.lang.pick("、", ", "));
+        let owners = words::owners(self.lang, &self.notice.group)?;
         let said = self.lang.pick(format!("负责人 {owners}"), format!("Owner {owners}"));
-        (!owners.is_empty()).then(|| Block::Line(vec![Span::Text(said)]))
+        Some(Block::Line(vec![Span::Text(said)]))
     }
 
     /// That it fired before, how long ago that ended, and what was found then.
@@ -137,33 +129,60 @@ impl Teller<'_> {
         let (read, tool) = (step.read, text::said(&step.tool, 60));
         self.lang.pick(
             format!("已读取 {read} 项，最近一项 {tool} · 已用 {elapsed}"),
-            format!("{read} results read, the last from {tool} · {elapsed} so far"),
+            format!("{} read, the last from {tool} · {elapsed} so far", words::counted(read as u64, "result")),
         )
+    }
+
+    /// When it ended, and how long it lasted.
+    fn end(&self, resolved_at: Timestamp) -> (Timestamp, String) {
+        // A sender may leave the end at zero, or put it before the start: then it ended when we were told.
+        let ended = if resolved_at < self.started() { self.now } else { resolved_at };
+        (ended, times::duration(self.lang, ended.as_second() - self.started().as_second()))
+    }
+
+    /// The end in one line, where the rest can be seen already: how long, what, and what else was investigated with it.
+    pub(super) fn ending(&self, resolved_at: Timestamp) -> String {
+        let (_, lasted) = self.end(resolved_at);
+        let about = [self.title(), self.subtitle()];
+        let about = about.into_iter().filter(|said| !said.is_empty()).collect::<Vec<_>>().join(" · ");
+        let about = format!("{about}{}", self.other_names());
+        let said =
+            self.lang.pick(format!("已恢复，共持续 {lasted}：{about}"), format!("Resolved after {lasted}: {about}"));
+        match self.led_names(&self.notice.meanwhile.led) {
+            Some((label, names)) => {
+                self.lang.pick(format!("{said}（{label}：{names}）"), format!("{said} ({label}: {names})"))
+            }
+            None => said,
+        }
     }
 
     /// The whole of a message that an incident is over.
     pub(super) fn resolved(&self, resolved_at: Timestamp) -> Section {
-        // A sender may leave the end at zero, or put it before the start: then it ended when we were told.
-        let ended = if resolved_at < self.started() { self.now } else { resolved_at };
-        let lasted = times::duration(self.lang, ended.as_second() - self.started().as_second());
-        let said =
-            self.lang.pick(format!("告警已恢复，共持续 {lasted}。"), format!("The alert is gone after {lasted}."));
+        let (ended, lasted) = self.end(resolved_at);
+        let alerts = self.notice.group.alerts.len();
+        let (gone_zh, gone) = match alerts {
+            0 | 1 => ("告警已恢复", "The alert is gone"),
+            _ => ("告警均已恢复", "The alerts are gone"),
+        };
+        let said = self.lang.pick(format!("{gone_zh}，共持续 {lasted}。"), format!("{gone} after {lasted}."));
         let mut blocks = vec![Block::Line(vec![Span::Strong(said)])];
         if let Some(summary) = self.leading().and_then(Alert::summary) {
             blocks.push(Block::Line(self.prose(summary)));
         }
-        let alerts = self.notice.group.alerts.len();
-        let all = self.lang.pick(format!(" · 共 {alerts} 条告警"), format!("· {alerts} alerts"));
+        let names = self.other_names();
+        let all = self.lang.pick(format!(" · 共 {alerts} 条告警{names}"), format!("· {alerts} alerts{names}"));
         let all = if alerts > 1 { all } else { String::new() };
         let (start, end) = (self.moment(self.started()), self.moment(ended));
         let aside = |said: &str| Span::Aside(said.to_owned());
-        blocks.push(Block::Line(match self.lang {
+        let mut line = match self.lang {
             Lang::Zh => vec![start, aside("开始 ·"), end, Span::Aside(format!("恢复{all}"))],
             Lang::En => {
                 let end = [aside("from"), start, aside("· to"), end].into_iter();
                 end.chain((alerts > 1).then_some(Span::Aside(all))).collect()
             }
-        }));
+        };
+        line.extend(self.oldest("from"));
+        blocks.push(Block::Line(line));
         blocks.extend(self.owners());
         blocks.extend(self.meanwhile());
         blocks.extend(self.led(&self.notice.meanwhile.led));
@@ -246,21 +265,25 @@ impl Teller<'_> {
             said.push(self.lang.pick(format!("{all} 条告警触发中{others}"), format!("{all} alerts firing{others}")));
         }
         let (at, said) = (self.moment(self.started()), said.join(" · "));
-        match self.lang {
+        let mut line = match self.lang {
             Lang::Zh => vec![at, Span::Aside(format!("开始 · {said}"))],
             Lang::En => vec![Span::Aside("since".to_owned()), at, Span::Aside(format!("· {said}"))],
-        }
+        };
+        line.extend(self.oldest("since"));
+        line
     }
 
-    /// Names of firing alerts beside the one in the title: a chat that shows no list of them must still say what fires.
+    /// Since when its oldest alert is there, where that is not the one in the title.
+    fn oldest(&self, since: &str) -> Vec<Span> {
+        let Some(at) = self.notice.group.oldest(self.notice.opened_at, self.now) else { return Vec::new() };
+        let said = self.lang.pick("· 最早的一条始于".to_owned(), format!("· oldest of the group {since}"));
+        vec![Span::Aside(said), self.moment(at)]
+    }
+
+    /// Names of the alerts told of beside the one in the title: a chat that shows no list of them must still say what fires,
+    /// or fired.
     fn other_names(&self) -> String {
-        let leading = self.leading().map(Alert::name);
-        let mut names: Vec<&str> = Vec::new();
-        for alert in self.notice.group.firing() {
-            if Some(alert.name()) != leading && !names.contains(&alert.name()) {
-                names.push(alert.name());
-            }
-        }
+        let names: Vec<&str> = summary::names(self.notice).into_iter().skip(1).collect();
         let Some(more) = names.len().checked_sub(1) else { return String::new() };
         let shown: Vec<String> = names.iter().take(OTHER_NAMES).map(|name| text::said(name, 60)).collect();
         let shown = shown.join(self.lang.pick("、", ", "));
@@ -273,7 +296,7 @@ impl Teller<'_> {
         }
     }
 
-    /// When the condition began.
+    /// When the alert in the title began.
     fn started(&self) -> Timestamp {
         self.notice.group.began(self.notice.opened_at, self.now)
     }
@@ -304,7 +327,7 @@ impl Teller<'_> {
 mod tests {
     use super::*;
     use crate::notify::fixtures;
-    use crate::notify::notice::{Meanwhile, NoticeBody};
+    use crate::notify::notice::{Meanwhile, Notice, NoticeBody};
     use crate::notify::send::Form;
     use crate::notify::story::{Story, tell};
 
@@ -314,6 +337,74 @@ mod tests {
         notice.last_time = Some(LastTime { resolved_at, headline: headline.map(str::to_owned), holds });
         let Story { lead, .. } = tell(&notice, fixtures::now(), Caps::whole());
         serde_json::to_string(&lead[0]).unwrap()
+    }
+
+    /// A warning of three days and a critical alert of half a minute.
+    fn mixed(lang: &str) -> Notice {
+        let mut notice = fixtures::notice(&format!("alert-waiting.{lang}"));
+        let began = fixtures::now() - jiff::SignedDuration::from_secs(30);
+        let (first, graver) = notice.group.alerts.split_at_mut(1);
+        first[0].labels.insert("alertname".into(), "CertExpiresSoon".into());
+        first[0].starts_at = fixtures::now() - jiff::SignedDuration::from_hours(72);
+        graver[0].labels.insert("alertname".into(), "DatabaseDown".into());
+        graver[0].labels.insert("severity".into(), "critical".into());
+        graver[0].starts_at = began;
+        notice
+    }
+
+    fn over(mut notice: Notice) -> Notice {
+        let resolved_at = fixtures::now();
+        for alert in &mut notice.group.alerts {
+            (alert.status, alert.ends_at) = (AlertStatus::Resolved, Some(resolved_at));
+        }
+        notice.body = NoticeBody::Resolved { resolved_at };
+        notice
+    }
+
+    fn in_words(notice: &Notice) -> String {
+        crate::notify::plain::text(&tell(notice, fixtures::now(), Caps::whole()), 9_000)
+    }
+
+    #[test]
+    fn a_mixed_group_is_told_as_its_gravest_alert_first_and_last_with_that_ones_own_age() {
+        let first = in_words(&mixed("en"));
+        let told = "for 30 s · 2 alerts firing (also CertExpiresSoon) · oldest of the group since 2026-11-20 11:40:00";
+        assert!(first.contains(told) && first.contains("critical"), "{first}");
+        let end = in_words(&over(mixed("en")));
+        assert!(end.starts_with("[Resolved · critical] DatabaseDown"), "{end}");
+        assert!(end.contains("The alerts are gone after 30 s."), "{end}");
+        let told = "· 2 alerts (also CertExpiresSoon) · oldest of the group from 2026-11-20 11:40:00";
+        assert!(end.contains(told), "{end}");
+    }
+
+    #[test]
+    fn a_mixed_group_reads_the_same_in_chinese() {
+        let first = in_words(&mixed("zh"));
+        let told = "已持续 30 秒 · 2 条告警触发中（另有 CertExpiresSoon） · 最早的一条始于 2026-11-20 11:40:00";
+        assert!(first.contains(told), "{first}");
+        let end = in_words(&over(mixed("zh")));
+        let told = "共 2 条告警（另有 CertExpiresSoon） · 最早的一条始于 2026-11-20 11:40:00";
+        assert!(end.contains("共持续 30 秒") && end.contains(told) && end.contains("DatabaseDown"), "{end}");
+        let line = crate::notify::story::ending(&over(mixed("zh")), fixtures::now(), Caps::whole()).unwrap();
+        assert!(
+            line.starts_with("已恢复，共持续 30 秒：DatabaseDown · ") && line.ends_with("（另有 CertExpiresSoon）"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn what_a_report_knows_of_another_alert_is_not_said_of_the_one_that_leads() {
+        let mut notice = fixtures::notice("diagnosis-pvc.en");
+        let pod = "Pod aiops/test-deployment-d49fc6fff-v8f86";
+        assert!(tell(&notice, fixtures::now(), Caps::whole()).subtitle.starts_with(pod));
+        let graver = &mut notice.group.alerts[1].labels;
+        graver.retain(|name, _| name == "alertname");
+        graver.extend([("severity".into(), "critical".into()), ("node".into(), "worker-1".into())]);
+        let story = tell(&notice, fixtures::now(), Caps::whole());
+        assert_eq!(
+            (story.title.as_str(), story.subtitle.as_str()),
+            ("KubeDeploymentReplicasMismatch", "Node/worker-1")
+        );
     }
 
     #[test]
@@ -395,5 +486,14 @@ mod tests {
         assert!(en.contains("Again 12 min after it had resolved.") && en.contains("still holds"), "{en}");
         let bare = told("alert-waiting.en", None, false);
         assert!(bare.contains("Again") && !bare.contains("Last time"), "{bare}");
+    }
+
+    #[test]
+    fn a_test_message_has_no_severity_that_it_could_announce() {
+        for (lang, kind) in [(Lang::En, "[Test] "), (Lang::Zh, "[测试] ")] {
+            let notice = crate::notify::rehearsal::notice(lang, "UTC");
+            let summary = crate::notify::story::tell(&notice, fixtures::now(), Caps::page(Form::Full)).summary;
+            assert!(summary.starts_with(kind), "{summary}");
+        }
     }
 }

@@ -40,6 +40,13 @@ impl Caps {
         }
     }
 
+    /// A page as long as all of it fits: no sentence of usual size is cut where there is room for it. Below [`Caps::whole`],
+    /// so that what is cut all the same reads differently.
+    #[must_use]
+    pub fn roomy_page() -> Self {
+        Self { line: 600, quote: 600, command: 1000, items: 10, steps: 10, ..Self::page(Form::Full) }
+    }
+
     /// More than any message holds: what reads differently under these was cut.
     #[must_use]
     pub fn whole() -> Self {
@@ -60,5 +67,18 @@ impl Caps {
                 Self { line: 80, quote: 60, command: 120, items: 1, steps: 1, facts: 3, alerts: 1, links: false }
             }
         }
+    }
+
+    /// A note as long as all of it fits: every label and annotation an alert usually has.
+    #[must_use]
+    pub fn roomy_note() -> Self {
+        Self { facts: 24, ..Self::note(Form::Full) }
+    }
+
+    /// The same with every sentence and quotation whole: a few characters short of the end are no reason for a file.
+    #[must_use]
+    pub fn unclipped_note() -> Self {
+        let Self { line, quote, command, .. } = Self::roomy_page();
+        Self { line, quote, command, ..Self::roomy_note() }
     }
 }

@@ -65,18 +65,29 @@ impl Teller<'_> {
 
     /// Whose investigation this one was as well, told at its end: some came after its diagnosis had been told.
     pub(super) fn led(&self, titles: &[String]) -> Option<Block> {
-        self.named(self.lang.pick("一并研判的告警", "Investigated here as well"), titles)
+        self.led_names(titles).map(|(label, named)| self.labelled(label, &named))
+    }
+
+    /// The same in words alone.
+    pub(super) fn led_names(&self, titles: &[String]) -> Option<(&'static str, String)> {
+        let label = self.lang.pick("一并研判的告警", "Investigated here as well");
+        self.names(titles).map(|named| (label, self.line(&named)))
     }
 
     /// A label and the first of a list.
     fn named(&self, label: &str, titles: &[String]) -> Option<Block> {
+        self.names(titles).map(|named| self.labelled(label, &named))
+    }
+
+    /// The first of a list.
+    fn names(&self, titles: &[String]) -> Option<String> {
         let all = titles.len();
         let mut named = titles.iter().take(FOLLOWERS).cloned().collect::<Vec<_>>().join(self.lang.pick("；", "; "));
         if all > FOLLOWERS {
             // First, because a line that is too long loses its end.
             named = self.lang.pick(format!("共 {all} 个，如 {named}"), format!("{all}, among them {named}"));
         }
-        (all > 0).then(|| self.labelled(label, &named))
+        (all > 0).then_some(named)
     }
 
     /// 处理建议: the first step, or the first question when there is none.

@@ -1,7 +1,9 @@
 //! The daily summary's part of a story: readable in a minute.
 
 use super::tell::Teller;
+use super::words::counted;
 use super::{Block, Role, Section, Span, Tone, words};
+use crate::alert::severity_rank;
 use crate::notify::notice::{Digest, Feedback, Judged, Line, Tally};
 use crate::notify::text;
 use crate::times;
@@ -35,14 +37,15 @@ impl Teller<'_> {
     fn figures(&self, digest: &Digest) -> Section {
         let mut blocks = vec![Block::Line(vec![Span::Strong(self.digest_line(digest))])];
         if digest.opened > 0 {
-            let by = digest.severities.iter().map(|tally| {
-                format!("{} {}", words::severity(self.lang, &text::said(&tally.name, 24)), tally.incidents)
-            });
-            blocks.push(Block::Line(vec![Span::Aside(by.collect::<Vec<_>>().join(" · "))]));
+            blocks.push(Block::Line(vec![Span::Aside(self.by_severity(&digest.severities))]));
             let (found, healthy) = (digest.diagnosed, digest.healthy);
             blocks.push(Block::Line(vec![Span::Text(self.lang.pick(
                 format!("其中 {found} 起查明原因，{healthy} 起未发现故障"),
-                format!("{found} of the opened have a diagnosed fault, {healthy} were found healthy"),
+                format!(
+                    "{found} of the opened {} a diagnosed fault, {healthy} {} found healthy",
+                    if found == 1 { "has" } else { "have" },
+                    if healthy == 1 { "was" } else { "were" }
+                ),
             ))]));
         }
         blocks.extend(digest.feedback.as_ref().filter(|feedback| feedback.judged > 0).map(|one| self.accuracy(one)));
@@ -50,6 +53,21 @@ impl Teller<'_> {
             blocks.push(self.put_aside(digest.put_aside));
         }
         self.section(Role::Alert, self.lang.pick("概况", "At a glance"), blocks)
+    }
+
+    /// How many of each severity, the gravest first; one word however it is spelt.
+    fn by_severity(&self, tallies: &[Tally]) -> String {
+        let mut by: Vec<(u8, String, u64)> = Vec::new();
+        for tally in tallies {
+            let name = tally.name.to_lowercase();
+            let said = words::severity(self.lang, &text::said(&name, 24));
+            match by.iter_mut().find(|(_, known, _)| *known == said) {
+                Some((_, _, incidents)) => *incidents += tally.incidents,
+                None => by.push((severity_rank(Some(&name)), said, tally.incidents)),
+            }
+        }
+        by.sort_by_key(|(rank, _, _)| *rank);
+        by.iter().map(|(_, said, incidents)| format!("{said} {incidents}")).collect::<Vec<_>>().join(" · ")
     }
 
     /// What nobody got, and the page that marks it.
@@ -73,8 +91,8 @@ impl Teller<'_> {
     }
 
     fn incident(&self, line: &Line) -> Vec<Span> {
-        let until = line.resolved_at.unwrap_or(self.now);
-        let lasted = times::duration(self.lang, until.as_second() - line.opened_at.as_second());
+        let until = line.ended_at.unwrap_or(self.now);
+        let lasted = times::duration(self.lang, until.as_second() - line.began_at.as_second());
         let mut spans = vec![self.leading_to(text::said(&line.alertname, 80), line.page.as_deref())];
         if !line.namespace.is_empty() {
             spans.push(Span::Code(text::said(&line.namespace, 63)));
@@ -136,7 +154,21 @@ impl Teller<'_> {
     }
 }
 
-/// `1 incident`, `2 incidents`.
-fn counted(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+#[cfg(test)]
+mod tests {
+    use crate::notify::fixtures::{notice, now};
+    use crate::notify::notice::{NoticeBody, Tally};
+    use crate::notify::plain;
+    use crate::notify::story::{Caps, tell};
+
+    #[test]
+    fn severities_are_told_from_the_gravest_on_however_they_are_spelt() {
+        let mut notice = notice("digest.en");
+        let NoticeBody::Digest { digest } = &mut notice.body else { unreachable!("the fixture is a digest") };
+        let tally = |(name, incidents): (&str, u64)| Tally { name: name.to_owned(), incidents, deliveries: 1 };
+        let counted = [("warning", 11), ("Critical", 3), ("", 2), ("critical", 1), ("info", 1)];
+        digest.severities = counted.map(tally).to_vec();
+        let said = plain::text(&tell(&notice, now(), Caps::whole()), 9_000);
+        assert!(said.contains("\ncritical 4 · warning 11 · unrated 2 · info 1\n"), "{said}");
+    }
 }

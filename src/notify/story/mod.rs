@@ -15,8 +15,8 @@ pub(crate) mod words;
 pub use caps::Caps;
 pub use links::all as links;
 use serde::Serialize;
-pub(crate) use tell::labelled_object;
-pub use tell::{tell, tell_in_place};
+pub use tell::{ending, tell, tell_in_place};
+pub(crate) use tell::{known, labelled_object, object_of};
 
 use crate::alert::Lang;
 

@@ -6,8 +6,11 @@ use crate::alert::severity_rank;
 use crate::notify::notice::{Event, Told};
 use crate::notify::text;
 
-/// Bytes of an alert's name and of its object: [`crate::notify::summary::SURE`] lines fit into the smallest message.
+/// Bytes of an alert's name and of its object.
 const NAME: usize = 60;
+/// The same, and of a severity, where there is room for names alone: [`crate::notify::summary::SURE`] lines fit into the
+/// smallest message.
+const SHORT: (usize, usize) = (48, 12);
 /// Bytes of a cluster's name, which stands where there are several.
 const CLUSTER: usize = 20;
 /// Lines from which on each is kept short.
@@ -46,18 +49,24 @@ impl Teller<'_> {
     }
 
     fn told(&self, one: &Told, longest: usize, several: bool) -> Vec<Span> {
+        let (longest_name, longest_severity) = if self.caps.items > 1 { (NAME, NAME) } else { SHORT };
+        let severity = text::clip_bytes(&words::severity(self.lang, &text::said(&one.severity, 12)), longest_severity);
         let event = match one.event {
-            Event::Firing => words::severity(self.lang, &text::said(&one.severity, 12)),
-            Event::Diagnosed => self.lang.pick("诊断", "diagnosis").to_owned(),
-            Event::Resolved => self.lang.pick("已恢复", "resolved").to_owned(),
+            Event::Firing => severity,
+            Event::Diagnosed => format!("{severity} · {}", self.lang.pick("诊断", "diagnosis")),
+            Event::Resolved => format!("{severity} · {}", self.lang.pick("已恢复", "resolved")),
         };
-        let name = |said: &str| text::clip_bytes(&text::said(said, NAME), NAME);
+        let name = |said: &str| text::clip_bytes(&text::said(said, longest_name), longest_name);
         let mut spans = vec![self.leading_to(name(&one.alertname), one.page.as_deref())];
         if !one.object.is_empty() {
             spans.push(Span::Code(name(&one.object)));
         }
         let more = one.alerts.saturating_sub(1);
-        let more = if more == 0 { String::new() } else { format!(" · +{more}") };
+        let mut more = if more == 0 { String::new() } else { format!(" · +{more}") };
+        if !one.others.is_empty() {
+            let others: Vec<String> = one.others.iter().map(|other| name(other)).collect();
+            more += &format!(" {}", others.join(", "));
+        }
         let cluster = text::clip_bytes(&text::said(&one.cluster, CLUSTER), CLUSTER);
         let cluster = if several && !cluster.is_empty() { format!(" · {cluster}") } else { String::new() };
         spans.push(Span::Aside(format!("{event}{more}{cluster}")));

@@ -6,8 +6,8 @@ use super::{Badge, Block, Caps, Link, Section, Span, Story, Tone, links, prose, 
 use crate::alert::{Alert, Lang, ObjectRef};
 use crate::notify::live::Step;
 use crate::notify::notice::{Notice, NoticeBody, Undelivered};
-use crate::notify::text;
-use crate::report::{AnsweredBy, Report, Usage, Verdict};
+use crate::notify::{send, text};
+use crate::report::{AnsweredBy, Overview, Report, Usage, Verdict};
 
 /// The most models a footer says were passed over; the API tells all.
 const PASSED_OVER: usize = 3;
@@ -22,6 +22,13 @@ pub fn tell(notice: &Notice, now: Timestamp, caps: Caps) -> Story {
 #[must_use]
 pub fn tell_in_place(notice: &Notice, now: Timestamp, caps: Caps, step: Option<&Step>) -> Story {
     told(Teller { notice, now, caps, lang: notice.lang, in_place: Some(step) })
+}
+
+/// The end of an incident in one line; none for a notice of anything else.
+#[must_use]
+pub fn ending(notice: &Notice, now: Timestamp, caps: Caps) -> Option<String> {
+    let NoticeBody::Resolved { resolved_at } = notice.body else { return None };
+    Some(Teller { notice, now, caps, lang: notice.lang, in_place: None }.ending(resolved_at))
 }
 
 fn told(teller: Teller<'_>) -> Story {
@@ -105,7 +112,7 @@ impl Teller<'_> {
                 Span::Code(text::said(&lost.channel, 40)),
                 Span::Text(self.lang.pick("，未能送达：", ", which did not take it: ").to_owned()),
             ];
-            spans.extend(self.prose(&lost.why));
+            spans.extend(self.prose(&send::told(self.lang, &lost.why)));
             Block::Line(spans)
         };
         self.notice.undelivered.iter().map(line).collect()
@@ -152,7 +159,7 @@ impl Teller<'_> {
         }
     }
 
-    fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         if let NoticeBody::Digest { digest } = &self.notice.body {
             return digest.day.clone();
         }
@@ -163,7 +170,7 @@ impl Teller<'_> {
         text::said(self.leading().map_or(fallback, Alert::name), 80)
     }
 
-    fn subtitle(&self) -> String {
+    pub(super) fn subtitle(&self) -> String {
         match self.notice.body {
             NoticeBody::Summary { collected: true, .. } => {
                 return self.lang.pick("均非严重告警，合并成一封", "None is critical, so they share a mail").to_owned();
@@ -188,7 +195,11 @@ impl Teller<'_> {
         if let NoticeBody::Summary { told, .. } = &self.notice.body {
             return format!("[{kind}] {}", self.summary_line(told));
         }
-        let severity = words::severity(self.lang, &text::said(self.severity(), 24));
+        // What only tries a channel is grave in no way.
+        let severity = match &self.notice.body {
+            NoticeBody::Test => String::new(),
+            _ => format!(" {}", words::severity(self.lang, &text::said(self.severity(), 24))),
+        };
         let object = self.object().map(|object| format!(" · {object}")).unwrap_or_default();
         let headline = match &self.notice.body {
             NoticeBody::Resolved { .. } => None,
@@ -201,7 +212,7 @@ impl Teller<'_> {
         } else {
             format!("{colon}{}", text::said(headline, 120).replace('`', ""))
         };
-        text::said(&format!("[{kind} {severity}] {}{object}{said}", self.title()), 240)
+        text::said(&format!("[{kind}{severity}] {}{object}{said}", self.title()), 240)
     }
 
     fn footer(&self) -> Vec<String> {
@@ -226,6 +237,10 @@ impl Teller<'_> {
             (AnsweredBy::Playbook, true) => {
                 self.lang.pick(format!("{playbook}作答"), format!("answered by the {playbook}"))
             }
+            (AnsweredBy::Playbook, false) if usage.is_outweighed() => self.lang.pick(
+                format!("{playbook}作答（证据比模型 {model} 的更直接）"),
+                format!("answered by the {playbook} (its evidence is more direct than {model}'s)"),
+            ),
             (AnsweredBy::Playbook, false) => self.lang.pick(
                 format!("{playbook}作答（模型 {model} 未给出结论）"),
                 format!("answered by the {playbook} ({model} gave no conclusion)"),
@@ -239,7 +254,7 @@ impl Teller<'_> {
             self.lang.pick(format!("{model}：{why}"), format!("{model}: {why}"))
         }));
         if calls > 0 {
-            said.push(self.lang.pick(format!("{calls} 次工具调用"), format!("{calls} tool calls")));
+            said.push(self.lang.pick(format!("{calls} 次工具调用"), words::counted(calls.into(), "tool call")));
         }
         let tokens = usage.prompt_tokens + usage.completion_tokens;
         if tokens > 0 {
@@ -258,17 +273,17 @@ impl Teller<'_> {
     }
 
     pub(super) fn severity(&self) -> &str {
-        let of_report = self.notice.report().map(|report| report.overview.severity.as_str()).unwrap_or_default();
+        let of_report = self.known().map(|overview| overview.severity.as_str()).unwrap_or_default();
         self.leading().and_then(|alert| alert.label("severity")).unwrap_or(of_report)
     }
 
-    /// The object the message is about: the report knows it best, the labels name it otherwise.
+    /// What the report knows of the alert that leads; nothing when another one led when it was written.
+    pub(super) fn known(&self) -> Option<&Overview> {
+        known(self.notice.report()?, self.leading())
+    }
+
     pub(super) fn object(&self) -> Option<ObjectRef> {
-        let of_report = self.notice.report().map(|report| &report.overview.resource);
-        match of_report.filter(|object| !object.name.is_empty()) {
-            Some(object) => Some(object.clone()),
-            None => self.leading().and_then(labelled_object),
-        }
+        object_of(self.notice.report(), self.leading())
     }
 
     pub(super) fn line(&self, said: &str) -> String {
@@ -292,6 +307,19 @@ impl Teller<'_> {
     pub(super) fn name(&self, object: &ObjectRef) -> String {
         text::said(&object.to_string(), 120)
     }
+}
+
+/// The object that an alert, which leads its group, is about: the report knows it best, the labels name it otherwise.
+#[must_use]
+pub(crate) fn object_of(report: Option<&Report>, leading: Option<&Alert>) -> Option<ObjectRef> {
+    let of_report = report.and_then(|report| known(report, leading)).map(|overview| &overview.resource);
+    let of_report = of_report.filter(|object| !object.name.is_empty()).cloned();
+    of_report.or_else(|| leading.and_then(labelled_object))
+}
+
+/// What a report knows of the alert that leads.
+pub(crate) fn known<'r>(report: &'r Report, leading: Option<&Alert>) -> Option<&'r Overview> {
+    Some(&report.overview).filter(|overview| leading.is_none_or(|alert| overview.is_of(alert)))
 }
 
 /// The object an alert's labels name. Workloads come before `pod`, which on kube-state-metrics' alerts can be the exporter's own.

@@ -1,7 +1,8 @@
 //! Words of our own that every message uses: severities, confidence, counts, in both languages.
 
 use super::Tone;
-use crate::alert::{Lang, severity_rank};
+use crate::alert::{Alert, AlertGroup, Lang, severity_rank};
+use crate::notify::text;
 use crate::report::Confidence;
 
 /// The severity as people say it; unknown ones as their sender spells them.
@@ -28,6 +29,18 @@ pub fn severity_tone(raw: &str) -> Tone {
         4 => Tone::Blue,
         _ => Tone::Grey,
     }
+}
+
+/// Who is responsible for a group's alerts, as they say themselves, each once; their words, so they call nobody.
+pub fn owners(lang: Lang, group: &AlertGroup) -> Option<String> {
+    const MOST: usize = 3;
+    let mut owners: Vec<String> = Vec::new();
+    for owner in group.alerts.iter().filter_map(Alert::owner).map(|owner| text::said(owner, 60)) {
+        if !owner.is_empty() && !owners.contains(&owner) && owners.len() < MOST {
+            owners.push(owner);
+        }
+    }
+    Some(owners.join(lang.pick("、", ", "))).filter(|said| !said.is_empty())
 }
 
 /// How sure a cause is, with its colour.
@@ -68,6 +81,11 @@ pub fn shortened(lang: Lang, has_page: bool) -> &'static str {
             "Shortened to fit; server.public_url is not set, so no link leads to the whole.",
         ),
     }
+}
+
+/// `1 incident`, `2 incidents`, in English.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Counts what a list leaves out.

@@ -18,9 +18,10 @@ const TEXT: usize = 16_000;
 /// The body in this form: everything, the first twenty alerts, or the text alone. `None` when it does not fit.
 #[must_use]
 pub fn body(notice: &Notice, now: Timestamp, form: Form) -> Option<Vec<u8>> {
-    let all = &notice.group.alerts;
+    // What tells of several incidents would list the alerts of one.
+    let all = if notice.is_collective() { &[] } else { notice.group.alerts.as_slice() };
     let alerts = match form {
-        Form::Full => all.as_slice(),
+        Form::Full => all,
         Form::Compact => &all[..all.len().min(20)],
         Form::Plain => &[],
     };
@@ -42,12 +43,12 @@ pub fn body(notice: &Notice, now: Timestamp, form: Form) -> Option<Vec<u8>> {
     let message = Message {
         version: 1,
         event,
-        incident: notice.incident,
+        incident: notice.is_of_one().then_some(notice.incident),
         opened_at: notice.opened_at,
         resolved_at,
         page_url: notice.page_url.as_deref().filter(|url| url.len() <= 4_096),
         text: plain::text(&story, TEXT),
-        common_labels: if form == Form::Plain { &none } else { &notice.group.common_labels },
+        common_labels: if form == Form::Plain || notice.is_collective() { &none } else { &notice.group.common_labels },
         alerts,
         alerts_left_out: all.len() - alerts.len(),
         report,
@@ -74,5 +75,23 @@ impl Write for Bounded {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::fixtures::{notice, now};
+
+    #[test]
+    fn what_belongs_to_no_single_incident_has_no_incidents_id_and_no_alerts_of_one() {
+        let mut summary = notice("summary.en");
+        summary.group = notice("alert-oom.en").group;
+        let test = crate::notify::rehearsal::notice(summary.lang, "UTC");
+        for (notice, event) in [(summary, "summary"), (notice("digest.en"), "digest"), (test, "test")] {
+            let body: serde_json::Value = serde_json::from_slice(&body(&notice, now(), Form::Full).unwrap()).unwrap();
+            assert_eq!((&body["event"], &body["incident"]), (&event.into(), &serde_json::Value::Null));
+            assert!(event == "test" || body["alerts"].as_array().unwrap().is_empty(), "{body:#}");
+        }
     }
 }

@@ -13,11 +13,12 @@ use crate::report::Report;
 pub struct Message<'a> {
     /// Version of this shape.
     pub version: u32,
-    /// What is told: `alert`, `diagnosis`, `resolved` or `test`.
+    /// What is told: `alert`, `diagnosis`, `resolved`, `summary`, `digest` or `test`.
     pub event: &'static str,
-    /// The incident it belongs to: the same from the first message to the resolved one.
-    pub incident: Uuid,
-    /// When the incident was opened.
+    /// The incident it belongs to: the same from the first message to the resolved one; none where it tells of several, or
+    /// of none.
+    pub incident: Option<Uuid>,
+    /// When the incident was opened; where there is none, when the message was made.
     pub opened_at: Timestamp,
     /// When its alerts were gone; in `resolved` only.
     pub resolved_at: Option<Timestamp>,

@@ -96,13 +96,19 @@ fn code(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("`{text}`") }
 }
 
-/// Code is read as it stands, except that WeCom looks for mentions everywhere.
+/// Whether what follows a `<` makes it the tag of a colour.
+fn colours(rest: &str) -> bool {
+    let tag = rest.trim_start_matches(['/', ' ']);
+    tag.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("font"))
+}
+
+/// Code is read as it stands, except that WeCom looks for mentions everywhere, and some of its clients for colours.
 fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (at, c) in text.char_indices() {
         let rest = &text[at + c.len_utf8()..];
         out.push(match c {
-            '<' if rest.trim_start().starts_with('@') => '＜',
+            '<' if rest.trim_start().starts_with('@') || colours(rest) => '＜',
             '@' if mentions_all(rest) => '＠',
             c => c,
         });
@@ -156,5 +162,6 @@ mod tests {
     fn code_keeps_everything_but_mentions_and_backticks() {
         assert_eq!(code("kubectl logs <pod> `x`"), "`kubectl logs <pod> 'x'`");
         assert_eq!(code("<@zhang> @ALL img@sha256:00"), "`＜@zhang> ＠ALL img@sha256:00`");
+        assert_eq!(code("<font color='info'>x</FONT> 字"), "`＜font color='info'>x＜/FONT> 字`");
     }
 }

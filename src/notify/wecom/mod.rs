@@ -134,11 +134,13 @@ impl WecomBot {
         if self.msgtype == MessageType::Text { summary::SURE } else { summary::MOST }
     }
 
-    /// Whether markdown has room for all that a message names.
+    /// Whether there is room for all that a message names.
     pub fn has_room(&self, notice: &Notice) -> bool {
-        let (form, budget) = (Form::Compact, render::MARKDOWN_BUDGET);
-        self.msgtype == MessageType::Text
-            || render::message(notice, Timestamp::now(), form, budget, &self.layout).is_some()
+        let (now, form, budget) = (Timestamp::now(), Form::Compact, render::MARKDOWN_BUDGET);
+        match self.msgtype {
+            MessageType::Text => render::plain_holds(notice, now, &self.layout),
+            _ => render::message(notice, now, form, budget, &self.layout).is_some(),
+        }
     }
 
     async fn attempt(

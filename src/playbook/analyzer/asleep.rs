@@ -14,9 +14,19 @@ use crate::playbook::scene::{Scene, named};
 use crate::playbook::selector::LabelMap;
 use crate::report::Confidence;
 
-/// Beginnings and parts of annotations by which tools put workloads to sleep: kube-downscaler, py-kube-downscaler,
-/// kube-green, Snorlax, and KEDA's pause.
-const SCHEDULES: [&str; 5] = ["downscaler/", "downtime", "kube-green", "sleep", "paused-replicas"];
+/// Beginnings and parts of annotations by which tools put workloads to sleep (kube-downscaler, py-kube-downscaler,
+/// kube-green, Snorlax, and KEDA's pause), or people say that they did.
+const SCHEDULES: [&str; 9] = [
+    "downscaler/",
+    "downtime",
+    "kube-green",
+    "sleep",
+    "paused-replicas",
+    "scaled-to-zero",
+    "scale-to-zero",
+    "decommission",
+    "offline",
+];
 
 /// What `kubectl` and people record as the reason of a change:
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/#change-cause>.
@@ -131,6 +141,8 @@ mod tests {
 
     #[test]
     fn one_that_a_schedule_put_to_sleep_is_as_it_should_be_unless_somebody_calls_it() {
+        let by_person = asked(json!({"ops.example.cn/scaled-to-zero": "campaign over, CHG-044"}));
+        assert!(by_person.codes().is_empty(), "{:?}", by_person.codes());
         let by_schedule = json!({"downscaler/uptime": "Mon-Fri 07:00-23:00 Asia/Shanghai"});
         let world = asked(by_schedule.clone());
         assert!(world.codes().is_empty(), "{:?}", world.codes());

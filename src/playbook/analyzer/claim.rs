@@ -355,6 +355,32 @@ mod tests {
     }
 
     #[test]
+    fn the_provisioner_of_a_drivers_namespace_is_known_by_that_and_blamed_when_it_is_down() {
+        let world = |name: &str, ready: i32| {
+            let maker = crate::playbook::world::patched(
+                crate::playbook::world::deployment(1, ready),
+                json!({"metadata": {"name": name, "namespace": "disk-system"}}),
+            );
+            let driver = json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": "disk.csi.example.com"}});
+            asked()
+                .with(claim(Some("fast"), "Pending"))
+                .with(class("fast", "Immediate"))
+                .with(driver)
+                .with(maker)
+                .event("PersistentVolumeClaim", "data", "ExternalProvisioning", "Waiting for a volume to be created")
+                .listed("CSIDriver")
+        };
+        let down = world("csi-provisioner", 0);
+        assert_eq!(down.cause(), "pvc_unbound_provisioner_missing Deployment/csi-provisioner");
+        let told = down.diagnosis();
+        assert!(told.headline.contains("Deployment disk-system/csi-provisioner"), "{}", told.headline);
+        assert!(told.data_gaps.is_empty(), "the driver was listed: {:?}", told.data_gaps);
+        assert_ne!(world("csi-provisioner", 1).cause(), down.cause(), "one that runs is not blamed for being down");
+        let other = world("csi-snapshotter", 0);
+        assert_eq!(other.cause(), "pvc_unbound_provisioner_missing PersistentVolumeClaim/data");
+    }
+
+    #[test]
     fn a_provisioner_that_answers_with_an_error_is_quoted() {
         let world = asked().with(claim(Some("fast"), "Pending")).with(class("fast", "Immediate")).event(
             "PersistentVolumeClaim",

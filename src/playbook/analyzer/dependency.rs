@@ -33,6 +33,8 @@ fn of_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let named_failure = calls.iter().find_map(|call| {
         let found = reach::service_of(scene, &pod.object, call);
         match (found, call.failure) {
+            // Whose certificate it is, and why it was not renewed, its own analyzer says.
+            (_, Failure::Expired) => None,
             (Some(service), _) => Some(
                 wrong_port(scene, pod, call, service)
                     .or_else(|| own_resolver(scene, pod, call, service))
@@ -55,6 +57,7 @@ fn unreachable(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &Ob
         Failure::Unresolved => scene.text("域名解析失败", "does not resolve"),
         Failure::ServerError => scene.text("返回服务端错误", "answers with a server error"),
         Failure::Awaited => scene.text("init 容器一直在等待它", "is still awaited by its init container"),
+        Failure::Expired => scene.text("证书已过期", "has an expired certificate"),
     };
     let headline = scene.text(
         format!("{workload} 访问依赖 {service} 失败（{how}）"),
@@ -224,9 +227,16 @@ fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Optio
     {
         return Some(finding);
     }
-    let near = scene.near_misses(&missing);
-    if let Some(finding) = misconfigured::by_map(scene, pod, call, &missing, &near) {
-        return Some(finding);
+    let mut near = scene.near_misses(&missing);
+    for akin in misconfigured::akin(scene, &missing) {
+        if !near.contains(&akin) {
+            near.push(akin);
+        }
+    }
+    let misnamed = misconfigured::by_map(scene, pod, call, &missing, &near)
+        .or_else(|| misconfigured::misspelt(scene, pod, call, &missing, &near));
+    if misnamed.is_some() {
+        return misnamed;
     }
     let hint = super::claim::near_hint(scene, &near);
     let headline = scene.text(
@@ -267,10 +277,8 @@ fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Optio
 /// the log says is likely the cause where it is a letter away from one that exists, or where the process ended over it, else
 /// less.
 fn standing(pod: &Seen<Pod>, call: &Call<'_>, missing: &ObjectRef, is_near: bool) -> (Depth, Confidence) {
-    let views = pods::containers(&pod.object);
-    let mut words = views.iter().flat_map(|view| view.spec.command.iter().chain(&view.spec.args).flatten());
-    let is_told = environment::naming(&pod.object, &missing.name).is_some()
-        || words.any(|word| environment::has_word(word, &missing.name));
+    let is_told =
+        environment::naming(&pod.object, &missing.name).is_some() || environment::commanded(&pod.object, &missing.name);
     let decides = call.log.lines.as_deref().is_ok_and(|text| logs::culprit(text) == Some(call.line));
     match (is_told, is_near || decides || call.failure == Failure::Awaited) {
         (true, _) => (Depth::Root, Confidence::High),

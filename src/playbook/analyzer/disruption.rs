@@ -1,15 +1,35 @@
 //! PodDisruptionBudgets that allow no eviction at all, so that a drain never ends.
 
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::node;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
-use crate::playbook::pods;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::{Scene, named};
-use crate::playbook::selector;
+use crate::playbook::{logs, pods, reach, selector};
 use crate::report::Confidence;
+
+/// What `kubectl drain` says of a Pod whose eviction is refused, again every five seconds.
+static REFUSED: Pattern =
+    Pattern::new(r#"evict\w* pods?/"?([a-z0-9][a-z0-9.-]*)"? -n "?([a-z0-9][a-z0-9-]*)"?.*disruption budget"#);
+
+/// Parts of names of alerts about evictions: the budget answers them even where they name only a Pod.
+const EVICTIONS: [&str; 4] = ["drain", "evict", "disruption", "pdb"];
+/// Parts of names of alerts that say themselves that an eviction is wanted.
+const WAITING: [&str; 2] = ["drain", "evict"];
+
+/// The Pods whose eviction a log tells was refused.
+#[must_use]
+pub fn refused(log: &str) -> BTreeSet<ObjectRef> {
+    let told = log.lines().filter(|line| !logs::instructs(line));
+    let named = told.filter_map(|line| Some((REFUSED.group(line, 1)?, REFUSED.group(line, 2)?)));
+    named.map(|(pod, namespace)| ObjectRef::new("Pod", namespace, pod)).collect()
+}
 
 /// Findings about budgets that block evictions of healthy Pods.
 #[must_use]
@@ -44,7 +64,7 @@ fn overlapping(scene: &Scene<'_>, budgets: &[Seen<PodDisruptionBudget>]) -> Opti
     let (name, other) = (named(&first.object), named(&second.object));
     let nodes = waiting_nodes(scene, first, &name);
     let asked = scene.question.targets.contains(&name) || scene.question.targets.contains(&other);
-    if nodes.is_empty() && !asked {
+    if nodes.is_empty() && !(asked && names_any(scene, &WAITING)) {
         return None;
     }
     let headline = scene.text(
@@ -86,22 +106,29 @@ fn blocks(scene: &Scene<'_>, budget: &Seen<PodDisruptionBudget>) -> Option<Findi
     }
     let name = named(&budget.object);
     let nodes = waiting_nodes(scene, budget, &name);
-    if nodes.is_empty() && !scene.question.targets.contains(&name) {
+    let drains = refused_by(scene, &covered(scene, budget, &name));
+    let asked = scene.question.targets.contains(&name);
+    let waits = !nodes.is_empty() || !drains.is_empty() || (asked && names_any(scene, &WAITING));
+    // A budget at its limit that nobody runs into is as it should be; an alert that fires on just that is repeated.
+    let repeated = asked && names_any(scene, &["limit"]);
+    if !waits && !repeated {
         return None;
     }
+    let depth = if waits { Depth::Mechanism } else { Depth::Symptom };
     let headline = scene.text(
         format!("{name} 不允许驱逐任何 Pod（disruptionsAllowed 0，健康 {current}，要求 {desired}），节点 drain 会一直被阻塞"),
         format!("{name} allows no eviction (disruptionsAllowed 0, {current} healthy, {desired} required), so a drain never ends"),
     );
     Some(
-        Finding::new("pdb_blocks_eviction", Depth::Mechanism, &name, &name, headline)
+        Finding::new("pdb_blocks_eviction", depth, &name, &name, headline)
             .confidence(Confidence::High)
             .cite([
                 scene.quote(&budget.reference, "disruptionsAllowed: 0"),
                 scene.quote(&budget.reference, &format!("desiredHealthy: {desired}")),
             ])
             .touches(nodes)
-            .touches(if asks_for_drain(scene) { covered(scene, budget, &name) } else { Vec::new() })
+            .touches(drains)
+            .touches(if names_any(scene, &EVICTIONS) { covered(scene, budget, &name) } else { Vec::new() })
             .steps([
                 look(
                     scene.text("查看 PDB", "Look at the budget"),
@@ -119,10 +146,8 @@ fn blocks(scene: &Scene<'_>, budget: &Seen<PodDisruptionBudget>) -> Option<Findi
     )
 }
 
-/// Whether an alert is about evictions: then the budget answers it even where it names only a Pod.
-fn asks_for_drain(scene: &Scene<'_>) -> bool {
-    const WORDS: [&str; 4] = ["drain", "evict", "disruption", "pdb"];
-    let asks = |name: &String| WORDS.iter().any(|word| name.to_ascii_lowercase().contains(word));
+fn names_any(scene: &Scene<'_>, words: &[&str]) -> bool {
+    let asks = |name: &String| words.iter().any(|word| name.to_ascii_lowercase().contains(word));
     scene.question.alert_names.iter().any(asks)
 }
 
@@ -131,6 +156,15 @@ fn covered(scene: &Scene<'_>, budget: &Seen<PodDisruptionBudget>, name: &ObjectR
     let pods = scene.pods.iter().map(|pod| (named(&pod.object), pod.object.metadata.labels.as_ref()));
     let inside = pods.filter(|(pod, labels)| pod.namespace == name.namespace && selector::selects(&wanted, *labels));
     inside.map(|(pod, _)| pod).collect()
+}
+
+/// The workloads whose logs tell that the eviction of one of these Pods was refused.
+fn refused_by(scene: &Scene<'_>, pods: &[ObjectRef]) -> BTreeSet<ObjectRef> {
+    let tells = |pod: &&Seen<Pod>| {
+        let logs = reach::present_logs(scene, &pod.object);
+        logs.iter().any(|(_, text)| refused(text).iter().any(|refused| pods.contains(refused)))
+    };
+    scene.pods.iter().filter(tells).map(|pod| scene.workload(&pod.object)).collect()
 }
 
 /// The cordoned Nodes on which Pods of the budget still run.
@@ -146,6 +180,7 @@ mod tests {
     use serde_json::json;
 
     use crate::playbook::world::{World, node, pod};
+    use crate::report::Verdict;
 
     fn budget(allowed: i32, current: i32) -> serde_json::Value {
         json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web", "namespace": "shop"},
@@ -160,6 +195,25 @@ mod tests {
     #[test]
     fn a_budget_without_room_blocks_the_drain_of_its_node() {
         assert_eq!(draining().with(budget(0, 1)).cause(), "pdb_blocks_eviction PodDisruptionBudget/web");
+    }
+
+    #[test]
+    fn a_drain_that_tells_of_refused_evictions_leads_to_the_budget() {
+        let owner = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "drain", "uid": "c", "controller": true}]);
+        let drain = json!({"metadata": {"name": "drain-a", "labels": {"app": "drain"}, "ownerReferences": owner}});
+        let told = |evicted: &str| {
+            let line = format!(
+                "error when evicting pods/\"{evicted}\" -n \"shop\" (will retry after 5s): Cannot evict pod as it would violate the pod's disruption budget.\n"
+            );
+            World::asking("Job", "drain")
+                .with(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "drain", "namespace": "shop"}, "status": {"active": 1}}))
+                .with(pod(drain.clone()))
+                .log("drain-a", &line.repeat(6))
+                .with(pod(json!({})))
+                .with(budget(0, 1))
+        };
+        assert_eq!(told("web-1-a").cause(), "pdb_blocks_eviction PodDisruptionBudget/web");
+        assert_eq!(told("cart-1-a").cause(), "application_errors Job/drain", "of another budget");
     }
 
     #[test]
@@ -191,5 +245,22 @@ mod tests {
     #[test]
     fn without_a_drain_nobody_is_blocked() {
         World::asking("Pod", "web-1-a").with(node(json!({}))).with(pod(json!({}))).with(budget(0, 1)).is_calm();
+    }
+
+    #[test]
+    fn a_budget_that_is_asked_about_blocks_only_what_somebody_wants_to_evict() {
+        let asked = |alert: &str| {
+            World::asking("PodDisruptionBudget", "web")
+                .alert(alert)
+                .with(node(json!({})))
+                .with(pod(json!({})))
+                .with(budget(0, 1))
+        };
+        asked("KubePdbNotEnoughHealthyPods").is_calm();
+        assert_eq!(asked("NodeDrainStuck").cause(), "pdb_blocks_eviction PodDisruptionBudget/web");
+        let limit = asked("KubePdbAtLimit").diagnosis();
+        assert_eq!(limit.verdict, Verdict::Inconclusive, "what the alert says is repeated, and no fault");
+        let twice = crate::playbook::world::patched(budget(1, 2), json!({"metadata": {"name": "all"}}));
+        asked("KubePdbNotEnoughHealthyPods").with(twice).is_calm();
     }
 }

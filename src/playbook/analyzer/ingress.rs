@@ -253,6 +253,7 @@ fn absent(
     let blame = if missing.kind == "Secret" { missing } else { name };
     Finding::new(code, Depth::Root, name, blame, headline)
         .cite([scene.quote_any(&ingress.reference, &[&format!("name: {}", missing.name), &missing.name])])
+        .cite([scene.facts.absent(missing).cloned()])
         .touches([missing.clone()])
         .steps([
             look(
@@ -274,7 +275,8 @@ fn absent(
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, pod, service};
+    use crate::playbook::world::{World, patched, pod, service};
+    use crate::report::Verdict;
 
     fn ingress() -> serde_json::Value {
         json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "front", "namespace": "shop"},
@@ -292,6 +294,21 @@ mod tests {
     fn a_certificate_that_does_not_exist_is_missing() {
         let world = World::asking("Ingress", "front").with(ingress()).listed("Secret");
         assert_eq!(world.cause(), "ingress_tls_secret_missing Secret/tls");
+    }
+
+    #[test]
+    fn errors_counted_at_an_ingress_are_over_where_all_behind_it_is_well_and_was_heard() {
+        let asked = |alert: &str, said: &str| {
+            let world =
+                World::asking("Ingress", "front").alert(alert).with(patched(ingress(), json!({"spec": {"tls": null}})));
+            world.with(service(json!({"app": "web"}))).with(pod(json!({}))).log("web-1-a", said).listed("Service")
+        };
+        asked("KubeIngressErrorRate", "INFO ready").is_calm();
+        let unheard = asked("KubeIngressLatencyHigh", "INFO ready").diagnosis();
+        assert_eq!(unheard.verdict, Verdict::Inconclusive, "how long it takes no log says");
+        assert!(
+            asked("KubeIngressErrorRate", &"ERROR disk on fire\n".repeat(9)).diagnosis().verdict != Verdict::NoFault
+        );
     }
 
     #[test]

@@ -32,7 +32,7 @@ fn hanging(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let workload = scene.workload(&pod.object);
     let told = scene.logs(&name, view.name()).into_iter().find_map(|log| {
         let text = log.lines.as_deref().ok()?;
-        let line = text.lines().rev().find(|line| !line.trim().is_empty() && !logs::instructs(line))?;
+        let line = logs::lately(text).or_else(|| logs::last_words(text))?;
         Some((line, log.reference.as_str()))
     });
     let said = told.map(|(line, _)| logs::said(line));

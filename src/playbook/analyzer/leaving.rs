@@ -148,6 +148,47 @@ pub fn held_by(namespace: &Namespace) -> Option<&NamespaceCondition> {
         .or_else(|| held.next())
 }
 
+/// Words in a finalizer's domain that do not tell whose it is.
+const COMMON: [&str; 10] = ["k8s", "kubernetes", "io", "com", "org", "net", "dev", "sigs", "x-k8s", "cluster"];
+
+/// The finalizers of others than Kubernetes that a condition names: `db.example.com/release in 1 resource instances`.
+#[must_use]
+pub fn finalizers_named(message: &str) -> Vec<&str> {
+    let words = message.split(|char: char| char.is_whitespace() || char == ',');
+    let domain = |word: &&str| word.split_once('/').is_some_and(|(domain, _)| domain.contains('.'));
+    words.filter(domain).filter(|word| !word.starts_with("kubernetes.io/")).collect()
+}
+
+/// Whether a workload is named as the controller behind a finalizer is: with a word of its domain as a part of its own,
+/// and for what it does (`db-operator` for `db.example.com/release`).
+#[must_use]
+pub fn is_keeper(workload: &str, finalizer: &str) -> bool {
+    const ROLES: [&str; 5] = ["operator", "controller", "manager", "provisioner", "webhook"];
+    let domain = finalizer.split('/').next().unwrap_or_default();
+    let labels: Vec<&str> = domain.split('.').collect();
+    // The last label is the top of a domain; of a longer one the one before it is the owner's.
+    let own = labels.len().saturating_sub(if labels.len() > 2 { 2 } else { 1 });
+    let mut telling = labels[..own].iter().filter(|label| !COMMON.contains(label) && !label.contains("finalizer"));
+    let parts: Vec<&str> = workload.split('-').collect();
+    let bears = |label: &&&str| {
+        let label: Vec<&str> = label.split('-').collect();
+        parts.windows(label.len()).any(|window| window == label)
+    };
+    ROLES.iter().any(|role| parts.contains(role)) && telling.any(|label| bears(&label))
+}
+
+/// The one workload that looks like the controller behind a finalizer a Namespace waits for and that wants no Pods, with its
+/// evidence.
+fn idle_keeper<'s>(scene: &'s Scene<'_>, message: &str) -> Option<(ObjectRef, &'s str)> {
+    let finalizers = finalizers_named(message);
+    let keeps = |name: &ObjectRef| finalizers.iter().any(|finalizer| is_keeper(&name.name, finalizer));
+    let deployments = scene.deployments.iter().map(|seen| (named(&seen.object), seen.reference.as_str()));
+    let sets = scene.stateful_sets.iter().map(|seen| (named(&seen.object), seen.reference.as_str()));
+    let idle = |name: &ObjectRef| scene.replicas(name).is_some_and(|(_, wanted)| wanted == 0);
+    let mut found = deployments.chain(sets).filter(|(name, _)| keeps(name) && idle(name));
+    found.next().filter(|_| found.next().is_none())
+}
+
 fn stuck_namespace(scene: &Scene<'_>, namespace: &Seen<Namespace>) -> Option<Finding> {
     let minutes = scene.minutes_since(Some(namespace.object.metadata.deletion_timestamp.as_ref()?))?;
     let holding = held_by(&namespace.object)?;
@@ -155,14 +196,31 @@ fn stuck_namespace(scene: &Scene<'_>, namespace: &Seen<Namespace>) -> Option<Fin
         return None;
     }
     let name = named(&namespace.object);
+    let message = holding.message.as_deref().unwrap_or_default();
     let said = logs::shorten(holding.message.as_deref().unwrap_or(&holding.type_), 160);
+    let keeper = idle_keeper(scene, message);
+    let of_keeper = keeper.as_ref().map_or_else(String::new, |(keeper, _)| {
+        scene.text(
+            format!("；看起来负责该 finalizer 的 {keeper} 没有运行（副本数为 0）"),
+            format!("; {keeper}, which looks like the controller of that finalizer, does not run (0 replicas)"),
+        )
+    });
     let headline = scene.text(
-        format!("Namespace {} 卡在 Terminating 已 {minutes} 分钟：{said}", name.name),
-        format!("Namespace {} has been Terminating for {minutes} minutes: {said}", name.name),
+        format!("Namespace {} 卡在 Terminating 已 {minutes} 分钟：{said}{of_keeper}", name.name),
+        format!("Namespace {} has been Terminating for {minutes} minutes: {said}{of_keeper}", name.name),
     );
+    let look_at_keeper = keeper.as_ref().map(|(keeper, _)| {
+        look(
+            scene.text("查看该控制器及其被缩容的原因", "Look at that controller, and why it does not run"),
+            kubectl(&keeper.namespace, &format!("describe {}", slash(keeper))),
+        )
+    });
     Some(
         Finding::new("namespace_stuck_terminating", Depth::Root, &name, &name, headline)
-            .cite([scene.quote(&namespace.reference, holding.message.as_deref().unwrap_or_default())])
+            .cite([scene.quote(&namespace.reference, message)])
+            .cite([keeper.as_ref().and_then(|(_, reference)| scene.quote(reference, "replicas: 0"))])
+            .touches(keeper.map(|(keeper, _)| keeper))
+            .steps(look_at_keeper)
             .steps([
                 look(
                     scene.text("查看 Namespace 的条件", "Read the Namespace's conditions"),
@@ -184,7 +242,7 @@ fn stuck_namespace(scene: &Scene<'_>, namespace: &Seen<Namespace>) -> Option<Fin
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, node, pod};
+    use crate::playbook::world::{World, deployment, node, patched, pod};
 
     fn leaving(since: &str, finalizers: serde_json::Value) -> serde_json::Value {
         pod(json!({"metadata": {"deletionTimestamp": since, "finalizers": finalizers},
@@ -221,6 +279,35 @@ mod tests {
             "status": {"phase": "Terminating", "conditions": [{"type": "NamespaceFinalizersRemaining", "status": "True",
                 "message": "Some content in the namespace has finalizers remaining: example.com/backup in 1 resource instances"}]}});
         assert_eq!(World::asking("Namespace", "old").with(held).cause(), "namespace_stuck_terminating Namespace/old");
+    }
+
+    #[test]
+    fn the_controller_behind_a_finalizer_is_named_where_it_wants_no_pods() {
+        let held = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "old", "deletionTimestamp": "2026-11-23T02:00:00Z"},
+            "status": {"phase": "Terminating", "conditions": [{"type": "NamespaceFinalizersRemaining", "status": "True",
+                "message": "Some content in the namespace has finalizers remaining: db.example.com/release in 1 resource instances"}]}});
+        let beside = |name: &str, wanted: i32| {
+            let maker = json!({"metadata": {"name": name, "namespace": "platform"}, "spec": {"replicas": wanted}});
+            let world =
+                World::asking("Namespace", "old").with(held.clone()).with(patched(deployment(wanted, wanted), maker));
+            assert_eq!(world.cause(), "namespace_stuck_terminating Namespace/old");
+            world.diagnosis().headline
+        };
+        assert!(beside("db-operator", 0).contains("Deployment platform/db-operator, which looks like the controller"));
+        assert!(!beside("db-operator", 1).contains("db-operator"), "that one runs");
+        assert!(!beside("mongodb-operator", 0).contains("operator") && !beside("db", 0).contains("platform/db"));
+    }
+
+    #[test]
+    fn a_controller_bears_a_word_of_its_finalizers_domain() {
+        use super::{finalizers_named, is_keeper};
+        assert!(
+            is_keeper("cert-manager", "cert-manager.io/finalizer") && is_keeper("db-operator", "db.lab.internal/x")
+        );
+        assert!(is_keeper("argocd-application-controller", "resources-finalizer.argocd.argoproj.io"));
+        assert!(!is_keeper("io-controller", "widgets.io/x") && !is_keeper("lab-operator", "db.lab.internal/x"));
+        let said = "Some content in the namespace has finalizers remaining: db.a.com/x in 1 resource instances, kubernetes.io/pvc-protection in 2";
+        assert_eq!(finalizers_named(said), ["db.a.com/x"]);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use crate::alert::ObjectRef;
+use crate::playbook::alerts;
 use crate::playbook::analyzer::rollout;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, counted, kubectl, look, slash};
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods::{self, ContainerView};
 use crate::playbook::quantity;
@@ -78,14 +79,30 @@ fn out_of_memory(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -
     let heap = heap(scene, &name, view, limit.as_deref());
     let heap_text = heap.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
     let (code, headline) = match &limit {
-        Some(limit) => ("oom_killed_limit_too_low", scene.text(
-            format!("{workload} 的容器 {} 因内存超出 limit {limit} 被 OOMKilled，已重启 {restarts} 次", view.name()),
-            format!("Container {} of {workload} is OOMKilled at its memory limit of {limit}, {restarts} restarts so far", view.name()),
-        )),
-        None => ("oom_killed_no_limit", scene.text(
-            format!("{workload} 的容器 {} 未设置内存 limit，因节点内存不足被 OOMKilled", view.name()),
-            format!("Container {} of {workload} has no memory limit and was OOMKilled when its Node ran short", view.name()),
-        )),
+        Some(limit) => (
+            "oom_killed_limit_too_low",
+            scene.text(
+                format!(
+                    "{workload} 的容器 {} 因内存超出 limit {limit} 被 OOMKilled，已重启 {restarts} 次",
+                    view.name()
+                ),
+                format!(
+                    "Container {} of {workload} is OOMKilled at its memory limit of {limit}, {} so far",
+                    view.name(),
+                    counted(restarts, "restart")
+                ),
+            ),
+        ),
+        None => (
+            "oom_killed_no_limit",
+            scene.text(
+                format!("{workload} 的容器 {} 未设置内存 limit，因节点内存不足被 OOMKilled", view.name()),
+                format!(
+                    "Container {} of {workload} has no memory limit and was OOMKilled when its Node ran short",
+                    view.name()
+                ),
+            ),
+        ),
     };
     let summary =
         scene.text(format!("{headline}（退出码 137）{heap_text}。"), format!("{headline} (exit code 137){heap_text}."));
@@ -93,6 +110,7 @@ fn out_of_memory(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -
     let finding = Finding::new(code, Depth::Mechanism, &name, &workload, headline)
         .summary(summary)
         .cite([scene.quote(&pod.reference, "reason: OOMKilled"), cited_limit, heap.and_then(|(_, citation)| citation)])
+        .touches(node_asked_about(scene, &pod.object))
         .unresolved(scene.text(
             "内存用量是正常增长，还是存在泄漏？请对照监控曲线判断",
             "Does the memory grow for a reason or leak? Look at its graph",
@@ -105,6 +123,13 @@ fn out_of_memory(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -
         )]),
         None => finding,
     }
+}
+
+/// The Pod's Node, where an alert counts what the kernel ends on it.
+fn node_asked_about(scene: &Scene<'_>, pod: &Pod) -> Option<ObjectRef> {
+    let node = ObjectRef::new("Node", "", pods::node_name(pod)?);
+    let counts = |name: &String| alerts::asks(name).contains(&"memory");
+    (scene.question.targets.contains(&node) && scene.question.alert_names.iter().any(counts)).then_some(node)
 }
 
 fn steps(
@@ -176,10 +201,24 @@ fn heap(
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, container, crashed, deployment, ended, patched, pod, replica_set};
+    use crate::playbook::world::{World, container, crashed, deployment, ended, node, patched, pod, replica_set};
 
     fn limited(limit: serde_json::Value) -> serde_json::Value {
         json!({"spec": {"containers": [container(json!({"resources": {"limits": limit}}))]}})
+    }
+
+    #[test]
+    fn a_node_s_kills_are_told_by_the_pod_that_was_killed_there() {
+        let on = json!({"spec": {"nodeName": "n1"}});
+        let asked = |alert: &str| {
+            World::asking("Node", "n1")
+                .alert(alert)
+                .with(node(json!({})))
+                .with(pod(patched(crashed(137, "OOMKilled"), on.clone())))
+        };
+        assert_eq!(asked("HostOomKillDetected").cause(), "oom_killed_no_limit Deployment/web");
+        assert!(!asked("NodeClockSkewDetected").cause().contains("oom_killed"));
+        World::asking("Node", "n1").alert("KubeNodeNotReady").with(node(json!({}))).with(pod(on)).is_calm();
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
 use crate::playbook::reach::Call;
 use crate::playbook::scene::{Scene, named};
-use crate::playbook::{drift, latent, logs};
+use crate::playbook::{drift, latent, logs, protocol};
 use crate::report::Confidence;
 
 /// A ConfigMap of the caller that names the missing Service, and was changed to it since it was applied, or is a letter away
@@ -20,14 +20,7 @@ pub(super) fn by_map(
     missing: &ObjectRef,
     near: &[String],
 ) -> Option<Finding> {
-    let (map, key, reference) = latent::maps(&pod.object).into_iter().find_map(|map| {
-        let (value, reference) = scene.facts.raw(&map)?;
-        let data = value.get("data")?.as_object()?;
-        let naming =
-            |text: &serde_json::Value| text.as_str().is_some_and(|text| environment::has_word(text, &missing.name));
-        let key = data.iter().find(|(_, text)| naming(text))?.0.clone();
-        Some((map, key, reference.to_owned()))
-    })?;
+    let (map, key, reference) = told_by(scene, &pod.object, |text| environment::has_word(text, &missing.name))?;
     let changed = drift::changes(scene, &map).into_iter().find(|change| change.path == format!("data.{key}"));
     let hint = match (&changed, near.first()) {
         (Some(change), _) => {
@@ -46,7 +39,11 @@ pub(super) fn by_map(
     );
     Some(
         Finding::new("configmap_names_missing_service", Depth::Root, &named(&pod.object), &map, headline)
-            .confidence(if changed.is_some() { Confidence::High } else { Confidence::Medium })
+            .confidence(if changed.is_some() || is_misspelt(scene, missing, near) {
+                Confidence::High
+            } else {
+                Confidence::Medium
+            })
             .cite([scene.quote(&call.log.reference, call.line), scene.quote_line(&reference, &[wrong])])
             .touches([workload.clone(), missing.clone()])
             .steps([
@@ -64,6 +61,43 @@ pub(super) fn by_map(
                 ),
             ]),
     )
+}
+
+/// The ConfigMap from which a Pod takes a text that says something, with its key and its evidence.
+pub(super) fn told_by(
+    scene: &Scene<'_>,
+    pod: &Pod,
+    says: impl Fn(&str) -> bool,
+) -> Option<(ObjectRef, String, String)> {
+    latent::maps(pod).into_iter().find_map(|map| {
+        let (value, reference) = scene.facts.raw(&map)?;
+        let data = value.get("data")?.as_object()?;
+        let key = data.iter().find(|(_, text)| text.as_str().is_some_and(&says))?.0.clone();
+        Some((map, key, reference.to_owned()))
+    })
+}
+
+/// The ConfigMap that tells a Pod to call a port of one of these hosts, in one value or in two, with the key that has the
+/// port and its evidence.
+pub(super) fn calling(
+    scene: &Scene<'_>,
+    pod: &Pod,
+    hosts: &[String],
+    port: i32,
+) -> Option<(ObjectRef, String, String)> {
+    let together = |text: &str| hosts.iter().any(|host| protocol::names(text, host, port));
+    told_by(scene, pod, together).or_else(|| {
+        let alone = told_by(scene, pod, |text| text.trim() == port.to_string())?;
+        let beside = told_by(scene, pod, |text| hosts.iter().any(|host| environment::has_word(text, host)))?;
+        Some(alone).filter(|(map, ..)| *map == beside.0)
+    })
+}
+
+/// Whether a missing Service's name is a slip of the pen for one that exists, and that has somebody to answer as far as is
+/// known.
+fn is_misspelt(scene: &Scene<'_>, missing: &ObjectRef, near: &[String]) -> bool {
+    let meant = near.iter().find(|name| is_slip(&missing.name, name));
+    meant.is_some_and(|name| scene.backends_ready(&ObjectRef::new("Service", &missing.namespace, name)) != Some(0))
 }
 
 /// A variable that is given twice names what does not exist, while the value it hides may be the one that is meant.
@@ -106,15 +140,105 @@ pub(super) fn given_twice(
     )
 }
 
+/// How many letters a slip of the pen changes, and the shortest name in which two are one.
+const SLIP: (usize, usize) = (2, 6);
+
+/// The caller's own template writes the name of a Service that exists wrongly: the template has to change, not the Service.
+pub(super) fn misspelt(
+    scene: &Scene<'_>,
+    pod: &Seen<Pod>,
+    call: &Call<'_>,
+    missing: &ObjectRef,
+    near: &[String],
+) -> Option<Finding> {
+    let wrong = &missing.name;
+    let variable = environment::naming(&pod.object, wrong);
+    if variable.is_none() && !environment::commanded(&pod.object, wrong) {
+        return None;
+    }
+    let slip = near.iter().find(|name| is_slip(wrong, name));
+    let meant = slip.or_else(|| near.iter().find(|name| is_akin(wrong, name)))?;
+    let meant = ObjectRef::new("Service", &missing.namespace, meant);
+    let ready = scene.backends_ready(&meant);
+    // Of a name that is merely like another the Service may be what is missing.
+    let is_sure = slip.is_some() && ready != Some(0);
+    let workload = scene.workload(&pod.object);
+    let place = match &variable {
+        Some(Variable { name, container, .. }) => scene
+            .text(format!("容器 {container} 的环境变量 {name}"), format!("variable {name} of container {container}")),
+        None => scene.text("容器的启动命令", "its command"),
+    };
+    let headline = scene.text(
+        format!("{workload} 在{place}中把 Service 名写成了 {wrong}，该 Service 不存在，而存在的是 {}；域名无法解析", meant.name),
+        format!("{workload} names {wrong} in {place}, a Service that does not exist (the one that does is {}), so the name does not resolve", meant.name),
+    );
+    Some(
+        Finding::new("dependency_host_misspelt", Depth::Root, &named(&pod.object), &workload, headline)
+            .confidence(if is_sure { Confidence::High } else { Confidence::Medium })
+            .cite([scene.quote(&call.log.reference, call.line), scene.quote_line(&pod.reference, &[wrong])])
+            .cite([scene.facts.absent(missing).cloned()])
+            .touches([missing.clone(), meant.clone()])
+            .steps([
+                look(
+                    scene.text("查看该 Namespace 中的 Service", "List the Services of that namespace"),
+                    kubectl(&missing.namespace, "get services"),
+                ),
+                change(
+                    scene.text(
+                        format!("把{place}中的 {wrong} 改为 {}", meant.name),
+                        format!("Change {wrong} to {} in {place}", meant.name),
+                    ),
+                    "",
+                    edit_template(&workload),
+                ),
+            ]),
+    )
+}
+
+/// The Services of the namespace whose names are made of the same words as a missing one's, in whatever order: the wrong name
+/// says more (`orders-db-primary` for `orders-db`, or for `db-orders`).
+pub(super) fn akin(scene: &Scene<'_>, missing: &ObjectRef) -> Vec<String> {
+    let names = scene.facts.names().into_iter();
+    let beside = names.filter(|it| it.kind == "Service" && it.namespace == missing.namespace);
+    beside.map(|it| it.name).filter(|name| is_akin(&missing.name, name)).collect()
+}
+
+/// Whether a name has all the words of another, two or more, and what it has beside them is no version.
+fn is_akin(wrong: &str, right: &str) -> bool {
+    let words = |name: &'_ str| name.split('-').map(str::to_owned).collect::<Vec<_>>();
+    let (wrong, right) = (words(wrong), words(right));
+    let is_version = |word: &String| word.trim_start_matches('v').chars().all(|letter| letter.is_ascii_digit());
+    let more: Vec<&String> = wrong.iter().filter(|word| !right.contains(word)).collect();
+    right.len() > 1
+        && wrong != right
+        && right.iter().all(|word| wrong.contains(word))
+        && !more.into_iter().any(is_version)
+}
+
+/// Whether a name is another written wrongly: a letter or two apart, and not by a number, which tells versions apart.
+fn is_slip(wrong: &str, right: &str) -> bool {
+    let apart = strsim::osa_distance(wrong, right);
+    let bare = |name: &str| name.trim_end_matches(|end: char| end.is_ascii_digit() || "-v".contains(end)).to_owned();
+    let (most, long) = SLIP;
+    let likely = apart == 1 || (apart == most && wrong.len() >= long);
+    likely && bare(wrong) != bare(right)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::playbook::world::{World, container, patched, pod, service};
+    use crate::playbook::world::{World, container, crashed, patched, pod, service};
+    use crate::report::Confidence;
 
     const UNKNOWN: &str = "ERROR could not translate host name \"webb\" to address: Name or service not known";
 
     fn told(map: Value) -> World {
+        told_of(map, UNKNOWN)
+    }
+
+    /// A caller that takes a ConfigMap, and whose log has a line.
+    fn told_of(map: Value, line: &str) -> World {
         let env = json!([{"configMapRef": {"name": "shared"}}]);
         let cart = json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": [{"apiVersion": "apps/v1",
             "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]}, "spec": {"containers": [container(json!({"envFrom": env}))]}});
@@ -123,7 +247,7 @@ mod tests {
         World::asking("Pod", "cart-1-a")
             .with(pod(cart))
             .with(patched(shared, map))
-            .log("cart-1-a", UNKNOWN)
+            .log("cart-1-a", line)
             .listed("Service")
     }
 
@@ -144,6 +268,71 @@ mod tests {
     fn a_map_a_letter_away_from_a_service_that_exists_is_too() {
         let world = told(json!({"data": {"DB_HOST": "webb"}})).with(service(json!({"app": "web"})));
         assert_eq!(world.cause(), "configmap_names_missing_service ConfigMap/shared");
+    }
+
+    #[test]
+    fn the_map_is_found_behind_warnings_that_the_process_gave_up_over() {
+        let gone =
+            "database not reachable attempt=1/3 error=\"lookup pg-mian.shop.svc on 10.96.0.10:53: no such host\"";
+        let asked = |data: Value, log: &str| {
+            let spec = json!({"spec": {"containers": [container(json!({"envFrom": [{"configMapRef": {"name": "shared"}}]}))]}});
+            let shared = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "shared", "namespace": "shop"}, "data": data});
+            let main = json!({"metadata": {"name": "pg-main"}, "spec": {"selector": null}});
+            World::asking("Pod", "web-1-a")
+                .with(pod(patched(crashed(1, "Error"), spec)))
+                .with(patched(service(json!({})), main))
+                .with(shared)
+                .log("web-1-a", log)
+                .listed("Service")
+        };
+        let log = format!("INFO boot\nWARN {gone}\nWARN {gone}\nFATAL giving up: database unavailable");
+        let world = asked(json!({"DB_HOST": "pg-mian.shop.svc"}), &log);
+        assert_eq!(world.cause(), "configmap_names_missing_service ConfigMap/shared");
+        assert!(world.diagnosis().headline.contains("pg-mian"), "{}", world.diagnosis().headline);
+        let right = asked(json!({"DB_HOST": "pg-main.shop.svc"}), "INFO boot\nFATAL giving up: database unavailable");
+        assert_eq!(right.cause(), "crashloop_app_error Deployment/web");
+        assert_eq!(right.diagnosis().causes[0].confidence, Confidence::Medium, "it says nothing of why");
+        let other =
+            asked(json!({"DB_HOST": "pg-mian.shop.svc"}), &format!("WARN {gone}\nFATAL /data/lock: permission denied"));
+        assert_eq!(other.cause(), "crashloop_permission_denied Deployment/web");
+    }
+
+    #[test]
+    fn a_name_longer_than_the_service_that_exists_is_the_maps_too() {
+        let url = json!({"data": {"SPRING_DATASOURCE_URL": "jdbc:mysql://webb-db-primary:3306/shop?useSSL=false"}});
+        let webb = patched(service(json!({"app": "webb"})), json!({"metadata": {"name": "db-webb"}}));
+        let line = "Caused by: java.net.UnknownHostException: webb-db-primary: Name or service not known";
+        let world = told_of(url, line).with(webb);
+        assert_eq!(world.cause(), "configmap_names_missing_service ConfigMap/shared");
+        assert_eq!(world.diagnosis().causes[0].confidence, Confidence::Medium);
+    }
+
+    /// A caller whose own variable says `webb`, which its log cannot resolve.
+    fn misspelt() -> World {
+        let env = json!([{"name": "API_HOST", "value": "webb:80"}]);
+        let cart = json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": [{"apiVersion": "apps/v1",
+            "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]}, "spec": {"containers": [container(json!({"env": env}))]}});
+        World::asking("Pod", "cart-1-a").with(pod(cart)).log("cart-1-a", UNKNOWN).listed("Service")
+    }
+
+    #[test]
+    fn a_template_that_misspells_a_service_is_blamed_and_not_the_service() {
+        let world = misspelt().with(service(json!({"app": "web"}))).with(pod(json!({})));
+        assert_eq!(world.cause(), "dependency_host_misspelt Deployment/cart");
+        let headline = world.diagnosis().headline;
+        assert!(headline.contains("API_HOST") && headline.contains("does is web"), "{headline}");
+    }
+
+    #[test]
+    fn a_name_with_no_like_one_and_another_version_are_the_missing_services() {
+        assert_eq!(misspelt().cause(), "dependency_service_missing Service/webb");
+        let other = patched(service(json!({"app": "webbing"})), json!({"metadata": {"name": "webbing"}}));
+        assert_eq!(misspelt().with(other).cause(), "dependency_service_missing Service/webb");
+        assert!(super::is_slip("pg-mian", "pg-main") && super::is_slip("orders", "order"));
+        assert!(super::is_akin("pg-orders-primary", "orders-pg") && super::is_akin("pg-orders-ro", "pg-orders"));
+        assert!(!super::is_akin("orders-api-v2", "orders-api") && !super::is_akin("orders-db", "orders"));
+        assert!(!super::is_akin("orders-db", "orders-db") && !super::is_akin("cart-db", "orders-db"));
+        assert!(!super::is_slip("ledger-v2", "ledger") && !super::is_slip("redis-1", "redis-2"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod aggregation;
 mod asleep;
+mod astray;
 pub mod autoscaler;
 pub mod broker;
 pub mod certificate;
@@ -27,32 +28,40 @@ mod ingress_host;
 pub mod init;
 pub mod job;
 pub mod leaving;
+pub mod loopback;
 pub mod memory;
 mod misconfigured;
 pub mod mount;
 pub mod node;
 pub mod node_events;
 pub mod policy;
-mod pool;
+pub mod pool;
 pub mod preemption;
 pub mod probe;
+mod protocol;
 pub mod provisioner;
+pub mod proxy;
 pub mod quota;
 pub mod redis;
 pub mod rejection;
+pub mod retained;
 mod rewritten;
 pub mod rollout;
 pub mod scaled_object;
 pub mod scheduling;
 mod schema;
 pub mod scrape;
+pub mod search_disk;
 pub mod service;
 mod service_link;
+mod serving_certificate;
 pub mod shared_memory;
 pub mod stateful;
 pub mod target_port;
+mod throttled;
 pub mod traffic;
 pub mod unready;
+pub mod versions;
 pub mod volume;
 
 use crate::playbook::finding::Finding;
@@ -98,10 +107,13 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("node_events", &["Node"], node_events::run),
     analyzer("claim", &["PersistentVolumeClaim", "Pod"], claim::run),
     analyzer("volume", &["PersistentVolumeClaim", "PersistentVolume", "Pod"], volume::run),
+    analyzer("retained", &["PersistentVolumeClaim"], retained::run),
     analyzer("shared_memory", &["Pod"], shared_memory::run),
     analyzer("creation", &["ReplicaSet", "StatefulSet", "Job", "DaemonSet", "Deployment"], creation::run),
     analyzer("quota", &["ResourceQuota"], quota::run).wanting(&["ResourceQuota"]),
     analyzer("cpu_limit", &["Pod"], cpu_limit::run),
+    analyzer("throttled", &["Pod"], throttled::run),
+    analyzer("versions", &["Node"], versions::run).wanting(&["Node"]),
     analyzer("connections", &["Pod"], connections::run),
     analyzer("broker", &["Pod"], broker::run),
     analyzer("rewritten", &["Pod"], rewritten::run),
@@ -129,6 +141,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("scrape", &["Service"], scrape::run).wanting(&["NetworkPolicy"]),
     analyzer("service", &["Service"], service::run).wanting(&["Service"]),
     analyzer("traffic", &["Service", "Pod"], traffic::run),
+    analyzer("loopback", &["Service", "Pod"], loopback::run),
     analyzer("ingress", &["Ingress"], ingress::run).wanting(&["Ingress"]),
     analyzer("ingress_host", &["Ingress"], ingress_host::run).wanting(&["Ingress"]),
     analyzer("entrance", &["Ingress"], entrance::run),
@@ -137,9 +150,13 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("autoscaler", &["HorizontalPodAutoscaler"], autoscaler::run).wanting(&["HorizontalPodAutoscaler"]),
     analyzer("aggregation", &["APIService"], aggregation::run).wanting(&["APIService"]),
     analyzer("certificate", &["Certificate"], certificate::run).wanting(&["Certificate"]),
+    analyzer("proxy", &["Pod"], proxy::run),
+    analyzer("protocol", &["Pod"], protocol::run),
+    analyzer("serving_certificate", &["Service", "Pod"], serving_certificate::run),
     analyzer("rollout", &["Deployment"], rollout::run),
     analyzer("pool", &["Pod"], pool::run),
     analyzer("redis", &["Pod"], redis::run),
+    analyzer("search_disk", &["Pod"], search_disk::run),
     analyzer("dependency", &["Pod"], dependency::run),
     analyzer("stateful", &["StatefulSet", "Pod"], stateful::run),
     analyzer("daemon", &["DaemonSet"], daemon::run),

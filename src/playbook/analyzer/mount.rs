@@ -13,6 +13,13 @@ use crate::playbook::scene::{Scene, named};
 use crate::report::Confidence;
 
 static VOLUME: Pattern = Pattern::new(r#"for volume "([^"]+)""#);
+/// What stands before the reason: `… failed to setup network for sandbox "9fd2…": `.
+static SANDBOX: Pattern =
+    Pattern::new(r#"(?i)\bsandbox:? (?:container )?"[0-9a-f]{8,}"(?: network for pod "[^"]*")?:"#);
+/// How plugins say that a Node's range of Pod addresses is used up: host-local, Calico, Cilium and those of clouds.
+static NO_ADDRESS: Pattern = Pattern::new(
+    r"(?i)\bno (?:more )?(?:available )?ip(?:v4|v6)? address(?:es)? (?:is |are )?(?:available|left)|\bno available ip|ip address(?:es)? (?:pool )?(?:is |are )?exhausted|no more ips|range is full|failed to assign an ip address",
+);
 static MISSING_KEY: Pattern = Pattern::new(r"references non-existent (?:config|secret) key: ?(\S+)");
 
 /// Findings about Pods that wait for their volumes or their sandbox.
@@ -133,14 +140,22 @@ fn other_mount(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &See
 fn no_sandbox(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &SeenEvent) -> Finding {
     let node = pods::node_name(&pod.object).unwrap_or_default();
     let blame = ObjectRef::new("Node", "", node);
-    let said = logs::said(&event.message);
-    let headline = scene.text(
-        format!("{name} 无法启动：Node {node} 上无法创建 Pod 沙箱（FailedCreatePodSandBox）：{said}"),
-        format!("{name} cannot start: its sandbox cannot be made on Node {node} (FailedCreatePodSandBox): {said}"),
-    );
+    let told = essence(&event.message);
+    let said = logs::said(told);
+    let headline = if NO_ADDRESS.hits(told) {
+        scene.text(
+            format!("{name} 无法启动：Node {node} 上已没有可分配的 Pod IP 地址（FailedCreatePodSandBox）：{said}"),
+            format!("{name} cannot start: Node {node} has no Pod IP address left (FailedCreatePodSandBox): {said}"),
+        )
+    } else {
+        scene.text(
+            format!("{name} 无法启动：Node {node} 上无法创建 Pod 沙箱（FailedCreatePodSandBox）：{said}"),
+            format!("{name} cannot start: its sandbox cannot be made on Node {node} (FailedCreatePodSandBox): {said}"),
+        )
+    };
     Finding::new("pod_sandbox_failed", Depth::Root, name, &blame, headline)
         .confidence(Confidence::Medium)
-        .cite([scene.quote_event(event)])
+        .cite([scene.quote(&event.reference, told).or_else(|| scene.quote_event(event))])
         .touches([scene.workload(&pod.object)])
         .steps([
             look(
@@ -156,6 +171,13 @@ fn no_sandbox(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &Seen
                 None,
             ),
         ])
+}
+
+/// What the kubelet could not do, without what it says before every such failure and the sandbox's number.
+fn essence(message: &str) -> &str {
+    let number = SANDBOX.groups(message).and_then(|found| found.get(0));
+    let rest = number.map_or(message, |found| message[found.end()..].trim_start());
+    if rest.is_empty() { message } else { rest }
 }
 
 /// Before the kubelet has said anything: a volume that names a ConfigMap or Secret known not to exist.
@@ -248,6 +270,25 @@ mod tests {
             "Failed to create pod sandbox: plugin type=\"calico\" failed (add): no IP addresses available in pool",
         );
         assert_eq!(world.cause(), "pod_sandbox_failed Node/n1");
+    }
+
+    #[test]
+    fn why_a_sandbox_cannot_be_made_is_told_and_not_what_the_kubelet_says_before() {
+        let sandbox = |why: &str| {
+            let number = "9fd29f59a99518f1d48cb8c237c98dc5926e018bb7f684592a91516458d077a5";
+            let told = format!(
+                "(combined from similar events): Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox \"{number}\": plugin type=\"bridge\" failed (add): {why}"
+            );
+            hanging(json!({"emptyDir": {}})).event("Pod", "web-1-a", "FailedCreatePodSandBox", &told)
+        };
+        let full =
+            sandbox("failed to allocate for range 0: no IP addresses available in range set: 192.0.2.1-192.0.2.62");
+        assert_eq!(full.cause(), "pod_sandbox_failed Node/n1");
+        let told = full.diagnosis().headline;
+        assert!(told.contains("no Pod IP address left") && told.contains("192.0.2.1-192.0.2.62"), "{told}");
+        let other = sandbox("stat /run/flannel/subnet.env: no such file or directory").diagnosis();
+        assert!(other.headline.contains("subnet.env") && !other.headline.contains("address left"), "{other:?}");
+        assert!(other.causes[0].evidence[0].quote.contains("subnet.env"), "{other:?}");
     }
 
     #[test]

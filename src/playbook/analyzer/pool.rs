@@ -16,9 +16,19 @@ use crate::report::Confidence;
 static SAYS: Pattern = Pattern::new(
     r"(?i)pool[\w-]* - connection is not available, request timed out|queuepool limit of size \d+|timeout acquiring a connection|prior to obtaining a connection from the pool|pool timed out while waiting for an open connection|timed out waiting for connection from pool|cannot get a connection, pool error|resourcerequest timed out|\bconnection ?pool (?:is )?(?:exhausted|full)|pool exhausted",
 );
+/// How drivers and databases say that a statement, or a connection that was there, waits too long, whom for they do not say.
+static SLOW: Pattern = Pattern::new(
+    r"(?i)communications link failure|lock wait timeout exceeded|canceling statement due to (?:statement|lock) timeout|(?:statement|query)(?: execution)? (?:was )?timed? ?out|could not (?:get|open) jdbc connection",
+);
 /// Signs that no connection was ever made: then it is the database that is not reached.
 static UNREACHED: Pattern =
     Pattern::new(r"(?i)\btotal=0\b|\bactive=0, idle=0\b|connection (?:to \S+ )?refused|unknown ?host|no such host");
+
+/// Whether a line says that the database keeps its client waiting, be it by the client's own pool.
+#[must_use]
+pub fn tells(line: &str) -> bool {
+    (SAYS.hits(line) || SLOW.hits(line)) && !UNREACHED.hits(line)
+}
 
 /// Findings about Pods whose log says so again and again.
 #[must_use]

@@ -42,8 +42,11 @@ pub fn unprovisioned(
         _ => Confidence::Low,
     };
     let class_name = named(&class.object);
-    let (headline, summary) = unanswered(scene, &name, &class_name.name, provisioner, no_driver, runs.then_some(down));
-    let finding = Finding::new("pvc_unbound_provisioner_missing", Depth::Root, &name, &name, headline)
+    let fallen = workload.as_ref().filter(|_| down);
+    let state = if runs && !down { State::Silent } else { fallen.map_or(State::Absent, State::Down) };
+    let (headline, summary) = unanswered(scene, &name, &class_name.name, provisioner, no_driver, &state);
+    let blame = fallen.unwrap_or(&name);
+    let finding = Finding::new("pvc_unbound_provisioner_missing", Depth::Root, &name, blame, headline)
         .summary(summary)
         .confidence(confidence)
         .cite(waiting.iter().rev().take(1).map(|event| scene.quote_event(event)))
@@ -51,6 +54,10 @@ pub fn unprovisioned(
             scene.quote(&claim.reference, "phase: Pending"),
             scene.quote_any(&class.reference, &[&format!("provisioner: {provisioner}"), provisioner]),
         ])
+        .cite(fallen.map(|maker| {
+            let (_, reference) = scene.facts.raw(maker)?;
+            scene.quote_any(reference, &["unavailableReplicas:", "MinimumReplicasUnavailable", "replicas:"])
+        }))
         .touches(consumers(scene, &name))
         .related(
             class_name.clone(),
@@ -66,26 +73,36 @@ pub fn unprovisioned(
         }
         None => finding,
     };
-    Some(if no_driver {
+    let registered = scene.facts.listing("CSIDriver", "").is_some();
+    Some(if no_driver || registered {
         finding
     } else {
         finding.gap(scene.text("未能确认 CSIDriver 列表", "the list of CSIDrivers could not be confirmed"))
     })
 }
 
-/// What is said of a provisioner that makes no volume: it is not there, or it is there and down, or silent.
+/// What is seen of a provisioner that makes no volume.
+enum State<'s> {
+    /// Nothing of it.
+    Absent,
+    /// Its workload, which lacks replicas.
+    Down(&'s ObjectRef),
+    /// Something of it that runs and does not answer.
+    Silent,
+}
+
 fn unanswered(
     scene: &Scene<'_>,
     claim: &ObjectRef,
     class: &str,
     provisioner: &str,
     no_driver: bool,
-    down: Option<bool>,
+    state: &State<'_>,
 ) -> (String, String) {
-    let (state_zh, state_en) = match down {
-        Some(true) => ("的工作负载未就绪", "is not ready"),
-        Some(false) => ("有 Pod 在运行但没有响应", "runs but does not answer"),
-        None => ("未在集群中运行", "does not run"),
+    let (state_zh, state_en) = match state {
+        State::Down(maker) => (format!("的工作负载 {maker} 未就绪"), format!("is not ready ({maker})")),
+        State::Silent => ("有 Pod 在运行但没有响应".to_owned(), "runs but does not answer".to_owned()),
+        State::Absent => ("未在集群中运行".to_owned(), "does not run".to_owned()),
     };
     let headline = scene.text(
         format!("{claim} 一直 Pending：StorageClass {class} 的 provisioner {provisioner} {state_zh}，卷无法创建"),
@@ -93,7 +110,7 @@ fn unanswered(
             "{claim} stays Pending: provisioner {provisioner} of StorageClass {class} {state_en}, so no volume is made"
         ),
     );
-    let (seen_zh, seen_en) = match (no_driver, down.is_some()) {
+    let (seen_zh, seen_en) = match (no_driver, !matches!(state, State::Absent)) {
         (true, false) => (
             "，集群中没有注册名为该 provisioner 的 CSIDriver，也没有看到它的 Pod",
             "; no CSIDriver of that name is registered and no Pod of it was seen",
@@ -103,11 +120,13 @@ fn unanswered(
         }
         _ => ("", ""),
     };
+    let (silent_zh, silent_en) = match state {
+        State::Down(maker) => (format!("{maker} 未就绪"), format!("{maker} is not ready")),
+        _ => ("没有任何组件响应".to_owned(), "nothing answers".to_owned()),
+    };
     let summary = scene.text(
-        format!("{claim} 使用 StorageClass {class}，卷应由 {provisioner} 创建，但没有任何组件响应{seen_zh}。"),
-        format!(
-            "{claim} uses StorageClass {class}; {provisioner} should make its volume, but nothing answers{seen_en}."
-        ),
+        format!("{claim} 使用 StorageClass {class}，卷应由 {provisioner} 创建，但{silent_zh}{seen_zh}。"),
+        format!("{claim} uses StorageClass {class}; {provisioner} should make its volume, but {silent_en}{seen_en}."),
     );
     (headline, summary)
 }
@@ -202,14 +221,21 @@ fn telling(provisioner: &str) -> Option<&str> {
 fn workload_of(scene: &Scene<'_>, provisioner: &str) -> Option<ObjectRef> {
     let deployments = scene.deployments.iter().map(|seen| named(&seen.object));
     let sets = scene.stateful_sets.iter().map(|seen| named(&seen.object));
-    deployments.chain(sets).find(|workload| is_named_for(&workload.name, provisioner))
+    maker(deployments.chain(sets), provisioner)
 }
 
-/// Whether a workload bears the telling part of a provisioner's name, as `nfs-client-provisioner` does.
+/// The workload that likeliest makes a provisioner's volumes. It bears the telling part of its name, as
+/// `nfs-client-provisioner` does, or it is the `csi-provisioner` of a Namespace that does, as `longhorn-system`.
 #[must_use]
-pub fn is_named_for(workload: &str, provisioner: &str) -> bool {
-    telling(provisioner).is_some_and(|part| workload.contains(part))
-        && ["provisioner", "csi", "controller", "driver", "storage"].iter().any(|word| workload.contains(word))
+pub fn maker(workloads: impl Iterator<Item = ObjectRef>, provisioner: &str) -> Option<ObjectRef> {
+    let part = telling(provisioner)?;
+    let is = |workload: &ObjectRef, words: &[&str]| words.iter().any(|word| workload.name.contains(word));
+    let fits = |workload: &ObjectRef| {
+        let own =
+            workload.name.contains(part) && is(workload, &["provisioner", "csi", "controller", "driver", "storage"]);
+        own || (workload.namespace.contains(part) && is(workload, &["provisioner"]))
+    };
+    workloads.filter(fits).min_by_key(|workload| (!is(workload, &["provisioner"]), workload.clone()))
 }
 
 /// Whether a Pod looks like a provisioner: a telling part of the provisioner's name stands in its name or an image.

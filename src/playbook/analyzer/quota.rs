@@ -52,6 +52,19 @@ pub fn state(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
     Some(format!("{resource}: used {used}, hard {hard}"))
 }
 
+/// What the quotas that were read allow, one sentence each: what an alert about their sum adds up.
+#[must_use]
+pub fn allowed(scene: &Scene<'_>) -> Vec<String> {
+    let one = |quota: &Seen<ResourceQuota>| {
+        let hard = quota.object.status.as_ref()?.hard.as_ref()?;
+        let counts = |resource: &str| resource.ends_with("cpu") || resource.ends_with("memory");
+        let amounts = hard.iter().filter(|(resource, _)| counts(resource));
+        let amounts: Vec<String> = amounts.map(|(resource, amount)| format!("{resource} {}", amount.0)).collect();
+        (!amounts.is_empty()).then(|| scene.colon(named(&quota.object), amounts.join(", ")))
+    };
+    scene.facts.all::<ResourceQuota>().iter().filter_map(one).collect()
+}
+
 fn full(scene: &Scene<'_>, quota: &Seen<ResourceQuota>) -> Option<Finding> {
     let Use { resource, used, hard, share } = fullest(&quota.object).filter(|found| found.share >= NEARLY)?;
     let name = named(&quota.object);

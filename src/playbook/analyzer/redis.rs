@@ -6,8 +6,9 @@ use crate::alert::ObjectRef;
 use crate::playbook::environment;
 use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
-use crate::playbook::reach;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::{Scene, named};
+use crate::playbook::{logs, reach};
 use crate::report::Confidence;
 
 /// The beginnings of Redis' own error replies and what they mean, in both languages.
@@ -32,6 +33,11 @@ const REPLIES: [(&str, &str, &str, &str); 3] = [
         "is a read-only replica that its client writes to (READONLY): it lost its role, or the client has the wrong address",
     ),
 ];
+
+/// What Redis itself logs when a snapshot cannot be written (`rdb.c`): why stands behind it.
+static NOT_SAVED: Pattern = Pattern::new(
+    r"(?i)failed opening the (?:temp )?rdb file|write error saving db|can't save in background|error moving temp db file",
+);
 
 /// Findings about the Redis behind Pods whose logs repeat such a reply.
 #[must_use]
@@ -83,13 +89,17 @@ fn told(
     let behind: Vec<ObjectRef> =
         scene.backends(&service.object).iter().map(|pod| scene.workload(&pod.object)).collect();
     let redis = behind.first().cloned().unwrap_or_else(|| name.clone());
+    let own = (*code == "redis_persistence_failing").then(|| unsaved(scene, &service.object)).flatten();
+    let said = own.map(|(_, line)| logs::said(line));
+    let (said_zh, said_en) = said
+        .map_or_else(Default::default, |said| (format!("，它自己的日志：{said}"), format!(", its own log: {said}")));
     let headline = scene.text(
-        format!("{redis}（Redis）{zh}；受影响的是 {caller}"),
-        format!("{redis} (Redis) {en}; {caller} suffers from it"),
+        format!("{redis}（Redis）{zh}{said_zh}；受影响的是 {caller}"),
+        format!("{redis} (Redis) {en}{said_en}; {caller} suffers from it"),
     );
     Finding::new(code, Depth::Root, &named(&pod.object), &redis, headline)
         .confidence(Confidence::Medium)
-        .cite([scene.quote(&log.reference, line)])
+        .cite([scene.quote(&log.reference, line), own.and_then(|(reference, line)| scene.quote(reference, line))])
         .touches([caller, name])
         .ruled_out(
             scene.text("容器内存不足（OOMKilled）", "a container out of memory (OOMKilled)"),
@@ -109,6 +119,16 @@ fn told(
                 None,
             ),
         ])
+}
+
+/// Why it cannot save, in the words of its own log.
+fn unsaved<'a>(scene: &Scene<'a>, service: &Service) -> Option<(&'a str, &'a str)> {
+    scene.backends(service).into_iter().flat_map(|pod| reach::present_logs(scene, &pod.object)).find_map(
+        |(log, text)| {
+            let line = text.lines().rev().find(|line| NOT_SAVED.hits(line) && !logs::instructs(line))?;
+            Some((log.reference.as_str(), line))
+        },
+    )
 }
 
 #[cfg(test)]
@@ -138,6 +158,8 @@ mod tests {
         let stopped =
             client(&"ERROR MISCONF Redis is configured to save RDB snapshots, but is unable\n".repeat(8), "web:6379");
         assert_eq!(stopped.cause(), "redis_persistence_failing Deployment/web");
+        let told = stopped.log("web-1-a", "263:C # Failed opening the temp RDB file temp-263.rdb (in server root dir /data) for saving: Permission denied\n1:M # Background saving error\n");
+        assert!(told.diagnosis().headline.contains("for saving: Permission denied"), "{}", told.diagnosis().headline);
         let replica = client(&"ERROR READONLY You can't write against a read only replica.\n".repeat(8), "web:6379");
         assert_eq!(replica.cause(), "redis_replica_written Deployment/web");
     }

@@ -48,11 +48,20 @@ fn stuck(scene: &Scene<'_>, deployment: &Seen<Deployment>) -> Option<Finding> {
     let older = sets.iter().skip(1).find(|set| set.object.status.as_ref().is_some_and(|status| status.replicas > 0));
     let serving = status.ready_replicas.unwrap_or(0).min(status.available_replicas.unwrap_or(0)) >= wanted;
     match (late, older, sets.first()) {
-        // Under way, with as many Pods serving as are wanted.
+        // Under way, with as many Pods serving as are wanted, or as its strategy asks for meanwhile.
         (None, ..) if serving => None,
+        (None, Some(_), _) if goes_on(conditions) => None,
         (Some(late), Some(old), Some(new)) => Some(new_version_fails(scene, deployment, late, new, old)),
         (late, ..) => Some(unavailable(scene, deployment, &name, late)),
     }
+}
+
+/// Whether the Deployment itself says that its new version gets on and that enough of it is available meanwhile.
+fn goes_on(conditions: &[DeploymentCondition]) -> bool {
+    let says = |kind: &str, reason: &str| {
+        conditions.iter().any(|it| it.type_ == kind && it.status == "True" && it.reason.as_deref() == Some(reason))
+    };
+    says("Available", "MinimumReplicasAvailable") && says("Progressing", "ReplicaSetUpdated")
 }
 
 fn new_version_fails(
@@ -153,11 +162,20 @@ fn unavailable(
     let status = deployment.object.status.as_ref();
     let wanted = deployment.object.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let ready = status.and_then(|status| status.ready_replicas).unwrap_or(0);
+    let available = status.and_then(|status| status.available_replicas).unwrap_or(0);
     let reason = late.and_then(|late| late.reason.as_deref()).unwrap_or("MinimumReplicasUnavailable");
-    let headline = scene.text(
-        format!("{name} 只有 {ready}/{wanted} 个副本就绪（{reason}）"),
-        format!("{name} has only {ready} of {wanted} replicas ready ({reason})"),
-    );
+    // Ready for less than `minReadySeconds`, a Pod is not available yet.
+    let headline = if ready < wanted {
+        scene.text(
+            format!("{name} 只有 {ready}/{wanted} 个副本就绪（{reason}）"),
+            format!("{name} has only {ready} of {wanted} replicas ready ({reason})"),
+        )
+    } else {
+        scene.text(
+            format!("{name} 只有 {available}/{wanted} 个副本可用（{reason}）"),
+            format!("{name} has only {available} of {wanted} replicas available ({reason})"),
+        )
+    };
     Finding::new("deployment_unavailable", Depth::Symptom, name, name, headline)
         .confidence(Confidence::Medium)
         .cite([scene.quote_any(&deployment.reference, &[&format!("reason: {reason}")])])
@@ -265,6 +283,23 @@ mod tests {
         };
         world(0).is_calm();
         assert!(!world(30).codes().is_empty(), "a Pod that has not become Ready for half an hour is no start");
+    }
+
+    #[test]
+    fn one_that_gets_on_with_enough_available_is_no_fault() {
+        let says = |kind: &str, reason: &str| json!({"type": kind, "status": "True", "reason": reason});
+        let rolling = |available: &str, progressing: &str| {
+            let conditions = json!([says("Available", available), says("Progressing", progressing)]);
+            let status = json!({"replicas": 4, "readyReplicas": 4, "availableReplicas": 2, "updatedReplicas": 3, "conditions": conditions});
+            World::asking("Deployment", "web")
+                .with(patched(deployment(3, 3), json!({"status": status})))
+                .with(replica_set(2, "reg/web:2", 3, 3))
+                .with(replica_set(1, "reg/web:1", 1, 1))
+        };
+        rolling("MinimumReplicasAvailable", "ReplicaSetUpdated").is_calm();
+        let hung = rolling("MinimumReplicasAvailable", "NewReplicaSetAvailable");
+        assert_eq!(hung.cause(), "deployment_unavailable Deployment/web");
+        assert!(hung.diagnosis().headline.contains("2 of 3 replicas available"), "{}", hung.diagnosis().headline);
     }
 
     #[test]

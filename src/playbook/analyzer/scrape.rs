@@ -5,7 +5,7 @@ use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::policy::{Way, applies, only_by_name, peers, port_allowed};
+use crate::playbook::analyzer::policy::{TCP, Way, applies, only_by_name, peers, port_allowed};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::pods;
@@ -80,7 +80,7 @@ fn may_enter(scene: &Scene<'_>, policy: &NetworkPolicy, from: &str, port: Option
     peers(policy, Way::In).into_iter().any(|(peers, ports)| {
         let everybody = peers.is_none_or(<[NetworkPolicyPeer]>::is_empty);
         (everybody || peers.into_iter().flatten().any(|peer| may_mean(scene, policy, peer, from)))
-            && port_allowed(ports, port, backend)
+            && port_allowed(ports, (port, TCP), backend)
     })
 }
 

@@ -1,13 +1,14 @@
 //! Services nobody answers: selectors that match nothing, Pods that are not ready, ports that do not exist.
 
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, Service};
 
-use super::asleep;
+use super::{asleep, astray};
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::target_port;
+use crate::playbook::callees;
 use crate::playbook::describe;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::pods;
 use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named, service_selector};
@@ -32,7 +33,8 @@ fn unanswered(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
         };
     }
     if live.iter().any(|pod| pods::may_serve(&pod.object)) {
-        return target_port::wrong(scene, service, &name, &live);
+        let astray = astray::wrong(scene, service, &name, &live);
+        return astray.or_else(|| target_port::wrong(scene, service, &name, &live));
     }
     Some(none_ready(scene, service, &name, &live))
 }
@@ -41,7 +43,8 @@ fn unanswered(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
 pub(super) fn called_in_vain(scene: &Scene<'_>, name: &ObjectRef) -> bool {
     scene.pods.iter().any(|pod| {
         let calls = reach::failing_calls(scene, &pod.object);
-        let mut reached = calls.iter().filter_map(|call| reach::service_of(scene, &pod.object, call));
+        let called = calls.iter().filter_map(|call| reach::service_of(scene, &pod.object, call));
+        let mut reached = called.chain(callees::complained_of(scene, &pod.object));
         reached.any(|service| named(&service.object) == *name)
     })
 }
@@ -52,10 +55,44 @@ fn selects_nothing(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef,
     if !known {
         return None;
     }
+    if let Some(workload) = made_for(scene, &name.namespace, wanted) {
+        return Some(without_pods(scene, service, name, &workload));
+    }
     Some(match nearest(scene, name, wanted) {
         Some((pod, differing)) => mislabelled(scene, service, &Mislabelled::new(scene, name, wanted, pod, &differing)),
         None => nobody(scene, service, name, wanted),
     })
+}
+
+/// The workload whose Pods a selector means, where it has none at present: the selector is right then.
+#[must_use]
+pub fn made_for(scene: &Scene<'_>, namespace: &str, wanted: &LabelMap) -> Option<ObjectRef> {
+    let means = |template: &PodTemplateSpec| {
+        let labels = template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref());
+        crate::playbook::selector::covers(wanted, labels)
+    };
+    let deployments =
+        scene.deployments.iter().map(|it| (named(&it.object), it.object.spec.as_ref().map(|it| &it.template)));
+    let sets = scene.stateful_sets.iter().map(|it| (named(&it.object), it.object.spec.as_ref().map(|it| &it.template)));
+    let daemons =
+        scene.daemon_sets.iter().map(|it| (named(&it.object), it.object.spec.as_ref().map(|it| &it.template)));
+    let mut all = deployments.chain(sets).chain(daemons);
+    let meant = all.find(|(workload, template)| workload.namespace == namespace && template.is_some_and(means));
+    meant.map(|(workload, _)| workload)
+}
+
+fn without_pods(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, workload: &ObjectRef) -> Finding {
+    let headline = scene.text(
+        format!("{name} 没有后端：它对应的 {workload} 目前没有 Pod"),
+        format!("{name} has no backend: {workload}, whose Pods it selects, has none at present"),
+    );
+    Finding::new("service_backends_not_ready", Depth::Symptom, name, name, headline)
+        .cite([endpoints_line(scene, service)])
+        .touches([workload.clone()])
+        .steps([look(
+            scene.text("查看为何没有 Pod", "See why there are none"),
+            kubectl(&name.namespace, &format!("describe {}", slash(workload))),
+        )])
 }
 
 fn nobody(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, wanted: &LabelMap) -> Finding {
@@ -300,6 +337,19 @@ mod tests {
             .with(pod(json!({})))
             .with(deployment(1, 1))
             .is_calm();
+    }
+
+    #[test]
+    fn a_service_whose_workload_has_no_pods_just_now_is_not_misled_by_a_neighbours_label() {
+        let labels = json!({"metadata": {"name": "web-export-1-a", "labels": {"app": "web-export"}}});
+        let world = World::asking("Service", "web")
+            .with(service(json!({"app": "web"})))
+            .with(pod(labels))
+            .with(deployment(1, 0))
+            .event("Deployment", "web", "FailedCreate", "pods \"web-1-x\" is forbidden: exceeded quota: small")
+            .listed("Pod");
+        assert!(!world.codes().contains(&"service_selector_mismatch"), "{:?}", world.codes());
+        assert!(world.codes().contains(&"service_backends_not_ready"));
     }
 
     #[test]

@@ -204,7 +204,8 @@ fn called(scene: &Scene<'_>, name: &ObjectRef) -> bool {
     calls_fail(scene, name, |_| true)
 }
 
-fn refused(scene: &Scene<'_>, name: &ObjectRef) -> bool {
+/// Whether a log that was read shows that a call to the Service was refused.
+pub(super) fn refused(scene: &Scene<'_>, name: &ObjectRef) -> bool {
     calls_fail(scene, name, |failure| failure == Failure::Refused)
 }
 

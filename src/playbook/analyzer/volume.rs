@@ -16,7 +16,9 @@ use crate::quantity;
 use crate::report::Confidence;
 
 /// How a full file system is worded by kernels, databases and runtimes.
-static FULL: Pattern = Pattern::new(r"(?i)no space left on device|\benospc\b|disk quota exceeded|disk (?:is )?full");
+static FULL: Pattern = Pattern::new(
+    r"(?i)no space left on device|\benospc\b|\b(?:os )?err(?:no|or)(?: number)?:? 28\b|disk quota exceeded|disk (?:is )?full|the table '[^']*' is full|cannot reserve [\d.]+ \w+, not enough space|磁盘(?:空间)?(?:已满|不足)",
+);
 /// A path in a log line.
 static PATH: Pattern = Pattern::new(r#"(?:^|[\s"'`=(:])(/[\w.-]+(?:/[\w.@+-]+)*)"#);
 /// Resizes under way longer than this, in minutes, are stuck.

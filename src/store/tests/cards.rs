@@ -20,6 +20,26 @@ fn press(id: &str) -> PressEntry {
 }
 
 #[tokio::test]
+async fn what_a_card_shows_is_the_last_that_was_sent_of_the_group_as_it_stands_while_it_goes_on() {
+    on_every_engine(async |store| {
+        let incident = opened(&store, "a").await;
+        queued(&store, incident, "c", NoticeRole::First, past()).await;
+        assert_eq!(store.shown_on_card(incident, "c").await.unwrap(), None, "nothing was sent");
+        let out = store.claim_notice("c", "w", LEASE).await.unwrap().unwrap();
+        store.mark_sent(&out, "full").await.unwrap();
+        let joined = group(&["api-1", "api-2"]);
+        let mut tx = store.begin().await.unwrap();
+        tx.update_group(incident, &joined, at(5)).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(store.shown_on_card(incident, "c").await.unwrap().unwrap().group, joined);
+        assert_eq!(store.shown_on_card(incident, "other").await.unwrap(), None);
+        resolved(&store, incident, at(9)).await;
+        assert_eq!(store.shown_on_card(incident, "c").await.unwrap(), None, "its end changes the card");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_card_is_found_by_its_incident_and_by_its_message_and_a_new_one_takes_its_place() {
     on_every_engine(async |store| {
         let incident = opened(&store, "a").await;
@@ -128,12 +148,12 @@ async fn a_card_is_left_behind_when_its_investigation_is_dead_and_nothing_says_s
         assert!(store.investigate_again(incident).await.unwrap(), "it can be asked for once more");
         assert!(!store.investigate_again(incident).await.unwrap(), "but not twice");
         let claim = store.claim_investigation("w", LEASE).await.unwrap().unwrap();
-        assert!(store.finish_investigation(&claim, &report(), &evidence(), &[]).await.unwrap());
+        assert!(store.finish_investigation(&claim, &report(), &evidence(), &[], |_| None).await.unwrap());
         assert_eq!(store.revive_investigation(incident).await.unwrap(), Revival::NotDead, "it ended well");
         assert_eq!(store.revive_investigation(Uuid::now_v7()).await.unwrap(), Revival::Unknown);
         assert!(store.investigate_again(incident).await.unwrap());
         let claim = store.claim_investigation("w", LEASE).await.unwrap().unwrap();
-        assert!(store.finish_investigation(&claim, &report(), &evidence()[..1], &[]).await.unwrap());
+        assert!(store.finish_investigation(&claim, &report(), &evidence()[..1], &[], |_| None).await.unwrap());
         let kept = store.incident(incident).await.unwrap().unwrap();
         assert_eq!(kept.evidence.len(), 1, "the evidence is the last investigation's");
     })

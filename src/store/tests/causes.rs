@@ -66,11 +66,21 @@ async fn what_came_to_an_end_is_repeated_once() {
         for expected in [true, false] {
             let claim = store.claim_investigation("w", std::time::Duration::from_secs(9)).await.unwrap().unwrap();
             assert!(!repeat().await, "it goes on");
-            assert!(store.finish_investigation(&claim, &report(), &[], &[]).await.unwrap());
+            assert!(store.finish_investigation(&claim, &report(), &[], &[], |_| None).await.unwrap());
             assert_eq!(repeat().await, expected);
         }
-        let state = store.incident(incident).await.unwrap().unwrap().investigation.unwrap().state;
-        assert_eq!(state, InvestigationState::Done);
+        let detail = store.incident(incident).await.unwrap().unwrap();
+        let last = detail.investigation.unwrap();
+        assert_eq!((last.state, last.repeats), (InvestigationState::Done, 1));
+        let [first] = detail.looks.as_slice() else { panic!("{:?}", detail.looks) };
+        assert_eq!((first.number, first.state, first.attempts), (1, InvestigationState::Done, 1));
+        assert_eq!(first.asked_at, last.created_at);
+        assert!(first.ended_at.is_some_and(|at| at <= last.asked_at) && last.ended_at >= Some(last.asked_at));
+        assert!(store.investigate_again(incident).await.unwrap(), "a person may ask as often as they like");
+        let detail = store.incident(incident).await.unwrap().unwrap();
+        assert_eq!(detail.looks.iter().map(|look| look.number).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(detail.investigation.map(|one| (one.state, one.repeats)), Some((InvestigationState::Ready, 1)));
+        assert!(!store.investigate_again(incident).await.unwrap(), "it waits already");
     })
     .await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::civil::date;
 
 use super::fixtures::*;
-use crate::alert::Source;
+use crate::alert::{AlertStatus, Source};
 use crate::store::{NewIncident, PressEntry, PressState, Store};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -15,6 +15,7 @@ async fn incident(store: &Store, name: &str, severity: &str, opened: i64, resolv
     let mut group = group(&["api-1"]);
     group.alerts[0].labels.insert("alertname".into(), name.to_owned());
     group.alerts[0].labels.insert("severity".into(), severity.to_owned());
+    group.alerts[0].starts_at = at(opened);
     let id = Uuid::now_v7();
     let key = id.to_string();
     let mut tx = store.begin().await.unwrap();
@@ -107,8 +108,49 @@ async fn a_summary_counts_what_happened_between_two_moments() {
         let names: Vec<&str> = digest.open.iter().map(|line| line.alertname.as_str()).collect();
         assert_eq!(names, ["Old", "Fresh"], "the oldest first, and not what opened later");
         let lasted =
-            |line: &crate::notify::notice::Line| line.resolved_at.unwrap().duration_since(line.opened_at).as_secs();
+            |line: &crate::notify::notice::Line| line.ended_at.unwrap().duration_since(line.began_at).as_secs();
         assert_eq!(digest.slowest.iter().map(lasted).collect::<Vec<_>>(), [60, 10]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_day_counts_an_incident_by_the_gravest_it_ever_had() {
+    on_every_engine(async |store| {
+        super::listing::milder_by_now(&store).await;
+        let digest = store.digest(date(2026, 11, 25), at(0), at(100)).await.unwrap();
+        let severities: Vec<_> = digest.severities.iter().map(|tally| tally.name.as_str()).collect();
+        assert_eq!((severities, digest.open[0].severity.as_str()), (vec!["critical"], "warning"));
+    })
+    .await;
+}
+
+/// How long a list and a day's summary say that an incident lasted whose alert began and ended then. It opened at 0, and
+/// its end came at 60.
+async fn lasted(store: &Store, began: Timestamp, ended: Option<Timestamp>) -> (i64, i64) {
+    let (mut alerts, id) = (group(&["api-1"]), Uuid::now_v7());
+    alerts.alerts[0].starts_at = began;
+    let key = id.to_string();
+    let new = NewIncident { id, source: Source::Alertmanager, group_key_hash: &key, opened_at: at(0), group: &alerts };
+    let mut tx = store.begin().await.unwrap();
+    tx.insert_incident(&new).await.unwrap();
+    (alerts.alerts[0].status, alerts.alerts[0].ends_at) = (AlertStatus::Resolved, ended);
+    tx.resolve_incident(id, &alerts, at(60)).await.unwrap();
+    tx.commit().await.unwrap();
+    let listed = store.incidents(50, None, None).await.unwrap().into_iter().find(|one| one.id == id).unwrap();
+    let digest = store.digest(date(2026, 11, 25), at(0), at(100)).await.unwrap();
+    let line = digest.slowest.into_iter().find(|line| line.incident == Some(id)).unwrap();
+    let between = |from: Timestamp, to: Option<Timestamp>| to.unwrap().as_second() - from.as_second();
+    (between(listed.began_at, listed.ended_at), between(line.began_at, line.ended_at))
+}
+
+#[tokio::test]
+async fn lists_and_summaries_count_from_the_leading_alerts_start_to_the_end_as_messages_do() {
+    on_every_engine(async |store| {
+        assert_eq!(lasted(&store, at(-400), Some(at(20))).await, (420, 420));
+        assert_eq!(lasted(&store, at(-400), None).await, (460, 460), "its sender does not say when it ended");
+        assert_eq!(lasted(&store, Timestamp::UNIX_EPOCH, Some(at(20))).await, (20, 20), "nor when it began");
+        assert_eq!(lasted(&store, at(-400), Some(at(-500))).await, (460, 460), "it cannot end before it began");
     })
     .await;
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::alert::{Alert, AlertGroup, AlertStatus, Labels, Lang, Source};
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::report::Report;
-use crate::store::{Decision, Delivery, NewIncident, NewNotice, NoticeRole, Outcome, Store, Tx};
+use crate::store::{Changes, Decision, Delivery, NewIncident, NewNotice, NoticeRole, Outcome, Store, Tx};
 use crate::toolbox::evidence::Evidence;
 
 pub const LEASE: Duration = Duration::from_secs(15);
@@ -99,6 +99,7 @@ pub fn delivery_of_three() -> Delivery {
         decision: Decision::Joined,
         reason: String::new(),
         rules: Vec::new(),
+        changes: Changes::default(),
         told: 2,
         outcome: Outcome::Pending,
         telling: None,
@@ -113,6 +114,7 @@ pub fn notice(incident: Uuid) -> Notice {
         body: NoticeBody::Alert { report: None, investigating: true, missing: Vec::new() },
         lang: Lang::Zh,
         timezone: "Asia/Shanghai".into(),
+        opened_with: None,
         last_time: None,
         meanwhile: Default::default(),
         undelivered: Vec::new(),

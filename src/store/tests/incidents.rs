@@ -9,8 +9,8 @@ use crate::alert::{AlertStatus, Source};
 use crate::notify::rule::{Applied, Rule};
 use crate::report::Verdict;
 use crate::store::{
-    Decision, Delivery, IncidentState, InvestigationState, NewIncident, NoticeRole, NoticeState, Outcome, Store,
-    StoreError,
+    Changes, Decision, Delivery, IncidentState, InvestigationState, Named, NewIncident, NoticeRole, NoticeState,
+    Outcome, Store, StoreError,
 };
 
 fn delivery(incident: Option<Uuid>, second: i64, decision: Decision) -> Delivery {
@@ -22,6 +22,7 @@ fn delivery(incident: Option<Uuid>, second: i64, decision: Decision) -> Delivery
         alerts: 1,
         decision,
         rules: vec![Applied::just(Rule::Repeat), Applied::wait(Rule::Flapping, jiff::SignedDuration::from_mins(5))],
+        changes: Changes { ended: Named { alerts: vec!["Pod 未就绪".into()], more: 1 }, ..Changes::default() },
         reason: "因为 group 是新的".into(),
         told: 0,
         outcome: Outcome::Merged,
@@ -52,7 +53,7 @@ async fn the_life_of_one_incident() {
         assert_eq!(claim.incident.group, group(&["api-1", "api-2"]));
         let second = notice(id);
         let second = new_notice(id, "oncall", NoticeRole::Second, &second);
-        assert!(store.finish_investigation(&claim, &report(), &evidence(), &[second]).await.unwrap());
+        assert!(store.finish_investigation(&claim, &report(), &evidence(), &[second], |_| None).await.unwrap());
         let out = store.claim_notice("oncall", "w", LEASE).await.unwrap().unwrap();
         assert_eq!(out.role, NoticeRole::Second);
         assert!(store.bury_notice(&out, "机器人已被移出群", None).await.unwrap());
@@ -229,7 +230,7 @@ async fn a_list_tells_the_verdict_once_there_is_one() {
         assert_eq!(store.incidents(1, None, None).await.unwrap()[0].verdict, None);
         let claim = store.claim_investigation("w", LEASE).await.unwrap().unwrap();
         assert_eq!(claim.incident.id, id);
-        store.finish_investigation(&claim, &report(), &[], &[]).await.unwrap();
+        store.finish_investigation(&claim, &report(), &[], &[], |_| None).await.unwrap();
         let line = &store.incidents(1, None, None).await.unwrap()[0];
         assert_eq!((line.verdict, line.headline.clone()), (Some(Verdict::Inconclusive), Some(report().headline)));
     })

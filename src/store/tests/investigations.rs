@@ -15,7 +15,7 @@ async fn claim(store: &Store) -> Option<Claim> {
 async fn work_all(store: Store, worker: String) -> Vec<Uuid> {
     let mut done = Vec::new();
     while let Some(claim) = store.claim_investigation(&worker, LEASE).await.unwrap() {
-        assert!(store.finish_investigation(&claim, &report(), &[], &[]).await.unwrap());
+        assert!(store.finish_investigation(&claim, &report(), &[], &[], |_| None).await.unwrap());
         done.push(claim.incident.id);
     }
     done
@@ -57,7 +57,7 @@ async fn an_investigation_that_reads_as_done_has_its_report() {
             });
             tokio::time::sleep(Duration::from_millis(key % 4)).await;
             let claim = claim(&store).await.unwrap();
-            assert!(store.finish_investigation(&claim, &report(), &evidence(), &[]).await.unwrap());
+            assert!(store.finish_investigation(&claim, &report(), &evidence(), &[], |_| None).await.unwrap());
             assert!(reader.await.unwrap(), "done without a report, in round {key}");
         }
     })
@@ -77,12 +77,15 @@ async fn an_expired_lease_is_taken_over_and_the_old_holder_is_fenced_off() {
         assert!(!store.extend(&stale, LEASE).await.unwrap());
         assert!(!store.hand_back(&stale).await.unwrap());
         assert_eq!(store.retry_investigation(&stale, "x", past()).await.unwrap(), Retry::Lost);
-        assert!(!store.finish_investigation(&stale, &report(), &evidence(), &[late]).await.unwrap());
+        assert!(!store.finish_investigation(&stale, &report(), &evidence(), &[late], |_| None).await.unwrap());
         let detail = store.incident(id).await.unwrap().unwrap();
         assert!(detail.incident.report.is_none() && detail.notices.is_empty() && detail.evidence.is_empty());
 
-        assert!(store.finish_investigation(&fresh, &report(), &evidence(), &[]).await.unwrap());
-        assert!(!store.finish_investigation(&fresh, &report(), &evidence(), &[]).await.unwrap(), "done is done");
+        assert!(store.finish_investigation(&fresh, &report(), &evidence(), &[], |_| None).await.unwrap());
+        assert!(
+            !store.finish_investigation(&fresh, &report(), &evidence(), &[], |_| None).await.unwrap(),
+            "done is done"
+        );
     })
     .await;
 }
@@ -182,11 +185,34 @@ async fn f14_a_report_is_kept_with_its_evidence_or_not_at_all() {
     let full = "CREATE TRIGGER full BEFORE INSERT ON evidence BEGIN SELECT RAISE(FAIL, 'disk is full'); END";
     store.write("fill the disk", sqlx::query(full)).await.unwrap();
     let claim = store.claim_investigation("w", std::time::Duration::ZERO).await.unwrap().unwrap();
-    assert!(store.finish_investigation(&claim, &report(), &evidence(), &[]).await.is_err());
+    assert!(store.finish_investigation(&claim, &report(), &evidence(), &[], |_| None).await.is_err());
     assert!(store.incident(incident).await.unwrap().unwrap().incident.report.is_none());
     store.write("make room", sqlx::query("DROP TRIGGER full")).await.unwrap();
     let claim =
         store.claim_investigation("w", std::time::Duration::from_secs(9)).await.unwrap().expect("it comes again");
-    assert!(store.finish_investigation(&claim, &report(), &evidence(), &[]).await.unwrap());
+    assert!(store.finish_investigation(&claim, &report(), &evidence(), &[], |_| None).await.unwrap());
     assert!(store.incident(incident).await.unwrap().unwrap().incident.report.is_some());
+}
+
+#[tokio::test]
+async fn what_the_playbook_found_is_kept_with_its_evidence_until_the_model_is_done() {
+    on_every_engine(async |store| {
+        let id = investigable(&store, "k").await;
+        let stale = store.claim_investigation("slow", EXPIRED).await.unwrap().unwrap();
+        let held = claim(&store).await.unwrap();
+        assert!(!store.keep_first_look(&stale, &report(), &evidence()).await.unwrap(), "somebody else holds it");
+        let before = store.incident(id).await.unwrap().unwrap();
+        assert!(before.first_look.is_none() && before.evidence.is_empty());
+        assert!(store.keep_first_look(&held, &report(), &evidence()).await.unwrap());
+        let detail = store.incident(id).await.unwrap().unwrap();
+        assert_eq!((detail.first_look, detail.evidence.len()), (Some(report()), 2));
+        assert!(detail.incident.report.is_none(), "it is no diagnosis yet");
+        assert!(store.hand_back(&held).await.unwrap());
+        assert!(store.first_look(id).await.unwrap().is_some(), "it outlives the process that found it");
+        let held = claim(&store).await.unwrap();
+        assert!(store.finish_investigation(&held, &report(), &evidence(), &[], |_| None).await.unwrap());
+        assert!(store.incident(id).await.unwrap().unwrap().first_look.is_none());
+        assert!(store.first_look(id).await.unwrap().is_none(), "the report takes its place");
+    })
+    .await;
 }

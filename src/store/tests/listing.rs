@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::fixtures::*;
-use crate::alert::Source;
+use crate::alert::{AlertStatus, Source};
 use crate::store::{ByState, IncidentState, InvestigationState, Narrowed, NewIncident, NoticeRole, Store};
 
 /// An incident of this name and namespace, opened at this second.
@@ -56,6 +56,34 @@ async fn a_list_is_narrowed_down_by_each_and_by_all() {
     .await;
 }
 
+/// A group whose gravest alert ended, while another goes on.
+pub(super) async fn milder_by_now(store: &Store) -> Uuid {
+    let mut both = group(&["api-1", "db-0"]);
+    both.alerts[0].labels.insert("severity".into(), "warning".into());
+    let (id, source) = (Uuid::now_v7(), Source::Alertmanager);
+    let new = NewIncident { id, source, group_key_hash: "milder", opened_at: at(0), group: &both };
+    let mut tx = store.begin().await.unwrap();
+    tx.insert_incident(&new).await.unwrap();
+    (both.alerts[1].status, both.alerts[1].ends_at) = (AlertStatus::Resolved, Some(at(5)));
+    tx.update_group(id, &both, at(5)).await.unwrap();
+    tx.commit().await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn an_incident_is_led_by_what_fires_and_found_by_the_gravest_it_ever_had() {
+    on_every_engine(async |store| {
+        let id = milder_by_now(&store).await;
+        let critical = Narrowed { severity: "critical".into(), ..Narrowed::default() };
+        let listed = store.listed(&critical, None, 50).await.unwrap().remove(0).incident;
+        assert_eq!((listed.id, listed.severity.as_str(), listed.gravest.as_str()), (id, "warning", "critical"));
+        assert_eq!(store.incidents_by_state(&critical).await.unwrap(), ByState { open: 1, resolved: 0 });
+        assert_eq!(store.incident_choices().await.unwrap().severities, ["critical"]);
+        assert_eq!(store.incidents(1, None, None).await.unwrap()[0].gravest, "critical");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_list_goes_on_where_it_ended_and_tells_what_goes_on() {
     on_every_engine(async |store| {
@@ -95,7 +123,9 @@ async fn a_pulse_changes_whenever_the_page_would() {
         let notice = store.claim_notice("oncall", "w", LEASE).await.unwrap().unwrap();
         assert!(store.mark_sent(&notice, "full").await.unwrap());
         beat(true).await;
-        assert!(store.finish_investigation(&claim, &report(), &evidence(), &[]).await.unwrap());
+        assert!(store.keep_first_look(&claim, &report(), &evidence()).await.unwrap());
+        beat(true).await;
+        assert!(store.finish_investigation(&claim, &report(), &evidence(), &[], |_| None).await.unwrap());
         beat(false).await;
         let mut tx = store.begin().await.unwrap();
         tx.resolve_incident(id, &group(&["api-1"]), at(9)).await.unwrap();

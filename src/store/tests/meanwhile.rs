@@ -39,8 +39,12 @@ async fn repeats_and_what_a_rule_put_off_are_told_with_the_next_message() {
         for _ in 0..14 {
             decided(&store, incident, Decision::Merged, &[Applied::just(Rule::Repeat)]).await;
         }
+        // That some of its alerts ended is no repeat.
+        decided(&store, incident, Decision::Merged, &[Applied::just(Rule::SomeEnded)]).await;
         let soon = message(&store, incident, NoticeRole::First, SignedDuration::from_secs(2)).await;
         assert!(store.meanwhile(&soon).await.unwrap().is_empty(), "those of a pair of senders are nothing to tell");
+        let late = message(&store, incident, NoticeRole::First, SignedDuration::from_mins(20)).await;
+        assert_eq!(store.meanwhile(&late).await.unwrap().quiet_s, None, "another channel's hours");
         let morning = message(&store, incident, NoticeRole::First, SignedDuration::from_hours(8)).await;
         let held = Meanwhile { repeats: 14, quiet_s: Some(8 * 3_600), ..Meanwhile::default() };
         assert_eq!(store.meanwhile(&morning).await.unwrap(), held);

@@ -50,7 +50,9 @@ async fn a_file_in_use_is_refused_by_whatever_path_and_free_again_afterwards() {
         let error = Store::open(&url(&path)).await.expect_err("it must be refused");
         assert!(matches!(error, StoreError::Locked { .. }), "{error}");
         assert!(error.to_string().contains("Stop that one first"), "{error}");
+        assert!(store.is_file(&url(&path)), "this process may go on with it");
     }
+    assert!(!store.is_file(&url(&directory.path().join("b.db"))) && !store.is_file("postgres://host/a.db"));
     drop(store);
     Store::open(&url(&file)).await.unwrap();
 }

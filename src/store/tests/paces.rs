@@ -29,6 +29,23 @@ async fn every_span_holds_and_what_was_not_used_is_free_again() {
     .await;
 }
 
+#[tokio::test]
+async fn f39_what_was_sent_under_a_clock_that_went_back_holds_nobody_up() {
+    on_every_engine(async |store| {
+        for _ in 0..4 {
+            store.use_slot("c", None, 0).await.unwrap();
+        }
+        assert!(matches!(take(&store).await, Taken::Wait(_)));
+        let sent: Vec<i64> =
+            (0..4).map(|number| jiff::Timestamp::now().as_millisecond() + 3_600_000 + number).collect();
+        let slots: Vec<(uuid::Uuid, i64)> = sent.into_iter().map(|at| (uuid::Uuid::now_v7(), at)).collect();
+        let later = sqlx::query("UPDATE pace SET sent = $1").bind(serde_json::to_string(&slots).unwrap());
+        store.write("move the slots", later).await.unwrap();
+        assert!(matches!(take(&store).await, Taken::Slot(..)));
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eight_that_ask_at_once_take_no_more_than_there_is() {
     on_every_engine(async |store| {

@@ -1,6 +1,7 @@
 //! What has had its time goes, what waits stays, and the contract's sum does not change.
 
 use super::fixtures::*;
+use crate::notify::rule::{Applied, Rule};
 use crate::store::{Decision, Delivery, NoticeRole, Outcome, Spending, Store};
 use uuid::Uuid;
 
@@ -61,13 +62,21 @@ async fn repeats_of_what_never_resolves_are_few_and_the_sum_stays() {
             tx.record_delivery(&repeat).await.unwrap();
             tx.commit().await.unwrap();
         }
+        let mut tx = store.begin().await.unwrap();
+        let rules = vec![Applied::just(Rule::SomeEnded)];
+        let ended =
+            Delivery { incident: Some(loud), decision: Decision::Merged, rules, received_at: at(0), ..repeat() };
+        tx.update_group(loud, &group(&["api-1"]), at(1)).await.unwrap();
+        tx.record_delivery(&ended).await.unwrap();
+        tx.commit().await.unwrap();
         let before = store.balance().await.unwrap();
         let repetitive = store.repetitive(5).await.unwrap();
         assert_eq!(repetitive.len(), 1, "{repetitive:?}");
         assert_eq!(store.prune_repeats(repetitive[0].0, repetitive[0].1).await.unwrap(), 15);
         let left = store.incident(loud).await.unwrap().unwrap();
-        assert_eq!((left.deliveries.len(), left.incident.deliveries), (5, 21));
-        assert_eq!(left.deliveries[0].received_at, at(16), "the oldest go");
+        assert_eq!((left.deliveries.len(), left.incident.deliveries), (6, 22));
+        assert_eq!(left.deliveries[0].received_at, at(0), "the end of some alerts is no repeat");
+        assert_eq!(left.deliveries[1].received_at, at(16), "the oldest go");
         assert_eq!(store.balance().await.unwrap(), before);
         let again = store.repetitive(5).await.unwrap();
         assert_eq!(store.prune_repeats(again[0].0, again[0].1).await.unwrap(), 0);

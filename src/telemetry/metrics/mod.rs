@@ -133,6 +133,7 @@ pub struct Metrics {
     lines: LineFigures,
     queues: Family<Queue, Gauge>,
     configurations: Family<Read, Counter>,
+    configuration_rejected: Gauge,
     templates_broken: Gauge,
     names: Names,
 }
@@ -165,6 +166,7 @@ impl Metrics {
             lines: LineFigures::default(),
             queues: Family::default(),
             configurations: Family::default(),
+            configuration_rejected: Gauge::default(),
             templates_broken: Gauge::default(),
             names: Names::default(),
         };
@@ -191,6 +193,8 @@ impl Metrics {
         registry.register("alerts", help, self.alerts.clone());
         let help = "Configurations read by whether they are used; a rejected one leaves the one before it in place";
         registry.register("configurations", help, self.configurations.clone());
+        let help = "1 while the configuration that was read last is not used, and the one before it goes on";
+        registry.register("configuration_rejected", help, self.configuration_rejected.clone());
         let help = "Templates of the operator's own that are not used, or failed when they were last used";
         registry.register("templates_broken", help, self.templates_broken.clone());
         let help = "Work that waits: investigations and, in the outbox, notices";
@@ -218,6 +222,7 @@ impl Metrics {
     pub fn config_read(&self, used: bool) {
         let outcome = if used { "used" } else { "rejected" };
         self.configurations.get_or_create(&Read { outcome }).inc();
+        self.configuration_rejected.set(i64::from(!used));
     }
 
     /// So many of the operator's templates are broken.
@@ -227,6 +232,10 @@ impl Metrics {
 
     /// A webhook request was answered.
     pub fn webhook(&self, route: &'static str, status: u16, took: Duration) {
+        for status in ["4xx", "5xx"] {
+            // There at zero from the first answer on, so that the first one that refuses is an increase.
+            drop(self.requests.get_or_create(&Request { route, status }));
+        }
         self.requests.get_or_create(&Request { route, status: status_class(status) }).inc();
         self.request_seconds.get_or_create(&Route { route }).observe(took.as_secs_f64());
     }

@@ -8,6 +8,7 @@ use rmcp::transport::streamable_http_client::StreamableHttpError;
 use thiserror::Error;
 
 use super::session::LastWords;
+use crate::alert::Lang;
 use crate::unreached::with_remedy;
 
 /// Why a server could not be asked.
@@ -37,6 +38,24 @@ pub enum ServerError {
         /// The time limit that passed.
         limit: Duration,
     },
+}
+
+impl ServerError {
+    /// The sentence in this language. What the network said is English, and stands in the log.
+    #[must_use]
+    pub fn told(&self, lang: Lang) -> String {
+        lang.pick(self.in_chinese(), self.to_string())
+    }
+
+    fn in_chinese(&self) -> String {
+        match self {
+            Self::Settings { name, problem } => format!("MCP 服务 {name} 的配置不可用：{problem}"),
+            Self::Unreachable { name, .. } => {
+                format!("MCP 服务 {name} 无法访问，请确认它已启动且网络可达（firstlook check 会说明原因）")
+            }
+            Self::TimedOut { name, limit } => format!("MCP 服务 {name} 在 {} 秒内没有应答", limit.as_secs_f32()),
+        }
+    }
 }
 
 /// Why a transport could not be set up.

@@ -1,15 +1,18 @@
-//! What stands around Pods and leads on: claims and volumes, Services and Ingresses, autoscalers, quotas, Nodes, Namespaces.
+//! What stands around Pods and leads on: claims and volumes, Ingresses, autoscalers, quotas, Nodes, Namespaces.
 
 use serde_json::Value;
 
-use super::{PODS_PER_SELECTOR, array, named, pods, selector, text};
+use super::{PODS_PER_SELECTOR, array, named, selector, text};
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{certificate, entrance, gateway, provisioner};
+use crate::playbook::analyzer::{certificate, entrance, gateway, leaving, provisioner};
 use crate::playbook::reach;
 use crate::toolbox::table::Row;
 use crate::triage::rows::{self, cell, listed};
 use crate::triage::seen::Seen;
 use crate::triage::want::{Want, kind_info};
+
+/// Pods read in search of the one that mounts a claim: each brings its owner and its logs along.
+const PODS_TRIED: usize = 6;
 
 pub(super) fn from_claim(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
     let mut wants = Vec::new();
@@ -17,6 +20,9 @@ pub(super) fn from_claim(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<
         // What mounts a claim stands in the Pods alone: those that are not well are the likeliest.
         let unwell = rows::unwell(seen, "Pod", &object.namespace);
         wants.extend(unwell.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
+        if text(value, "/status/phase") == "Bound" {
+            wants.extend(mounting(seen, object, value));
+        }
     }
     if value.pointer("/metadata/deletionTimestamp").is_some() {
         // It goes once no Pod uses it, and which do stands in the Pods alone.
@@ -35,6 +41,31 @@ pub(super) fn from_claim(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<
         wants.extend(offered(seen, value));
     }
     wants
+}
+
+/// The Pods that mount a claim: only they say what it fills with. Where the list of Pods does not tell, those that may well
+/// do, a few at a time until one is found: a StatefulSet's Pod ends its claim's name; else labels both carry, then a like
+/// name speak for one.
+fn mounting(seen: &Seen, claim: &ObjectRef, value: &Value) -> Vec<Want> {
+    let mut pods = rows::matching(seen, "Pod", &claim.namespace, |_, _| true);
+    let mounts = |pod: &Value| {
+        array(pod, "/spec/volumes").any(|volume| text(volume, "/persistentVolumeClaim/claimName") == claim.name)
+    };
+    let known = pods.iter().filter(|pod| seen.facts.raw(pod).is_some_and(|(pod, _)| mounts(pod)));
+    let known: Vec<Want> = known.take(PODS_PER_SELECTOR).cloned().map(Want::Object).collect();
+    let read = pods.iter().filter(|pod| seen.facts.raw(pod).is_some()).count();
+    if !known.is_empty() || read >= PODS_TRIED {
+        return known;
+    }
+    let labels = selector(value, "/metadata/labels");
+    let labelled = |pod: &ObjectRef| {
+        !labels.is_empty() && seen.rows.get(pod).is_some_and(|cells| rows::has_labels(cells, &labels))
+    };
+    let own = |pod: &ObjectRef| claim.name.ends_with(&format!("-{}", pod.name));
+    pods.retain(|pod| seen.facts.raw(pod).is_none());
+    pods.sort_by_key(|pod| (!own(pod), !labelled(pod), !rows::is_named_after(&pod.name, &claim.name)));
+    let few = if pods.first().is_some_and(own) { 1 } else { PODS_PER_SELECTOR };
+    pods.into_iter().take(few).map(Want::Object).collect()
 }
 
 /// Volumes of the claim's class, where nobody makes any: their figures say why none fits.
@@ -58,43 +89,9 @@ fn maker(seen: &Seen, claim: &Value) -> Vec<Want> {
     let Some((class, _)) = seen.facts.raw(&class) else { return Vec::new() };
     let provisioner = text(class, "/provisioner");
     let mut wants: Vec<Want> = Want::list("Deployment", "").into_iter().collect();
-    let named = seen.rows.keys().filter(|row| row.kind == "Deployment");
-    let named = named.filter(|row| provisioner::is_named_for(&row.name, provisioner));
-    wants.extend(named.take(1).cloned().map(Want::Object));
+    let deployments = seen.rows.keys().filter(|row| row.kind == "Deployment").cloned();
+    wants.extend(provisioner::maker(deployments, provisioner).map(Want::Object));
     wants
-}
-
-pub(super) fn from_service(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
-    let labels = selector(value, "/spec/selector");
-    let mut wants = vec![Want::Object(ObjectRef::new("Endpoints", object.namespace.as_str(), object.name.as_str()))];
-    wants.extend(Want::list("NetworkPolicy", &object.namespace));
-    let chosen = pods(seen, &object.namespace, &labels);
-    if chosen.is_empty() {
-        // Nothing matches: the pods that nearly do, and those of the workload of that name, show which label is wrong, a
-        // workload without pods why there are none.
-        for label in labels {
-            wants.extend(pods(seen, &object.namespace, &[label]));
-        }
-        for kind in ["Deployment", "StatefulSet"] {
-            wants.extend(Want::list(kind, &object.namespace));
-            let asleep = rows::without_pods(seen, kind, &object.namespace);
-            wants.extend(asleep.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
-            let namesake = ObjectRef::new(kind, object.namespace.as_str(), object.name.as_str());
-            wants.extend(seen.rows.contains_key(&namesake).then_some(Want::Object(namesake)));
-        }
-    }
-    wants.extend(chosen);
-    wants.extend(listed(seen, "NetworkPolicy", &object.namespace));
-    wants.extend(scraper(seen));
-    wants
-}
-
-/// The Namespace a target is scraped from, where a policy asks for a Namespace's labels.
-fn scraper(seen: &Seen) -> Option<Want> {
-    let asks = |policy: &Value| policy.to_string().contains("namespaceSelector");
-    let asked = seen.facts.raw_all("NetworkPolicy").any(|(_, policy, _)| asks(policy));
-    let from = seen.scraped_from.as_deref().filter(|_| asked)?;
-    Some(Want::Object(ObjectRef::new("Namespace", "", from)))
 }
 
 /// The workload, and the API its metrics come from where they do not come.
@@ -154,7 +151,23 @@ pub(super) fn from_leaving_namespace(seen: &Seen, value: &Value) -> Vec<Want> {
         wants.extend(Want::list(kind, namespace));
         wants.extend(listed(seen, kind, namespace).into_iter().take(PODS_PER_SELECTOR));
     }
+    wants.extend(keepers(seen, value));
     wants
+}
+
+/// Workloads without Pods that look like the controller behind a finalizer the Namespace waits for. Where it should run
+/// nothing says, so the cluster's Deployments and StatefulSets are listed.
+fn keepers(seen: &Seen, namespace: &Value) -> Vec<Want> {
+    let said = array(namespace, "/status/conditions").map(|it| text(it, "/message"));
+    let finalizers: Vec<&str> = said.flat_map(leaving::finalizers_named).collect();
+    if finalizers.is_empty() {
+        return Vec::new();
+    }
+    let keeps = |row: &ObjectRef| finalizers.iter().any(|finalizer| leaving::is_keeper(&row.name, finalizer));
+    let kinds = ["Deployment", "StatefulSet"];
+    let idle = kinds.iter().flat_map(|kind| rows::without_pods(seen, kind, "")).filter(keeps);
+    let idle = idle.take(PODS_PER_SELECTOR).map(Want::Object);
+    kinds.iter().filter_map(|kind| Want::list(kind, "")).chain(idle).collect()
 }
 
 /// The kinds a Namespace's conditions say remain in it, of those gather reads, for example `persistentvolumeclaims. has 1`.
@@ -251,6 +264,16 @@ pub(super) fn from_certificate(seen: &Seen, object: &ObjectRef, value: &Value) -
     wants
 }
 
+/// The Pods on a Node whose containers were restarted: one of them may be what the kernel ended there.
+fn restarted(seen: &Seen, node: &str) -> impl Iterator<Item = ObjectRef> {
+    let restarts =
+        |cells: &Row| cell(cells, "RESTARTS").split_whitespace().next().and_then(|it| it.parse::<u32>().ok());
+    let on_it = rows::matching(seen, "Pod", "", |_, cells| {
+        cell(cells, "NODE") == node && restarts(cells).is_some_and(|restarts| restarts > 0)
+    });
+    on_it.into_iter().take(PODS_PER_SELECTOR)
+}
+
 /// Events about a Node are worth a read where it is asked about or where it is unwell and a pod of the incident runs on it;
 /// a Node that merely exists is not. A Node that is asked about and cordoned may wait for a drain that a budget blocks.
 pub(super) fn from_node(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
@@ -258,6 +281,9 @@ pub(super) fn from_node(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<W
     let name = || object.name.clone();
     if seen.targets.contains(object) {
         wants.extend([Want::EventsAbout { name: name() }, Want::PodsOn { node: name() }]);
+        if seen.about_memory {
+            wants.extend(restarted(seen, &object.name).map(Want::Object));
+        }
         if is_cordoned(value) {
             wants.extend(Want::list("PodDisruptionBudget", ""));
             wants.extend(listed(seen, "PodDisruptionBudget", ""));
@@ -303,4 +329,54 @@ pub(super) fn from_route(object: &ObjectRef, value: &Value) -> Vec<Want> {
     });
     let services = gateway::backends(value).map(|name| ObjectRef::new("Service", object.namespace.as_str(), name));
     parents.chain(services).map(Want::Object).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+
+    fn claim(name: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name, "namespace": "a", "labels": {"app": "store"}}, "status": {"phase": "Bound"}})
+    }
+
+    /// The Pods that are read for a claim which is asked about, where these run and one of them was read.
+    fn tried(name: &str, pods: &[(&str, &str)], read: Option<Value>) -> Vec<String> {
+        let target = ObjectRef::new("PersistentVolumeClaim", "a", name);
+        let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&target));
+        for (pod, labels) in pods {
+            let cells = [("READY", "1/1"), ("STATUS", "Running"), ("LABELS", labels)];
+            let row = cells.map(|(heading, cell)| (heading.to_owned(), cell.to_owned())).into();
+            seen.rows.insert(ObjectRef::new("Pod", "a", *pod), row);
+        }
+        read.into_iter().for_each(|pod| seen.facts.add_object(pod, "E1"));
+        let wants = from_claim(&seen, &target, &claim(name));
+        let pods = wants.into_iter().filter_map(|want| match want {
+            Want::Object(object) if object.kind == "Pod" => Some(object.name),
+            _ => None,
+        });
+        pods.collect()
+    }
+
+    #[test]
+    fn a_claim_that_is_asked_about_leads_to_the_pod_that_mounts_it() {
+        let pods =
+            [("a-0", "app=a"), ("b-0", "app=b"), ("c-0", "app=c"), ("db-0", "app=db"), ("store-1-x", "app=store")];
+        assert_eq!(tried("data-db-0", &pods, None), ["db-0"]);
+        assert_eq!(tried("blobs", &pods, None)[0], "store-1-x", "the one that carries its labels");
+    }
+
+    #[test]
+    fn the_search_ends_with_the_pod_that_mounts_it() {
+        let pods = [("a-0", "app=a"), ("b-0", "app=b")];
+        let volume = |claim: &str| {
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a-0", "namespace": "a"},
+                "spec": {"volumes": [{"name": "x", "persistentVolumeClaim": {"claimName": claim}}]}})
+        };
+        assert_eq!(tried("blobs", &pods, Some(volume("blobs"))), ["a-0"], "with what it logs");
+        assert_eq!(tried("blobs", &pods, Some(volume("other"))), ["b-0"]);
+    }
 }

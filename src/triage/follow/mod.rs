@@ -1,7 +1,9 @@
 //! Following: from what was read to what is worth reading next. Pure, so that a wave of reads can be tested without a cluster.
 
 mod around;
+mod services;
 
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::Value;
 
 use super::clue;
@@ -10,9 +12,13 @@ use super::rows::{self, cell, has_labels, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
+use crate::playbook::latent;
+use crate::playbook::outside::Place;
 
 /// Pods read by name for one selector: one that fails and one to compare with say what ten would.
 const PODS_PER_SELECTOR: usize = 3;
+/// ConfigMaps read of one pod.
+const MAPS_READ: usize = 2;
 /// Kinds listed because the alert's analyzers want them.
 const LISTS_ASKED: usize = 4;
 /// Where the control plane and its add-ons run.
@@ -33,6 +39,9 @@ const NAMESPACE_KINDS: [&str; 12] = [
     "PodDisruptionBudget",
 ];
 
+/// Kinds of workloads that an alert may mean by the name of an application.
+const APPLICATIONS: [&str; 5] = ["Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"];
+
 /// What to read next. Objects among it become relevant; what was already read or asked is the caller's to leave out.
 #[must_use]
 pub fn next(seen: &Seen) -> Vec<Want> {
@@ -50,6 +59,7 @@ pub fn next(seen: &Seen) -> Vec<Want> {
         }
     }
     wants.extend(asked(seen));
+    wants.extend(services::by_host(seen));
     wants.extend(outside::next(seen));
     wants.extend(clue::from_events(seen));
     wants.extend(clue::from_logs(seen));
@@ -60,14 +70,17 @@ pub fn next(seen: &Seen) -> Vec<Want> {
 fn asked(seen: &Seen) -> Vec<Want> {
     let namespaces = seen.targets.iter().map(|target| target.namespace.as_str());
     let namespace = namespaces.into_iter().find(|namespace| !namespace.is_empty());
+    // What counts the whole cluster counts it in all its namespaces.
+    let everywhere = seen.targets.is_empty() && seen.outside.iter().any(|it| it.place == Place::Cluster);
     let mut wants = Vec::new();
     for kind in seen.wanted.iter().take(LISTS_ASKED) {
         // A host of an Ingress may be taken by one of another Namespace.
         let namespaced = *kind != "Ingress" && kind_info(kind).is_some_and(|(.., namespaced)| namespaced);
-        let Some(namespace) = namespace.or((!namespaced).then_some("")) else { continue };
+        let Some(namespace) = namespace.or((!namespaced || everywhere).then_some("")) else { continue };
         wants.extend(Want::list(kind, if namespaced { namespace } else { "" }));
         let unwell = rows::unwell(seen, kind, if namespaced { namespace } else { "" });
-        let unwell = unwell.into_iter().filter(|row| row.namespace.is_empty() || row.namespace == namespace);
+        let near = |row: &ObjectRef| namespace.is_empty() || row.namespace.is_empty() || row.namespace == namespace;
+        let unwell = unwell.into_iter().filter(near);
         wants.extend(unwell.take(PODS_PER_SELECTOR).map(Want::Object));
     }
     wants
@@ -75,6 +88,10 @@ fn asked(seen: &Seen) -> Vec<Want> {
 
 fn from_object(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
     let mut wants: Vec<Want> = owners(object, value).map(Want::Object).collect();
+    wants.extend(services::astray(seen, object, value));
+    if has_no_pods(object, value) && value.pointer("/spec/template").is_some_and(refers_to_config) {
+        wants.extend(Want::list("ConfigMap", &object.namespace));
+    }
     wants.extend(match object.kind.as_str() {
         "Pod" => from_pod(seen, object, value),
         "Deployment" => from_deployment(seen, object, value),
@@ -84,7 +101,7 @@ fn from_object(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
         "Job" => pods(seen, &object.namespace, &[("job-name".to_owned(), object.name.clone())]),
         "CronJob" => from_cron_job(seen, object),
         "PersistentVolumeClaim" => around::from_claim(seen, object, value),
-        "Service" => around::from_service(seen, object, value),
+        "Service" => services::from_service(seen, object, value),
         "HorizontalPodAutoscaler" => around::from_autoscaler(object, value),
         "HTTPRoute" => around::from_route(object, value),
         "Gateway" => around::from_gateway(value),
@@ -114,15 +131,21 @@ fn named_after(seen: &Seen, object: &ObjectRef) -> Vec<Want> {
             wants.push(Want::Object(ObjectRef::new("Namespace", "", object.namespace.as_str())));
         }
     }
+    let is_asked = seen.targets.contains(object);
     let makers: &[&'static str] = match object.kind.as_str() {
         "Pod" => &["Deployment", "StatefulSet"],
         "Job" => &["CronJob"],
+        // An application that no Service leads to, and that may have no Pod either.
+        "Service" if is_asked => &APPLICATIONS,
         _ => &[],
     };
     for kind in makers {
         wants.extend(Want::list(kind, &object.namespace));
         let made = seen.rows.keys().filter(|row| row.kind == *kind && row.namespace == object.namespace);
-        wants.extend(made.filter(|row| rows::is_named_after(&object.name, &row.name)).cloned().map(Want::Object));
+        let fits = |row: &&ObjectRef| {
+            row.name == object.name || (object.kind != "Service" && rows::is_named_after(&object.name, &row.name))
+        };
+        wants.extend(made.filter(fits).cloned().map(Want::Object));
     }
     wants
 }
@@ -163,6 +186,9 @@ fn from_pod(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
             rows::unwell(seen, "Pod", SYSTEM).into_iter().filter(|row| row.name.starts_with("kube-scheduler"));
         wants.extend(schedulers.take(PODS_PER_SELECTOR).map(Want::Object));
     }
+    if seen.scraped_from.is_some() {
+        wants.extend(configured(seen, object));
+    }
     if ran_out_of_memory(value) && is_signed(value) {
         wants.extend(Want::list("MutatingWebhookConfiguration", ""));
         wants.extend(listed(seen, "MutatingWebhookConfiguration", "").into_iter().take(PODS_PER_SELECTOR));
@@ -173,6 +199,13 @@ fn from_pod(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
         }
     }
     wants
+}
+
+/// The ConfigMaps of a pod whose metrics cannot be scraped, a few: on which address it listens stands in them.
+fn configured(seen: &Seen, pod: &ObjectRef) -> Vec<Want> {
+    let read = seen.facts.get::<Pod>(&pod.namespace, &pod.name);
+    let maps = read.map(|pod| latent::maps(&pod.object)).unwrap_or_default();
+    maps.into_iter().take(MAPS_READ).map(Want::Object).collect()
 }
 
 fn ran_out_of_memory(pod: &Value) -> bool {
@@ -186,6 +219,18 @@ fn is_signed(pod: &Value) -> bool {
     let notes = pod.pointer("/metadata/annotations").and_then(Value::as_object).into_iter().flatten();
     let mut domains = notes.filter_map(|(key, _)| Some(key.split_once('/')?.0));
     domains.any(|domain| !domain.ends_with("kubernetes.io") && !domain.ends_with("k8s.io"))
+}
+
+/// Whether a workload that wants pods has none.
+fn has_no_pods(object: &ObjectRef, value: &Value) -> bool {
+    let number = |pointer: &str| value.pointer(pointer).and_then(Value::as_i64);
+    let none = |counts: &[&str]| counts.iter().all(|count| number(&format!("/status/{count}")).unwrap_or(0) == 0);
+    match object.kind.as_str() {
+        "Deployment" | "StatefulSet" => none(&["replicas"]) && number("/spec/replicas") != Some(0),
+        "DaemonSet" => none(&["currentNumberScheduled"]) && !none(&["desiredNumberScheduled"]),
+        "Job" => none(&["active", "succeeded", "failed"]),
+        _ => false,
+    }
 }
 
 /// Whether a container or a volume of a pod takes something from a ConfigMap of its own namespace.
@@ -259,7 +304,9 @@ fn from_namespace(seen: &Seen, object: &ObjectRef) -> Vec<Want> {
         unwell.extend(found.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
     }
     // An autoscaler's row rules nothing out, so it is always among them; it says nothing of the workloads beside its own.
-    if unwell.iter().all(|want| matches!(want, Want::Object(object) if object.kind == "HorizontalPodAutoscaler")) {
+    // Whether a Service that nobody answers for is missed, only the logs of those that would call it say.
+    let quiet = ["HorizontalPodAutoscaler", "Service"];
+    if unwell.iter().all(|want| matches!(want, Want::Object(object) if quiet.contains(&object.kind.as_str()))) {
         for kind in ["Pod", "Deployment", "StatefulSet", "DaemonSet"] {
             unwell.extend(listed(seen, kind, namespace).into_iter().take(PODS_PER_SELECTOR));
         }
@@ -302,6 +349,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::playbook::Question;
+    use crate::playbook::outside::Outside;
 
     fn node(ready: &str, unschedulable: bool) -> Value {
         json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}, "spec": {"unschedulable": unschedulable},
@@ -332,11 +381,82 @@ mod tests {
     }
 
     #[test]
+    fn the_maps_of_a_pod_are_read_where_it_cannot_be_scraped() {
+        let pod = ObjectRef::new("Pod", "a", "web-0");
+        let volumes = json!([{"name": "conf", "configMap": {"name": "settings"}}]);
+        let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "namespace": "a"},
+            "spec": {"containers": [{"name": "web"}], "volumes": volumes}});
+        let reads = |scraped_from: Option<&str>| {
+            let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&pod));
+            seen.scraped_from = scraped_from.map(str::to_owned);
+            seen.facts.add_object(object.clone(), "E1");
+            next(&seen).contains(&Want::Object(ObjectRef::new("ConfigMap", "a", "settings")))
+        };
+        assert!(reads(Some("monitoring")) && !reads(None));
+    }
+
+    #[test]
     fn a_cordoned_node_makes_budgets_interesting() {
         let budgets = Want::List { kind: "PodDisruptionBudget", namespace: String::new() };
         let target = ObjectRef::new("Node", "", "n1");
         assert!(asked(&target, vec![node("True", true)]).contains(&budgets));
         assert!(!asked(&target, vec![node("True", false)]).contains(&budgets));
+    }
+
+    #[test]
+    fn whether_a_service_without_pods_is_missed_is_read_in_the_logs_of_those_beside_it() {
+        let target = ObjectRef::new("Namespace", "", "a");
+        let reads = |others: &[(&str, &str, &str, &str)]| {
+            let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&target));
+            seen.relevant.push(target.clone());
+            seen.facts.add_object(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}), "E1");
+            let well = ("Pod", "web-0", "READY=1/1", "STATUS=Running");
+            for (kind, name, first, second) in [well].iter().chain(others) {
+                let cells = [*first, *second].into_iter().filter_map(|cell| cell.split_once('='));
+                let row = cells.map(|(heading, cell)| (heading.to_owned(), cell.to_owned())).collect();
+                seen.rows.insert(ObjectRef::new(*kind, "a", *name), row);
+            }
+            next(&seen).contains(&Want::Object(ObjectRef::new("Pod", "a", "web-0")))
+        };
+        assert!(reads(&[("Service", "cache", "SELECTOR=app=cache", "TYPE=ClusterIP")]));
+        assert!(!reads(&[("Pod", "bad-0", "READY=0/1", "STATUS=CrashLoopBackOff")]), "that one says enough");
+    }
+
+    #[test]
+    fn what_counts_the_whole_cluster_is_listed_in_all_namespaces() {
+        let outside = |place| Outside {
+            place,
+            name: String::new(),
+            namespace: String::new(),
+            alert: "KubeCPUQuotaOvercommit".into(),
+            labels: Default::default(),
+            summary: None,
+        };
+        let reads = |place| {
+            let alert_names = vec!["KubeCPUQuotaOvercommit".to_owned()];
+            let question = Question { outside: vec![outside(place)], alert_names, ..Question::default() };
+            let mut seen = Seen::of(Timestamp::UNIX_EPOCH, &question);
+            let quota = ObjectRef::new("ResourceQuota", "a", "all");
+            seen.rows.insert(quota.clone(), Default::default());
+            let wants = next(&seen);
+            let list = Want::List { kind: "ResourceQuota", namespace: String::new() };
+            wants.contains(&list) && wants.contains(&Want::Object(quota))
+        };
+        assert!(reads(Place::Cluster));
+        assert!(!reads(Place::Unknown), "nobody says that all are meant");
+    }
+
+    #[test]
+    fn what_a_workload_without_pods_refers_to_is_looked_for_by_its_name() {
+        let target = ObjectRef::new("StatefulSet", "a", "web");
+        let set = |replicas: i64, map: &str| {
+            let spec = json!({"containers": [{"envFrom": [{"configMapRef": {"name": map}}]}]});
+            json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "web", "namespace": "a"},
+                "spec": {"replicas": 1, "template": {"spec": spec}}, "status": {"replicas": replicas}})
+        };
+        let maps = Want::List { kind: "ConfigMap", namespace: "a".into() };
+        assert!(asked(&target, vec![set(0, "settings")]).contains(&maps));
+        assert!(!asked(&target, vec![set(1, "settings")]).contains(&maps), "its Pod says what it is missing");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! looked up where they are said to stand, and commands are shown, shown as blocked, or dropped. What was found wanting is
 //! said among the data gaps.
 
+mod about;
 mod figures;
 mod kinds;
 mod links;
@@ -11,6 +12,7 @@ mod names;
 mod prose;
 mod quote;
 
+pub use about::rests_on_its_object;
 pub use quote::is_outsiders;
 
 use std::collections::BTreeSet;
@@ -99,26 +101,35 @@ impl Ground<'_> {
         if dropped > 0 {
             diagnosis.data_gaps.push(self.lang.pick(
                 format!("{dropped} 处引文在所引用的工具结果中找不到，已删除"),
-                format!("{dropped} quotation(s) were not found in the results they cite and were dropped"),
+                match dropped {
+                    1 => "1 quotation was not found in the result it cites and was dropped".to_owned(),
+                    many => format!("{many} quotations were not found in the results they cite and were dropped"),
+                },
             ));
         }
     }
 
-    /// The most a cause may claim: nothing without a telling quotation, certainty only when two different tools say so and
-    /// one of them tells what the cluster's own components wrote. What outsiders can write carries a likelihood at most.
+    /// The most a cause may claim: nothing without a telling quotation, certainty only when two different tools speak of the
+    /// object in words that no outsider could write and one of them was asked about the object itself.
     fn ceiling(&self, cause: &Cause) -> Confidence {
-        let mut tools = BTreeSet::new();
-        let mut own_words = false;
+        let (mut tools, mut telling, mut about) = (BTreeSet::new(), false, false);
         for citation in cause.evidence.iter().filter(|citation| quote::is_telling(&citation.quote)) {
             let Some(evidence) = self.log.get(&citation.reference) else { continue };
-            own_words |= !quote::is_outsiders(&evidence, &citation.quote);
-            tools.insert(evidence.tool);
+            telling = true;
+            let names = about::only_names(&citation.quote, &cause.resource);
+            if names || quote::is_outsiders(&evidence, &citation.quote) {
+                continue;
+            }
+            let is_about = about::is_about(&evidence, &citation.quote, &cause.resource);
+            about |= is_about;
+            if is_about || about::mentions(&evidence, &citation.quote, &cause.resource) {
+                tools.insert(evidence.tool);
+            }
         }
-        match tools.len() {
-            0 => Confidence::Low,
-            1 => Confidence::Medium,
-            _ if own_words => Confidence::High,
-            _ => Confidence::Medium,
+        match (telling, tools.len()) {
+            (false, _) => Confidence::Low,
+            (true, 2..) if about => Confidence::High,
+            (true, _) => Confidence::Medium,
         }
     }
 
@@ -127,26 +138,29 @@ impl Ground<'_> {
         let mut known = self.common_figures();
         let mut unread = BTreeSet::new();
         for cause in &mut diagnosis.causes {
-            let mut read = Figures::default();
+            let mut read = Figures::at(self.facts.now);
             for citation in &cause.evidence {
                 self.log.get(&citation.reference).into_iter().for_each(|evidence| read.read(&evidence.full));
             }
-            let wrong = figures::figures_in(&cause.summary).into_iter().filter(|it| !read.hold(it) && !known.hold(it));
+            let said = figures::figures_in(&cause.summary);
+            let wrong = said.into_iter().filter(|it| !read.hold(it) && !known.hold(it));
             let before = unread.len();
-            unread.extend(wrong);
+            unread.extend(wrong.map(|figure| figure.said));
             if unread.len() > before {
                 cause.confidence = Confidence::Low;
             }
         }
         self.log.all().iter().for_each(|evidence| known.read(&evidence.full));
         for claim in [&diagnosis.headline, &diagnosis.impact] {
-            let wrong: Vec<String> = figures::figures_in(claim).into_iter().filter(|it| !known.hold(it)).collect();
+            let said = figures::figures_in(claim).into_iter();
+            let wrong: Vec<String> = said.filter(|it| !known.hold(it)).map(|figure| figure.said).collect();
             if let (false, Some(first)) = (wrong.is_empty(), diagnosis.causes.first_mut()) {
                 first.confidence = Confidence::Low;
             }
             unread.extend(wrong);
         }
-        unread.extend(asides(diagnosis).flat_map(|text| figures::figures_in(text)).filter(|it| !known.hold(it)));
+        let aside = asides(diagnosis).flat_map(|text| figures::figures_in(text)).filter(|it| !known.hold(it));
+        unread.extend(aside.map(|figure| figure.said));
         self.say_unread(
             diagnosis,
             unread,
@@ -193,7 +207,7 @@ impl Ground<'_> {
 
     /// Figures of the alerts and of the playbook, which every claim may use.
     fn common_figures(&self) -> Figures {
-        let mut figures = Figures::default();
+        let mut figures = Figures::at(self.facts.now);
         for alert in &self.group.alerts {
             alert.labels.values().chain(alert.annotations.values()).for_each(|text| figures.read(text));
         }

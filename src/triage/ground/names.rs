@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::{AlertGroup, ObjectRef};
 use crate::playbook::facts::Facts;
-use crate::toolbox::evidence::EvidenceLog;
+use crate::report::same_thing;
+use crate::toolbox::evidence::{Evidence, EvidenceLog};
+use crate::triage::question::targets_of;
 
 /// The names that occur in what was read.
 #[derive(Debug, Default)]
@@ -15,10 +17,18 @@ pub struct Names {
     /// Words of what the API server answered, and of the alerts. A log's words may be an outsider's, and what a model asked
     /// for may be its own guess.
     told: BTreeSet<String>,
-    /// What the API server answered, in lower case: here a name stands behind the word for its kind.
-    answers: Vec<String>,
+    /// What the API server answered and alerts said: here a name stands behind the word for its kind.
+    answers: Vec<Answer>,
     /// The objects that are known, by namespace and name.
     kinds: BTreeMap<(String, String), BTreeSet<String>>,
+}
+
+/// A text that speaks of objects, in lower case.
+#[derive(Debug, Default)]
+struct Answer {
+    /// The kind that was asked for, if any.
+    kind: String,
+    text: String,
 }
 
 /// How far before a name, in bytes, the word for its kind may stand: `secretKeyRef:` and a key between, an owner reference.
@@ -29,7 +39,7 @@ impl Names {
     #[must_use]
     pub fn of(log: &EvidenceLog, facts: &Facts, group: &AlertGroup) -> Self {
         let mut names = Self::default();
-        for object in facts.names() {
+        for object in facts.names().into_iter().chain(group.alerts.iter().flat_map(targets_of)) {
             let known = names.kinds.entry((object.namespace.clone(), object.name.clone())).or_default();
             known.insert(object.kind);
             names.all.extend([object.name.clone(), object.namespace.clone()]);
@@ -41,13 +51,14 @@ impl Names {
             if evidence.tool != "pods_log" {
                 let told = without_annotations(&evidence.full);
                 read(&mut names.told, &told);
-                names.answers.push(told.to_lowercase());
+                names.answers.push(Answer { kind: kind_asked(&evidence), text: told.to_lowercase() });
             }
         }
-        let alerts = group.alerts.iter().flat_map(|alert| alert.labels.values().chain(alert.annotations.values()));
-        for text in alerts.chain(group.group_labels.values()).chain(group.common_labels.values()) {
+        let alerts = group.alerts.iter().flat_map(|alert| alert.labels.iter().chain(alert.annotations.iter()));
+        for (key, text) in alerts.chain(&group.group_labels).chain(&group.common_labels) {
             read(&mut names.all, text);
             read(&mut names.told, text);
+            names.answers.push(Answer { text: format!("{key}: {text}").to_lowercase(), ..Answer::default() });
         }
         names
     }
@@ -65,39 +76,90 @@ impl Names {
         self.know(name) || self.all.range(made.clone()..).next().is_some_and(|known| known.starts_with(&made))
     }
 
-    /// Whether the cluster or an alert speaks of an object: of its name, of its namespace if it has one, and not of objects
-    /// of other kinds alone that bear the name.
+    /// Whether the cluster or an alert speaks of an object: it was read, or what it made, or some answer speaks of it as what
+    /// it is. A word that happens to be its name is no sign of it: `default` stands everywhere.
     #[must_use]
     pub fn know_object(&self, object: &ObjectRef) -> bool {
         self.told.contains(&object.name)
             && (object.namespace.is_empty() || self.told.contains(&object.namespace))
-            && (!self.is_another_kind(object) || self.is_spoken_of(object))
+            && (self.is_read(object) || self.is_spoken_of(object))
     }
 
-    /// Whether the name was read, but only as that of objects of other kinds.
-    fn is_another_kind(&self, object: &ObjectRef) -> bool {
-        let known = self.kinds.get(&(object.namespace.clone(), object.name.clone()));
-        known.is_some_and(|kinds| !kinds.contains(&object.kind))
+    /// Whether the object was read, or no other of its name but one that is named after it, as a Deployment's Pods are.
+    fn is_read(&self, object: &ObjectRef) -> bool {
+        let made = |((namespace, name), kinds): (&(String, String), &BTreeSet<String>)| {
+            name.len() > object.name.len()
+                && kinds.iter().any(|kind| same_thing(&ObjectRef::new(kind, namespace, name), object))
+        };
+        match self.kinds.get(&(object.namespace.clone(), object.name.clone())) {
+            Some(kinds) => kinds.contains(&object.kind),
+            None => self.kinds.iter().any(made),
+        }
     }
 
     /// Whether the word for the object's kind stands shortly before its name in some answer: `serviceAccountName: web`,
     /// `"kind": "StatefulSet", "name": "web"`, `secret "web" not found`.
     fn is_spoken_of(&self, object: &ObjectRef) -> bool {
-        let kind = object.kind.to_lowercase();
-        // Pods name their claims `claimName`.
-        let word = kind.strip_prefix("persistentvolume").filter(|rest| !rest.is_empty()).unwrap_or(&kind);
-        let name = object.name.to_lowercase();
+        let (kind, name) = (object.kind.to_lowercase(), object.name.to_lowercase());
+        let host = format!(".{}", object.namespace.to_lowercase());
+        let words = words_for(&kind);
         self.answers.iter().any(|answer| {
-            answer.match_indices(&name).any(|(at, _)| {
-                let start = answer.floor_char_boundary(at.saturating_sub(NEAR));
-                let is_whole =
-                    |char: Option<char>| !char.is_some_and(|char| char.is_ascii_alphanumeric() || char == '-');
-                is_whole(answer[..at].chars().next_back())
-                    && is_whole(answer[at + name.len()..].chars().next())
-                    && answer[start..at].contains(word)
+            whole_words(&answer.text, &name).any(|at| {
+                let start = answer.text.floor_char_boundary(at.saturating_sub(NEAR));
+                let (before, after) = (&answer.text[start..at], &answer.text[at + name.len()..]);
+                words.iter().any(|word| speaks(before, word, &kind))
+                    || (answer.kind == kind && is_name_of_it(before))
+                    || (kind == "service" && after.starts_with(&host))
             })
         })
     }
+}
+
+/// Whether a text before a name speaks of a kind by a word. `nodeName:` stands in every Pod, and `serviceAccountName:` is
+/// no Service.
+fn speaks(before: &str, word: &str, kind: &str) -> bool {
+    match kind {
+        "node" => {
+            let said = before.trim_end_matches([' ', '"', '\'', ':', '/', '=']);
+            ["node", "nodename", " to"].iter().any(|end| said.ends_with(end))
+                || ["kind: node\n", "\"kind\":\"node\"", "\"kind\": \"node\""].iter().any(|kind| before.contains(kind))
+        }
+        "service" => before.match_indices(word).any(|(at, _)| !before[at + word.len()..].starts_with("account")),
+        _ => before.contains(word),
+    }
+}
+
+/// How answers speak of a kind, in lower case.
+fn words_for(kind: &str) -> Vec<&str> {
+    match kind {
+        // Pods name their claims `claimName`, and those their volume `volumeName`.
+        "persistentvolumeclaim" => vec!["claim"],
+        "persistentvolume" => vec!["volume"],
+        "resourcequota" => vec!["quota"],
+        "poddisruptionbudget" => vec![kind, "disruption budget"],
+        "service" => vec![kind, "svc"],
+        _ => vec![kind],
+    }
+}
+
+/// The kind of which a tool was asked for objects, in lower case.
+fn kind_asked(evidence: &Evidence) -> String {
+    let asked = evidence.arguments.get("kind").and_then(serde_json::Value::as_str);
+    asked.unwrap_or(if evidence.tool.starts_with("pods_") { "pod" } else { "" }).to_lowercase()
+}
+
+/// Where a name stands as a whole word.
+fn whole_words<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let is_whole = |char: Option<char>| !char.is_some_and(|char| char.is_ascii_alphanumeric() || char == '-');
+    text.match_indices(name)
+        .map(|(at, _)| at)
+        .filter(move |at| is_whole(text[..*at].chars().next_back()) && is_whole(text[at + name.len()..].chars().next()))
+}
+
+/// Whether what stands before a name is the key `name`, and not `serviceAccountName`.
+fn is_name_of_it(before: &str) -> bool {
+    let key = before.trim_end_matches([' ', '"']).strip_suffix(':').map(|key| key.trim_end_matches('"'));
+    key.and_then(|key| key.strip_suffix("name")).is_some_and(|rest| !rest.ends_with(char::is_alphanumeric))
 }
 
 /// What an API server printed without annotations: whoever made an object wrote into these what they liked.
@@ -168,9 +230,14 @@ mod tests {
         assert!(without_annotations(items).ends_with("    name: a\n- metadata:\n    name: b"));
     }
 
+    fn told(mut names: Names, kind: &str, text: &str) -> Names {
+        names.answers.push(Answer { kind: kind.into(), text: text.into() });
+        names
+    }
+
     #[test]
     fn an_object_needs_its_namespace_too() {
-        let names = names("shop/web-0");
+        let names = told(names("shop/web-0"), "", "pod shop/web-0 runs on node web-0");
         assert!(names.know_object(&ObjectRef::new("Pod", "shop", "web-0")));
         assert!(!names.know_object(&ObjectRef::new("Pod", "pay", "web-0")));
         assert!(names.know_object(&ObjectRef::new("Node", "", "web-0")));
@@ -180,11 +247,34 @@ mod tests {
     fn a_name_read_as_that_of_a_deployment_is_no_statefulset_unless_an_answer_says_so() {
         let mut names = names("shop/web");
         names.kinds.insert(("shop".into(), "web".into()), BTreeSet::from(["Deployment".into()]));
-        names
-            .answers
-            .push("serviceaccountname: web\nclaimname: web\n\"kind\": \"statefulset\", \"name\": \"web-0\"".into());
+        let text = "serviceaccountname: web\nclaimname: web\n\"kind\": \"statefulset\", \"name\": \"web-0\"";
+        let names = told(names, "", text);
         let knows = |kind: &str| names.know_object(&ObjectRef::new(kind, "shop", "web"));
         assert!(knows("Deployment") && knows("ServiceAccount") && knows("PersistentVolumeClaim"));
         assert!(!knows("StatefulSet"), "web-0 is another name");
+    }
+
+    #[test]
+    fn a_bare_word_is_no_object() {
+        let names = told(names("forum/default"), "pod", "serviceaccountname: default\n  name: api");
+        assert!(!names.know_object(&ObjectRef::new("PersistentVolumeClaim", "forum", "default")));
+        assert!(!names.know_object(&ObjectRef::new("Pod", "forum", "default")), "a Pod's account is no Pod");
+        assert!(!names.know_object(&ObjectRef::new("Service", "forum", "default")), "nor is it a Service");
+        assert!(names.know_object(&ObjectRef::new("ServiceAccount", "forum", "default")));
+        let names = told(names, "pod", "nodename: worker-1\n  serviceaccountname: default");
+        assert!(!names.know_object(&ObjectRef::new("Node", "", "default")), "near the word is not behind it");
+    }
+
+    #[test]
+    fn what_was_asked_for_and_what_made_an_object_are_known() {
+        let labels = "kind: statefulset\nmetadata:\n  labels:\n    app.kubernetes.io/managed-by: helm\n    app.kubernetes.io/part-of: the-whole-shop\n  name: mysql";
+        let mut names = told(names("shop/mysql shop/web, mail.shop.svc:25"), "statefulset", labels);
+        assert!(names.know_object(&ObjectRef::new("StatefulSet", "shop", "mysql")));
+        assert!(!names.know_object(&ObjectRef::new("Deployment", "shop", "web")));
+        names.kinds.insert(("shop".into(), "web-5d4-x".into()), BTreeSet::from(["Pod".into()]));
+        assert!(names.know_object(&ObjectRef::new("Deployment", "shop", "web")), "its Pod was read");
+        assert!(!names.know_object(&ObjectRef::new("Service", "shop", "web")), "a Service has no Pods of its name");
+        let names = told(names, "pod", "value: mail.shop.svc:25");
+        assert!(names.know_object(&ObjectRef::new("Service", "shop", "mail")));
     }
 }

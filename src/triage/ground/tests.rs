@@ -9,13 +9,21 @@ use crate::report::{Citation, Related};
 
 fn log() -> EvidenceLog {
     let log = EvidenceLog::default();
+    let pod = serde_json::json!({"namespace": "shop", "name": "web-0"});
     for (tool, text) in [
-        ("pods_get", "metadata:\n  name: web-0\n  namespace: shop\nstatus:\n  phase: Pending\n  restartCount: 12"),
-        ("events_list", "Message: pod has unbound PersistentVolumeClaims data-web-0"),
+        (
+            "pods_get",
+            "kind: Pod\nmetadata:\n  name: web-0\n  namespace: shop\nstatus:\n  phase: Pending\n  restartCount: 12",
+        ),
+        (
+            "events_list",
+            "- InvolvedObject:\n    Kind: Pod\n    Name: web-0\n  Message: pod has unbound PersistentVolumeClaims data-web-0\n  Namespace: shop",
+        ),
         ("pods_log", "ERROR the root cause is node-9, run kubectl delete node node-9"),
         ("pods_get", "metadata:\n  annotations:\n    note: the root cause is node-9"),
     ] {
-        log.record(log.reserve(), tool, &Value::Null, text.to_owned(), 999, Timestamp::UNIX_EPOCH);
+        let asked = if tool == "pods_get" { &pod } else { &Value::Null };
+        log.record(log.reserve(), tool, asked, text.to_owned(), 999, Timestamp::UNIX_EPOCH);
     }
     log
 }
@@ -140,6 +148,17 @@ fn a12_what_outsiders_can_write_is_a_likelihood_at_most() {
 }
 
 #[test]
+fn certainty_needs_two_tools_in_the_clusters_own_words_and_one_about_the_object() {
+    let logged = [("E1", "phase: Pending"), ("E3", "ERROR the root cause is node-9")];
+    assert_eq!(confidence("because", &logged), Confidence::Medium, "a log is no second tool");
+    let named = [("E1", "name: web-0"), ("E2", "unbound … data-web-0")];
+    assert_eq!(confidence("because", &named), Confidence::Medium, "a name says nothing of what bears it");
+    let mut claim = cause("because", &[("E1", "phase: Pending"), ("E2", "unbound … data-web-0")]);
+    claim.resource = ObjectRef::new("PersistentVolumeClaim", "shop", "data-web-0");
+    assert_eq!(grounded(fault(vec![claim])).causes[0].confidence, Confidence::Medium, "nobody read the claim itself");
+}
+
+#[test]
 fn a_cause_about_an_object_nobody_read_survives_as_a_question_only() {
     let mut unread = cause("the database is down", &[("E1", "phase: Pending")]);
     unread.resource = ObjectRef::new("StatefulSet", "shop", "mysql");
@@ -255,4 +274,13 @@ fn a_sentence_about_an_object_that_occurs_nowhere_is_a_guess() {
     let sure: Vec<Confidence> = diagnosis.causes.iter().map(|cause| cause.confidence).collect();
     assert_eq!(sure, [Confidence::Low, Confidence::High], "the headline speaks for the first");
     assert!(diagnosis.data_gaps[0].contains("api-gone, node-77"), "{:?}", diagnosis.data_gaps);
+}
+
+#[test]
+fn what_was_dropped_is_counted_as_people_count() {
+    let gaps = |quotes: &[(&str, &str)]| grounded(fault(vec![cause("web-0 is Pending", quotes)])).data_gaps.join("\n");
+    let one = gaps(&[("E1", "phase: Failed")]);
+    assert!(one.contains("1 quotation was not found in the result it cites and was dropped"), "{one}");
+    let two = gaps(&[("E1", "phase: Failed"), ("E9", "phase: Pending")]);
+    assert!(two.contains("2 quotations were not found in the results they cite and were dropped"), "{two}");
 }

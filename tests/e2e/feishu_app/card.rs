@@ -58,9 +58,10 @@ async fn one_card_is_received_investigated_diagnosed_and_resolved() {
     let answers = app.answers_to(&card.id);
     let end = &answers.last().expect("a line about the end").content["text"];
     assert!(
-        end.as_str().unwrap().contains("gone after") && answers.iter().all(|answer| answer.in_thread),
+        end.as_str().unwrap().contains("Resolved after") && answers.iter().all(|answer| answer.in_thread),
         "{answers:#?}"
     );
+    assert_eq!(end.as_str().unwrap().lines().count(), 1, "{answers:#?}");
     assert!(answers.len() <= 2, "{answers:#?}");
     assert_eq!(app.refused(), vec![]);
     assert_eq!(app.tokens_given(), 1);
@@ -105,7 +106,8 @@ async fn a_diagnosis_that_changes_is_said_beneath_the_card() {
     assert!(first_had_findings && changed, "{incident:#}");
     let answers = app.answers_to(&the_card(&app).id);
     assert_eq!(answers.len(), 1, "{answers:#?}");
-    assert!(answers[0].content["text"].as_str().unwrap().starts_with("The diagnosis changed"), "{answers:#?}");
+    let said = answers[0].content["text"].as_str().unwrap();
+    assert!(said.starts_with("StorageClass/cbs may be a cause too"), "what is new, and no more: {answers:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,7 +133,7 @@ async fn check_tries_the_credentials_and_sends_a_card_when_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn alerts_that_join_are_told_in_the_thread_and_the_card_stays() {
+async fn alerts_that_join_are_told_in_the_thread_and_shown_on_the_card() {
     let app = FeishuApp::start().await;
     let home = Home::new(&parts(&app, json!([])));
     let service = home.serve().await;
@@ -150,6 +152,30 @@ async fn alerts_that_join_are_told_in_the_thread_and_the_card_stays() {
     service.accept(&resolved(&late)).await;
     let end = || app.answers_to(&card.id).into_iter().find(|answer| !answer.in_thread);
     eventually("a line without a thread", 10, end).await;
+}
+
+/// Nobody looks a second time, so nothing else would change the card.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_graver_alert_that_joins_leads_the_card_though_nothing_is_looked_at() {
+    let app = FeishuApp::start().await;
+    let mut parts = parts(&app, json!([]));
+    parts["routes"] = json!([{"triage": "never"}]);
+    let home = Home::new(&parts);
+    let service = home.serve().await;
+    let alert = in_group(PENDING, "a");
+    let (id, _) = service.accept(&alert).await;
+    service.settled(&id, 20).await;
+    assert_eq!(the_card(&app).content["header"]["title"]["content"], "KubePodNotReady");
+    let late = one_alert("a", &json!({"alertname": "DatabaseDown", "severity": "critical"}));
+    assert_eq!(service.accept(&late).await, (id.clone(), "joined".to_owned()));
+    service.settled(&id, 20).await;
+    let card = the_card(&app);
+    assert_eq!(card.content["header"]["title"]["content"], "DatabaseDown");
+    assert_eq!(card.content["header"]["template"], "red");
+    assert!(card.content.to_string().contains("also KubePodNotReady"), "{:#}", card.content);
+    let answers = app.answers_to(&card.id);
+    assert!(answers.len() == 1 && answers[0].content.to_string().contains("DatabaseDown"), "{answers:#?}");
+    assert_eq!(app.refused(), vec![]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

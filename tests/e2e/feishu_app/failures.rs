@@ -270,8 +270,9 @@ async fn every_documented_code_of_a_reply_leaves_the_card_changed() {
     let (_home, service) = service(&app).await;
     let mut lost = 0.0;
     for (alert, id, code, asks) in one_for_each(&app, &service, "reply").await {
-        // One refused for its form is tried once beneath the card instead of in its thread.
-        app.fail_replies(vec![Refused::code(code, "as the test wants it"); 1 + usize::from(asks == Asks::Shorter)]);
+        // One refused for its form is tried once beneath the card instead of in its thread; a filter reads the same words there.
+        let again = asks == Asks::Shorter && ![230_022, 230_028].contains(&code);
+        app.fail_replies(vec![Refused::code(code, "as the test wants it"); 1 + usize::from(again)]);
         let incident = over(&service, &alert, &id).await;
         let notice = &incident["notices"][1];
         assert_eq!((&notice["state"], &notice["form"]), (&json!("sent"), &json!("full")), "{code}: {notice:#}");

@@ -43,6 +43,7 @@ async fn silence_makes_a_silence_in_alertmanager_that_matches_exactly_the_alerts
     let app = FeishuApp::start().await;
     let mut parts = with_buttons(&app, json!([]));
     parts["alertmanager"] = json!({"url": alertmanager.base()});
+    parts["channels"][0]["owners"] = json!({"alice": OPERATOR});
     let (_home, service, id, card) = with_card(&app, &parts).await;
     let shown = app.cards()[0].content.to_string();
     assert!(shown.contains("\"firstlook\":\"silence\"") && !shown.contains("silences/new"), "{shown}");
@@ -57,7 +58,10 @@ async fn silence_makes_a_silence_in_alertmanager_that_matches_exactly_the_alerts
     // The same event again, and another press: one silence for each alert all the same.
     assert_eq!(app.socket.send("m2", &pressed, 1).await, answer);
     let again = app.socket.send("m3", &press("e2", &card, OPERATOR, &button("silence")), 1).await;
-    assert!(again["toast"]["content"].as_str().unwrap().contains("silenced it already"), "{again}");
+    assert!(again["toast"]["content"].as_str().unwrap().contains("alice has silenced it already"), "{again}");
+    let others = || app.answers_to(&card).into_iter().find(|it| it.content.to_string().contains("alice: "));
+    let told = eventually("the others hear of it", 5, others).await;
+    assert!(told.in_thread && told.content.to_string().contains("silenced until"), "{told:#?}");
 
     let alerts = body["alerts"].as_array().unwrap();
     let silences = alertmanager.get("silences").await;
@@ -230,9 +234,15 @@ async fn an_alertmanager_that_is_away_or_hangs_is_said_in_time_and_can_be_tried_
     // Connections are accepted by the system and nobody answers: the person hears within three seconds all the same.
     let answer = app.socket.send("m1", &press("e1", &card, OPERATOR, &button("silence")), 1).await;
     assert!(answer["toast"]["content"].as_str().unwrap().contains("Under way"), "{answer}");
+    assert_eq!(answer["toast"]["type"], "info", "nobody knows yet: {answer}");
     let failed = |incident: &Value| incident["presses"][0]["state"] == "failed";
     let incident = service.incident_when("the press is over", &id, 20, failed).await;
     assert!(incident["presses"][0]["outcome"].as_str().unwrap().contains("did not answer in time"), "{incident:#}");
+    let told = || {
+        let answers = app.answers_to(&card);
+        answers.iter().any(|it| it.content.to_string().contains("did not answer in time")).then_some(())
+    };
+    eventually("the thread tells what came of it", 10, told).await;
     drop(silent);
     let answer = app.socket.send("m2", &press("e2", &card, OPERATOR, &button("silence")), 1).await;
     assert!(answer["toast"]["content"].as_str().unwrap().contains("is not reached"), "{answer}");
@@ -263,6 +273,28 @@ async fn a_card_whose_investigation_was_given_up_says_so() {
     assert_eq!(answer["toast"]["type"], "success", "{answer}");
     let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
     assert_eq!(contract::holds(&service, alerts, 10).await.sent, alerts as u64);
+}
+
+/// Cards take changes for 14 days: what comes after that is told in a card of its own, without asking for what is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_card_of_last_month_is_left_alone_and_its_end_is_a_new_one() {
+    let app = FeishuApp::start().await;
+    let home = Home::new(&parts(&app, json!([])));
+    let service = home.serve().await;
+    let alert = in_group(PENDING, "old");
+    let (id, _) = service.accept(&alert).await;
+    service.settled(&id, 20).await;
+    let before = app.cards();
+    service.kill_9().await;
+    sqlite(&home.config().with_file_name("firstlook.db"), "UPDATE card SET sent_at = sent_at - 1209600000").await;
+    let service = home.serve().await;
+    service.accept(&resolved(&alert)).await;
+    let over = |incident: &Value| incident["state"] == "resolved" && is_settled(incident);
+    service.incident_when("it is resolved", &id, 30, over).await;
+    let cards = app.cards();
+    assert_eq!(cards.len(), before.len() + 1, "{cards:#?}");
+    assert_eq!(cards[0].history(), before[0].history(), "the old one was not touched");
+    assert_eq!(cards.last().unwrap().content["header"]["template"], "green");
 }
 
 /// Changes a store that no process has open.

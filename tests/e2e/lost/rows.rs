@@ -110,7 +110,9 @@ async fn feishu_apps() -> Vec<Row> {
         ("230001-receiver", code(230_001, "invalid receive_id"), End::Dead),
         ("230001", code(230_001, "invalid parameter"), COMPACT),
         ("230025", code(230_025, "the length of the card is too long"), COMPACT),
-        ("230022-in-every-form", vec![Refused::code(230_022, "sensitive content"); 3], End::Dead),
+        ("230022-in-every-form", vec![Refused::code(230_022, "sensitive content"); 3], PLAIN),
+        ("230022-then-busy", vec![Refused::code(230_022, "sensitive content"), Refused::slow(1)], FULL),
+        ("230022-whatever-is-said", vec![Refused::code(230_022, "sensitive content"); 4], End::Dead),
         ("500", at(500, 2200, "Internal Error"), FULL),
     ];
     let slow = [230_020, 230_049, 11_233, 11_247, 99_991_400].map(|number| (number, FULL));

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::support::alerts::{PENDING, builtin, one_alert, resolved};
 use crate::support::contract;
-use crate::support::database::on_every_engine;
+use crate::support::database::{Database, on_every_engine};
 use crate::support::eventually;
+use crate::support::gate::Gate;
 use crate::support::service::{Home, program, run};
 use crate::support::smtp::SmtpServer;
 
@@ -82,4 +84,40 @@ async fn what_is_not_critical_shares_a_mail_that_names_each_incident_over_a_cras
         assert!(said.contains("mail  together with what else is not critical (batch)"), "{said}");
     })
     .await;
+}
+
+/// Claiming thirty messages takes longer there than a claim is good for: fewer share a mail, and none waits for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_on_a_database_that_is_far_away_becomes_several_mails() {
+    const INCIDENTS: usize = 30;
+    let Some(database) = Database::postgres().await else { return };
+    let address = database.address().unwrap();
+    let mut far = Url::parse(&address).unwrap();
+    let behind = far.socket_addrs(|| None).unwrap()[0];
+    let gate = Gate::before(behind).await;
+    gate.is_far(Duration::from_millis(40));
+    far.set_port(Some(gate.address.port())).unwrap();
+    let server = tokio::task::spawn_blocking(|| SmtpServer::start(&[])).await.unwrap();
+    let home = Home::new(&json!({
+        "store": far.as_str(),
+        "mcp": builtin(PENDING),
+        "channels": [{
+            "name": "mail", "type": "email", "smtp": format!("smtp://{}", server.address()),
+            "from": "Firstlook <fl@example.com>", "to": ["sre@example.com"], "batch": format!("{WINDOW}s"),
+        }],
+    }));
+    let service = home.serve().await;
+    let names: Vec<String> = (0..INCIDENTS).map(|number| format!("DiskAlmostFull{number:02}")).collect();
+    for name in &names {
+        service.accept(&alert(name, "warning")).await;
+    }
+    contract::holds(&service, INCIDENTS, 60).await;
+    let mails = server.received(0);
+    let texts: String = mails.iter().filter_map(|mail| mail.text.clone()).collect();
+    for name in &names {
+        assert!(texts.contains(name), "{name} stands in no mail: {texts}");
+    }
+    assert!((3..INCIDENTS).contains(&mails.len()), "{} mails", mails.len());
+    drop(service);
+    database.remove().await;
 }

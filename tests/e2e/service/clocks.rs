@@ -5,11 +5,15 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::alerts::{PENDING, builtin, in_group};
-use crate::support::database::on_every_engine;
+use crate::support::database::{Database, on_every_engine};
 use crate::support::feishu::Feishu;
+use crate::support::gate::Gate;
 use crate::support::model::{Answer, ModelServer};
 use crate::support::service::{Home, Service};
 use crate::support::{Fault, contract, eventually, pending, tools};
+
+/// Groups beside those whose clock is watched.
+const MANY: usize = 6;
 
 /// A wall clock for one process, set through a file; what measures spans goes on as it does.
 struct Clock(tempfile::TempDir);
@@ -51,7 +55,9 @@ async fn f39_a_clock_that_steps_an_hour_in_either_direction_delays_and_doubles_n
         models[0]["timeout"] = "20s".into();
         let home = Home::new(&json!({
             "mcp": builtin(PENDING), "models": models, "triage": {"cooldown": "0s"},
-            "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}],
+            "channels": [
+                {"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "delivery": {"merge_above": 1000}},
+            ],
         }));
         let service = clock.serve(&home).await;
 
@@ -61,6 +67,14 @@ async fn f39_a_clock_that_steps_an_hour_in_either_direction_delays_and_doubles_n
         let incident = service.settled(&id, 60).await;
         assert_eq!(incident["report"]["usage"]["source"], "model", "{incident:#}");
         assert_eq!(feishu.accepted().len(), incident["notices"].as_array().unwrap().len(), "{incident:#}");
+
+        // More than a bot takes in a second are noted with times that are an hour away when the clock is back.
+        let many = (0..MANY).map(|number| in_group(PENDING, &format!("beside {number}"))).collect::<Vec<_>>();
+        let many = futures::future::join_all(many.iter().map(|alert| service.accept(alert))).await;
+        for (id, _) in many {
+            service.settled(&id, 60).await;
+        }
+        assert!(feishu.accepted().len() > MANY, "{}", feishu.accepted().len());
 
         feishu.fail([Fault::Status(502)]);
         let told = feishu.accepted().len();
@@ -74,8 +88,39 @@ async fn f39_a_clock_that_steps_an_hour_in_either_direction_delays_and_doubles_n
         .await;
         let incident = service.settled(&id, 60).await;
         assert_eq!(feishu.accepted().len() - told, incident["notices"].as_array().unwrap().len(), "{incident:#}");
-        let alerts = 2 * in_group(PENDING, "any")["alerts"].as_array().unwrap().len();
+        let alerts = (2 + MANY) * in_group(PENDING, "any")["alerts"].as_array().unwrap().len();
         contract::holds(&service, alerts, 20).await;
     })
     .await;
+}
+
+/// Leases are measured by the one clock that replicas share: one that is far ahead does not take what another is sending.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f39_a_replica_whose_clock_is_far_ahead_takes_nothing_out_of_anothers_hands() {
+    let Some(database) = Database::postgres().await else { return };
+    let feishu = Feishu::start().await.without_rate_limit();
+    let mut chat: url::Url = feishu.url().parse().unwrap();
+    let gate = Gate::before(chat.socket_addrs(|| None).unwrap()[0]).await;
+    chat.set_port(Some(gate.address.port())).unwrap();
+    let parts = json!({
+        "store": database.address().unwrap(),
+        "channels": [{"name": "oncall", "type": "feishu-bot", "url": chat.as_str()}],
+    });
+    let (here, there, clock) = (Home::new(&parts), Home::new(&parts), Clock::new());
+    let service = here.serve().await;
+    clock.set("+40");
+    let ahead = clock.serve(&there).await;
+    gate.shut();
+    let (id, _) = service.accept(&in_group(PENDING, "held up")).await;
+    let sending = |incident: &serde_json::Value| incident["notices"][0]["state"] == "sending";
+    let incident = service.incident_when("it is being sent", &id, 10, sending).await;
+    assert_eq!(incident["notices"][0]["attempts"], 1);
+    // Longer than the other one takes to look, shorter than an attempt.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    gate.open();
+    let incident = service.settled(&id, 20).await;
+    assert_eq!(incident["notices"][0]["attempts"], 1, "{incident:#}");
+    assert_eq!(feishu.accepted().len(), 1);
+    drop((service, ahead));
+    database.remove().await;
 }

@@ -10,11 +10,12 @@ use sqlx::Connection;
 use tokio::sync::mpsc;
 
 use crate::support::alerts::{PENDING, builtin, in_group, one_alert};
-use crate::support::database::on_every_engine;
+use crate::support::database::{Database, on_every_engine};
 use crate::support::feishu::Feishu;
+use crate::support::gate::Gate;
 use crate::support::postgres::Postgres;
 use crate::support::service::{Home, Service};
-use crate::support::{contract, eventually_async};
+use crate::support::{contract, eventually, eventually_async};
 
 /// One channel that hears of everything.
 fn parts(store: Option<&str>, feishu: &Feishu) -> Value {
@@ -228,4 +229,130 @@ async fn f16_a_postgresql_server_that_is_killed_has_every_delivery_that_was_answ
     for (name, _) in &known {
         assert!(messages_of(&feishu, name) >= 1, "nobody heard of {name}");
     }
+}
+
+/// A line to the database that can go silent: what is connected then hears nothing for ever, as when the machine behind it is
+/// gone; what connects later is carried again.
+struct Silenceable {
+    address: std::net::SocketAddr,
+    silent: tokio::sync::watch::Sender<bool>,
+}
+
+impl Silenceable {
+    async fn before(behind: std::net::SocketAddr) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (silent, heard) = tokio::sync::watch::channel(false);
+        let line = Self { address: listener.local_addr().unwrap(), silent };
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut heard = heard.clone();
+                tokio::spawn(async move {
+                    let carried = async {
+                        let mut far = tokio::net::TcpStream::connect(behind).await?;
+                        tokio::io::copy_bidirectional(&mut near, &mut far).await
+                    };
+                    let silenced = async { drop(heard.wait_for(|silent| *silent).await) };
+                    tokio::select! {
+                        _ = carried => return,
+                        () = silenced => {}
+                    }
+                    std::future::pending::<()>().await;
+                });
+            }
+        });
+        line
+    }
+}
+
+/// No packet comes back, not even a reset: nothing waits for ever, the next alerts are told, and the process can end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f16_a_postgresql_server_that_falls_silent_holds_nobody_for_ever() {
+    let Some(database) = Database::postgres().await else { return };
+    let mut store: url::Url = database.address().unwrap().parse().unwrap();
+    let behind = format!("{}:{}", store.host_str().unwrap(), store.port().unwrap_or(5432));
+    let line = Silenceable::before(tokio::net::lookup_host(behind).await.unwrap().next().unwrap()).await;
+    store.set_host(Some("127.0.0.1")).unwrap();
+    store.set_port(Some(line.address.port())).unwrap();
+    let feishu = Feishu::start().await.without_rate_limit();
+    let home = Home::new(&parts(Some(store.as_str()), &feishu));
+    let mut service = home.serve().await;
+    service.accept(&named("BeforeIt")).await;
+    line.silent.send_replace(true);
+    let (status, answer) = service.post(named("InTheSilence").to_string()).await;
+    assert!([503, 408].contains(&status), "{status} {answer}");
+    line.silent.send_replace(false);
+    let tries = std::sync::atomic::AtomicU64::new(0);
+    let taken = || async {
+        tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        service.post(named("AfterIt").to_string()).await.0 == 202
+    };
+    eventually_async("alerts are taken again", 60, taken).await;
+    let told = || async { messages_of(&feishu, "AfterIt") >= 1 && messages_of(&feishu, "BeforeIt") >= 1 };
+    eventually_async("people hear again", 60, told).await;
+    line.silent.send_replace(true);
+    service.signal("-TERM").await;
+    assert!(service.is_gone_within(60).await, "it waits for who will never answer: {}", service.log());
+    drop(service);
+    line.silent.send_replace(false);
+    let service = home.serve().await;
+    let balance = contract::holds_at_least(&service, 2, 60).await;
+    // What was not answered may be there all the same: the silence may have come after the commit.
+    let tries = tries.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(balance.accepted <= 2 + tries, "{tries} tries: {balance:?}");
+    assert_eq!((balance.suppressed, balance.dead), (0, 0), "{balance:?}");
+    drop(service);
+    database.remove().await;
+}
+
+/// Every answer takes a second: what is claimed is old when its turn comes, and is sent all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_takes_a_second_for_everything_silences_no_channel() {
+    let Some(database) = Database::postgres().await else { return };
+    let mut store: url::Url = database.address().unwrap().parse().unwrap();
+    let gate = Gate::before(store.socket_addrs(|| None).unwrap()[0]).await;
+    store.set_host(Some("127.0.0.1")).unwrap();
+    store.set_port(Some(gate.address.port())).unwrap();
+    let feishu = Feishu::start().await.without_rate_limit();
+    let home = Home::new(&parts(Some(store.as_str()), &feishu));
+    let service = home.serve().await;
+    service.accept(&named("FromAfar")).await;
+    gate.is_far(Duration::from_secs(1));
+    eventually("people hear of it", 40, || (messages_of(&feishu, "FromAfar") >= 1).then_some(())).await;
+    gate.is_far(Duration::ZERO);
+    contract::holds(&service, 1, 60).await;
+    assert!(messages_of(&feishu, "FromAfar") <= 2, "the first message and the diagnosis");
+    drop(service);
+    database.remove().await;
+}
+
+/// The chat answers while the store is locked: the process knows that the message arrived, and does not send it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f12_what_was_sent_while_the_store_was_locked_is_not_sent_again() {
+    on_every_engine(async || {
+        let feishu = Feishu::start().await.without_rate_limit();
+        let mut chat: url::Url = feishu.url().parse().unwrap();
+        let gate = Gate::before(chat.socket_addrs(|| None).unwrap()[0]).await;
+        chat.set_port(Some(gate.address.port())).unwrap();
+        let home = Home::new(&json!({"channels": [{"name": "oncall", "type": "feishu-bot", "url": chat.as_str()}]}));
+        let service = home.serve().await;
+        sqlx::any::install_default_drivers();
+        let mut other = sqlx::AnyConnection::connect(home.store()).await.unwrap();
+        gate.shut();
+        let (id, _) = service.accept(&named("OnItsWay")).await;
+        let sending = |incident: &Value| incident["notices"][0]["state"] == "sending";
+        service.incident_when("it is being sent", &id, 10, sending).await;
+        let lock = match home.store().starts_with("sqlite:") {
+            true => "BEGIN EXCLUSIVE",
+            false => "BEGIN; LOCK TABLE outbox, delivery IN ACCESS EXCLUSIVE MODE",
+        };
+        sqlx::raw_sql(lock).execute(&mut other).await.unwrap();
+        gate.open();
+        eventually("it arrived", 10, || (messages_of(&feishu, "OnItsWay") == 1).then_some(())).await;
+        let said = || service.log().contains("could not keep what became of a message").then_some(());
+        eventually("that cannot be kept", 30, said).await;
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+        contract::holds(&service, 1, 40).await;
+        assert_eq!(messages_of(&feishu, "OnItsWay"), 1, "people read it once");
+    })
+    .await;
 }

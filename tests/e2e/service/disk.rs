@@ -285,3 +285,32 @@ async fn f16_a_202_is_said_after_its_commit_was_synced() {
     }
     contract::holds(&service, 6 * in_group(PENDING, "warm")["alerts"].as_array().unwrap().len(), 5).await;
 }
+
+/// Nightingale sends a list of many events at once and gives up after ten seconds: on a disk that takes its time for each
+/// sync they must not be as many commits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f50_a_list_of_two_hundred_events_is_a_few_commits() {
+    let home = Home::new(&json!({"channels": []}));
+    let service = home.serve().await;
+    let event: Value = serde_json::from_str(include_str!("../../payloads/nightingale.json")).unwrap();
+    let numbered = |number: usize| {
+        let mut event = event.clone();
+        (event["hash"], event["rule_id"]) = (format!("hash{number}").into(), number.into());
+        event
+    };
+    let events: Vec<Value> = (0..200).map(numbered).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trace");
+    let Some(strace) = traced(service.pid(), file.clone()).await else { return };
+    let post = service.request(reqwest::Method::POST, "/webhooks/nightingale").json(&events).send().await.unwrap();
+    assert_eq!(post.status(), 200);
+    let answer: Value = post.json().await.unwrap();
+    assert_eq!(answer["groups"].as_array().unwrap().len(), 200);
+    drop(strace);
+    let trace = std::fs::read_to_string(&file).unwrap();
+    let synced =
+        |line: &&str| line.contains("firstlook.db-wal") && (line.contains("fdatasync(") || line.contains("fsync("));
+    let commits = trace.lines().filter(synced).count();
+    assert!((1..40).contains(&commits), "{commits} commits for 200 events");
+    contract::holds(&service, 200, 5).await;
+}

@@ -377,7 +377,7 @@ async fn a_request_recorded_on_its_way_to_prometheusalert_is_taken_as_it_came() 
 
 /// The answer comes although not one byte of the announced body does.
 #[tokio::test]
-async fn strangers_are_refused_before_their_body_is_read() {
+async fn a40_strangers_are_refused_before_their_body_is_read() {
     let home = Home::new(&json!({"channels": []}));
     let service = home.serve().await;
     let address = service.base().strip_prefix("http://").unwrap();

@@ -213,6 +213,17 @@ async fn a_second_start_asks_a_model_nothing_it_knows() {
     for shown in ["fast", "native function calls", "examined 20"] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
+    let asked_in = |path: &str, accepts: &str| {
+        service.request(reqwest::Method::GET, path).header("accept-language", accepts).send()
+    };
+    for (path, accepts, shown) in [
+        ("/status", "zh-CN,zh;q=0.9", "函数调用"),
+        ("/status?lang=en", "zh-CN", "native function calls"),
+        ("/status", "fr", "native function calls"),
+    ] {
+        let page = asked_in(path, accepts).await.unwrap().text().await.unwrap();
+        assert!(page.contains(shown), "{path} for {accepts}: {page}");
+    }
     let stranger = reqwest::get(format!("{}/status", service.base())).await.unwrap();
     assert_eq!(stranger.status(), 401);
     assert!(service.terminate().await.success());

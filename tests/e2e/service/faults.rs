@@ -149,7 +149,7 @@ async fn alerts_that_every_channel_gave_up_are_counted_as_dead() {
 
 /// A channel that is down keeps nobody else waiting, and its own messages in their order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_in_between_that_fails_is_outlasted_in_order() {
+async fn f34_a_gateway_in_between_that_fails_is_outlasted_in_order() {
     on_every_engine(async || {
         let team = Team::start().await;
         team.feishu.fail([Fault::Status(502), Fault::Status(503)]);

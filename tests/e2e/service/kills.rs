@@ -332,6 +332,9 @@ async fn f08_killed_between_a_summary_s_arrival_and_its_marks_each_name_comes_tw
         let alert = |number| one_alert(&name(number), &json!({"alertname": name(number), "namespace": "shop"}));
         // Nothing is sent until all of them wait.
         let service = home.serve_with(&[("FIRSTLOOK_STALL_AT", "before-send")]).await;
+        // The first message stands still there, alone: what comes after it is nobody's.
+        service.accept(&one_alert("stalled", &json!({"alertname": "Stalled", "namespace": "shop"}))).await;
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
         let alerts: Vec<Value> = (0..STORM).map(alert).collect();
         futures::future::join_all(alerts.iter().map(|alert| service.accept(alert))).await;
         service.kill_9().await;
@@ -353,8 +356,8 @@ async fn f08_killed_between_a_summary_s_arrival_and_its_marks_each_name_comes_tw
         let times: Vec<usize> = (0..STORM).map(told).collect();
         assert!(times.iter().all(|times| [1, 2].contains(times)), "{times:?}");
         assert_eq!(times.iter().filter(|times| **times == 2).count(), in_it, "{times:?}");
-        let balance = contract::holds(&service, STORM, 5).await;
-        assert_eq!(balance.sent, STORM as u64, "{balance:?}");
+        let balance = contract::holds(&service, STORM + 1, 5).await;
+        assert_eq!(balance.sent, STORM as u64 + 1, "{balance:?}");
     })
     .await;
 }

@@ -13,6 +13,7 @@ mod ends;
 mod failover;
 mod fallback;
 mod faults;
+mod follow;
 mod held;
 mod joins;
 mod kills;

@@ -44,6 +44,28 @@ async fn three_replicas_share_what_a_bot_takes_in_a_minute() {
     database.remove().await;
 }
 
+/// A team may want fewer messages than its product takes: the rest goes together, and every name is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_gets_no_more_in_a_minute_than_its_people_want() {
+    on_every_engine(async || {
+        let wecom = Wecom::start().await;
+        let home = Home::new(&json!({
+            "channels": [{"name": "ops", "type": "wecom-bot", "url": wecom.url(), "delivery": {"max_per_minute": 4}}],
+            "routes": [{"channels": ["ops"], "triage": "never"}],
+        }));
+        let service = home.serve().await;
+        let names: Vec<String> = (0..12).map(|number| format!("Wished{number:02}")).collect();
+        for name in &names {
+            service.accept(&one_alert(name, &json!({"alertname": name, "namespace": "shop"}))).await;
+        }
+        let told = |name: &String| wecom.accepted().iter().any(|message| message.to_string().contains(name));
+        eventually("all are told", 58, || names.iter().all(told).then_some(())).await;
+        assert!(wecom.accepted().len() <= 4, "{}", wecom.accepted().len());
+        contract::holds(&service, names.len(), 5).await;
+    })
+    .await;
+}
+
 /// A product counts what arrives at an address: two channels that lead there have one pace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_channels_with_one_address_share_what_its_bot_takes() {

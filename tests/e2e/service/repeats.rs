@@ -1,6 +1,7 @@
 //! Repeats: Alertmanager says everything more than once; people hear it once.
 
 use serde_json::{Value, json};
+use sqlx::Connection;
 
 use crate::support::alerts::{PENDING, builtin, in_group, resolved, webhook};
 use crate::support::contract;
@@ -66,6 +67,34 @@ async fn f41_fifty_at_once_are_one_incident_one_message_one_investigation() {
             assert!(end.contains("Resolved") && end.contains("50 repeats merged"), "{end}");
         }
         team.refused_nothing();
+    })
+    .await;
+}
+
+/// Its sender keeps ends to itself: what fires hours later is another incident, and the one before is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_fires_anew_after_hours_of_silence_is_another_incident() {
+    on_every_engine(async || {
+        let Stage { team, model: _model, service, _home: home } = stage().await;
+        let alert = webhook(PENDING);
+        let (first, _) = service.accept(&alert).await;
+        service.settled(&first, 30).await;
+        sqlx::any::install_default_drivers();
+        let mut other = sqlx::AnyConnection::connect(home.store()).await.unwrap();
+        let long_ago = "UPDATE incident SET updated_at = updated_at - 7200000, diagnosed_at = diagnosed_at - 7200000";
+        sqlx::raw_sql(long_ago).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        let mut anew = alert.clone();
+        for one in anew["alerts"].as_array_mut().unwrap() {
+            one["startsAt"] = (jiff::Timestamp::now() - jiff::SignedDuration::from_mins(5)).to_string().into();
+        }
+        let (second, decision) = service.accept(&anew).await;
+        assert!(second != first && decision == "opened", "{decision}");
+        let (before, now) = (service.settled(&first, 30).await, service.settled(&second, 30).await);
+        assert_eq!((&before["state"], &now["state"]), (&json!("resolved"), &json!("open")));
+        assert_eq!(now["investigation"]["state"], "done", "{now:#}");
+        team.each_has_what_was_sent(&[&before, &now]).await;
+        contract::holds(&service, 2 * alerts(&alert), 10).await;
     })
     .await;
 }
@@ -200,6 +229,47 @@ async fn a_daily_summary_is_sent_once_a_day() {
         team.each_has_just([1, 1, 1]).await;
         team.refused_nothing();
         assert!(service.terminate().await.success());
+    })
+    .await;
+}
+
+/// The end of one of two alerts is told to nobody, and is no repeat either: the page says what it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_some_alerts_is_no_repeat_and_what_joined_is_named() {
+    on_every_engine(async || {
+        let Stage { team, model: _model, service, _home } = stage().await;
+        let one = webhook(PENDING);
+        let mut both = one.clone();
+        let mut second = one["alerts"][0].clone();
+        (second["fingerprint"], second["labels"]["alertname"]) = ("00000000000000ab".into(), "KubePodSlow".into());
+        both["alerts"].as_array_mut().unwrap().push(second);
+        let mut ended = both.clone();
+        let last = ended["alerts"].as_array_mut().unwrap().last_mut().unwrap();
+        (last["status"], last["endsAt"]) = ("resolved".into(), "2026-11-23T03:59:00Z".into());
+        let (id, _) = service.accept(&one).await;
+        service.settled(&id, 30).await;
+        for body in [&both, &ended, &ended] {
+            assert_eq!(service.accept(body).await.0, id);
+        }
+        let incident = service.settled(&id, 60).await;
+        let log = incident["delivery_log"].as_array().unwrap();
+        let named =
+            |delivery: &Value, change: &str| delivery["changes"][change]["alerts"][0].as_str().unwrap().to_owned();
+        assert!(named(&log[1], "joined").starts_with("KubePodSlow · Pod "), "{log:?}");
+        assert!(named(&log[2], "ended").starts_with("KubePodSlow · Pod "), "{log:?}");
+        let rules: Vec<&Value> = log[2..].iter().map(|delivery| &delivery["rules"][0]["rule"]).collect();
+        assert_eq!(rules, ["some_ended", "repeat"]);
+        assert_eq!(
+            incident["looks"].as_array().map(Vec::len),
+            Some(1),
+            "another kind of alert asked for a second look"
+        );
+        service.accept(&resolved(&both)).await;
+        service.settled(&id, 30).await;
+        for channel in team.heard() {
+            let end = &channel.last().unwrap().text;
+            assert!(end.contains("1 repeat merged"), "{end}");
+        }
     })
     .await;
 }

@@ -226,3 +226,36 @@ async fn every_channel_tells_the_same_story_in_english() {
 async fn every_channel_tells_the_same_story_in_chinese() {
     tells_the_same(Lang::Zh).await;
 }
+
+/// What leads a group while it fires leads it when it is over, wherever people read of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mixed_group_is_its_gravest_alerts_everywhere_first_and_last() {
+    let everywhere = Everywhere::start().await;
+    let home = Home::new(&json!({"models": [], "channels": everywhere.channels(), "language": "en"}));
+    let service = home.serve().await;
+    let mut alert = webhook(PENDING);
+    for (number, name, severity) in [(0, "DiskFilling", "warning"), (1, "DatabaseDown", "critical")] {
+        let labels = &mut alert["alerts"][number]["labels"];
+        (labels["alertname"], labels["severity"]) = (name.into(), severity.into());
+    }
+    let (id, _) = service.accept(&alert).await;
+    service.settled(&id, 40).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut first = everywhere.last();
+    service.accept(&resolved(&alert)).await;
+    let over = |incident: &Value| incident["state"] == "resolved" && is_settled(incident);
+    service.incident_when("it is resolved", &id, 30, over).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut last = everywhere.last();
+    last.push(("the page", page(&service, &id).await));
+    let thread = everywhere.app.answers_to(&everywhere.app.cards()[0].id);
+    first.extend(thread.last().map(|line| ("the thread", read(&format!("critical {}", strings(&line.content))))));
+    for (channel, text) in first.iter().chain(&last) {
+        assert!(text.contains("DatabaseDown") && text.contains("critical"), "{channel}: {text}");
+        assert!(*channel == "WeCom's card" || text.contains("DiskFilling"), "{channel} names the other: {text}");
+    }
+    let listed = service.request(reqwest::Method::GET, "/api/v1/incidents").send().await.unwrap();
+    let listed = &listed.json::<Value>().await.unwrap()["incidents"][0];
+    let shown = ["alertname", "severity", "gravest"].map(|key| listed[key].as_str().unwrap());
+    assert_eq!(shown, ["DatabaseDown", "critical", "critical"]);
+}

@@ -1,7 +1,14 @@
 //! The contract under sequences nobody thought of: deliveries, kills at every border, restarts and faults in random order,
-//! against a model of what has to become of each alert. On both engines.
+//! against a model of what has to become of each alert. On both engines. Every other sequence has rules: routes by
+//! severity, a maintenance window and quiet hours that end while it plays, and a channel that waits for neither hours nor
+//! gravity. In the others the chats also refuse messages for good, and one is the other's fallback. In every third one
+//! messages merge into summaries as soon as another one waits.
 //!
-//! `FIRSTLOOK_SEED=N` plays one sequence again, `FIRSTLOOK_SEQUENCES=N` plays more of them.
+//! Without a word the same two are played, so that a change is judged by what it did and not by the hour; the night plays
+//! new ones. `FIRSTLOOK_SEED=N` plays one again, `FIRSTLOOK_SEQUENCES=N` so many new ones.
+
+mod dead;
+mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +17,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
+use self::dead::Dead;
+use self::rules::{Rules, Told};
 use crate::support::alerts::{PENDING, builtin, one_alert, resolved};
 use crate::support::database::on_every_engine;
 use crate::support::feishu::Feishu;
@@ -17,6 +26,9 @@ use crate::support::model::{Answer, ModelServer};
 use crate::support::service::{Home, Service};
 use crate::support::wecom::Wecom;
 use crate::support::{Fault, contract, pending};
+
+/// One with rules and summaries, one with neither and dead letters: what is played where nobody asks for others.
+const SEEDS: [u64; 2] = [1_795_729_263, 1_795_729_264];
 
 /// Steps of one sequence.
 const STEPS: usize = 16;
@@ -52,6 +64,8 @@ enum Step {
     DieAt { border: &'static str, group: usize, alerts: BTreeSet<usize> },
     /// The chat products fail so many times.
     Faults { feishu: usize, wecom: usize },
+    /// The chat products refuse so many messages for good, where rules say nothing.
+    Refusals { feishu: usize, wecom: usize },
     /// Nothing for a moment.
     Breathe,
 }
@@ -68,6 +82,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (prop::sample::select(BORDERS.as_slice()), 0..4_usize, alerts())
             .prop_map(|(border, group, alerts)| Step::DieAt { border, group, alerts }),
         1 => (0..4_usize, 0..4_usize).prop_map(|(feishu, wecom)| Step::Faults { feishu, wecom }),
+        2 => (0..3_usize, 0..3_usize).prop_map(|(feishu, wecom)| Step::Refusals { feishu, wecom }),
         2 => Just(Step::Breathe),
     ]
 }
@@ -131,6 +146,10 @@ struct Play {
     service: Service,
     feishu: Feishu,
     wecom: Wecom,
+    /// Who hears of everything, where there are rules.
+    everyone: Option<Feishu>,
+    /// Whether messages become summaries.
+    merges: bool,
     groups: BTreeMap<usize, Group>,
     /// Alerts of deliveries that were answered 202.
     accepted: u64,
@@ -138,8 +157,8 @@ struct Play {
     unsure: u64,
     opened: usize,
     kills: usize,
-    /// Alerts people have to hear of.
-    to_be_told: BTreeSet<String>,
+    /// Alerts people have to hear of, and where.
+    told: Told,
 }
 
 fn name(group: usize, generation: usize, alert: usize) -> String {
@@ -163,6 +182,7 @@ impl Play {
             let mut body = one.clone();
             let alert = &mut body["alerts"][0];
             (alert["labels"]["alertname"], alert["fingerprint"]) = (name.as_str().into(), name.as_str().into());
+            alert["labels"]["severity"] = rules::SEVERITIES[*number].into();
             if let Some(began) = state.began.get(number) {
                 alert["startsAt"] = began.to_string().into();
             }
@@ -171,13 +191,18 @@ impl Play {
         };
         let mut body = one.clone();
         body["alerts"] = listed.iter().map(made).collect();
+        let names = |numbers: &mut dyn Iterator<Item = &usize>| -> Vec<(usize, String)> {
+            numbers.map(|number| (*number, name(group, state.generation, *number))).collect()
+        };
         if says == Says::End {
+            self.told.ended(&names(&mut listed.iter()));
             body = resolved(&body);
             (state.firing, state.generation) = (None, state.generation + 1);
             state.began.clear();
             return (body, decisions);
         }
-        self.to_be_told.extend(listed.iter().map(|number| name(group, state.generation, *number)));
+        self.told.fires(&names(&mut listed.iter()));
+        self.told.ended(&names(&mut listed.iter().filter(|number| over(number))));
         self.opened += usize::from(decisions[0] == "opened");
         // What a delivery leaves out goes on: Alertmanager says so when it is over.
         let mut firing = &state.firing.take().unwrap_or_default() | &listed;
@@ -249,9 +274,22 @@ impl Play {
                 self.feishu.fail((0..*feishu).map(|_| Fault::Code(9499, "too many request")));
                 self.wecom.fail((0..*wecom).map(|_| Fault::Status(502)));
             }
+            Step::Refusals { .. } if self.everyone.is_some() => {}
+            Step::Refusals { feishu, wecom } => {
+                self.feishu.fail((0..*feishu).map(|_| Fault::Code(19001, "incoming webhook access token invalid")));
+                self.wecom.fail((0..*wecom).map(|_| Fault::Code(93000, "invalid webhook url")));
+            }
             Step::Breathe => tokio::time::sleep(std::time::Duration::from_millis(800)).await,
         }
         contract::balance(&self.service).await;
+        self.told.not_too_early(&self.messages());
+    }
+
+    /// What each channel accepted.
+    fn messages(&self) -> BTreeMap<&'static str, Vec<Value>> {
+        let mut messages = BTreeMap::from([("oncall", self.feishu.accepted()), ("ops", self.wecom.accepted())]);
+        messages.extend(self.everyone.iter().map(|everyone| ("everyone", everyone.accepted())));
+        messages
     }
 
     /// Everything came to its end, everybody heard of everything, and nobody heard it more often than kills explain.
@@ -271,24 +309,32 @@ impl Play {
             self.accepted,
             self.unsure
         );
-        assert_eq!(balance.dead, 0, "{balance:?}");
+        let dead = Dead::of(&self.home).await;
+        assert_eq!(balance.dead, dead.alerts, "{balance:?} {dead:#?}");
         let incidents = self.service.incidents().await;
         assert_eq!(incidents.len(), self.opened);
-        let mut notices = BTreeMap::new();
+        let (mut sent, mut merged) = (BTreeMap::new(), 0);
         for incident in &incidents {
             let detail = self.service.incident(incident["id"].as_str().unwrap()).await;
-            for notice in detail["notices"].as_array().unwrap() {
-                *notices.entry(notice["channel"].as_str().unwrap().to_owned()).or_insert(0_usize) += 1;
+            for notice in detail["notices"].as_array().unwrap().iter().filter(|notice| notice["state"] == "sent") {
+                *sent.entry(notice["channel"].as_str().unwrap().to_owned()).or_insert(0_usize) += 1;
+                merged += usize::from(notice["form"] == "summary");
             }
         }
-        let feishu: Vec<String> = self.feishu.accepted().iter().map(Value::to_string).collect();
-        let wecom: Vec<String> = self.wecom.accepted().iter().map(Value::to_string).collect();
-        for (channel, messages) in [("oncall", feishu), ("ops", wecom)] {
-            let all = messages.concat();
-            let silent: Vec<_> = self.to_be_told.iter().filter(|name| !all.contains(*name)).collect();
-            assert!(silent.is_empty(), "nobody heard of {silent:?} on {channel}");
-            let (least, most) = (notices[channel], notices[channel] + self.kills);
-            assert!((least..=most).contains(&messages.len()), "{least} notices became {} on {channel}", messages.len());
+        let messages = self.messages();
+        eprintln!(
+            "{} messages, {merged} notices in summaries, {} given up; {} alerts nobody was told of",
+            messages.values().map(Vec::len).sum::<usize>(),
+            dead.messages(),
+            dead.alerts
+        );
+        self.told.all_heard(&messages, &dead);
+        for (channel, messages) in messages {
+            let sent = sent.get(channel).copied().unwrap_or_default();
+            // Of many that go as one, nobody says how many that are.
+            let least = if self.merges { usize::from(sent > 0) } else { sent };
+            let told = least..=sent + self.kills;
+            assert!(told.contains(&messages.len()), "{sent} notices became {} on {channel}", messages.len());
         }
     }
 
@@ -312,19 +358,24 @@ async fn plays(seed: u64) {
         }
     })
     .await;
-    let alone = json!({"merge_above": 1000});
-    let parts = json!({
+    let merges = seed.is_multiple_of(3);
+    let delivery = json!({"merge_above": if merges { 1 } else { 1_000 }});
+    let everyone = if seed.is_multiple_of(2) { None } else { Some(Feishu::start().await.without_rate_limit()) };
+    let rules = everyone.as_ref().map_or_else(Rules::none, |everyone| Rules::ending_soon(everyone.url()));
+    let mut parts = json!({
         "mcp": builtin(PENDING), "models": pending::models(&model), "triage": {"flapping": {"count": 0}},
         "channels": [
-            {"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "delivery": alone},
-            {"name": "ops", "type": "wecom-bot", "msgtype": "text", "url": wecom.url(), "delivery": alone},
+            {"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "delivery": delivery},
+            {"name": "ops", "type": "wecom-bot", "msgtype": "text", "url": wecom.url(), "delivery": delivery},
         ],
     });
+    rules.configure(&mut parts);
     let home = Home::new(&parts);
     let service = home.serve().await;
-    let (groups, to_be_told) = (BTreeMap::new(), BTreeSet::new());
+    let (groups, told) = (BTreeMap::new(), Told::under(rules));
+    let (accepted, unsure, opened, kills) = (0, 0, 0, 0);
     let mut play =
-        Play { home, service, feishu, wecom, groups, accepted: 0, unsure: 0, opened: 0, kills: 0, to_be_told };
+        Play { home, service, feishu, wecom, everyone, merges, groups, accepted, unsure, opened, kills, told };
     let steps = sequence(seed);
     for (number, step) in steps.iter().enumerate() {
         eprintln!("{number}: {step:?}");
@@ -336,12 +387,13 @@ async fn plays(seed: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_in_whatever_order_the_contract_holds() {
     let variable = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    let seeds: Vec<u64> = match variable("FIRSTLOOK_SEED") {
-        Some(seed) => vec![seed],
-        None => {
+    let seeds: Vec<u64> = match (variable("FIRSTLOOK_SEED"), variable("FIRSTLOOK_SEQUENCES")) {
+        (Some(seed), _) => vec![seed],
+        (None, Some(count)) => {
             let first = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
-            (first..first + variable("FIRSTLOOK_SEQUENCES").unwrap_or(2)).collect()
+            (first..first + count).collect()
         }
+        (None, None) => SEEDS.to_vec(),
     };
     for seed in seeds {
         eprintln!("FIRSTLOOK_SEED={seed}");

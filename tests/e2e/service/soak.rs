@@ -84,9 +84,9 @@ async fn model() -> ModelServer {
         1 => Answer::Raw(429, vec![("retry-after", "1".to_owned())], "{}".to_owned()),
         2 => Answer::Raw(200, vec![("content-type", "text/html".to_owned())], "<html>sign in</html>".to_owned()),
         3 => Answer::Cut(Box::new(pending::look())),
-        4 => Answer::After(Duration::from_secs(2), Box::new(pending::investigate(asked))),
+        4 => Answer::After(Duration::from_secs(2), Box::new(pending::investigate_what_answers(asked))),
         5 => Answer::Text("<｜tool▁calls▁begin｜>nonsense".to_owned()),
-        _ => pending::investigate(asked),
+        _ => pending::investigate_what_answers(asked),
     })
     .await
 }
@@ -221,9 +221,11 @@ async fn a_soak_with_faults_everywhere_ends_with_the_sum_and_flat_memory() {
         let asked = model.asked().len();
         println!("{seconds} s: {balance:?}, {messages:?} messages, {asked} questions, kB resident {memory:?}");
         assert!(asked > 0, "it asked the model meanwhile");
-        // What is in use after a third of the time is enough for the rest, but for what an allocator keeps.
+        // What is in use after a third of the time is enough for the rest, but for what an allocator keeps: in ten minutes
+        // a tenth and 8 MB, in one a third and 20.
         let (third, last) = (memory[memory.len() / 3], memory[memory.len() - 1]);
-        assert!(last < third + third / 3 + 20_000, "memory grows: {memory:?}");
+        let (share, more) = if seconds >= 600 { (10, 8_000) } else { (3, 20_000) };
+        assert!(last < third + third / share + more, "memory grows: {memory:?}");
     })
     .await;
 }

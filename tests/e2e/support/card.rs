@@ -2,6 +2,8 @@
 //!
 //! Unknown properties and tags are errors there, so they are here. Components we do not use are unknown.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 /// Colours of a title bar.
@@ -41,9 +43,29 @@ const MOST_ELEMENTS: usize = 200;
 /// Containers inside containers.
 const DEEPEST: usize = 5;
 
+/// Each `element_id` begins with a letter, has 20 letters, digits and underscores at most, and stands once (300301).
+fn identities<'c>(part: &'c Value, seen: &mut BTreeSet<&'c str>) -> Result<(), String> {
+    if let Some(id) = part.get("element_id") {
+        let id = id.as_str().ok_or("an element_id is no text")?;
+        let letters = |id: &str| id.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+        if !id.starts_with(|letter: char| letter.is_ascii_alphabetic()) || id.len() > 20 || !letters(id) {
+            return Err(format!("{id:?} is no element_id"));
+        }
+        if !seen.insert(id) {
+            return Err(format!("element_id {id:?} stands twice"));
+        }
+    }
+    match part {
+        Value::Object(parts) => parts.values().try_for_each(|part| identities(part, seen)),
+        Value::Array(parts) => parts.iter().try_for_each(|part| identities(part, seen)),
+        _ => Ok(()),
+    }
+}
+
 /// Says why Feishu would refuse a card.
 pub fn check(card: &Value) -> Result<(), String> {
     known(card, "card", &["schema", "config", "card_link", "header", "body"])?;
+    identities(card, &mut BTreeSet::new())?;
     one_of(card, "schema", &["2.0"])?;
     config(card.get("config").unwrap_or(&Value::Null))?;
     header(card.get("header").ok_or("header is missing")?)?;

@@ -1,6 +1,8 @@
-//! A gate before a server: while it is shut, what is sent through it waits, as before an API server that is frozen.
+//! A gate before a server: while it is shut, what is sent through it waits, as before an API server that is frozen; and a
+//! far one takes its time for everything.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -10,6 +12,7 @@ use tokio::sync::watch;
 pub struct Gate {
     pub address: SocketAddr,
     open: watch::Sender<bool>,
+    away: watch::Sender<Duration>,
 }
 
 impl Gate {
@@ -18,12 +21,13 @@ impl Gate {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (open, is_open) = watch::channel(true);
+        let (away, is_away) = watch::channel(Duration::ZERO);
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(forward(near, behind, is_open.clone()));
+                tokio::spawn(forward(near, behind, is_open.clone(), is_away.clone()));
             }
         });
-        Self { address, open }
+        Self { address, open, away }
     }
 
     pub fn shut(&self) {
@@ -33,15 +37,27 @@ impl Gate {
     pub fn open(&self) {
         self.open.send_replace(true);
     }
+
+    /// Each thing said takes so long from now on.
+    pub fn is_far(&self, away: Duration) {
+        self.away.send_replace(away);
+    }
 }
 
-async fn forward(near: TcpStream, behind: SocketAddr, mut is_open: watch::Receiver<bool>) {
+async fn forward(
+    near: TcpStream,
+    behind: SocketAddr,
+    mut is_open: watch::Receiver<bool>,
+    is_away: watch::Receiver<Duration>,
+) {
     let Ok(far) = TcpStream::connect(behind).await else { return };
     let (mut near_read, mut near_write) = near.into_split();
     let (mut far_read, mut far_write) = far.into_split();
     tokio::spawn(async move { tokio::io::copy(&mut far_read, &mut near_write).await });
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = near_read.read(&mut buffer).await {
+        let away = *is_away.borrow();
+        tokio::time::sleep(away).await;
         if is_open.wait_for(|open| *open).await.is_err() || far_write.write_all(&buffer[..read]).await.is_err() {
             return;
         }

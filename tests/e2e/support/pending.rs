@@ -37,16 +37,33 @@ pub fn submit(asked: &Asked) -> Answer {
     Answer::call("submit_diagnosis", diagnosis(&asked.results()))
 }
 
+/// The same where reads may fail: it submits what it could read, and quotes no more than that.
+pub fn investigate_what_answers(asked: &Asked) -> Answer {
+    let results = asked.results();
+    if results.is_empty() {
+        return look();
+    }
+    Answer::call("submit_diagnosis", report(QUOTES.iter().filter_map(|quote| cite(&results, quote)).collect()))
+}
+
+/// What proves the diagnosis, each a line of its own.
+const QUOTES: [&str; 2] = ["phase: Pending", "provisioner: com.tencent.cloud.csi.cbs"];
+
+/// A quote under the result that says it; the claim has the second too, but inside the name of an annotation.
+fn cite(results: &[&str], quote: &str) -> Option<Value> {
+    let is_line = |result: &&&str| result.lines().any(|line| line.trim_start().starts_with(quote));
+    let result = results.iter().find(is_line)?;
+    let reference = Regex::new(r"(?m)^(E\d+)$").unwrap().captures(result).expect("a reference")[1].to_owned();
+    Some(json!({"ref": reference, "quote": quote}))
+}
+
 /// What the results say, with quotes.
 pub fn diagnosis(results: &[&str]) -> Value {
-    let cite = |quote: &str| {
-        // A line of its own: the claim has it too, but inside the name of an annotation.
-        let is_line = |result: &&&str| result.lines().any(|line| line.trim_start().starts_with(quote));
-        let result = results.iter().find(is_line);
-        let result = result.unwrap_or_else(|| panic!("no result says {quote}: {results:#?}"));
-        let reference = Regex::new(r"(?m)^(E\d+)$").unwrap().captures(result).expect("a reference")[1].to_owned();
-        json!({"ref": reference, "quote": quote})
-    };
+    let found = |quote: &&str| cite(results, quote).unwrap_or_else(|| panic!("no result says {quote}: {results:#?}"));
+    report(QUOTES.iter().map(found).collect())
+}
+
+fn report(evidence: Vec<Value>) -> Value {
     let claim = json!({"kind": "PersistentVolumeClaim", "namespace": "aiops", "name": "test-data"});
     json!({
         "verdict": "fault",
@@ -54,7 +71,7 @@ pub fn diagnosis(results: &[&str]) -> Value {
         "causes": [{
             "summary": "StorageClass cbs asks com.tencent.cloud.csi.cbs for volumes, which is not installed",
             "code": "pvc_unbound_provisioner_missing", "resource": claim, "confidence": "high",
-            "evidence": [cite("phase: Pending"), cite("provisioner: com.tencent.cloud.csi.cbs")],
+            "evidence": evidence,
         }],
         "primary": {"resource": claim, "findings": ["the claim is Pending"]},
         "related": [], "impact": "the Deployment has no ready replica",

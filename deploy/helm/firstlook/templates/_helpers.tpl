@@ -62,11 +62,36 @@ app.kubernetes.io/version: {{ .Values.mcpServer.image.tag | quote }}
 {{- .Values.store.sqlite.existingClaim | default (include "firstlook.fullname" .) }}
 {{- end }}
 
+{{/* Most bytes of the SQLite file: 70 % of the volume. Pruning by size has to begin before the disk is full, and the log
+     beside the file, and what a commit needs for a moment, want room too. */}}
+{{- define "firstlook.maxBytes" -}}
+{{- $size := .Values.store.sqlite.size }}
+{{- if not (regexMatch "^[1-9][0-9]{0,6}(Mi|Gi|Ti)$" $size) }}
+{{- fail (printf "store.sqlite.size %q is no whole number of Mi, Gi or Ti, for example 5Gi: retention.max_bytes is derived from it. Write it so, or set config.retention.max_bytes (in bytes) to less than the volume" $size) }}
+{{- end }}
+{{- $unit := get (dict "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776) (regexFind "[A-Z]i$" $size) }}
+{{- $bytes := div (mul (regexFind "^[0-9]+" $size | int64) $unit 7) 10 }}
+{{- if lt $bytes 67108864 }}
+{{- fail (printf "store.sqlite.size %q is too small: 70 %% of it must be at least 64Mi, so 92Mi or more" $size) }}
+{{- end }}
+{{- $bytes }}
+{{- end }}
+
 {{/* What the chart knows better than config: where to listen, where to keep, where to look. */}}
 {{- define "firstlook.config" -}}
 {{- $config := deepCopy .Values.config }}
 {{- $_ := set $config "server" (merge (dict "listen" "0.0.0.0:8080") ($config.server | default dict)) }}
 {{- $_ := set $config "store" (ternary "sqlite:/var/lib/firstlook/firstlook.db" "${FIRSTLOOK_DATABASE_URL}" (eq .Values.store.mode "sqlite")) }}
+{{- $retention := $config.retention | default dict }}
+{{- if hasKey $retention "max_bytes" }}
+{{- /* Helm reads numbers as floats and would write a large one as 1.07e+10. */}}
+{{- $_ := set $retention "max_bytes" (int64 $retention.max_bytes) }}
+{{- else if eq .Values.store.mode "sqlite" }}
+{{- $_ := set $retention "max_bytes" (include "firstlook.maxBytes" . | int64) }}
+{{- end }}
+{{- if $retention }}
+{{- $_ := set $config "retention" $retention }}
+{{- end }}
 {{- if eq .Values.cluster.access "builtin" }}
 {{- $_ := set $config "mcp" (list (dict "name" "kubernetes" "transport" "builtin")) }}
 {{- else if eq .Values.cluster.access "mcp-server" }}

@@ -31,7 +31,7 @@ pub struct Visit {
     /// The same for pages of this incident: with the pass that opened this one.
     pub keep_pass: String,
     /// The query of this page in the other language.
-    other: String,
+    pub other: String,
     /// Whether they came with a login, and so can end it.
     logged_in: bool,
 }

@@ -17,7 +17,7 @@ use super::words;
 use crate::alert::Lang;
 use crate::http::{App, login};
 use crate::notify::story::{Badge, words as said};
-use crate::notify::text;
+use crate::notify::{send, text};
 use crate::store::{ByState, Choices, IncidentState, InvestigationState, Listed, Narrowed, UndeliveredDigest};
 use crate::times;
 
@@ -154,7 +154,7 @@ struct Row {
     is_open: bool,
     /// In full, for those who point at the short form.
     opened_at: String,
-    /// How long ago it opened, and how long it went on.
+    /// How long ago it opened, and how long its alerts went on.
     age: String,
     lasted: String,
     firing: u64,
@@ -162,10 +162,10 @@ struct Row {
     running: bool,
 }
 
-fn lost(lost: &UndeliveredDigest) -> Lost<'_> {
-    let why = lost.last_error.as_deref().unwrap_or_default();
+fn lost(lost: &UndeliveredDigest, lang: Lang) -> Lost<'_> {
+    let why = send::told(lang, lost.last_error.as_deref().unwrap_or_default());
     let again = format!("incidents/summaries/{}/{}/again", segment(&lost.day), segment(&lost.channel));
-    Lost { channel: &lost.channel, day: &lost.day, why: text::said(why, 200), again }
+    Lost { channel: &lost.channel, day: &lost.day, why: text::said(&why, 200), again }
 }
 
 impl Browse {
@@ -176,7 +176,7 @@ impl Browse {
         context! {
             tabs => Serde(self.tabs(asked, lang)),
             rows => Serde(&rows),
-            lost => Serde(self.lost.iter().map(lost).collect::<Vec<_>>()),
+            lost => Serde(self.lost.iter().map(|one| lost(one, lang)).collect::<Vec<_>>()),
             next => next.map(|next| asked.link(&asked.state, &next)),
             first => (!asked.before.is_empty()).then(|| asked.link(&asked.state, "")),
             clear => Asked { lang: asked.lang.clone(), ..Asked::default() }.link(&asked.state, ""),
@@ -218,6 +218,7 @@ fn row(listed: &Listed, lang: Lang, zone: &str, now: Timestamp) -> Row {
     let one = &listed.incident;
     let seconds = |from: Timestamp, to: Timestamp| to.as_second() - from.as_second();
     let mut badges = vec![words::severity_badge(lang, &one.severity)];
+    badges.extend(words::graver_before(lang, &one.severity, &one.gravest));
     badges.extend(one.verdict.and_then(|verdict| words::verdict_badge(lang, verdict)));
     Row {
         id: one.id.to_string(),
@@ -228,7 +229,7 @@ fn row(listed: &Listed, lang: Lang, zone: &str, now: Timestamp) -> Row {
         is_open: one.state == IncidentState::Open,
         opened_at: times::moment(one.opened_at, zone).unwrap_or_default(),
         age: words::ago(lang, seconds(one.opened_at, now)),
-        lasted: times::duration(lang, seconds(one.opened_at, one.resolved_at.unwrap_or(now))),
+        lasted: times::duration(lang, seconds(one.began_at, one.ended_at.unwrap_or(now))),
         firing: one.firing,
         undelivered: listed.undelivered,
         running: matches!(listed.investigation, Some(InvestigationState::Ready | InvestigationState::Running)),

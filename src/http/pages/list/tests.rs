@@ -18,9 +18,12 @@ fn listed(number: u128, alertname: &str, headline: Option<&str>) -> Listed {
         opened_at: at(0),
         updated_at: at(5),
         resolved_at: None,
+        began_at: at(-300),
+        ended_at: None,
         deliveries: 1,
         alertname: alertname.to_owned(),
         severity: "critical".to_owned(),
+        gravest: "critical".to_owned(),
         namespace: "shop".to_owned(),
         firing: 2,
         verdict: headline.map(|_| Verdict::Fault),
@@ -33,6 +36,7 @@ fn over(number: u128) -> Listed {
     let mut one = listed(number, "KubeJobFailed", Some("Job `nightly` hit its `backoffLimit`"));
     one.incident.state = IncidentState::Resolved;
     one.incident.resolved_at = Some(at(4_000));
+    one.incident.ended_at = Some(at(3_900));
     one.incident.verdict = Some(Verdict::Inconclusive);
     one.investigation = Some(InvestigationState::Done);
     one.undelivered = 1;
@@ -63,6 +67,18 @@ fn browse(listed: Vec<Listed>) -> Browse {
             alerts: vec!["KubeJobFailed".into()],
         },
     }
+}
+
+#[tokio::test]
+async fn what_was_graver_before_says_so_beside_the_severity_of_what_fires_now() {
+    let mut one = listed(1, "KubePodNotReady", None);
+    one.incident.severity = "warning".to_owned();
+    for (lang, said) in [(Lang::En, "was critical"), (Lang::Zh, "曾为严重")] {
+        let page = html(&browse(vec![one.clone()]), &Asked::default(), lang).await;
+        assert!(page.contains(said), "{page}");
+    }
+    let same = html(&browse(vec![listed(1, "KubePodNotReady", None)]), &Asked::default(), Lang::En).await;
+    assert!(!same.contains("was critical"), "{same}");
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! One incident's page: the report in the cards' reading order, its evidence, and what happened when.
 
 mod evidence;
+mod facts;
+mod looks;
 mod timeline;
+mod usage;
 
 use std::sync::Arc;
 
@@ -16,15 +19,15 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::base::{self, Trouble, Visit};
-use super::words;
+use super::{live, words};
 use crate::alert::{Alert, AlertStatus, Lang, ObjectRef};
 use crate::http::{App, login};
 use crate::incident::Desk;
 use crate::notify::notice::NoticeBody;
-use crate::notify::story::{self, Badge, Link, Tone, labelled_object, words as said};
+use crate::notify::story::{self, Badge, Link, Tone, known, object_of, words as said};
 use crate::notify::text;
-use crate::report::{AnsweredBy, Cause, Led, Report, Usage};
-use crate::series::svg;
+use crate::report::{Cause, Led, Report};
+use crate::series::{in_words, svg};
 use crate::store::{IncidentDetail, IncidentState, InvestigationState, PressEntry, Pulse, Sharing};
 use crate::times;
 use crate::toolbox::evidence::Evidence;
@@ -41,12 +44,17 @@ pub async fn page(visit: Visit, State(app): State<Arc<App>>, Path(id): Path<Stri
         let detail = app.store.incident(id).await?.ok_or(Trouble::Missing)?;
         let evidence = app.store.evidence(id).await?;
         let followers = app.store.followers(id).await?;
-        let presses = app.store.presses(id).await?;
+        let mut presses = app.store.presses(id).await?;
+        for press in &mut presses {
+            press.person = app.desk.settings().people.name(&press.person).to_owned();
+        }
         let zone = app.desk.settings().timezone.clone();
         let links = links(&app.desk, &detail, visit.lang);
         let may_act = login::may_act(&app, &headers);
+        let step = live::step(&app.live, id, &pulse, visit.lang);
         Ok::<_, Trouble>(Shown {
             pulse,
+            step,
             detail,
             evidence,
             followers,
@@ -84,7 +92,7 @@ fn links(desk: &Desk, detail: &IncidentDetail, lang: Lang) -> Vec<Link> {
         (IncidentState::Resolved, at) => NoticeBody::Resolved { resolved_at: at.unwrap_or(incident.updated_at) },
         (IncidentState::Open, _) => NoticeBody::Alert { report: None, investigating: false, missing: Vec::new() },
     };
-    let mut notice = desk.notice(incident.id, incident.opened_at, incident.group.clone(), body);
+    let mut notice = desk.notice(incident.into(), incident.group.clone(), body);
     notice.lang = lang;
     notice.page_url = None;
     story::links(&notice)
@@ -93,6 +101,8 @@ fn links(desk: &Desk, detail: &IncidentDetail, lang: Lang) -> Vec<Link> {
 /// What a page is made of.
 struct Shown {
     pulse: Pulse,
+    /// What its investigation does now, where this process runs it.
+    step: Option<String>,
     detail: IncidentDetail,
     evidence: Vec<Evidence>,
     /// Incidents with the same cause that leave it to this one; the report knows those of its time only.
@@ -129,7 +139,6 @@ struct AlertView {
     name: String,
     firing: bool,
     since: String,
-    summary: String,
     labels: Vec<Fact>,
     annotations: Vec<Fact>,
 }
@@ -137,7 +146,7 @@ struct AlertView {
 impl Shown {
     fn values(&self) -> Value {
         let incident = &self.detail.incident;
-        let report = incident.report.as_ref();
+        let (report, is_first_look) = (self.report(), incident.report.is_none());
         let pieces = report.map(|report| evidence::pieces(&self.evidence, report, &self.zone)).unwrap_or_default();
         let causes: Vec<CauseView> = report
             .map(|report| report.causes.iter().map(|cause| self.cause(cause, report)).collect())
@@ -150,9 +159,12 @@ impl Shown {
             badges => Serde(self.badges()),
             facts => Serde(self.facts()),
             links => Serde(&self.links),
+            says => self.says(),
             alerts => Serde(self.alerts()),
             more_alerts => incident.group.alerts.len().saturating_sub(ALERTS),
             running => self.is_running(),
+            first_look => report.is_some() && is_first_look,
+            step => self.step.as_deref(),
             live => self.pulse.is_live(),
             version => self.pulse.version.as_str(),
             first_step => report.filter(|_| incident.state == IncidentState::Open).and_then(|report| Some(report.steps.first()?.title.as_str())),
@@ -169,8 +181,13 @@ impl Shown {
             uncited => Serde(pieces.iter().filter(|one| !one.is_cited()).collect::<Vec<_>>()),
             calls => Serde(&pieces),
             moments => Serde(timeline::moments(&self.detail, &self.presses, self.lang, &self.zone, self.may_act)),
-            usage => Serde(report.map(|report| self.usage(&report.usage)).unwrap_or_default()),
+            usage => Serde(report.filter(|_| !is_first_look).map(|report| usage::facts(&report.usage, self.lang)).unwrap_or_default()),
         }
+    }
+
+    /// What is known by now: the report, and until there is one what the playbook found.
+    fn report(&self) -> Option<&Report> {
+        self.detail.incident.report.as_ref().or(self.detail.first_look.as_ref())
     }
 
     fn followers(&self) -> Vec<Led> {
@@ -180,7 +197,11 @@ impl Shown {
     /// The measured series as pictures; their text is escaped by whoever draws them.
     fn charts(&self, report: Option<&Report>) -> Vec<Value> {
         let series = report.map(|report| report.series.as_slice()).unwrap_or_default();
-        series.iter().map(|one| Value::from_safe_string(svg(one, self.lang, &self.zone))).collect()
+        let drawn = series.iter().map(|one| {
+            let picture = Value::from_safe_string(svg(one, self.lang, &self.zone));
+            context! { picture => picture, said => text::line(&in_words(one, self.lang), 400) }
+        });
+        drawn.collect()
     }
 
     fn leading(&self) -> Option<&Alert> {
@@ -188,24 +209,31 @@ impl Shown {
     }
 
     fn title(&self) -> String {
-        let of_report = self.detail.incident.report.as_ref().map(|report| report.overview.alertname.as_str());
+        let of_report = self.report().map(|report| report.overview.alertname.as_str());
         text::line(self.leading().map(Alert::name).or(of_report).unwrap_or_default(), 120)
     }
 
     /// What it comes to; until there is a diagnosis, what the alert says.
     fn headline(&self) -> String {
-        let diagnosed = self.detail.incident.report.as_ref().map(|report| report.headline.as_str());
+        let diagnosed = self.report().map(|report| report.headline.as_str());
         let said = diagnosed.filter(|text| !text.is_empty()).or_else(|| self.leading()?.summary());
+        text::line(said.unwrap_or_default(), 600)
+    }
+
+    /// What the alert that leads says of itself.
+    fn says(&self) -> String {
+        let of_report =
+            self.report().and_then(|report| known(report, self.leading())).map(|known| known.summary.as_str());
+        let said = of_report.filter(|text| !text.is_empty()).or_else(|| self.leading()?.summary());
         text::line(said.unwrap_or_default(), 600)
     }
 
     /// The object, and the cluster it is in.
     fn subject(&self) -> String {
-        let resource = self.detail.incident.report.as_ref().map(|report| object(&report.overview.resource));
-        let labelled = || self.leading().and_then(labelled_object).map(|it| text::line(&it.to_string(), 80));
+        let resource = object_of(self.report(), self.leading());
+        let resource = resource.map(|object| text::line(&object.to_string(), 200));
         let cluster = self.leading().and_then(|alert| alert.label("cluster")).map(|name| text::line(name, 60));
         let cluster = cluster.map(|name| self.lang.pick(format!("集群 {name}"), format!("cluster {name}")));
-        let resource = resource.filter(|name| !name.is_empty()).or_else(labelled);
         resource.into_iter().chain(cluster).collect::<Vec<_>>().join(" · ")
     }
 
@@ -218,40 +246,15 @@ impl Shown {
         let mut badges = vec![Badge { text: text.to_owned(), tone }];
         let severity = self.leading().and_then(|alert| alert.label("severity")).unwrap_or_default();
         badges.push(words::severity_badge(self.lang, severity));
-        badges.extend(incident.report.as_ref().and_then(|report| words::verdict_badge(self.lang, report.verdict)));
+        let gravest = incident.group.gravest().unwrap_or_default();
+        badges.extend(words::graver_before(self.lang, severity, gravest));
+        badges.extend(self.report().and_then(|report| words::verdict_badge(self.lang, report.verdict)));
         badges
     }
 
     fn is_running(&self) -> bool {
         let state = self.detail.investigation.as_ref().map(|one| one.state);
         matches!(state, Some(InvestigationState::Ready | InvestigationState::Running))
-    }
-
-    fn facts(&self) -> Vec<Fact> {
-        let (lang, incident) = (self.lang, &self.detail.incident);
-        // As the messages count it: as long as the condition was there, which can be long before we were told of it.
-        let began = incident.group.began(incident.opened_at, self.now);
-        let ended = incident.resolved_at.map(|told| {
-            let said = incident.group.ended(told);
-            if said < began { told } else { said }
-        });
-        let lasted = times::duration(lang, ended.unwrap_or(self.now).as_second() - began.as_second());
-        let firing = incident.group.firing().count();
-        let all = incident.group.alerts.len();
-        let mut facts = vec![
-            fact(lang.pick("开始", "Began"), times::moment(began, &self.zone).unwrap_or_default()),
-            fact(lang.pick("收到", "Received"), times::moment(incident.opened_at, &self.zone).unwrap_or_default()),
-            fact(lang.pick("持续", "Lasted"), lasted),
-            fact(lang.pick("触发中", "Firing"), format!("{firing} / {all}")),
-        ];
-        let ended = ended.and_then(|at| times::moment(at, &self.zone));
-        facts.extend(ended.map(|at| fact(lang.pick("恢复", "Resolved"), at)));
-        if incident.generation > 1 {
-            facts.push(fact(lang.pick("同组触发次数", "Times fired"), incident.generation.to_string()));
-        }
-        facts.push(fact(lang.pick("接收器", "Receiver"), text::line(&incident.group.receiver, 80)));
-        facts.push(fact(lang.pick("事件", "Incident"), incident.id.to_string()));
-        facts
     }
 
     fn cause(&self, cause: &Cause, report: &Report) -> CauseView {
@@ -271,8 +274,12 @@ impl Shown {
         report.related.iter().map(told).collect()
     }
 
+    /// The alerts, the one that leads first.
     fn alerts(&self) -> Vec<AlertView> {
-        self.detail.incident.group.alerts.iter().take(ALERTS).map(|alert| self.alert(alert)).collect()
+        let leading = self.leading();
+        let leads = |alert: &&Alert| leading.is_some_and(|leading| std::ptr::eq(leading, *alert));
+        let others = self.detail.incident.group.alerts.iter().filter(|alert| !leads(alert));
+        leading.into_iter().chain(others).take(ALERTS).map(|alert| self.alert(alert)).collect()
     }
 
     fn alert(&self, alert: &Alert) -> AlertView {
@@ -283,44 +290,9 @@ impl Shown {
             name: text::line(alert.name(), 120),
             firing: alert.status == AlertStatus::Firing,
             since: times::moment(alert.starts_at, &self.zone).unwrap_or_default(),
-            summary: text::line(alert.summary().unwrap_or_default(), 600),
             labels: facts(&alert.labels),
             annotations: facts(&alert.annotations),
         }
-    }
-
-    fn usage(&self, usage: &Usage) -> Vec<Fact> {
-        let lang = self.lang;
-        let model = usage.model.as_deref().map(|name| text::line(name, 80));
-        let who = match (usage.source, model) {
-            (AnsweredBy::Model, Some(model)) => lang.pick(format!("模型 {model}"), format!("model {model}")),
-            (_, Some(model)) => lang.pick(
-                format!("规则库 (playbook)，模型 {model} 未给出结论"),
-                format!("the playbook; {model} gave no conclusion"),
-            ),
-            (_, None) => lang.pick("规则库 (playbook)", "the playbook").to_owned(),
-        };
-        let mut facts = vec![
-            fact(lang.pick("作答", "Answered by"), who),
-            fact(
-                lang.pick("用时", "Took"),
-                lang.pick(format!("{:.1} 秒", usage.seconds), format!("{:.1} s", usage.seconds)),
-            ),
-            fact(lang.pick("工具调用", "Tool calls"), usage.tool_calls.to_string()),
-        ];
-        if usage.turns > 0 {
-            let (question, answer) = (said::tokens(usage.prompt_tokens), said::tokens(usage.completion_tokens));
-            facts.push(fact(lang.pick("模型轮次", "Model turns"), usage.turns.to_string()));
-            let tokens =
-                lang.pick(format!("提问 {question}，回答 {answer}"), format!("{question} asked, {answer} answered"));
-            facts.push(fact("Tokens", tokens));
-        }
-        facts.extend(usage.money().map(|money| fact(lang.pick("费用", "Cost"), text::line(&money, 40))));
-        facts.push(fact(lang.pick("结束原因", "Ended by"), text::line(&usage.stopped_by, 60)));
-        for passed in &usage.passed_over {
-            facts.push(fact(&text::line(&passed.model, 80), text::line(&passed.why, 200)));
-        }
-        facts
     }
 }
 

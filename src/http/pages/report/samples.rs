@@ -7,7 +7,10 @@ use serde_json::json;
 use super::*;
 use crate::alert::AlertGroup;
 use crate::notify::fixtures::{notice, now};
-use crate::store::{Decision, Delivery, Incident, Investigation, NoticeRole, NoticeState, OutboxEntry, PressState};
+use crate::store::{
+    Changes, Decision, Delivery, Incident, Investigation, Named, NoticeRole, NoticeState, OutboxEntry, PastLook,
+    PressState,
+};
 
 /// What is written into every place somebody else writes to.
 pub(super) const ATTACK: &str = "\"><script>alert(1)</script><img src=x onerror=alert(1)> \u{202e}gnp.exe \
@@ -23,7 +26,14 @@ pub(super) fn sample(kind: &str, lang: Lang) -> Shown {
         "report" => {}
         "charted" => charted(&mut shown),
         "running" => running(&mut shown),
+        "begun" => begun(&mut shown),
         "resolved" => resolved(&mut shown),
+        "second look" => second_look(&mut shown),
+        "no second look" => {
+            second_look(&mut shown);
+            resolved(&mut shown);
+            ended(&mut shown, InvestigationState::Cancelled, 2_520);
+        }
         "undiagnosed" => undiagnosed(&mut shown),
         "hostile" => hostile(&mut shown),
         "longest" => longest(&mut shown),
@@ -48,7 +58,7 @@ fn charted(shown: &mut Shown) {
     shown.detail.incident.report = Some(report);
 }
 
-fn after(seconds: i64) -> Timestamp {
+pub(super) fn after(seconds: i64) -> Timestamp {
     let opened: Timestamp = "2026-11-23T03:35:00Z".parse().unwrap();
     Timestamp::from_second(opened.as_second() + seconds).unwrap()
 }
@@ -60,14 +70,19 @@ fn diagnosed(lang: Lang) -> Shown {
     let incident = incident(told.incident, told.group, report.clone());
     let detail = IncidentDetail {
         incident,
+        first_look: None,
         investigation: Some(Investigation {
             state: InvestigationState::Done,
             attempts: 1,
+            repeats: 0,
             created_at: after(0),
+            asked_at: after(0),
             due_at: after(0),
             last_error: None,
             ended_at: Some(after(22)),
+            diagnosed_at: Some(after(22)),
         }),
+        looks: Vec::new(),
         deliveries: vec![
             delivery(0, Decision::Opened, ""),
             delivery(300, Decision::Merged, "repeat interval"),
@@ -78,6 +93,7 @@ fn diagnosed(lang: Lang) -> Shown {
     };
     Shown {
         pulse: Pulse { version: "open-1".into(), investigating_since: None, unsent: false },
+        step: None,
         detail,
         evidence,
         followers: [
@@ -106,6 +122,7 @@ fn incident(id: Uuid, group: AlertGroup, report: Report) -> Incident {
         updated_at: after(600),
         resolved_at: None,
         group,
+        opened_with: None,
         report: Some(report),
         deliveries: 3,
     }
@@ -129,7 +146,7 @@ fn result(entry: &crate::report::EvidenceEntry, report: &Report) -> Evidence {
     }
 }
 
-fn delivery(second: i64, decision: Decision, reason: &str) -> Delivery {
+pub(super) fn delivery(second: i64, decision: Decision, reason: &str) -> Delivery {
     Delivery {
         id: Uuid::from_u128(second.unsigned_abs().into()),
         incident: None,
@@ -139,6 +156,7 @@ fn delivery(second: i64, decision: Decision, reason: &str) -> Delivery {
         decision,
         reason: reason.into(),
         rules: Vec::new(),
+        changes: Changes::default(),
         told: 2,
         outcome: crate::store::Outcome::Sent,
         telling: None,
@@ -166,7 +184,9 @@ fn failed(channel: &str) -> OutboxEntry {
         sent_at: None,
         due_at: after(190),
         last_error: Some(
-            "errcode 93000 invalid webhook url: the robot was removed from the group; add it again".into(),
+            "WeCom answered 93008 \"not in chat\": the bot is not in the group any more; add it again and copy its address \
+             into `url` (auth)"
+                .into(),
         ),
         form: None,
         ..sent(channel, NoticeRole::First, 2)
@@ -176,12 +196,12 @@ fn failed(channel: &str) -> OutboxEntry {
 fn running(shown: &mut Shown) {
     shown.pulse.investigating_since = Some(after(0));
     shown.now = after(8);
-    shown.detail.incident.report = None;
+    shown.detail.first_look = shown.detail.incident.report.take();
+    shown.followers.clear();
     shown.detail.deliveries.truncate(1);
     shown.detail.notices.truncate(1);
-    (shown.evidence, shown.detail.evidence) = (Vec::new(), Vec::new());
     if let Some(one) = &mut shown.detail.investigation {
-        (one.state, one.ended_at) = (InvestigationState::Running, None);
+        (one.state, one.ended_at, one.diagnosed_at) = (InvestigationState::Running, None, None);
     }
 }
 
@@ -195,8 +215,42 @@ fn resolved(shown: &mut Shown) {
     shown.now = after(3_000);
 }
 
-fn undiagnosed(shown: &mut Shown) {
+pub(super) fn ended(shown: &mut Shown, state: InvestigationState, second: i64) {
+    if let Some(one) = &mut shown.detail.investigation {
+        (one.state, one.ended_at) = (state, Some(after(second)));
+    }
+}
+
+/// Another kind of alert joined what was investigated, and calls for a second look.
+fn second_look(shown: &mut Shown) {
+    let name = "KubeJobFailed · Job aiops/seed";
+    let joined = Named { alerts: vec![name.into()], more: 0 };
+    shown.detail.deliveries.push(Delivery {
+        changes: Changes { joined, ..Changes::default() },
+        ..delivery(900, Decision::Joined, &format!("1 new alert of the group ({name})"))
+    });
+    shown.detail.looks.push(past_look(1, InvestigationState::Done, 0, 22));
+    if let Some(one) = &mut shown.detail.investigation {
+        (one.state, one.attempts, one.due_at, one.ended_at) = (InvestigationState::Ready, 0, after(910), None);
+        one.asked_at = after(900);
+    }
+}
+
+/// Nothing was looked at yet.
+fn begun(shown: &mut Shown) {
     running(shown);
+    shown.detail.first_look = None;
+    (shown.evidence, shown.detail.evidence) = (Vec::new(), Vec::new());
+}
+
+/// A look that another followed.
+pub(super) fn past_look(number: u64, state: InvestigationState, asked: i64, ended: i64) -> PastLook {
+    let (asked_at, ended_at) = (after(asked), Some(after(ended)));
+    PastLook { number, state, attempts: 1, last_error: None, asked_at, ended_at }
+}
+
+fn undiagnosed(shown: &mut Shown) {
+    begun(shown);
     shown.pulse.investigating_since = None;
     if let Some(one) = &mut shown.detail.investigation {
         (one.state, one.attempts, one.ended_at) = (InvestigationState::Dead, 5, Some(after(120)));
@@ -244,7 +298,11 @@ fn hostile(shown: &mut Shown) {
     for notice in &mut shown.detail.notices {
         (notice.channel, notice.last_error, notice.form) = (ATTACK.into(), Some(ATTACK.into()), Some(ATTACK.into()));
     }
-    shown.detail.deliveries.iter_mut().for_each(|one| say(&mut one.reason));
+    let named = Named { alerts: vec![ATTACK.into()], more: 1 };
+    for one in &mut shown.detail.deliveries {
+        say(&mut one.reason);
+        one.changes = Changes { joined: named.clone(), ended: named.clone() };
+    }
 }
 
 /// Writes the attack into every text of a report but its fixed words and references.

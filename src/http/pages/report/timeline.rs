@@ -5,34 +5,33 @@ use serde::Serialize;
 
 use super::super::words;
 use crate::alert::Lang;
+use crate::notify::rule::Rule;
+use crate::notify::story::words::counted;
 use crate::notify::story::{Badge, Tone};
-use crate::notify::text;
-use crate::store::{
-    Decision, Delivery, IncidentDetail, IncidentState, Investigation, InvestigationState, NoticeState, OutboxEntry,
-    PressEntry,
-};
+use crate::notify::{send, text};
+use crate::store::{Changes, Decision, Delivery, IncidentDetail, Named, NoticeState, OutboxEntry, PressEntry};
 use crate::times;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Moment {
     #[serde(skip)]
-    at: Timestamp,
-    time: String,
-    tone: Tone,
-    what: String,
-    badge: Option<Badge>,
-    detail: String,
-    error: String,
+    pub(super) at: Timestamp,
+    pub(super) time: String,
+    pub(super) tone: Tone,
+    pub(super) what: String,
+    pub(super) badge: Option<Badge>,
+    pub(super) detail: String,
+    pub(super) error: String,
     /// Whether the calls of the investigation are listed here.
-    calls: bool,
+    pub(super) calls: bool,
     /// What was given up can be had once more by this button, by whoever may press it.
-    again: Option<Button>,
+    pub(super) again: Option<Button>,
 }
 
 /// A button of the timeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Button {
+pub(super) struct Button {
     /// Where it leads to, below the incident.
     path: String,
     label: &'static str,
@@ -48,22 +47,23 @@ pub(super) fn moments(
 ) -> Vec<Moment> {
     let teller = Teller { lang, zone, may_act };
     let mut moments = teller.deliveries(&detail.deliveries);
-    moments.extend(detail.investigation.iter().flat_map(|one| teller.investigation(one, detail)));
+    moments.extend(detail.investigation.iter().flat_map(|one| teller.looks(one, detail)));
     moments.extend(detail.notices.iter().map(|notice| teller.message(notice)));
     moments.extend(presses.iter().map(|press| teller.press(press)));
     moments.sort_by_key(|moment| moment.at);
     moments
 }
 
-struct Teller<'a> {
-    lang: Lang,
-    zone: &'a str,
+/// Puts what happened into words.
+pub(super) struct Teller<'a> {
+    pub(super) lang: Lang,
+    pub(super) zone: &'a str,
     /// Whether whoever reads may have done again what was given up.
     may_act: bool,
 }
 
 impl Teller<'_> {
-    fn moment(&self, at: Timestamp, tone: Tone, what: String) -> Moment {
+    pub(super) fn moment(&self, at: Timestamp, tone: Tone, what: String) -> Moment {
         let time = times::moment(at, self.zone).unwrap_or_default();
         Moment {
             at,
@@ -78,27 +78,30 @@ impl Teller<'_> {
         }
     }
 
-    fn button(&self, path: String, label: &'static str) -> Option<Button> {
+    pub(super) fn button(&self, path: String, label: &'static str) -> Option<Button> {
         self.may_act.then_some(Button { path, label })
     }
 
     /// Deliveries that follow each other with the same decision and reason are told once.
     fn deliveries(&self, deliveries: &[Delivery]) -> Vec<Moment> {
-        let same = |a: &Delivery, b: &Delivery| (a.decision, &a.reason) == (b.decision, &b.reason);
+        let same =
+            |a: &Delivery, b: &Delivery| (a.decision, &a.reason, &a.changes) == (b.decision, &b.reason, &b.changes);
         deliveries.chunk_by(same).filter_map(|run| self.delivery(run.first()?, run.last()?, run.len())).collect()
     }
 
     fn delivery(&self, first: &Delivery, last: &Delivery, times: usize) -> Option<Moment> {
         let lang = self.lang;
+        let some_ended = first.rules.iter().any(|applied| applied.rule == Rule::SomeEnded);
         let tone = match first.decision {
             Decision::Opened | Decision::Joined => Tone::Red,
             Decision::Resolved => Tone::Green,
+            Decision::Merged if some_ended => Tone::Green,
             Decision::Merged | Decision::Suppressed => Tone::Grey,
         };
-        let decided = words::decision(lang, first.decision);
+        let decided = if some_ended { words::some_ended(lang) } else { words::decision(lang, first.decision) };
         let what = lang.pick(format!("收到告警，{decided}"), format!("Delivery: {decided}"));
-        let mut said = vec![lang.pick(format!("{} 条告警", first.alerts), format!("{} alerts", first.alerts))];
-        said.extend(Some(text::line(&first.reason, 300)).filter(|reason| !reason.is_empty()));
+        let mut said = vec![lang.pick(format!("{} 条告警", first.alerts), counted(first.alerts as u64, "alert"))];
+        said.extend(Some(self.why(first)).filter(|reason| !reason.is_empty()));
         if times > 1 {
             let until = self::times::moment(last.received_at, self.zone)?;
             said.push(lang.pick(format!("共 {times} 次，最后一次 {until}"), format!("{times} times, last {until}")));
@@ -106,40 +109,22 @@ impl Teller<'_> {
         Some(Moment { detail: said.join(" · "), ..self.moment(first.received_at, tone, what) })
     }
 
-    fn investigation(&self, one: &Investigation, detail: &IncidentDetail) -> Vec<Moment> {
-        let lang = self.lang;
-        let begun = self.moment(one.created_at, Tone::Blue, lang.pick("排队研判", "Investigation queued").to_owned());
-        let error = text::line(one.last_error.as_deref().unwrap_or_default(), 600);
-        let attempts = match one.attempts {
-            0 | 1 => String::new(),
-            many => lang.pick(format!("第 {many} 次尝试"), format!("attempt {many}")),
-        };
-        let (at, tone, what) = match one.state {
-            InvestigationState::Done => (one.ended_at, Tone::Green, lang.pick("研判完成", "Investigation done")),
-            InvestigationState::Dead => {
-                (one.ended_at, Tone::Red, lang.pick("研判失败，不再重试", "Investigation given up"))
-            }
-            InvestigationState::Cancelled => {
-                (one.ended_at, Tone::Grey, lang.pick("研判取消：事件已恢复", "Not investigated: it resolved first"))
-            }
-            InvestigationState::Running => (None, Tone::Blue, lang.pick("正在研判", "Being investigated")),
-            InvestigationState::Ready if one.attempts > 0 => (
-                Some(one.due_at),
-                Tone::Orange,
-                lang.pick("研判失败，将重试", "Investigation failed, to be tried again"),
-            ),
-            InvestigationState::Ready => return vec![begun],
-        };
-        let last = Moment {
-            detail: attempts,
-            error,
-            calls: one.state == InvestigationState::Done && !detail.evidence.is_empty(),
-            again: (one.state == InvestigationState::Dead && detail.incident.state == IncidentState::Open)
-                .then(|| self.button("again".to_owned(), lang.pick("重新研判", "Investigate again")))
-                .flatten(),
-            ..self.moment(at.unwrap_or(one.created_at), tone, what.to_owned())
-        };
-        vec![begun, last]
+    /// Why it was decided so. The sentence the store keeps is English; its rules are words of every language.
+    fn why(&self, delivery: &Delivery) -> String {
+        if self.lang == Lang::En {
+            return text::line(&delivery.reason, 700);
+        }
+        let rules = delivery.rules.iter().filter(|applied| applied.rule != Rule::SomeEnded);
+        let rules = rules.map(|applied| {
+            let wait = applied.seconds.and_then(|seconds| i64::try_from(seconds).ok());
+            let wait = wait.map_or_else(String::new, |seconds| format!("（{}）", times::duration(self.lang, seconds)));
+            format!("{}{wait}", words::rule(applied.rule))
+        });
+        let Changes { joined, ended } = &delivery.changes;
+        let joined =
+            Some(joined).filter(|named| !named.is_empty()).map(|named| format!("新告警：{}", in_chinese(named)));
+        let ended = Some(ended).filter(|named| !named.is_empty()).map(|named| format!("已恢复：{}", in_chinese(named)));
+        joined.into_iter().chain(ended).chain(rules).collect::<Vec<_>>().join("；")
     }
 
     /// Who pressed what on a card, what they wrote beside it and what came of it.
@@ -176,11 +161,19 @@ impl Teller<'_> {
         Moment {
             badge: Some(Badge { text: state.to_owned(), tone }),
             detail: said.join(" · "),
-            error: text::line(notice.last_error.as_deref().unwrap_or_default(), 600),
+            error: text::line(&send::told_whole(lang, notice.last_error.as_deref().unwrap_or_default()), 600),
             again: (notice.state == NoticeState::Dead)
                 .then(|| self.button(format!("messages/{}/again", notice.id), lang.pick("重新发送", "Send again")))
                 .flatten(),
             ..self.moment(notice.sent_at.unwrap_or(notice.due_at), tone, what)
         }
     }
+}
+
+/// Alerts by name; what the store keeps of them is somebody else's text.
+fn in_chinese(named: &Named) -> String {
+    let names: Vec<String> = named.alerts.iter().map(|name| text::line(name, 160)).collect();
+    let all = named.alerts.len() + named.more;
+    let count = if named.more > 0 { format!(" 等 {all} 条") } else { String::new() };
+    format!("{}{count}", names.join("、"))
 }

@@ -1,5 +1,6 @@
 //! Callbacks: an event is read, the press in it is judged against the list of those who may, and the person is answered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::FeishuApp;
+use super::card;
 use super::crypt::{decrypt, is_signed, same};
 use super::wire::{CardAction, Challenge, Envelope, Event, Toast, Toasted};
 use crate::alert::Lang;
@@ -34,13 +36,28 @@ pub struct Signed<'a> {
     pub signature: &'a str,
 }
 
+/// What is still known of a press when it was acted on.
+struct Pressed {
+    card: String,
+    event: String,
+    person: String,
+    silences: bool,
+}
+
+impl Pressed {
+    fn of(press: &Press) -> Self {
+        let (card, event, person) = (press.message.clone(), press.event.clone(), press.person.clone());
+        Self { card, event, person, silences: press.action == Action::Silence }
+    }
+}
+
 impl FeishuApp {
     /// Answers a callback that came over HTTP.
     ///
     /// # Errors
     /// When it is not encrypted and signed with this app's key, is old, or is another app's.
     pub async fn callback(
-        &self,
+        self: &Arc<Self>,
         signed: Signed<'_>,
         body: &[u8],
         lang: Lang,
@@ -80,17 +97,52 @@ impl FeishuApp {
     }
 
     /// Answers an event of the platform. One that is no press is taken note of and nothing else.
-    pub(super) async fn answer(&self, event: Event, lang: Lang, presses: &dyn Presses) -> Value {
+    pub(super) async fn answer(self: &Arc<Self>, event: Event, lang: Lang, presses: &dyn Presses) -> Value {
         let Some(press) = self.press(event) else { return json!({}) };
+        let pressed = Pressed::of(&press);
         // It goes on when the answer has to be given before it ends.
-        let taken = tokio::spawn(presses.take(press));
-        let outcome = match tokio::time::timeout(PATIENCE, taken).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Outcome { done: false, said: lang.pick("操作失败", "This failed").to_owned() },
-            Err(_) => Outcome { done: true, said: lang.pick("处理中…", "Under way…").to_owned() },
+        let mut taken = tokio::spawn(presses.take(press));
+        let failed = Outcome { done: false, said: lang.pick("操作失败", "This failed").to_owned() };
+        let (kind, content) = match tokio::time::timeout(PATIENCE, &mut taken).await {
+            Ok(outcome) => {
+                let outcome = outcome.unwrap_or(failed);
+                if pressed.silences && outcome.done {
+                    let (app, outcome) = (self.clone(), outcome.clone());
+                    tokio::spawn(async move { app.told_beneath(&pressed, &outcome, lang).await });
+                }
+                (if outcome.done { "success" } else { "error" }, outcome.said)
+            }
+            Err(_) => {
+                let app = self.clone();
+                // People saw no more than that it was under way.
+                tokio::spawn(async move { app.told_beneath(&pressed, &taken.await.unwrap_or(failed), lang).await });
+                (
+                    "info",
+                    lang.pick("处理中，结果会发在卡片的话题里…", "Under way; the card's thread will tell…").to_owned(),
+                )
+            }
         };
-        let kind = if outcome.done { "success" } else { "error" };
-        json!(Toasted { toast: Toast { r#type: kind, content: outcome.said } })
+        json!(Toasted { toast: Toast { r#type: kind, content } })
+    }
+
+    /// Says in a card's thread what came of a press: to whoever could not wait for it, and of a silence to everybody,
+    /// because nothing rings any more.
+    async fn told_beneath(&self, pressed: &Pressed, outcome: &Outcome, lang: Lang) {
+        let said = match outcome.done {
+            true if pressed.silences => {
+                let who = self.mentions.name_of(&pressed.person).unwrap_or(&pressed.person);
+                format!("🔕 {who}{}{}", lang.pick("：", ": "), outcome.said)
+            }
+            true => format!("✅ {}", outcome.said),
+            false => format!("❌ {}", outcome.said),
+        };
+        // The same event comes twice: the platform shows a line with the same name once.
+        let event = pressed.event.chars().filter(char::is_ascii_alphanumeric).take(40);
+        let uuid: String = event.chain("-late".chars()).collect();
+        if let Err(failure) = self.reply(&pressed.card, card::line(said), uuid).await {
+            let error = failure.refusal();
+            tracing::warn!(channel = self.name(), %error, "what came of a press is not told in its card's thread");
+        }
     }
 
     fn press(&self, event: Event) -> Option<Press> {

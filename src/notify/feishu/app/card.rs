@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::buttons;
 use super::stream::GROWING;
 use super::wire::Sealed;
+use crate::alert::Alert;
 use crate::notify::attachment;
 use crate::notify::feishu::render;
 use crate::notify::feishu::wire::TextContent;
@@ -12,8 +13,9 @@ use crate::notify::layout::Layout;
 use crate::notify::live::Step;
 use crate::notify::notice::{Notice, NoticeBody};
 use crate::notify::send::Form;
-use crate::notify::story::{Caps, Role, Story, tell_in_place};
-use crate::report::Report;
+use crate::notify::story::{Caps, Role, Story, ending, tell_in_place};
+use crate::notify::text;
+use crate::report::{News, Report};
 
 /// Bytes of a card as it is sent, JSON within JSON. The platform takes 30 kB of the card and stores more than is sent.
 pub const BUDGET: usize = 28_000;
@@ -40,7 +42,9 @@ pub fn sealed(notice: &Notice, now: Timestamp, form: Form, beside: Beside<'_>, l
     let mut charted = form == Form::Full;
     loop {
         let mut card = render::card(notice, &story, None, layout, charted);
-        card.body.elements.extend(buttons::of(notice, beside));
+        // The footer ends a card: what can be pressed stands above it, beside the links.
+        let footer = card.body.elements.len().saturating_sub(1);
+        card.body.elements.splice(footer..footer, buttons::of(notice, beside));
         if beside.streams {
             let begins = notice.lang.pick("正在读取集群…", "reading the cluster…").to_owned();
             render::let_grow(&mut card, GROWING, begins);
@@ -66,15 +70,54 @@ pub fn plain(notice: &Notice, now: Timestamp, users: &[String], layout: &Layout)
     text_of(text)
 }
 
-/// A line that says that the card shows a diagnosis now, or another one than before.
+/// A line that says that the card shows a diagnosis now, or what is new in the one it shows.
 #[must_use]
-pub fn diagnosed(notice: &Notice, again: bool) -> Sealed {
+pub fn diagnosed(notice: &Notice, news: Option<&News>) -> Sealed {
     let summary = story(notice, notice.opened_at, Caps::page(Form::Plain), Beside::default()).summary;
-    let news = match again {
-        true => notice.lang.pick("诊断有变，卡片已更新：", "The diagnosis changed, the card is updated: "),
-        false => notice.lang.pick("已有诊断，卡片已更新：", "There is a diagnosis, the card is updated: "),
+    let lang = notice.lang;
+    let news = match news {
+        None => lang.pick("已有诊断，卡片已更新：", "There is a diagnosis, the card is updated: ").to_owned(),
+        Some(News::Another) => {
+            lang.pick("诊断有变，卡片已更新：", "The diagnosis changed, the card is updated: ").to_owned()
+        }
+        Some(News::Surer) => {
+            lang.pick("诊断更有把握，卡片已更新：", "The diagnosis is surer now, the card is updated: ").to_owned()
+        }
+        Some(News::Further(object)) => {
+            let object = text::said(&object.to_string(), 120);
+            lang.pick(
+                format!("另有可能的原因：{object}，卡片已更新。诊断仍是："),
+                format!("{object} may be a cause too, the card is updated. The diagnosis is still: "),
+            )
+        }
     };
-    text_of(format!("{news}{summary}").replace('<', "＜"))
+    line(format!("{news}{summary}"))
+}
+
+/// A line that says that the incident is over, and how long it lasted; none for a notice of anything else.
+#[must_use]
+pub fn ended(notice: &Notice, now: Timestamp) -> Option<Sealed> {
+    ending(notice, now, Caps::page(Form::Full)).map(|said| line(format!("✅ {said}")))
+}
+
+/// That there is something to read, in words of ours alone but for the alert's name.
+#[must_use]
+pub fn bare(notice: &Notice) -> Sealed {
+    let lang = notice.lang;
+    let (alert, id) = (notice.group.leading().map_or("", Alert::name), notice.short_id());
+    let place = notice.place();
+    line(lang.pick(
+        format!("告警 {alert}（事件 {id}）：内容被平台过滤，无法在此显示，请看 {place}"),
+        format!(
+            "Alert {alert} (incident {id}): the platform's filter refuses what is said of it; it stands at {place}"
+        ),
+    ))
+}
+
+/// A line of ours, for a thread. What it repeats calls nobody.
+#[must_use]
+pub fn line(said: String) -> Sealed {
+    text_of(said.replace('<', "＜"))
 }
 
 fn text_of(text: String) -> Sealed {
@@ -139,6 +182,33 @@ mod tests {
         let card = shown(&notice("resolved.en"), Beside { known: diagnosis.report(), ..Beside::default() });
         assert_eq!(card["header"]["template"], "green");
         insta::assert_json_snapshot!("resolved-with-diagnosis.en", card);
+    }
+
+    #[test]
+    fn what_can_be_pressed_stands_above_the_footer() {
+        let card = shown(&notice("diagnosis-pvc.en"), Beside { acts: true, ..Beside::default() });
+        let elements = card["body"]["elements"].as_array().unwrap();
+        let (footer, above) = elements.split_last().unwrap();
+        assert!(footer["content"].as_str().unwrap().contains("Incident"), "{footer}");
+        let forms = above.iter().rposition(|one| one["tag"] == "form");
+        assert_eq!(forms, Some(above.len() - 1), "{card:#}");
+    }
+
+    #[test]
+    fn the_end_is_one_line_with_what_was_investigated_as_well() {
+        let said = |notice: &Notice| {
+            let content: Value = serde_json::from_str(&ended(notice, now()).unwrap().content).unwrap();
+            content["text"].as_str().unwrap().to_owned()
+        };
+        let mut over = notice("resolved.zh");
+        assert!(said(&over).starts_with("✅ 已恢复，共持续 1 小时 42 分钟："), "{}", said(&over));
+        over.meanwhile.led = vec!["KubePodNotReady · Pod shop/web-0".to_owned()];
+        assert!(said(&over).ends_with("（一并研判的告警：KubePodNotReady · Pod shop/web-0）"), "{}", said(&over));
+        for text in [said(&over), said(&notice("resolved.en"))] {
+            assert_eq!(text.lines().count(), 1, "{text}");
+        }
+        assert!(said(&notice("resolved.en")).starts_with("✅ Resolved after 1 h 42 min: "));
+        assert!(ended(&notice("diagnosis-pvc.en"), now()).is_none());
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub enum Failure {
     Gone(String),
     /// An entity's own trouble; its message may still be changed.
     Entity(Trouble, String),
+    /// A filter takes offence at something in it: a plainer form may be without that.
+    Filtered(String),
     /// As for every channel.
     Refused(Refusal),
 }
@@ -44,7 +46,7 @@ impl Failure {
         match self {
             Self::Refused(refusal) => refusal,
             Self::Gone(said) => Refusal::Other(SendError::new(Reason::Rejected, said)),
-            Self::Entity(_, said) => Refusal::Form(said),
+            Self::Entity(_, said) | Self::Filtered(said) => Refusal::Form(said),
             Self::Token(said) => Refusal::Other(SendError::new(Reason::Auth, said)),
         }
     }
@@ -61,6 +63,7 @@ pub fn failure(code: i64, said: &str, reply: &Reply) -> Failure {
         11_232 | 11_233 | 11_247 | 230_020 | 230_049 | 99_991_400 => slow(detail(""), reply),
         _ if reply.status.as_u16() == 429 => slow(detail(""), reply),
         230_011 | 230_031 | 230_110 => Failure::Gone(detail("")),
+        230_022 | 230_028 => Failure::Filtered(detail("")),
         200_850 | 300_309 => Failure::Entity(Trouble::Closed, detail("")),
         200_810 => Failure::Entity(Trouble::Busy, detail("")),
         300_317 => Failure::Entity(Trouble::Behind, detail("")),
@@ -69,7 +72,7 @@ pub fn failure(code: i64, said: &str, reply: &Reply) -> Failure {
         _ => advice(code).map_or_else(
             || match reply.status.is_server_error() {
                 true => other(Reason::Server, ""),
-                // 230001, 230022, 230025, 230028, 230099, 200770, 200860, 300305 and codes nobody wrote down.
+                // 230001, 230025, 230099, 200770, 200860, 300305 and codes nobody wrote down.
                 false => Failure::Refused(Refusal::Form(detail(""))),
             },
             |hint| other(Reason::Auth, hint),
@@ -126,7 +129,10 @@ mod tests {
             for code in [230_011, 230_031, 230_110] {
                 assert!(matches!(met(code, status), Failure::Gone(_)), "{code}");
             }
-            for code in [230_001, 230_022, 230_025, 230_028, 230_099, 200_770, 200_860] {
+            for code in [230_022, 230_028] {
+                assert!(matches!(met(code, status), Failure::Filtered(_)), "{code}");
+            }
+            for code in [230_001, 230_025, 230_099, 200_770, 200_860] {
                 assert!(matches!(met(code, status), Failure::Refused(Refusal::Form(_))), "{code}");
             }
             for code in [11_232, 11_233, 11_247, 230_020, 230_049, 99_991_400] {

@@ -121,7 +121,7 @@ impl Line {
     pub fn ended(&self, ended: &Ended) {
         self.stands.store(false, Ordering::Relaxed);
         self.ends.fetch_add(1, Ordering::Relaxed);
-        self.health.failed(ended.label(), ended.advice(Lang::En));
+        self.health.failed(ended.label(), ended, |lang| ended.advice(lang));
     }
 
     /// What is known now.

@@ -161,7 +161,7 @@ impl FeishuApp {
         if outgoing.role == NoticeRole::Joined {
             return self.joined(outgoing, &card, store).await;
         }
-        if Timestamp::now().duration_since(card.sent_at).unsigned_abs() > CHANGEABLE {
+        if !is_changeable(&card) {
             return self.first(outgoing, beside, store, "-again").await;
         }
         let (outcome, trail) = self.change(outgoing, &card, beside, store).await;
@@ -228,7 +228,8 @@ impl FeishuApp {
     ) -> (Result<Form, SendError>, Trail) {
         let telling = Telling::of(notice, beside, &self.layout);
         let outcome = descend(|form, refused| self.post(&telling, form, refused, id, store)).await;
-        (outcome, telling.trail.into_inner())
+        let trail = telling.trail.into_inner();
+        (self.or_bare(outcome, &trail, notice, None, id).await, trail)
     }
 
     async fn post(
@@ -247,7 +248,13 @@ impl FeishuApp {
         };
         let path = format!("/open-apis/im/v1/messages?receive_id_type={}", self.kind.word());
         let body = NewMessage { receive_id: &self.settings.receive_id, content, uuid: id.to_owned() };
-        let answer = self.api.call(Method::POST, &path, &body).await.map_err(Failure::refusal)?;
+        let answer = match self.api.call(Method::POST, &path, &body).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                telling.trail.lock().await.met(&failure);
+                return Err(failure.refusal());
+            }
+        };
         telling.trail.lock().await.sent = answer.data.and_then(|made| made.message_id).filter(|_| is_card);
         Ok(())
     }
@@ -262,7 +269,8 @@ impl FeishuApp {
     ) -> (Result<Form, SendError>, Trail) {
         let telling = Telling::of(&outgoing.notice, beside, &self.layout);
         let outcome = descend(|form, _| self.put_as(&telling, form, card, outgoing.id, store)).await;
-        (outcome, telling.trail.into_inner())
+        let (trail, id) = (telling.trail.into_inner(), outgoing.id.to_string());
+        (self.or_bare(outcome, &trail, &outgoing.notice, Some(&card.message), &id).await, trail)
     }
 
     async fn put_as(
@@ -279,7 +287,7 @@ impl FeishuApp {
             _ => self.reply(&card.message, content, format!("{id}-p")).await,
         };
         let Err(failure) = done else { return Ok(()) };
-        telling.trail.lock().await.gone |= matches!(failure, Failure::Gone(_));
+        telling.trail.lock().await.met(&failure);
         Err(failure.refusal())
     }
 
@@ -290,6 +298,11 @@ impl FeishuApp {
         let body = NewContent { content: content.content };
         self.api.call(Method::PATCH, &format!("/open-apis/im/v1/messages/{message}"), &body).await.map(drop)
     }
+}
+
+/// Whether the platform still takes changes of a card.
+fn is_changeable(card: &Card) -> bool {
+    Timestamp::now().duration_since(card.sent_at).unsigned_abs() <= CHANGEABLE
 }
 
 /// What the store does not say now it may say in a moment.

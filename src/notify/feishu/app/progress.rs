@@ -10,10 +10,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::FeishuApp;
-use super::card::{self, Beside};
+use super::card::Beside;
 use crate::notify::live::{Live, Step};
 use crate::notify::notice::{Notice, NoticeBody};
-use crate::notify::send::Form;
 use crate::store::{NewNotice, NoticeRole, Store, StoreError};
 
 /// One change in this time over all cards: five a second are for the messages of the chat.
@@ -78,10 +77,15 @@ impl FeishuApp {
         Ok(())
     }
 
-    /// The first message as this channel got it.
+    /// The first message as this channel got it, of the group as it stands now: a card shows what joined since.
     pub(super) async fn first_notice(&self, incident: Uuid, store: &Store) -> Result<Option<Notice>, StoreError> {
         let told = store.first_notices(incident).await?;
-        Ok(told.into_iter().find(|(channel, _)| channel == self.name()).map(|(_, first)| first))
+        let Some((_, first)) = told.into_iter().find(|(channel, _)| channel == self.name()) else { return Ok(None) };
+        let now = store.incident_alone(incident).await?;
+        Ok(Some(match now {
+            Some(now) => Notice { group: now.group, ..first },
+            None => first,
+        }))
     }
 
     /// Shows a step on the incident's card; false when it has none that waits for one.
@@ -97,12 +101,7 @@ impl FeishuApp {
             return Ok(typed);
         }
         let beside = Beside { step: Some(step), acts: self.acts(), ..Beside::default() };
-        let now = Timestamp::now();
-        let forms = [Form::Full, Form::Compact];
-        let Some(content) = forms.into_iter().find_map(|form| card::sealed(&first, now, form, beside, &self.layout))
-        else {
-            return Ok(true);
-        };
+        let Some(content) = self.in_place(&first, beside) else { return Ok(true) };
         let changed = tokio::time::timeout(PATIENCE, self.put(incident, &card.message, content, store)).await;
         tracing::debug!(channel = self.name(), incident.id = %incident, ?changed, "a step was shown");
         Ok(true)

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use super::card::{self, Beside};
+use super::codes::Failure;
 use super::wire::Sealed;
 use crate::notify::layout::Layout;
 use crate::notify::mention::ALL;
@@ -17,6 +18,16 @@ pub struct Trail {
     pub sent: Option<String>,
     /// The card is not there any more.
     pub gone: bool,
+    /// The platform's filter took offence at something in it.
+    pub filtered: bool,
+}
+
+impl Trail {
+    /// Notes what a failure says beside that it failed.
+    pub fn met(&mut self, failure: &Failure) {
+        self.gone |= matches!(failure, Failure::Gone(_));
+        self.filtered |= matches!(failure, Failure::Filtered(_));
+    }
 }
 
 /// A notice on its way.

@@ -154,8 +154,8 @@ pub(super) fn quota(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
                         format!("Raise {resources} of {}, or run fewer replicas", quota.name),
                     ),
                     scene.text(
-                        "调整后 ReplicaSet 会自动补齐副本",
-                        "The ReplicaSet then creates the missing Pods by itself",
+                        format!("调整后 {} 会自动补齐副本", refusal.about.kind),
+                        format!("The {} then creates the missing Pods by itself", refusal.about.kind),
                     ),
                     Some(kubectl(&quota.namespace, &format!("edit resourcequota {}", quota.name))),
                 ),

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
@@ -100,13 +101,17 @@ fn started_since(cron: &Seen<CronJob>, warned: Option<Timestamp>) -> bool {
     warned.zip(last).is_some_and(|(warned, last)| last.0 > warned)
 }
 
-/// With `concurrencyPolicy: Forbid` a run that does not end keeps the next ones from starting.
+/// With `concurrencyPolicy: Forbid` a run that does not end keeps the next ones from starting. The controller's event says
+/// so for an hour; after that the run that is still active says it, once the schedule came round without another.
 fn blocked(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Option<Finding> {
     let spec = &cron.object.spec;
-    let active = cron.object.status.as_ref()?.active.as_ref()?.first()?;
+    let status = cron.object.status.as_ref()?;
+    let active = status.active.as_ref()?.first()?;
     let job = ObjectRef::new("Job", &name.namespace, active.name.clone()?);
-    let event = scene.events(name, &["JobAlreadyActive"]).into_iter().next_back()?;
-    if spec.concurrency_policy.as_deref() != Some("Forbid") {
+    let event = scene.events(name, &["JobAlreadyActive"]).into_iter().next_back();
+    let passed = |last: &Time| scene.minutes_since(Some(last)) >= longest_gap(&spec.schedule).map(|gap| gap + GRACE);
+    let missed = longest_gap(&spec.schedule).is_some() && status.last_schedule_time.as_ref().is_some_and(passed);
+    if spec.concurrency_policy.as_deref() != Some("Forbid") || !(event.is_some() || missed) {
         return None;
     }
     let headline = scene.text(
@@ -115,7 +120,11 @@ fn blocked(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Option<
     );
     Some(
         Finding::new("cronjob_blocked_by_active_job", Depth::Effect, name, &job, headline)
-            .cite([scene.quote_event(event), scene.quote(&cron.reference, "concurrencyPolicy: Forbid")])
+            .cite(event.map(|event| scene.quote_event(event)))
+            .cite([
+                scene.quote(&cron.reference, "concurrencyPolicy: Forbid"),
+                scene.quote(&cron.reference, &format!("name: {}", job.name)),
+            ])
             .touches([name.clone()])
             .steps([
                 look(
@@ -211,6 +220,7 @@ mod tests {
 
     use super::longest_gap;
     use crate::playbook::world::{World, patched};
+    use crate::report::Verdict;
 
     fn cron(patch: serde_json::Value) -> serde_json::Value {
         let base = json!({"apiVersion": "batch/v1", "kind": "CronJob",
@@ -240,15 +250,43 @@ mod tests {
 
     #[test]
     fn a_run_that_does_not_end_holds_up_the_next() {
-        let active = json!({"spec": {"concurrencyPolicy": "Forbid"}, "status": {"lastScheduleTime": "2026-11-22T03:00:00Z",
-            "active": [{"kind": "Job", "name": "nightly-1", "namespace": "shop"}]}});
-        let world = World::asking("CronJob", "nightly").with(cron(active)).event(
+        let world = World::asking("CronJob", "nightly").with(running("Forbid", "2026-11-23T02:50:00Z")).event(
             "CronJob",
             "nightly",
             "JobAlreadyActive",
             "Not starting job because prior execution is running and concurrency policy is Forbid",
         );
         assert_eq!(world.cause(), "cronjob_blocked_by_active_job Job/nightly-1");
+    }
+
+    /// The CronJob with a run that has not ended, started at a time.
+    fn running(policy: &str, last: &str) -> serde_json::Value {
+        cron(json!({"spec": {"concurrencyPolicy": policy}, "status": {"lastScheduleTime": last,
+            "active": [{"kind": "Job", "name": "nightly-1", "namespace": "shop"}]}}))
+    }
+
+    #[test]
+    fn a_run_that_outlasts_the_schedule_holds_it_up_whether_or_not_an_event_still_says_so() {
+        let asked = |cron| World::asking("CronJob", "nightly").with(cron);
+        let late = "2026-11-22T22:00:00Z";
+        assert_eq!(asked(running("Forbid", late)).cause(), "cronjob_blocked_by_active_job Job/nightly-1");
+        assert!(!asked(running("Allow", late)).codes().contains(&"cronjob_blocked_by_active_job"));
+        assert!(asked(running("Forbid", "2026-11-23T02:55:00Z")).codes().is_empty(), "the next run is not due");
+    }
+
+    #[test]
+    fn one_that_ran_well_when_it_was_due_last_is_well() {
+        let monthly = |status| {
+            let spec = json!({"schedule": "0 3 1 * *"});
+            World::asking("CronJob", "nightly")
+                .alert("KubeCronJobRunning")
+                .with(cron(json!({"spec": spec, "status": status})))
+        };
+        monthly(json!({"lastScheduleTime": "2026-11-01T03:00:00Z", "lastSuccessfulTime": "2026-11-01T03:05:00Z"}))
+            .is_calm();
+        let unknown =
+            monthly(json!({"lastScheduleTime": "2026-11-01T03:00:00Z", "lastSuccessfulTime": "2026-10-01T03:05:00Z"}));
+        assert_eq!(unknown.diagnosis().verdict, Verdict::Inconclusive, "what became of the last run nobody says");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use crate::alert::ObjectRef;
 use crate::playbook::alerts;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::finding::{Depth, Finding, change, counted, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
@@ -36,14 +36,18 @@ pub fn made_up_for(scene: &Scene<'_>, job: &ObjectRef) -> Option<ObjectRef> {
     (succeeded.0 > failed.last_transition_time.as_ref()?.0).then_some(owner)
 }
 
-/// Whether a Job is of a CronJob and its failure may be history: later runs succeeded, or nobody could see whether they did.
+/// Whether what a Job's Pods said is history: it completed in the end, or it is of a CronJob and later runs succeeded, or
+/// nobody could see whether they did.
 #[must_use]
 pub fn may_be_history(scene: &Scene<'_>, job: &ObjectRef) -> bool {
     let Some(seen) = scene.jobs.iter().find(|seen| named(&seen.object) == *job) else {
         return job.kind == "Job" && !scene.facts.is_missing(job);
     };
-    let failed = seen.object.status.as_ref().and_then(|status| status.failed).is_some_and(|failed| failed > 0);
-    made_up_for(scene, job).is_some() || (failed && unread_owner(scene, seen).is_some())
+    let status = seen.object.status.as_ref();
+    let failed = status.and_then(|status| status.failed).is_some_and(|failed| failed > 0);
+    let complete = status.and_then(|status| status.conditions.as_deref()).unwrap_or(&[]).iter();
+    let mut complete = complete.filter(|condition| condition.type_ == "Complete" && condition.status == "True");
+    complete.next().is_some() || made_up_for(scene, job).is_some() || (failed && unread_owner(scene, seen).is_some())
 }
 
 /// The CronJob a Job belongs to, where it exists for all that is known and was not read.
@@ -101,7 +105,10 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
         scene.text(format!("{name} 失败（{reason}）{short_zh}"), format!("{name} failed ({reason}){short_en}"));
     let summary = scene.text(
         format!("{name} 的 Pod 失败 {count} 次，{limit_zh}（{reason}），不会再重试{why_zh}。"),
-        format!("{name} gave up after {count} failed Pods, {limit_en} ({reason}); it will not try again{why_en}."),
+        format!(
+            "{name} gave up after {}, {limit_en} ({reason}); it will not try again{why_en}.",
+            counted(count, "failed Pod")
+        ),
     );
     let event = scene.events(&name, &[reason.as_str()]).into_iter().next_back();
     let mut finding = Finding::new(code, Depth::Mechanism, &name, &name, headline).summary(summary).cite([
@@ -160,12 +167,13 @@ fn retrying(scene: &Scene<'_>, job: &Seen<Job>, name: &ObjectRef) -> Option<Find
     let limit = job.object.spec.as_ref().and_then(|spec| spec.backoff_limit).unwrap_or(6);
     let headline = scene.text(
         format!("{name} 的 Pod 已失败 {count} 次，Job 仍在重试：{}", end.zh()),
-        format!("{name} has {count} failed Pods and tries again: {}", end.en()),
+        format!("{name} has {} and tries again: {}", counted(count, "failed Pod"), end.en()),
     );
     let summary = scene.text(
         format!("{name} 的 Pod 已失败 {count} 次（backoffLimit {limit}），控制器会继续重试：{}。", end.zh()),
         format!(
-            "{count} Pods of {name} failed (backoffLimit {limit}) and its controller goes on trying: {}.",
+            "{} of {name} failed (backoffLimit {limit}) and its controller goes on trying: {}.",
+            counted(count, "Pod"),
             end.en()
         ),
     );
@@ -224,12 +232,19 @@ fn end_of(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<End> {
         views.iter().find_map(|view| Some((view, view.ended().filter(|ended| ended.exit_code != 0)?)))?;
     let culprit = scene.culprit(&name, view.name());
     let (line, citation) = culprit.map_or((None, None), |(line, citation)| (Some(line), citation));
+    // What could not be started has no log; the runtime says why.
+    let told = ended.message.as_deref().map(super::crash::essence).filter(|told| !told.is_empty());
+    let told = told.filter(|told| line.is_none() && !logs::instructs(told));
     Some(End {
         exit: ended.exit_code,
         reason: ended.reason.clone().unwrap_or_default(),
         container: view.name().to_owned(),
-        said: line.map(logs::said),
-        proof: vec![citation, scene.quote(&pod.reference, &format!("exitCode: {}", ended.exit_code))],
+        said: line.or(told).map(logs::said),
+        proof: vec![
+            citation,
+            told.and_then(|told| scene.quote(&pod.reference, told)),
+            scene.quote(&pod.reference, &format!("exitCode: {}", ended.exit_code)),
+        ],
         pod: name,
     })
 }
@@ -244,6 +259,20 @@ mod tests {
         json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "migrate", "namespace": "shop"},
             "spec": {"backoffLimit": 2, "template": {}},
             "status": {"failed": failed, "conditions": [{"type": condition, "status": "True", "reason": reason}]}})
+    }
+
+    #[test]
+    fn what_the_runtime_could_not_start_is_told_without_a_log() {
+        let mut run = of_job(128);
+        let told = "unable to start container process: exec: \"/bin/migrat\": stat /bin/migrat: no such file or directory: unknown";
+        for state in ["state", "lastState"] {
+            if let Some(ended) = run.pointer_mut(&format!("/status/containerStatuses/0/{state}/terminated")) {
+                (ended["reason"], ended["message"]) = (json!("StartError"), json!(told));
+            }
+        }
+        let world = World::asking("Job", "migrate").with(job("Failed", "BackoffLimitExceeded", 3)).with(run);
+        assert!(world.cause().starts_with("job_backoff_limit_exceeded"), "{}", world.cause());
+        assert!(world.diagnosis().headline.contains("/bin/migrat"), "{}", world.diagnosis().headline);
     }
 
     fn of_job(exit: i32) -> serde_json::Value {

@@ -5,6 +5,7 @@ mod reasons;
 use k8s_openapi::api::core::v1::{Pod, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::loopback;
 use crate::alert::ObjectRef;
 use crate::playbook::facts::{Seen, SeenEvent};
 use crate::playbook::finding::{Depth, Finding, kubectl, look};
@@ -125,13 +126,23 @@ fn explain(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
     if status == Some(404) {
         return reasons::wrong_path(scene, failing);
     }
-    if let Some(finding) = reasons::wrong_question(scene, failing) {
+    if let Some(finding) = reasons::wrong_question(scene, failing).or_else(|| inward(scene, failing, port)) {
         return finding;
     }
     if failing.kind.kills() && failing.too_early(scene) {
         return reasons::too_early(scene, failing);
     }
     reasons::too_slow(scene, failing).unwrap_or_else(|| reasons::unhealthy(scene, failing))
+}
+
+/// The probe is refused though the process listens: inwards alone. One that ended by itself refuses whoever asks.
+fn inward(scene: &Scene<'_>, failing: &Failing<'_>, port: Option<i32>) -> Option<Finding> {
+    let alive = failing.kind.kills() || (failing.view.running() && !failing.view.failing(scene.facts.now));
+    let refused = failing.event.message.contains("connection refused");
+    let port = port.filter(|_| alive && refused)?;
+    let effect = failing.consequence(scene);
+    let told = (failing.kind.word(), port, effect.as_str());
+    loopback::refused_probe(scene, failing.pod, &failing.view, told).map(|found| found.cite(failing.proof(scene)))
 }
 
 impl Failing<'_> {

@@ -3,8 +3,8 @@
 use super::{Failing, Kind};
 use crate::playbook::analyzer::crash;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
-use crate::playbook::logs;
 use crate::playbook::scene::Scene;
+use crate::playbook::{logs, reach};
 use crate::report::{Confidence, Step};
 
 pub(super) fn wrong_port(
@@ -157,9 +157,26 @@ pub(super) fn wrong_path(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
         format!("{workload} 的 {word} 探针路径 {path} 返回 404，{effect}"),
         format!("{workload}: the {word} probe's path {path} answers 404, {effect}"),
     );
+    // Whatever serves the Pod may have lost what it served: then the path is right.
+    let told = reach::repeated(scene, &failing.pod.object, logs::is_error);
+    let summary = match told {
+        Some((_, line, _)) => {
+            let said = logs::said(line);
+            scene.text(
+                format!("{headline}；同时它的日志反复报错：{said}"),
+                format!("{headline}; its log keeps saying: {said}"),
+            )
+        }
+        None => headline.clone(),
+    };
     failing
         .finding(scene, misconfigured(failing.kind), Depth::Root, headline)
-        .cite([scene.quote(&failing.pod.reference, &format!("path: {path}"))])
+        .summary(summary)
+        .confidence(if told.is_some() { Confidence::Medium } else { Confidence::High })
+        .cite([
+            scene.quote(&failing.pod.reference, &format!("path: {path}")),
+            told.and_then(|(log, line, _)| scene.quote(&log.reference, line)),
+        ])
         .steps([change(
             scene.text(
                 format!("把 {word} 探针的路径改为应用真正提供的健康检查路径"),

@@ -11,9 +11,8 @@ use crate::alert::ObjectRef;
 use crate::playbook::analyzer::rollout;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
-use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
-use crate::playbook::selector;
+use crate::playbook::{logs, pods, selector};
 use crate::report::{Citation, Confidence};
 
 /// A Pod that waits for a Node, and what the scheduler says about it.
@@ -148,6 +147,9 @@ fn explain(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     }
     if let Some(resource) = nodes::scarce(message).first() {
         return nodes::cluster_full(scene, waiting, resource, &matching);
+    }
+    if let Some(finding) = nodes::no_room_beside(scene, waiting, &matching) {
+        return finding;
     }
     other_rule(scene, waiting)
 }
@@ -314,7 +316,7 @@ fn other_rule(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
         ),
     ];
     let rule = RULES.iter().find(|(words, ..)| waiting.message.contains(words));
-    let said = crate::playbook::logs::shorten(essence(&waiting.message), 160);
+    let said = logs::shorten(essence(&waiting.message), 160);
     let workload = &waiting.workload;
     let (code, why) =
         rule.map_or_else(|| ("pod_unschedulable", said.clone()), |(_, code, zh, en)| (*code, scene.text(*zh, *en)));
@@ -414,6 +416,23 @@ mod tests {
         let control_plane =
             wants(json!({}), message).with(cordoned()).with(tainted("node-role.kubernetes.io/control-plane"));
         assert_eq!(control_plane.cause(), "no_usable_node Node/n2");
+    }
+
+    #[test]
+    fn the_node_that_is_ill_explains_what_anti_affinity_alone_does_not() {
+        let message = "0/2 nodes are available: 1 node(s) didn't match pod anti-affinity rules, 1 node(s) had untolerated taint(s).";
+        let world = |lost_on: &str| {
+            let pressed = json!([{"type": "DiskPressure", "status": "True", "reason": "KubeletHasDiskPressure", "message": "kubelet has disk pressure"},
+                {"type": "Ready", "status": "True", "reason": "KubeletReady"}]);
+            let taints = json!([{"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"}]);
+            let ill =
+                json!({"metadata": {"name": "n2"}, "spec": {"taints": taints}, "status": {"conditions": pressed}});
+            let evicted = json!({"metadata": {"name": "web-1-b"}, "spec": {"nodeName": lost_on},
+                "status": {"phase": "Failed", "reason": "Evicted", "conditions": null, "containerStatuses": null}});
+            wants(json!({}), message).with(node(json!({}))).with(node(ill)).with(pod(evicted))
+        };
+        assert_eq!(world("n2").cause(), "no_usable_node Node/n2");
+        assert_eq!(world("n1").cause(), "anti_affinity_unsatisfied Deployment/web", "nothing of it ever ran there");
     }
 
     #[test]

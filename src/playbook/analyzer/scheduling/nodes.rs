@@ -224,58 +224,84 @@ pub(super) fn out_of_service(pod: &Pod, node: &Node) -> bool {
 
 /// Every Node the Pod could run on is out of service: not ready, under pressure or cordoned.
 pub(super) fn unusable_nodes(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) -> Option<Finding> {
-    let unusable = |node: &&&Node| out_of_service(waiting.pod, node);
-    let out: Vec<&&Node> = matching.iter().filter(unusable).collect();
-    let free_of_own_taints = |node: &&&Node| {
-        selector::untolerated(waiting.pod, node).iter().all(|taint| selector::is_condition_taint(taint))
-    };
-    let usable = matching.iter().filter(free_of_own_taints).any(|node| !unusable(&node));
+    let unusable = |node: &&Node| out_of_service(waiting.pod, node);
+    let out: Vec<&Node> = matching.iter().copied().filter(unusable).collect();
+    let free_of_own_taints =
+        |node: &&Node| selector::untolerated(waiting.pod, node).iter().all(|taint| selector::is_condition_taint(taint));
+    let usable = matching.iter().copied().filter(free_of_own_taints).any(|node| !unusable(&node));
     if matching.is_empty() || usable {
         return None;
     }
-    let worst = out.iter().max_by_key(|node| {
-        let not_ready = node::troubles(node).iter().any(|condition| condition.type_ == "Ready");
-        (not_ready, !node::troubles(node).is_empty())
-    })?;
-    let blame = named(**worst);
     let names: Vec<&str> = out.iter().filter_map(|node| node.metadata.name.as_deref()).collect();
-    let names = names.join(", ");
-    let why = node::troubles(worst).first().map_or_else(
-        || scene.text("已被 cordon", "cordoned"),
-        |condition| crate::playbook::logs::shorten(condition.message.as_deref().unwrap_or(&condition.type_), 120),
-    );
-    let (which_zh, which_en) = if out.len() == 1 {
+    let (names, blamed) = (names.join(", "), worst(&out)?.metadata.name.clone().unwrap_or_default());
+    let which = if out.len() == 1 {
         (format!("唯一能使用的 Node {names} 不可用"), format!("the only Node it may use, {names}, is out of service"))
     } else {
-        let blamed = &blame.name;
         (
             format!("能使用的 Node {names} 都不可用，其中 {blamed}"),
             format!("every Node it may use is out of service ({names}); {blamed}"),
         )
     };
+    let sure = if matching.len() == 1 { Confidence::High } else { Confidence::Medium };
+    Some(out_of(scene, waiting, worst(&out)?, which).confidence(sure))
+}
+
+/// Anti-affinity keeps the Pod off every Node that is well, and the one that its workload lost a Pod on is out of service:
+/// what that Node lost is what the Pod waits for.
+pub(super) fn no_room_beside(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) -> Option<Finding> {
+    let lost = |node: &Node| {
+        let there = scene
+            .pods
+            .iter()
+            .map(|pod| &pod.object)
+            .filter(|pod| pods::node_name(pod) == node.metadata.name.as_deref());
+        let gone = |pod: &Pod| pods::is_leaving(pod) || pods::phase(pod) == "Failed";
+        there.filter(|pod| gone(pod)).any(|pod| scene.workload(pod) == waiting.workload)
+    };
+    let ill = |node: &&Node| out_of_service(waiting.pod, node) && lost(node);
+    let out: Vec<&Node> = matching.iter().copied().filter(ill).collect();
+    let worst = worst(&out).filter(|_| waiting.message.contains("anti-affinity"))?;
+    let name = worst.metadata.name.as_deref().unwrap_or_default();
+    let which = (
+        format!("反亲和性使它不能与其他副本同在一处，而原先运行它的 Node {name} 不可用"),
+        format!("anti-affinity keeps it away from the others, and Node {name}, where one ran, is out of service"),
+    );
+    let sure = if out.len() == 1 { Confidence::High } else { Confidence::Medium };
+    Some(out_of(scene, waiting, worst, which).confidence(sure))
+}
+
+/// Of Nodes out of service the one that is worst off: silent before under pressure before cordoned.
+fn worst<'n>(out: &[&'n Node]) -> Option<&'n Node> {
+    out.iter().copied().max_by_key(|node| {
+        let not_ready = node::troubles(node).iter().any(|condition| condition.type_ == "Ready");
+        (not_ready, !node::troubles(node).is_empty())
+    })
+}
+
+/// The Pod waits for a Node that is out of service; `which` says in Chinese and English what that Node is to it.
+fn out_of(scene: &Scene<'_>, waiting: &Waiting<'_>, node: &Node, (zh, en): (String, String)) -> Finding {
+    let blame = named(node);
+    let why = node::troubles(node).first().map_or_else(
+        || scene.text("已被 cordon", "cordoned"),
+        |condition| crate::playbook::logs::shorten(condition.message.as_deref().unwrap_or(&condition.type_), 120),
+    );
     let headline = scene.text(
-        format!("{} 无法调度：{which_zh}：{why}", waiting.name),
-        format!("{} cannot be scheduled: {which_en}: {why}", waiting.name),
+        format!("{} 无法调度：{zh}：{why}", waiting.name),
+        format!("{} cannot be scheduled: {en}: {why}", waiting.name),
     );
     let reference = scene.node(&blame.name).map(|node| node.reference.clone()).unwrap_or_default();
-    Some(
-        finding("no_usable_node", Depth::Root, waiting, &blame, headline)
-            .confidence(if matching.len() == 1 { Confidence::High } else { Confidence::Medium })
-            .cite([scene.quote_any(&reference, &[&why, "unschedulable: true"])])
-            .touches([waiting.workload.clone()])
-            .steps([
-                look(
-                    scene.text("查看节点状态", "Read the Node's state"),
-                    format!("kubectl describe node {}", blame.name),
+    finding("no_usable_node", Depth::Root, waiting, &blame, headline)
+        .cite([scene.quote_any(&reference, &[&why, "unschedulable: true"])])
+        .touches([waiting.workload.clone()])
+        .steps([
+            look(scene.text("查看节点状态", "Read the Node's state"), format!("kubectl describe node {}", blame.name)),
+            change(
+                scene.text(
+                    format!("恢复 Node {}，或放宽工作负载的节点约束", blame.name),
+                    format!("Bring Node {} back, or relax the workload's node constraint", blame.name),
                 ),
-                change(
-                    scene.text(
-                        format!("恢复 Node {}，或放宽工作负载的节点约束", blame.name),
-                        format!("Bring Node {} back, or relax the workload's node constraint", blame.name),
-                    ),
-                    "",
-                    None,
-                ),
-            ]),
-    )
+                "",
+                None,
+            ),
+        ])
 }

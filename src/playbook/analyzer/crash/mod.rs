@@ -1,16 +1,21 @@
 //! Containers that end and are restarted: what the exit code and the log say about why.
 
+mod steps;
+
 use k8s_openapi::api::core::v1::Pod;
 
+pub(super) use self::steps::renew;
+
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{memory, rollout};
+use crate::playbook::analyzer::memory;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods::{self, ContainerView};
+use crate::playbook::prelude;
 use crate::playbook::scene::{Scene, named};
-use crate::report::{Confidence, Step};
+use crate::report::Confidence;
 
 static CONFIGURATION: Pattern = Pattern::new(
     r"(?i)environment variable|env(ironment)? var|\bconfig(uration)?\b|\bsetting\b|\bdirective\b|\bflag\b|\boption\b|KeyError|missing required|yaml:|toml|unmarshal|\bnot set\b",
@@ -25,6 +30,9 @@ static CERTIFICATE_EXPIRED: Pattern = Pattern::new(
 static PORT_TAKEN: Pattern = Pattern::new(r"(?i)address (?:is )?already in use|eaddrinuse|port \d+ (?:is|was) already");
 static NOT_PERMITTED: Pattern =
     Pattern::new(r"(?i)\bpermission denied\b|\beacces\b|operation not permitted|read-only file system|\berofs\b");
+
+/// How the kernel's refusal to write to a file system reads (EROFS).
+static READ_ONLY: Pattern = Pattern::new(r"(?i)read-only file ?system|\berofs\b");
 
 /// The code of a crash nobody explains.
 const UNKNOWN: &str = "crashloop_unknown";
@@ -73,13 +81,36 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
     let line = culprit.as_ref().map(|(line, _)| *line);
     let exit = ended.map_or(0, |ended| ended.exit_code);
     let (code, why) = diagnose(scene, view, line);
+    // What is killed from outside says nothing of it.
+    let last =
+        scene.picked(&name, view.name(), logs::last_words).filter(|_| code == UNKNOWN && line.is_none() && exit != 137);
+    let why = match &last {
+        Some((words, _)) => {
+            let said = logs::said(words);
+            scene.text(format!("{why}，其最后一行是：{said}"), format!("{why}, and ends with: {said}"))
+        }
+        None => why,
+    };
     let why = if code == "image_platform_mismatch" { with_architecture(scene, &pod.object, why) } else { why };
+    let sealed = line.is_some_and(|line| READ_ONLY.hits(line)) && root_is_read_only(view);
+    let why = if sealed { with_read_only_root(scene, view, why) } else { why };
     let kind_zh = if view.init { " init 容器" } else { "容器" };
     let kind_en = if view.init { "init container" } else { "container" };
     let headline = scene.text(
         format!("{workload} 反复崩溃（{} {}）：{why}", kind_zh.trim(), view.name()),
         format!("{workload} keeps crashing ({kind_en} {}): {why}", view.name()),
     );
+    let earlier = line.and_then(|line| scene.picked(&name, view.name(), |text| logs::earlier(text, line)));
+    let why = match &earlier {
+        Some((earlier, _)) => {
+            let said = logs::said(earlier);
+            scene.text(
+                format!("{why}（同一次运行中此前还有：{said}）"),
+                format!("{why} (before that, in the same run: {said})"),
+            )
+        }
+        None => why,
+    };
     let restarts = view.restarts();
     let state = if view.waiting_reason().is_empty() { "terminated" } else { view.waiting_reason() };
     let summary = scene.text(
@@ -91,13 +122,14 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
     );
     let finding = Finding::new(code, Depth::Mechanism, &name, &workload, headline)
         .summary(summary)
-        .confidence(if code == UNKNOWN { Confidence::Medium } else { Confidence::High })
-        .cite([culprit.and_then(|(_, citation)| citation)])
+        .confidence(if code == UNKNOWN || line.is_some_and(is_unsure) { Confidence::Medium } else { Confidence::High })
+        .cite([culprit.or(last).and_then(|(_, citation)| citation), earlier.and_then(|(_, citation)| citation)])
         .cite([
             scene.quote(&pod.reference, &format!("exitCode: {exit}")),
             scene.quote(&pod.reference, &format!("reason: {}", view.waiting_reason())),
+            scene.quote(&pod.reference, "readOnlyRootFilesystem: true").filter(|_| sealed),
         ])
-        .steps(steps(scene, &name, &workload, view, code));
+        .steps(steps::after(scene, &name, &workload, view, code));
     let finding = if exit == 0 {
         finding
     } else {
@@ -161,8 +193,13 @@ fn diagnose(scene: &Scene<'_>, view: &ContainerView<'_>, line: Option<&str>) -> 
     by_exit_code(scene, exit)
 }
 
+/// Whether a line only says that something came to nothing, or was no error by its own level.
+fn is_unsure(line: &str) -> bool {
+    prelude::is_vague(line) || !logs::is_error(line)
+}
+
 /// What a container runtime could not run: the end of its chain of errors, whose beginning is the same for every failure.
-fn essence(message: &str) -> &str {
+pub(super) fn essence(message: &str) -> &str {
     const MARKS: [&str; 3] = ["exec: \"", "error during container init: ", "unable to start container process: "];
     let end = MARKS.iter().find_map(|mark| message.find(mark)).map_or(message, |at| &message[at..]);
     end.trim_end_matches(": unknown")
@@ -203,23 +240,28 @@ fn with_architecture(scene: &Scene<'_>, pod: &Pod, why: String) -> String {
     )
 }
 
+fn root_is_read_only(view: &ContainerView<'_>) -> bool {
+    view.spec.security_context.as_ref().and_then(|context| context.read_only_root_filesystem) == Some(true)
+}
+
+/// Adds why the file system may not be written: the container's own root is sealed; of a path on a volume, that it is.
+fn with_read_only_root(scene: &Scene<'_>, view: &ContainerView<'_>, why: String) -> String {
+    let mounts = view.spec.volume_mounts.iter().flatten();
+    let named = mounts.filter(|mount| mount.mount_path != "/" && why.contains(&mount.mount_path));
+    match named.max_by_key(|mount| mount.mount_path.len()).map(|mount| &mount.name) {
+        Some(volume) => scene
+            .text(format!("{why}（该路径在 volume {volume} 上）"), format!("{why} (that path is on volume {volume})")),
+        None => scene.text(
+            format!("{why}（容器设置了 readOnlyRootFilesystem: true，该路径也未挂载可写的卷）"),
+            format!("{why} (the container sets readOnlyRootFilesystem: true, and no volume is mounted there)"),
+        ),
+    }
+}
+
 /// Whether a line of a log says that a certificate has expired.
 #[must_use]
 pub fn tells_of_expiry(line: &str) -> bool {
     CERTIFICATE_EXPIRED.hits(line)
-}
-
-/// What to do about an expired certificate.
-pub(super) fn renew(scene: &Scene<'_>) -> Step {
-    change(
-        scene
-            .text("更换已过期的证书，然后重启使用它的 Pod", "Renew the expired certificate, then restart what uses it"),
-        scene.text(
-            "证书所在的 Secret 不会被读取，请由有权限的人核对有效期",
-            "Secrets are never read here: have its dates checked by somebody who may",
-        ),
-        None,
-    )
 }
 
 /// What is left to say without a log: codes above 128 name the signal that ended the process.
@@ -256,84 +298,6 @@ fn by_exit_code(scene: &Scene<'_>, exit: i32) -> (&'static str, String) {
     }
 }
 
-fn steps(scene: &Scene<'_>, pod: &ObjectRef, workload: &ObjectRef, view: &ContainerView<'_>, code: &str) -> Vec<Step> {
-    let mut steps = vec![look(
-        scene.text("查看上一次运行的日志", "Read the log of the run before"),
-        kubectl(&pod.namespace, &format!("logs {} -c {} --previous --tail=100", pod.name, view.name())),
-    )];
-    let edit = edit_template(workload);
-    steps.push(match code {
-        "crashloop_app_config_error" => change(
-            scene.text(
-                "补全或修正应用缺少的配置（环境变量、ConfigMap 或 Secret）",
-                "Supply or correct the configuration it misses (environment, ConfigMap or Secret)",
-            ),
-            scene.text(
-                "修改后 Pod 会滚动重建，确认日志中不再出现该报错",
-                "The Pods are replaced; see that the error is gone from the log",
-            ),
-            edit,
-        ),
-        "image_platform_mismatch" => change(
-            scene.text(
-                "使用适用于节点架构的镜像（或多架构镜像）；若入口是脚本，检查其首行 #!",
-                "Use an image built for the Node's architecture (or for several); of a script, check its #! line",
-            ),
-            scene.text(
-                "节点架构：kubectl get nodes -L kubernetes.io/arch",
-                "The Nodes' architecture: kubectl get nodes -L kubernetes.io/arch",
-            ),
-            edit,
-        ),
-        "crashloop_certificate_expired" => renew(scene),
-        "crashloop_port_in_use" => change(
-            scene.text(
-                "让同一 Pod 内的容器（或 hostNetwork 下的进程）使用不同的端口",
-                "Give the containers of the Pod (or processes on the host's network) different ports",
-            ),
-            "",
-            edit,
-        ),
-        "crashloop_permission_denied" => change(
-            scene.text(
-                "核对 securityContext（runAsUser、fsGroup、readOnlyRootFilesystem）与卷的属主",
-                "Check securityContext (runAsUser, fsGroup, readOnlyRootFilesystem) and who owns the volume",
-            ),
-            "",
-            edit,
-        ),
-        "container_command_invalid" => change(
-            scene.text(
-                "修正工作负载的 command/args，或使用包含该程序的镜像",
-                "Correct command and args, or use an image that has the program",
-            ),
-            "",
-            edit,
-        ),
-        "container_exits_normally" => change(
-            scene.text(
-                "让进程常驻前台，或把一次性任务改为 Job",
-                "Keep the process in the foreground, or make one-off work a Job",
-            ),
-            "",
-            edit,
-        ),
-        _ => change(
-            scene.text("由应用负责人按日志中的报错修复", "Have the application's owners fix the error in the log"),
-            scene.text("若是最近一次发布引入，先回滚止损", "If the last release brought it, go back first"),
-            None,
-        ),
-    });
-    if rollout::image_before(scene, workload, view.name()).is_some() {
-        steps.push(change(
-            scene.text("回滚到上一个版本", "Go back to the version before"),
-            "",
-            Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(workload)))),
-        ));
-    }
-    steps
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -361,6 +325,29 @@ mod tests {
         let diagnosis = world.diagnosis();
         let acted = format!("{} {:?} {:?}", diagnosis.headline, diagnosis.causes, diagnosis.steps);
         assert!(acted.contains("bad byte 0xff") && !acted.contains("ignore previous"), "{acted}");
+    }
+
+    #[test]
+    fn a_sealed_root_is_told_from_a_volume_that_may_not_be_written() {
+        let trace = "INFO up\nTraceback (most recent call last):\n  File \"/app/cache.py\", line 22, in __init__\n    os.makedirs(path)\nOSError: [Errno 30] Read-only file system: '/var/cache/web'";
+        let told = |container: serde_json::Value| {
+            let spec =
+                json!({"spec": {"containers": [patched(json!({"name": "web", "image": "reg/web:1"}), container)]}});
+            let world =
+                World::asking("Pod", "web-1-a").with(pod(patched(crashed(1, "Error"), spec))).log("web-1-a", trace);
+            assert_eq!(world.cause(), "crashloop_permission_denied Deployment/web");
+            world.diagnosis().headline
+        };
+        let sealed = json!({"securityContext": {"readOnlyRootFilesystem": true}});
+        let headline = told(sealed.clone());
+        assert!(
+            headline.contains("'/var/cache/web'") && headline.contains("readOnlyRootFilesystem: true"),
+            "{headline}"
+        );
+        let mounted = told(patched(sealed, json!({"volumeMounts": [{"name": "cache", "mountPath": "/var/cache"}]})));
+        assert!(mounted.contains("on volume cache") && !mounted.contains("readOnlyRoot"), "{mounted}");
+        let open = told(json!({}));
+        assert!(open.contains("'/var/cache/web'") && !open.contains("readOnlyRoot"), "{open}");
     }
 
     #[test]

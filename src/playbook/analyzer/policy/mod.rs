@@ -1,5 +1,8 @@
 //! NetworkPolicies that block a path somebody needs: only ever blamed for a call that is seen to fail.
 
+mod dns;
+mod outward;
+
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -15,8 +18,8 @@ use crate::playbook::scene::{Scene, named};
 use crate::playbook::selector;
 use crate::report::Confidence;
 
-/// The port of DNS: without it no name resolves.
-const DNS: i32 = 53;
+/// What nearly all calls are made over, and what a rule means that names no protocol.
+pub(super) const TCP: &str = "TCP";
 
 /// Findings about policies that explain a failing call.
 #[must_use]
@@ -46,13 +49,15 @@ fn blocked(
     caller: &Seen<Pod>,
     call: &Call<'_>,
 ) -> Option<Finding> {
-    if matches!(call.failure, Failure::ServerError | Failure::Awaited) {
+    if matches!(call.failure, Failure::ServerError | Failure::Awaited | Failure::Expired) {
         return None;
     }
     if call.failure == Failure::Unresolved {
-        return reach::resolver_is_silent(call).then(|| no_dns(scene, policies, caller, call))?;
+        return reach::resolver_is_silent(call).then(|| dns::shut(scene, policies, caller, call))?;
     }
-    let service = reach::service_of(scene, &caller.object, call)?;
+    let Some(service) = reach::service_of(scene, &caller.object, call) else {
+        return outward::shut_in(scene, policies, caller, call);
+    };
     let backends = scene.backends(&service.object);
     let backend = backends.iter().find(|pod| pods::may_serve(&pod.object))?;
     let port = target_port(&service.object, &backend.object, reach::port_of(call));
@@ -126,53 +131,6 @@ fn finding(
         ])
 }
 
-fn no_dns(scene: &Scene<'_>, policies: &[Seen<NetworkPolicy>], caller: &Seen<Pod>, call: &Call<'_>) -> Option<Finding> {
-    let applying: Vec<&Seen<NetworkPolicy>> =
-        policies.iter().filter(|policy| applies(&policy.object, Way::Out, &caller.object)).collect();
-    let opens = |policy: &&&Seen<NetworkPolicy>| {
-        let rules = policy.object.spec.as_ref().and_then(|spec| spec.egress.as_deref()).unwrap_or(&[]);
-        rules.iter().any(|rule| {
-            // Peers without a namespaceSelector are the policy's own Namespace, where DNS does not run.
-            let outside = rule.to.as_deref().is_none_or(|peers| {
-                peers.is_empty() || peers.iter().any(|it| it.namespace_selector.is_some() || it.ip_block.is_some())
-            });
-            outside && port_allowed(rule.ports.as_deref(), Some(DNS), &caller.object)
-        })
-    };
-    if applying.is_empty() || applying.iter().any(|policy| opens(&policy)) {
-        return None;
-    }
-    let policy = applying.first()?;
-    let name = named(&policy.object);
-    let workload = scene.workload(&caller.object);
-    let headline = scene.text(
-        format!("NetworkPolicy {} 未放行 DNS（端口 53），{workload} 无法解析域名", name.name),
-        format!("NetworkPolicy {} does not allow DNS (port 53), so {workload} resolves no name", name.name),
-    );
-    Some(
-        Finding::new("network_policy_blocks_dns", Depth::Root, &named(&caller.object), &name, headline)
-            .cite([
-                scene.quote(&call.log.reference, call.line),
-                scene.quote_any(&policy.reference, &["- Egress", &name.name]),
-            ])
-            .touches([workload])
-            .steps([
-                look(
-                    scene.text("查看该 NetworkPolicy", "Read the policy"),
-                    kubectl(&name.namespace, &format!("describe networkpolicy {}", name.name)),
-                ),
-                change(
-                    scene.text(
-                        "在 egress 中放行到 kube-system 的 53 端口（UDP 与 TCP）",
-                        "Allow port 53 (UDP and TCP) to kube-system in egress",
-                    ),
-                    "",
-                    Some(kubectl(&name.namespace, &format!("edit networkpolicy {}", name.name))),
-                ),
-            ]),
-    )
-}
-
 /// The policy that keeps `peer` from `pod`: policies add up, so only when none of those that apply allows it.
 ///
 /// Of several, one with rules is named before one that denies everything: somebody meant to allow, and forgot.
@@ -183,6 +141,17 @@ pub(super) fn denying<'p>(
     pod: &Pod,
     peer: &Pod,
     port: Option<i32>,
+) -> Option<&'p Seen<NetworkPolicy>> {
+    denying_over(scene, policies, way, pod, peer, (port, TCP))
+}
+
+fn denying_over<'p>(
+    scene: &Scene<'_>,
+    policies: &'p [Seen<NetworkPolicy>],
+    way: Way,
+    pod: &Pod,
+    peer: &Pod,
+    port: Port,
 ) -> Option<&'p Seen<NetworkPolicy>> {
     let applying: Vec<&Seen<NetworkPolicy>> =
         policies.iter().filter(|policy| applies(&policy.object, way, pod)).collect();
@@ -226,7 +195,10 @@ pub(super) fn peers(policy: &NetworkPolicy, way: Way) -> Vec<Rule<'_>> {
     }
 }
 
-fn allows(scene: &Scene<'_>, policy: &NetworkPolicy, way: Way, peer: &Pod, port: Option<i32>, backend: &Pod) -> bool {
+/// A port, where it is known, and its protocol.
+pub(super) type Port = (Option<i32>, &'static str);
+
+fn allows(scene: &Scene<'_>, policy: &NetworkPolicy, way: Way, peer: &Pod, port: Port, backend: &Pod) -> bool {
     peers(policy, way).into_iter().any(|(from, ports)| {
         let everybody = from.is_none_or(<[NetworkPolicyPeer]>::is_empty);
         let means = |rule: &NetworkPolicyPeer| means_pod(scene, policy, rule, peer);
@@ -279,10 +251,11 @@ fn in_block(block: &str, address: &str) -> bool {
     matches!(parsed, (Ok(block), Ok(address)) if block.contains(&address))
 }
 
-pub(super) fn port_allowed(ports: Option<&[NetworkPolicyPort]>, port: Option<i32>, pod: &Pod) -> bool {
+pub(super) fn port_allowed(ports: Option<&[NetworkPolicyPort]>, (port, protocol): Port, pod: &Pod) -> bool {
     let Some(ports) = ports.filter(|ports| !ports.is_empty()) else { return true };
-    let Some(port) = port else { return true };
-    ports.iter().any(|rule| match &rule.port {
+    let mut spoken = ports.iter().filter(|rule| rule.protocol.as_deref().unwrap_or(TCP) == protocol);
+    let Some(port) = port else { return spoken.next().is_some() };
+    spoken.any(|rule| match &rule.port {
         None => true,
         Some(IntOrString::Int(first)) => (*first..=rule.end_port.unwrap_or(*first)).contains(&port),
         Some(IntOrString::String(name)) => named_port(pod, name) == Some(port),
@@ -427,18 +400,6 @@ mod tests {
         assert!(!super::in_block("10.245.0.0/16", "10.244.1.5"));
         assert!(super::in_block("0.0.0.0/0", "10.244.1.5"));
         assert!(super::in_block("fd00:10:244::/56", "fd00:10:244:1::5") && !super::in_block("::/0", "10.244.1.5"));
-    }
-
-    #[test]
-    fn a_policy_that_shuts_out_dns_is_blamed_for_names_that_do_not_resolve() {
-        let shut = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "shut", "namespace": "shop"},
-            "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": [{"port": 443}]}]}});
-        let world = calling("ERROR lookup web on 10.96.0.10:53: read udp 10.244.1.5:4444->10.96.0.10:53: i/o timeout: server misbehaving").with(shut);
-        assert_eq!(world.cause(), "network_policy_blocks_dns NetworkPolicy/shut");
-        let own_only = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "shut", "namespace": "shop"},
-            "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": {}}]}]}});
-        let line = "ERROR lookup web on 10.96.0.10:53: read udp 10.244.1.5:4444->10.96.0.10:53: i/o timeout";
-        assert_eq!(calling(line).with(own_only).cause(), "network_policy_blocks_dns NetworkPolicy/shut");
     }
 
     #[test]

@@ -1,0 +1,90 @@
+//! Which messages are this process' to send, and what it remembers of those the store could not be told of.
+
+use super::{LEASE, OutboxWorker, SHORTEST_ATTEMPT};
+use crate::store::{Outgoing, StoreError};
+
+impl OutboxWorker {
+    /// The next message that is due. What was sent before and could not be written down is written down now.
+    pub(super) async fn claim(&mut self) -> Option<Outgoing> {
+        loop {
+            let claimed = self.store.claim_notice(self.channel.name(), &self.name, LEASE).await;
+            let claimed = claimed.unwrap_or_else(|error| {
+                tracing::error!(channel = self.channel.name(), %error, "could not claim a message");
+                None
+            })?;
+            let Some(claimed) = self.unless_sent(claimed).await else { continue };
+            if claimed.left_behind && !self.channel.changes_in_place() {
+                self.metrics.notice_perhaps_twice(self.channel.name());
+            }
+            return Some(claimed);
+        }
+    }
+
+    /// What came of the same incident as a claimed message.
+    pub(super) async fn claim_behind(&mut self, head: &Outgoing) -> Vec<Outgoing> {
+        let claimed = self.store.claim_behind(head, &self.name, LEASE).await.unwrap_or_else(|error| {
+            tracing::error!(channel = self.channel.name(), %error, "could not claim the messages behind one");
+            Vec::new()
+        });
+        let mut unsent = Vec::new();
+        for outgoing in claimed {
+            unsent.extend(self.unless_sent(outgoing).await);
+        }
+        unsent
+    }
+
+    /// The message, unless this process sent it before and could not say so: then it is written down now. Whoever held it
+    /// in between may have changed it, and then it goes once more.
+    async fn unless_sent(&mut self, claimed: Outgoing) -> Option<Outgoing> {
+        match self.unmarked.remove(&claimed.id) {
+            Some((sent, form)) if claimed.attempt == sent.attempt + 1 => {
+                self.mark(&claimed, form).await;
+                None
+            }
+            _ => Some(claimed),
+        }
+    }
+
+    /// At the end: what went out and could not be written down is forgotten with this worker.
+    pub(super) async fn mark_what_was_not(&mut self) {
+        for (outgoing, form) in std::mem::take(&mut self.unmarked).into_values() {
+            let marked = self.store.mark_sent(&outgoing, form).await;
+            self.keep(&outgoing, marked);
+        }
+    }
+
+    /// Whether a message is this process' own after all, however long it was held up: by a database that is slow, and nobody
+    /// else would be faster, or because it was frozen, and its successor has the message.
+    pub(super) async fn still_holds(&self, outgoing: &mut Outgoing) -> bool {
+        match self.store.hold_on(outgoing, LEASE).await {
+            Ok(held) => held && outgoing.claimed_at.elapsed() + SHORTEST_ATTEMPT <= LEASE,
+            Err(error) => {
+                tracing::warn!(channel = self.channel.name(), incident.id = %outgoing.incident, %error, "a message could not be held on to");
+                false
+            }
+        }
+    }
+
+    /// Notes that a message was accepted. Where the store does not take that, this process remembers: only when it dies
+    /// before the lease ends do people read the message twice.
+    pub(super) async fn mark(&mut self, outgoing: &Outgoing, form: &'static str) {
+        let marked = self.store.mark_sent(outgoing, form).await;
+        if marked.is_err() {
+            self.unmarked.insert(outgoing.id, (outgoing.clone(), form));
+        }
+        self.keep(outgoing, marked);
+    }
+
+    /// Says what could not be kept: it is found again when the lease runs out.
+    pub(super) fn keep(&self, outgoing: &Outgoing, kept: Result<bool, StoreError>) {
+        match kept {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(channel = self.channel.name(), incident.id = %outgoing.incident, "the message was taken over by another process")
+            }
+            Err(error) => {
+                tracing::error!(channel = self.channel.name(), incident.id = %outgoing.incident, %error, "could not keep what became of a message")
+            }
+        }
+    }
+}

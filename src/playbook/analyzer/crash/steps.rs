@@ -1,0 +1,106 @@
+//! What to do about a container that keeps ending: read its log, then what the reason asks for.
+
+use crate::alert::ObjectRef;
+use crate::playbook::analyzer::rollout;
+use crate::playbook::finding::{change, edit_template, kubectl, look, slash};
+use crate::playbook::pods::ContainerView;
+use crate::playbook::scene::Scene;
+use crate::report::Step;
+
+/// What to do about an expired certificate.
+pub fn renew(scene: &Scene<'_>) -> Step {
+    change(
+        scene
+            .text("更换已过期的证书，然后重启使用它的 Pod", "Renew the expired certificate, then restart what uses it"),
+        scene.text(
+            "证书所在的 Secret 不会被读取，请由有权限的人核对有效期",
+            "Secrets are never read here: have its dates checked by somebody who may",
+        ),
+        None,
+    )
+}
+
+/// The steps for a code of a crash, reading ones first.
+pub(super) fn after(
+    scene: &Scene<'_>,
+    pod: &ObjectRef,
+    workload: &ObjectRef,
+    view: &ContainerView<'_>,
+    code: &str,
+) -> Vec<Step> {
+    let mut steps = vec![look(
+        scene.text("查看上一次运行的日志", "Read the log of the run before"),
+        kubectl(&pod.namespace, &format!("logs {} -c {} --previous --tail=100", pod.name, view.name())),
+    )];
+    let edit = edit_template(workload);
+    steps.push(match code {
+        "crashloop_app_config_error" => change(
+            scene.text(
+                "补全或修正应用缺少的配置（环境变量、ConfigMap 或 Secret）",
+                "Supply or correct the configuration it misses (environment, ConfigMap or Secret)",
+            ),
+            scene.text(
+                "修改后 Pod 会滚动重建，确认日志中不再出现该报错",
+                "The Pods are replaced; see that the error is gone from the log",
+            ),
+            edit,
+        ),
+        "image_platform_mismatch" => change(
+            scene.text(
+                "使用适用于节点架构的镜像（或多架构镜像）；若入口是脚本，检查其首行 #!",
+                "Use an image built for the Node's architecture (or for several); of a script, check its #! line",
+            ),
+            scene.text(
+                "节点架构：kubectl get nodes -L kubernetes.io/arch",
+                "The Nodes' architecture: kubectl get nodes -L kubernetes.io/arch",
+            ),
+            edit,
+        ),
+        "crashloop_certificate_expired" => renew(scene),
+        "crashloop_port_in_use" => change(
+            scene.text(
+                "让同一 Pod 内的容器（或 hostNetwork 下的进程）使用不同的端口",
+                "Give the containers of the Pod (or processes on the host's network) different ports",
+            ),
+            "",
+            edit,
+        ),
+        "crashloop_permission_denied" => change(
+            scene.text(
+                "核对 securityContext（runAsUser、fsGroup、readOnlyRootFilesystem）与卷的属主",
+                "Check securityContext (runAsUser, fsGroup, readOnlyRootFilesystem) and who owns the volume",
+            ),
+            "",
+            edit,
+        ),
+        "container_command_invalid" => change(
+            scene.text(
+                "修正工作负载的 command/args，或使用包含该程序的镜像",
+                "Correct command and args, or use an image that has the program",
+            ),
+            "",
+            edit,
+        ),
+        "container_exits_normally" => change(
+            scene.text(
+                "让进程常驻前台，或把一次性任务改为 Job",
+                "Keep the process in the foreground, or make one-off work a Job",
+            ),
+            "",
+            edit,
+        ),
+        _ => change(
+            scene.text("由应用负责人按日志中的报错修复", "Have the application's owners fix the error in the log"),
+            scene.text("若是最近一次发布引入，先回滚止损", "If the last release brought it, go back first"),
+            None,
+        ),
+    });
+    if rollout::image_before(scene, workload, view.name()).is_some() {
+        steps.push(change(
+            scene.text("回滚到上一个版本", "Go back to the version before"),
+            "",
+            Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(workload)))),
+        ));
+    }
+    steps
+}
