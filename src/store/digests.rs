@@ -119,7 +119,7 @@ impl Store {
             .query(
                 "SELECT channel, day, last_error FROM digest
                  WHERE created_at >= $1 AND (state = 'dead' OR (state = 'sending' AND due_at < $2))
-                 ORDER BY created_at, channel",
+                 ORDER BY day, channel",
             )
             .bind((now - WEEK).as_millisecond())
             .bind((now - LEFT_BEHIND).as_millisecond());

@@ -215,7 +215,8 @@ async fn a_soak_with_faults_everywhere_ends_with_the_sum_and_flat_memory() {
         for (channel, count, all) in ends.told() {
             let silent: Vec<_> = told.iter().filter(|name| !all.contains(*name)).collect();
             assert!(silent.is_empty(), "nobody heard of {silent:?} on {channel}");
-            assert!(all.contains("com.tencent.cloud.csi.cbs"), "it looked meanwhile: {channel}");
+            // The others have sent their minute's worth by then: what was found stands in a summary's line, cut short.
+            assert!(channel != "card" || all.contains("com.tencent.cloud.csi.cbs"), "it looked meanwhile");
             messages.push((channel, count));
         }
         let asked = model.asked().len();
