@@ -36,6 +36,7 @@ mod purpose;
 mod quantity;
 mod rank;
 pub mod reach;
+mod record;
 #[cfg(test)]
 mod register;
 pub mod relay;
