@@ -3,6 +3,7 @@
 mod rules;
 pub use rules::{leaving_claim, refusing_quota};
 mod webhook;
+pub use webhook::untrusted_service;
 
 use crate::alert::ObjectRef;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
@@ -107,10 +108,13 @@ fn refusal(
     let message = told.map(str::to_owned).or_else(|| condition.clone())?;
     // The Pod's random name differs from try to try; what follows it is the reason.
     let reason = message.split_once(" is forbidden: ").map_or(message.as_str(), |(_, rest)| rest).to_owned();
-    let mut proof = vec![event.and_then(|event| scene.quote(&event.reference, &reason))];
-    if condition.is_some() {
-        proof.push(scene.quote(reference, &reason));
-    }
+    let cite = |reference: &str, reason: &str| match webhook::is_unasked(reason) {
+        true => scene.quote_end(reference, reason),
+        false => scene.quote(reference, reason),
+    };
+    let mut proof = vec![event.and_then(|event| cite(&event.reference, &reason))];
+    // The time of each try differs.
+    proof.extend(condition.as_deref().map(|told| cite(reference, &reason).or_else(|| cite(reference, told))));
     Some(Refusal { about, workload, count: events.iter().map(|event| event.count).sum(), message, proof })
 }
 
