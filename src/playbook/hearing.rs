@@ -90,3 +90,24 @@ fn before(scene: &Scene<'_>, scope: &Scope) -> Option<(bool, String)> {
         Some((previous, logs::said(line)))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::playbook::world::{World, deployment, pod};
+
+    fn because(before: &str) -> String {
+        let world = World::asking("Deployment", "web").with(deployment(1, 1)).with(pod(json!({})));
+        let diagnosis = world.log_before("web-1-a", before).log("web-1-a", "INFO serving\n").diagnosis();
+        let told = diagnosis.ruled_out.into_iter().find(|it| it.hypothesis == "errors of the application");
+        told.map(|it| it.because).unwrap_or_default()
+    }
+
+    #[test]
+    fn an_error_of_the_run_before_is_not_denied() {
+        let told = because("INFO starting\nFATAL db: no route to host");
+        assert!(told.contains("before the last restart") && told.contains("db: no route to host"), "{told}");
+        assert_eq!(because("INFO starting\nINFO stopping"), "the logs that were read hold no error");
+    }
+}

@@ -406,4 +406,15 @@ mod tests {
         let served = World::asking("Ingress", "front").with(taken).with(class(false)).listed("IngressClass");
         assert!(served.codes().is_empty(), "a controller has taken it");
     }
+
+    #[test]
+    fn a_class_that_is_no_object_explains_nothing_where_a_controller_goes_by_its_name() {
+        let classed = patched(bare(), json!({"spec": {"ingressClassName": "nginx"}}));
+        let world = |ingress| World::asking("Ingress", "front").with(ingress).listed("IngressClass");
+        assert_eq!(world(classed.clone()).cause(), "ingress_class_missing Ingress/front");
+        let address = json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}});
+        let diagnosis = world(patched(classed, address)).diagnosis();
+        assert_eq!(diagnosis.verdict, Verdict::Inconclusive);
+        assert_eq!(diagnosis.causes[0].confidence, crate::report::Confidence::Low);
+    }
 }

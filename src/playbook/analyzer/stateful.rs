@@ -246,6 +246,23 @@ mod tests {
         assert!(other.codes().is_empty());
     }
 
+    #[test]
+    fn a_missing_service_is_the_cause_where_members_look_for_each_other_below_its_name() {
+        let owner = json!({"metadata": {"name": "db-0", "ownerReferences": [
+            {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "u", "controller": true}]}});
+        let looking = |host: &str| {
+            World::asking("Pod", "db-0")
+                .with(patched(set(), json!({"status": {"readyReplicas": 0}})))
+                .with(pod(patched(crashed(1, "Error"), owner.clone())))
+                .log("db-0", &format!("ERROR cluster: lookup {host} on 10.96.0.10:53: no such host"))
+                .listed("Service")
+        };
+        let missed = looking("db-0.db-headless.shop.svc.cluster.local");
+        assert_eq!(missed.cause(), "statefulset_service_missing Service/db-headless");
+        assert_eq!(missed.diagnosis().causes[0].confidence, crate::report::Confidence::High);
+        assert_ne!(looking("vault.example.com").codes()[0], "statefulset_service_missing", "it looks for another");
+    }
+
     /// A StatefulSet whose template was repaired, and its second Pod of the revision before.
     fn rolled_back(policy: &str, image: &str, patch: serde_json::Value) -> World {
         let template = json!({"spec": {"containers": [container(json!({"image": "reg/web:1"}))]}});

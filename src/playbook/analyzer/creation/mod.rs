@@ -151,7 +151,7 @@ fn spec_fault(scene: &Scene<'_>, code: &'static str, refusal: &Refusal, headline
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, deployment, patched, replica_set};
+    use crate::playbook::world::{World, deployment, patched, pod, replica_set, service};
 
     fn refused(message: &str) -> World {
         let missing = patched(replica_set(1, "reg/web:1", 2, 0), json!({"status": {"replicas": 0}}));
@@ -187,6 +187,26 @@ mod tests {
         assert_eq!(world.cause(), "admission_webhook_unavailable ValidatingWebhookConfiguration/image-policy");
         assert!(world.diagnosis().headline.contains("sec/policy"));
         assert_eq!(refused(message).cause(), "admission_webhook_unavailable Service/policy");
+    }
+
+    #[test]
+    fn a_webhook_that_answers_with_an_old_certificate_is_reached() {
+        let message = "Internal error occurred: failed calling webhook \"defaults.example.com\": failed to call webhook: Post \"https://hook.platform.svc:443/mutate-what-there-is-to-mutate?timeout=10s\": tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2026-11-23T02:41:59Z is after 2026-11-23T02:31:00Z";
+        let place = json!({"metadata": {"namespace": "platform", "name": "hook-1-a", "labels": {"app": "hook"}},
+            "spec": {"volumes": [{"name": "tls", "secret": {"secretName": "hook-tls"}}]}});
+        let service =
+            patched(service(json!({"app": "hook"})), json!({"metadata": {"namespace": "platform", "name": "hook"}}));
+        let diagnosis = refused(message).with(service).with(pod(place)).diagnosis();
+        let headline = &diagnosis.headline;
+        assert!(headline.contains("does not accept the certificate") && !headline.contains("reach"), "{headline}");
+        assert!(headline.contains("valid until 2026-11-23T02:31:00Z"), "{headline}");
+        let titles: Vec<&str> = diagnosis.steps.iter().map(|step| step.title.as_str()).collect();
+        assert!(titles.iter().any(|title| title.starts_with("Renew") && title.contains("hook-tls")), "{titles:?}");
+        assert!(!titles.iter().any(|title| title.contains("Bring back")), "{titles:?}");
+        let quotes: Vec<&str> = diagnosis.causes[0].evidence.iter().map(|it| it.quote.as_str()).collect();
+        assert!(quotes.iter().any(|quote| quote.contains("is after 2026-11-23T02:31:00Z")), "{quotes:?}");
+        assert_eq!(super::untrusted_service(message).unwrap().to_string(), "Service platform/hook");
+        assert_eq!(super::untrusted_service(&message.replace("tls: failed to verify certificate: x509: ", "")), None);
     }
 
     #[test]
