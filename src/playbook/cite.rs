@@ -29,6 +29,16 @@ impl Scene<'_> {
         self.facts.cite(reference, short).or_else(|| self.facts.cite(reference, piece).filter(|_| telling))
     }
 
+    /// Cites a chain of errors, a long one by its end: each link only says in what the next one went wrong.
+    #[must_use]
+    pub fn quote_end(&self, reference: &str, words: &str) -> Option<Citation> {
+        let from = words.chars().count().saturating_sub(QUOTE);
+        let begins = words.char_indices().nth(from).map_or(0, |(at, _)| at);
+        let link = words[begins..].find(": ").map_or(begins, |at| begins + at + 2);
+        let end = if from == 0 || logs::instructs(words) { words } else { &words[link..] };
+        self.quote(reference, end)
+    }
+
     /// Cites the first of several wordings that stands in the evidence.
     #[must_use]
     pub fn quote_any(&self, reference: &str, wordings: &[&str]) -> Option<Citation> {

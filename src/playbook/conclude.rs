@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use crate::alert::ObjectRef;
 use crate::playbook::alerts;
 use crate::playbook::analyzer::unready;
+use crate::playbook::consequence;
 use crate::playbook::describe;
 use crate::playbook::drift;
 use crate::playbook::finding::{Depth, Finding};
 use crate::playbook::health;
+use crate::playbook::impact;
 use crate::playbook::lately;
 use crate::playbook::latent;
 use crate::playbook::origin;
-use crate::playbook::pods;
 use crate::playbook::rank::Ranked;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::{Relevance, Scope};
@@ -57,7 +58,10 @@ fn fault(scene: &Scene<'_>, scope: &Scope, top: &Finding, rest: &[&Finding], nea
     let decided = top.depth > Depth::Symptom && top.confidence > Confidence::Low;
     let verdict = if decided { Verdict::Fault } else { Verdict::Inconclusive };
     let (causes, explained): (Vec<&Finding>, Vec<&Finding>) = rest.iter().copied().partition(|finding| {
-        finding.depth >= Depth::Mechanism && finding.blame != top.blame && !same_story(scene, top, finding)
+        finding.depth >= Depth::Mechanism
+            && finding.blame != top.blame
+            && !same_story(scene, top, finding)
+            && !consequence::follows_from(scene, finding, top)
     });
     let open = may_mean_another(scene, scope, &causes);
     let listed: Vec<&Finding> = std::iter::once(top).chain(causes.into_iter().take(CAUSES - 1)).collect();
@@ -67,7 +71,7 @@ fn fault(scene: &Scene<'_>, scope: &Scope, top: &Finding, rest: &[&Finding], nea
         causes: listed.iter().map(|finding| cause(finding)).collect(),
         primary: primary(scene, scope, &listed, &explained),
         related: Vec::new(),
-        impact: impact(scene, top),
+        impact: impact::of(scene, scope, top),
         steps: top.steps.clone(),
         ruled_out: top.ruled_out.clone(),
         unresolved: top.unresolved.clone(),
@@ -182,50 +186,8 @@ fn related(
     related
 }
 
-/// Which workloads have too few replicas because of it, and which Services have no one left to answer.
-fn impact(scene: &Scene<'_>, top: &Finding) -> String {
-    let objects = [&top.about, &top.blame].into_iter().chain(&top.touches);
-    let affected: BTreeSet<ObjectRef> = objects.map(|object| workload_of(scene, object)).collect();
-    let mut sentences: Vec<String> = Vec::new();
-    for workload in &affected {
-        if let Some((ready, wanted)) = scene.replicas(workload) {
-            sentences.push(scene.text(
-                format!("{workload}：就绪副本 {ready}/{wanted}"),
-                format!("{workload}: {ready}/{wanted} replicas ready"),
-            ));
-        }
-    }
-    sentences
-        .extend(scene.services.iter().filter_map(|service| service_impact(scene, &named(&service.object), &affected)));
-    if sentences.is_empty() {
-        sentences.extend(describe::state(scene, &top.about).map(|state| scene.colon(&top.about, state)));
-    }
-    if sentences.is_empty() {
-        sentences.push(
-            scene
-                .text(format!("目前只看到 {} 受影响", top.about), format!("Only {} is seen to be affected", top.about)),
-        );
-    }
-    sentences.truncate(5);
-    sentences.join(scene.lang.pick("；", "; "))
-}
-
-fn service_impact(scene: &Scene<'_>, service: &ObjectRef, affected: &BTreeSet<ObjectRef>) -> Option<String> {
-    let found = scene.service(&service.namespace, &service.name)?;
-    let backends = scene.backends(&found.object);
-    let concerned =
-        affected.contains(service) || backends.iter().any(|pod| affected.contains(&scene.workload(&pod.object)));
-    let none_ready = !backends.iter().any(|pod| pods::may_serve(&pod.object));
-    (concerned && none_ready).then(|| {
-        scene.text(
-            format!("{service} 没有可用的后端，访问它的请求会失败"),
-            format!("{service} has no ready backend, so requests to it fail"),
-        )
-    })
-}
-
 /// The workload of a Pod or a ReplicaSet; every other object stands for itself.
-fn workload_of(scene: &Scene<'_>, object: &ObjectRef) -> ObjectRef {
+pub(super) fn workload_of(scene: &Scene<'_>, object: &ObjectRef) -> ObjectRef {
     match object.kind.as_str() {
         "Pod" => {
             let pod = scene.pod(object);

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::alert::ObjectRef;
+use crate::playbook::record;
 use crate::report::Citation;
 use crate::toolbox::evidence::{Evidence, quoted_in};
 
@@ -49,7 +50,7 @@ pub struct SeenLog {
     pub container: String,
     /// Whether it is the log of the container's previous run.
     pub previous: bool,
-    /// The log's last lines, or the API server's error text.
+    /// The log's last lines without what its records only repeat, or the API server's error text.
     pub lines: Result<String, String>,
     /// The evidence it stands in.
     pub reference: String,
@@ -146,7 +147,10 @@ impl Facts {
     }
 
     /// Adds a log or the error in its place.
-    pub fn add_log(&mut self, log: SeenLog) {
+    pub fn add_log(&mut self, mut log: SeenLog) {
+        if let Some(own) = log.lines.as_deref().ok().and_then(record::own) {
+            log.lines = Ok(own);
+        }
         self.logs.push(log);
     }
 

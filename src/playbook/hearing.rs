@@ -66,6 +66,48 @@ pub fn no_error(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
     });
     (!texts.is_empty() && clean).then(|| RuledOut {
         hypothesis: scene.text("应用自身报错", "errors of the application"),
-        because: scene.text("已读取的日志中没有错误", "the logs that were read hold no error"),
+        because: match before(scene, scope) {
+            Some((true, said)) => scene.text(
+                format!("重启之前的日志有报错（{said}），此后的日志中没有错误"),
+                format!("the run before the last restart tells of an error ({said}); the logs hold none since"),
+            ),
+            Some((false, said)) => scene.text(
+                format!("此前有过报错（{said}），近期的日志中没有错误"),
+                format!("there was an error before ({said}); the logs hold none lately"),
+            ),
+            None => scene.text("已读取的日志中没有错误", "the logs that were read hold no error"),
+        },
     })
+}
+
+/// What the logs tell of a time that is over, and whether that is the run before a restart.
+fn before(scene: &Scene<'_>, scope: &Scope) -> Option<(bool, String)> {
+    scope.pods(scene).find_map(|pod| {
+        let name = named(&pod.object);
+        let logs = scene.facts.logs_of(&name.namespace, &name.name);
+        let told = logs.filter_map(|log| Some((log.previous, logs::culprit(log.lines.as_deref().ok()?)?)));
+        let (previous, line) = told.max_by_key(|(previous, _)| *previous)?;
+        Some((previous, logs::said(line)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::playbook::world::{World, deployment, pod};
+
+    fn because(before: &str) -> String {
+        let world = World::asking("Deployment", "web").with(deployment(1, 1)).with(pod(json!({})));
+        let diagnosis = world.log_before("web-1-a", before).log("web-1-a", "INFO serving\n").diagnosis();
+        let told = diagnosis.ruled_out.into_iter().find(|it| it.hypothesis == "errors of the application");
+        told.map(|it| it.because).unwrap_or_default()
+    }
+
+    #[test]
+    fn an_error_of_the_run_before_is_not_denied() {
+        let told = because("INFO starting\nFATAL db: no route to host");
+        assert!(told.contains("before the last restart") && told.contains("db: no route to host"), "{told}");
+        assert_eq!(because("INFO starting\nINFO stopping"), "the logs that were read hold no error");
+    }
 }

@@ -122,7 +122,7 @@ pub fn is_error(line: &str) -> bool {
 }
 
 /// Whether a line only says what follows from an error.
-fn is_consequence(line: &str) -> bool {
+pub(super) fn is_consequence(line: &str) -> bool {
     CONSEQUENCE.hits(line) || chinese::is_consequence(line)
 }
 
@@ -216,7 +216,7 @@ pub fn earlier<'a>(text: &'a str, line: &str) -> Option<&'a str> {
 }
 
 /// What the process has to tell, line by line: nothing blank, and nothing that gives orders.
-fn lines_told(text: &str) -> Vec<&str> {
+pub(super) fn lines_told(text: &str) -> Vec<&str> {
     as_written(text).into_iter().filter(|line| !line.trim().is_empty() && !instructs(line)).collect()
 }
 

@@ -13,6 +13,7 @@ mod cite;
 #[cfg(test)]
 mod codes;
 mod conclude;
+mod consequence;
 mod describe;
 mod drift;
 pub mod environment;
@@ -20,6 +21,7 @@ pub mod facts;
 pub mod finding;
 mod health;
 mod hearing;
+mod impact;
 mod lately;
 pub mod latent;
 mod line;
@@ -36,6 +38,7 @@ mod purpose;
 mod quantity;
 mod rank;
 pub mod reach;
+mod record;
 #[cfg(test)]
 mod register;
 pub mod relay;

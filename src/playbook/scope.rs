@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::CronJob;
-use k8s_openapi::api::core::v1::PersistentVolume;
+use k8s_openapi::api::core::v1::{PersistentVolume, Pod};
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
@@ -14,12 +14,12 @@ use crate::playbook::callees;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
 use crate::playbook::pods;
-use crate::playbook::reach::{self, Failure};
+use crate::playbook::reach::{self, Call, Failure};
 use crate::playbook::relay;
 use crate::playbook::scene::{Scene, named, service_selector};
 
 /// Failing calls followed one after the other: from a front end to the database behind its back end, with one to spare.
-const CALLS: i32 = 4;
+pub(super) const CALLS: i32 = 4;
 
 /// How close a finding is to what is asked, the closest last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,7 +85,7 @@ impl Scope {
     }
 
     /// The Pods the question is about.
-    pub fn pods<'s>(&'s self, scene: &'s Scene<'_>) -> impl Iterator<Item = &'s Seen<k8s_openapi::api::core::v1::Pod>> {
+    pub fn pods<'s>(&'s self, scene: &'s Scene<'_>) -> impl Iterator<Item = &'s Seen<Pod>> {
         scene.pods.iter().filter(|pod| self.direct.contains(&named(&pod.object)))
     }
 
@@ -205,7 +205,7 @@ impl Scope {
     }
 
     fn follow_claim(&mut self, scene: &Scene<'_>, target: &ObjectRef) {
-        let mounting = |pod: &&Seen<k8s_openapi::api::core::v1::Pod>| {
+        let mounting = |pod: &&Seen<Pod>| {
             pod.object.metadata.namespace.as_deref() == Some(&target.namespace)
                 && pods::claims(&pod.object).contains(&target.name)
         };
@@ -290,34 +290,38 @@ impl Scope {
 }
 
 /// The Services a Pod calls in vain or whose troubles it passes on, and what stands behind them.
-fn called_by(scene: &Scene<'_>, caller: &ObjectRef) -> BTreeSet<ObjectRef> {
+pub(super) fn called_by(scene: &Scene<'_>, caller: &ObjectRef) -> BTreeSet<ObjectRef> {
     let Some(caller) = scene.pod(caller) else { return BTreeSet::new() };
     let mut reached = BTreeSet::new();
     let mut services = relay::sources(scene, &caller.object);
     services.extend(callees::complained_of(scene, &caller.object));
     for call in reach::failing_calls(scene, &caller.object) {
-        let dns = reach::dns_service(scene).filter(|_| reach::resolver_is_silent(&call));
-        if reach::resolver_is_silent(&call) {
-            let pods = scene.pods.iter().map(|pod| (named(&pod.object), scene.workload(&pod.object)));
-            reached.extend(pods.filter(|(pod, _)| reach::is_dns(pod)).flat_map(|(pod, workload)| [pod, workload]));
-        }
-        if matches!(call.failure, Failure::Timeout | Failure::Refused) || reach::resolver_is_silent(&call) {
-            let here = pods::node_name(&caller.object);
-            let agents = scene.pods.iter().filter(|pod| reach::is_network(&named(&pod.object)));
-            reached.extend(agents.filter(|pod| pods::node_name(&pod.object) == here).map(|pod| named(&pod.object)));
-        }
-        let service = dns.or_else(|| reach::service_of(scene, &caller.object, &call));
-        if let (None, Some(pod)) = (service, reach::pod_of(scene, &caller.object, &call)) {
-            reached.extend([named(&pod.object), scene.workload(&pod.object)]);
-        }
-        services.extend(service);
+        reached.extend(of_call(scene, &caller.object, &call));
     }
     for service in services {
-        reached.insert(named(&service.object));
-        let mut behind = Scope::default();
-        behind.follow_service(scene, &named(&service.object));
-        reached.extend(behind.direct);
+        reached.extend(Scope::behind(scene, &named(&service.object)));
     }
+    reached
+}
+
+/// What a failing call leads to: the Service it means and what stands behind it, the resolver, the network of its Node.
+pub(super) fn of_call(scene: &Scene<'_>, caller: &Pod, call: &Call<'_>) -> BTreeSet<ObjectRef> {
+    let mut reached = BTreeSet::new();
+    let dns = reach::dns_service(scene).filter(|_| reach::resolver_is_silent(call));
+    if reach::resolver_is_silent(call) {
+        let pods = scene.pods.iter().map(|pod| (named(&pod.object), scene.workload(&pod.object)));
+        reached.extend(pods.filter(|(pod, _)| reach::is_dns(pod)).flat_map(|(pod, workload)| [pod, workload]));
+    }
+    if matches!(call.failure, Failure::Timeout | Failure::Refused) || reach::resolver_is_silent(call) {
+        let here = pods::node_name(caller);
+        let agents = scene.pods.iter().filter(|pod| reach::is_network(&named(&pod.object)));
+        reached.extend(agents.filter(|pod| pods::node_name(&pod.object) == here).map(|pod| named(&pod.object)));
+    }
+    let service = dns.or_else(|| reach::service_of(scene, caller, call));
+    if let (None, Some(pod)) = (service, reach::pod_of(scene, caller, call)) {
+        reached.extend([named(&pod.object), scene.workload(&pod.object)]);
+    }
+    reached.extend(service.map(|service| Scope::behind(scene, &named(&service.object))).unwrap_or_default());
     reached
 }
 

@@ -91,6 +91,7 @@ pub fn from_events(seen: &Seen) -> Vec<Want> {
             if let Some(claim) = creation::leaving_claim(&event.message) {
                 wants.push(Want::Object(ObjectRef::new("PersistentVolumeClaim", object.namespace.as_str(), claim)));
             }
+            wants.extend(creation::untrusted_service(&event.message).map(Want::Object));
             wants.extend(key_missed(seen, &message, &object.namespace));
             wants.extend(mounted_key_missed(seen, object, &message));
             for (words, kind) in HINTS {

@@ -170,11 +170,15 @@ pub fn absent_key(scene: &Scene<'_>, pod: &ObjectRef, holder: &ObjectRef, key: &
     ])
 }
 
-fn listed(keys: &[String]) -> String {
+/// Keys as they stand in a sentence, the first few.
+#[must_use]
+pub fn listed(keys: &[String]) -> String {
     if keys.is_empty() { "-".to_owned() } else { keys.iter().take(8).cloned().collect::<Vec<_>>().join(", ") }
 }
 
-fn keys(scene: &Scene<'_>, holder: &ObjectRef) -> Vec<String> {
+/// The keys of a ConfigMap that was read.
+#[must_use]
+pub fn keys(scene: &Scene<'_>, holder: &ObjectRef) -> Vec<String> {
     let raw = scene.facts.raw(holder).map(|(value, _)| value);
     let of = |field: &str| raw.and_then(|value| value.get(field)).and_then(serde_json::Value::as_object);
     ["data", "binaryData", "stringData"].into_iter().filter_map(of).flat_map(|map| map.keys().cloned()).collect()

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Pod, Service};
 
-use super::misconfigured;
+use super::{misconfigured, policy};
 use crate::alert::ObjectRef;
 use crate::playbook::environment;
 use crate::playbook::facts::Seen;
@@ -28,6 +28,10 @@ fn of_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let silent =
         |call: &&Call<'_>| reach::resolver_is_silent(call) && !calls.iter().any(|other| is_unknown(other, call));
     if let Some(call) = calls.iter().find(silent) {
+        // What is kept from asking says nothing about who would answer.
+        if policy::shuts_out(scene, pod, call) {
+            return None;
+        }
         return Some(no_answer_from_dns(scene, pod, call));
     }
     let named_failure = calls.iter().find_map(|call| {
@@ -196,14 +200,14 @@ fn own_resolver(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &S
     )
 }
 
-/// The cluster's DNS does not answer; its own Pods' findings rank before this where they were read.
+/// The cluster's DNS gave no answer; its own Pods' findings rank before this where they were read.
 fn no_answer_from_dns(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Finding {
     let workload = scene.workload(&pod.object);
     let dns = reach::dns_service(scene).map(|service| named(&service.object));
     let blame = dns.unwrap_or_else(|| ObjectRef::new("Service", "kube-system", "kube-dns"));
     let headline = scene.text(
-        format!("{workload} 无法解析域名：集群 DNS（{}）没有应答", blame.name),
-        format!("{workload} resolves no names: the cluster's DNS ({}) does not answer", blame.name),
+        format!("{workload} 无法解析域名：没有得到集群 DNS（{}）的应答", blame.name),
+        format!("{workload} resolves no names: it gets no answer from the cluster's DNS ({})", blame.name),
     );
     Finding::new("dns_not_answering", Depth::Effect, &named(&pod.object), &blame, headline)
         .confidence(Confidence::Medium)

@@ -9,7 +9,7 @@ use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::{Scene, named};
-use crate::report::Citation;
+use crate::report::{Citation, Confidence};
 
 /// Findings about Ingresses.
 #[must_use]
@@ -84,6 +84,12 @@ static CERTIFICATE: Pattern = Pattern::new(
 const DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
 pub(super) const OLD_CLASS: &str = "kubernetes.io/ingress.class";
 
+/// The address that a controller wrote into an Ingress which it serves.
+fn address(ingress: &Ingress) -> Option<String> {
+    let points = ingress.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref()?;
+    points.iter().find_map(|point| point.ip.clone().or_else(|| point.hostname.clone()))
+}
+
 /// No class, no default one, and no controller has taken it: nobody serves it.
 fn no_class(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Option<Finding> {
     let name = named(&ingress.object);
@@ -92,8 +98,7 @@ fn no_class(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Option<Finding> {
     };
     let classed = ingress.object.spec.as_ref()?.ingress_class_name.is_some()
         || annotated(ingress.object.metadata.annotations.as_ref(), OLD_CLASS);
-    let balancer = ingress.object.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-    let served = balancer.is_some_and(|it| it.ingress.as_ref().is_some_and(|points| !points.is_empty()));
+    let served = address(&ingress.object).is_some();
     let classes = scene.facts.all::<IngressClass>();
     let default = classes.iter().any(|class| annotated(class.object.metadata.annotations.as_ref(), DEFAULT_CLASS));
     // Names in a table do not show which class is the default one.
@@ -110,7 +115,7 @@ fn no_class(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Option<Finding> {
     );
     Some(
         Finding::new("ingress_no_class", Depth::Root, &name, &name, headline)
-            .confidence(crate::report::Confidence::Medium)
+            .confidence(Confidence::Medium)
             .cite([scene.quote_any(&ingress.reference, &["loadBalancer: {}", &format!("name: {}", name.name)])])
             .steps([
                 look(scene.text("查看 IngressClass", "List the classes"), "kubectl get ingressclass"),
@@ -172,7 +177,24 @@ fn dangling(scene: &Scene<'_>, ingress: &Seen<Ingress>) -> Vec<Finding> {
         );
     }
     missing.retain(|(_, object)| scene.facts.is_missing(object));
-    missing.into_iter().map(|(code, object)| absent(scene, ingress, &name, code, &object)).collect()
+    let served = address(&ingress.object);
+    let weigh = |finding: Finding| match &served {
+        Some(address) if finding.code == "ingress_class_missing" => served_all_the_same(scene, finding, address),
+        _ => finding,
+    };
+    missing.into_iter().map(|(code, object)| weigh(absent(scene, ingress, &name, code, &object))).collect()
+}
+
+/// A class may be missing as an object while a controller goes by its name: of an Ingress that was given an address it
+/// explains nothing.
+fn served_all_the_same(scene: &Scene<'_>, finding: Finding, address: &str) -> Finding {
+    let said = scene.text(
+        format!("{}；但它已有地址 {address}，说明有控制器按该名称为它服务（或曾经服务）", finding.headline),
+        format!("{}; it has the address {address} all the same, so a controller serves it, or did", finding.headline),
+    );
+    let mut finding = finding.summary(said).confidence(Confidence::Low);
+    finding.depth = Depth::Effect;
+    finding
 }
 
 /// The ports an Ingress asks for by name, with their Service.
@@ -383,5 +405,16 @@ mod tests {
         );
         let served = World::asking("Ingress", "front").with(taken).with(class(false)).listed("IngressClass");
         assert!(served.codes().is_empty(), "a controller has taken it");
+    }
+
+    #[test]
+    fn a_class_that_is_no_object_explains_nothing_where_a_controller_goes_by_its_name() {
+        let classed = patched(bare(), json!({"spec": {"ingressClassName": "nginx"}}));
+        let world = |ingress| World::asking("Ingress", "front").with(ingress).listed("IngressClass");
+        assert_eq!(world(classed.clone()).cause(), "ingress_class_missing Ingress/front");
+        let address = json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}});
+        let diagnosis = world(patched(classed, address)).diagnosis();
+        assert_eq!(diagnosis.verdict, Verdict::Inconclusive);
+        assert_eq!(diagnosis.causes[0].confidence, crate::report::Confidence::Low);
     }
 }

@@ -81,6 +81,12 @@ fn new_version_fails(
     let old_ready = old.object.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
     let new_pods = scene.pods_of(&named(&new.object));
     let unready = new_pods.iter().filter(|pod| !pods::is_ready(&pod.object)).count();
+    let none = new_pods.is_empty() && new.object.status.as_ref().is_some_and(|status| status.replicas == 0);
+    let (state_zh, state_en) = if none {
+        ("一个 Pod 也没有创建出来".to_owned(), "no Pod of it was created".to_owned())
+    } else {
+        (format!("{unready} 个 Pod 未 Ready"), format!("{unready} Pods not Ready"))
+    };
     let culprit = new_pods.iter().filter(|pod| !pods::is_ready(&pod.object)).find_map(|pod| {
         pods::containers(&pod.object).into_iter().find_map(|view| scene.culprit(&named(&pod.object), view.name()))
     });
@@ -92,8 +98,8 @@ fn new_version_fails(
         format!("{name}: rollout stuck (ProgressDeadlineExceeded), new version {now} does not become Ready{why_en}"),
     );
     let summary = scene.text(
-        format!("{name} 的新 ReplicaSet {} 超过 progressDeadlineSeconds 仍未就绪（{unready} 个 Pod 未 Ready；{changed}），旧版本仍有 {old_ready} 个副本在服务{why_zh}。", named(&new.object).name),
-        format!("New ReplicaSet {} of {name} passed its progress deadline ({unready} Pods not Ready; {changed}); {old_ready} replicas of the old version still serve{why_en}.", named(&new.object).name),
+        format!("{name} 的新 ReplicaSet {} 超过 progressDeadlineSeconds 仍未就绪（{state_zh}；{changed}），旧版本仍有 {old_ready} 个副本在服务{why_zh}。", named(&new.object).name),
+        format!("New ReplicaSet {} of {name} passed its progress deadline ({state_en}; {changed}); {old_ready} replicas of the old version still serve{why_en}.", named(&new.object).name),
     );
     Finding::new("rollout_stuck_new_version_not_ready", Depth::Mechanism, &name, &name, headline)
         // Without the new version's own words only the place of the trouble is known.

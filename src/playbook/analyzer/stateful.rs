@@ -7,8 +7,9 @@ use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::pods::{self, ContainerView};
+use crate::playbook::reach::{self, Call, Failure};
 use crate::playbook::scene::{Scene, named};
-use crate::report::Confidence;
+use crate::report::{Citation, Confidence};
 
 /// The label by which a Pod of a StatefulSet carries its revision.
 const REVISION: &str = "controller-revision-hash";
@@ -156,6 +157,18 @@ fn held_back(scene: &Scene<'_>, set: &Seen<StatefulSet>) -> Option<Finding> {
     )
 }
 
+/// The line by which a member looks for another below the name of the Service that is not there.
+fn members_missed(scene: &Scene<'_>, set: &ObjectRef, service: &str) -> Option<Citation> {
+    scene.pods_of(set).into_iter().find_map(|pod| {
+        let calls = reach::failing_calls(scene, &pod.object);
+        let misses = |call: &&Call<'_>| {
+            let named = call.hosts.iter().any(|host| host.split('.').take(2).any(|label| label == service));
+            call.failure == Failure::Unresolved && !reach::resolver_is_silent(call) && named
+        };
+        calls.iter().find(misses).and_then(|call| scene.quote(&call.log.reference, call.line))
+    })
+}
+
 fn without_service(scene: &Scene<'_>, set: &Seen<StatefulSet>) -> Option<Finding> {
     let name = named(&set.object);
     let spec = set.object.spec.as_ref()?;
@@ -166,6 +179,9 @@ fn without_service(scene: &Scene<'_>, set: &Seen<StatefulSet>) -> Option<Finding
     if alone || !scene.facts.is_missing(&service) {
         return None;
     }
+    let missed = members_missed(scene, &name, &service.name);
+    let (depth, confidence) =
+        if missed.is_some() { (Depth::Root, Confidence::High) } else { (Depth::Mechanism, Confidence::Medium) };
     let hint = super::claim::near_hint(scene, &scene.near_misses(&service));
     let headline = scene.text(
         format!("{name} 的 headless Service {} 不存在（not found），Pod 之间无法通过 DNS 互相发现{hint}", service.name),
@@ -175,9 +191,9 @@ fn without_service(scene: &Scene<'_>, set: &Seen<StatefulSet>) -> Option<Finding
         ),
     );
     Some(
-        Finding::new("statefulset_service_missing", Depth::Mechanism, &name, &service, headline)
-            .confidence(Confidence::Medium)
-            .cite([scene.quote(&set.reference, &format!("serviceName: {}", service.name))])
+        Finding::new("statefulset_service_missing", depth, &name, &service, headline)
+            .confidence(confidence)
+            .cite([scene.quote(&set.reference, &format!("serviceName: {}", service.name)), missed])
             .touches(scene.pods_of(&name).iter().map(|pod| named(&pod.object)))
             .steps([
                 look(scene.text("查看 Service", "List the Services"), kubectl(&name.namespace, "get services")),
@@ -228,6 +244,23 @@ mod tests {
         let other =
             World::asking("Pod", "web-1-a").with(crate::playbook::world::pod(json!({}))).with(behind(partition));
         assert!(other.codes().is_empty());
+    }
+
+    #[test]
+    fn a_missing_service_is_the_cause_where_members_look_for_each_other_below_its_name() {
+        let owner = json!({"metadata": {"name": "db-0", "ownerReferences": [
+            {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "uid": "u", "controller": true}]}});
+        let looking = |host: &str| {
+            World::asking("Pod", "db-0")
+                .with(patched(set(), json!({"status": {"readyReplicas": 0}})))
+                .with(pod(patched(crashed(1, "Error"), owner.clone())))
+                .log("db-0", &format!("ERROR cluster: lookup {host} on 10.96.0.10:53: no such host"))
+                .listed("Service")
+        };
+        let missed = looking("db-0.db-headless.shop.svc.cluster.local");
+        assert_eq!(missed.cause(), "statefulset_service_missing Service/db-headless");
+        assert_eq!(missed.diagnosis().causes[0].confidence, crate::report::Confidence::High);
+        assert_ne!(looking("vault.example.com").codes()[0], "statefulset_service_missing", "it looks for another");
     }
 
     /// A StatefulSet whose template was repaired, and its second Pod of the revision before.

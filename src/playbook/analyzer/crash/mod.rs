@@ -1,5 +1,6 @@
 //! Containers that end and are restarted: what the exit code and the log say about why.
 
+mod file;
 mod steps;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -92,6 +93,9 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
         None => why,
     };
     let why = if code == "image_platform_mismatch" { with_architecture(scene, &pod.object, why) } else { why };
+    let missing = line.and_then(|line| file::missing(scene, &pod.object, view, line));
+    let code = if missing.is_some() { "crashloop_app_config_error" } else { code };
+    let why = missing.as_ref().map_or_else(|| why.clone(), |missing| missing.with(scene, &why));
     let sealed = line.is_some_and(|line| READ_ONLY.hits(line)) && root_is_read_only(view);
     let why = if sealed { with_read_only_root(scene, view, why) } else { why };
     let kind_zh = if view.init { " init 容器" } else { "容器" };
@@ -128,8 +132,9 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
             scene.quote(&pod.reference, &format!("exitCode: {exit}")),
             scene.quote(&pod.reference, &format!("reason: {}", view.waiting_reason())),
             scene.quote(&pod.reference, "readOnlyRootFilesystem: true").filter(|_| sealed),
+            missing.as_ref().and_then(|missing| missing.proof(scene)),
         ])
-        .steps(steps::after(scene, &name, &workload, view, code));
+        .steps(steps::after(scene, &name, &workload, view, code, missing.as_ref()));
     let finding = if exit == 0 {
         finding
     } else {

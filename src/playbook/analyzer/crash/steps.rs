@@ -1,5 +1,6 @@
 //! What to do about a container that keeps ending: read its log, then what the reason asks for.
 
+use super::file::Missing;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::rollout;
 use crate::playbook::finding::{change, edit_template, kubectl, look, slash};
@@ -27,12 +28,17 @@ pub(super) fn after(
     workload: &ObjectRef,
     view: &ContainerView<'_>,
     code: &str,
+    missing: Option<&Missing>,
 ) -> Vec<Step> {
     let mut steps = vec![look(
         scene.text("查看上一次运行的日志", "Read the log of the run before"),
         kubectl(&pod.namespace, &format!("logs {} -c {} --previous --tail=100", pod.name, view.name())),
     )];
     let edit = edit_template(workload);
+    if let Some(missing) = missing {
+        steps.push(missing.step(scene));
+        return steps;
+    }
     steps.push(match code {
         "crashloop_app_config_error" => change(
             scene.text(

@@ -3,6 +3,7 @@
 mod rules;
 pub use rules::{leaving_claim, refusing_quota};
 mod webhook;
+pub use webhook::untrusted_service;
 
 use crate::alert::ObjectRef;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
@@ -107,10 +108,13 @@ fn refusal(
     let message = told.map(str::to_owned).or_else(|| condition.clone())?;
     // The Pod's random name differs from try to try; what follows it is the reason.
     let reason = message.split_once(" is forbidden: ").map_or(message.as_str(), |(_, rest)| rest).to_owned();
-    let mut proof = vec![event.and_then(|event| scene.quote(&event.reference, &reason))];
-    if condition.is_some() {
-        proof.push(scene.quote(reference, &reason));
-    }
+    let cite = |reference: &str, reason: &str| match webhook::is_unasked(reason) {
+        true => scene.quote_end(reference, reason),
+        false => scene.quote(reference, reason),
+    };
+    let mut proof = vec![event.and_then(|event| cite(&event.reference, &reason))];
+    // The time of each try differs.
+    proof.extend(condition.as_deref().map(|told| cite(reference, &reason).or_else(|| cite(reference, told))));
     Some(Refusal { about, workload, count: events.iter().map(|event| event.count).sum(), message, proof })
 }
 
@@ -147,7 +151,7 @@ fn spec_fault(scene: &Scene<'_>, code: &'static str, refusal: &Refusal, headline
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, deployment, patched, replica_set};
+    use crate::playbook::world::{World, deployment, patched, pod, replica_set, service};
 
     fn refused(message: &str) -> World {
         let missing = patched(replica_set(1, "reg/web:1", 2, 0), json!({"status": {"replicas": 0}}));
@@ -183,6 +187,26 @@ mod tests {
         assert_eq!(world.cause(), "admission_webhook_unavailable ValidatingWebhookConfiguration/image-policy");
         assert!(world.diagnosis().headline.contains("sec/policy"));
         assert_eq!(refused(message).cause(), "admission_webhook_unavailable Service/policy");
+    }
+
+    #[test]
+    fn a_webhook_that_answers_with_an_old_certificate_is_reached() {
+        let message = "Internal error occurred: failed calling webhook \"defaults.example.com\": failed to call webhook: Post \"https://hook.platform.svc:443/mutate-what-there-is-to-mutate?timeout=10s\": tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2026-11-23T02:41:59Z is after 2026-11-23T02:31:00Z";
+        let place = json!({"metadata": {"namespace": "platform", "name": "hook-1-a", "labels": {"app": "hook"}},
+            "spec": {"volumes": [{"name": "tls", "secret": {"secretName": "hook-tls"}}]}});
+        let service =
+            patched(service(json!({"app": "hook"})), json!({"metadata": {"namespace": "platform", "name": "hook"}}));
+        let diagnosis = refused(message).with(service).with(pod(place)).diagnosis();
+        let headline = &diagnosis.headline;
+        assert!(headline.contains("does not accept the certificate") && !headline.contains("reach"), "{headline}");
+        assert!(headline.contains("valid until 2026-11-23T02:31:00Z"), "{headline}");
+        let titles: Vec<&str> = diagnosis.steps.iter().map(|step| step.title.as_str()).collect();
+        assert!(titles.iter().any(|title| title.starts_with("Renew") && title.contains("hook-tls")), "{titles:?}");
+        assert!(!titles.iter().any(|title| title.contains("Bring back")), "{titles:?}");
+        let quotes: Vec<&str> = diagnosis.causes[0].evidence.iter().map(|it| it.quote.as_str()).collect();
+        assert!(quotes.iter().any(|quote| quote.contains("is after 2026-11-23T02:31:00Z")), "{quotes:?}");
+        assert_eq!(super::untrusted_service(message).unwrap().to_string(), "Service platform/hook");
+        assert_eq!(super::untrusted_service(&message.replace("tls: failed to verify certificate: x509: ", "")), None);
     }
 
     #[test]

@@ -222,6 +222,15 @@ mod tests {
             "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}], "ports": ports}])
     }
 
+    #[test]
+    fn what_is_kept_from_asking_says_nothing_of_the_servers() {
+        let world = asking(SILENT, egress(json!([])));
+        assert_eq!(world.codes()[0], "network_policy_blocks_dns");
+        assert!(!world.codes().contains(&"dns_not_answering"), "{:?}", world.codes());
+        let open = asking(SILENT, egress(json!([{}])));
+        assert!(open.codes().contains(&"dns_not_answering"), "{:?}", open.codes());
+    }
+
     fn asking(line: &str, policy: Value) -> World {
         let labels = json!({"app": null, "k8s-app": "kube-dns"});
         let server = json!({"metadata": {"name": "coredns-1-a", "namespace": "kube-system", "labels": labels, "ownerReferences": null},

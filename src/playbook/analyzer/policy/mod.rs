@@ -36,6 +36,13 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
         .collect()
 }
 
+/// Whether a policy explains why a call fails.
+#[must_use]
+pub fn shuts_out(scene: &Scene<'_>, caller: &Seen<Pod>, call: &Call<'_>) -> bool {
+    let policies = scene.facts.all::<NetworkPolicy>();
+    blocked(scene, &policies, caller, call).is_some()
+}
+
 /// Which way a policy looks at the traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {

@@ -1,0 +1,97 @@
+//! Consequences: what fails over a call to where another finding shows is explained by that one.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::Finding;
+use crate::playbook::pods;
+use crate::playbook::reach::{self, Call};
+use crate::playbook::scene::{Scene, named};
+use crate::playbook::scope;
+use crate::report::Confidence;
+
+/// Whether the line that a finding rests on tells of a call to what another one, which is no guess, is about.
+pub(super) fn follows_from(scene: &Scene<'_>, other: &Finding, top: &Finding) -> bool {
+    let Some(pod) = scene.pod(&other.about).filter(|_| top.confidence > Confidence::Low) else { return false };
+    let calls = reach::failing_calls(scene, &pod.object);
+    calls.iter().filter(|call| rests_on(other, call)).any(|call| {
+        let reached = beyond(scene, pod, call);
+        let waiting = |object| {
+            scene.pods.iter().any(|behind| reached.contains(&named(&behind.object)) && lies_on(behind, object))
+        };
+        [&top.about, &top.blame]
+            .into_iter()
+            .chain(&top.touches)
+            .any(|object| reached.contains(object) || waiting(object))
+    })
+}
+
+/// What a failing call leads to, and what that calls in vain itself.
+fn beyond(scene: &Scene<'_>, caller: &Seen<Pod>, call: &Call<'_>) -> BTreeSet<ObjectRef> {
+    let mut reached = scope::of_call(scene, &caller.object, call);
+    let mut callers: Vec<ObjectRef> = reached.iter().cloned().collect();
+    for _ in 1..scope::CALLS {
+        let found = callers.iter().flat_map(|caller| scope::called_by(scene, caller)).collect::<BTreeSet<_>>();
+        callers = found.into_iter().filter(|object| reached.insert(object.clone())).collect();
+    }
+    reached
+}
+
+/// Whether a Pod that is not Ready runs on a Node, or uses a claim.
+fn lies_on(pod: &Seen<Pod>, object: &ObjectRef) -> bool {
+    let name = object.name.as_str();
+    !pods::is_ready(&pod.object)
+        && match object.kind.as_str() {
+            "Node" => pods::node_name(&pod.object) == Some(name),
+            "PersistentVolumeClaim" => {
+                named(&pod.object).namespace == object.namespace
+                    && pods::claims(&pod.object).iter().any(|it| it == name)
+            }
+            _ => false,
+        }
+}
+
+/// Whether a finding quotes the line of a call, or one of another try of it.
+fn rests_on(finding: &Finding, call: &Call<'_>) -> bool {
+    let hosts = |quote: &str| Some(reach::hosts(quote)).filter(|hosts| !hosts.is_empty());
+    finding.evidence.iter().any(|citation| {
+        let line = citation.quote.as_str();
+        !line.is_empty()
+            && (call.line.contains(line)
+                || (reach::tells_of_failure(line) && hosts(line).is_some_and(|hosts| hosts == call.hosts)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::playbook::world::{World, crashed, patched, pod, service};
+
+    const REFUSED: &str = "2026-11-23T02:38:08Z ERROR db: dial tcp db:5432: connect: connection refused";
+
+    fn calling(line: &str) -> Vec<String> {
+        let behind = json!({"metadata": {"name": "db-1-a", "labels": {"app": "db"}, "ownerReferences": [{"apiVersion": "apps/v1",
+            "kind": "ReplicaSet", "name": "db-1", "uid": "c", "controller": true}]}});
+        let world = World::asking("Pod", "web-1-a")
+            .with(pod(crashed(1, "Error")))
+            .log("web-1-a", line)
+            .with(patched(service(json!({"app": "db"})), json!({"metadata": {"name": "db"}})))
+            .with(pod(patched(crashed(137, "OOMKilled"), behind)));
+        world.diagnosis().causes.into_iter().filter_map(|cause| cause.code).collect()
+    }
+
+    #[test]
+    fn a_crash_over_a_call_to_what_is_broken_is_no_second_cause() {
+        assert_eq!(calling(REFUSED), ["oom_killed_no_limit"]);
+    }
+
+    #[test]
+    fn a_crash_over_something_else_stays_one() {
+        let own = calling(&format!("{REFUSED}\n{}FATAL config: TOKEN is not set", "INFO serving\n".repeat(12)));
+        assert!(own.iter().any(|code| code == "crashloop_app_config_error"), "{own:?}");
+    }
+}

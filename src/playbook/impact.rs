@@ -1,0 +1,151 @@
+//! Impact: who is down because of a fault, the alert's own workloads first; where nobody is, what is held up.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::apps::v1::Deployment;
+
+use crate::alert::ObjectRef;
+use crate::playbook::conclude::workload_of;
+use crate::playbook::describe;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::Finding;
+use crate::playbook::pods;
+use crate::playbook::scene::{Scene, named};
+use crate::playbook::scope::Scope;
+
+/// How many sentences it takes at most.
+const SENTENCES: usize = 5;
+
+/// Which workloads have too few replicas because of it, and which Services have no one left to answer.
+pub(super) fn of(scene: &Scene<'_>, scope: &Scope, top: &Finding) -> String {
+    let objects = [&top.about, &top.blame].into_iter().chain(&top.touches);
+    let affected: BTreeSet<ObjectRef> = objects.map(|object| workload_of(scene, object)).collect();
+    let workloads = asked(scene, scope, &affected);
+    let concerned: BTreeSet<ObjectRef> = affected.iter().chain(&workloads).cloned().collect();
+    let mut sentences: Vec<String> = workloads.iter().filter_map(|workload| down(scene, workload)).collect();
+    sentences.extend(scene.services.iter().filter_map(|service| nobody_answers(scene, service, &concerned)));
+    sentences.extend(misled(scene, top));
+    if sentences.is_empty() {
+        sentences.extend(held_up(scene, top, &workloads));
+    }
+    if sentences.is_empty() {
+        sentences.extend(describe::state(scene, &top.about).map(|state| scene.colon(&top.about, state)));
+    }
+    if sentences.is_empty() {
+        sentences.push(
+            scene
+                .text(format!("目前只看到 {} 受影响", top.about), format!("Only {} is seen to be affected", top.about)),
+        );
+    }
+    sentences.truncate(SENTENCES);
+    sentences.join(scene.lang.pick("；", "; "))
+}
+
+/// The workloads that count, those of the alert first: what it is about may suffer from what is broken elsewhere.
+fn asked(scene: &Scene<'_>, scope: &Scope, affected: &BTreeSet<ObjectRef>) -> Vec<ObjectRef> {
+    let targets = scene.question.targets.iter().map(|target| workload_of(scene, target));
+    let pods = scope.pods(scene).filter(|_| !scope.is_wide()).map(|pod| scene.workload(&pod.object));
+    let mut all: Vec<ObjectRef> = Vec::new();
+    for workload in targets.chain(pods).chain(affected.iter().cloned()) {
+        if !all.contains(&workload) {
+            all.push(workload);
+        }
+    }
+    all
+}
+
+/// A workload that has fewer replicas ready than it wants.
+fn down(scene: &Scene<'_>, workload: &ObjectRef) -> Option<String> {
+    let (ready, wanted) = scene.replicas(workload).filter(|(ready, wanted)| ready < wanted)?;
+    Some(
+        scene.text(
+            format!("{workload}：就绪副本 {ready}/{wanted}"),
+            format!("{workload}: {ready}/{wanted} replicas ready"),
+        ),
+    )
+}
+
+fn nobody_answers(
+    scene: &Scene<'_>,
+    service: &Seen<k8s_openapi::api::core::v1::Service>,
+    concerned: &BTreeSet<ObjectRef>,
+) -> Option<String> {
+    let name = named(&service.object);
+    let backends = scene.backends(&service.object);
+    let is_meant =
+        concerned.contains(&name) || backends.iter().any(|pod| concerned.contains(&scene.workload(&pod.object)));
+    let none_ready = !backends.iter().any(|pod| pods::may_serve(&pod.object));
+    (is_meant && none_ready).then(|| {
+        scene.text(
+            format!("{name} 没有可用的后端，访问它的请求会失败"),
+            format!("{name} has no ready backend, so requests to it fail"),
+        )
+    })
+}
+
+/// A Service whose Pods are ready and that sends past them.
+fn misled(scene: &Scene<'_>, top: &Finding) -> Option<String> {
+    let service = scene.service(&top.blame.namespace, &top.blame.name).filter(|_| top.blame.kind == "Service")?;
+    let ready = scene.backends(&service.object).iter().any(|pod| pods::may_serve(&pod.object));
+    (top.code == "service_port_mismatch" && ready).then(|| {
+        scene.text(
+            format!("{} 的后端 Pod 已就绪，但经由它的请求到不了容器的端口，会失败", top.blame),
+            format!("{}: its Pods are ready, but requests through it do not reach their port and fail", top.blame),
+        )
+    })
+}
+
+/// What does not get on while all that is wanted serves.
+fn held_up(scene: &Scene<'_>, top: &Finding, workloads: &[ObjectRef]) -> Option<String> {
+    let whole =
+        |workload: &&ObjectRef| scene.replicas(workload).is_some_and(|(ready, wanted)| ready >= wanted && wanted > 0);
+    let workload = workloads.iter().find(whole)?;
+    let (ready, wanted) = scene.replicas(workload)?;
+    let (zh, en) = held(scene, top, workload).unwrap_or_default();
+    Some(scene.text(
+        format!("没有看到服务中断：{workload} 的 {ready}/{wanted} 个副本就绪{zh}"),
+        format!("No outage is seen: {ready}/{wanted} replicas of {workload} are ready{en}"),
+    ))
+}
+
+/// In Chinese and English, what of a workload that serves does not go on: its new version, or its scaling.
+fn held(scene: &Scene<'_>, top: &Finding, workload: &ObjectRef) -> Option<(String, String)> {
+    if top.code.starts_with("hpa_") || scene.question.targets.iter().any(|it| it.kind == "HorizontalPodAutoscaler") {
+        return Some(("，但它无法自动扩缩容".to_owned(), ", but it is not scaled".to_owned()));
+    }
+    let deployment: Seen<Deployment> =
+        scene.facts.get(&workload.namespace, &workload.name).filter(|_| workload.kind == "Deployment")?;
+    let wanted = deployment.object.spec.as_ref()?.replicas.unwrap_or(1);
+    let updated = deployment.object.status.as_ref()?.updated_replicas.unwrap_or(0);
+    (updated < wanted).then(|| {
+        (
+            format!("，但新版本没有发布完成（已更新 {updated}/{wanted}）"),
+            format!(", but the new version is not out ({updated} of {wanted} updated)"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::playbook::world::{World, crashed, deployment, patched, pod, service};
+
+    fn db() -> serde_json::Value {
+        json!({"metadata": {"name": "db-1-a", "labels": {"app": "db"}, "ownerReferences": [{"apiVersion": "apps/v1",
+            "kind": "ReplicaSet", "name": "db-1", "uid": "c", "controller": true}]}})
+    }
+
+    #[test]
+    fn the_workload_of_the_alert_comes_first() {
+        let world = World::asking("Pod", "web-1-a")
+            .with(deployment(2, 0))
+            .with(pod(crashed(1, "Error")))
+            .log("web-1-a", "ERROR dial tcp db:5432: connect: connection refused")
+            .with(patched(service(json!({"app": "db"})), json!({"metadata": {"name": "db"}})))
+            .with(pod(patched(crashed(137, "OOMKilled"), db())));
+        let impact = world.diagnosis().impact;
+        assert!(impact.starts_with("Deployment shop/web: 0/2 replicas ready"), "{impact}");
+        assert!(impact.contains("Service shop/db has no ready backend"), "{impact}");
+    }
+}
