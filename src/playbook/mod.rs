@@ -6,6 +6,7 @@
 
 pub mod alerts;
 pub mod analyzer;
+pub mod awaited;
 pub mod callees;
 mod change;
 mod chinese;
