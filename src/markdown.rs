@@ -156,6 +156,14 @@ impl Page {
             if let Some(command) = &step.command {
                 self.line(format!("\n   ```sh\n   {command}\n   ```"));
             }
+            // What must not be copied is told as words, without the form commands have.
+            if let Some(words) = &step.blocked {
+                let words = words.replace('`', "").split_whitespace().collect::<Vec<_>>().join(" ");
+                self.line(self.lang.pick(
+                    format!("   已拦截的建议，请勿直接执行：{words}"),
+                    format!("   Blocked suggestion, not to be run as it is: {words}"),
+                ));
+            }
         }
     }
 

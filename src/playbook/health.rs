@@ -293,7 +293,11 @@ fn explain_verdict(scene: &Scene<'_>, diagnosis: &mut Diagnosis, resource: &Obje
         ));
     }
     if measured {
-        diagnosis.primary.findings.extend(outside::rules(scene));
+        diagnosis.primary.findings.extend(outside::labels(scene).into_iter().chain(outside::rules(scene)));
+        if let Some((step, asked)) = outside::whose_certificate(scene) {
+            diagnosis.steps.push(step);
+            diagnosis.unresolved.push(asked);
+        }
         diagnosis.data_gaps.push(scene.text(
             "该告警基于监控指标，而指标不在可读取的数据之内；请查看告警规则对应的曲线",
             "The alert fires on a measurement, and metrics are not among what could be read; look at the rule's graph",
