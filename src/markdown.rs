@@ -200,3 +200,18 @@ impl Page {
 fn named(object: &ObjectRef) -> String {
     if object.name.is_empty() { String::new() } else { object.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Step;
+
+    #[test]
+    fn a_blocked_command_is_told_as_words_and_not_as_one_to_copy() {
+        let step =
+            Step { title: "Clean up".into(), blocked: Some("kubectl delete `ns` shop".into()), ..Step::default() };
+        let told = report(&Report { steps: vec![step], ..Report::default() }, Lang::En, "UTC");
+        assert!(told.contains("Blocked suggestion, not to be run as it is: kubectl delete ns shop"), "{told}");
+        assert!(!told.contains("```sh"), "{told}");
+    }
+}

@@ -46,6 +46,7 @@ mod scene;
 mod scope;
 mod selector;
 mod trace;
+mod tries;
 mod unread;
 pub mod way_in;
 #[cfg(test)]

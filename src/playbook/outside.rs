@@ -134,8 +134,7 @@ fn beside(scene: &Scene<'_>, finding: &Finding) -> Related {
 }
 
 /// The rule's expressions, one sentence each, for alerts that fire on a measurement.
-#[must_use]
-pub fn rules(scene: &Scene<'_>) -> Vec<String> {
+fn rules(scene: &Scene<'_>) -> Vec<String> {
     let shown = scene.question.expressions.iter().filter(|expression| !logs::instructs(expression));
     shown
         .map(|expression| {
@@ -144,23 +143,26 @@ pub fn rules(scene: &Scene<'_>) -> Vec<String> {
         .collect()
 }
 
-/// What the labels of alerts that name no object say: which disk, which client it is.
-#[must_use]
-pub fn labels(scene: &Scene<'_>) -> Option<String> {
-    scene.question.outside.first().and_then(|outside| told_by_labels(scene, outside))
+/// Adds to a diagnosis that objects do not decide what is known of its alerts: the labels of those that name no object, the
+/// rules' expressions, and what their authors leave open.
+pub fn add_what_is_known(scene: &Scene<'_>, diagnosis: &mut Diagnosis) {
+    let labels = scene.question.outside.first().and_then(|outside| told_by_labels(scene, outside));
+    diagnosis.primary.findings.extend(labels.into_iter().chain(rules(scene)));
+    if let Some((step, asked)) = whose_certificate(scene) {
+        diagnosis.steps.push(step);
+        diagnosis.unresolved.push(asked);
+    }
 }
 
 fn told_by_labels(scene: &Scene<'_>, outside: &Outside) -> Option<String> {
     let telling =
         outside.labels.iter().filter(|(key, value)| !ROUTING.contains(&key.as_str()) && !logs::instructs(value));
     let labels: Vec<String> = telling.take(LABELS).map(|(key, value)| format!("{key}={value}")).collect();
-    (!labels.is_empty())
-        .then(|| scene.colon(scene.text("标签", "labels"), logs::shorten(&labels.join(", "), SHOWN)))
+    (!labels.is_empty()).then(|| scene.colon(scene.text("标签", "labels"), logs::shorten(&labels.join(", "), SHOWN)))
 }
 
 /// An alert about the certificates of the API server's clients does not say whose it is: where to look, and what to ask.
-#[must_use]
-pub fn whose_certificate(scene: &Scene<'_>) -> Option<(Step, String)> {
+fn whose_certificate(scene: &Scene<'_>) -> Option<(Step, String)> {
     let is_asked = scene.question.alert_names.iter().any(|name| name == "KubeClientCertificateExpiration");
     is_asked.then(|| {
         let step = look(

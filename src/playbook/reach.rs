@@ -13,6 +13,7 @@ use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
 use crate::playbook::scene::Scene;
+use crate::playbook::tries;
 
 /// How a call failed, as far as its log line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +136,11 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
         let warns = |line: &str| unready.contains(&log.container.as_str()) && logs::is_warning(line);
         let given_up = |line: &str| failure(line).is_some() && *why == Some(line);
         let tells = |line: &str| logs::is_error(line) || warns(line) || waits(line) || given_up(line);
-        for line in text.lines().filter(|line| !logs::instructs(line) && tells(line)) {
+        // What a later try made up for is no trouble of a container that is well.
+        let is_well = views.iter().any(|view| view.name() == log.container && view.ready() && view.restarts() == 0);
+        let made_up = if is_well { tries::made_up_for(text) } else { Vec::new() };
+        let lines = text.lines().filter(|line| !logs::instructs(line) && tells(line));
+        for line in lines.filter(|line| !made_up.contains(line)) {
             let Some(failure) = failure(line).or_else(|| waits(line).then_some(Failure::Awaited)) else { continue };
             let mut hosts = hosts(line);
             if hosts.is_empty() {

@@ -218,7 +218,9 @@ fn named_by_labels(alert: &Alert) -> Vec<ObjectRef> {
             |name: &&str| name.chars().all(|letter| letter.is_ascii_lowercase() || "-0123456789".contains(letter));
         targets.push(match application.filter(could_be) {
             Some(name) => ObjectRef::new("Service", namespace, name),
-            None if is_about_its_job(alert) => ObjectRef::new("Service", namespace, alert.label("job").unwrap_or_default()),
+            None if is_about_its_job(alert) => {
+                ObjectRef::new("Service", namespace, alert.label("job").unwrap_or_default())
+            }
             None => ObjectRef::new("Namespace", "", namespace),
         });
     }

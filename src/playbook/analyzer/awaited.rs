@@ -241,6 +241,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_awaited_and_came_is_no_trouble() {
+        let done = |log: &str| {
+            let init = json!({"name": "wait", "image": "reg/wait:1"});
+            let status = json!({"name": "wait", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                "state": {"terminated": {"exitCode": 0, "reason": "Completed", "finishedAt": "2026-11-23T01:00:00Z"}}});
+            let patch = json!({"spec": {"initContainers": [init]}, "status": {"initContainerStatuses": [status]}});
+            World::asking("Pod", "web-1-a").with(pod(patch)).log_of("web-1-a", "wait", log).listed("Service")
+        };
+        done("waiting for job db-migrate to complete").with(job("db-migrate", json!({}))).is_calm();
+        done("waiting for configmap app-config").listed("ConfigMap").is_calm();
+        done("waiting for secret db-credentials").is_calm();
+    }
+
+    #[test]
     fn words_are_no_services_that_do_not_exist() {
         for line in [
             "waiting for migration",

@@ -389,7 +389,10 @@ mod tests {
         let told = World::asking("Node", "n1").alert("KubeNodeNotReady").with(cordoned.clone());
         assert_eq!(told.cause(), "node_cordoned Node/n1");
         let headline = told.diagnosis().headline;
-        assert!(headline.contains("is Ready again (for about 12 minutes)") && headline.contains("cordoned"), "{headline}");
+        assert!(
+            headline.contains("is Ready again (for about 12 minutes)") && headline.contains("cordoned"),
+            "{headline}"
+        );
         let other = World::asking("Node", "n1").alert("KubeNodeUnschedulable").with(cordoned).diagnosis();
         assert!(!other.headline.contains("again"), "{}", other.headline);
         let away = json!([{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}]);
