@@ -156,6 +156,14 @@ impl Page {
             if let Some(command) = &step.command {
                 self.line(format!("\n   ```sh\n   {command}\n   ```"));
             }
+            // What must not be copied is told as words, without the form commands have.
+            if let Some(words) = &step.blocked {
+                let words = words.replace('`', "").split_whitespace().collect::<Vec<_>>().join(" ");
+                self.line(self.lang.pick(
+                    format!("   已拦截的建议，请勿直接执行：{words}"),
+                    format!("   Blocked suggestion, not to be run as it is: {words}"),
+                ));
+            }
         }
     }
 
@@ -191,4 +199,19 @@ impl Page {
 
 fn named(object: &ObjectRef) -> String {
     if object.name.is_empty() { String::new() } else { object.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Step;
+
+    #[test]
+    fn a_blocked_command_is_told_as_words_and_not_as_one_to_copy() {
+        let step =
+            Step { title: "Clean up".into(), blocked: Some("kubectl delete `ns` shop".into()), ..Step::default() };
+        let told = report(&Report { steps: vec![step], ..Report::default() }, Lang::En, "UTC");
+        assert!(told.contains("Blocked suggestion, not to be run as it is: kubectl delete ns shop"), "{told}");
+        assert!(!told.contains("```sh"), "{told}");
+    }
 }

@@ -17,13 +17,23 @@ const DATABASES: [i32; 12] = [5432, 3306, 1433, 1521, 27017, 6379, 9042, 26257, 
 /// The hosts that a Pod is told to call.
 #[must_use]
 pub fn hosts(facts: &Facts, pod: &Pod) -> Vec<String> {
-    let maps = latent::maps(pod).into_iter().filter_map(|map| facts.get::<ConfigMap>(&map.namespace, &map.name));
-    let told = maps.flat_map(|map| map.object.data.unwrap_or_default().into_values());
-    let own = environment::variables(pod).into_iter().map(|variable| variable.value.to_owned());
-    let mut hosts: Vec<String> = own.chain(told).flat_map(|value| hosts_in(&value)).collect();
+    let mut hosts: Vec<String> = told(facts, pod).iter().flat_map(|value| hosts_in(value)).collect();
     hosts.sort();
     hosts.dedup();
     hosts
+}
+
+/// What a Pod is told: the values of its variables, and the lines of the ConfigMaps behind them.
+#[must_use]
+pub fn values(facts: &Facts, pod: &Pod) -> Vec<String> {
+    told(facts, pod).iter().flat_map(|value| value.lines().map(str::to_owned)).collect()
+}
+
+fn told(facts: &Facts, pod: &Pod) -> Vec<String> {
+    let maps = latent::maps(pod).into_iter().filter_map(|map| facts.get::<ConfigMap>(&map.namespace, &map.name));
+    let told = maps.flat_map(|map| map.object.data.unwrap_or_default().into_values());
+    let own = environment::variables(pod).into_iter().map(|variable| variable.value.to_owned());
+    own.chain(told).collect()
 }
 
 /// The hosts of a value: all that its lines name, or itself where it is nothing but a name.

@@ -16,6 +16,7 @@ use crate::playbook::pods;
 use crate::playbook::purpose;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
+use crate::playbook::tries;
 use crate::report::{Diagnosis, Primary, Related, RuledOut, Step, Verdict};
 
 /// The diagnosis when no finding is relevant: healthy when that was really seen, otherwise undecided.
@@ -42,6 +43,7 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     }
     findings.truncate(4);
     findings.extend(passed_trouble(scene, scope));
+    findings.extend(tries::told(scene, scope));
     let mut diagnosis = Diagnosis {
         verdict,
         headline: match &mended {
@@ -293,7 +295,7 @@ fn explain_verdict(scene: &Scene<'_>, diagnosis: &mut Diagnosis, resource: &Obje
         ));
     }
     if measured {
-        diagnosis.primary.findings.extend(outside::rules(scene));
+        outside::add_what_is_known(scene, diagnosis);
         diagnosis.data_gaps.push(scene.text(
             "该告警基于监控指标，而指标不在可读取的数据之内；请查看告警规则对应的曲线",
             "The alert fires on a measurement, and metrics are not among what could be read; look at the rule's graph",
@@ -402,6 +404,36 @@ mod tests {
         let diagnosis = World::asking("Service", "web").with(deployment(1, 1)).with(pod(json!({}))).diagnosis();
         assert_eq!(diagnosis.verdict, Verdict::Inconclusive);
         assert!(diagnosis.data_gaps.iter().any(|gap| gap.contains("Service shop/web could not be read")));
+    }
+
+    #[test]
+    fn a_try_that_a_later_one_made_up_for_is_seen_and_no_fault() {
+        let log = |end: &str| {
+            format!(
+                "INFO up\nERROR attempt 1/3 failed: GET http://cart/x: dial tcp 10.96.0.9:80: connect: connection refused, retrying in 2s\n{end}\nINFO order 7 stored\n"
+            )
+        };
+        let cart = patched(
+            crate::playbook::world::service(json!({"app": "cart"})),
+            json!({"metadata": {"name": "cart"}, "spec": {"clusterIP": "10.96.0.9"}}),
+        );
+        let asked = |end: &str| {
+            World::asking("Deployment", "web")
+                .with(deployment(1, 1))
+                .with(pod(json!({})))
+                .with(cart.clone())
+                .log("web-1-a", &log(end))
+        };
+        let overcome = asked("INFO attempt 2/3 succeeded").diagnosis();
+        assert_eq!(overcome.verdict, Verdict::NoFault);
+        let told = overcome.primary.findings.iter().any(|it| it.contains("attempt 1/3 failed"));
+        assert!(told, "{:?}", overcome.primary.findings);
+        assert!(asked("INFO waiting").codes().contains(&"dependency_unreachable"));
+        assert!(
+            asked("INFO connected\nERROR giving up on http://cart/x: connection refused")
+                .codes()
+                .contains(&"dependency_unreachable")
+        );
     }
 
     #[test]

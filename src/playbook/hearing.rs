@@ -8,7 +8,7 @@ use crate::alert::ObjectRef;
 use crate::playbook::analyzer::ingress;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
-use crate::playbook::{logs, reach};
+use crate::playbook::{logs, reach, tries};
 use crate::report::RuledOut;
 
 /// Whether no Pod of the workloads in question is left that may complain unheard.
@@ -61,7 +61,7 @@ pub fn no_error(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
     let logs = scope.pods(scene).flat_map(|pod| reach::present_logs(scene, &pod.object));
     let texts: Vec<&str> = logs.map(|(_, text)| text).collect();
     let clean = texts.iter().all(|text| {
-        let lasting: Vec<&str> = text.lines().filter(|line| !logs::is_one_of_several_tries(line)).collect();
+        let lasting: Vec<&str> = text.lines().filter(|line| !tries::is_one_of_several_tries(line)).collect();
         logs::culprit(&lasting.join("\n")).is_none()
     });
     (!texts.is_empty() && clean).then(|| RuledOut {

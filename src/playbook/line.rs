@@ -7,10 +7,22 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::playbook::pattern::Pattern;
+use crate::playbook::trace;
 
 const LEVELS: [&str; 7] = ["level", "log.level", "severity", "lvl", "levelname", "@l", "loglevel"];
 const MESSAGES: [&str; 7] = ["msg", "message", "@m", "@mt", "log", "event", "text"];
-const ERRORS: [&str; 8] = ["error", "err", "exception", "cause", "@x", "error.message", "exc_info", "reason"];
+const ERRORS: [&str; 10] = [
+    "error",
+    "err",
+    "exception",
+    "cause",
+    "@x",
+    "error.message",
+    "exc_info",
+    "reason",
+    "stack_trace",
+    "error.stack_trace",
+];
 /// Where an error that is an object says what it is.
 const OF_AN_ERROR: [&str; 3] = ["message", "msg", "detail"];
 
@@ -123,6 +135,7 @@ fn said(value: &Value) -> Option<String> {
 
 /// The line of a message of several that says why: what is announced as following, otherwise the first.
 fn telling(text: &str) -> &str {
+    let text = trace::innermost(text);
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let announced = lines.clone().skip_while(|line| !announces(line)).nth(1);
     announced.or_else(|| lines.next()).unwrap_or_default()

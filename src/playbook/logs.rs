@@ -7,6 +7,7 @@ use crate::playbook::line::{self, Level};
 use crate::playbook::pattern::Pattern;
 use crate::playbook::prelude;
 use crate::playbook::trace;
+use crate::playbook::tries::is_one_of_several_tries;
 
 /// How many lines of other text may stand between the errors of one burst.
 const BURST_GAP: usize = 8;
@@ -175,6 +176,7 @@ fn with_what_it_announces<'a>(text: &'a str, line: &'a str) -> &'a str {
 fn decisive_line(text: &str) -> Option<&str> {
     let lines = lines_told(text);
     let line = trace::decisive(&lines).or_else(|| first_of_burst(lines.clone()))?;
+    let line = prelude::wrapped(&lines, line).unwrap_or(line);
     prelude::leading(&lines, line).or(Some(line))
 }
 
@@ -277,7 +279,7 @@ pub fn said(line: &str) -> String {
     // Loggers such as hclog draw a bar before what goes on below.
     let shown: Vec<&str> =
         bare.lines().filter(|line| !MARKS.hits(line)).map(|line| line.trim_start().trim_start_matches("| ")).collect();
-    shorten(&line::message(shown.join("\n").trim()), SAID)
+    shorten(trace::innermost(&line::message(shown.join("\n").trim())), SAID)
 }
 
 /// Cuts a foreign text to a number of characters, for a sentence of ours; of one that gives orders nothing is left.
@@ -330,19 +332,9 @@ pub fn is_noisy((errors, lines): (usize, usize)) -> bool {
 /// Whether a server repeats what a client told it: that it trusts no certificate is the client's finding, and in its log.
 fn is_told_by_a_client(line: &str) -> bool {
     static TOLD: Pattern = Pattern::new(
-        r"(?i)remote error: tls: |ssl alert number 4[268]|alert (?:bad certificate|certificate unknown|unknown ca)|received fatal alert: (?:bad_certificate|certificate_unknown|unknown_ca)",
+        r"(?i)tls handshake error from .*remote error: tls: |remote error: tls: (?:bad certificate|unknown certificate|unknown certificate authority)|ssl alert number 4[268]|alert (?:bad certificate|certificate unknown|unknown ca)|received fatal alert: (?:bad_certificate|certificate_unknown|unknown_ca)",
     );
     TOLD.hits(line)
-}
-
-/// Whether a line tells of a try that others follow: `attempt 1/5 failed`. What becomes of it, the last one tells.
-#[must_use]
-pub fn is_one_of_several_tries(line: &str) -> bool {
-    static TRY: Pattern =
-        Pattern::new(r"(?i)(?:\b(?:attempt|retry|try)\b\D{0,8}|第\s*)(\d{1,4})\s*(?:/|of|次?[,，/]?\s*共)\s*(\d{1,4})");
-    let said = line::message(line);
-    let figure = |index: usize| TRY.group(&said, index)?.parse::<u32>().ok();
-    figure(1).zip(figure(2)).is_some_and(|(this, all)| this < all)
 }
 
 #[cfg(test)]
@@ -381,6 +373,26 @@ mod tests {
         assert_eq!(
             culprit(log).map(said).as_deref(),
             Some("config: required environment variable GATEWAY_URL is not set")
+        );
+    }
+
+    #[test]
+    fn what_a_framework_wraps_is_said_instead_of_the_wrapper() {
+        let nested = "ERROR Application run failed: Error creating bean with name 'entityManagerFactory': [PersistenceUnit: default] Unable to build Hibernate SessionFactory; nested exception is org.hibernate.exception.JDBCConnectionException: Unable to open JDBC Connection; nested exception is java.net.UnknownHostException: orders-db";
+        assert_eq!(culprit(nested).map(said).as_deref(), Some("java.net.UnknownHostException: orders-db"));
+        let json = r#"{"level":"ERROR","message":"Application run failed","stack_trace":"org.springframework.beans.factory.BeanCreationException: Error creating bean with name 'ds'\n\tat a.B(B.java:1)\nCaused by: org.hibernate.HibernateException: Unable to build Hibernate SessionFactory\n\tat c.D(D.java:1)\nCaused by: org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"shop\"\n\tat e.F(F.java:2)\n\t... 30 more"}"#;
+        let told = culprit(json).map(said).unwrap_or_default();
+        assert!(told.contains("PSQLException: FATAL: password") && !told.contains("Hibernate"), "{told}");
+        let earlier = "INFO starting\nERROR o.h.engine.jdbc.spi.SqlExceptionHelper : Connection to orders-db:5432 refused\nERROR Application run failed\norg.springframework.beans.factory.BeanCreationException: Error creating bean with name 'emf'\n\tat a.B(B.java:1)\nCaused by: org.hibernate.HibernateException: Unable to build Hibernate SessionFactory\n\tat c.D(D.java:1)\n";
+        assert!(culprit(earlier).is_some_and(|line| line.contains("orders-db:5432 refused")), "{:?}", culprit(earlier));
+        let alone = "ERROR org.hibernate.HibernateException: Unable to build Hibernate SessionFactory";
+        assert_eq!(culprit(alone), Some(alone));
+        let known = "Caused by: com.mysql.cj.exceptions.CJException: Access denied for user 'shop'";
+        assert_eq!(
+            culprit(&format!(
+                "ERROR Connection to cache:6379 refused\nERROR Application run failed\na.B: x\n\tat a.B(B.java:1)\n{known}"
+            )),
+            Some(known)
         );
     }
 

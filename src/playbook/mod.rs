@@ -6,6 +6,7 @@
 
 pub mod alerts;
 pub mod analyzer;
+pub mod awaited;
 pub mod callees;
 mod change;
 mod chinese;
@@ -48,6 +49,7 @@ mod scene;
 mod scope;
 mod selector;
 mod trace;
+mod tries;
 mod unread;
 pub mod way_in;
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Volume};
 
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{broker, edited_config, pool, proxy, retained};
+use crate::playbook::analyzer::{broker, crash, edited_config, pool, proxy, retained};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
 use crate::playbook::pods;
@@ -52,6 +52,7 @@ pub fn maps_in_question(pod: &Pod, log: &str) -> Vec<ObjectRef> {
             || proxy::answers(line)
             || pool::tells(line)
             || retained::tells(line)
+            || crash::tells_of_expiry(line)
     };
     if is_noisy
         || lines.iter().any(|line| asks(line))

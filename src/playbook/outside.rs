@@ -85,8 +85,8 @@ pub fn undecided(scene: &Scene<'_>, outside: &Outside, nearby: &[&Finding]) -> D
         primary: Primary { resource: named(outside), findings: known(scene, outside) },
         related: nearby.iter().take(3).map(|finding| beside(scene, finding)).collect(),
         impact: scene.text("影响范围尚不清楚。", "The impact is not known."),
-        steps: steps(scene, outside),
-        unresolved: vec![question],
+        steps: steps(scene, outside).into_iter().chain(whose_certificate(scene).map(|(step, _)| step)).collect(),
+        unresolved: std::iter::once(question).chain(whose_certificate(scene).map(|(_, asked)| asked)).collect(),
         data_gaps: vec![scene.text(format!("未能查看{what}：{why}"), format!("{what} was not looked at: {why}"))],
         ..Diagnosis::default()
     }
@@ -134,14 +134,47 @@ fn beside(scene: &Scene<'_>, finding: &Finding) -> Related {
 }
 
 /// The rule's expressions, one sentence each, for alerts that fire on a measurement.
-#[must_use]
-pub fn rules(scene: &Scene<'_>) -> Vec<String> {
+fn rules(scene: &Scene<'_>) -> Vec<String> {
     let shown = scene.question.expressions.iter().filter(|expression| !logs::instructs(expression));
     shown
         .map(|expression| {
             scene.colon(scene.text("告警规则表达式", "the rule's expression"), logs::shorten(expression, SHOWN))
         })
         .collect()
+}
+
+/// Adds to a diagnosis that objects do not decide what is known of its alerts: the labels of those that name no object, the
+/// rules' expressions, and what their authors leave open.
+pub fn add_what_is_known(scene: &Scene<'_>, diagnosis: &mut Diagnosis) {
+    let labels = scene.question.outside.first().and_then(|outside| told_by_labels(scene, outside));
+    diagnosis.primary.findings.extend(labels.into_iter().chain(rules(scene)));
+    if let Some((step, asked)) = whose_certificate(scene) {
+        diagnosis.steps.push(step);
+        diagnosis.unresolved.push(asked);
+    }
+}
+
+fn told_by_labels(scene: &Scene<'_>, outside: &Outside) -> Option<String> {
+    let telling =
+        outside.labels.iter().filter(|(key, value)| !ROUTING.contains(&key.as_str()) && !logs::instructs(value));
+    let labels: Vec<String> = telling.take(LABELS).map(|(key, value)| format!("{key}={value}")).collect();
+    (!labels.is_empty()).then(|| scene.colon(scene.text("标签", "labels"), logs::shorten(&labels.join(", "), SHOWN)))
+}
+
+/// An alert about the certificates of the API server's clients does not say whose it is: where to look, and what to ask.
+fn whose_certificate(scene: &Scene<'_>) -> Option<(Step, String)> {
+    let is_asked = scene.question.alert_names.iter().any(|name| name == "KubeClientCertificateExpiration");
+    is_asked.then(|| {
+        let step = look(
+            scene.text("查看最近的证书签名请求（kubelet 轮换证书时会创建）", "See the latest signing requests, which kubelets make as they rotate theirs"),
+            "kubectl get csr",
+        );
+        let asked = scene.text(
+            "是哪个客户端的证书即将到期（kubelet、控制面组件，还是某个 kubeconfig）？该指标由 API server 统计，不含客户端名称",
+            "Which client's certificate is about to end: a kubelet's, a part of the control plane's, that of a kubeconfig? The API server counts them without a name",
+        );
+        (step, asked)
+    })
 }
 
 /// What it is and why it was not looked at.
@@ -188,12 +221,7 @@ fn known(scene: &Scene<'_>, outside: &Outside) -> Vec<String> {
     if let Some(summary) = outside.summary.as_deref().filter(|text| !logs::instructs(text)) {
         known.push(scene.colon(scene.text("告警说明", "the alert says"), logs::shorten(summary, SHOWN)));
     }
-    let telling =
-        outside.labels.iter().filter(|(key, value)| !ROUTING.contains(&key.as_str()) && !logs::instructs(value));
-    let labels: Vec<String> = telling.take(LABELS).map(|(key, value)| format!("{key}={value}")).collect();
-    if !labels.is_empty() {
-        known.push(scene.colon(scene.text("标签", "labels"), logs::shorten(&labels.join(", "), SHOWN)));
-    }
+    known.extend(told_by_labels(scene, outside));
     known.extend(rules(scene));
     if alerts::asks(&outside.alert).contains(&"quota") {
         known.extend(quota::allowed(scene).into_iter().take(LABELS));

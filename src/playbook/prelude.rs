@@ -7,12 +7,18 @@ use crate::playbook::trace;
 
 /// How many lines before the last words are looked at.
 const NEAR: usize = 12;
+/// How many lines before a wrapper are looked at: its own trace stands between.
+const WRAPPED: usize = 120;
 /// The shortest word by which two lines are seen to speak of one thing, in letters.
 const WORD: usize = 4;
 
 /// Words that say that something came to nothing, and not why.
 static OUTCOME: Pattern = Pattern::new(
     r"(?i)\b(?:giv(?:e|es|ing|en) up|gave up|unavailable|not (?:ready|available|reachable|healthy)|unreachable|(?:start(?:up|ing)?|boot(?:strap)?|initiali[sz]ation|init|connect(?:ion|ing)?|health ?check|dependency) (?:\w+ )?(?:failed|failure|aborted|error)|(?:failed|failure|unable|could not|cannot|can't|couldn't) (?:to )?(?:start|boot|initiali[sz]e|connect|reach)|(?:retries|attempts) (?:exhausted|exceeded|failed)|max(?:imum)? (?:number of )?(?:retries|attempts)|too many (?:attempts|retries|failures)|after \d+ (?:attempts|retries|tries|failures)|exiting|aborting|aborted|shutting down)\b|放弃|启动失败|不可用|连接失败|连接不上|重试(?:次数)?(?:耗尽|均?失败)|退出",
+);
+/// How Spring and Hibernate say that they could not begin, whatever the reason: the wrappers of somebody else's failure.
+static WRAPPER: Pattern = Pattern::new(
+    r"Unable to build Hibernate SessionFactory|Error creating bean with name|Unsatisfied dependency expressed through|Failed to initialize JPA EntityManagerFactory|Application run failed|Unable to start (?:embedded )?(?:web server|Tomcat)|Exception encountered during context initialization|Failed to load ApplicationContext|Unable to determine Dialect without JDBC metadata|Access to DialectResolutionInfo cannot be null|Invocation of init method failed$",
 );
 /// Words that say how something failed.
 static HOW: Pattern = Pattern::new(
@@ -80,6 +86,24 @@ pub fn leading<'a>(lines: &[&'a str], last: &str) -> Option<&'a str> {
     of_the_same.or_else(other).copied()
 }
 
+/// The first complaint before a framework's wrapper that names no cause of its own: whatever it could not begin over.
+#[must_use]
+pub fn wrapped<'a>(lines: &[&'a str], line: &str) -> Option<&'a str> {
+    if !is_wrapper(line) {
+        return None;
+    }
+    let at = lines.iter().rposition(|known| std::ptr::eq(*known, line))?;
+    let before = lines[at.saturating_sub(WRAPPED)..at].iter().copied();
+    let complains =
+        |line: &&str| (logs::is_error(line) || logs::is_warning(line)) && is_lead(line) && !is_wrapper(line);
+    before.filter(complains).next_back()
+}
+
+/// Whether a line says no more than that a framework could not begin.
+fn is_wrapper(line: &str) -> bool {
+    WRAPPER.hits(line) && WRAPPER.hits(&logs::said(line))
+}
+
 fn is_lead(line: &str) -> bool {
     !SURVIVED.hits(line) && !trace::is_frame(line) && tells_why(line)
 }
@@ -102,7 +126,7 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        for pattern in [&OUTCOME, &HOW, &SURVIVED, &TRY, &OBJECT] {
+        for pattern in [&OUTCOME, &WRAPPER, &HOW, &SURVIVED, &TRY, &OBJECT] {
             assert!(pattern.compiles());
         }
     }

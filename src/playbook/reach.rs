@@ -6,12 +6,14 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{crash, job};
+use crate::playbook::awaited;
 use crate::playbook::environment;
 use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
 use crate::playbook::scene::Scene;
+use crate::playbook::tries;
 
 /// How a call failed, as far as its log line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +65,7 @@ static AWAITED: Pattern =
 static SILENT: Pattern = Pattern::new(r"(?i)server misbehaving|eai_again|temporary failure in name resolution");
 /// A host stands in a URL, before a port, or after a word that announces it.
 static HOST: Pattern = Pattern::new(
-    r#"(?i)://(?:[^/\s@"']*@)?([a-z0-9][a-z0-9.-]*[a-z0-9])|(?:^|["'\s=(@/])([a-z0-9][a-z0-9.-]*[a-z0-9]):\d{1,5}\b|\b(?:lookup|host name|host|enotfound|eai_again|resolve|can't find|bad address|connect to|waiting (?:for|on)(?: the)?(?: service| host| svc)?|(?:unknownhost)?exception:(?: failed to resolve)?|found in upstream|getaddrinfo for|server at)[:\s]+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
+    r#"(?i)://(?:[^/\s@"']*@)?([a-z0-9][a-z0-9.-]*[a-z0-9])|(?:^|["'\s=(@/])([a-z0-9][a-z0-9.-]*[a-z0-9]):\d{1,5}\b|\b(?:lookup|host name|host|enotfound|eai_again|resolve|can't find|bad address|connect to|(?:unknownhost)?exception:(?: failed to resolve)?|found in upstream|getaddrinfo for|server at)[:\s]+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
 );
 /// A Service by its name inside the cluster, wherever it stands.
 static INSIDE: Pattern = Pattern::new(r"(?i)\b([a-z][a-z0-9-]*\.[a-z][a-z0-9-]*\.svc(?:\.cluster\.local)?)\b");
@@ -73,7 +75,7 @@ static PORT: Pattern = Pattern::new(r"(?i)\bport[ :=]+(\d{1,5})\b");
 static TIME: Pattern = Pattern::new(r"^(?:\d{4}-\d\d-\d\dt)?\d\d$");
 /// The name a resolver did not find.
 static NAME: Pattern = Pattern::new(
-    r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:(?: failed to resolve)?|unknown mysql server host|not found in upstream|getaddrinfo for|can't find|bad address|waiting (?:for|on)(?: the)?(?: service| host| svc)?|resolve(?: host| server)?:?)\s+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
+    r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:(?: failed to resolve)?|unknown mysql server host|not found in upstream|getaddrinfo for|can't find|bad address|resolve(?: host| server)?:?)\s+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
 );
 
 /// The logs that tell of a Pod's present, and what they tell of it: of a container that is well again neither the run
@@ -134,7 +136,11 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
         let warns = |line: &str| unready.contains(&log.container.as_str()) && logs::is_warning(line);
         let given_up = |line: &str| failure(line).is_some() && *why == Some(line);
         let tells = |line: &str| logs::is_error(line) || warns(line) || waits(line) || given_up(line);
-        for line in text.lines().filter(|line| !logs::instructs(line) && tells(line)) {
+        // What a later try made up for is no trouble of a container that is well.
+        let is_well = views.iter().any(|view| view.name() == log.container && view.ready() && view.restarts() == 0);
+        let made_up = if is_well { tries::made_up_for(text) } else { Vec::new() };
+        let lines = text.lines().filter(|line| !logs::instructs(line) && tells(line));
+        for line in lines.filter(|line| !made_up.contains(line)) {
             let Some(failure) = failure(line).or_else(|| waits(line).then_some(Failure::Awaited)) else { continue };
             let mut hosts = hosts(line);
             if hosts.is_empty() {
@@ -224,6 +230,9 @@ pub fn unresolved_service(caller: &Pod, line: &str, is_namespace: impl Fn(&str) 
     let named = NAME.group(line, 1).map(|host| host.to_ascii_lowercase());
     let host = named.or_else(|| hosts(line).into_iter().find(|host| host.parse::<std::net::IpAddr>().is_err()))?;
     if NO_HOSTS.contains(&host.as_str()) {
+        return None;
+    }
+    if awaited::is_only_said(line, &host) && !awaited::is_told(caller, &host) {
         return None;
     }
     let labels: Vec<&str> = host.split('.').collect();
@@ -319,6 +328,9 @@ pub fn hosts(line: &str) -> Vec<String> {
         let way = way.filter(|(group, host)| *group != 2 || !is_source_file(host));
         hosts.extend(way.filter(|(_, host)| !hosts.iter().any(|(_, known)| known == host)));
     }
+    // What is awaited may be no host at all: it comes after those that surely are.
+    hosts
+        .extend(awaited::host(line).filter(|host| !hosts.iter().any(|(_, known)| known == host)).map(|host| (3, host)));
     if hosts.is_empty() {
         hosts
             .extend(INSIDE.all(line).iter().filter_map(|found| Some((1, found.get(1)?.as_str().to_ascii_lowercase()))));

@@ -67,6 +67,7 @@ fn page() -> String {
             Subject::Host => "the machine".to_owned(),
             Subject::Component(pods) => format!("Pods `{pods}` in `kube-system`"),
             Subject::Deployment(name) => format!("Deployment `{name}`, wherever it is"),
+            Subject::Job => "whoever is scraped under its `job`".to_owned(),
             Subject::Cluster => "the cluster".to_owned(),
         };
         let well = match known.answer {

@@ -10,6 +10,7 @@ use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{aggregation, disruption, service};
+use crate::playbook::awaited;
 use crate::playbook::callees;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
@@ -293,6 +294,9 @@ impl Scope {
 pub(super) fn called_by(scene: &Scene<'_>, caller: &ObjectRef) -> BTreeSet<ObjectRef> {
     let Some(caller) = scene.pod(caller) else { return BTreeSet::new() };
     let mut reached = BTreeSet::new();
+    if let Some(wait) = awaited::of_pod(scene, &caller.object).filter(|wait| wait.named.sure) {
+        reached.extend(Scope::behind(scene, &wait.named.object));
+    }
     let mut services = relay::sources(scene, &caller.object);
     services.extend(callees::complained_of(scene, &caller.object));
     for call in reach::failing_calls(scene, &caller.object) {

@@ -11,6 +11,15 @@ static FRAME: Pattern = Pattern::new(r"^\s+at\s");
 static RUBY: Pattern = Pattern::new(r"\.rb:\d+:in .+ \([A-Z][\w:]*\)$");
 static RUST: Pattern = Pattern::new(r"^thread '.*' (?:\(\d+\) )?panicked at .+:\d+:\d+:$");
 
+/// The first cause of an exception whose whole chain is written as one text: `outer; nested exception is inner`, or a trace
+/// that a structured line carries. Any other text as it is.
+#[must_use]
+pub fn innermost(text: &str) -> &str {
+    const MARKS: [&str; 2] = ["\nCaused by: ", "; nested exception is "];
+    let inner = MARKS.iter().find_map(|mark| text.rsplit_once(mark)).map_or(text, |(_, inner)| inner);
+    inner.split_once("\n\tat ").map_or(inner, |(said, _)| said)
+}
+
 /// Whether a line is one of a trace's frames.
 #[must_use]
 pub fn is_frame(line: &str) -> bool {

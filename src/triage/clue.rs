@@ -8,7 +8,7 @@ use super::rows::{self, cell, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{broker, creation, pool, redis, retained, search_disk};
+use crate::playbook::analyzer::{broker, crash, creation, pool, redis, retained, search_disk};
 use crate::playbook::callees;
 use crate::playbook::environment::{naming, spoken_of};
 use crate::playbook::facts::{Facts, Seen as Known, SeenEvent};
@@ -213,6 +213,7 @@ fn passes_on(lines: &str) -> bool {
             || protocol::asks(line)
             || pool::tells(line)
             || retained::tells(line)
+            || crash::tells_of_expiry(line)
     };
     lines.lines().any(tells)
 }

@@ -8,10 +8,13 @@ use super::seen::Seen;
 use super::want::Want;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{connections, crash, disruption};
-use crate::playbook::{origin, reach};
+use crate::playbook::{awaited, origin, reach};
 
 /// ConfigMaps, and Certificates, read for one log.
 const MAPS_READ: usize = 2;
+
+/// Last lines of a log in which an awaited object is looked for.
+const LINES_AWAITED: usize = 20;
 
 /// Pods read that could not be evicted.
 const PODS_EVICTED: usize = 2;
@@ -26,6 +29,7 @@ pub fn wants(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
     wants.extend(scaled_up(seen, pod, lines));
     wants.extend(certificates(seen, pod, lines));
     wants.extend(budgets(seen, lines));
+    wants.extend(awaited_objects(seen, pod, lines));
     wants
 }
 
@@ -47,6 +51,27 @@ fn certificates(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
     let Some(namespace) = expired.flat_map(reach::hosts).find_map(namespace_of) else { return Vec::new() };
     let unwell = rows::unwell(seen, "Certificate", &namespace).into_iter();
     Want::list("Certificate", &namespace).into_iter().chain(unwell.take(MAPS_READ).map(Want::Object)).collect()
+}
+
+/// What a log's last words of waiting name: the kind is listed, what is of that name is read, and of work that is awaited
+/// without a name the Jobs called after such that do not look well. Secrets are never asked for.
+fn awaited_objects(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
+    let told = lines.lines().rev().take(LINES_AWAITED);
+    let named = told
+        .clone()
+        .find_map(|line| awaited::object(line, &pod.namespace))
+        .filter(|named| named.object.kind != "Secret");
+    let mut wants = Vec::new();
+    if let Some(object) = named.map(|named| named.object) {
+        wants.extend(Want::list(&object.kind, &object.namespace));
+        wants.extend(seen.rows.contains_key(&object).then_some(Want::Object(object)));
+    }
+    if told.clone().any(awaited::awaits_work) {
+        wants.extend(Want::list("Job", &pod.namespace));
+        let unwell = rows::unwell(seen, "Job", &pod.namespace).into_iter().filter(|job| awaited::is_worker(&job.name));
+        wants.extend(unwell.take(MAPS_READ).map(Want::Object));
+    }
+    wants
 }
 
 /// The budgets that may have refused the evictions a log tells of, and the Pods concerned.

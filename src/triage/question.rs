@@ -131,17 +131,38 @@ pub fn targets_of(alert: &Alert) -> Vec<ObjectRef> {
     match subject(alert) {
         Subject::Labels => named_by_labels(alert),
         Subject::Host => host_node(alert).into_iter().collect(),
-        Subject::Component(_) | Subject::Deployment(_) | Subject::Cluster => Vec::new(),
+        Subject::Component(_) | Subject::Deployment(_) | Subject::Job | Subject::Cluster => Vec::new(),
     }
 }
 
 /// What an alert is about; one that is not known may say by its labels that it is about a machine.
 fn subject(alert: &Alert) -> Subject {
     match alerts::known(alert.name()) {
+        Some(known) if known.subject == Subject::Job => of_job(alert),
         Some(known) => known.subject,
         None if is_of_host(alert) => Subject::Host,
         None => Subject::Labels,
     }
+}
+
+/// Whom an alert means that is about whoever is scraped: kube-prometheus' jobs for the kubelet and the control plane, or an
+/// application by its own labels.
+fn of_job(alert: &Alert) -> Subject {
+    const PARTS: [(&str, &str); 7] = [
+        ("apiserver", "kube-apiserver"),
+        ("kubernetes-apiservers", "kube-apiserver"),
+        ("controller-manager", "kube-controller-manager"),
+        ("scheduler", "kube-scheduler"),
+        ("proxy", "kube-proxy"),
+        ("coredns", "coredns"),
+        ("dns", "coredns"),
+    ];
+    let Some(job) = alert.label("job") else { return Subject::Cluster };
+    if job.contains("kubelet") || job == "kubernetes-nodes" {
+        return Subject::Host;
+    }
+    let bare = job.trim_start_matches("kube-");
+    PARTS.iter().find(|(part, _)| *part == bare).map_or(Subject::Labels, |(_, pods)| Subject::Component(pods))
 }
 
 fn is_of_host(alert: &Alert) -> bool {
@@ -197,10 +218,19 @@ fn named_by_labels(alert: &Alert) -> Vec<ObjectRef> {
             |name: &&str| name.chars().all(|letter| letter.is_ascii_lowercase() || "-0123456789".contains(letter));
         targets.push(match application.filter(could_be) {
             Some(name) => ObjectRef::new("Service", namespace, name),
+            None if is_about_its_job(alert) => {
+                ObjectRef::new("Service", namespace, alert.label("job").unwrap_or_default())
+            }
             None => ObjectRef::new("Namespace", "", namespace),
         });
     }
     targets
+}
+
+/// Whether an alert is about what is scraped under its `job`, which Prometheus' operator names after the Service.
+fn is_about_its_job(alert: &Alert) -> bool {
+    alerts::known(alert.name()).is_some_and(|known| known.subject == Subject::Job)
+        && alert.label("job").is_some_and(|job| !job.contains(['/', ' ']))
 }
 
 /// A label's value unless it is the exporter's own; Prometheus keeps the workload's as `exported_…` then.
@@ -253,7 +283,7 @@ fn outside_of(alert: &Alert) -> Outside {
     let (place, name) = match subject(alert) {
         Subject::Component(pods) => (Place::Component, pods.to_owned()),
         Subject::Deployment(name) => (Place::Somewhere("Deployment"), name.to_owned()),
-        Subject::Cluster => (Place::Cluster, String::new()),
+        Subject::Cluster | Subject::Job => (Place::Cluster, String::new()),
         Subject::Host => {
             let machine = alert.label("instance").or_else(|| alert.label("ident"));
             (Place::Host, host_of(machine.unwrap_or_default()).to_owned())
@@ -446,6 +476,28 @@ mod tests {
         ];
         assert_eq!(named(&labels), Vec::<String>::new());
         assert_eq!(outside(&labels), (Place::Database, "mysql".into()));
+    }
+
+    #[test]
+    fn what_is_told_of_a_client_is_told_of_whoever_is_scraped() {
+        let client = |job: &'static str, namespace: &'static str| {
+            [("alertname", "KubeClientErrors"), ("job", job), ("namespace", namespace), ("instance", "10.0.0.3:10250")]
+        };
+        assert_eq!(outside(&client("kubelet", "kube-system")), (Place::Host, "10.0.0.3".into()));
+        assert_eq!(named(&client("kubelet", "kube-system")), Vec::<String>::new());
+        let part = outside(&client("kube-controller-manager", "kube-system"));
+        assert_eq!(part, (Place::Component, "kube-controller-manager".into()));
+        assert_eq!(outside(&client("apiserver", "default")), (Place::Component, "kube-apiserver".into()));
+        assert_eq!(named(&client("prometheus-k8s", "monitoring")), ["Service monitoring/prometheus-k8s"]);
+        assert_eq!(outside(&[("alertname", "KubeClientErrors")]).0, Place::Cluster);
+        let expiry = [("alertname", "KubeClientCertificateExpiration"), ("job", "apiserver"), ("namespace", "default")];
+        assert_eq!(outside(&expiry), (Place::Component, "kube-apiserver".into()));
+        let kubelet = [
+            ("alertname", "KubeletClientCertificateExpiration"),
+            ("namespace", "kube-system"),
+            ("instance", "10.0.0.3:10250"),
+        ];
+        assert_eq!(outside(&kubelet), (Place::Host, "10.0.0.3".into()), "not the Namespace of the scrape");
     }
 
     #[test]

@@ -194,10 +194,16 @@ impl Seen {
             pod: pod.clone(),
             container: container.clone(),
             previous: *previous,
-            lines: if recorded.is_error { Err(text) } else { Ok(text) },
+            lines: if recorded.is_error { Err(text) } else { Ok(without_notice(text)) },
             reference: recorded.evidence.reference.clone(),
         });
     }
+}
+
+/// What a server says in place of a log that holds nothing is no line of that log.
+fn without_notice(text: String) -> String {
+    let says = text.starts_with("The pod ") && text.trim_end().ends_with(" has not logged any message yet");
+    if says && text.trim_end().lines().count() == 1 { String::new() } else { text }
 }
 
 fn items(recorded: &Recorded) -> impl Iterator<Item = Value> + '_ {
@@ -259,6 +265,14 @@ fn go_time(text: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_in_place_of_an_empty_log_is_no_line_of_it() {
+        let of = |text: &str| without_notice(text.to_owned());
+        assert_eq!(of("The pod web-0 in namespace shop has not logged any message yet"), "");
+        let logged = "INFO The pod web-0 in namespace shop has not logged any message yet";
+        assert_eq!(of(logged), logged);
+    }
 
     #[test]
     fn gos_times_are_read() {

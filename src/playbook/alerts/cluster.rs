@@ -1,6 +1,6 @@
 //! Alerts about Nodes and the control plane: kubernetes-mixin's `kubelet`, `apiserver` and `system`, etcd and CoreDNS.
 
-use super::{Answer, Known, Subject, cluster, component, host, measured, state};
+use super::{Answer, Known, Subject, cluster, component, host, kubelet, state};
 
 const APISERVER: &str = "kube-apiserver";
 const ETCD: &str = "etcd";
@@ -18,22 +18,30 @@ pub(super) const ALERTS: &[Known] = &[
     state("KubeNodeEviction", &["eviction", "node"]),
     state("KubeNodeUnschedulable", &["node", "disruption"]),
     state("KubeNodeDrainBlocked", &["disruption", "node"]),
-    state("KubeletDown", &["node"]),
-    state("KubeletInstanceUnreachable", &["node"]),
-    state("KubeletTooManyPods", &["node", "node_events", "scheduling"]),
-    measured("KubeletPlegDurationHigh", &["node"]),
-    measured("KubeletPodStartUpLatencyHigh", &["node"]),
-    measured("KubeletClientCertificateExpiration", &["node"]),
-    measured("KubeletServerCertificateExpiration", &["node"]),
-    measured("KubeletClientCertificateRenewalErrors", &["node"]),
-    measured("KubeletServerCertificateRenewalErrors", &["node"]),
+    // It says that no kubelet is scraped at all, and so names none.
+    cluster("KubeletDown", &["node"]),
+    kubelet("KubeletInstanceUnreachable", Answer::State, &["node"]),
+    kubelet("KubeletTooManyPods", Answer::State, &["node", "node_events", "scheduling"]),
+    kubelet("KubeletPlegDurationHigh", Answer::Measurement, &["node"]),
+    kubelet("KubeletPodStartUpLatencyHigh", Answer::Measurement, &["node"]),
+    kubelet("KubeletClientCertificateExpiration", Answer::Measurement, &["node"]),
+    kubelet("KubeletServerCertificateExpiration", Answer::Measurement, &["node"]),
+    kubelet("KubeletClientCertificateRenewalErrors", Answer::Measurement, &["node"]),
+    kubelet("KubeletServerCertificateRenewalErrors", Answer::Measurement, &["node"]),
     cluster("KubeCPUOvercommit", &["node"]),
     cluster("KubeMemoryOvercommit", &["node"]),
     cluster("KubeCPUQuotaOvercommit", &["quota"]),
     cluster("KubeMemoryQuotaOvercommit", &["quota"]),
     cluster("KubeVersionMismatch", &["versions"]),
-    cluster("KubeClientErrors", &[]),
-    cluster("KubeClientCertificateExpiration", &[]),
+    // The client is whoever exports the metric; its own health and its Node's say whether it or the API server fails.
+    Known {
+        name: "KubeClientErrors",
+        subject: Subject::Job,
+        answer: Answer::Measurement,
+        asks: &["crash", "probe", "dependency", "access", "node"],
+    },
+    // The API server sees a client's certificate near its end, and does not say whose.
+    component("KubeClientCertificateExpiration", APISERVER),
     component("KubeAPIDown", APISERVER),
     component("KubeAPIInstanceUnreachable", APISERVER),
     component("KubeAPIErrorBudgetBurn", APISERVER),

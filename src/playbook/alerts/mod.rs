@@ -18,6 +18,8 @@ pub enum Subject {
     Component(&'static str),
     /// A Deployment of whatever Namespace that bears this name, alone or after its release's.
     Deployment(&'static str),
+    /// Whoever is scraped under its `job`: a kubelet by its Node, a part of the control plane, or an application.
+    Job,
     /// The cluster as a whole; its labels name at most an exporter.
     Cluster,
 }
@@ -54,6 +56,11 @@ const fn state(name: &'static str, asks: &'static [&'static str]) -> Known {
 
 const fn measured(name: &'static str, asks: &'static [&'static str]) -> Known {
     Known { name, subject: Subject::Labels, answer: Answer::Measurement, asks }
+}
+
+/// What a kubelet tells of itself: its Node is named, or the address it is scraped at.
+const fn kubelet(name: &'static str, answer: Answer, asks: &'static [&'static str]) -> Known {
+    Known { name, subject: Subject::Host, answer, asks }
 }
 
 const fn host(name: &'static str) -> Known {
@@ -217,6 +224,12 @@ mod tests {
         {
             assert!(known(name).is_some(), "{name}");
         }
+    }
+
+    #[test]
+    fn every_alert_that_may_be_an_incident_asks_something() {
+        let mute = all().filter(|known| known.asks.is_empty() && no_incident(known.name).is_none());
+        assert_eq!(mute.map(|known| known.name).collect::<Vec<_>>(), Vec::<&str>::new());
     }
 
     #[test]

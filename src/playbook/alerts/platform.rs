@@ -60,7 +60,12 @@ pub(super) const ALERTS: &[Known] = &[
     measured("PrometheusOperatorNodeLookupErrors", OWN),
     measured("PrometheusOperatorNotReady", OWN),
     measured("PrometheusOperatorRejectedResources", OWN),
-    cluster("CertManagerAbsent", &[]),
+    Known {
+        name: "CertManagerAbsent",
+        subject: Subject::Deployment("cert-manager"),
+        answer: Answer::Measurement,
+        asks: OWN,
+    },
     measured("CertManagerCertExpirySoon", &["certificate"]),
-    cluster("CertManagerHittingRateLimits", &[]),
+    cluster("CertManagerHittingRateLimits", &["certificate"]),
 ];

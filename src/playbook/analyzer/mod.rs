@@ -5,6 +5,7 @@ pub mod aggregation;
 mod asleep;
 mod astray;
 pub mod autoscaler;
+mod awaited;
 pub mod broker;
 pub mod certificate;
 pub mod claim;
@@ -132,6 +133,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("hook", &["Pod"], hook::run),
     analyzer("crash", &["Pod"], crash::run),
     analyzer("job", &["Job", "CronJob", "Pod"], job::run),
+    analyzer("awaited", &["Pod"], awaited::run),
     analyzer("init", &["Pod"], init::run),
     analyzer("disruption", &["PodDisruptionBudget"], disruption::run).wanting(&["PodDisruptionBudget"]),
     analyzer("access", &["Pod"], access::run),

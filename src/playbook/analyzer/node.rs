@@ -260,10 +260,16 @@ fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> 
 /// A cordon is somebody's decision: worth a word when the alert is about that Node, never a fault elsewhere.
 fn cordoned(scene: &Scene<'_>, node: &Seen<Node>) -> Finding {
     let name = named(&node.object);
-    let headline = scene.text(
-        format!("Node {} 已被 cordon（unschedulable），不接收新的 Pod；节点本身 Ready", name.name),
-        format!("Node {} is cordoned (unschedulable) and takes no new Pods; the Node itself is Ready", name.name),
-    );
+    let headline = match ready_again(scene, node) {
+        Some(minutes) => scene.text(
+            format!("Node {} 已恢复 Ready（约 {minutes} 分钟），触发告警的 NotReady 已经过去；但它仍被 cordon（unschedulable），不接收新的 Pod", name.name),
+            format!("Node {} is Ready again (for about {minutes} minutes), so what set the alert off has passed; it is still cordoned (unschedulable) and takes no new Pods", name.name),
+        ),
+        None => scene.text(
+            format!("Node {} 已被 cordon（unschedulable），不接收新的 Pod；节点本身 Ready", name.name),
+            format!("Node {} is cordoned (unschedulable) and takes no new Pods; the Node itself is Ready", name.name),
+        ),
+    };
     // A measurement of the Node is not explained by its cordon.
     let measured = |alert: &String| alerts::answer(alert) == Answer::Measurement;
     let asked = scene.question.alert_names.as_slice();
@@ -273,6 +279,7 @@ fn cordoned(scene: &Scene<'_>, node: &Seen<Node>) -> Finding {
         .cite([
             scene.quote(&node.reference, "unschedulable: true"),
             scene.quote_line(&node.reference, &[&name.name, "SchedulingDisabled"]),
+            ready_again(scene, node).and_then(|_| scene.quote(&node.reference, "reason: KubeletReady")),
         ])
         .unresolved(scene.text(
             format!("Node {} 是否因维护被有意 cordon？", name.name),
@@ -286,6 +293,18 @@ fn cordoned(scene: &Scene<'_>, node: &Seen<Node>) -> Finding {
                 Some(kubectl("", &format!("uncordon {}", name.name))),
             ),
         ])
+}
+
+/// For how many minutes a Node has been Ready that an alert called not ready.
+fn ready_again(scene: &Scene<'_>, node: &Seen<Node>) -> Option<i64> {
+    let unready = |alert: &String| {
+        let alert = alert.to_ascii_lowercase();
+        ["notready", "unreachable", "readiness", "nodedown", "未就绪"].iter().any(|word| alert.contains(word))
+    };
+    let conditions = node.object.status.as_ref()?.conditions.as_deref().unwrap_or(&[]);
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
+    let asked = scene.question.alert_names.iter().any(unready);
+    asked.then(|| scene.minutes_since(ready.last_transition_time.as_ref()))?
 }
 
 /// Pods whose trouble a silent Node explains: their containers ran well when it was last heard of.
@@ -361,6 +380,25 @@ mod tests {
         let measured = World::asking("Node", "n1").alert("NodeCPUHighUsage").with(cordoned.clone()).diagnosis();
         assert_eq!(measured.verdict, crate::report::Verdict::Inconclusive, "a cordon makes no load");
         World::asking("Pod", "web-1-a").with(cordoned).with(pod(json!({}))).is_calm();
+    }
+
+    #[test]
+    fn a_node_that_is_ready_again_and_cordoned_is_told_as_both() {
+        let back = json!([{"type": "Ready", "status": "True", "reason": "KubeletReady", "lastTransitionTime": "2026-11-23T02:48:00Z"}]);
+        let cordoned = node(json!({"spec": {"unschedulable": true}, "status": {"conditions": back}}));
+        let told = World::asking("Node", "n1").alert("KubeNodeNotReady").with(cordoned.clone());
+        assert_eq!(told.cause(), "node_cordoned Node/n1");
+        let headline = told.diagnosis().headline;
+        assert!(
+            headline.contains("is Ready again (for about 12 minutes)") && headline.contains("cordoned"),
+            "{headline}"
+        );
+        let other = World::asking("Node", "n1").alert("KubeNodeUnschedulable").with(cordoned).diagnosis();
+        assert!(!other.headline.contains("again"), "{}", other.headline);
+        let away = json!([{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}]);
+        let silent = node(json!({"spec": {"unschedulable": true}, "status": {"conditions": away}}));
+        let gone = World::asking("Node", "n1").alert("KubeNodeNotReady").with(silent);
+        assert_eq!(gone.cause(), "node_not_ready_kubelet_stopped Node/n1");
     }
 
     #[test]

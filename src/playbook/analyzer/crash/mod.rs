@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 pub(super) use self::steps::renew;
 
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::memory;
+use crate::playbook::analyzer::{memory, serving_certificate};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding};
 use crate::playbook::logs;
@@ -26,8 +26,10 @@ static CONFIGURATION: Pattern = Pattern::new(
 const OTHER_ARCHITECTURE: &str = "exec format error";
 
 static CERTIFICATE_EXPIRED: Pattern = Pattern::new(
-    r"(?i)certificate has expired|cert_has_expired|certificate expired|certificate is expired|\bNotAfter:",
+    r"(?i)certificate has expired|cert_has_expired|certificate expired|certificate is expired|tls: expired certificate|certificate_expired|\bCertificateExpiredException\b|\bNotAfter:|证书(?:已经|已)?过期",
 );
+/// A file that a process read its certificate from itself: it is its own, or one it trusts.
+static CERTIFICATE_FILE: Pattern = Pattern::new(r"(?i)/[\w.-]+\.(?:crt|cer|pem|p12|pfx|jks)\b");
 static PORT_TAKEN: Pattern = Pattern::new(r"(?i)address (?:is )?already in use|eaddrinuse|port \d+ (?:is|was) already");
 static NOT_PERMITTED: Pattern =
     Pattern::new(r"(?i)\bpermission denied\b|\beacces\b|operation not permitted|read-only file system|\berofs\b");
@@ -126,7 +128,11 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
     );
     let finding = Finding::new(code, Depth::Mechanism, &name, &workload, headline)
         .summary(summary)
-        .confidence(if code == UNKNOWN || line.is_some_and(is_unsure) { Confidence::Medium } else { Confidence::High })
+        .confidence(if code == UNKNOWN || line.is_some_and(is_unsure) || is_of_another(code, line) {
+            Confidence::Medium
+        } else {
+            Confidence::High
+        })
         .cite([culprit.or(last).and_then(|(_, citation)| citation), earlier.and_then(|(_, citation)| citation)])
         .cite([
             scene.quote(&pod.reference, &format!("exitCode: {exit}")),
@@ -135,6 +141,10 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
             missing.as_ref().and_then(|missing| missing.proof(scene)),
         ])
         .steps(steps::after(scene, &name, &workload, view, code, missing.as_ref()));
+    let finding = match line.filter(|_| is_of_another(code, line)) {
+        Some(line) => finding.unresolved(serving_certificate::whose(scene, line)),
+        None => finding,
+    };
     let finding = if exit == 0 {
         finding
     } else {
@@ -261,6 +271,11 @@ fn with_read_only_root(scene: &Scene<'_>, view: &ContainerView<'_>, why: String)
             format!("{why} (the container sets readOnlyRootFilesystem: true, and no volume is mounted there)"),
         ),
     }
+}
+
+/// Whether a process ends over an expired certificate that need not be its own: it read none from a file it names.
+fn is_of_another(code: &str, line: Option<&str>) -> bool {
+    code == "crashloop_certificate_expired" && line.is_some_and(|line| !CERTIFICATE_FILE.hits(line))
 }
 
 /// Whether a line of a log says that a certificate has expired.

@@ -4,6 +4,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 
 use crate::alert::ObjectRef;
+use crate::playbook::awaited;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::pods::{self, ContainerView};
@@ -22,7 +23,8 @@ pub(super) fn unfinished(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> 
     }
     let name = named(&job.object);
     if job.object.spec.as_ref()?.suspend == Some(true) {
-        return scene.question.targets.contains(&name).then(|| suspended(scene, job, &name));
+        let matters = scene.question.targets.contains(&name) || awaited::by_someone(scene, &name);
+        return matters.then(|| suspended(scene, job, &name));
     }
     let kept = scene.pods_of(&name).into_iter().find_map(|pod| kept_alive(scene, pod, &name));
     kept.or_else(|| super::retrying(scene, job, &name)).or_else(|| still_running(scene, job, &name))

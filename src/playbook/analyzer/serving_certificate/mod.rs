@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Service, Volume};
 
+mod unnamed;
+
 use super::{certificate, crash};
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
@@ -19,14 +21,17 @@ use crate::report::Confidence;
 static TOLD_BY_SERVER: Pattern =
     Pattern::new(r"(?i)remote error: tls|\balert\b.{0,30}\bcertificate|received fatal alert");
 /// When it ended, as Go's x509 says it.
-static ENDED: Pattern = Pattern::new(r"is after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)");
+static ENDED: Pattern = Pattern::new(
+    r"is after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)|NotAfter: (\w{3} \w{3} +\d{1,2} \d\d:\d\d:\d\d \w+ \d{4})",
+);
 /// Names of volumes, Secrets and paths under which a server's certificate is mounted.
 static FOR_TLS: Pattern = Pattern::new(r"(?i)tls|cert|ssl|https|x509");
 
 /// Findings about the servers of calls that fail because a certificate has expired.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    scene.current_pods().filter_map(|pod| shown(scene, pod)).collect()
+    let of_pod = |pod| shown(scene, pod).or_else(|| unnamed::run(scene, pod));
+    scene.current_pods().filter_map(of_pod).collect()
 }
 
 fn shown(scene: &Scene<'_>, caller: &Seen<Pod>) -> Option<Finding> {
@@ -68,9 +73,7 @@ fn of_server(
 ) -> Finding {
     let (client, name) = (scene.workload(&caller.object), named(&service.object));
     let workload = server.map(|pod| scene.workload(&pod.object));
-    let ended = ENDED.group(call.line, 1);
-    let when = ended
-        .map_or_else(String::new, |ended| scene.text(format!("（{ended} 到期）"), format!(" (it ended at {ended})")));
+    let when = ended(scene, call.line);
     let (blame, whence) = match &source {
         Source::Secret(secret) => {
             (secret.clone(), scene.text(format!("，证书来自 {secret}"), format!(", which comes from {secret}")))
@@ -106,6 +109,26 @@ fn of_server(
             ),
             crash::renew(scene),
         ])
+}
+
+/// When a certificate ended, in brackets, where the line says it.
+fn ended(scene: &Scene<'_>, line: &str) -> String {
+    let ended = ENDED.group(line, 1).or_else(|| ENDED.group(line, 2));
+    ended.map_or_else(String::new, |ended| scene.text(format!("（{ended} 到期）"), format!(" (it ended at {ended})")))
+}
+
+/// The question that a line leaves open of an expired certificate: whose it is.
+pub(super) fn whose(scene: &Scene<'_>, line: &str) -> String {
+    if TOLD_BY_SERVER.hits(line) {
+        return scene.text(
+            "对端拒绝的是该 Pod 自己出示的证书：它来自哪个 Secret 或文件，何时到期？",
+            "The other side refused the certificate that this Pod shows: which Secret or file does it come from, and when did it end?",
+        );
+    }
+    scene.text(
+        "日志没有写明是哪个服务端的证书过期：该 Pod 连接的是谁？",
+        "The log does not say whose certificate has expired: which server does this Pod connect to?",
+    )
 }
 
 /// The one Secret a server mounts for TLS; none where it mounts several, for one of them may be what it trusts.

@@ -1,0 +1,68 @@
+//! Tries: calls that failed and that a later try made up for. What came to a good end is seen, and no trouble.
+
+use crate::playbook::line;
+use crate::playbook::logs::{self, instructs, is_error, is_warning};
+use crate::playbook::pattern::Pattern;
+use crate::playbook::reach;
+use crate::playbook::scene::Scene;
+use crate::playbook::scope::Scope;
+
+/// Whether a line tells of a try that others follow: `attempt 1/5 failed`. What becomes of it, the last one tells.
+#[must_use]
+pub fn is_one_of_several_tries(line: &str) -> bool {
+    static TRY: Pattern =
+        Pattern::new(r"(?i)(?:\b(?:attempt|retry|try)\b\D{0,8}|第\s*)(\d{1,4})\s*(?:/|of|次?[,，/]?\s*共)\s*(\d{1,4})");
+    let said = line::message(line);
+    let figure = |index: usize| TRY.group(&said, index)?.parse::<u32>().ok();
+    figure(1).zip(figure(2)).is_some_and(|(this, all)| this < all)
+}
+
+/// The lines of tries that failed and whose work was done by a later one: a success is told after the last of them, and no
+/// other error after the first. Nothing where one try was the last that is told of.
+#[must_use]
+pub fn made_up_for(text: &str) -> Vec<&str> {
+    static RETRIED: Pattern = Pattern::new(
+        r"(?i)\b(?:retrying|will (?:re)?try(?: again)?|retry in|trying again|next (?:try|attempt))\b|(?:将|正在|稍后|秒后|后)重试",
+    );
+    static DONE: Pattern = Pattern::new(
+        r"(?i)\b(?:succeeded|succeeds|successful(?:ly)?|success|connected|reconnected|established|recovered|completed)\b|成功|已连接|已恢复",
+    );
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty() && !instructs(line)).collect();
+    let is_try = |line: &str| is_error(line) && (is_one_of_several_tries(line) || RETRIED.hits(line));
+    let tries: Vec<usize> = (0..lines.len()).filter(|at| is_try(lines[*at])).collect();
+    let (Some(first), Some(last)) = (tries.first(), tries.last()) else { return Vec::new() };
+    let failed = lines[*first..].iter().any(|line| is_error(line) && !is_try(line));
+    let done = lines[last + 1..].iter().any(|line| DONE.hits(line) && !is_error(line) && !is_warning(line));
+    if done && !failed { tries.into_iter().map(|at| lines[at]).collect() } else { Vec::new() }
+}
+
+/// A try that failed and that a later one made up for: seen, and no trouble.
+#[must_use]
+pub fn told(scene: &Scene<'_>, scope: &Scope) -> Option<String> {
+    let logs = scope.pods(scene).flat_map(|pod| reach::present_logs(scene, &pod.object));
+    let line = logs.into_iter().find_map(|(_, text)| made_up_for(text).into_iter().next_back())?;
+    let said = logs::said(line);
+    Some(scene.text(
+        format!("日志中有一次失败的尝试，随后重试成功：{said}"),
+        format!("its log tells of a try that failed and that a later one made up for: {said}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_try_that_failed_and_was_made_up_for_is_told_apart() {
+        let tried = "ERROR attempt 1/3 failed: GET http://web/x: connection refused, retrying";
+        let log = format!("INFO up\n{tried}\nINFO attempt 2/3 succeeded\nINFO order 7 stored\n");
+        assert_eq!(made_up_for(&log), [tried]);
+        assert!(
+            made_up_for(&format!("INFO connected\n{tried}\nINFO GET /healthz 200\n")).is_empty(),
+            "nothing says it went well"
+        );
+        assert!(made_up_for(&format!("{tried}\nINFO connected\nERROR giving up: connection refused\n")).is_empty());
+        let plain = "ERROR GET http://web/x: connection refused";
+        assert!(made_up_for(&format!("{plain}\nINFO connected\n")).is_empty(), "no try among several");
+    }
+}
