@@ -54,6 +54,7 @@ pub fn maps_in_question(pod: &Pod, log: &str) -> Vec<ObjectRef> {
             || retained::tells(line)
     };
     if is_noisy
+        || reach::names_nobody(log)
         || lines.iter().any(|line| asks(line))
         || log.lines().any(|line| broker::is_alarm(line) || protocol::asks(line))
     {

@@ -301,7 +301,9 @@ fn called_by(scene: &Scene<'_>, caller: &ObjectRef) -> BTreeSet<ObjectRef> {
             let pods = scene.pods.iter().map(|pod| (named(&pod.object), scene.workload(&pod.object)));
             reached.extend(pods.filter(|(pod, _)| reach::is_dns(pod)).flat_map(|(pod, workload)| [pod, workload]));
         }
-        if matches!(call.failure, Failure::Timeout | Failure::Refused) || reach::resolver_is_silent(&call) {
+        if matches!(call.failure, Failure::Timeout | Failure::Refused | Failure::Unconnected)
+            || reach::resolver_is_silent(&call)
+        {
             let here = pods::node_name(&caller.object);
             let agents = scene.pods.iter().filter(|pod| reach::is_network(&named(&pod.object)));
             reached.extend(agents.filter(|pod| pods::node_name(&pod.object) == here).map(|pod| named(&pod.object)));
