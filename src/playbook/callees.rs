@@ -148,6 +148,9 @@ pub fn complained_of<'s>(scene: &'s Scene<'_>, pod: &Pod) -> Vec<&'s Seen<Servic
 
 /// The places a Pod may have failed to connect to, where its log names none of them.
 fn sought(scene: &Scene<'_>, pod: &Pod) -> Vec<String> {
+    if reach::ended_otherwise(pod) {
+        return Vec::new();
+    }
     let logs = reach::present_logs(scene, pod).into_iter();
     let nameless = logs.filter(|(_, text)| reach::names_nobody(text)).filter_map(|(_, text)| logs::culprit(text));
     nameless

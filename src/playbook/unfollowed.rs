@@ -269,6 +269,14 @@ mod tests {
         let line = "Caused by: com.mysql.cj.exceptions.CJCommunicationsException: Communications link failure";
         let world = crashing(env, line).with(service(json!({"app": "web"}))).with(pod(crashed(137, "OOMKilled")));
         assert_eq!(world.cause(), "oom_killed_no_limit Deployment/web");
+        let env = json!([{"name": "DB_URL", "value": "jdbc:mysql://web:3306/shop"}]);
+        let ended_for_memory = crashing(env, line)
+            .with(service(json!({"app": "web"})))
+            .with(pod(crashed(1, "Error")))
+            .log("web-1-a", "FATAL cannot open /data/index: permission denied")
+            .with(pod(patched(crashed(137, "OOMKilled"), json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]}}))));
+        assert_eq!(ended_for_memory.cause(), "oom_killed_no_limit Deployment/cart", "memory ended it");
         let kafka = json!([{"name": "KAFKA_BOOTSTRAP_SERVERS", "value": "kafak:9092"}]);
         let line = "Caused by: org.apache.kafka.common.config.ConfigException: No resolvable bootstrap urls given in bootstrap.servers";
         assert_eq!(crashing(kafka, line).cause(), "dependency_service_missing Service/kafak");

@@ -35,9 +35,10 @@ static UNRESOLVED: Pattern = Pattern::new(
 static UNCONNECTED: Pattern = Pattern::new(
     r"(?i)communications link failure|can't reach database server|\b(?:unable|failed|failure|not possible) to connect\b|(?:cannot|can't|could not|couldn't|can ?not) connect\b|connection to .{1,90} could not be established|adapter could not establish the connection|unabletoconnect|no connection established|the connection attempt failed|fail(?:ed|ure)? connecting to|error (?:\S+ )?connecting to|error trying to connect|failed to create socket|nobrokersavailable|no (?:\w+ )?(?:nodes?|servers?|brokers?) available|run out of available brokers|tns:no listener|server ?selection ?(?:timeout|error)|unable to (?:open|obtain|acquire) jdbc connection|failed to obtain jdbc connection|connection is not available.*\btotal=0\b|无法连接|连接失败|连接不上",
 );
-/// What a server says once somebody is connected to it, and what is no call over the network.
+/// What a server says once somebody is connected to it, a pool whose connections are all in use, and what is no call over the
+/// network.
 static CONNECTED: Pattern = Pattern::new(
-    r"(?i)authenticat|password|access denied|denied for user|too many (?:clients|connections)|connection slots|certificate|x509|\btls\b|\bssl\b|handshake|unknown database|does not exist|noauth|wrongpass|not authorized|unauthorized|forbidden|login failed|\.sock\b|through socket|docker daemon",
+    r"(?i)authenticat|password|access denied|denied for user|too many (?:clients|connections)|connection slots|certificate|x509|\btls\b|\bssl\b|handshake|unknown database|does not exist|noauth|wrongpass|not authorized|unauthorized|forbidden|login failed|\.sock\b|through socket|docker daemon|\btotal=[1-9]|queuepool|pool (?:is )?(?:exhausted|limit)",
 );
 /// How a connection fails before anything is said: what times out beside it may be anything.
 static CONNECTING: Pattern = Pattern::new(
@@ -126,11 +127,14 @@ mod tests {
             "failed to connect to `host=db user=app`: server error (FATAL: password authentication failed for user \"app\")",
             "Cannot connect to database: too many connections",
             "Can't connect to local MySQL server through socket '/var/run/mysqld/mysqld.sock' (2)",
+            "HikariPool-1 - Connection is not available, request timed out after 30000ms (total=10, active=10, idle=0, waiting=3)",
             "ERROR Lock wait timeout exceeded; try restarting transaction",
             "TimeoutException: timed out waiting for the migration lock",
         ] {
             assert!(!tells_of_no_connection(line), "{line}");
         }
+        let empty = "HikariPool-1 - Connection is not available, request timed out after 30000ms (total=0, active=0, idle=0, waiting=0)";
+        assert!(tells_of_no_connection(empty), "a pool that never got one");
         assert!(tells_of_no_connection("java.net.SocketTimeoutException: connect timed out"));
     }
 }

@@ -13,7 +13,7 @@ use self::host::is_word;
 pub use self::host::{hosts, is_address, is_local, is_source_file};
 use crate::alert::ObjectRef;
 use crate::playbook::alias;
-use crate::playbook::analyzer::job;
+use crate::playbook::analyzer::{job, memory};
 use crate::playbook::callees;
 use crate::playbook::environment;
 use crate::playbook::facts::{Seen, SeenLog};
@@ -127,7 +127,7 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
 /// The call behind a line that tells of a failed connection and of nobody: what a line near it names, at whatever level, or
 /// the one place of that kind that the Pod is told to call.
 fn unnamed<'a>(scene: &Scene<'a>, pod: &Pod, (log, text): (&'a SeenLog, &'a str), line: &'a str) -> Option<Call<'a>> {
-    if !tells_of_no_connection(line) {
+    if !tells_of_no_connection(line) || ended_otherwise(pod) {
         return None;
     }
     if let Some((line, hosts)) = named_beside(text) {
@@ -135,6 +135,12 @@ fn unnamed<'a>(scene: &Scene<'a>, pod: &Pod, (log, text): (&'a SeenLog, &'a str)
     }
     let hosts = callees::fitting(scene.facts, pod, line);
     (hosts.len() == 1).then_some(Call { line, log, failure: failure(line)?, hosts })
+}
+
+/// Whether memory ended a Pod's process: then it did not give up over what its log complains of last.
+#[must_use]
+pub fn ended_otherwise(pod: &Pod) -> bool {
+    pods::containers(pod).iter().any(memory::ran_out)
 }
 
 /// The last line of a text, of whatever level, that tells of a failed connection to a host it names, and its hosts.
