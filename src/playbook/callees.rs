@@ -7,6 +7,8 @@ use crate::playbook::analyzer::{pool, retained};
 use crate::playbook::environment;
 use crate::playbook::facts::{Facts, Seen};
 use crate::playbook::latent;
+use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
 
@@ -33,6 +35,66 @@ fn told(facts: &Facts, pod: &Pod) -> Vec<String> {
     let maps = latent::maps(pod).into_iter().filter_map(|map| facts.get::<ConfigMap>(&map.namespace, &map.name));
     let told = maps.flat_map(|map| map.object.data.unwrap_or_default().into_values());
     let own = environment::variables(pod).into_iter().map(|variable| variable.value.to_owned());
+    own.chain(told).collect()
+}
+
+/// What a client of some kind calls itself, and what the variables it is told its server by speak of.
+static KINDS: [(Pattern, Pattern); 6] = [
+    (
+        Pattern::new(
+            r"(?i)communications link|jdbc|hikari|datasource|psycopg|postgres|psql|pgx|mysql|mariadb|sql|ora-|tns:|database",
+        ),
+        Pattern::new(
+            r"(?i)jdbc|postgres|mysql|mariadb|sql|oracle|database|datasource|(?:^|[_.-])(?:db|pg)(?:[_.-]|\d|$)|:(?:5432|3306|1433|1521)\b",
+        ),
+    ),
+    (Pattern::new(r"(?i)redis|lettuce|jedis"), Pattern::new(r"(?i)redis|:6379\b|:26379\b")),
+    (Pattern::new(r"(?i)amqp|rabbit"), Pattern::new(r"(?i)amqp|rabbit|:5672\b")),
+    (
+        Pattern::new(r"(?i)kafka|bootstrap|brokers?\b|node assignment|present in metadata"),
+        Pattern::new(r"(?i)kafka|bootstrap|brokers|:909\d\b"),
+    ),
+    (Pattern::new(r"(?i)mongo|server selection"), Pattern::new(r"(?i)mongo|:27017\b")),
+    (Pattern::new(r"(?i)elastic|opensearch"), Pattern::new(r"(?i)elastic|opensearch|:9200\b")),
+];
+/// Names of settings that hold nothing but a host.
+static HOLDS_HOST: Pattern =
+    Pattern::new(r"(?i)(?:host(?:name)?s?|addr(?:ess)?|servers?|ur[li]|dsn|endpoint|brokers?|nodes?)$");
+
+/// The places a Pod is told to call that a line may mean which tells of a failed connection and of nobody: those of its kind,
+/// or all where it does not even say of which kind.
+#[must_use]
+pub fn fitting(facts: &Facts, pod: &Pod, line: &str) -> Vec<String> {
+    let speaks: Vec<&Pattern> = KINDS.iter().filter(|(client, _)| client.hits(line)).map(|(_, told)| told).collect();
+    let mut found: Vec<String> = Vec::new();
+    for (name, value) in settings(facts, pod) {
+        let setting = format!("{name}={value}");
+        if !speaks.is_empty() && !speaks.iter().any(|told| told.hits(&name) || told.hits(&setting)) {
+            continue;
+        }
+        let addressed = environment::host_in(value.trim()).into_iter().chain(reach::hosts(&value));
+        let alone = HOLDS_HOST.hits(&name).then(|| hosts_in(&value)).into_iter().flatten();
+        found.extend(addressed.chain(alone).filter(|host| !reach::is_local(host)));
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// What a Pod is told, line by line: its variables, and what stands in its ConfigMaps, as name and value.
+fn settings(facts: &Facts, pod: &Pod) -> Vec<(String, String)> {
+    let own = environment::variables(pod).into_iter().map(|it| (it.name.to_owned(), it.value.to_owned()));
+    let maps = latent::maps(pod).into_iter().filter_map(|map| facts.get::<ConfigMap>(&map.namespace, &map.name));
+    let told = maps.flat_map(|map| map.object.data.unwrap_or_default()).flat_map(|(key, text)| {
+        let split = |line: &str| {
+            let parts = line.split_once(['=', ':']).filter(|(_, value)| !value.starts_with('/'));
+            parts.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+        };
+        match text.trim().contains('\n') {
+            true => text.lines().filter_map(split).collect(),
+            false => vec![(key, text)],
+        }
+    });
     own.chain(told).collect()
 }
 
@@ -75,16 +137,36 @@ pub fn services<'s>(scene: &'s Scene<'_>, pod: &Pod) -> Vec<&'s Seen<Service>> {
 }
 
 /// The Services that a Pod complains of without naming them: the databases that its pool of connections or its statements
-/// wait for, and whoever should take what its archiver or shipper cannot get rid of.
+/// wait for, whoever should take what its archiver or shipper cannot get rid of, and whom it found no connection to.
 #[must_use]
 pub fn complained_of<'s>(scene: &'s Scene<'_>, pod: &Pod) -> Vec<&'s Seen<Service>> {
     let waits = reach::repeated(scene, pod, pool::tells).is_some();
     let keeps = reach::repeated(scene, pod, retained::tells).is_some() && reach::failing_calls(scene, pod).is_empty();
-    if !waits && !keeps {
+    let sought = sought(scene, pod);
+    if !waits && !keeps && sought.is_empty() {
         return Vec::new();
     }
-    let meant = |service: &&Seen<Service>| (waits && is_database(&service.object)) || keeps;
+    let from = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let is_sought = |service: &Service| {
+        let name = named(service);
+        sought.iter().any(|host| means(host, (&name.namespace, &name.name), from))
+    };
+    let meant =
+        |service: &&Seen<Service>| (waits && is_database(&service.object)) || keeps || is_sought(&service.object);
     services(scene, pod).into_iter().filter(meant).collect()
+}
+
+/// The places a Pod may have failed to connect to, where its log names none of them.
+fn sought(scene: &Scene<'_>, pod: &Pod) -> Vec<String> {
+    if reach::ended_otherwise(pod) {
+        return Vec::new();
+    }
+    let logs = reach::present_logs(scene, pod).into_iter();
+    let nameless = logs.filter(|(_, text)| reach::names_nobody(text)).filter_map(|(_, text)| logs::culprit(text));
+    nameless
+        .filter(|line| reach::tells_of_no_connection(line))
+        .flat_map(|line| fitting(scene.facts, pod, line))
+        .collect()
 }
 
 fn is_database(service: &Service) -> bool {
@@ -106,6 +188,21 @@ mod tests {
         assert!(means("db-0.db") && means("db-0.db.shop.svc"));
         assert!(!means("db.pay") && !means("db-0.db.pay.svc") && !means("my.db") && !means("db.shop.example.com"));
         assert!(!super::means("db", ("shop", "db"), "pay"), "another Namespace's");
+    }
+
+    #[test]
+    fn a_line_that_names_nobody_may_mean_what_of_its_kind_the_pod_is_told() {
+        assert!(KINDS.iter().all(|(client, told)| client.compiles() && told.compiles()) && HOLDS_HOST.compiles());
+        let env = json!([{"name": "DB_HOST", "value": "orders-db"}, {"name": "DB_USER", "value": "app"},
+            {"name": "REDIS_ADDR", "value": "cache.mq:6379"}, {"name": "BILLING_URL", "value": "http://billing/v1"},
+            {"name": "LEVEL", "value": "info"}, {"name": "SELF", "value": "http://localhost:8080"}]);
+        let told: Pod =
+            serde_json::from_value(pod(json!({"spec": {"containers": [container(json!({"env": env}))]}}))).unwrap();
+        let fits = |line: &str| fitting(&Facts::default(), &told, line);
+        assert_eq!(fits("CommunicationsException: Communications link failure"), ["orders-db"]);
+        assert_eq!(fits("JedisConnectionException: Failed to create socket."), ["cache.mq"]);
+        assert_eq!(fits("java.net.ConnectException: Connection refused"), ["billing", "cache.mq", "orders-db"]);
+        assert!(fits("kafka.errors.NoBrokersAvailable: NoBrokersAvailable").is_empty());
     }
 
     #[test]

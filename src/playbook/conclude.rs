@@ -17,6 +17,7 @@ use crate::playbook::origin;
 use crate::playbook::rank::Ranked;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::{Relevance, Scope};
+use crate::playbook::unfollowed;
 use crate::playbook::unread;
 use crate::playbook::way_in;
 use crate::report::{Cause, Confidence, Diagnosis, Effect, Primary, Related, Verdict};
@@ -89,6 +90,11 @@ fn fault(scene: &Scene<'_>, scope: &Scope, top: &Finding, rest: &[&Finding], nea
     let before = diagnosis.unresolved.iter().position(|told| !top.unresolved.contains(told));
     let at = before.unwrap_or(diagnosis.unresolved.len());
     diagnosis.unresolved.splice(at..at, latent::next(scene, top));
+    if let Some(place) = unfollowed::open(scene, top) {
+        diagnosis.data_gaps.extend(place.gap);
+        diagnosis.unresolved.insert(0, place.question);
+        diagnosis.steps.insert(diagnosis.steps.len().min(1), place.step);
+    }
     diagnosis.steps.truncate(STEPS);
     // Whatever a second cause wants looked at comes before anything is changed for the first.
     diagnosis.steps.sort_by_key(|step| step.effect == Effect::Changes);

@@ -5,6 +5,7 @@
 //! diagnosis. An analyzer knows no other analyzer, no model and no tool; all it may cite stands in [`facts`].
 
 pub mod alerts;
+pub mod alias;
 pub mod analyzer;
 pub mod awaited;
 pub mod callees;
@@ -50,6 +51,7 @@ mod scope;
 mod selector;
 mod trace;
 mod tries;
+mod unfollowed;
 mod unread;
 pub mod way_in;
 #[cfg(test)]
@@ -151,10 +153,12 @@ fn ranked(scene: &Scene<'_>, scope: &Scope) -> Vec<Ranked> {
     rank::rank(scene, scope, settled.collect())
 }
 
-/// What only a log says is never sure: anybody who talks to an application can make it write a line.
+/// What only a log says is never sure: anybody who talks to an application can make it write a line. Nor is it sure that
+/// a caller is at fault for a connection that failed, where nobody knows why it did.
 fn capped(scene: &Scene<'_>, finding: Finding) -> Finding {
     let confidence = finding.confidence.min(Confidence::Medium);
-    if rank::rests_on_logs(scene, &finding) { finding.confidence(confidence) } else { finding }
+    let is_open = rank::rests_on_logs(scene, &finding) || unfollowed::place(scene, &finding).is_some();
+    if is_open { finding.confidence(confidence) } else { finding }
 }
 
 /// Where no wording of an analyzer stands in the evidence (a table row instead of an object), the object's line does.

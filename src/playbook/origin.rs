@@ -55,6 +55,7 @@ pub fn maps_in_question(pod: &Pod, log: &str) -> Vec<ObjectRef> {
             || crash::tells_of_expiry(line)
     };
     if is_noisy
+        || reach::names_nobody(log)
         || lines.iter().any(|line| asks(line))
         || log.lines().any(|line| broker::is_alarm(line) || protocol::asks(line))
     {

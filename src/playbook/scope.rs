@@ -316,7 +316,9 @@ pub(super) fn of_call(scene: &Scene<'_>, caller: &Pod, call: &Call<'_>) -> BTree
         let pods = scene.pods.iter().map(|pod| (named(&pod.object), scene.workload(&pod.object)));
         reached.extend(pods.filter(|(pod, _)| reach::is_dns(pod)).flat_map(|(pod, workload)| [pod, workload]));
     }
-    if matches!(call.failure, Failure::Timeout | Failure::Refused) || reach::resolver_is_silent(call) {
+    if matches!(call.failure, Failure::Timeout | Failure::Refused | Failure::Unconnected)
+        || reach::resolver_is_silent(call)
+    {
         let here = pods::node_name(caller);
         let agents = scene.pods.iter().filter(|pod| reach::is_network(&named(&pod.object)));
         reached.extend(agents.filter(|pod| pods::node_name(&pod.object) == here).map(|pod| named(&pod.object)));

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
+use super::call_clue;
 use super::follow::SYSTEM;
 use super::log_clue;
 use super::rows::{self, cell, listed};
@@ -10,8 +11,8 @@ use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{broker, crash, creation, pool, redis, retained, search_disk};
 use crate::playbook::callees;
-use crate::playbook::environment::{naming, spoken_of};
-use crate::playbook::facts::{Facts, Seen as Known, SeenEvent};
+use crate::playbook::environment::naming;
+use crate::playbook::facts::SeenEvent;
 use crate::playbook::{protocol, reach, relay};
 
 /// Words of a warning (or its reason) and the kind of object that explains it.
@@ -34,7 +35,7 @@ const HINTS: &[(&str, &str)] = &[
 const UNBOUND: &str = "unbound immediate persistentvolumeclaims";
 
 /// Words of a log that make the namespace's Services and policies interesting.
-const NETWORK_WORDS: &[&str] = &[
+pub(super) const NETWORK_WORDS: &[&str] = &[
     "timeout",
     "timed out",
     "connection refused",
@@ -67,13 +68,10 @@ const NETWORK_WORDS: &[&str] = &[
 const DNS_WORDS: &[&str] = &["server misbehaving", "eai_again", "temporary failure in name resolution"];
 
 /// Services of other namespaces followed from one log.
-const SERVICES_ELSEWHERE: usize = 2;
+pub(super) const SERVICES_ELSEWHERE: usize = 2;
 
 /// Pods read to find the one that took another's place.
 const PREEMPTORS_READ: usize = 2;
-
-/// What stands behind the point of public names in logs.
-const NO_NAMESPACES: [&str; 5] = ["com", "net", "org", "io", "cn"];
 
 /// The names clusters give their DNS Service.
 const DNS_SERVICES: [&str; 2] = ["kube-dns", "coredns"];
@@ -172,7 +170,9 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
             wants.extend(Want::list("NetworkPolicy", &pod.namespace));
             wants.extend(listed(seen, "NetworkPolicy", &pod.namespace));
             let services = seen.rows.keys().filter(|row| row.kind == "Service" && row.namespace == pod.namespace);
-            let told = passes_on(lines).then(|| seen.facts.get::<Pod>(&pod.namespace, &pod.name)).flatten();
+            let told = (passes_on(lines) || reach::names_nobody(lines))
+                .then(|| seen.facts.get::<Pod>(&pod.namespace, &pod.name))
+                .flatten();
             let hosts = told.as_ref().map(|pod| callees::hosts(&seen.facts, &pod.object)).unwrap_or_default();
             let told_of = |row: &ObjectRef| {
                 told.as_ref().is_some_and(|pod| naming(&pod.object, &row.name).is_some())
@@ -181,30 +181,15 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
             let services = services
                 .filter(|row| contains_word(lines, &row.name) || names_address(seen, row, lines) || told_of(row));
             wants.extend(services.map(|row| Want::Object(row.clone())));
-            wants.extend(pods_called(seen, pod, lines));
-            wants.extend(elsewhere(seen, lines, pod));
+            wants.extend(call_clue::wants(seen, pod, lines));
             wants.extend(labels_asked(seen, &pod.namespace));
         }
     }
     wants
 }
 
-/// Pods that failing calls name by their address, as behind a Service without one of its own.
-fn pods_called(seen: &Seen, caller: &ObjectRef, lines: &str) -> Vec<Want> {
-    let failing: Vec<&str> = lines
-        .lines()
-        .filter(|line| NETWORK_WORDS.iter().any(|words| line.to_ascii_lowercase().contains(words)))
-        .collect();
-    let called = |row: &&ObjectRef| {
-        let address = seen.rows.get(*row).map(|cells| cell(cells, "IP")).unwrap_or_default();
-        address.contains(['.', ':']) && failing.iter().any(|line| contains_word(line, address))
-    };
-    let pods = seen.rows.keys().filter(|row| row.kind == "Pod" && row.namespace == caller.namespace && *row != caller);
-    pods.filter(called).take(SERVICES_ELSEWHERE).cloned().map(Want::Object).collect()
-}
-
 /// Whether a log passes on a server's own trouble, without naming the server: whom the Pod calls stands in its variables.
-fn passes_on(lines: &str) -> bool {
+pub(super) fn passes_on(lines: &str) -> bool {
     let tells = |line: &str| {
         relay::tells_of_trouble(line)
             || redis::replies(line)
@@ -218,68 +203,9 @@ fn passes_on(lines: &str) -> bool {
     lines.lines().any(tells)
 }
 
-/// Services of other namespaces that failing calls name, a few: `db.data.svc`, and then `db.data`, which may be a name outside
-/// the cluster. Where that is no Service, it is read whether there is such a Namespace at all. What names nobody, an address
-/// at most, may be about any Service that the Pod's variables name.
-fn elsewhere(seen: &Seen, lines: &str, caller: &ObjectRef) -> Vec<Want> {
-    let own = caller.namespace.as_str();
-    let read = seen.facts.get::<Pod>(own, &caller.name);
-    let fails = |line: &&str| {
-        let lower = line.to_ascii_lowercase();
-        NETWORK_WORDS.iter().any(|words| lower.contains(words)) || reach::tells_of_failure(line) || passes_on(line)
-    };
-    let hosts = lines.lines().filter(fails).flat_map(|line| meant(&seen.facts, line, read.as_ref()));
-    let mut sure: Vec<ObjectRef> = Vec::new();
-    let mut likely: Vec<ObjectRef> = Vec::new();
-    for host in hosts {
-        let (found, name, namespace) = match host.split('.').collect::<Vec<_>>().as_slice() {
-            [name, namespace, "svc", ..] => (&mut sure, ObjectRef::new("Service", *namespace, *name), *namespace),
-            [pod, name, namespace, "svc", ..] if reach::is_ordinal(pod) => {
-                (&mut sure, ObjectRef::new("Service", *namespace, *name), *namespace)
-            }
-            [name, namespace] if is_label(name) && is_label(namespace) && !reach::is_source_file(&host) => {
-                (&mut likely, ObjectRef::new("Service", *namespace, *name), *namespace)
-            }
-            _ => continue,
-        };
-        if namespace != own && !found.contains(&name) {
-            found.push(name);
-        }
-    }
-    let absent = likely.iter().filter(|service| seen.facts.absent(service).is_some());
-    let namespaces: Vec<Want> =
-        absent.take(1).map(|it| Want::Object(ObjectRef::new("Namespace", "", it.namespace.as_str()))).collect();
-    // What there is instead shows whether a name is misspelt.
-    let instead = sure.iter().find(|service| seen.facts.absent(service).is_some());
-    let instead = instead.and_then(|service| Want::list("Service", &service.namespace));
-    let services: Vec<&ObjectRef> = sure.iter().chain(&likely).take(SERVICES_ELSEWHERE).collect();
-    let found = services.iter().filter(|service| seen.facts.raw(service).is_some());
-    let labels: Vec<Want> = found.filter_map(|service| labels_asked(seen, &service.namespace)).collect();
-    let services = services.into_iter().cloned().map(Want::Object);
-    services.chain(namespaces).chain(instead).chain(labels).collect()
-}
-
-/// The hosts a failing line means: those it names, otherwise those in the Pod's variables that it speaks of, otherwise all
-/// of these that are Services by their names.
-fn meant(facts: &Facts, line: &str, caller: Option<&Known<Pod>>) -> Vec<String> {
-    let named = reach::hosts(line);
-    let is_address = |host: &String| host.parse::<std::net::IpAddr>().is_ok();
-    let Some(pod) = caller.filter(|_| named.iter().all(is_address)) else { return named };
-    let spoken = spoken_of(&pod.object, line);
-    if !spoken.is_empty() {
-        return spoken;
-    }
-    callees::hosts(facts, &pod.object).into_iter().filter(|host| host.contains(".svc")).collect()
-}
-
-/// Whether a word may be the name of an object: an address' number and the end of a public name are none.
-fn is_label(word: &str) -> bool {
-    word.len() > 1 && word.starts_with(|first: char| first.is_ascii_lowercase()) && !NO_NAMESPACES.contains(&word)
-}
-
 /// The Namespace of a side of a call, where a policy asks for a Namespace's labels: without them nobody can say whom it lets
 /// in or out to.
-fn labels_asked(seen: &Seen, namespace: &str) -> Option<Want> {
+pub(super) fn labels_asked(seen: &Seen, namespace: &str) -> Option<Want> {
     let asks = |policy: &serde_json::Value| policy.to_string().contains("namespaceSelector");
     let asked = seen.facts.raw_all("NetworkPolicy").any(|(_, policy, _)| asks(policy));
     asked.then(|| Want::Object(ObjectRef::new("Namespace", "", namespace)))
@@ -318,7 +244,7 @@ fn names_address(seen: &Seen, service: &ObjectRef, lines: &str) -> bool {
     address.contains(['.', ':']) && contains_word(lines, address)
 }
 
-fn contains_word(text: &str, word: &str) -> bool {
+pub(super) fn contains_word(text: &str, word: &str) -> bool {
     let part = |char: char| char.is_ascii_alphanumeric() || char == '-';
     text.match_indices(word).any(|(at, _)| {
         !text[..at].chars().next_back().is_some_and(part) && !text[at + word.len()..].chars().next().is_some_and(part)

@@ -5,6 +5,7 @@
 
 mod ask;
 mod brief;
+mod call_clue;
 mod clue;
 mod cluster;
 pub(crate) mod command;

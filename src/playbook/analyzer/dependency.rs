@@ -44,7 +44,7 @@ fn of_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
                     .or_else(|| own_resolver(scene, pod, call, service))
                     .unwrap_or_else(|| unreachable(scene, pod, call, &named(&service.object))),
             ),
-            (None, Failure::Unresolved | Failure::Awaited) => no_such_service(scene, pod, call),
+            (None, Failure::Unresolved | Failure::Awaited | Failure::Unconnected) => no_such_service(scene, pod, call),
             _ => None,
         }
     });
@@ -59,6 +59,7 @@ fn unreachable(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &Ob
         Failure::Timeout => scene.text("访问超时", "times out"),
         Failure::Refused => scene.text("连接被拒绝", "is refused"),
         Failure::Unresolved => scene.text("域名解析失败", "does not resolve"),
+        Failure::Unconnected => scene.text("无法建立连接", "lets no connection come about"),
         Failure::ServerError => scene.text("返回服务端错误", "answers with a server error"),
         Failure::Awaited => scene.text("init 容器一直在等待它", "is still awaited by its init container"),
         Failure::Expired => scene.text("证书已过期", "has an expired certificate"),
@@ -88,7 +89,10 @@ fn wrong_port(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &See
     let headless = spec.cluster_ip.as_deref() == Some("None") || spec.type_.as_deref() == Some("ExternalName");
     let offered: Vec<i32> = spec.ports.iter().flatten().map(|port| port.port).collect();
     let port = reach::port_of(call).filter(|port| !offered.contains(port))?;
-    if headless || offered.is_empty() || !matches!(call.failure, Failure::Timeout | Failure::Refused) {
+    if headless
+        || offered.is_empty()
+        || !matches!(call.failure, Failure::Timeout | Failure::Refused | Failure::Unconnected)
+    {
         return None;
     }
     let workload = scene.workload(&pod.object);
@@ -222,8 +226,9 @@ fn no_answer_from_dns(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Fi
 fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Option<Finding> {
     let name = named(&pod.object);
     let is_namespace = |name: &str| scene.facts.raw(&ObjectRef::new("Namespace", "", name)).is_some();
-    let missing = reach::unresolved_service(&pod.object, call.line, is_namespace)
-        .filter(|service| scene.facts.is_missing(service))?;
+    let meant = reach::unresolved_service(&pod.object, call.line, is_namespace);
+    let told = || call.hosts.iter().find_map(|host| reach::service_meant(&pod.object, host, is_namespace));
+    let missing = meant.or_else(told).filter(|service| scene.facts.is_missing(service))?;
     let workload = scene.workload(&pod.object);
     let through = environment::naming(&pod.object, &missing.name);
     if let Some(finding) =

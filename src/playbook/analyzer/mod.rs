@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod aggregation;
+mod alias;
 mod asleep;
 mod astray;
 pub mod autoscaler;
@@ -160,6 +161,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("redis", &["Pod"], redis::run),
     analyzer("search_disk", &["Pod"], search_disk::run),
     analyzer("dependency", &["Pod"], dependency::run),
+    analyzer("alias", &["Service"], alias::run),
     analyzer("stateful", &["StatefulSet", "Pod"], stateful::run),
     analyzer("daemon", &["DaemonSet"], daemon::run),
     analyzer("unready", &["Pod", "StatefulSet", "DaemonSet"], unready::run),

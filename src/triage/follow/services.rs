@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::{PODS_PER_SELECTOR, pods, selector};
+use super::{PODS_PER_SELECTOR, pods, selector, text};
 use crate::alert::ObjectRef;
+use crate::playbook::alias;
 use crate::playbook::way_in;
 use crate::toolbox::table::Row;
 use crate::triage::rows::{self, cell, listed};
@@ -14,6 +15,7 @@ pub(super) fn from_service(seen: &Seen, object: &ObjectRef, value: &Value) -> Ve
     let labels = selector(value, "/spec/selector");
     let mut wants = vec![Want::Object(ObjectRef::new("Endpoints", object.namespace.as_str(), object.name.as_str()))];
     wants.extend(Want::list("NetworkPolicy", &object.namespace));
+    wants.extend(stood_for(seen, value));
     let chosen = pods(seen, &object.namespace, &labels);
     wants.extend(passed_over(seen, object, &labels));
     if chosen.is_empty() {
@@ -34,6 +36,15 @@ pub(super) fn from_service(seen: &Seen, object: &ObjectRef, value: &Value) -> Ve
     wants.extend(listed(seen, "NetworkPolicy", &object.namespace));
     wants.extend(scraper(seen));
     wants
+}
+
+/// The Service that one of type ExternalName is only a name for; where there is none, those beside it.
+fn stood_for(seen: &Seen, service: &Value) -> Vec<Want> {
+    let name = text(service, "/spec/externalName").trim_end_matches('.');
+    let is_alias = text(service, "/spec/type") == "ExternalName";
+    let Some(target) = alias::target(name).filter(|_| is_alias) else { return Vec::new() };
+    let beside = seen.facts.absent(&target).and_then(|_| Want::list("Service", &target.namespace));
+    std::iter::once(Want::Object(target)).chain(beside).collect()
 }
 
 /// Where none of the Pods that bear a Service's name is one it selects: the one nearest to its name, and the Services that
@@ -119,6 +130,19 @@ mod tests {
         assert!(wants.contains(&object("Service", "web-internal")) && !wants.contains(&object("Service", "web")));
         let wants = from_service(&seen(&service, &ROWS), &service, &web("web"));
         assert!(!wants.contains(&object("Service", "web-internal")), "it selects the Pod of its name");
+    }
+
+    #[test]
+    fn a_service_that_is_only_a_name_leads_to_what_it_stands_for() {
+        let service = ObjectRef::new("Service", "a", "db");
+        let alias = |name: &str| {
+            let alias = json!({"spec": {"type": "ExternalName", "externalName": name}});
+            from_service(&seen(&service, &[]), &service, &alias)
+        };
+        let meant = Want::Object(ObjectRef::new("Service", "data", "postgres"));
+        assert!(alias("postgres.data.svc.cluster.local.").contains(&meant));
+        let services = |want: &Want| matches!(want, Want::Object(object) if object.kind == "Service");
+        assert!(!alias("shop.rds.example.com").iter().any(services));
     }
 
     #[test]

@@ -1,12 +1,21 @@
 //! Reach: which Service a failing call in a log was meant for.
 
+mod failure;
+mod host;
+
 use std::cell::LazyCell;
 
 use k8s_openapi::api::core::v1::{Pod, Service};
 
+pub use self::failure::{Failure, failure, tells_of_no_connection};
+use self::failure::{REFUSED, TIMEOUT};
+use self::host::is_word;
+pub use self::host::{hosts, is_address, is_local, is_source_file};
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{crash, job};
+use crate::playbook::alias;
+use crate::playbook::analyzer::{job, memory};
 use crate::playbook::awaited;
+use crate::playbook::callees;
 use crate::playbook::environment;
 use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::logs;
@@ -14,23 +23,6 @@ use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
 use crate::playbook::scene::Scene;
 use crate::playbook::tries;
-
-/// How a call failed, as far as its log line says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// No answer in time: packets are dropped somewhere.
-    Timeout,
-    /// The other side refuses or resets the connection: nothing listens there.
-    Refused,
-    /// The name does not resolve.
-    Unresolved,
-    /// The other side answers with a server error: a status of HTTP, or one of gRPC.
-    ServerError,
-    /// An init container says that it still waits for the other side.
-    Awaited,
-    /// The other side's certificate has expired.
-    Expired,
-}
 
 /// A failing call found in a log.
 #[derive(Debug, Clone)]
@@ -45,37 +37,16 @@ pub struct Call<'a> {
     pub hosts: Vec<String>,
 }
 
-static TIMEOUT: Pattern = Pattern::new(
-    r"(?i)i/o timeout|timed? ?out|deadline exceeded|etimedout|no route to host|unreachable|连接超时|请求超时|超时",
-);
-static REFUSED: Pattern = Pattern::new(
-    r"(?i)connection refused|connection to \S+ refused|server check fail|econnrefused|connection reset|econnreset|拒绝连接|连接被拒|连接被重置",
-);
-static UNRESOLVED: Pattern = Pattern::new(
-    r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|can't resolve|can't find|bad address|getaddrinfo|lookup \S+ on \S+:53: .*(?:timeout|refused)|(?:域名|主机名?)解析失败|无法解析(?:主机|域名)|unknown (?:mysql server )?host\b|host not found|dns resolution failed|couldn't resolve server|failed to resolve '|dnsnameresolvertimeout|resolving timed out",
-);
-static SERVER_ERROR: Pattern = Pattern::new(r"(?i)\b(50[0234])\b|bad gateway|service unavailable|gateway time");
-/// How gRPC clients print a status that the server itself gave (<https://grpc.io/docs/guides/status-codes/>), and how
-/// callers say in words what the other side answered with: "pricing returned 503", "上游 pricing 返回 503".
-static STATUS: Pattern = Pattern::new(
-    r"(?i)\bcode ?= ?(?:unimplemented|internal|unknown|unavailable|aborted|dataloss|resourceexhausted)\b|\b(?:returned|responded(?: with)?|answered(?: with)?|replied(?: with)?)(?: http| status(?: code)?)? ?5\d\d\b|(?:返回|响应|状态码)[ :：]*5\d\d",
-);
 static AWAITED: Pattern =
     Pattern::new(r"(?i)\b(?:still )?waiting (?:for|on)\b|\bis (?:not ready|unavailable)\b.*\b(?:sleep|wait|retry)");
 static SILENT: Pattern = Pattern::new(r"(?i)server misbehaving|eai_again|temporary failure in name resolution");
-/// A host stands in a URL, before a port, or after a word that announces it.
-static HOST: Pattern = Pattern::new(
-    r#"(?i)://(?:[^/\s@"']*@)?([a-z0-9][a-z0-9.-]*[a-z0-9])|(?:^|["'\s=(@/])([a-z0-9][a-z0-9.-]*[a-z0-9]):\d{1,5}\b|\b(?:lookup|host name|host|enotfound|eai_again|resolve|can't find|bad address|connect to|(?:unknownhost)?exception:(?: failed to resolve)?|found in upstream|getaddrinfo for|server at)[:\s]+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
-);
-/// A Service by its name inside the cluster, wherever it stands.
-static INSIDE: Pattern = Pattern::new(r"(?i)\b([a-z][a-z0-9-]*\.[a-z][a-z0-9-]*\.svc(?:\.cluster\.local)?)\b");
+/// What a resolver answers to a name it does not know: a timeout that is told beside it is the client's.
+static UNKNOWN: Pattern = Pattern::new(r"(?i)name or service not known|no such host|nxdomain|enotfound");
 /// A port that stands apart from its host.
 static PORT: Pattern = Pattern::new(r"(?i)\bport[ :=]+(\d{1,5})\b");
-/// The beginning of a time up to its hours, which a colon follows as it follows a host: `2026-11-23T02`, `02`.
-static TIME: Pattern = Pattern::new(r"^(?:\d{4}-\d\d-\d\dt)?\d\d$");
 /// The name a resolver did not find.
 static NAME: Pattern = Pattern::new(
-    r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:(?: failed to resolve)?|unknown mysql server host|not found in upstream|getaddrinfo for|can't find|bad address|resolve(?: host| server)?:?)\s+["']?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
+    r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:(?: failed to resolve)?|unknown mysql server host|not found in upstream|getaddrinfo for|can't find|bad address|resolve(?: remote)?(?: host| server)?(?: address)?:?)\s+["'‘]?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
 );
 
 /// The logs that tell of a Pod's present, and what they tell of it: of a container that is well again neither the run
@@ -139,6 +110,7 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
         // What a later try made up for is no trouble of a container that is well.
         let is_well = views.iter().any(|view| view.name() == log.container && view.ready() && view.restarts() == 0);
         let made_up = if is_well { tries::made_up_for(text) } else { Vec::new() };
+        let (mut somebody, mut nobody) = (false, false);
         let lines = text.lines().filter(|line| !logs::instructs(line) && tells(line));
         for line in lines.filter(|line| !made_up.contains(line)) {
             let Some(failure) = failure(line).or_else(|| waits(line).then_some(Failure::Awaited)) else { continue };
@@ -146,12 +118,48 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
             if hosts.is_empty() {
                 hosts = environment::spoken_of(pod, line);
             }
+            somebody |= !hosts.is_empty();
+            nobody |= hosts.is_empty() && tells_of_no_connection(line);
             if !hosts.is_empty() && !calls.iter().any(|call| call.failure == failure && call.hosts == hosts) {
                 calls.push(Call { line, log, failure, hosts });
             }
         }
+        let unnamed = (*why).filter(|_| nobody && !somebody).and_then(|line| unnamed(scene, pod, (log, text), line));
+        calls.extend(unnamed);
     }
     calls
+}
+
+/// The call behind a line that tells of a failed connection and of nobody: what a line near it names, at whatever level, or
+/// the one place of that kind that the Pod is told to call.
+fn unnamed<'a>(scene: &Scene<'a>, pod: &Pod, (log, text): (&'a SeenLog, &'a str), line: &'a str) -> Option<Call<'a>> {
+    if !tells_of_no_connection(line) || ended_otherwise(pod) {
+        return None;
+    }
+    if let Some((line, hosts)) = named_beside(text) {
+        return Some(Call { line, log, failure: failure(line)?, hosts });
+    }
+    let hosts = callees::fitting(scene.facts, pod, line);
+    (hosts.len() == 1).then_some(Call { line, log, failure: failure(line)?, hosts })
+}
+
+/// Whether memory ended a Pod's process: then it did not give up over what its log complains of last.
+#[must_use]
+pub fn ended_otherwise(pod: &Pod) -> bool {
+    pods::containers(pod).iter().any(memory::ran_out)
+}
+
+/// The last line of a text, of whatever level, that tells of a failed connection to a host it names, and its hosts.
+#[must_use]
+pub fn named_beside(text: &str) -> Option<(&str, Vec<String>)> {
+    let told = text.lines().rev().filter(|line| tells_of_no_connection(line) && !logs::instructs(line));
+    told.map(|line| (line, hosts(line))).find(|(_, hosts)| !hosts.is_empty())
+}
+
+/// Whether a log complains of failed connections, and nowhere says to whom.
+#[must_use]
+pub fn names_nobody(text: &str) -> bool {
+    text.lines().any(|line| logs::is_error(line) && tells_of_no_connection(line)) && named_beside(text).is_none()
 }
 
 /// Whether a line tells of a call that failed.
@@ -164,7 +172,7 @@ pub fn tells_of_failure(line: &str) -> bool {
 #[must_use]
 pub fn service_of<'s>(scene: &'s Scene<'_>, caller: &Pod, call: &Call<'_>) -> Option<&'s Seen<Service>> {
     let namespace = caller.metadata.namespace.as_deref().unwrap_or_default();
-    call.hosts.iter().find_map(|host| {
+    let found = call.hosts.iter().find_map(|host| {
         let mut labels = host.split('.');
         let (name, rest): (&str, Vec<&str>) = (labels.next()?, labels.collect());
         let by_name = match rest.as_slice() {
@@ -174,7 +182,10 @@ pub fn service_of<'s>(scene: &'s Scene<'_>, caller: &Pod, call: &Call<'_>) -> Op
         };
         let by_name = by_name.or_else(|| governing(scene, namespace, name, &rest));
         by_name.or_else(|| scene.services.iter().find(|service| has_address(&service.object, host)))
-    })
+    })?;
+    // What is only another name for a Service stands for that.
+    let other = alias::name(&found.object).and_then(alias::target);
+    Some(other.and_then(|other| scene.service(&other.namespace, &other.name)).unwrap_or(found))
 }
 
 /// The Service that governs the Pod a host means: `db-0.db`, `db-0.db.data`, `db-0.db.data.svc.cluster.local`.
@@ -215,7 +226,7 @@ pub fn port_of(call: &Call<'_>) -> Option<i32> {
     let line = call.line.to_ascii_lowercase();
     let beside = call.hosts.iter().find_map(|host| {
         line.match_indices(host.as_str()).find_map(|(at, _)| {
-            let rest = line[at + host.len()..].strip_prefix(':')?;
+            let rest = line[at + host.len()..].trim_start_matches('`').strip_prefix(':')?.trim_start_matches('`');
             let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
             digits.parse().ok().filter(|port| (1..=65_535).contains(port))
         })
@@ -227,23 +238,32 @@ pub fn port_of(call: &Call<'_>) -> Option<i32> {
 /// may be a Namespace there is, or the end of any name in the world.
 #[must_use]
 pub fn unresolved_service(caller: &Pod, line: &str, is_namespace: impl Fn(&str) -> bool) -> Option<ObjectRef> {
-    let named = NAME.group(line, 1).map(|host| host.to_ascii_lowercase());
-    let host = named.or_else(|| hosts(line).into_iter().find(|host| host.parse::<std::net::IpAddr>().is_err()))?;
-    if NO_HOSTS.contains(&host.as_str()) {
-        return None;
-    }
+    let named = NAME.group(line, 1).map(|host| host.to_ascii_lowercase()).filter(|host| !is_word(host));
+    let host = named.or_else(|| hosts(line).into_iter().find(|host| !is_address(host)))?;
     if awaited::is_only_said(line, &host) && !awaited::is_told(caller, &host) {
         return None;
     }
+    service_meant(caller, &host, is_namespace)
+}
+
+/// The Service that a host means to a Pod, when it can only mean one inside the cluster. The host of a StatefulSet's Pod means
+/// the Service that governs it.
+#[must_use]
+pub fn service_meant(caller: &Pod, host: &str, is_namespace: impl Fn(&str) -> bool) -> Option<ObjectRef> {
     let labels: Vec<&str> = host.split('.').collect();
     let valid = |label: &&str| label.len() <= 63 && label.starts_with(|c: char| c.is_ascii_lowercase());
-    if !labels.iter().all(valid) {
+    if is_word(host) || is_local(host) || !labels.iter().all(valid) {
         return None;
     }
+    let own = || caller.metadata.namespace.clone().unwrap_or_default();
     match labels.as_slice() {
-        [name] => Some(ObjectRef::new("Service", caller.metadata.namespace.clone().unwrap_or_default(), *name)),
+        [name] => Some(ObjectRef::new("Service", own(), *name)),
         [name, namespace, "svc", ..] => Some(ObjectRef::new("Service", *namespace, *name)),
         [name, namespace] if is_namespace(namespace) => Some(ObjectRef::new("Service", *namespace, *name)),
+        [pod, name, namespace, "svc", ..] if is_ordinal(pod) => Some(ObjectRef::new("Service", *namespace, *name)),
+        [pod, name, namespace] if is_ordinal(pod) && is_namespace(namespace) => {
+            Some(ObjectRef::new("Service", *namespace, *name))
+        }
         _ => None,
     }
 }
@@ -251,13 +271,9 @@ pub fn unresolved_service(caller: &Pod, line: &str, is_namespace: impl Fn(&str) 
 /// Whether the resolver itself gave no answer, which is another fault than a name it does not know.
 #[must_use]
 pub fn resolver_is_silent(call: &Call<'_>) -> bool {
-    call.failure == Failure::Unresolved
-        && (TIMEOUT.hits(call.line) || REFUSED.hits(call.line) || SILENT.hits(call.line))
+    let in_vain = || TIMEOUT.hits(call.line) || REFUSED.hits(call.line);
+    call.failure == Failure::Unresolved && (SILENT.hits(call.line) || (in_vain() && !UNKNOWN.hits(call.line)))
 }
-
-/// Words after "could not resolve" that are no names of hosts: build tools and frameworks resolve other things.
-const NO_HOSTS: [&str; 9] =
-    ["placeholder", "all", "dependency", "dependencies", "module", "import", "reference", "the", "type"];
 
 /// Whether a Pod makes the network of its Node: Service addresses, or the Pods' own.
 #[must_use]
@@ -288,55 +304,6 @@ pub fn is_dns(pod: &ObjectRef) -> bool {
 #[must_use]
 pub fn dns_service<'s>(scene: &'s Scene<'_>) -> Option<&'s Seen<Service>> {
     ["kube-dns", "coredns"].iter().find_map(|name| scene.service("kube-system", name))
-}
-
-fn failure(line: &str) -> Option<Failure> {
-    if UNRESOLVED.hits(line) {
-        return Some(Failure::Unresolved);
-    }
-    if REFUSED.hits(line) {
-        return Some(Failure::Refused);
-    }
-    if TIMEOUT.hits(line) {
-        return Some(Failure::Timeout);
-    }
-    if crash::tells_of_expiry(line) {
-        return Some(Failure::Expired);
-    }
-    (STATUS.hits(line) || (SERVER_ERROR.hits(line) && line.contains("://"))).then_some(Failure::ServerError)
-}
-
-/// Whether a word is the name of a source file, which loggers print with a line's number behind it.
-#[must_use]
-pub fn is_source_file(word: &str) -> bool {
-    const ENDINGS: [&str; 14] =
-        ["go", "py", "js", "ts", "rs", "rb", "php", "java", "kt", "cs", "cc", "cpp", "scala", "sh"];
-    word.rsplit_once('.').is_some_and(|(_, ending)| ENDINGS.contains(&ending))
-}
-
-/// The hosts a line names: those of URLs first, then those with a port, then those a word announces.
-#[must_use]
-pub fn hosts(line: &str) -> Vec<String> {
-    let mut hosts: Vec<(usize, String)> = Vec::new();
-    for found in HOST.all(line) {
-        let way = (1..=3).find_map(|group| Some((group, found.get(group)?.as_str().to_ascii_lowercase())));
-        // The resolver that was asked is not the destination.
-        let way =
-            way.filter(|(_, host)| !line.contains(&format!("{host}:53:")) && !line.ends_with(&format!("{host}:53")));
-        let way = way.filter(|(_, host)| !TIME.hits(host) && !NO_HOSTS.contains(&host.as_str()));
-        // `kafka.go:91` is where a line was logged.
-        let way = way.filter(|(group, host)| *group != 2 || !is_source_file(host));
-        hosts.extend(way.filter(|(_, host)| !hosts.iter().any(|(_, known)| known == host)));
-    }
-    // What is awaited may be no host at all: it comes after those that surely are.
-    hosts
-        .extend(awaited::host(line).filter(|host| !hosts.iter().any(|(_, known)| known == host)).map(|host| (3, host)));
-    if hosts.is_empty() {
-        hosts
-            .extend(INSIDE.all(line).iter().filter_map(|found| Some((1, found.get(1)?.as_str().to_ascii_lowercase()))));
-    }
-    hosts.sort_by_key(|(group, _)| *group);
-    hosts.into_iter().map(|(_, host)| host).collect()
 }
 
 fn has_address(service: &Service, host: &str) -> bool {
@@ -432,14 +399,5 @@ mod tests {
     fn the_host_of_a_stateful_sets_pod_ends_in_its_number() {
         assert!(is_ordinal("db-0") && is_ordinal("redis-ha-12"));
         assert!(!is_ordinal("db") && !is_ordinal("db-main") && !is_ordinal("db-") && !is_ordinal("db-0a"));
-    }
-
-    #[test]
-    fn ways_of_failing_are_told_apart() {
-        assert_eq!(failure("dial tcp 10.0.0.1:80: i/o timeout"), Some(Failure::Timeout));
-        assert_eq!(failure("dial tcp 10.0.0.1:80: connect: connection refused"), Some(Failure::Refused));
-        assert_eq!(failure("lookup db: no such host"), Some(Failure::Unresolved));
-        assert_eq!(failure("GET http://a/x returned 503"), Some(Failure::ServerError));
-        assert_eq!(failure("key 503 not found"), None);
     }
 }
