@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::alert::ObjectRef;
 use crate::playbook::alerts;
+use crate::playbook::alias;
 use crate::playbook::analyzer::unready;
 use crate::playbook::describe;
 use crate::playbook::drift;
@@ -217,7 +218,8 @@ fn impact(scene: &Scene<'_>, top: &Finding) -> String {
 }
 
 fn service_impact(scene: &Scene<'_>, service: &ObjectRef, affected: &BTreeSet<ObjectRef>) -> Option<String> {
-    let found = scene.service(&service.namespace, &service.name)?;
+    // One that is only another name for a place has no backends of its own.
+    let found = scene.service(&service.namespace, &service.name).filter(|it| alias::name(&it.object).is_none())?;
     let backends = scene.backends(&found.object);
     let concerned =
         affected.contains(service) || backends.iter().any(|pod| affected.contains(&scene.workload(&pod.object)));
