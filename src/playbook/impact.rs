@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::apps::v1::Deployment;
 
 use crate::alert::ObjectRef;
+use crate::playbook::alias;
 use crate::playbook::conclude::workload_of;
 use crate::playbook::describe;
 use crate::playbook::facts::Seen;
@@ -71,6 +72,10 @@ fn nobody_answers(
     concerned: &BTreeSet<ObjectRef>,
 ) -> Option<String> {
     let name = named(&service.object);
+    // One that is only another name for a place has no backends of its own.
+    if alias::name(&service.object).is_some() {
+        return None;
+    }
     let backends = scene.backends(&service.object);
     let is_meant =
         concerned.contains(&name) || backends.iter().any(|pod| concerned.contains(&scene.workload(&pod.object)));

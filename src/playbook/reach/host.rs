@@ -129,7 +129,8 @@ fn is_host(line: &str, host: &str, rank: Rank, rest: &str) -> bool {
     let is_word = TIME.hits(host) || NO_HOSTS.contains(&host) || (rank > Rank::Named && WORDS.contains(&host));
     // `kafka.go:91` is where a line was logged; what `://` follows is how a host is spoken to.
     let is_file = rank == Rank::WithPort && is_source_file(host);
-    !is_word && !is_file && !is_resolver() && !(rank == Rank::Announced && rest.starts_with("://"))
+    let is_scheme = rank == Rank::Announced && rest.starts_with("://");
+    !is_word && !is_file && !is_scheme && !is_resolver()
 }
 
 /// Whether a word is one of a sentence, and no host that it announces.
