@@ -11,6 +11,7 @@ use crate::playbook::describe;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
 use crate::playbook::pods;
+use crate::playbook::rank;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
 
@@ -106,17 +107,27 @@ fn held_up(scene: &Scene<'_>, top: &Finding, workloads: &[ObjectRef]) -> Option<
         |workload: &&ObjectRef| scene.replicas(workload).is_some_and(|(ready, wanted)| ready >= wanted && wanted > 0);
     let workload = workloads.iter().find(whole)?;
     let (ready, wanted) = scene.replicas(workload)?;
-    let (zh, en) = held(scene, top, workload).unwrap_or_default();
-    Some(scene.text(
-        format!("没有看到服务中断：{workload} 的 {ready}/{wanted} 个副本就绪{zh}"),
-        format!("No outage is seen: {ready}/{wanted} replicas of {workload} are ready{en}"),
-    ))
+    // What logs complain about may fail requests however many replicas are ready.
+    let held = held(scene, top, workload).filter(|_| !rank::rests_on_logs(scene, top));
+    Some(match held {
+        Some((zh, en)) => scene.text(
+            format!("没有看到服务中断：{workload} 的 {ready}/{wanted} 个副本就绪，{zh}"),
+            format!("No outage is seen: {ready}/{wanted} replicas of {workload} are ready, {en}"),
+        ),
+        None => scene.text(
+            format!("{workload} 的副本全部就绪（{ready}/{wanted}）；请求是否失败无法从副本数看出"),
+            format!("{workload}: all replicas are ready ({ready}/{wanted}); whether requests fail does not show there"),
+        ),
+    })
 }
 
 /// In Chinese and English, what of a workload that serves does not go on: its new version, or its scaling.
 fn held(scene: &Scene<'_>, top: &Finding, workload: &ObjectRef) -> Option<(String, String)> {
     if top.code.starts_with("hpa_") || scene.question.targets.iter().any(|it| it.kind == "HorizontalPodAutoscaler") {
-        return Some(("，但它无法自动扩缩容".to_owned(), ", but it is not scaled".to_owned()));
+        return Some(("但它无法自动扩缩容".to_owned(), "but it is not scaled".to_owned()));
+    }
+    if top.about.kind == "PodDisruptionBudget" || top.blame.kind == "PodDisruptionBudget" {
+        return Some(("但它的 Pod 无法被驱逐".to_owned(), "but its Pods cannot be evicted".to_owned()));
     }
     let deployment: Seen<Deployment> =
         scene.facts.get(&workload.namespace, &workload.name).filter(|_| workload.kind == "Deployment")?;
@@ -124,8 +135,8 @@ fn held(scene: &Scene<'_>, top: &Finding, workload: &ObjectRef) -> Option<(Strin
     let updated = deployment.object.status.as_ref()?.updated_replicas.unwrap_or(0);
     (updated < wanted).then(|| {
         (
-            format!("，但新版本没有发布完成（已更新 {updated}/{wanted}）"),
-            format!(", but the new version is not out ({updated} of {wanted} updated)"),
+            format!("但新版本没有发布完成（已更新 {updated}/{wanted}）"),
+            format!("but the new version is not out ({updated} of {wanted} updated)"),
         )
     })
 }
@@ -152,5 +163,13 @@ mod tests {
         let impact = world.diagnosis().impact;
         assert!(impact.starts_with("Deployment shop/web: 0/2 replicas ready"), "{impact}");
         assert!(impact.contains("Service shop/db has no ready backend"), "{impact}");
+    }
+
+    #[test]
+    fn replicas_that_are_ready_are_no_proof_that_requests_succeed() {
+        let line = "ERROR pool: timeout acquiring a connection\n".repeat(6);
+        let world = World::asking("Pod", "web-1-a").with(deployment(1, 1)).with(pod(json!({}))).log("web-1-a", &line);
+        let impact = world.diagnosis().impact;
+        assert!(impact.contains("all replicas are ready (1/1)") && !impact.contains("No outage"), "{impact}");
     }
 }
