@@ -93,10 +93,10 @@ pub fn wrapped<'a>(lines: &[&'a str], line: &str) -> Option<&'a str> {
         return None;
     }
     let at = lines.iter().rposition(|known| std::ptr::eq(*known, line))?;
-    let before = lines[at.saturating_sub(WRAPPED)..at].iter().copied();
+    let mut before = lines[at.saturating_sub(WRAPPED)..at].iter().copied();
     let complains =
         |line: &&str| (logs::is_error(line) || logs::is_warning(line)) && is_lead(line) && !is_wrapper(line);
-    before.filter(complains).next_back()
+    before.rfind(complains)
 }
 
 /// Whether a line says no more than that a framework could not begin.

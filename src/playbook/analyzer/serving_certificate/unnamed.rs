@@ -4,7 +4,6 @@
 use k8s_openapi::api::core::v1::{Pod, Service};
 
 use super::{Source, TOLD_BY_SERVER, ended, issued_as, of_server, secret_of, whose};
-use crate::alert::ObjectRef;
 use crate::playbook::analyzer::crash;
 use crate::playbook::callees;
 use crate::playbook::facts::{Seen, SeenLog};
@@ -139,7 +138,6 @@ fn of_host(scene: &Scene<'_>, pod: &Seen<Pod>, log: &SeenLog, line: &str, host: 
         return inside(scene, pod, &call, service);
     }
     let (name, workload) = (named(&pod.object), scene.workload(&pod.object));
-    let blame = ObjectRef::new("Host", "", host);
     let when = ended(scene, line);
     let headline = scene.text(
         format!("{host} 的服务端证书已过期{when}；{workload} 因此拒绝与它连接"),
@@ -148,14 +146,14 @@ fn of_host(scene: &Scene<'_>, pod: &Seen<Pod>, log: &SeenLog, line: &str, host: 
     let near =
         log.lines.as_deref().ok().and_then(|text| text.lines().rfind(|line| line.to_ascii_lowercase().contains(host)));
     Some(
-        Finding::new("serving_certificate_expired", Depth::Root, &name, &blame, headline)
+        // No object of the cluster has the certificate: it shows at whoever calls.
+        Finding::new("peer_certificate_expired", Depth::Root, &name, &workload, headline)
             .confidence(Confidence::Medium)
             .cite([
                 scene.quote(&log.reference, line),
                 near.and_then(|line| scene.quote(&log.reference, line)),
                 scene.quote_line(&pod.reference, &[host]),
             ])
-            .touches([workload.clone()])
             .unresolved(scene.text(
                 format!("{host} 由谁维护？请确认其证书的到期时间"),
                 format!("Who runs {host}? Have the end of its certificate confirmed"),
@@ -226,12 +224,14 @@ mod tests {
     #[test]
     fn a_server_that_the_trace_or_the_environment_names_has_the_certificate() {
         let named = asked(json!([]), &TRACE.repeat(3));
-        assert_eq!(named.cause(), "serving_certificate_expired Host/ldap.corp");
+        assert_eq!(named.cause(), "peer_certificate_expired Deployment/web");
         let diagnosis = named.diagnosis();
+        assert!(diagnosis.headline.starts_with("ldap.corp serves a certificate"), "{}", diagnosis.headline);
         assert_eq!(diagnosis.causes[0].confidence, Confidence::Medium);
         assert!(diagnosis.headline.contains("it ended at Sun Nov 22 08:00:00 UTC 2026"), "{}", diagnosis.headline);
         let told = json!([{"name": "LDAP_URL", "value": "ldaps://directory.corp.example:636"}, {"name": "API", "value": "https://pay.example.com"}]);
-        assert_eq!(asked(told, &without_host()).cause(), "serving_certificate_expired Host/directory.corp.example");
+        let headline = asked(told, &without_host()).diagnosis().headline;
+        assert!(headline.starts_with("directory.corp.example serves"), "{headline}");
         let directory =
             json!({"metadata": {"name": "directory-0", "labels": {"app": "directory"}, "ownerReferences": null}});
         let inside = asked(json!([{"name": "LDAP_URL", "value": "ldaps://web:636"}]), &without_host())
