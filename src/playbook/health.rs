@@ -6,13 +6,13 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use crate::alert::ObjectRef;
 use crate::playbook::alerts::{self, Answer};
 use crate::playbook::analyzer;
+use crate::playbook::checks;
 use crate::playbook::describe;
-use crate::playbook::finding::{Finding, counted, kubectl, look, slash};
+use crate::playbook::finding::{Finding, kubectl, look, slash};
 use crate::playbook::hearing;
 use crate::playbook::logs;
 use crate::playbook::mended::{self, Mended};
 use crate::playbook::outside;
-use crate::playbook::pods;
 use crate::playbook::purpose;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
@@ -53,7 +53,7 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
         primary: Primary { resource: resource.clone(), findings },
         related: nearby.iter().take(3).map(|finding| neighbour(scene, finding)).collect(),
         impact: calm_impact(scene, verdict),
-        ruled_out: checks(scene, scope),
+        ruled_out: checks::of(scene, scope),
         ..Diagnosis::default()
     };
     diagnosis.steps.extend((!resource.name.is_empty()).then(|| next_look(scene, &resource)));
@@ -141,7 +141,7 @@ pub fn ruled_out(scene: &Scene<'_>, scope: &Scope, top: &Finding) -> Vec<RuledOu
     if top.blame.kind == "Node" {
         return Vec::new();
     }
-    nodes_check(scene, scope).into_iter().collect()
+    checks::nodes(scene, scope).into_iter().collect()
 }
 
 /// Whether objects that are well leave an alert unanswered. One that counts errors is answered by logs that hold none.
@@ -307,47 +307,6 @@ fn explain_verdict(scene: &Scene<'_>, diagnosis: &mut Diagnosis, resource: &Obje
             "If the alert does not clear after the next evaluation, check its rule and the scrape behind it",
         ));
     }
-}
-
-/// What a healthy verdict rests on, each only when it was seen.
-fn checks(scene: &Scene<'_>, scope: &Scope) -> Vec<RuledOut> {
-    let pods: Vec<_> = scope.pods(scene).filter(|pod| !pods::is_leaving(&pod.object)).collect();
-    let mut checks: Vec<RuledOut> = Vec::new();
-    if !pods.is_empty() {
-        let ready = pods.iter().filter(|pod| pods::is_ready(&pod.object)).count();
-        let restarts: i32 = pods.iter().flat_map(|pod| pods::containers(&pod.object)).map(|view| view.restarts()).sum();
-        let total = pods.len();
-        let (pods_en, again) = (counted(total, "Pod"), counted(restarts, "restart"));
-        checks.push(RuledOut {
-            hypothesis: scene
-                .text("容器崩溃、镜像拉取失败或探针失败", "crashing containers, failing image pulls or probes"),
-            because: scene.text(
-                format!("{total} 个 Pod 中 {ready} 个 Ready，累计重启 {restarts} 次，没有容器处于等待状态"),
-                format!("{ready} of {pods_en} Ready, {again} in all, no container is waiting"),
-            ),
-        });
-    }
-    checks.extend(nodes_check(scene, scope));
-    checks.extend(hearing::no_error(scene, scope));
-    checks
-}
-
-fn nodes_check(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
-    let mut names: Vec<&str> = scope.pods(scene).filter_map(|pod| pods::node_name(&pod.object)).collect();
-    names.sort_unstable();
-    names.dedup();
-    let healthy = |name: &&str| scene.node(name).is_some_and(|node| analyzer::node::troubles(&node.object).is_empty());
-    if names.is_empty() || !names.iter().all(healthy) {
-        return None;
-    }
-    let list = names.join(", ");
-    Some(RuledOut {
-        hypothesis: scene.text("Node 故障", "a failing Node"),
-        because: scene.text(
-            format!("相关 Pod 所在的 Node {list} 为 Ready，且没有资源压力"),
-            format!("the Pods run on {list}, Ready and without pressure"),
-        ),
-    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod analyzer;
 pub mod awaited;
 pub mod callees;
 mod change;
+mod checks;
 mod chinese;
 mod cite;
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(super) fn down(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
         finding = finding.cite([scene.quote(reference, "failurePolicy: Fail")]);
     }
     if let Some(service) = &service {
-        let state = if scene.facts.is_missing(&service) {
+        let state = if scene.facts.is_missing(service) {
             scene.text("不存在", "does not exist")
         } else {
             logs::shorten(&why, 120)

@@ -147,7 +147,7 @@ fn of_host(scene: &Scene<'_>, pod: &Seen<Pod>, log: &SeenLog, line: &str, host: 
         log.lines.as_deref().ok().and_then(|text| text.lines().rfind(|line| line.to_ascii_lowercase().contains(host)));
     Some(
         // No object of the cluster has the certificate: it shows at whoever calls.
-        Finding::new("peer_certificate_expired", Depth::Root, &name, &workload, headline)
+        Finding::new("certificate_expired", Depth::Root, &name, &workload, headline)
             .confidence(Confidence::Medium)
             .cite([
                 scene.quote(&log.reference, line),
@@ -187,7 +187,7 @@ fn of_nobody(scene: &Scene<'_>, pod: &Seen<Pod>, log: &SeenLog, line: &str) -> F
         format!("{workload} 连接的某个服务端证书已过期{when}，日志没有写明是谁"),
         format!("{workload} meets a server whose certificate has expired{when}; its log does not say which"),
     );
-    Finding::new("peer_certificate_expired", Depth::Mechanism, &name, &workload, headline)
+    Finding::new("certificate_expired", Depth::Mechanism, &name, &workload, headline)
         .confidence(Confidence::Medium)
         .cite([scene.quote(&log.reference, line)])
         .unresolved(whose(scene, line))
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_server_that_the_trace_or_the_environment_names_has_the_certificate() {
         let named = asked(json!([]), &TRACE.repeat(3));
-        assert_eq!(named.cause(), "peer_certificate_expired Deployment/web");
+        assert_eq!(named.cause(), "certificate_expired Deployment/web");
         let diagnosis = named.diagnosis();
         assert!(diagnosis.headline.starts_with("ldap.corp serves a certificate"), "{}", diagnosis.headline);
         assert_eq!(diagnosis.causes[0].confidence, Confidence::Medium);
@@ -243,12 +243,12 @@ mod tests {
     #[test]
     fn where_nobody_names_the_server_it_is_asked_and_the_client_is_not_blamed_for_sure() {
         let open = asked(json!([]), &without_host());
-        assert_eq!(open.cause(), "peer_certificate_expired Deployment/web");
+        assert_eq!(open.cause(), "certificate_expired Deployment/web");
         let diagnosis = open.diagnosis();
         assert_eq!(diagnosis.causes[0].confidence, Confidence::Medium);
         assert!(diagnosis.unresolved.iter().any(|asked| asked.contains("which server")), "{:?}", diagnosis.unresolved);
         let two = json!([{"name": "LDAP_URL", "value": "ldaps://a.corp:636"}, {"name": "LDAP_FALLBACK", "value": "ldaps://b.corp:636"}]);
-        assert_eq!(asked(two, &without_host()).cause(), "peer_certificate_expired Deployment/web");
+        assert_eq!(asked(two, &without_host()).cause(), "certificate_expired Deployment/web");
         let ended = World::asking("Pod", "web-1-a").with(pod(crashed(1, "Error"))).log("web-1-a", &without_host());
         assert!(ended.diagnosis().causes.iter().all(|cause| cause.confidence < Confidence::High));
         asked(json!([]), &format!("INFO up\n{TRACE}{}", "INFO served\n".repeat(20))).is_calm();
