@@ -174,6 +174,12 @@ pub fn is_only_said(line: &str, host: &str) -> bool {
     }
 }
 
+/// Whether what a line says is awaited may be anything: neither the line nor the Pod's own settings show that it is a host.
+#[must_use]
+pub fn is_mere_word(pod: &Pod, line: &str, host: &str) -> bool {
+    is_only_said(line, host) && !is_told(pod, host)
+}
+
 /// Whether a Pod's variables or commands name a host as one to call, and not in what they only print.
 #[must_use]
 pub fn is_told(pod: &Pod, host: &str) -> bool {

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 
 use super::{misconfigured, policy};
 use crate::alert::ObjectRef;
+use crate::playbook::awaited;
 use crate::playbook::environment;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
@@ -227,7 +228,8 @@ fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Optio
     let name = named(&pod.object);
     let is_namespace = |name: &str| scene.facts.raw(&ObjectRef::new("Namespace", "", name)).is_some();
     let meant = reach::unresolved_service(&pod.object, call.line, is_namespace);
-    let told = || call.hosts.iter().find_map(|host| reach::service_meant(&pod.object, host, is_namespace));
+    let hosts = call.hosts.iter().filter(|host| !awaited::is_mere_word(&pod.object, call.line, host));
+    let told = || hosts.clone().find_map(|host| reach::service_meant(&pod.object, host, is_namespace));
     let missing = meant.or_else(told).filter(|service| scene.facts.is_missing(service))?;
     let workload = scene.workload(&pod.object);
     let through = environment::naming(&pod.object, &missing.name);

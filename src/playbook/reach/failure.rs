@@ -31,6 +31,12 @@ pub(super) static REFUSED: Pattern = Pattern::new(
 static UNRESOLVED: Pattern = Pattern::new(
     r"(?i)no such host|enotfound|unknownhost|name or service not known|could not translate host|name resolution|nxdomain|server misbehaving|eai_again|could not resolve|can't resolve|can't find|bad address|getaddrinfo|lookup \S+ on \S+:53: .*(?:timeout|refused)|(?:域名|主机名?)解析失败|无法解析(?:主机|域名)|unknown (?:mysql server )?host\b|host not found|dns resolution failed|couldn't resolve server|failed to resolve '|dnsnameresolvertimeout|resolving timed out|<unresolved>|unable to resolve (?:host|service|target|address)|no resolvable bootstrap|domain name not found|name does not resolve|produced zero addresses",
 );
+/// What frameworks and build tools fail to resolve, which is no host.
+static OTHERWISE: Pattern = Pattern::new(
+    r"(?i)\bresolve (?:the )?(?:placeholders?|all\b|dependenc|modules?\b|imports?\b|references?\b|types?\b|symbols?\b|class\b|bean|view\b|path\b|templates?\b|variables?\b|attributes?\b)",
+);
+/// A connection that was there and is gone: whoever called whom.
+static GONE: Pattern = Pattern::new(r"(?i)connection reset|econnreset|broken pipe|epipe|被重置");
 /// How clients say that they have no connection, without the reason.
 static UNCONNECTED: Pattern = Pattern::new(
     r"(?i)communications link failure|can't reach database server|\b(?:unable|failed|failure|not possible) to connect\b|(?:cannot|can't|could not|couldn't|can ?not) connect\b|connection to .{1,90} could not be established|adapter could not establish the connection|unabletoconnect|no connection established|the connection attempt failed|fail(?:ed|ure)? connecting to|error (?:\S+ )?connecting to|error trying to connect|failed to create socket|nobrokersavailable|no (?:\w+ )?(?:nodes?|servers?|brokers?) available|run out of available brokers|tns:no listener|server ?selection ?(?:timeout|error)|unable to (?:open|obtain|acquire) jdbc connection|failed to obtain jdbc connection|connection is not available.*\btotal=0\b|无法连接|连接失败|连接不上",
@@ -54,7 +60,7 @@ static STATUS: Pattern = Pattern::new(
 /// How the call that a line tells of failed, if it tells of one.
 #[must_use]
 pub fn failure(line: &str) -> Option<Failure> {
-    if UNRESOLVED.hits(line) {
+    if UNRESOLVED.hits(line) && !OTHERWISE.hits(line) {
         return Some(Failure::Unresolved);
     }
     if REFUSED.hits(line) {
@@ -76,7 +82,7 @@ pub fn failure(line: &str) -> Option<Failure> {
 #[must_use]
 pub fn tells_of_no_connection(line: &str) -> bool {
     match failure(line) {
-        Some(Failure::Refused | Failure::Unresolved | Failure::Unconnected) => true,
+        Some(Failure::Refused | Failure::Unresolved | Failure::Unconnected) => !GONE.hits(line),
         Some(Failure::Timeout) => CONNECTING.hits(line) && !CONNECTED.hits(line),
         _ => false,
     }
@@ -88,8 +94,18 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        for pattern in [&TIMEOUT, &REFUSED, &UNRESOLVED, &UNCONNECTED, &CONNECTED, &CONNECTING, &SERVER_ERROR, &STATUS]
-        {
+        for pattern in [
+            &TIMEOUT,
+            &REFUSED,
+            &UNRESOLVED,
+            &OTHERWISE,
+            &GONE,
+            &UNCONNECTED,
+            &CONNECTED,
+            &CONNECTING,
+            &SERVER_ERROR,
+            &STATUS,
+        ] {
             assert!(pattern.compiles());
         }
     }
@@ -101,6 +117,15 @@ mod tests {
         assert_eq!(failure("lookup db: no such host"), Some(Failure::Unresolved));
         assert_eq!(failure("GET http://a/x returned 503"), Some(Failure::ServerError));
         assert_eq!(failure("key 503 not found"), None);
+    }
+
+    #[test]
+    fn what_frameworks_resolve_and_a_connection_that_is_gone_are_no_calls_in_vain() {
+        assert_eq!(failure("Could not resolve placeholder 'mq.topic' in value \"${mq.topic}\""), None);
+        assert_eq!(failure("Could not resolve all files for configuration ':runtime'"), None);
+        assert_eq!(failure("curl: (6) Could not resolve host: billing"), Some(Failure::Unresolved));
+        assert!(!tells_of_no_connection("ERROR client 203.0.113.9: read: connection reset by peer"));
+        assert!(tells_of_no_connection("ERROR connect: connection refused"));
     }
 
     #[test]

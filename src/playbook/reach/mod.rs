@@ -107,7 +107,7 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
         let warns = |line: &str| unready.contains(&log.container.as_str()) && logs::is_warning(line);
         let given_up = |line: &str| failure(line).is_some() && *why == Some(line);
         let tells = |line: &str| logs::is_error(line) || warns(line) || waits(line) || given_up(line);
-        // What a later try made up for is no trouble of a container that is well.
+        // What a later try made up for is no trouble of a container that is well; nor did that give up over anything.
         let is_well = views.iter().any(|view| view.name() == log.container && view.ready() && view.restarts() == 0);
         let made_up = if is_well { tries::made_up_for(text) } else { Vec::new() };
         let (mut somebody, mut nobody) = (false, false);
@@ -124,7 +124,8 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
                 calls.push(Call { line, log, failure, hosts });
             }
         }
-        let unnamed = (*why).filter(|_| nobody && !somebody).and_then(|line| unnamed(scene, pod, (log, text), line));
+        let unnamed =
+            (*why).filter(|_| nobody && !somebody && !is_well).and_then(|line| unnamed(scene, pod, (log, text), line));
         calls.extend(unnamed);
     }
     calls
@@ -240,7 +241,7 @@ pub fn port_of(call: &Call<'_>) -> Option<i32> {
 pub fn unresolved_service(caller: &Pod, line: &str, is_namespace: impl Fn(&str) -> bool) -> Option<ObjectRef> {
     let named = NAME.group(line, 1).map(|host| host.to_ascii_lowercase()).filter(|host| !is_word(host));
     let host = named.or_else(|| hosts(line).into_iter().find(|host| !is_address(host)))?;
-    if awaited::is_only_said(line, &host) && !awaited::is_told(caller, &host) {
+    if awaited::is_mere_word(caller, line, &host) {
         return None;
     }
     service_meant(caller, &host, is_namespace)
