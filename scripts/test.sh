@@ -48,13 +48,12 @@ scripts/deploy-check.sh
 step "docs"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
 
-step "the demo, and every scenario with the playbook alone"
+step "the demo"
 # The binary the tests were run with: `cargo run` would build again what depends on a feature of theirs.
 built="${CARGO_TARGET_DIR:-target}/debug/firstlook"
 "$built" demo --once --lang en >target/demo.md
 head -n 12 target/demo.md
 grep -q 'test-data' target/demo.md
 grep -q 'com.tencent.cloud.csi.cbs' target/demo.md
-"$built" eval scenarios
 
 printf '\nAll checks passed.\n'

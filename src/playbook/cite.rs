@@ -24,7 +24,7 @@ impl Scene<'_> {
             Some((end, _)) => words[..end].rsplit_once(' ').map_or(&words[..end], |(head, _)| head),
             None => &words,
         };
-        let piece = short.split(['\'', '"']).max_by_key(|piece| piece.len()).unwrap_or_default().trim();
+        let piece = longest_piece(short);
         let telling = piece.len() >= PIECE;
         self.facts.cite(reference, short).or_else(|| self.facts.cite(reference, piece).filter(|_| telling))
     }
@@ -57,5 +57,33 @@ impl Scene<'_> {
     pub fn quote_line(&self, reference: &str, words: &[&str]) -> Option<Citation> {
         let line = self.facts.text(reference)?.lines().find(|line| words.iter().all(|word| line.contains(word)))?;
         self.quote(reference, line.trim())
+    }
+}
+
+/// The longest piece between quotation marks, without the halves of a word that an apostrophe stands in.
+fn longest_piece(words: &str) -> &str {
+    let pieces: Vec<&str> = words.split(['\'', '"']).collect();
+    let is_one_word =
+        |before: &str, after: &str| before.ends_with(char::is_alphanumeric) && after.starts_with(char::is_alphanumeric);
+    let whole = pieces.iter().enumerate().map(|(at, piece)| {
+        let begins_inside = at > 0 && is_one_word(pieces[at - 1], piece);
+        let from = if begins_inside { piece.find(' ').unwrap_or(piece.len()) } else { 0 };
+        let rest = &piece[from..];
+        let ends_inside = pieces.get(at + 1).is_some_and(|next| is_one_word(piece, next));
+        if ends_inside { rest.rsplit_once(' ').map_or("", |(head, _)| head) } else { rest }
+    });
+    whole.max_by_key(|piece| piece.len()).unwrap_or_default().trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::longest_piece;
+
+    #[test]
+    fn no_piece_begins_or_ends_within_a_word() {
+        assert_eq!(longest_piece("couldn't find key DB in Secret a/b"), "find key DB in Secret a/b");
+        assert_eq!(longest_piece("two Nodes that didn't match"), "two Nodes that");
+        assert_eq!(longest_piece("key 'DB' of the Secret"), "of the Secret");
+        assert_eq!(longest_piece("plain words"), "plain words");
     }
 }

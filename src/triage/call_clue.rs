@@ -22,7 +22,22 @@ pub fn wants(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
     let mut wants = pods_called(seen, pod, lines);
     wants.extend(elsewhere(seen, lines, pod));
     wants.extend(by_address(seen, lines, pod));
+    wants.extend(namesakes(seen, lines, pod));
     wants
+}
+
+/// Services of other namespaces that bear the name of one that is missing beside the caller: a name without its namespace
+/// leads nowhere. Those of the whole cluster are listed once.
+fn namesakes(seen: &Seen, lines: &str, caller: &ObjectRef) -> Vec<Want> {
+    let Some(pod) = seen.facts.get::<Pod>(&caller.namespace, &caller.name) else { return Vec::new() };
+    let failing = lines.lines().filter(|line| reach::tells_of_no_connection(line));
+    let meant = failing.filter_map(|line| reach::unresolved_service(&pod.object, line, |_| false));
+    let is_missing = |service: &ObjectRef| service.namespace == caller.namespace && seen.facts.is_missing(service);
+    let Some(missing) = meant.into_iter().find(is_missing) else { return Vec::new() };
+    let alike =
+        rows::matching(seen, "Service", "", |row, _| row.name == missing.name && row.namespace != missing.namespace);
+    let everywhere = Want::list("Service", "").filter(|_| alike.is_empty());
+    everywhere.into_iter().chain(alike.into_iter().take(SERVICES_ELSEWHERE).map(Want::Object)).collect()
 }
 
 /// Services of other namespaces that failing calls name by nothing but their address: where no Service and no Pod of the own
@@ -165,6 +180,16 @@ mod tests {
         let db = Want::Object(ObjectRef::new("Service", "data", "db"));
         assert!(asked(LINE, &[("Service", "data", "db", "10.96.3.4")]).contains(&db));
         assert!(!asked(LINE, &[("Service", "data", "db", "10.96.3.44")]).contains(&db));
+    }
+
+    #[test]
+    fn a_service_that_is_missing_beside_the_caller_is_looked_for_by_its_name_everywhere() {
+        const LINE: &str = "ERROR dial tcp: lookup tax on 10.96.0.10:53: no such host";
+        let everywhere = Want::List { kind: "Service", namespace: String::new() };
+        assert!(asked(LINE, &[("Service", "a", "db", "10.96.9.9")]).contains(&everywhere));
+        let tax = Want::Object(ObjectRef::new("Service", "data", "tax"));
+        let found = asked(LINE, &[("Service", "data", "tax", "10.96.9.9")]);
+        assert!(found.contains(&tax) && !found.contains(&everywhere));
     }
 
     #[test]

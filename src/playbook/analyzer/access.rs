@@ -10,7 +10,7 @@ use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
-use crate::report::Confidence;
+use crate::report::{Confidence, Step};
 
 static FORBIDDEN: Pattern = Pattern::new(
     r#"forbidden: User \\?"system:serviceaccount:([a-z0-9-]+):([a-z0-9.-]+)\\?" cannot (\w+) resource \\?"([a-z/]+)\\?"(?: in API group \\?"([\w.-]*)\\?")?"#,
@@ -136,14 +136,7 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Fi
                     ),
                 ),
             ),
-            change(
-                scene.text(
-                    format!("在 Role 中加入 {resource} 的 {verb} 权限并绑定到 {}", account.name),
-                    format!("Allow {verb} on {resource} in a Role bound to {}", account.name),
-                ),
-                scene.text("只授予应用真正需要的权限", "Grant no more than the application needs"),
-                None,
-            ),
+            grant(scene, denied, &blame),
         ]);
     let unread = (!all_read).then(|| {
         scene.text(
@@ -155,6 +148,29 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Fi
         Some(gap) => found.gap(gap),
         None => found,
     })
+}
+
+/// Gives the account what it lacks: by the binding that was meant for it, the Role it has, or a new one.
+fn grant(scene: &Scene<'_>, denied: &Denied<'_>, blame: &ObjectRef) -> Step {
+    let (account, verb, resource) = (&denied.account, &denied.verb, &denied.resource);
+    let careful = scene.text("只授予应用真正需要的权限", "Grant no more than the application needs");
+    if blame.kind == "RoleBinding" {
+        let title = scene.text(
+            format!(
+                "把 RoleBinding {} 的 subject 改为 ServiceAccount {}/{}",
+                blame.name, account.namespace, account.name
+            ),
+            format!("Make {}/{} the subject of RoleBinding {}", account.namespace, account.name, blame.name),
+        );
+        let edit = kubectl(&blame.namespace, &format!("edit rolebinding {}", blame.name));
+        return change(title, careful, Some(edit));
+    }
+    let title = scene.text(
+        format!("在 Role 中加入 {resource} 的 {verb} 权限并绑定到 {}", account.name),
+        format!("Allow {verb} on {resource} in a Role bound to {}", account.name),
+    );
+    let edit = (blame.kind == "Role").then(|| kubectl(&blame.namespace, &format!("edit role {}", blame.name)));
+    change(title, careful, edit)
 }
 
 /// The Role a binding refers to, where it was read.

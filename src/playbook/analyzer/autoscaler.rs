@@ -178,36 +178,33 @@ fn no_metrics(
     let name = named(&found.object);
     let workload = scaled(found, spec);
     let message = inactive.message.as_deref().unwrap_or_default();
-    let no_request = message.contains("missing request for");
+    let without = Unrequested::told(message);
     let reason = inactive.reason.as_deref().unwrap_or_default();
     let custom = ["FailedGetPodsMetric", "FailedGetObjectMetric", "FailedGetExternalMetric"].contains(&reason);
     let no_api = !custom
         && !message.contains("custom.metrics")
         && !message.contains("external.metrics")
         && (message.contains("could not find the requested resource") || message.contains("unable to fetch metrics"));
-    let (code, blame, zh, en) = if no_request {
-        (
-            "hpa_missing_requests",
-            workload.clone(),
-            "容器没有声明对应资源的 requests，无法计算利用率",
-            "the containers set no request for that resource, so no utilisation can be computed",
-        )
+    let (code, blame, zh, en) = if let Some(without) = &without {
+        let (zh, en) = without.said();
+        ("hpa_missing_requests", workload.clone(), zh, en)
     } else if no_api {
         (
             "hpa_metrics_unavailable",
             name.clone(),
-            "无法从 metrics API 取得指标（metrics-server 未安装或不可用）",
-            "the metrics API gives nothing (metrics-server is missing or down)",
+            "无法从 metrics API 取得指标（metrics-server 未安装或不可用）".to_owned(),
+            "the metrics API gives nothing (metrics-server is missing or down)".to_owned(),
         )
     } else if message.contains("custom.metrics.k8s.io") || message.contains("external.metrics.k8s.io") || custom {
         (
             "hpa_metrics_unavailable",
             name.clone(),
-            "无法取得自定义指标（指标适配器未安装、不可用，或没有这个指标）",
-            "its custom metric cannot be read (the metrics adapter is missing or down, or knows no such metric)",
+            "无法取得自定义指标（指标适配器未安装、不可用，或没有这个指标）".to_owned(),
+            "its custom metric cannot be read (the metrics adapter is missing or down, or knows no such metric)"
+                .to_owned(),
         )
     } else {
-        ("hpa_metrics_unavailable", name.clone(), "无法取得指标", "its metric cannot be read")
+        ("hpa_metrics_unavailable", name.clone(), "无法取得指标".to_owned(), "its metric cannot be read".to_owned())
     };
     let headline = scene.text(
         format!("HPA {}/{} 无法扩缩容（{reason}）：{zh}", name.namespace, name.name),
@@ -218,35 +215,71 @@ fn no_metrics(
         .summary(summary)
         .cite([scene.quote(&found.reference, message), scene.quote(&found.reference, &format!("reason: {reason}"))])
         .touches([workload.clone(), name.clone()])
-        .steps([
-            look(
-                scene.text("查看 HPA 的条件与事件", "Read the HPA's conditions and events"),
-                kubectl(&name.namespace, &format!("describe hpa {}", name.name)),
-            ),
-            look(
-                scene.text("确认 metrics API 是否可用", "Check the metrics API"),
-                "kubectl get apiservices v1beta1.metrics.k8s.io",
-            ),
-            give_metrics(scene, no_request, &workload),
-        ])
+        .steps([look(
+            scene.text("查看 HPA 的条件与事件", "Read the HPA's conditions and events"),
+            kubectl(&name.namespace, &format!("describe hpa {}", name.name)),
+        )])
+        .steps(match &without {
+            Some(without) => vec![without.step(scene, &workload)],
+            None => vec![
+                look(
+                    scene.text("确认 metrics API 是否可用", "Check the metrics API"),
+                    "kubectl get apiservices v1beta1.metrics.k8s.io",
+                ),
+                change(
+                    scene.text(
+                        "安装或恢复 metrics-server（或指标适配器）",
+                        "Install or restore metrics-server (or the metrics adapter)",
+                    ),
+                    "",
+                    None,
+                ),
+            ],
+        })
 }
 
-fn give_metrics(scene: &Scene<'_>, no_request: bool, workload: &ObjectRef) -> Step {
-    if no_request {
-        change(
-            scene.text("为容器补上 resources.requests", "Give the containers resource requests"),
-            "",
-            edit_template(workload),
-        )
-    } else {
-        change(
-            scene.text(
-                "安装或恢复 metrics-server（或指标适配器）",
-                "Install or restore metrics-server (or the metrics adapter)",
+/// What an HPA says is requested by nobody: `missing request for cpu in container app of Pod app-1`; older clusters name no
+/// container.
+struct Unrequested<'m> {
+    resource: &'m str,
+    container: Option<&'m str>,
+}
+
+impl<'m> Unrequested<'m> {
+    fn told(message: &'m str) -> Option<Self> {
+        let (_, rest) = message.split_once("missing request for ")?;
+        let word = |text: &'m str| text.split([' ', ',', ')', ';']).next().filter(|word| !word.is_empty());
+        let container = rest.split_once(" in container ").and_then(|(_, rest)| word(rest));
+        Some(Self { resource: word(rest).unwrap_or("cpu"), container })
+    }
+
+    fn said(&self) -> (String, String) {
+        let Self { resource, .. } = self;
+        match self.container {
+            Some(container) => (
+                format!("容器 {container} 没有声明 {resource} 的 requests，无法计算利用率"),
+                format!("container {container} sets no request for {resource}, so no utilisation can be computed"),
             ),
-            "",
-            None,
-        )
+            None => (
+                format!("有容器没有声明 {resource} 的 requests，无法计算利用率"),
+                format!("a container sets no request for {resource}, so no utilisation can be computed"),
+            ),
+        }
+    }
+
+    fn step(&self, scene: &Scene<'_>, workload: &ObjectRef) -> Step {
+        let (resource, container) = (self.resource, self.container.unwrap_or_default());
+        let (zh, en) = match self.container {
+            Some(_) => (
+                format!("为容器 {container} 补上 {resource} 的 resources.requests"),
+                format!("Give container {container} a request for {resource}"),
+            ),
+            None => (
+                format!("为每个容器补上 {resource} 的 resources.requests"),
+                format!("Give every container a request for {resource}"),
+            ),
+        };
+        change(scene.text(zh, en), "", edit_template(workload))
     }
 }
 

@@ -136,8 +136,8 @@ fn blocks(scene: &Scene<'_>, budget: &Seen<PodDisruptionBudget>) -> Option<Findi
                 ),
                 change(
                     scene.text(
-                        "增加副本数，或放宽 minAvailable/maxUnavailable",
-                        "Run more replicas, or relax minAvailable or maxUnavailable",
+                        "放宽 minAvailable/maxUnavailable，或增加副本数",
+                        "Relax minAvailable or maxUnavailable, or run more replicas",
                     ),
                     scene.text("至少要允许 1 个 Pod 被驱逐", "At least one Pod must be allowed to go"),
                     Some(kubectl(&name.namespace, &format!("edit pdb {}", name.name))),

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
 
 use crate::alert::ObjectRef;
 use crate::playbook::alerts::{self, Answer};
-use crate::playbook::facts::Seen;
+use crate::playbook::facts::{Seen, SeenEvent};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pods;
@@ -245,15 +245,16 @@ fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> 
                     &[&format!("reason: {}", condition.reason.as_deref().unwrap_or_default())],
                 ),
             ])
+            .cite([eviction(scene, &name.name).and_then(|event| scene.quote_event(event))])
             .touches(evicted(scene, &name.name))
-            .steps([
-                look(
-                    scene.text("查看节点条件与占用", "Read the Node's conditions and usage"),
-                    format!("kubectl describe node {}", name.name),
-                ),
-                look(scene.text("查看节点用量", "See what the Node uses"), format!("kubectl top node {}", name.name)),
-                change(remedy, "", None),
-            ]),
+            .steps([look(
+                scene.text("查看节点条件与占用", "Read the Node's conditions and usage"),
+                format!("kubectl describe node {}", name.name),
+            )])
+            .steps((kind == "MemoryPressure").then(|| {
+                look(scene.text("查看节点用量", "See what the Node uses"), format!("kubectl top node {}", name.name))
+            }))
+            .steps([change(remedy, "", None)]),
     )
 }
 
@@ -316,6 +317,13 @@ fn stranded(scene: &Scene<'_>, node: &str) -> Vec<ObjectRef> {
         pods::node_name(pod) == Some(node) && !pods::is_finished(pod) && !pods::is_ready(pod) && calm
     };
     scene.pods.iter().filter(|pod| by_node(&pod.object)).map(|pod| named(&pod.object)).collect()
+}
+
+/// What the kubelet says of a Pod it evicted from there: which resource was low, and who used how much of it.
+fn eviction<'s>(scene: &'s Scene<'_>, node: &str) -> Option<&'s SeenEvent> {
+    let gone = evicted(scene, node);
+    let told = scene.facts.events().iter().filter(|event| event.reason == "Evicted" && gone.contains(&event.about));
+    told.max_by_key(|event| event.last_seen)
 }
 
 fn evicted(scene: &Scene<'_>, node: &str) -> Vec<ObjectRef> {

@@ -1,0 +1,114 @@
+//! Missing: a Service that a failing call names and that does not exist.
+
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::alert::ObjectRef;
+use crate::playbook::analyzer::{claim, misconfigured};
+use crate::playbook::awaited;
+use crate::playbook::environment;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
+use crate::playbook::logs;
+use crate::playbook::reach::{self, Call, Failure};
+use crate::playbook::scene::{Scene, named};
+use crate::report::Confidence;
+
+/// What a call to a name that no Service bears comes from.
+pub(super) fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Option<Finding> {
+    let name = named(&pod.object);
+    let is_namespace = |name: &str| scene.facts.raw(&ObjectRef::new("Namespace", "", name)).is_some();
+    let meant = reach::unresolved_service(&pod.object, call.line, is_namespace);
+    let hosts = call.hosts.iter().filter(|host| !awaited::is_mere_word(&pod.object, call.line, host));
+    let told = || hosts.clone().find_map(|host| reach::service_meant(&pod.object, host, is_namespace));
+    let missing = meant.or_else(told).filter(|service| scene.facts.is_missing(service))?;
+    let workload = scene.workload(&pod.object);
+    let through = environment::naming(&pod.object, &missing.name);
+    if let Some(finding) =
+        through.as_ref().and_then(|variable| misconfigured::given_twice(scene, pod, call, &missing, variable))
+    {
+        return Some(finding);
+    }
+    let mut near = scene.near_misses(&missing);
+    for akin in misconfigured::akin(scene, &missing) {
+        if !near.contains(&akin) {
+            near.push(akin);
+        }
+    }
+    let misnamed = misconfigured::by_map(scene, pod, call, &missing, &near)
+        .or_else(|| misconfigured::misspelt(scene, pod, call, &missing, &near));
+    if misnamed.is_some() {
+        return misnamed;
+    }
+    let namesake = namesake(scene, &missing).filter(|_| near.is_empty());
+    let hint = match &namesake {
+        Some(other) => scene.text(
+            format!("；Namespace {} 中有同名的 Service，名称可能缺少 Namespace", other.namespace),
+            format!("; Namespace {} has a Service of that name, so the name may lack its Namespace", other.namespace),
+        ),
+        None => claim::near_hint(scene, &near),
+    };
+    let headline = scene.text(
+        format!("{workload} 依赖的 Service {}/{} 不存在，域名无法解析{hint}", missing.namespace, missing.name),
+        format!(
+            "{workload} calls Service {}/{}, which does not exist, so its name does not resolve{hint}",
+            missing.namespace, missing.name
+        ),
+    );
+    let summary = through.map_or_else(
+        || headline.clone(),
+        |variable| {
+            scene.text(
+                format!("{headline}；该名称来自容器 {} 的环境变量 {}", variable.container, variable.name),
+                format!(
+                    "{headline}; the name comes from variable {} of container {}",
+                    variable.name, variable.container
+                ),
+            )
+        },
+    );
+    let (depth, confidence) = standing(pod, call, &missing, !near.is_empty());
+    Some(
+        Finding::new("dependency_service_missing", depth, &name, &missing, headline)
+            .summary(summary)
+            .confidence(confidence)
+            .cite([scene.quote(&call.log.reference, call.line), scene.quote_line(&pod.reference, &[&missing.name])])
+            .cite([scene.facts.absent(&missing).cloned()])
+            .touches([workload.clone()])
+            .steps([look(
+                scene.text("查看该 Namespace 中的 Service", "List the Services of that namespace"),
+                kubectl(&missing.namespace, "get services"),
+            )])
+            .steps(namesake.map(|other| {
+                change(
+                    scene.text(
+                        format!("如果要访问的是它，把名称改为 {}.{}", other.name, other.namespace),
+                        format!("If that one is meant, call {}.{}", other.name, other.namespace),
+                    ),
+                    "",
+                    edit_template(&workload),
+                )
+            })),
+    )
+}
+
+/// The Service of that name in another namespace, where there is one.
+fn namesake(scene: &Scene<'_>, missing: &ObjectRef) -> Option<ObjectRef> {
+    let alike = |other: &ObjectRef| {
+        other.kind == "Service" && other.name == missing.name && other.namespace != missing.namespace
+    };
+    scene.facts.names().into_iter().find(alike)
+}
+
+/// How far a missing name carries: anybody may write one into a log. One that the Pod was told is the cause; one that only
+/// the log says is likely the cause where it is a letter away from one that exists, or where the process ended over it, else
+/// less.
+fn standing(pod: &Seen<Pod>, call: &Call<'_>, missing: &ObjectRef, is_near: bool) -> (Depth, Confidence) {
+    let is_told =
+        environment::naming(&pod.object, &missing.name).is_some() || environment::commanded(&pod.object, &missing.name);
+    let decides = call.log.lines.as_deref().is_ok_and(|text| logs::culprit(text) == Some(call.line));
+    match (is_told, is_near || decides || call.failure == Failure::Awaited) {
+        (true, _) => (Depth::Root, Confidence::High),
+        (false, true) => (Depth::Root, Confidence::Medium),
+        (false, false) => (Depth::Mechanism, Confidence::Medium),
+    }
+}
