@@ -97,6 +97,16 @@ const WORDS: [&str; 40] = [
     "with",
 ];
 
+/// A command that asks in a namespace it names.
+static ELSEWHERE: Pattern = Pattern::new(r#"\bkubectl\b[^;|&\n]*?\s(?:-n|--namespace)[= ]+['"]?([a-z0-9-]+)"#);
+
+/// The namespace that a Pod's commands ask in; its own where they name none.
+#[must_use]
+pub fn namespace_asked(pod: &Pod) -> String {
+    let command = words(pod).map(String::as_str).collect::<Vec<_>>().join(" ");
+    ELSEWHERE.group(&command, 1).unwrap_or_else(|| named(pod).namespace)
+}
+
 /// An object that a log line says is awaited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
@@ -217,10 +227,10 @@ pub struct Wait<'a> {
 /// What a Pod's unfinished init container waits for, where its log names an object.
 #[must_use]
 pub fn of_pod<'a>(scene: &Scene<'a>, pod: &Pod) -> Option<Wait<'a>> {
-    let name = named(pod);
+    let namespace = namespace_asked(pod);
     lines(scene, pod)
         .into_iter()
-        .find_map(|(line, log, container)| Some(Wait { line, log, container, named: object(line, &name.namespace)? }))
+        .find_map(|(line, log, container)| Some(Wait { line, log, container, named: object(line, &namespace)? }))
 }
 
 /// The Job that an init container waits for without naming it: it waits for work such as a migration, and one Job alone is
@@ -333,7 +343,7 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        for pattern in [&AWAITS, &KIND_FIRST, &NAME_FIRST, &NOT_FOUND, &WORD, &WORK, &WORKER, &ASKED] {
+        for pattern in [&AWAITS, &KIND_FIRST, &NAME_FIRST, &NOT_FOUND, &WORD, &WORK, &WORKER, &ASKED, &ELSEWHERE] {
             assert!(pattern.compiles());
         }
     }
@@ -381,6 +391,17 @@ mod tests {
         assert!(is_only_said("waiting for service discovery", "discovery"));
         assert!(!is_only_said("waiting for orders-db:5432", "orders-db"));
         assert!(!is_only_said("waiting for service orders-db", "orders-db"));
+    }
+
+    #[test]
+    fn a_command_asks_in_the_namespace_it_names() {
+        let asked = |script: &str| {
+            let init = json!({"name": "wait", "image": "kubectl", "command": ["sh", "-c", script]});
+            namespace_asked(&serde_json::from_value(pod(json!({"spec": {"initContainers": [init]}}))).unwrap())
+        };
+        assert_eq!(asked("until kubectl -n platform get configmap app-config; do sleep 2; done"), "platform");
+        assert_eq!(asked("kubectl wait --namespace=data job/db-migrate"), "data");
+        assert_eq!(asked("kubectl wait job/db-migrate; nc -n data"), "shop");
     }
 
     #[test]

@@ -61,6 +61,17 @@ static KINDS: [(Pattern, Pattern); 6] = [
 static HOLDS_HOST: Pattern =
     Pattern::new(r"(?i)(?:host(?:name)?s?|addr(?:ess)?|servers?|ur[li]|dsn|endpoint|brokers?|nodes?)$");
 
+/// Whether a Pod is told a host by a Secret, which nobody reads.
+#[must_use]
+pub fn is_told_by_secret(pod: &Pod) -> bool {
+    let containers = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+    let mut variables = containers.flat_map(|container| container.env.iter().flatten());
+    variables.any(|variable| {
+        HOLDS_HOST.hits(&variable.name)
+            && variable.value_from.as_ref().is_some_and(|from| from.secret_key_ref.is_some())
+    })
+}
+
 /// The places a Pod is told to call that a line may mean which tells of a failed connection and of nobody: those of its kind,
 /// or all where it does not even say of which kind.
 #[must_use]

@@ -14,8 +14,12 @@ use crate::report::RuledOut;
 /// What a healthy verdict rests on, each only when it was seen.
 #[must_use]
 pub fn of(scene: &Scene<'_>, scope: &Scope) -> Vec<RuledOut> {
-    // What has run to its end is not Ready, and nothing is wrong with that.
-    let goes_on = |pod: &&Seen<Pod>| !pods::is_leaving(&pod.object) && !pods::is_finished(&pod.object);
+    // What has run to its good end is not Ready, and nothing is wrong with that; nor with a try of a Job that another made up for.
+    let is_over = |pod: &Pod| {
+        pods::phase(pod) == "Succeeded"
+            || (pods::is_finished(pod) && matches!(scene.workload(pod).kind.as_str(), "Job" | "CronJob"))
+    };
+    let goes_on = |pod: &&Seen<Pod>| !pods::is_leaving(&pod.object) && !is_over(&pod.object);
     let pods: Vec<_> = scope.pods(scene).filter(goes_on).collect();
     let mut checks: Vec<RuledOut> = Vec::new();
     if !pods.is_empty() {

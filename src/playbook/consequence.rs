@@ -6,18 +6,20 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::Finding;
+use crate::playbook::finding::{Depth, Finding};
 use crate::playbook::pods;
 use crate::playbook::reach::{self, Call};
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope;
 use crate::report::Confidence;
 
-/// Whether the line that a finding rests on tells of a call to what another one, which is no guess, is about.
+/// Whether the line that a finding rests on tells of a call to what another one, which is no guess, is about. What was
+/// reasoned out about a call, its port or its name, is a cause of its own.
 pub(super) fn follows_from(scene: &Scene<'_>, other: &Finding, top: &Finding) -> bool {
-    let Some(pod) = scene.pod(&other.about).filter(|_| top.confidence > Confidence::Low) else { return false };
+    let may = top.confidence > Confidence::Low && other.depth < Depth::Root;
+    let Some(pod) = scene.pod(&other.about).filter(|_| may) else { return false };
     let calls = reach::failing_calls(scene, &pod.object);
-    calls.iter().filter(|call| rests_on(other, call)).any(|call| {
+    calls.iter().filter(|call| rests_on(scene, other, call)).any(|call| {
         let reached = beyond(scene, pod, call);
         let waiting = |object| {
             scene.pods.iter().any(|behind| reached.contains(&named(&behind.object)) && lies_on(behind, object))
@@ -54,10 +56,11 @@ fn lies_on(pod: &Seen<Pod>, object: &ObjectRef) -> bool {
         }
 }
 
-/// Whether a finding quotes the line of a call, or one of another try of it.
-fn rests_on(finding: &Finding, call: &Call<'_>) -> bool {
+/// Whether the first line of a log that a finding quotes is that of a call, or of another try of it.
+fn rests_on(scene: &Scene<'_>, finding: &Finding, call: &Call<'_>) -> bool {
+    let is_log = |reference: &str| scene.facts.logs().iter().any(|log| log.reference == reference);
     let hosts = |quote: &str| Some(reach::hosts(quote)).filter(|hosts| !hosts.is_empty());
-    finding.evidence.iter().any(|citation| {
+    finding.evidence.iter().find(|citation| is_log(&citation.reference)).is_some_and(|citation| {
         let line = citation.quote.as_str();
         !line.is_empty()
             && (call.line.contains(line)
@@ -71,7 +74,7 @@ mod tests {
 
     use crate::playbook::world::{World, crashed, patched, pod, service};
 
-    const REFUSED: &str = "2026-11-23T02:38:08Z ERROR db: dial tcp db:5432: connect: connection refused";
+    const REFUSED: &str = "2026-11-23T02:38:08Z ERROR db: dial tcp db:80: connect: connection refused";
 
     fn calling(line: &str) -> Vec<String> {
         let behind = json!({"metadata": {"name": "db-1-a", "labels": {"app": "db"}, "ownerReferences": [{"apiVersion": "apps/v1",
@@ -87,6 +90,12 @@ mod tests {
     #[test]
     fn a_crash_over_a_call_to_what_is_broken_is_no_second_cause() {
         assert_eq!(calling(REFUSED), ["oom_killed_no_limit"]);
+    }
+
+    #[test]
+    fn a_call_to_a_port_that_is_not_there_is_a_cause_of_its_own() {
+        let wrong = calling(&REFUSED.replace(":80", ":5432"));
+        assert_eq!(wrong, ["oom_killed_no_limit", "dependency_wrong_port"]);
     }
 
     #[test]

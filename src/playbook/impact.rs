@@ -12,7 +12,7 @@ use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
 use crate::playbook::pods;
 use crate::playbook::rank;
-use crate::playbook::scene::{Scene, named};
+use crate::playbook::scene::{Scene, named, service_selector};
 use crate::playbook::scope::Scope;
 
 /// How many sentences it takes at most.
@@ -73,8 +73,9 @@ fn nobody_answers(
     concerned: &BTreeSet<ObjectRef>,
 ) -> Option<String> {
     let name = named(&service.object);
-    // One that is only another name for a place has no backends of its own.
-    if alias::name(&service.object).is_some() {
+    // One that is only another name for a place has no backends of its own; whom one without a selector sends to is written
+    // elsewhere.
+    if alias::name(&service.object).is_some() || service_selector(&service.object).is_none() {
         return None;
     }
     let backends = scene.backends(&service.object);
@@ -123,7 +124,11 @@ fn held_up(scene: &Scene<'_>, top: &Finding, workloads: &[ObjectRef]) -> Option<
 
 /// In Chinese and English, what of a workload that serves does not go on: its new version, or its scaling.
 fn held(scene: &Scene<'_>, top: &Finding, workload: &ObjectRef) -> Option<(String, String)> {
-    if top.code.starts_with("hpa_") || scene.question.targets.iter().any(|it| it.kind == "HorizontalPodAutoscaler") {
+    // At its limit it was scaled as far as it may be: that may well be an overload.
+    if top.code == "hpa_at_max_replicas" {
+        return None;
+    }
+    if top.code.starts_with("hpa_") {
         return Some(("但它无法自动扩缩容".to_owned(), "but it is not scaled".to_owned()));
     }
     if top.about.kind == "PodDisruptionBudget" || top.blame.kind == "PodDisruptionBudget" {

@@ -42,8 +42,11 @@ pub fn own(text: &str) -> Option<String> {
     let kept = |wanted: &[Line]| -> String {
         lines.iter().zip(&known).filter(|(_, line)| wanted.contains(line)).map(|(text, _)| *text).collect()
     };
-    let own = kept(&[Line::Own]);
-    let kept = if tells_why(&own) { own } else { kept(&[Line::Own, Line::Below]) };
+    // What is told after the last line left out can stand for it; an error before it may have been survived.
+    let last = known.iter().rposition(|line| *line == Line::Below).map_or(0, |at| at + 1);
+    let after = lines[last..].iter().zip(&known[last..]).filter(|(_, line)| **line == Line::Own);
+    let is_told = tells_why(&after.map(|(text, _)| *text).collect::<String>());
+    let kept = if is_told { kept(&[Line::Own]) } else { kept(&[Line::Own, Line::Below]) };
     (kept.len() < text.len()).then_some(kept)
 }
 
@@ -91,10 +94,23 @@ fn quoted(record: &[&str]) -> usize {
     for (at, line) in record.iter().enumerate() {
         open ^= marks(line) % 2 == 1;
         if !open {
-            return at;
+            return if at == 0 || ends_quotation(line) { at } else { 0 };
         }
     }
     0
+}
+
+/// Whether the first mark of a line ends a quotation: nothing but a blank or a field's end follows it.
+fn ends_quotation(line: &str) -> bool {
+    let mut escaped = false;
+    for (at, letter) in line.char_indices() {
+        if letter == '"' && !escaped {
+            let next = line[at + 1..].chars().next();
+            return next.is_none_or(|next| next.is_whitespace() || ",;})]".contains(next));
+        }
+        escaped = letter == '\\' && !escaped;
+    }
+    false
 }
 
 /// Quotation marks that are not escaped.
@@ -140,6 +156,12 @@ mod tests {
     }
 
     #[test]
+    fn an_error_that_was_survived_stands_for_nothing_after_it() {
+        let log = "2026-11-23T02:30:00Z ERROR otel: export: connection refused\n2026-11-23T02:38:40Z INFO running migrations\nERROR: relation exists already\n2026-11-23T02:38:41Z INFO bye\n";
+        assert_eq!(own(log), None);
+    }
+
+    #[test]
     fn what_stands_past_the_logger_counts() {
         for log in [
             "2026-11-23T02:38:40Z INFO starting\npanic: no key\n\ngoroutine 1 [running]:\n",
@@ -154,6 +176,8 @@ mod tests {
 
     #[test]
     fn a_mark_without_its_pair_opens_nothing() {
+        let cut = "2026-11-23T02:38:40Z INFO loaded {\"name\":\"a\",\"body\":\"x\npanic: invalid character '\"' after object key\n";
+        assert_eq!(own(cut), None, "the mark that stands in an error closes nothing");
         let log = "2026-11-23T02:38:40Z INFO screen 15\" found\nFATAL: no key\n";
         assert_eq!(own(log), None);
         assert_eq!(marks(r#"a=\"x\" b="y"#), 1);

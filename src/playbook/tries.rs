@@ -1,5 +1,6 @@
 //! Tries: calls that failed and that a later try made up for. What came to a good end is seen, and no trouble.
 
+use crate::playbook::environment;
 use crate::playbook::line;
 use crate::playbook::logs::{self, instructs, is_error, is_warning};
 use crate::playbook::pattern::Pattern;
@@ -27,12 +28,20 @@ pub fn made_up_for(text: &str) -> Vec<&str> {
     static DONE: Pattern = Pattern::new(
         r"(?i)\b(?:succeeded|succeeds|successful(?:ly)?|success|connected|reconnected|established|recovered|completed)\b|成功|已连接|已恢复",
     );
+    static AGAIN: Pattern =
+        Pattern::new(r"(?i)\b(?:attempts?|retry|retries|try|tries|reconnected|recovered)\b|重试|第\s*\d+\s*次|已恢复");
+    static NOT: Pattern =
+        Pattern::new(r"(?i)\bnot (?:yet )?(?:connected|established|completed|successful)\b|未(?:连接|成功)");
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty() && !instructs(line)).collect();
     let is_try = |line: &str| is_error(line) && (is_one_of_several_tries(line) || RETRIED.hits(line));
     let tries: Vec<usize> = (0..lines.len()).filter(|at| is_try(lines[*at])).collect();
     let (Some(first), Some(last)) = (tries.first(), tries.last()) else { return Vec::new() };
     let failed = lines[*first..].iter().any(|line| is_error(line) && !is_try(line));
-    let done = lines[last + 1..].iter().any(|line| DONE.hits(line) && !is_error(line) && !is_warning(line));
+    // Other work that is done meanwhile says nothing of this: a success speaks of tries, or of whom they called.
+    let hosts: Vec<String> = tries.iter().flat_map(|at| reach::hosts(lines[*at])).collect();
+    let is_same = |line: &str| AGAIN.hits(line) || hosts.iter().any(|host| environment::has_word(line, host));
+    let is_success = |line: &str| DONE.hits(line) && !NOT.hits(line) && !is_error(line) && !is_warning(line);
+    let done = lines[last + 1..].iter().any(|line| is_success(line) && is_same(line));
     if done && !failed { tries.into_iter().map(|at| lines[at]).collect() } else { Vec::new() }
 }
 
@@ -62,6 +71,10 @@ mod tests {
             "nothing says it went well"
         );
         assert!(made_up_for(&format!("{tried}\nINFO connected\nERROR giving up: connection refused\n")).is_empty());
+        let other = "ERROR POST http://payments/charge: connection refused, retrying in 2s";
+        assert!(made_up_for(&format!("{other}\nINFO GET /cart completed status=200\n")).is_empty(), "other work");
+        assert!(made_up_for(&format!("{other}\nINFO payments: not connected\n")).is_empty());
+        assert_eq!(made_up_for(&format!("{other}\nINFO connected to payments\n")), [other]);
         let plain = "ERROR GET http://web/x: connection refused";
         assert!(made_up_for(&format!("{plain}\nINFO connected\n")).is_empty(), "no try among several");
     }

@@ -8,7 +8,7 @@ use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::finding::{Depth, Finding, kubectl, look};
 use crate::playbook::reach::{self, Call, Failure};
 use crate::playbook::scene::{Scene, named, service_selector};
-use crate::playbook::{alias, callees, environment};
+use crate::playbook::{alias, awaited, callees, environment};
 use crate::report::Step;
 
 /// Places named in one sentence.
@@ -52,6 +52,8 @@ pub fn place(scene: &Scene<'_>, finding: &Finding) -> Option<Place> {
     let (log, text, line) = cited_line(scene, finding)?;
     let failure = reach::failure(line)?;
     let mut hosts = reach::hosts(line);
+    let own_name = named(&pod.object).name;
+    hosts.retain(|host| *host != own_name && !awaited::is_mere_word(&pod.object, line, host));
     if hosts.is_empty() {
         hosts = environment::spoken_of(&pod.object, line);
     }

@@ -1,6 +1,8 @@
 //! What failing calls in a log lead to beyond their own namespace's list of Services: Pods by their address, Services of other
 //! namespaces by their names or addresses.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Pod;
 
 use super::clue::{NETWORK_WORDS, SERVICES_ELSEWHERE, contains_word, labels_asked, passes_on};
@@ -11,7 +13,7 @@ use crate::alert::ObjectRef;
 use crate::playbook::callees;
 use crate::playbook::environment::spoken_of;
 use crate::playbook::facts::{Facts, Seen as Known};
-use crate::playbook::reach;
+use crate::playbook::reach::{self, Failure};
 
 /// What stands behind the point of public names in logs.
 const NO_NAMESPACES: [&str; 5] = ["com", "net", "org", "io", "cn"];
@@ -30,7 +32,7 @@ pub fn wants(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
 /// leads nowhere. Those of the whole cluster are listed once.
 fn namesakes(seen: &Seen, lines: &str, caller: &ObjectRef) -> Vec<Want> {
     let Some(pod) = seen.facts.get::<Pod>(&caller.namespace, &caller.name) else { return Vec::new() };
-    let failing = lines.lines().filter(|line| reach::tells_of_no_connection(line));
+    let failing = lines.lines().filter(|line| reach::failure(line) == Some(Failure::Unresolved));
     let meant = failing.filter_map(|line| reach::unresolved_service(&pod.object, line, |_| false));
     let is_missing = |service: &ObjectRef| service.namespace == caller.namespace && seen.facts.is_missing(service);
     let Some(missing) = meant.into_iter().find(is_missing) else { return Vec::new() };
@@ -51,7 +53,8 @@ fn by_address(seen: &Seen, lines: &str, caller: &ObjectRef) -> Vec<Want> {
     // A name beside it says more than any address.
     let alone = named.iter().filter(|hosts| hosts.iter().all(|host| reach::is_address(host)));
     let mut wants = Vec::new();
-    for address in alone.flatten().filter(|host| !reach::is_local(host)) {
+    let addresses: BTreeSet<&String> = alone.flatten().filter(|host| !reach::is_local(host)).collect();
+    for address in addresses.into_iter().take(SERVICES_ELSEWHERE) {
         let has = |heading: &str, row: &ObjectRef| {
             seen.rows.get(row).is_some_and(|cells| cell(cells, heading) == address.as_str())
         };

@@ -57,10 +57,10 @@ fn certificates(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
 /// without a name the Jobs called after such that do not look well. Secrets are never asked for.
 fn awaited_objects(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
     let told = lines.lines().rev().take(LINES_AWAITED);
-    let named = told
-        .clone()
-        .find_map(|line| awaited::object(line, &pod.namespace))
-        .filter(|named| named.object.kind != "Secret");
+    let read = seen.facts.get::<Pod>(&pod.namespace, &pod.name);
+    let namespace = read.map_or_else(|| pod.namespace.clone(), |read| awaited::namespace_asked(&read.object));
+    let named =
+        told.clone().find_map(|line| awaited::object(line, &namespace)).filter(|named| named.object.kind != "Secret");
     let mut wants = Vec::new();
     if let Some(object) = named.map(|named| named.object) {
         wants.extend(Want::list(&object.kind, &object.namespace));

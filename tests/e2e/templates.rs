@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::alerts::{PENDING, builtin, webhook};
+use crate::support::eventually;
 use crate::support::service::{Home, program, run};
 use crate::support::wecom::Wecom;
 
@@ -33,7 +34,7 @@ async fn a_layout_of_ones_own_is_sent_and_a_broken_one_costs_nobody_a_message() 
     let content = |bot: &Wecom| bot.accepted()[0]["markdown_v2"]["content"].as_str().unwrap().to_owned();
     assert!(content(&own).starts_with("## OURS KubePodNotReady\n"), "{}", content(&own));
     assert!(content(&other).starts_with("### "), "the built-in one: {}", content(&other));
-    assert!(service.log().contains("story.titel"), "the log says what is wrong");
+    eventually("the log says what is wrong", 10, || service.log().contains("story.titel").then_some(())).await;
     let ready: Value =
         service.request(reqwest::Method::GET, "/readyz?verbose").send().await.unwrap().json().await.unwrap();
     let expected = json!({"used": ["ops/en/wecom.md.j2"], "broken": ["en/wecom.md.j2"]});

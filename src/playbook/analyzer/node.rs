@@ -300,7 +300,7 @@ fn cordoned(scene: &Scene<'_>, node: &Seen<Node>) -> Finding {
 fn ready_again(scene: &Scene<'_>, node: &Seen<Node>) -> Option<i64> {
     let unready = |alert: &String| {
         let alert = alert.to_ascii_lowercase();
-        ["notready", "unreachable", "readiness", "nodedown", "未就绪"].iter().any(|word| alert.contains(word))
+        ["notready", "unreachable", "nodedown", "未就绪"].iter().any(|word| alert.contains(word))
     };
     let conditions = node.object.status.as_ref()?.conditions.as_deref().unwrap_or(&[]);
     let ready = conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")?;

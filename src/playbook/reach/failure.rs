@@ -33,7 +33,7 @@ static UNRESOLVED: Pattern = Pattern::new(
 );
 /// What frameworks and build tools fail to resolve, which is no host.
 static OTHERWISE: Pattern = Pattern::new(
-    r"(?i)\bresolve (?:the )?(?:placeholders?|all\b|dependenc|modules?\b|imports?\b|references?\b|types?\b|symbols?\b|class\b|bean|view\b|path\b|templates?\b|variables?\b|attributes?\b)",
+    r"(?i)\bresolve (?:the )?(?:placeholders?|all\b|dependenc|modules?\b|imports?\b|references?\b|types?\b|symbols?\b|class\b|bean|view\b|path\b|templates?\b|variables?\b|attributes?\b)|\bcan't find (?:the )?(?:bundle|modules?|files?|class|tables?|command|packages?|python|resources?|templates?|config)|\bresolve ['\x22][^'\x22]+['\x22] in ['\x22]|\bmodule not found",
 );
 /// A connection that was there and is gone: whoever called whom.
 static GONE: Pattern = Pattern::new(r"(?i)connection reset|econnreset|broken pipe|epipe|被重置");
@@ -57,10 +57,16 @@ static STATUS: Pattern = Pattern::new(
     r"(?i)\bcode ?= ?(?:unimplemented|internal|unknown|unavailable|aborted|dataloss|resourceexhausted)\b|\b(?:returned|responded(?: with)?|answered(?: with)?|replied(?: with)?)(?: http| status(?: code)?)? ?5\d\d\b|(?:返回|响应|状态码)[ :：]*5\d\d",
 );
 
+/// Whether a line tells of something else than a host that is not found.
+#[must_use]
+pub fn is_of_other_names(line: &str) -> bool {
+    OTHERWISE.hits(line)
+}
+
 /// How the call that a line tells of failed, if it tells of one.
 #[must_use]
 pub fn failure(line: &str) -> Option<Failure> {
-    if UNRESOLVED.hits(line) && !OTHERWISE.hits(line) {
+    if UNRESOLVED.hits(line) && !is_of_other_names(line) {
         return Some(Failure::Unresolved);
     }
     if REFUSED.hits(line) {
@@ -123,6 +129,8 @@ mod tests {
     fn what_frameworks_resolve_and_a_connection_that_is_gone_are_no_calls_in_vain() {
         assert_eq!(failure("Could not resolve placeholder 'mq.topic' in value \"${mq.topic}\""), None);
         assert_eq!(failure("Could not resolve all files for configuration ':runtime'"), None);
+        assert_eq!(failure("MissingResourceException: Can't find bundle for base name messages, locale en_US"), None);
+        assert_eq!(failure("Error: Can't resolve 'react' in '/app/src'"), None);
         assert_eq!(failure("curl: (6) Could not resolve host: billing"), Some(Failure::Unresolved));
         assert!(!tells_of_no_connection("ERROR client 203.0.113.9: read: connection reset by peer"));
         assert!(tells_of_no_connection("ERROR connect: connection refused"));

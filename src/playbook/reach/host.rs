@@ -28,6 +28,8 @@ static HOST: Pattern = Pattern::new(concat!(
     r#"|found in upstream|getaddrinfo for|server at)[:\s=]+["'`(‘“]?(?:host=)?([a-z0-9][a-z0-9.-]*[a-z0-9])(?:/(\d{1,3}(?:\.\d{1,3}){3}):)?"#,
     r#"|\bconnection to ["'`]?([a-z0-9][a-z0-9-]*\.[a-z0-9.-]*[a-z0-9])"#,
 ));
+/// Places of a line that are looked at: a log is anybody's, and no call has more destinations.
+const MOST: usize = 64;
 /// What each group of [`HOST`] is.
 const GROUPS: [(usize, Rank); 8] = [
     (1, Rank::Named),
@@ -98,7 +100,7 @@ pub fn is_source_file(word: &str) -> bool {
 #[must_use]
 pub fn hosts(line: &str) -> Vec<String> {
     let mut hosts: Vec<(Rank, String)> = Vec::new();
-    for found in HOST.all(line) {
+    for found in HOST.all(line).into_iter().take(MOST) {
         for (group, rank) in GROUPS {
             let Some(word) = found.get(group) else { continue };
             // A name that its address follows, or that is said to be the host, is no mere word.

@@ -8,7 +8,7 @@ use std::cell::LazyCell;
 use k8s_openapi::api::core::v1::{Pod, Service};
 
 pub use self::failure::{Failure, failure, tells_of_no_connection};
-use self::failure::{REFUSED, TIMEOUT};
+use self::failure::{REFUSED, TIMEOUT, is_of_other_names};
 use self::host::is_word;
 pub use self::host::{hosts, is_address, is_local, is_source_file};
 use crate::alert::ObjectRef;
@@ -118,8 +118,9 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
             if hosts.is_empty() {
                 hosts = environment::spoken_of(pod, line);
             }
-            somebody |= !hosts.is_empty();
-            nobody |= hosts.is_empty() && tells_of_no_connection(line);
+            let names_somebody = hosts.iter().any(|host| !awaited::is_mere_word(pod, line, host));
+            somebody |= names_somebody;
+            nobody |= !names_somebody && tells_of_no_connection(line);
             if !hosts.is_empty() && !calls.iter().any(|call| call.failure == failure && call.hosts == hosts) {
                 calls.push(Call { line, log, failure, hosts });
             }
@@ -141,7 +142,8 @@ fn unnamed<'a>(scene: &Scene<'a>, pod: &Pod, (log, text): (&'a SeenLog, &'a str)
         return Some(Call { line, log, failure: failure(line)?, hosts });
     }
     let hosts = callees::fitting(scene.facts, pod, line);
-    (hosts.len() == 1).then_some(Call { line, log, failure: failure(line)?, hosts })
+    // What a Secret tells it may be meant as well.
+    (hosts.len() == 1 && !callees::is_told_by_secret(pod)).then_some(Call { line, log, failure: failure(line)?, hosts })
 }
 
 /// Whether memory ended a Pod's process: then it did not give up over what its log complains of last.
@@ -239,6 +241,9 @@ pub fn port_of(call: &Call<'_>) -> Option<i32> {
 /// may be a Namespace there is, or the end of any name in the world.
 #[must_use]
 pub fn unresolved_service(caller: &Pod, line: &str, is_namespace: impl Fn(&str) -> bool) -> Option<ObjectRef> {
+    if is_of_other_names(line) {
+        return None;
+    }
     let named = NAME.group(line, 1).map(|host| host.to_ascii_lowercase()).filter(|host| !is_word(host));
     let host = named.or_else(|| hosts(line).into_iter().find(|host| !is_address(host)))?;
     if awaited::is_mere_word(caller, line, &host) {

@@ -27,28 +27,27 @@ pub(super) struct Missing {
 /// The file that a line of a container's log misses, when it is one of a mounted ConfigMap that was read and has it not.
 pub(super) fn missing(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, line: &str) -> Option<Missing> {
     let mounts = view.spec.volume_mounts.iter().flatten().filter(|_| NO_FILE.hits(line));
-    mounts.filter(|mount| mount.sub_path.is_none() && mount.sub_path_expr.is_none()).find_map(|mount| {
-        let file = file_below(line, &mount.mount_path)?;
-        let map = map_of(pod, mount)?;
-        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        let read: Seen<ConfigMap> = scene.facts.get(namespace, &map.name)?;
-        let object = ObjectRef::new("ConfigMap", namespace, &map.name);
-        let keys = config::keys(scene, &object);
-        // Chosen keys are mounted under names of the Pod's own.
-        let shown: Vec<String> = match &map.items {
-            Some(items) => items.iter().map(|item| item.path.clone()).collect(),
-            None => keys,
-        };
-        let is_there = shown.contains(&file);
-        let missing = Missing {
-            map: object,
-            mount: mount.mount_path.trim_end_matches('/').to_owned(),
-            file,
-            keys: shown,
-            reference: read.reference,
-        };
-        (!is_there).then_some(missing)
-    })
+    let below = mounts.filter_map(|mount| Some((mount, file_below(line, &mount.mount_path)?)));
+    // Of mounts within one another the innermost holds the file.
+    let (mount, file) = below.max_by_key(|(mount, _)| mount.mount_path.trim_end_matches('/').len())?;
+    if mount.sub_path.is_some() || mount.sub_path_expr.is_some() {
+        return None;
+    }
+    let map = map_of(pod, mount)?;
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let read: Seen<ConfigMap> = scene.facts.get(namespace, &map.name)?;
+    let object = ObjectRef::new("ConfigMap", namespace, &map.name);
+    let keys = config::keys(scene, &object);
+    // Chosen keys are mounted under names of the Pod's own.
+    let shown: Vec<String> = match &map.items {
+        Some(items) => items.iter().map(|item| item.path.clone()).collect(),
+        None => keys,
+    };
+    if shown.contains(&file) {
+        return None;
+    }
+    let mount = mount.mount_path.trim_end_matches('/').to_owned();
+    Some(Missing { map: object, mount, file, keys: shown, reference: read.reference })
 }
 
 /// The path below a mount that a line names: `rules.yaml` of `open /etc/app/rules.yaml: no such file` for `/etc/app`.

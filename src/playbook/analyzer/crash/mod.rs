@@ -28,6 +28,8 @@ const OTHER_ARCHITECTURE: &str = "exec format error";
 static CERTIFICATE_EXPIRED: Pattern = Pattern::new(
     r"(?i)certificate has expired|cert_has_expired|certificate expired|certificate is expired|tls: expired certificate|certificate_expired|\bCertificateExpiredException\b|\bNotAfter:|证书(?:已经|已)?过期",
 );
+/// The certificate is not valid yet: a clock is behind.
+static NOT_YET: Pattern = Pattern::new(r"current time \S+ is before");
 /// A file that a process read its certificate from itself: it is its own, or one it trusts.
 static CERTIFICATE_FILE: Pattern = Pattern::new(r"(?i)/[\w.-]+\.(?:crt|cer|pem|p12|pfx|jks)\b");
 static PORT_TAKEN: Pattern = Pattern::new(r"(?i)address (?:is )?already in use|eaddrinuse|port \d+ (?:is|was) already");
@@ -281,7 +283,7 @@ fn is_of_another(code: &str, line: Option<&str>) -> bool {
 /// Whether a line of a log says that a certificate has expired.
 #[must_use]
 pub fn tells_of_expiry(line: &str) -> bool {
-    CERTIFICATE_EXPIRED.hits(line)
+    CERTIFICATE_EXPIRED.hits(line) && !NOT_YET.hits(line)
 }
 
 /// What is left to say without a log: codes above 128 name the signal that ended the process.

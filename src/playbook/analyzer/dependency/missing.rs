@@ -99,14 +99,22 @@ fn namesake(scene: &Scene<'_>, missing: &ObjectRef) -> Option<ObjectRef> {
     scene.facts.names().into_iter().find(alike)
 }
 
-/// How far a missing name carries: anybody may write one into a log. One that the Pod was told is the cause; one that only
-/// the log says is likely the cause where it is a letter away from one that exists, or where the process ended over it, else
-/// less.
+/// How far a missing name carries: anybody may write one into a log. One that the Pod was told and that the line speaks of is
+/// the cause; one that only the log says, or only the Pod was told, is likely the cause where it is a letter away from one that
+/// exists, or where the process ended over it, else less.
 fn standing(pod: &Seen<Pod>, call: &Call<'_>, missing: &ObjectRef, is_near: bool) -> (Depth, Confidence) {
     let is_told =
         environment::naming(&pod.object, &missing.name).is_some() || environment::commanded(&pod.object, &missing.name);
+    let hosts = reach::hosts(call.line);
+    let says = hosts
+        .iter()
+        .chain(&environment::spoken_of(&pod.object, call.line))
+        .any(|host| host.split('.').any(|label| label == missing.name));
     let decides = call.log.lines.as_deref().is_ok_and(|text| logs::culprit(text) == Some(call.line));
-    match (is_told, is_near || decides || call.failure == Failure::Awaited) {
+    match (
+        is_told && (says || call.failure == Failure::Awaited),
+        is_near || decides || call.failure == Failure::Awaited,
+    ) {
         (true, _) => (Depth::Root, Confidence::High),
         (false, true) => (Depth::Root, Confidence::Medium),
         (false, false) => (Depth::Mechanism, Confidence::Medium),
