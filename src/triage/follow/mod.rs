@@ -125,8 +125,10 @@ fn from_object(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> {
 /// application calls itself, and a pod that is gone has been replaced by one of the same workload.
 fn named_after(seen: &Seen, object: &ObjectRef) -> Vec<Want> {
     let mut wants = Vec::new();
+    let beside = rows::beside(seen, object);
+    let is_without_pods = beside.is_empty();
     if object.kind != "Namespace" && seen.facts.listing("Pod", &object.namespace).is_some() {
-        wants.extend(rows::beside(seen, object).into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
+        wants.extend(beside.into_iter().take(PODS_PER_SELECTOR).map(Want::Object));
         if !seen.rows.keys().any(|row| row.namespace == object.namespace) {
             wants.push(Want::Object(ObjectRef::new("Namespace", "", object.namespace.as_str())));
         }
@@ -135,8 +137,8 @@ fn named_after(seen: &Seen, object: &ObjectRef) -> Vec<Want> {
     let makers: &[&'static str] = match object.kind.as_str() {
         "Pod" => &["Deployment", "StatefulSet"],
         "Job" => &["CronJob"],
-        // An application that no Service leads to, and that may have no Pod either.
-        "Service" if is_asked => &APPLICATIONS,
+        // An application that no Service leads to, and that has no Pod either: a Pod leads to its owner.
+        "Service" if is_asked && is_without_pods => &APPLICATIONS,
         _ => &[],
     };
     for kind in makers {
