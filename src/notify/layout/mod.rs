@@ -144,6 +144,8 @@ impl Layout {
 fn environment() -> Environment<'static> {
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+    // By itself it says where an error stands in development alone; who wrote the template has to know.
+    env.set_debug(true);
     env.set_fuel(Some(FUEL));
     env.set_auto_escape_callback(part::escaping);
     env.set_formatter(part::write);
