@@ -171,8 +171,7 @@ pub fn host(line: &str) -> Option<String> {
 }
 
 /// Whether a line says of a host that it is awaited in words alone: nothing in it shows that it is a host at all.
-#[must_use]
-pub fn is_only_said(line: &str, host: &str) -> bool {
+fn is_only_said(line: &str, host: &str) -> bool {
     self::host(line).as_deref() == Some(host) && {
         let line = line.to_ascii_lowercase();
         let rest = line.split_once(host).map(|(_, rest)| rest).unwrap_or_default();

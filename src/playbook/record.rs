@@ -92,7 +92,7 @@ fn is_calm(line: &str) -> bool {
 fn quoted(record: &[&str]) -> usize {
     let mut open = false;
     for (at, line) in record.iter().enumerate() {
-        open ^= marks(line) % 2 == 1;
+        open ^= marks(line).count() % 2 == 1;
         if !open {
             return if at == 0 || ends_quotation(line) { at } else { 0 };
         }
@@ -102,25 +102,18 @@ fn quoted(record: &[&str]) -> usize {
 
 /// Whether the first mark of a line ends a quotation: nothing but a blank or a field's end follows it.
 fn ends_quotation(line: &str) -> bool {
-    let mut escaped = false;
-    for (at, letter) in line.char_indices() {
-        if letter == '"' && !escaped {
-            let next = line[at + 1..].chars().next();
-            return next.is_none_or(|next| next.is_whitespace() || ",;})]".contains(next));
-        }
-        escaped = letter == '\\' && !escaped;
-    }
-    false
+    let next = marks(line).next().map(|at| line[at + 1..].chars().next());
+    next.is_some_and(|next| next.is_none_or(|next| next.is_whitespace() || ",;})]".contains(next)))
 }
 
-/// Quotation marks that are not escaped.
-fn marks(line: &str) -> usize {
-    let (mut escaped, mut marks) = (false, 0);
-    for letter in line.chars() {
-        marks += usize::from(letter == '"' && !escaped);
+/// Where the quotation marks stand that are not escaped.
+fn marks(line: &str) -> impl Iterator<Item = usize> {
+    let mut escaped = false;
+    line.char_indices().filter_map(move |(at, letter)| {
+        let is_mark = letter == '"' && !escaped;
         escaped = letter == '\\' && !escaped;
-    }
-    marks
+        is_mark.then_some(at)
+    })
 }
 
 #[cfg(test)]
@@ -180,6 +173,6 @@ mod tests {
         assert_eq!(own(cut), None, "the mark that stands in an error closes nothing");
         let log = "2026-11-23T02:38:40Z INFO screen 15\" found\nFATAL: no key\n";
         assert_eq!(own(log), None);
-        assert_eq!(marks(r#"a=\"x\" b="y"#), 1);
+        assert_eq!(marks(r#"a=\"x\" b="y"#).count(), 1);
     }
 }
