@@ -175,6 +175,17 @@ pub struct Service {
     client: reqwest::Client,
 }
 
+/// Gone means gone: one that is started on the same file right after must find its lock free.
+impl Drop for Service {
+    fn drop(&mut self) {
+        let begun = std::time::Instant::now();
+        let _ = self.child.start_kill();
+        while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
 impl Service {
     async fn start(config: &Path, environment: &[(&str, &str)]) -> Self {
         let started = Self::try_start(config, environment).await;
