@@ -178,6 +178,18 @@ mod tests {
     }
 
     #[test]
+    fn where_a_certificate_has_expired_all_that_configures_the_caller_is_in_question() {
+        let volumes = json!([{"name": "conf", "configMap": {"name": "web-conf"}}]);
+        let object = pod(json!({"spec": {"volumes": volumes}}));
+        let object = serde_json::from_value(object).unwrap();
+        let maps =
+            |line: &str| super::maps_in_question(&object, line).into_iter().map(|map| map.name).collect::<Vec<_>>();
+        let expired = "ERROR Post \"https://ledger:8443/v1\": x509: certificate has expired or is not yet valid";
+        assert_eq!(maps(expired), ["web-conf"]);
+        assert!(maps("ERROR Post \"https://ledger:8443/v1\": 503 Service Unavailable").is_empty());
+    }
+
+    #[test]
     fn names_are_whole() {
         assert!(names("open /etc/web/a: no such file", "/etc/web/") && names("TOKEN=", "TOKEN"));
         assert!(!names("/etc/website", "/etc/web") && !names("MY_TOKEN", "TOKEN"));

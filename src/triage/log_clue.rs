@@ -54,7 +54,7 @@ fn certificates(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
 }
 
 /// What a log's last words of waiting name: the kind is listed, what is of that name is read, and of work that is awaited
-/// without a name the Jobs called after such that do not look well. Secrets are never asked for.
+/// without a name the Jobs called after such that have not done it. Secrets are never asked for.
 fn awaited_objects(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
     let told = lines.lines().rev().take(LINES_AWAITED);
     let read = seen.facts.get::<Pod>(&pod.namespace, &pod.name);
@@ -68,8 +68,8 @@ fn awaited_objects(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
     }
     if told.clone().any(awaited::awaits_work) {
         wants.extend(Want::list("Job", &pod.namespace));
-        let unwell = rows::unwell(seen, "Job", &pod.namespace).into_iter().filter(|job| awaited::is_worker(&job.name));
-        wants.extend(unwell.take(MAPS_READ).map(Want::Object));
+        let jobs = rows::unfinished_jobs(seen, &pod.namespace).into_iter().filter(|job| awaited::is_worker(&job.name));
+        wants.extend(jobs.take(MAPS_READ).map(Want::Object));
     }
     wants
 }
@@ -91,4 +91,67 @@ fn scaled_up(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
     }
     let grown = connections::scaled_up(seen.facts.events()).filter(|grown| grown.namespace == pod.namespace);
     grown.take(SCALED_READ).map(Want::Object).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+
+    /// What a line of a Pod with such a command asks for, where these objects are listed.
+    fn asked(command: &str, line: &str, listed: &[(&str, &str, &str)]) -> Vec<Want> {
+        let pod = ObjectRef::new("Pod", "a", "web-0");
+        let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&pod));
+        let init = json!([{"name": "wait", "image": "kubectl", "command": ["sh", "-c", command]}]);
+        let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "namespace": "a"},
+            "spec": {"initContainers": init, "containers": [{"name": "web"}]}});
+        seen.facts.add_object(object, "E1");
+        for (kind, name, done) in listed {
+            let row = [("COMPLETIONS".to_owned(), (*done).to_owned())];
+            seen.rows.insert(ObjectRef::new(*kind, "a", *name), row.into_iter().collect());
+        }
+        wants(&seen, &pod, line)
+    }
+
+    fn list(kind: &'static str, namespace: &str) -> Want {
+        Want::List { kind, namespace: namespace.into() }
+    }
+
+    #[test]
+    fn an_awaited_object_is_listed_and_then_read() {
+        let line = "waiting for job/db-migrate to complete";
+        let job = Want::Object(ObjectRef::new("Job", "a", "db-migrate"));
+        let first = asked("kubectl wait job/db-migrate", line, &[]);
+        assert!(first.contains(&list("Job", "a")) && !first.contains(&job), "{first:?}");
+        let then = asked("kubectl wait job/db-migrate", line, &[("Job", "db-migrate", "0/1")]);
+        assert!(then.contains(&job), "{then:?}");
+    }
+
+    #[test]
+    fn it_is_looked_for_where_the_command_asks() {
+        let wants = asked("kubectl -n platform get configmap flags", "waiting for configmap/flags", &[]);
+        assert!(wants.contains(&list("ConfigMap", "platform")), "{wants:?}");
+    }
+
+    #[test]
+    fn secrets_are_not_asked_for() {
+        let wants = asked("kubectl get secret db", "waiting for secret/db", &[("Secret", "db", "")]);
+        assert!(wants.is_empty(), "{wants:?}");
+    }
+
+    #[test]
+    fn work_that_is_awaited_leads_to_the_jobs_that_do_such_and_have_not_done_it() {
+        let jobs = [
+            ("Job", "orders-migrate", "Failed"),
+            ("Job", "nightly-report", "Failed"),
+            ("Job", "old-migrate", "Complete"),
+        ];
+        let wants = asked("until check; do sleep 2; done", "schema is at 41, need 42: waiting for migration", &jobs);
+        let job = |name: &str| Want::Object(ObjectRef::new("Job", "a", name));
+        assert!(wants.contains(&job("orders-migrate")), "{wants:?}");
+        assert!(!wants.contains(&job("nightly-report")) && !wants.contains(&job("old-migrate")), "{wants:?}");
+        assert!(asked("true", "INFO listening", &jobs).is_empty(), "nobody waits");
+    }
 }

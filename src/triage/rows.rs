@@ -50,6 +50,12 @@ pub fn unwell(seen: &Seen, kind: &str, namespace: &str) -> Vec<ObjectRef> {
     of_kind(seen, kind, namespace).filter(|(_, cells)| !well(cells)).map(|(row, _)| row.clone()).collect()
 }
 
+/// Jobs that have not done their work: API servers before 1.31 print no status, only how many runs of how many.
+pub fn unfinished_jobs(seen: &Seen, namespace: &str) -> Vec<ObjectRef> {
+    let done = |cells: &Row| cell(cells, "COMPLETIONS").split_once('/').is_some_and(|(done, all)| done == all);
+    of_kind(seen, "Job", namespace).filter(|(_, cells)| !done(cells)).map(|(row, _)| row.clone()).collect()
+}
+
 /// Workloads of a listed kind that want no pods.
 pub fn without_pods(seen: &Seen, kind: &str, namespace: &str) -> Vec<ObjectRef> {
     let asleep = |cells: &Row| cell(cells, "READY") == "0/0";

@@ -88,3 +88,60 @@ impl OutboxWorker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::notify::channel::ChannelSettings;
+    use crate::notify::layout::Layouts;
+    use crate::store::tests::fixtures::{EXPIRED, on_every_engine, opened, past, queued};
+    use crate::store::{NoticeRole, Store};
+    use crate::telemetry::Metrics;
+
+    fn worker(name: &str, store: &Store) -> OutboxWorker {
+        let settings = json!({"type": "webhook", "name": "hook", "url": "http://127.0.0.1:9/"});
+        let settings: ChannelSettings = serde_json::from_value(settings).unwrap();
+        let channel = settings.build(&reqwest::Client::new(), &Arc::new(Layouts::default())).unwrap();
+        OutboxWorker::new(name.into(), store.clone(), channel, Arc::new(Metrics::new()))
+    }
+
+    /// Claims a new message, which then goes out while the store is away: it is remembered, and its lease runs out.
+    async fn sent_and_not_noted(worker: &mut OutboxWorker, store: &Store, key: &str) {
+        let incident = opened(store, key).await;
+        queued(store, incident, "hook", NoticeRole::First, past()).await;
+        let sent = store.claim_notice("hook", &worker.name, EXPIRED).await.unwrap().unwrap();
+        worker.unmarked.insert(sent.id, (sent, "full"));
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_and_not_noted_is_noted_unless_another_replica_had_it_meanwhile() {
+        on_every_engine(async |store| {
+            let (mut one, mut other) = (worker("one", &store), worker("other", &store));
+            sent_and_not_noted(&mut one, &store, "nobody had it").await;
+            assert!(one.claim().await.is_none(), "people have it");
+            assert_eq!(store.next_due("hook").await.unwrap(), None, "and the store knows");
+
+            sent_and_not_noted(&mut one, &store, "another had it").await;
+            let taken = other.claim().await.expect("the other one knows nothing of it");
+            assert!(store.retry_notice(&taken, "refused", past()).await.unwrap());
+            let again = one.claim().await.expect("the other one may have made another message of it");
+            assert_eq!((again.id, again.attempt), (taken.id, 3));
+
+            sent_and_not_noted(&mut one, &store, "another told it").await;
+            let taken = other.claim().await.expect("its lease ran out");
+            assert!(store.mark_sent(&taken, "full").await.unwrap());
+            one.mark_what_was_not().await;
+            assert!(one.claim().await.is_none() && other.claim().await.is_none(), "told, and by one of them noted");
+            assert!(
+                store.next_due("hook").await.unwrap().is_none_or(|due| due > Timestamp::now()),
+                "only the leased one"
+            );
+        })
+        .await;
+    }
+}

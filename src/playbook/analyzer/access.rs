@@ -237,7 +237,13 @@ mod tests {
             .log("web-1-a", &FORBIDDEN.replace("shop:bot", "shop:order-bot"))
             .with(binding("orders-bot"));
         assert_eq!(world.cause(), "rbac_forbidden RoleBinding/bot");
-        assert!(world.diagnosis().headline.contains("shop/orders-bot instead"));
+        let diagnosis = world.diagnosis();
+        assert!(diagnosis.headline.contains("shop/orders-bot instead"));
+        let grants = |step: &crate::report::Step| {
+            step.command.as_deref() == Some("kubectl edit rolebinding bot -n shop")
+                && step.title.contains("Make shop/order-bot the subject of RoleBinding bot")
+        };
+        assert!(diagnosis.steps.iter().any(grants), "{:?}", diagnosis.steps);
     }
 
     #[test]

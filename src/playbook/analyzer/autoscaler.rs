@@ -361,6 +361,10 @@ mod tests {
         let request =
             inactive("failed to get cpu utilization: missing request for cpu in container web of Pod web-1-a");
         assert_eq!(request.cause(), "hpa_missing_requests Deployment/web");
+        assert!(request.diagnosis().headline.contains("container web sets no request for cpu"));
+        let older = inactive("failed to get memory utilization: missing request for memory");
+        assert_eq!(older.cause(), "hpa_missing_requests Deployment/web");
+        assert!(older.diagnosis().headline.contains("a container sets no request for memory"));
     }
 
     #[test]

@@ -374,6 +374,26 @@ mod tests {
     }
 
     #[test]
+    fn the_last_eviction_from_a_node_under_pressure_is_quoted() {
+        let full = node(json!({"status": {"conditions": [{"type": "Ready", "status": "True"},
+            {"type": "MemoryPressure", "status": "True", "reason": "KubeletHasInsufficientMemory", "message": "kubelet has insufficient memory available"}]}}));
+        let said = "The node was low on resource: memory. Container web was using 3Gi, request is 256Mi.";
+        let quoted = |node: &str| {
+            let gone = pod(json!({"spec": {"nodeName": node}, "status": {"phase": "Failed", "reason": "Evicted"}}));
+            let world = World::asking("Node", "n1").also("Pod", "web-1-a").with(full.clone()).with(gone);
+            let diagnosis = world.event("Pod", "web-1-a", "Evicted", said).diagnosis();
+            let cause = diagnosis
+                .causes
+                .into_iter()
+                .find(|cause| cause.code.as_deref() == Some("node_memory_pressure"))
+                .expect("the Node");
+            cause.evidence.iter().any(|it| it.quote.contains("was using 3Gi"))
+        };
+        assert!(quoted("n1"));
+        assert!(!quoted("n2"), "evicted from another Node");
+    }
+
+    #[test]
     fn healthy_nodes_and_conditions_of_add_ons_stay_quiet() {
         World::asking("Node", "n1").with(node(json!({}))).is_calm();
         let custom = node(json!({"status": {"conditions": [{"type": "Ready", "status": "True"},

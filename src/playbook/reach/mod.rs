@@ -62,16 +62,18 @@ pub fn present_logs<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<(&'a SeenLog, &'a s
     if job::may_be_history(scene, &scene.workload(pod)) {
         return Vec::new();
     }
-    let logs = scene.logs(&crate::playbook::scene::named(pod), "").into_iter();
-    logs.filter_map(|log| {
+    let mut logs = scene.logs(&crate::playbook::scene::named(pod), "");
+    // In the Pod's own order, not in the one the answers came in.
+    logs.sort_by_key(|log| (!log.previous, views.iter().position(|view| view.name() == log.container)));
+    let present = logs.into_iter().filter_map(|log| {
         let text = log.lines.as_deref().ok()?;
         match (well(log), log.previous) {
             (true, true) => None,
             (true, false) => Some((log, scene.present(log, text))),
             (false, _) => Some((log, text)),
         }
-    })
-    .collect()
+    });
+    present.collect()
 }
 
 /// How often a log says something before it is no single hiccup.

@@ -231,11 +231,9 @@ fn errors_while_running(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         return None;
     }
     let name = named(&pod.object);
-    let (log, text) = reach::present_logs(scene, &pod.object).into_iter().find(|(log, _)| !log.previous)?;
+    let mut present = reach::present_logs(scene, &pod.object).into_iter().filter(|(log, _)| !log.previous);
+    let (log, text) = present.find(|(_, text)| logs::is_noisy(logs::error_share(text)))?;
     let (errors, total) = logs::error_share(text);
-    if !logs::is_noisy((errors, total)) {
-        return None;
-    }
     let line = logs::culprit(text)?;
     let workload = scene.workload(&pod.object);
     let said = logs::said(line);
@@ -309,6 +307,21 @@ mod tests {
         let cause = world.diagnosis().causes.remove(0);
         assert_eq!(cause.confidence, crate::report::Confidence::High);
         assert!(cause.evidence.iter().any(|it| it.quote.contains("value: webb")), "{:?}", cause.evidence);
+    }
+
+    #[test]
+    fn a_service_of_that_name_in_another_namespace_is_offered() {
+        let called = |elsewhere: &str| {
+            let other =
+                patched(service(json!({"app": "audit"})), json!({"metadata": {"name": elsewhere, "namespace": "ops"}}));
+            let world = World::asking("Pod", "cart-1-a").with(caller()).with(other).listed("Service");
+            world.log("cart-1-a", "FATAL dial tcp: lookup audit on 10.96.0.10:53: no such host").diagnosis()
+        };
+        let diagnosis = called("audit");
+        assert_eq!(diagnosis.causes[0].code.as_deref(), Some("dependency_service_missing"));
+        assert!(diagnosis.headline.contains("Namespace ops has a Service of that name"), "{}", diagnosis.headline);
+        assert!(diagnosis.steps.iter().any(|step| step.title.contains("call audit.ops")), "{:?}", diagnosis.steps);
+        assert!(!called("ledger").headline.contains("of that name"));
     }
 
     #[test]
