@@ -27,6 +27,8 @@ trap stop EXIT
 stand_ins() {
   local build="$folder/build" run="$folder/run"
   debootstrap --variant=minbase --include=gcc,libc6-dev,ca-certificates,tzdata bookworm "$build" >"$folder/debootstrap.log"
+  # Whom this machine trusts: a proxy on the way to crates.io, for example.
+  cp /etc/ssl/certs/ca-certificates.crt "$build/etc/ssl/certs/"
   mkdir -p "$run"/{etc/ssl/certs,usr/share,tmp,home/nonroot}
   cp "$build/etc/ssl/certs/ca-certificates.crt" "$run/etc/ssl/certs/"
   cp -a "$build/usr/share/zoneinfo" "$run/usr/share/"
