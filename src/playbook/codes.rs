@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::playbook::pattern::Pattern;
 
-/// Words in snake_case that are no codes: what a registry answers.
-const NO_CODES: [&str; 3] = ["insufficient_scope", "vm_memory_high_watermark", "disk_free_limit"];
+/// Words in snake_case that are no codes: what a registry or a proxy answers, settings.
+const NO_CODES: [&str; 4] =
+    ["insufficient_scope", "filter_chain_not_found", "vm_memory_high_watermark", "disk_free_limit"];
 
 static LITERAL: Pattern = Pattern::new(r#""([a-z0-9]+(?:_[a-z0-9]+)+)""#);
 static ROW: Pattern = Pattern::new(r"(?m)^\| `([a-z0-9_]+)` \| [^|]+ \| [^|]+ \| [^|]+ \|$");

@@ -16,6 +16,7 @@ use crate::playbook::outside;
 use crate::playbook::purpose;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
+use crate::playbook::standby;
 use crate::playbook::tries;
 use crate::report::{Diagnosis, Primary, Related, RuledOut, Step, Verdict};
 
@@ -44,6 +45,7 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     findings.truncate(4);
     findings.extend(passed_trouble(scene, scope));
     findings.extend(tries::told(scene, scope));
+    findings.extend(standby::told(scene, scope));
     let mut diagnosis = Diagnosis {
         verdict,
         headline: match &mended {

@@ -7,20 +7,38 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::scene::{Scene, named};
-use crate::playbook::{change, drift, latent};
+use crate::playbook::{change, drift, latent, logs, present};
 use crate::report::Related;
 
 /// Minutes within which an autoscaler's step counts as recent: it takes many in a day, and most mean nothing.
 const SCALED: i64 = 60;
 
+/// Seconds of work without an error after which a new version is not what brought one.
+const WORKED: i64 = 3_600;
+
 /// What changed lately at a workload, of what was read.
 #[must_use]
 pub fn leads(scene: &Scene<'_>, workload: &ObjectRef) -> Vec<Related> {
-    let first = change::revision(scene, workload).or_else(|| update(scene, workload));
+    let revision = change::revision(scene, workload).filter(|new| !was_well_after(scene, &new.resource));
+    let first = revision.or_else(|| update(scene, workload));
     let found = first.into_iter().chain(scaled(scene, workload)).chain(configured(scene, workload));
     let autoscaler = scene.autoscaler(workload).map(|found| named(&found.object));
     let edited = autoscaler.iter().chain([workload]).filter_map(|object| drift::lead(scene, object));
     found.chain(edited).collect()
+}
+
+/// Whether a log of a new version tells of an hour of work before its first error: that did not come with the version.
+fn was_well_after(scene: &Scene<'_>, version: &ObjectRef) -> bool {
+    let logs = scene.pods_of(version).into_iter().flat_map(|pod| scene.logs(&named(&pod.object), ""));
+    let mut texts = logs.filter(|log| !log.previous).filter_map(|log| log.lines.as_deref().ok());
+    texts.any(|text| {
+        let timed = |line: &&str| present::between(line, line).is_some();
+        let mut calm = text.lines().take_while(|line| !logs::is_error(line)).filter(timed);
+        let error = text.lines().find(|line| logs::is_error(line));
+        let (first, worked) = (calm.next(), calm.next().is_some());
+        let pause = first.zip(error).and_then(|(first, error)| present::between(first, error));
+        worked && pause.is_some_and(|seconds| seconds >= WORKED)
+    })
 }
 
 fn lead(resource: ObjectRef, why: String, what: String) -> Related {
@@ -114,6 +132,26 @@ mod tests {
         assert!(lead.contains("12 minutes ago: a lead, not a proof: 2 replicas now, 4 wanted"), "{lead}");
         let long_ago = crashing(json!({})).with(autoscaler("2026-11-22T02:48:00Z"));
         assert_eq!(told(&long_ago, "HorizontalPodAutoscaler"), None);
+    }
+
+    #[test]
+    fn a_version_that_worked_for_an_hour_before_the_first_error_is_no_lead() {
+        let made = |revision: i32, at: &str| {
+            let set = replica_set(revision, &format!("reg/web:{revision}"), revision, revision);
+            patched(set, json!({"metadata": {"creationTimestamp": at}}))
+        };
+        let world = |worked: &str| {
+            let errors = "2026-11-23T02:50:00Z ERROR ledger is read-only\n".repeat(8);
+            let log = format!("2026-11-23T{worked}:00Z INFO up\n2026-11-23T{worked}:30Z INFO built 7\n{errors}");
+            World::asking("Deployment", "web")
+                .with(deployment(1, 1))
+                .with(made(0, "2026-11-20T00:00:00Z"))
+                .with(made(1, "2026-11-23T00:00:00Z"))
+                .with(pod(json!({})))
+                .log("web-1-a", &log)
+        };
+        assert_eq!(told(&world("00:10"), "ReplicaSet"), None);
+        assert!(told(&world("02:40"), "ReplicaSet").is_some_and(|lead| lead.contains("newest version")));
     }
 
     #[test]

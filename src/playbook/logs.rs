@@ -1,16 +1,13 @@
 //! Logs: the line that says why, picked from hostile text that is quoted but never obeyed.
 
-use jiff::Timestamp;
-
 use crate::playbook::chinese;
+use crate::playbook::culprit;
 use crate::playbook::line::{self, Level};
 use crate::playbook::pattern::Pattern;
-use crate::playbook::prelude;
+use crate::playbook::standby;
 use crate::playbook::trace;
 use crate::playbook::tries::is_one_of_several_tries;
 
-/// How many lines of other text may stand between the errors of one burst.
-const BURST_GAP: usize = 8;
 /// How many of a log's last lines tell what a process that goes on complains about.
 const LATELY: usize = 20;
 /// How many lines an announcement is followed for.
@@ -32,8 +29,6 @@ static CONSEQUENCE: Pattern = Pattern::new(
 static WARNING_OR_LESS: Pattern =
     Pattern::new(r#"(?i)(^|[\s\[|"=])(?:\w+\.)?(warn(ing)?|info|debug|trace|notice)([\s\]|":]|$)|^[IW]\d{4} \d\d:"#);
 static WARNING: Pattern = Pattern::new(r#"(^|[\s\[|"=])(WARN(ING)?|[Ww]arn(ing)?)([\s\]|":]|$)|^W\d{4} \d\d:"#);
-/// The first line of what command line parsers print of themselves.
-static USAGE: Pattern = Pattern::new(r"(?i)^\s*usage(?: of [^:]+)?:");
 /// A line that a logger wrote, by its level.
 static LOGGED: Pattern = Pattern::new(r"^\S.*\b(?:ERROR|FATAL|SEVERE|WARN|WARNING|INFO|DEBUG)\b");
 /// A piece of a file as parsers show it: `7 | max_batch = "8OO"`, and the marks below it.
@@ -61,38 +56,6 @@ static ANSWERED: Pattern = Pattern::new(
     r#"HTTP/\d(?:\.\d)?" 5\d\d\b|(?i)(?:^|[\s{,"])(?:status|status_?code|code|grpc_?status)"?[=:]\s*"?5\d\d\b"#,
 );
 
-/// How many lines in a row without an error, and over how many seconds, say that the errors before them are over.
-const CALM: (usize, i64) = (10, 300);
-/// How many of the longest pauses between errors a calm must outlast: what fails once an hour is calm for most of it.
-const PAUSES: i64 = 3;
-
-/// What a log says of the present: of one whose errors are over, as its own times show, only what came after them.
-#[must_use]
-pub fn present(text: &str) -> &str {
-    let (mut end, mut begins, mut errors) = (0, 0, Vec::new());
-    for line in text.split_inclusive('\n') {
-        end += line.len();
-        if is_error(line) {
-            begins = end;
-            errors.extend(time_of(line));
-        }
-    }
-    let after = &text[begins..];
-    let pause = errors.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
-    let ended = after.lines().rev().find_map(time_of);
-    let calm = errors.last().zip(ended).is_some_and(|(last, end)| end - last >= CALM.1.max(PAUSES * pause));
-    if calm && after.lines().count() >= CALM.0 { after } else { text }
-}
-
-/// The time a line begins with, in seconds.
-fn time_of(line: &str) -> Option<i64> {
-    if let Some(time) = line::time(line) {
-        return Some(time);
-    }
-    let word = line.split_whitespace().next()?.trim_matches(['[', ']']);
-    word.parse::<Timestamp>().ok().map(Timestamp::as_second)
-}
-
 /// Words of the C library that end in "system", behind which the path stands: EROFS, ENFILE.
 static ERRNO: Pattern = Pattern::new(r"(?i)\b(?:read-only file|open files in) system: ");
 
@@ -114,21 +77,22 @@ pub fn instructs(line: &str) -> bool {
 #[must_use]
 pub fn is_error(line: &str) -> bool {
     if let Some(level) = line::level(line).or_else(|| chinese::level(line)) {
-        return level == Level::Error || is_failed_answer(line);
+        return (level == Level::Error && !standby::stands_by(line)) || is_failed_answer(line);
     }
     if WARNING_OR_LESS.hits(line) && !FATAL.hits(line) {
         return false;
     }
-    LEVEL.hits(line) || TROUBLE.hits(line) || chinese::tells_of_trouble(line) || is_failed_answer(line)
+    let tells = LEVEL.hits(line) || TROUBLE.hits(line) || chinese::tells_of_trouble(line) || is_failed_answer(line);
+    tells && !standby::stands_by(line)
 }
 
 /// Whether a line only says what follows from an error.
 pub(super) fn is_consequence(line: &str) -> bool {
-    CONSEQUENCE.hits(line) || chinese::is_consequence(line)
+    CONSEQUENCE.hits(line) || chinese::is_consequence(line) || culprit::is_epilogue(line)
 }
 
 /// Whether a line has the level of an error, or an exception's name.
-fn has_level(line: &str) -> bool {
+pub(super) fn has_level(line: &str) -> bool {
     LEVEL.hits(line) || chinese::level(line) == Some(Level::Error)
 }
 
@@ -148,7 +112,7 @@ pub fn refused_status(line: &str) -> Option<String> {
 /// Lines that read like instructions are passed over; `None` when no line reports an error.
 #[must_use]
 pub fn culprit(text: &str) -> Option<&str> {
-    decisive_line(text).map(|line| with_what_it_announces(text, line))
+    culprit::decisive(text).map(|line| with_what_it_announces(text, line))
 }
 
 /// A line that announces what follows, together with that: what failed validation stands below the heading.
@@ -171,39 +135,6 @@ fn with_what_it_announces<'a>(text: &'a str, line: &'a str) -> &'a str {
     }
     let newline = after.find('\n').map_or(0, |at| at + 1);
     text[begins..begins + line.len() + newline + length].trim_end()
-}
-
-fn decisive_line(text: &str) -> Option<&str> {
-    let lines = lines_told(text);
-    let line = trace::decisive(&lines).or_else(|| first_of_burst(lines.clone()))?;
-    let line = prelude::wrapped(&lines, line).unwrap_or(line);
-    prelude::leading(&lines, line).or(Some(line))
-}
-
-fn first_of_burst(lines: Vec<&str>) -> Option<&str> {
-    let told = |line: &str| is_error(line) && !is_consequence(line);
-    let lines = without_usage(lines, told);
-    let errors: Vec<usize> = (0..lines.len()).filter(|index| told(lines[*index])).collect();
-    let Some(last) = errors.last().copied() else {
-        return lines.iter().copied().find(|line| is_error(line));
-    };
-    let mut first = last;
-    for index in errors.into_iter().rev() {
-        if first - index > BURST_GAP {
-            break;
-        }
-        first = index;
-    }
-    Some(prefer_levels(&lines[first..=last]))
-}
-
-/// What stands before a program's explanation of itself, which it prints below what it was told wrongly.
-fn without_usage(mut lines: Vec<&str>, told: impl Fn(&str) -> bool) -> Vec<&str> {
-    let usage = lines.iter().position(|line| USAGE.hits(line));
-    if let Some(usage) = usage.filter(|at| lines[..*at].iter().any(|line| told(line))) {
-        lines.truncate(usage);
-    }
-    lines
 }
 
 /// The decisive line of a stack trace that the same run printed before the one that a line belongs to: what was thrown
@@ -260,16 +191,6 @@ pub fn is_warning(line: &str) -> bool {
     }
 }
 
-/// Within a burst, a line with a level or an exception's name says more than one with a mere word of trouble.
-fn prefer_levels<'a>(burst: &[&'a str]) -> &'a str {
-    burst
-        .iter()
-        .find(|line| has_level(line) && is_error(line) && !is_consequence(line))
-        .or_else(|| burst.first())
-        .copied()
-        .unwrap_or_default()
-}
-
 /// A log line as it may stand in a sentence: without time and level, shortened, on one line.
 #[must_use]
 pub fn said(line: &str) -> String {
@@ -279,7 +200,11 @@ pub fn said(line: &str) -> String {
     // Loggers such as hclog draw a bar before what goes on below.
     let shown: Vec<&str> =
         bare.lines().filter(|line| !MARKS.hits(line)).map(|line| line.trim_start().trim_start_matches("| ")).collect();
-    shorten(trace::innermost(&line::message(shown.join("\n").trim())), SAID)
+    let message = line::message(shown.join("\n").trim());
+    let told = trace::innermost(&message).trim_end();
+    // The sentence it stands in ends by itself.
+    let told = if told.ends_with("..") { told } else { told.trim_end_matches(['.', '。']) };
+    shorten(told, SAID)
 }
 
 /// Cuts a foreign text to a number of characters, for a sentence of ours; of one that gives orders nothing is left.
@@ -353,7 +278,6 @@ mod tests {
             &ERRNO,
             &PREFIX,
             &STAMP,
-            &USAGE,
             &LOGGED,
             &SOURCE,
             &MARKS,
@@ -603,26 +527,5 @@ mod tests {
     #[test]
     fn long_lines_are_cut_at_characters() {
         assert!(said(&format!("ERROR {}", "错".repeat(400))).chars().count() <= SAID + 1);
-    }
-
-    #[test]
-    fn errors_that_are_over_are_no_part_of_the_present() {
-        let error = "2026-11-23T02:40:00Z ERROR upstream timed out\n";
-        let calm = |from: u32, lines: u32| {
-            (0..lines).map(|at| format!("2026-11-23T02:{}:00Z GET / 200\n", from + at)).collect::<String>()
-        };
-        let over = format!("{error}{}", calm(41, 12));
-        assert_eq!(present(&over), calm(41, 12));
-        let few = format!("{error}{}", calm(41, 3));
-        assert_eq!(present(&few), few, "three lines are no calm");
-        let soon = format!("{error}{}", "2026-11-23T02:41:00Z GET / 200\n".repeat(30));
-        assert_eq!(present(&soon), soon, "a minute is no calm");
-        let timeless = format!("ERROR upstream timed out\n{}", "GET / 200\n".repeat(30));
-        assert_eq!(present(&timeless), timeless);
-        let again = format!("{over}{}", error.replace("02:40", "02:55"));
-        assert_eq!(present(&again), again);
-        let rare = format!("{}{over}", error.replace("02:40", "02:32"));
-        assert_eq!(present(&rare), rare, "what fails every eight minutes may fail again");
-        assert_eq!(present("GET / 200"), "GET / 200");
     }
 }

@@ -61,6 +61,7 @@ pub fn maps_in_question(pod: &Pod, log: &str) -> Vec<ObjectRef> {
     {
         maps.extend(latent::maps(pod));
     }
+    maps.extend(logs::culprit(log).iter().flat_map(|line| crash::maps_of_words(pod, line)));
     maps.retain(|object| object.kind == "ConfigMap");
     maps.sort();
     maps.dedup();

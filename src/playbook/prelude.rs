@@ -70,6 +70,11 @@ fn tells_why(line: &str) -> bool {
     HOW.hits(&said) && OBJECT.hits(&said)
 }
 
+/// Whether a line has a word for how something failed.
+pub(super) fn says_how(line: &str) -> bool {
+    HOW.hits(&logs::said(line))
+}
+
 /// The line that led to last words which only say that something came to nothing, at whatever level it was told: one that
 /// speaks of the same thing before one of several tries, and either before any other; the first of its like.
 #[must_use]

@@ -77,11 +77,12 @@ fn belongings(lines: &[&str]) -> Vec<Line> {
 }
 
 /// Whether a logger began a line.
-fn is_record(line: &str) -> bool {
+pub(super) fn is_record(line: &str) -> bool {
     STAMPED.hits(line) || line::time(line).is_some()
 }
 
-fn is_calm(line: &str) -> bool {
+/// Whether a record is one of information.
+pub(super) fn is_calm(line: &str) -> bool {
     match line::level(line).or_else(|| chinese::level(line)) {
         Some(level) => level == Level::Calm,
         None => CALM.hits(line) && !logs::is_error(line),

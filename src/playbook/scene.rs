@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference,
 use crate::alert::{Lang, ObjectRef};
 use crate::playbook::Question;
 use crate::playbook::facts::{Facts, Seen, SeenEvent, SeenLog};
-use crate::playbook::{logs, pods, selector};
+use crate::playbook::{logs, pods, present, selector};
 use crate::report::Citation;
 
 /// What one diagnosis works on. Objects are typed once, here.
@@ -191,11 +191,11 @@ impl<'a> Scene<'a> {
     /// What a log's text says of the present.
     #[must_use]
     pub fn present(&self, log: &SeenLog, text: &'a str) -> &'a str {
-        let begins = || text.len() - logs::present(text).len();
+        let begins = || text.len() - present::of(text).len();
         let place = self.facts.logs().iter().position(|seen| std::ptr::eq(seen, log));
         match place.and_then(|place| self.presents.get(place)) {
             Some(known) => &text[*known.get_or_init(begins)..],
-            None => logs::present(text),
+            None => present::of(text),
         }
     }
 

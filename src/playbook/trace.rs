@@ -6,6 +6,8 @@ use crate::playbook::pattern::Pattern;
 static THROWN: Pattern = Pattern::new(
     r#"^\s*(?:Uncaught\s+|Unhandled exception\.\s+|Exception in thread "[^"]*"\s+)?(?:[\w$]+\.)*\w*(?:Error|Exception)\b(?:\s\[[\w.]+\])?:"#,
 );
+/// The heading of a Python traceback.
+const TRACEBACK: &str = "Traceback (most recent call last)";
 static FRAME: Pattern = Pattern::new(r"^\s+at\s");
 /// Ruby: `app.rb:3:in 'boot': key not found (KeyError)`.
 static RUBY: Pattern = Pattern::new(r"\.rb:\d+:in .+ \([A-Z][\w:]*\)$");
@@ -56,10 +58,12 @@ fn caused<'a>(lines: &[&'a str]) -> Option<&'a str> {
     lines.iter().rev().find(chained).copied()
 }
 
-/// The last traceback's exception; of those of which each only wraps the one before, the first.
+/// The last traceback's exception; of those of which each only wraps the one before, the first. One that is cut before its
+/// exception says nothing.
 fn python<'a>(lines: &[&'a str]) -> Option<&'a str> {
-    let starts: Vec<usize> =
-        (0..lines.len()).filter(|at| lines[*at].contains("Traceback (most recent call last)")).collect();
+    let begins = |at: &usize| lines[*at].contains(TRACEBACK);
+    let whole = |at: &usize| exception(lines, *at).is_some();
+    let starts: Vec<usize> = (0..lines.len()).filter(begins).filter(whole).collect();
     let mut chosen = starts.len().checked_sub(1)?;
     while chosen > 0 {
         let end = starts.get(chosen + 1).copied().unwrap_or(lines.len());
@@ -68,7 +72,20 @@ fn python<'a>(lines: &[&'a str]) -> Option<&'a str> {
         }
         chosen -= 1;
     }
-    lines[starts[chosen] + 1..].iter().find(|line| !is_indented(line)).copied()
+    exception(lines, starts[chosen])
+}
+
+/// The exception below a traceback's frames: the first line that is indented no further than its heading, which loggers and
+/// groups of exceptions move to the right.
+fn exception<'a>(lines: &[&'a str], start: usize) -> Option<&'a str> {
+    let is_margin = |text: &str| text.chars().all(|letter| letter.is_whitespace() || "|+".contains(letter));
+    let margin = lines[start].find(TRACEBACK).filter(|at| is_margin(&lines[start][..*at])).unwrap_or(0);
+    let mut below = lines[start + 1..].iter().copied();
+    let found = below.find(|line| {
+        let inside = line.get(..margin).is_some_and(is_margin);
+        !inside || !line[margin..].starts_with([' ', '\t', '|', '+', '-'])
+    })?;
+    found.get(..margin).is_some_and(is_margin).then_some(found)
 }
 
 /// Whether an exception only passes the one before it on: it names it as its cause, or the function that caught that one

@@ -4,9 +4,25 @@ use crate::playbook::environment;
 use crate::playbook::line;
 use crate::playbook::logs::{self, instructs, is_error, is_warning};
 use crate::playbook::pattern::Pattern;
+use crate::playbook::present;
 use crate::playbook::reach;
 use crate::playbook::scene::Scene;
 use crate::playbook::scope::Scope;
+
+/// Words of a good end.
+static DONE: Pattern = Pattern::new(
+    r"(?i)\b(?:succeeded|succeeds|successful(?:ly)?|success|connected|reconnected|established|recovered|completed)\b|成功|已连接|已恢复",
+);
+/// Words of one of several tries.
+static AGAIN: Pattern =
+    Pattern::new(r"(?i)\b(?:attempts?|retry|retries|try|tries|reconnected|recovered)\b|重试|第\s*\d+\s*次|已恢复");
+/// Words that turn a good end into none.
+static NOT: Pattern =
+    Pattern::new(r"(?i)\bnot (?:yet )?(?:connected|established|completed|successful)\b|未(?:连接|成功)");
+/// How a connection is said to be there.
+static CONNECTED: Pattern = Pattern::new(
+    r"(?i)\b(?:re)?connected\b|\bconnection (?:to \S+ )?(?:is |was )?(?:re-?)?(?:established|restored)\b|\brecovered\b|已(?:重新)?连接|连接(?:成功|已恢复)",
+);
 
 /// Whether a line tells of a try that others follow: `attempt 1/5 failed`. What becomes of it, the last one tells.
 #[must_use]
@@ -25,13 +41,6 @@ pub fn made_up_for(text: &str) -> Vec<&str> {
     static RETRIED: Pattern = Pattern::new(
         r"(?i)\b(?:retrying|will (?:re)?try(?: again)?|retry in|trying again|next (?:try|attempt))\b|(?:将|正在|稍后|秒后|后)重试",
     );
-    static DONE: Pattern = Pattern::new(
-        r"(?i)\b(?:succeeded|succeeds|successful(?:ly)?|success|connected|reconnected|established|recovered|completed)\b|成功|已连接|已恢复",
-    );
-    static AGAIN: Pattern =
-        Pattern::new(r"(?i)\b(?:attempts?|retry|retries|try|tries|reconnected|recovered)\b|重试|第\s*\d+\s*次|已恢复");
-    static NOT: Pattern =
-        Pattern::new(r"(?i)\bnot (?:yet )?(?:connected|established|completed|successful)\b|未(?:连接|成功)");
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty() && !instructs(line)).collect();
     let is_try = |line: &str| is_error(line) && (is_one_of_several_tries(line) || RETRIED.hits(line));
     let tries: Vec<usize> = (0..lines.len()).filter(|at| is_try(lines[*at])).collect();
@@ -40,9 +49,35 @@ pub fn made_up_for(text: &str) -> Vec<&str> {
     // Other work that is done meanwhile says nothing of this: a success speaks of tries, or of whom they called.
     let hosts: Vec<String> = tries.iter().flat_map(|at| reach::hosts(lines[*at])).collect();
     let is_same = |line: &str| AGAIN.hits(line) || hosts.iter().any(|host| environment::has_word(line, host));
-    let is_success = |line: &str| DONE.hits(line) && !NOT.hits(line) && !is_error(line) && !is_warning(line);
+    let is_success = |line: &str| DONE.hits(line) && is_good(line);
     let done = lines[last + 1..].iter().any(|line| is_success(line) && is_same(line));
     if done && !failed { tries.into_iter().map(|at| lines[at]).collect() } else { Vec::new() }
+}
+
+fn is_good(line: &str) -> bool {
+    !NOT.hits(line) && !is_error(line) && !is_warning(line)
+}
+
+/// Whether a connection that failed is told to be there by a later line, of the same host or of the same part of the program,
+/// and is not told to fail again after that.
+#[must_use]
+pub fn came_about(text: &str, line: &str) -> bool {
+    let Some(at) = present::offset(text, line) else { return false };
+    let later: Vec<&str> = text[at + line.len()..].lines().filter(|line| !instructs(line)).collect();
+    let (hosts, part) = (reach::hosts(line), part(line));
+    let is_same = |other: &str| {
+        (part.is_some() && self::part(other) == part) || hosts.iter().any(|host| environment::has_word(other, host))
+    };
+    let there = later.iter().position(|other| CONNECTED.hits(other) && is_good(other) && is_same(other));
+    there.is_some_and(|there| !later[there..].iter().any(|other| reach::tells_of_failure(other) && is_same(other)))
+}
+
+/// The part of a program that a line begins with: `redis` in `redis: connected (attempt 2)`.
+fn part(line: &str) -> Option<String> {
+    let said = logs::said(line);
+    let (part, _) = said.split_once(": ")?;
+    let is_name = part.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
+    (is_name && part.chars().any(char::is_alphabetic)).then(|| part.to_ascii_lowercase())
 }
 
 /// A try that failed and that a later one made up for: seen, and no trouble.
@@ -60,6 +95,26 @@ pub fn told(scene: &Scene<'_>, scope: &Scope) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_pattern_compiles() {
+        assert!([&DONE, &AGAIN, &NOT, &CONNECTED].iter().all(|pattern| pattern.compiles()));
+    }
+
+    #[test]
+    fn a_connection_that_came_about_later_is_no_failed_call() {
+        let failed = "2026-11-27T08:09:36.953Z ERROR redis: connect ETIMEDOUT 10.96.203.73:6379 (attempt 1)";
+        let told = |rest: &str| {
+            let text = format!("{failed}\n{rest}\n");
+            came_about(&text, &text[..failed.len()])
+        };
+        assert!(told("2026-11-27T08:09:37Z INFO  redis: connected (attempt 2)\nERROR listen: EADDRINUSE"));
+        assert!(told("INFO connection to 10.96.203.73:6379 established"));
+        assert!(!told("INFO kafka: connected"), "another part");
+        assert!(!told("WARN redis: not connected yet"));
+        assert!(!told("INFO redis: connected\nERROR redis: connect ETIMEDOUT 10.96.203.73:6379"), "and fails again");
+        assert!(!told("INFO redis: retrying"));
+    }
 
     #[test]
     fn a_try_that_failed_and_was_made_up_for_is_told_apart() {

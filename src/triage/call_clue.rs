@@ -105,6 +105,7 @@ fn elsewhere(seen: &Seen, lines: &str, caller: &ObjectRef) -> Vec<Want> {
             [pod, name, namespace] if reach::is_ordinal(pod) && is_label(name) && is_label(namespace) => {
                 (&mut likely, ObjectRef::new("Service", *namespace, *name), *namespace)
             }
+            [name, service] if is_of_headless(seen, read.as_ref(), name, service, own) => continue,
             [name, namespace] if is_label(name) && is_label(namespace) && !reach::is_source_file(&host) => {
                 (&mut likely, ObjectRef::new("Service", *namespace, *name), *namespace)
             }
@@ -125,6 +126,18 @@ fn elsewhere(seen: &Seen, lines: &str, caller: &ObjectRef) -> Vec<Want> {
     let labels: Vec<Want> = found.filter_map(|service| labels_asked(seen, &service.namespace)).collect();
     let services = services.into_iter().cloned().map(Want::Object);
     services.chain(namespaces).chain(instead).chain(labels).collect()
+}
+
+/// Whether a host of two labels means a Pod behind a Service without an address of its own, and not a Service of another
+/// namespace: `kafka-1.kafka-headless`. That is so where the second label is such a Service beside the caller, or the
+/// caller's own subdomain; of a Pod's number it is not decided before the Services there are listed.
+fn is_of_headless(seen: &Seen, caller: Option<&Known<Pod>>, name: &str, service: &str, own: &str) -> bool {
+    let subdomain = caller.and_then(|caller| caller.object.spec.as_ref()?.subdomain.as_deref());
+    let row = seen.rows.get(&ObjectRef::new("Service", own, service));
+    let is_pod = reach::is_ordinal(name);
+    let is_headless = row.is_some_and(|cells| is_pod || cell(cells, "CLUSTER-IP") == "None");
+    let undecided = is_pod && seen.facts.listing("Service", own).is_none();
+    is_headless || subdomain == Some(service) || undecided
 }
 
 /// The hosts a failing line means: those it names, otherwise those in the Pod's variables that it speaks of, otherwise all
@@ -193,6 +206,19 @@ mod tests {
         let tax = Want::Object(ObjectRef::new("Service", "data", "tax"));
         let found = asked(LINE, &[("Service", "data", "tax", "10.96.9.9")]);
         assert!(found.contains(&tax) && !found.contains(&everywhere));
+    }
+
+    #[test]
+    fn a_pod_behind_a_service_without_an_address_is_no_service_of_another_namespace() {
+        const LINE: &str =
+            "ERROR Connection to node 1 (kafka-1.kafka-headless/10.244.5.2:9093) could not be established";
+        let wrong = Want::Object(ObjectRef::new("Service", "kafka-headless", "kafka-1"));
+        assert!(!asked(LINE, &[("Service", "a", "kafka-headless", "None")]).contains(&wrong));
+        assert!(asked(LINE, &[("Service", "a", "db", "10.96.9.9")]).contains(&wrong), "no such Service beside it");
+        let host = "ERROR dial tcp: http://primary.pg:5432: i/o timeout";
+        let named = Want::Object(ObjectRef::new("Service", "pg", "primary"));
+        assert!(!asked(host, &[("Service", "a", "pg", "None")]).contains(&named));
+        assert!(asked(host, &[("Service", "a", "pg", "10.96.9.9")]).contains(&named), "it has an address of its own");
     }
 
     #[test]

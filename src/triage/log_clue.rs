@@ -7,8 +7,8 @@ use super::rows::{self, listed};
 use super::seen::Seen;
 use super::want::Want;
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{connections, crash, disruption};
-use crate::playbook::{awaited, origin, reach};
+use crate::playbook::analyzer::{connections, crash, disruption, mesh, supplier};
+use crate::playbook::{awaited, logs, origin, reach};
 
 /// ConfigMaps, and Certificates, read for one log.
 const MAPS_READ: usize = 2;
@@ -18,6 +18,12 @@ const LINES_AWAITED: usize = 20;
 
 /// Pods read that could not be evicted.
 const PODS_EVICTED: usize = 2;
+
+/// Suppliers followed from one line, and kinds among which one is looked for.
+const SUPPLIERS: usize = 2;
+
+/// Rules of a mesh read for one proxy.
+const RULES_READ: usize = 3;
 
 /// Deployments read because they were scaled up lately.
 const SCALED_READ: usize = 2;
@@ -30,7 +36,36 @@ pub fn wants(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
     wants.extend(certificates(seen, pod, lines));
     wants.extend(budgets(seen, lines));
     wants.extend(awaited_objects(seen, pod, lines));
+    wants.extend(suppliers(seen, pod, lines));
+    wants.extend(mesh_rules(seen, pod, lines));
     wants
+}
+
+/// The workloads that a log's decisive error names: what they should have made may be missing. They are listed where only a
+/// name says which they are.
+fn suppliers(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
+    let Some(line) = logs::culprit(lines) else { return Vec::new() };
+    let named = supplier::named_in(line, &pod.namespace).into_iter();
+    named.take(SUPPLIERS).flat_map(|(kind, name)| look_for(seen, &pod.namespace, kind, &name)).collect()
+}
+
+fn look_for(seen: &Seen, namespace: &str, kind: Option<&str>, name: &str) -> Vec<Want> {
+    let found = |kind: &&&str| seen.rows.contains_key(&ObjectRef::new(**kind, namespace, name));
+    let kinds: Vec<&str> = supplier::KINDS.into_iter().filter(|it| kind.is_none_or(|kind| kind == *it)).collect();
+    match kinds.iter().find(found) {
+        Some(kind) => vec![Want::Object(ObjectRef::new(*kind, namespace, name))],
+        None => kinds.iter().take(SUPPLIERS).filter_map(|kind| Want::list(kind, namespace)).collect(),
+    }
+}
+
+/// What a mesh demands of who calls a Pod, where its proxy turns somebody away: the rules of the whole cluster are listed once.
+fn mesh_rules(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
+    if !mesh::turns_away(lines) {
+        return Vec::new();
+    }
+    let near = |row: &ObjectRef| row.namespace == pod.namespace || row.namespace == mesh::ROOT;
+    let rules = rows::matching(seen, mesh::RULE, "", |row, _| near(row)).into_iter();
+    Want::list(mesh::RULE, "").into_iter().chain(rules.take(RULES_READ).map(Want::Object)).collect()
 }
 
 /// The ConfigMaps whose contents a log complains about, a few: how they were changed past their applied copy stands in them.
@@ -133,6 +168,26 @@ mod tests {
     fn it_is_looked_for_where_the_command_asks() {
         let wants = asked("kubectl -n platform get configmap flags", "waiting for configmap/flags", &[]);
         assert!(wants.contains(&list("ConfigMap", "platform")), "{wants:?}");
+    }
+
+    #[test]
+    fn a_workload_that_the_decisive_error_names_is_listed_and_then_read() {
+        let line = "ERROR lake: partition was never completed by its producer (a/orders-export)";
+        let first = asked("true", line, &[]);
+        assert!(first.contains(&list("CronJob", "a")), "{first:?}");
+        let then = asked("true", line, &[("CronJob", "orders-export", "")]);
+        assert_eq!(then, [Want::Object(ObjectRef::new("CronJob", "a", "orders-export"))]);
+        assert!(asked("true", "INFO a/orders-export is done", &[]).is_empty(), "no error");
+        assert!(asked("true", "ERROR b/orders-export is late", &[]).is_empty(), "of another namespace");
+    }
+
+    #[test]
+    fn what_a_mesh_demands_is_read_where_its_proxy_turns_somebody_away() {
+        let line = "\"- - -\" 0 NR filter_chain_not_found - 10.244.1.9:8080 10.244.2.8:50301";
+        assert!(asked("true", line, &[]).contains(&list("PeerAuthentication", "")));
+        let rule = Want::Object(ObjectRef::new("PeerAuthentication", "a", "default"));
+        assert!(asked("true", line, &[("PeerAuthentication", "default", "")]).contains(&rule));
+        assert!(asked("true", "\"GET / HTTP/1.1\" 200 - via_upstream", &[]).is_empty());
     }
 
     #[test]

@@ -87,6 +87,7 @@ const KINDS: &[(&str, &str, bool)] = &[
     ("Gateway", "gateway.networking.k8s.io/v1", true),
     ("HTTPRoute", "gateway.networking.k8s.io/v1", true),
     ("ScaledObject", "keda.sh/v1alpha1", true),
+    ("PeerAuthentication", "security.istio.io/v1", true),
     ("ValidatingWebhookConfiguration", "admissionregistration.k8s.io/v1", false),
     ("MutatingWebhookConfiguration", "admissionregistration.k8s.io/v1", false),
 ];

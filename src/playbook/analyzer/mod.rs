@@ -18,6 +18,7 @@ pub mod creation;
 pub mod daemon;
 pub mod dependency;
 pub mod disruption;
+mod dns_upstream;
 pub mod edited_config;
 pub mod entrance;
 pub mod eviction;
@@ -32,6 +33,7 @@ pub mod job;
 pub mod leaving;
 pub mod loopback;
 pub mod memory;
+pub mod mesh;
 mod misconfigured;
 pub mod mount;
 pub mod node;
@@ -59,6 +61,7 @@ mod service_link;
 mod serving_certificate;
 pub mod shared_memory;
 pub mod stateful;
+pub mod supplier;
 pub mod target_port;
 mod throttled;
 pub mod traffic;
@@ -160,6 +163,9 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("pool", &["Pod"], pool::run),
     analyzer("redis", &["Pod"], redis::run),
     analyzer("search_disk", &["Pod"], search_disk::run),
+    analyzer("dns_upstream", &["Pod"], dns_upstream::run),
+    analyzer("mesh", &["Pod"], mesh::run),
+    analyzer("supplier", &["Pod"], supplier::run),
     analyzer("dependency", &["Pod"], dependency::run),
     analyzer("alias", &["Service"], alias::run),
     analyzer("stateful", &["StatefulSet", "Pod"], stateful::run),

@@ -84,6 +84,12 @@ pub fn failure(line: &str) -> Option<Failure> {
     (UNCONNECTED.hits(line) && !CONNECTED.hits(line)).then_some(Failure::Unconnected)
 }
 
+/// Whether a line tells of a connection that was there and was cut off.
+#[must_use]
+pub fn is_reset(line: &str) -> bool {
+    GONE.hits(line)
+}
+
 /// Whether a line tells of a connection that did not come about, be it to whomever.
 #[must_use]
 pub fn tells_of_no_connection(line: &str) -> bool {

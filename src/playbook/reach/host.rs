@@ -1,7 +1,7 @@
 //! Hosts: the places a line of a log names, in the words of the clients people use.
 
-use crate::playbook::awaited;
 use crate::playbook::pattern::Pattern;
+use crate::playbook::{awaited, logs, present, record};
 
 /// How likely the word is to be where a call was meant to go, the likeliest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +45,11 @@ const GROUPS: [(usize, Rank); 8] = [
 static INSIDE: Pattern = Pattern::new(r"(?i)\b([a-z][a-z0-9-]*\.[a-z][a-z0-9-]*\.svc(?:\.cluster\.local)?)\b");
 /// The beginning of a time up to its hours, which a colon follows as it follows a host: `2026-11-23T02`, `02`.
 static TIME: Pattern = Pattern::new(r"^(?:\d{4}-\d\d-\d\dt)?\d\d$");
+
+/// A line that names whom an error is about, as clients print it below.
+static LABELLED: Pattern = Pattern::new(
+    r"(?i)^\s*(?:(?:request|target|remote|peer|upstream|server)[_ ]?)?(?:url|uri|host|endpoint|address|addr|peer|upstream|server|target)\s*[:=]\s*\S",
+);
 
 /// Words after "could not resolve" that are no names of hosts: build tools and frameworks resolve other things.
 const NO_HOSTS: [&str; 9] =
@@ -125,6 +130,24 @@ pub fn hosts(line: &str) -> Vec<String> {
     hosts.into_iter().map(|(_, host)| host).collect()
 }
 
+/// Lines on either side of an error that may belong to its record.
+const RECORD: usize = 15;
+
+/// The hosts that the record of an error names in a line of its own: `url: http://ledger/entries` below a traceback.
+pub(super) fn of_record(text: &str, line: &str) -> Vec<String> {
+    let Some(at) = present::offset(text, line) else { return Vec::new() };
+    let (above, below) = (text[..at].lines().rev(), text[at + line.len()..].lines().skip(1));
+    let is_record = |line: &&str| record::is_record(line);
+    // A line that a logger began is the beginning of its record.
+    let above: Vec<&str> = above.take(RECORD).take_while(|_| !record::is_record(line)).collect();
+    let Some(begins) = above.iter().position(is_record).or_else(|| record::is_record(line).then_some(0)) else {
+        return Vec::new();
+    };
+    let below: Vec<&str> = below.take(RECORD).take_while(|line| !record::is_record(line)).collect();
+    let told = below.iter().chain(&above[..begins]).filter(|line| LABELLED.hits(line) && !logs::instructs(line));
+    told.map(|line| hosts(line)).find(|hosts| !hosts.is_empty()).unwrap_or_default()
+}
+
 fn is_host(line: &str, host: &str, rank: Rank, rest: &str) -> bool {
     // The resolver that was asked is not the destination.
     let is_resolver = || line.contains(&format!("{host}:53:")) || line.ends_with(&format!("{host}:53"));
@@ -158,9 +181,23 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        for pattern in [&HOST, &INSIDE, &TIME] {
+        for pattern in [&HOST, &INSIDE, &TIME, &LABELLED] {
             assert!(pattern.compiles());
         }
+    }
+
+    #[test]
+    fn the_record_of_an_error_names_its_host_below() {
+        let record = "2026-11-26 13:20:33,034 ERROR build failed account=4420\n  Traceback (most recent call last):\n    File \"/app/ledger.py\", line 52, in entries\n  requests.exceptions.ConnectionError: ('Connection aborted.', ConnectionResetError(104, 'Connection reset by peer'))\n  url: http://ledger-api.ledger:8080/entries\n";
+        let of = |text: &str| {
+            let at = text.find("  requests.").unwrap();
+            of_record(text, text[at..].lines().next().unwrap())
+        };
+        assert_eq!(of(record), ["ledger-api.ledger"]);
+        let other = record.replace("  url:", "2026-11-26 13:20:34,000 INFO url:");
+        assert!(of(&other).is_empty(), "that is another record");
+        assert!(of(&record.replace("  url:", "  see")).is_empty(), "nothing says that it is whom was called");
+        assert!(of(&record.replace("2026-11-26 13:20:33,034 ", "")).is_empty(), "nothing begins a record");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::cell::LazyCell;
 
 use k8s_openapi::api::core::v1::{Pod, Service};
 
-pub use self::failure::{Failure, failure, tells_of_no_connection};
+pub use self::failure::{Failure, failure, is_reset, tells_of_no_connection};
 use self::failure::{REFUSED, TIMEOUT, is_of_other_names};
 use self::host::is_word;
 pub use self::host::{hosts, is_address, is_local, is_source_file};
@@ -21,6 +21,7 @@ use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
+use crate::playbook::present;
 use crate::playbook::scene::Scene;
 use crate::playbook::tries;
 
@@ -112,11 +113,21 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
         // What a later try made up for is no trouble of a container that is well; nor did that give up over anything.
         let is_well = views.iter().any(|view| view.name() == log.container && view.ready() && view.restarts() == 0);
         let made_up = if is_well { tries::made_up_for(text) } else { Vec::new() };
+        // What a server was up against on its way up is over once it is up and its container ready.
+        let is_ready = views.iter().any(|view| view.name() == log.container && view.ready());
+        let is_over =
+            |line: &str| (is_ready && present::is_over(pod, text, line)) || tries::came_about(text, line);
         let (mut somebody, mut nobody) = (false, false);
         let lines = text.lines().filter(|line| !logs::instructs(line) && tells(line));
         for line in lines.filter(|line| !made_up.contains(line)) {
             let Some(failure) = failure(line).or_else(|| waits(line).then_some(Failure::Awaited)) else { continue };
+            if is_over(line) {
+                continue;
+            }
             let mut hosts = hosts(line);
+            if hosts.is_empty() {
+                hosts = host::of_record(text, line);
+            }
             if hosts.is_empty() {
                 hosts = environment::spoken_of(pod, line);
             }

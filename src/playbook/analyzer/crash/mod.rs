@@ -1,10 +1,12 @@
 //! Containers that end and are restarted: what the exit code and the log say about why.
 
 mod file;
+mod setting;
 mod steps;
 
 use k8s_openapi::api::core::v1::Pod;
 
+pub use self::setting::maps as maps_of_words;
 pub(super) use self::steps::renew;
 
 use crate::alert::ObjectRef;
@@ -98,7 +100,9 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
     };
     let why = if code == "image_platform_mismatch" { with_architecture(scene, &pod.object, why) } else { why };
     let missing = line.and_then(|line| file::missing(scene, &pod.object, view, line));
-    let code = if missing.is_some() { "crashloop_app_config_error" } else { code };
+    let setting = line.and_then(|line| setting::of(scene, &pod.object, view, line));
+    let code = if missing.is_some() || setting.is_some() { "crashloop_app_config_error" } else { code };
+    let why = setting.as_ref().map_or_else(|| why.clone(), |setting| setting.with(scene, &why));
     let why = missing.as_ref().map_or_else(|| why.clone(), |missing| missing.with(scene, &why));
     let sealed = line.is_some_and(|line| READ_ONLY.hits(line)) && root_is_read_only(view);
     let why = if sealed { with_read_only_root(scene, view, why) } else { why };
@@ -141,8 +145,9 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
             scene.quote(&pod.reference, &format!("reason: {}", view.waiting_reason())),
             scene.quote(&pod.reference, "readOnlyRootFilesystem: true").filter(|_| sealed),
             missing.as_ref().and_then(|missing| missing.proof(scene)),
+            setting.as_ref().and_then(|setting| setting.proof(scene)),
         ])
-        .steps(steps::after(scene, &name, &workload, view, code, missing.as_ref()));
+        .steps(steps::after(scene, (&name, &workload), view, code, missing.as_ref(), setting.as_ref()));
     let finding = match line.filter(|_| is_of_another(code, line)) {
         Some(line) => finding.unresolved(serving_certificate::whose(scene, line)),
         None => finding,

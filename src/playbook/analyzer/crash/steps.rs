@@ -1,6 +1,7 @@
 //! What to do about a container that keeps ending: read its log, then what the reason asks for.
 
 use super::file::Missing;
+use super::setting::Setting;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::rollout;
 use crate::playbook::finding::{change, edit_template, kubectl, look, slash};
@@ -24,11 +25,11 @@ pub fn renew(scene: &Scene<'_>) -> Step {
 /// The steps for a code of a crash, reading ones first.
 pub(super) fn after(
     scene: &Scene<'_>,
-    pod: &ObjectRef,
-    workload: &ObjectRef,
+    (pod, workload): (&ObjectRef, &ObjectRef),
     view: &ContainerView<'_>,
     code: &str,
     missing: Option<&Missing>,
+    setting: Option<&Setting>,
 ) -> Vec<Step> {
     let mut steps = vec![look(
         scene.text("查看上一次运行的日志", "Read the log of the run before"),
@@ -39,7 +40,8 @@ pub(super) fn after(
         steps.push(missing.step(scene));
         return steps;
     }
-    steps.push(match code {
+    let corrected = setting.map(|setting| setting.step(scene));
+    steps.push(corrected.unwrap_or_else(|| match code {
         "crashloop_app_config_error" => change(
             scene.text(
                 "补全或修正应用缺少的配置（环境变量、ConfigMap 或 Secret）",
@@ -100,7 +102,7 @@ pub(super) fn after(
             scene.text("若是最近一次发布引入，先回滚止损", "If the last release brought it, go back first"),
             None,
         ),
-    });
+    }));
     if rollout::image_before(scene, workload, view.name()).is_some() {
         steps.push(change(
             scene.text("回滚到上一个版本", "Go back to the version before"),

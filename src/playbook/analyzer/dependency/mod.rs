@@ -2,6 +2,8 @@
 
 mod missing;
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::{Pod, Service};
 
 use self::missing::no_such_service;
@@ -34,7 +36,8 @@ fn of_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         if policy::shuts_out(scene, pod, call) {
             return None;
         }
-        return Some(no_answer_from_dns(scene, pod, call));
+        let names = calls.iter().filter(silent).flat_map(|call| call.hosts.iter()).filter(|host| !reach::is_address(host));
+        return Some(no_answer_from_dns(scene, pod, call, &names.cloned().collect()));
     }
     let named_failure = calls.iter().find_map(|call| {
         let found = reach::service_of(scene, &pod.object, call);
@@ -59,6 +62,7 @@ fn unreachable(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &Ob
     let workload = scene.workload(&pod.object);
     let how = match call.failure {
         Failure::Timeout => scene.text("访问超时", "times out"),
+        Failure::Refused if reach::is_reset(call.line) => scene.text("连接被重置", "cuts the connection off"),
         Failure::Refused => scene.text("连接被拒绝", "is refused"),
         Failure::Unresolved => scene.text("域名解析失败", "does not resolve"),
         Failure::Unconnected => scene.text("无法建立连接", "lets no connection come about"),
@@ -207,13 +211,16 @@ fn own_resolver(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &S
 }
 
 /// The cluster's DNS gave no answer; its own Pods' findings rank before this where they were read.
-fn no_answer_from_dns(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Finding {
+fn no_answer_from_dns(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, names: &BTreeSet<String>) -> Finding {
     let workload = scene.workload(&pod.object);
     let dns = reach::dns_service(scene).map(|service| named(&service.object));
     let blame = dns.unwrap_or_else(|| ObjectRef::new("Service", "kube-system", "kube-dns"));
+    // Other names may resolve all the while: only those it was heard to miss are told.
+    let told = names.iter().take(2).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let names = if told.is_empty() { scene.text("（日志未写明）", "names") } else { told };
     let headline = scene.text(
-        format!("{workload} 无法解析域名：没有得到集群 DNS（{}）的应答", blame.name),
-        format!("{workload} resolves no names: it gets no answer from the cluster's DNS ({})", blame.name),
+        format!("{workload} 无法解析域名 {names}：没有得到集群 DNS（{}）的应答", blame.name),
+        format!("{workload} cannot resolve {names}: it gets no answer from the cluster's DNS ({})", blame.name),
     );
     Finding::new("dns_not_answering", Depth::Effect, &named(&pod.object), &blame, headline)
         .confidence(Confidence::Medium)
@@ -413,6 +420,20 @@ mod tests {
         assert_eq!(noisy.cause(), "application_errors Deployment/cart");
         let calm = format!("{}ERROR one slow query\n", "GET / 200\n".repeat(30));
         assert!(World::asking("Pod", "cart-1-a").with(caller()).log("cart-1-a", &calm).codes().is_empty());
+    }
+
+    #[test]
+    fn what_a_server_was_up_against_before_it_was_up_is_no_call_in_vain() {
+        let error = "2026-11-23 02:45:12,114 ERROR Connection to node 1 (web:80) could not be established";
+        let up = "2026-11-23 02:50:24,448 INFO [KafkaRaftServer nodeId=2] Kafka Server started";
+        let fails = |log: &str| {
+            let world = World::asking("Pod", "cart-1-a").with(caller()).with(service(json!({"app": "web"})));
+            world.log("cart-1-a", log).codes().contains(&"dependency_unreachable")
+        };
+        assert!(!fails(&format!("{error}\n{up}\n")));
+        assert!(fails(&format!("{up}\n{error}\n")), "it fails since");
+        assert!(!fails("ERROR web: connect ETIMEDOUT web:80 (attempt 1)\nINFO  web: connected (attempt 2)\n"));
+        assert!(fails("ERROR web: connect ETIMEDOUT web:80 (attempt 1)\nINFO  web: retrying\n"));
     }
 
     #[test]

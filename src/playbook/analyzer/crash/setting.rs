@@ -1,0 +1,178 @@
+//! Settings that a crashed container was told and does not take: which variable brings the word that its log complains about,
+//! and from which ConfigMap that comes.
+
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod};
+
+use crate::alert::ObjectRef;
+use crate::playbook::environment::has_word;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{change, kubectl};
+use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
+use crate::playbook::pods::ContainerView;
+use crate::playbook::scene::Scene;
+use crate::report::{Citation, Step};
+
+/// How programs say that they do not take what they were told.
+static REJECTS: Pattern = Pattern::new(
+    r"(?i)\b(?:un(?:recogni[sz]ed|known|supported|expected)|invalid|illegal|malformed|not (?:recogni[sz]ed|supported|a valid|defined)|(?:cannot|could not|failed to|unable to) (?:parse|convert))\b|无效|无法识别|不支持",
+);
+/// Words that a line quotes, and options as they stand on a command line.
+static WORD: Pattern = Pattern::new(r#"['"`‘“]([^'"`’”\s]+)['"`’”]|(?:^|\s)(--?[A-Za-z][\w:.+=/-]+)"#);
+/// The shortest word that is looked for in values, in letters: shorter ones stand anywhere.
+const TELLING: usize = 5;
+
+/// Where a word that a log complains about comes from.
+pub(super) struct Setting {
+    map: ObjectRef,
+    key: String,
+    word: String,
+    reference: String,
+}
+
+/// The ConfigMaps whose values a container takes as variables, where a line complains of a word that one of them may bring.
+#[must_use]
+pub fn maps(pod: &Pod, line: &str) -> Vec<ObjectRef> {
+    if words(line).is_empty() {
+        return Vec::new();
+    }
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let containers = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+    let names = containers.flat_map(|container| sources(container).into_iter().map(|(name, _)| name.to_owned()));
+    names.map(|name| ObjectRef::new("ConfigMap", namespace, name)).collect()
+}
+
+/// The names of the ConfigMaps behind a container's variables, each with the key that is taken, or all of them.
+fn sources(container: &Container) -> Vec<(&str, Option<&str>)> {
+    let whole = container
+        .env_from
+        .iter()
+        .flatten()
+        .filter_map(|from| Some((from.config_map_ref.as_ref()?.name.as_str(), None)));
+    let one = container.env.iter().flatten().filter_map(|variable| {
+        let from = variable.value_from.as_ref()?.config_map_key_ref.as_ref()?;
+        Some((from.name.as_str(), Some(from.key.as_str())))
+    });
+    whole.chain(one).collect()
+}
+
+/// The words of a complaint that may be values.
+fn words(line: &str) -> Vec<String> {
+    if !REJECTS.hits(line) || logs::instructs(line) {
+        return Vec::new();
+    }
+    let found = WORD.all(line).into_iter().filter_map(|found| found.get(1).or(found.get(2)));
+    let bare = found.map(|word| word.as_str().trim_start_matches('-').trim_end_matches([',', '.', ':']).to_owned());
+    bare.filter(|word| word.chars().count() >= TELLING).collect()
+}
+
+/// The key of a ConfigMap that brings a word which a line complains about; nothing where it was not read.
+pub(super) fn of(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, line: &str) -> Option<Setting> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let words = words(line);
+    sources(view.spec).into_iter().filter(|_| !words.is_empty()).find_map(|(name, only)| {
+        let read: Seen<ConfigMap> = scene.facts.get(namespace, name)?;
+        let data = read.object.data?;
+        let mut values = data.iter().filter(|(key, _)| only.is_none_or(|only| only == key.as_str()));
+        let (key, word) = values.find_map(|(key, value)| {
+            words.iter().find(|word| has_word(value, word)).map(|word| (key.clone(), word.clone()))
+        })?;
+        let map = ObjectRef::new("ConfigMap", namespace, name);
+        Some(Setting { map, key, word, reference: read.reference })
+    })
+}
+
+impl Setting {
+    /// Adds to why a container crashed where the word comes from.
+    pub(super) fn with(&self, scene: &Scene<'_>, why: &str) -> String {
+        let Self { map, key, .. } = self;
+        scene.text(format!("{why}（来自 {map} 的 {key}）"), format!("{why} (it comes from {key} in {map})"))
+    }
+
+    /// The key, as the map's text shows it.
+    pub(super) fn proof(&self, scene: &Scene<'_>) -> Option<Citation> {
+        scene
+            .quote_line(&self.reference, &[&self.key, &self.word])
+            .or_else(|| scene.quote_line(&self.reference, &[&self.word]))
+    }
+
+    /// What corrects it.
+    pub(super) fn step(&self, scene: &Scene<'_>) -> Step {
+        let Self { map, key, word, .. } = self;
+        change(
+            scene.text(format!("修正 {map} 中 {key} 的 {word}"), format!("Correct {word} in {key} of {map}")),
+            scene.text(
+                "其他使用该 ConfigMap 的工作负载也会受影响；变量在 Pod 重建后才生效",
+                "Whatever else uses that ConfigMap is changed with it; variables are read when a Pod starts",
+            ),
+            Some(kubectl(&map.namespace, &format!("edit configmap {}", map.name))),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::playbook::world::{World, container, crashed, patched, pod};
+
+    const LINE: &str =
+        "Unrecognized VM option 'UseConcMarkSweepGC'\nError: Could not create the Java Virtual Machine.\n";
+
+    fn map(options: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "jvm", "namespace": "shop"},
+            "data": {"JAVA_OPTS": options, "THREADS": "4"}})
+    }
+
+    fn world(from: Value, map: Value, line: &str) -> World {
+        let spec = json!({"spec": {"containers": [container(from)]}});
+        World::asking("Pod", "web-1-a").with(pod(patched(crashed(1, "Error"), spec))).log("web-1-a", line).with(map)
+    }
+
+    fn whole() -> Value {
+        json!({"envFrom": [{"configMapRef": {"name": "jvm"}}]})
+    }
+
+    #[test]
+    fn every_pattern_compiles() {
+        assert!(REJECTS.compiles() && WORD.compiles());
+    }
+
+    #[test]
+    fn the_key_that_brings_what_is_not_taken_is_named() {
+        let options = "-Xmx512m -XX:+UseConcMarkSweepGC";
+        let key =
+            json!({"env": [{"name": "OPTS", "valueFrom": {"configMapKeyRef": {"name": "jvm", "key": "JAVA_OPTS"}}}]});
+        for from in [whole(), key] {
+            let told = world(from, map(options), LINE);
+            assert_eq!(told.cause(), "crashloop_app_config_error Deployment/web");
+            let diagnosis = told.diagnosis();
+            assert!(diagnosis.headline.contains("JAVA_OPTS in ConfigMap shop/jvm"), "{}", diagnosis.headline);
+            assert!(
+                diagnosis.steps.iter().any(|step| step.title.contains("UseConcMarkSweepGC")),
+                "{:?}",
+                diagnosis.steps
+            );
+        }
+    }
+
+    #[test]
+    fn a_map_without_the_word_or_a_key_that_is_not_taken_is_not_named() {
+        let told = |from, options: &str| world(from, map(options), LINE).diagnosis().headline;
+        assert!(!told(whole(), "-XX:+UseG1GC").contains("ConfigMap"));
+        let other =
+            json!({"env": [{"name": "N", "valueFrom": {"configMapKeyRef": {"name": "jvm", "key": "THREADS"}}}]});
+        assert!(!told(other, "-XX:+UseConcMarkSweepGC").contains("ConfigMap"));
+        let elsewhere = world(whole(), map("sale"), "ERROR table 'prices' is gone\n").diagnosis().headline;
+        assert!(!elsewhere.contains("ConfigMap"));
+    }
+
+    #[test]
+    fn maps_are_asked_for_where_a_line_rejects_a_word() {
+        let object: Pod = serde_json::from_value(pod(json!({"spec": {"containers": [container(whole())]}}))).unwrap();
+        assert_eq!(maps(&object, "Unrecognized VM option 'UseConcMarkSweepGC'").len(), 1);
+        assert_eq!(maps(&object, "flag provided but not defined: -cache.size").len(), 1);
+        assert!(maps(&object, "ERROR dial tcp db:5432: connection refused").is_empty());
+    }
+}
