@@ -80,7 +80,8 @@ fn is_last_word(line: &str) -> bool {
         Some(level) => level == Level::Error,
         None => LEVELLED.hits(line),
     };
-    levelled && is_error(line) && !is_consequence(line) && !prelude::is_vague(line) && !WATCHING.hits(line)
+    let says_nothing = is_consequence(line) || prelude::is_vague(line) || prelude::is_wrapper(line);
+    levelled && is_error(line) && !says_nothing && !WATCHING.hits(line)
 }
 
 fn first_of_burst(lines: Vec<&str>) -> Option<&str> {

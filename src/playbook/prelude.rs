@@ -105,7 +105,7 @@ pub fn wrapped<'a>(lines: &[&'a str], line: &str) -> Option<&'a str> {
 }
 
 /// Whether a line says no more than that a framework could not begin.
-fn is_wrapper(line: &str) -> bool {
+pub(super) fn is_wrapper(line: &str) -> bool {
     WRAPPER.hits(line) && WRAPPER.hits(&logs::said(line))
 }
 

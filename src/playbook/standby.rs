@@ -18,7 +18,8 @@ static STANDS_BY: Pattern = Pattern::new(concat!(
     r"|\block (?:is )?(?:currently |still |already )?(?:held|owned|taken|acquired) by another (?:instance|replica|pod|node|scheduler)\b",
     r"|\byet to finish lease_duration\b",
     r#"|\bfailed to acquire lease\W+(?:lease=\S+|[\w./-]+)["\s]*$"#,
-    r"|\bstanding by\b|\bin standby mode\b",
+    r"|\b(?:lead\w*|lease|lock|master|primary|elect\w*)\b.*\bstanding by\b",
+    r"|\bstanding by\b.*\b(?:lead\w*|lease|lock|master|primary|elect\w*|follower|secondary)\b|\b(?:scheduler|replica|instance|node)\b.*\bin standby mode\b",
     r"|\bnew leader elected\b",
     r"|\bwaiting (?:for|to (?:acquire|obtain|gain|be granted|get)) (?:the )?(?:leadership|leader (?:lock|lease|election))",
     r"|\bwaiting to become (?:the )?(?:leader|master|primary)\b",
@@ -113,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_lock_of_other_things_is_still_an_error() {
-        let line = "FATAL cannot open database: lock is held by PID 71";
-        assert!(!stands_by(line) && logs::is_error(line));
+        for line in ["FATAL cannot open database: lock is held by PID 71", "ERROR disk is full, standing by"] {
+            assert!(!stands_by(line) && logs::is_error(line), "{line}");
+        }
     }
 }

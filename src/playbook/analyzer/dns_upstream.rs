@@ -143,7 +143,7 @@ fn told(scene: &Scene<'_>, pod: &Seen<Pod>, silence: &Silence<'_>) -> Finding {
     let blame = forward.as_ref().map_or_else(|| workload.clone(), |forward| forward.map.clone());
     let finding = Finding::new("dns_upstream_silent", Depth::Root, &name, &blame, headline.clone())
         .summary(scene.text(
-            format!("{headline}；集群内的域名不受影响。"),
+            format!("{headline}；集群内的域名不会转发到那里。"),
             format!("{headline}; names inside the cluster are not forwarded there."),
         ))
         .confidence(Confidence::Medium)

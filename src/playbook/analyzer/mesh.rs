@@ -38,13 +38,21 @@ fn has_proxy(pod: &Pod) -> bool {
     pods::containers(pod).iter().any(|view| view.name() == PROXY)
 }
 
+/// Whether some ports of a Pod are kept from its proxy.
+fn has_ways_around(pod: &Pod) -> bool {
+    const AROUND: [&str; 2] =
+        ["traffic.sidecar.istio.io/excludeInboundPorts", "traffic.sidecar.istio.io/includeInboundPorts"];
+    pod.metadata.annotations.iter().flatten().any(|(key, _)| AROUND.contains(&key.as_str()))
+}
+
 fn of_caller(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let calls = reach::failing_calls(scene, &pod.object);
     let cut_off = |call: &&Call<'_>| call.failure == Failure::Refused && reach::is_reset(call.line);
     calls.iter().filter(cut_off).find_map(|call| {
         let service = reach::service_of(scene, &pod.object, call)?;
         service_selector(&service.object)?;
-        let backend = scene.backends(&service.object).into_iter().find(|backend| has_proxy(&backend.object))?;
+        let guarded = |backend: &&Seen<Pod>| has_proxy(&backend.object) && !has_ways_around(&backend.object);
+        let backend = scene.backends(&service.object).into_iter().find(guarded)?;
         let (name, proxy) = (named(&service.object), turned_away(scene, pod, &named(&backend.object)));
         let rule = rule(scene, &backend.object);
         match (rule, proxy) {
@@ -119,6 +127,8 @@ fn demanded(
     );
     Finding::new("mesh_demands_mtls", Depth::Root, &name, rule, headline)
         .summary(summary)
+        // That the proxy was heard to turn it away makes it sure.
+        .confidence(if proxy.is_some() { Confidence::High } else { Confidence::Medium })
         .cite([scene.quote(reference, "mode: STRICT"), scene.quote(&call.log.reference, call.line)])
         .cite([proxy.and_then(|(log, line)| scene.quote(&log.reference, line))])
         .touches([workload.clone(), service.clone()])
@@ -248,6 +258,9 @@ mod tests {
         assert!(!has(plain().with(rule("shop", other))), "of other Pods");
         let port = json!({"mtls": {"mode": "STRICT"}, "portLevelMtls": {"8080": {"mode": "DISABLE"}}});
         assert!(!has(plain().with(rule("shop", port))), "the port may be the exception");
+        let around = pod(json!({"metadata": {"annotations": {"traffic.sidecar.istio.io/excludeInboundPorts": "8080"}},
+            "spec": {"containers": proxied()}}));
+        assert!(!has(plain().with(around).with(rule("shop", strict()))), "the proxy does not see that port");
     }
 
     #[test]

@@ -165,7 +165,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("search_disk", &["Pod"], search_disk::run),
     analyzer("dns_upstream", &["Pod"], dns_upstream::run),
     analyzer("mesh", &["Pod"], mesh::run),
-    analyzer("supplier", &["Pod"], supplier::run),
+    analyzer("supplier", &["Pod", "Job"], supplier::run),
     analyzer("dependency", &["Pod"], dependency::run),
     analyzer("alias", &["Service"], alias::run),
     analyzer("stateful", &["StatefulSet", "Pod"], stateful::run),

@@ -24,6 +24,14 @@ static SLOW: Pattern = Pattern::new(
 static UNREACHED: Pattern =
     Pattern::new(r"(?i)\btotal=0\b|\bactive=0, idle=0\b|connection (?:to \S+ )?refused|unknown ?host|no such host");
 
+/// How pools say that a connection was not given back in time: HikariCP's and DBCP's watch, which print who took it.
+static LEAK: Pattern = Pattern::new(
+    r"(?i)connection leak detection triggered|(?:apparent|possible) connection leak|connection has been abandoned",
+);
+/// A frame of the pool itself and of the runtime, above that of who took the connection.
+static OF_THE_POOL: Pattern =
+    Pattern::new(r"^\s+at (?:com\.zaxxer|org\.apache\.(?:commons\.dbcp|tomcat)|java|javax|jdk|sun)\.");
+
 /// Whether a line says that the database keeps its client waiting, be it by the client's own pool.
 #[must_use]
 pub fn tells(line: &str) -> bool {
@@ -45,8 +53,17 @@ fn used_up(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         format!("{workload} 的连接池（connection pool）用尽，请求在等待连接：{said}"),
         format!("{workload} has used up its connection pool, so its requests wait for a connection: {said}"),
     );
-    let summary =
-        scene.text(format!("{headline}（日志中出现 {count} 次）。"), format!("{headline} ({count} times in the log)."));
+    let leak = log.lines.as_deref().ok().and_then(leak);
+    let (leak_zh, leak_en) = leak.map_or_else(Default::default, |(_, taker)| {
+        (
+            format!("同一日志报告连接泄漏（connection leak），取走连接的是 {taker}。"),
+            format!(" The same log tells of a connection leak: {taker} took connections that did not come back."),
+        )
+    });
+    let summary = scene.text(
+        format!("{headline}（日志中出现 {count} 次）。{leak_zh}"),
+        format!("{headline} ({count} times in the log).{leak_en}"),
+    );
     let container = pods::containers(&pod.object).into_iter().find(|view| view.name() == log.container);
     let container = container.map(|view| format!(" -c {}", view.name())).unwrap_or_default();
     Some(
@@ -54,6 +71,7 @@ fn used_up(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
             .summary(summary)
             .confidence(Confidence::Medium)
             .cite([scene.quote(&log.reference, line)])
+            .cite(leak.map(|(line, _)| scene.quote(&log.reference, line)))
             .unresolved(scene.text(
                 "是池子太小、查询变慢、连接没有归还，还是数据库不再接受新连接？",
                 "Is the pool too small, are its queries slow, are connections not given back, or does the database take no more?",
@@ -82,6 +100,17 @@ fn used_up(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     )
 }
 
+/// The first line that tells of a connection that was not given back, and who took it: the first frame below that is not the
+/// pool's own.
+fn leak(text: &str) -> Option<(&str, &str)> {
+    const FRAMES: usize = 15;
+    let mut lines = text.lines().skip_while(|line| !LEAK.hits(line) || logs::instructs(line));
+    let line = lines.next()?;
+    let mut frames = lines.take(FRAMES).filter(|line| line.trim_start().starts_with("at "));
+    let taker = frames.find(|frame| !OF_THE_POOL.hits(frame))?.trim_start().trim_start_matches("at ");
+    Some((line, taker.split('(').next().unwrap_or(taker)))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -92,6 +121,15 @@ mod tests {
 
     fn logged(log: &str) -> World {
         World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", log)
+    }
+
+    #[test]
+    fn who_took_connections_that_did_not_come_back_is_told() {
+        let leak = "WARN [l-1 housekeeper] ProxyLeakTask : Connection leak detection triggered for Connection@1 on thread exec-1, stack trace follows\njava.lang.Exception: Apparent connection leak detected\n\tat com.zaxxer.hikari.HikariDataSource.getConnection(HikariDataSource.java:128)\n\tat shop.export.Exporter.open(Exporter.java:77)\n";
+        let told = |log: &str| logged(log).diagnosis().causes.remove(0).summary;
+        let leaking = told(&format!("{leak}INFO order 7\n{}", WAITS.repeat(4)));
+        assert!(leaking.contains("leak: shop.export.Exporter.open took"), "{leaking}");
+        assert!(!told(&WAITS.repeat(4)).contains("leak"), "the pool may be small");
     }
 
     #[test]

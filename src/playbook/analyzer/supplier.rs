@@ -23,6 +23,10 @@ static BY_KIND: Pattern = Pattern::new(
 static BY_NAMESPACE: Pattern = Pattern::new(
     r#"(?:^|[\s("'`=\[])([a-z0-9][a-z0-9-]*)/([a-z0-9][a-z0-9-]*[a-z0-9])(?:$|[\s)"'`;,\]]|[.:](?:\s|$))"#,
 );
+/// Words of something that was expected and is not there: who is merely named in an error supplies nothing.
+static LACKS: Pattern = Pattern::new(
+    r"(?i)\b(?:never|no|not|nothing|missing|absent|without|stale|outdated|late|old(?:er)?|expect(?:s|ed)|await(?:s|ing)?|waiting|produce[dr]s?|upstream|supplie[dr]|source|input|depend(?:s|ency)|requires?|unavailable)\b|没有|缺|未|不存在|过期|上游|依赖",
+);
 /// Names that a line is looked through for.
 const NAMES: usize = 6;
 /// The kinds that make something for others.
@@ -31,7 +35,7 @@ pub const KINDS: [&str; 3] = ["CronJob", "Deployment", "StatefulSet"];
 /// The workloads of a namespace that a line may name: each by its kind, or by a name alone.
 #[must_use]
 pub fn named_in(line: &str, namespace: &str) -> Vec<(Option<&'static str>, String)> {
-    if logs::instructs(line) {
+    if logs::instructs(line) || !LACKS.hits(line) {
         return Vec::new();
     }
     let kind_of = |word: &str| KINDS.into_iter().find(|kind| kind.eq_ignore_ascii_case(word));
@@ -113,10 +117,13 @@ fn told(scene: &Scene<'_>, pod: &Seen<Pod>, (log, line): (&SeenLog, &str), off: 
         format!("{object} {off_zh}，而 {workload} 报告缺少它的产物：{said}"),
         format!("{object} {off_en}, and {workload} fails for want of what it makes: {said}"),
     );
-    Finding::new("supplier_switched_off", Depth::Root, &name, object, headline)
+    // Of a Job the Job is what failed.
+    let about = if workload.kind == "Job" { &workload } else { &name };
+    Finding::new("supplier_switched_off", Depth::Root, about, object, headline.clone())
+        .summary(scene.text(format!("{headline}。"), format!("{headline}.")))
         .confidence(Confidence::Medium)
         .cite([scene.quote(&log.reference, line), scene.quote(reference, setting)])
-        .touches([workload.clone()])
+        .touches([name, workload.clone()])
         .unresolved(scene.text(
             format!("{object} 是谁、为什么停用的？恢复之前先确认"),
             format!("Who switched {object} off, and why? Find out before it runs again"),
@@ -173,7 +180,7 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        assert!(BY_KIND.compiles() && BY_NAMESPACE.compiles());
+        assert!(BY_KIND.compiles() && BY_NAMESPACE.compiles() && LACKS.compiles());
     }
 
     #[test]
@@ -194,6 +201,8 @@ mod tests {
         assert!(!loading(MISSING, cron(false)).codes().contains(&"supplier_switched_off"));
         let other = MISSING.replace("shop/orders-export", "shop/orders-import");
         assert!(!loading(&other, cron(true)).codes().contains(&"supplier_switched_off"));
+        let merely = "ERROR cannot lock the zone: held by shop/orders-export\n";
+        assert!(!loading(merely, cron(true)).codes().contains(&"supplier_switched_off"), "it supplies nothing");
         let survived = "ERROR lake: nothing of shop/orders-export yet\nINFO waiting\nINFO found\nFATAL disk is full\n";
         let apart = survived.replace("INFO waiting\n", &"INFO waiting\n".repeat(20));
         assert!(!loading(&apart, cron(true)).codes().contains(&"supplier_switched_off"), "it was survived");
@@ -209,10 +218,10 @@ mod tests {
     fn only_what_stands_alone_is_a_name() {
         let alone = |line: &str| named_in(line, "etl").into_iter().map(|(_, name)| name).collect::<Vec<_>>();
         assert_eq!(alone("never completed by its producer (etl/orders-export); newest"), ["orders-export"]);
-        assert!(alone("pull registry.lab/etl/orders-export:4 failed").is_empty());
+        assert!(alone("pull registry.lab/etl/orders-export:4: not found").is_empty());
         assert!(alone("open /data/etl/orders-export: no such file").is_empty());
         assert!(alone("s3://etl/orders-export/part-1 not found").is_empty());
-        assert!(alone("the Deployment failed").is_empty());
+        assert!(alone("the Deployment is not done").is_empty());
         assert_eq!(alone("cronjob/nightly is missing, Deployment etl/shop too"), ["nightly", "shop", "shop"]);
     }
 }

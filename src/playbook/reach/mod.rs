@@ -115,8 +115,7 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
         let made_up = if is_well { tries::made_up_for(text) } else { Vec::new() };
         // What a server was up against on its way up is over once it is up and its container ready.
         let is_ready = views.iter().any(|view| view.name() == log.container && view.ready());
-        let is_over =
-            |line: &str| (is_ready && present::is_over(pod, text, line)) || tries::came_about(text, line);
+        let is_over = |line: &str| (is_ready && present::is_over(pod, text, line)) || tries::came_about(text, line);
         let (mut somebody, mut nobody) = (false, false);
         let lines = text.lines().filter(|line| !logs::instructs(line) && tells(line));
         for line in lines.filter(|line| !made_up.contains(line)) {

@@ -36,7 +36,8 @@ fn of_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         if policy::shuts_out(scene, pod, call) {
             return None;
         }
-        let names = calls.iter().filter(silent).flat_map(|call| call.hosts.iter()).filter(|host| !reach::is_address(host));
+        let names =
+            calls.iter().filter(silent).flat_map(|call| call.hosts.iter()).filter(|host| !reach::is_address(host));
         return Some(no_answer_from_dns(scene, pod, call, &names.cloned().collect()));
     }
     let named_failure = calls.iter().find_map(|call| {
