@@ -68,7 +68,8 @@ pub struct Facts {
     events: Vec<SeenEvent>,
     logs: Vec<SeenLog>,
     texts: BTreeMap<String, String>,
-    crowds: BTreeMap<String, usize>,
+    crowds: BTreeMap<String, Vec<ObjectRef>>,
+    addresses: BTreeMap<String, (Vec<ObjectRef>, String)>,
 }
 
 impl Facts {
@@ -121,15 +122,32 @@ impl Facts {
         self.absent.insert(object, said);
     }
 
-    /// Notes how many Pods that have not ended a Node runs.
-    pub fn add_crowd(&mut self, node: &str, pods: usize) {
+    /// Notes which Pods that have not ended a Node runs.
+    pub fn add_crowd(&mut self, node: &str, pods: Vec<ObjectRef>) {
         self.crowds.insert(node.to_owned(), pods);
     }
 
     /// How many Pods that have not ended a Node runs, where they were listed.
     #[must_use]
     pub fn crowd(&self, node: &str) -> Option<usize> {
-        self.crowds.get(node).copied()
+        self.crowds.get(node).map(Vec::len)
+    }
+
+    /// The Pods that have not ended on a Node; none where they were not listed.
+    #[must_use]
+    pub fn crowd_on(&self, node: &str) -> &[ObjectRef] {
+        self.crowds.get(node).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Notes which Pods of the cluster have an address.
+    pub fn add_address(&mut self, address: &str, pods: Vec<ObjectRef>, reference: &str) {
+        self.addresses.insert(address.to_owned(), (pods, reference.to_owned()));
+    }
+
+    /// The Pods that have an address, and the evidence; `None` where nobody asked.
+    #[must_use]
+    pub fn at_address(&self, address: &str) -> Option<(&[ObjectRef], &str)> {
+        self.addresses.get(address).map(|(pods, reference)| (pods.as_slice(), reference.as_str()))
     }
 
     /// Adds an event; the same reason and message about the same object counts up instead.

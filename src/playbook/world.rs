@@ -145,6 +145,19 @@ impl World {
         self
     }
 
+    /// Says that the cluster's Pods were asked for an address, and none has it.
+    pub fn nobody_at(mut self, address: &str) -> Self {
+        self.facts.add_address(address, Vec::new(), "E0");
+        self
+    }
+
+    /// Says which Pods a Node runs.
+    pub fn crowd(mut self, node: &str, pods: &[&str]) -> Self {
+        let pods = pods.iter().map(|pod| ObjectRef::new("Pod", "shop", *pod)).collect();
+        self.facts.add_crowd(node, pods);
+        self
+    }
+
     /// The first cause's code and the object it blames, as `code kind/name`.
     pub fn cause(&self) -> String {
         let diagnosis = self.diagnosis();

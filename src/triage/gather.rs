@@ -54,7 +54,7 @@ async fn waves(run: &Run, seen: &mut Seen) {
     for _ in 0..WAVE_LIMIT {
         let mut wave: Vec<Want> = Vec::new();
         for want in follow::next(seen) {
-            if asked.len() < READ_LIMIT && asked.insert(want.clone()) {
+            if asked.len() < READ_LIMIT && !is_asked(&asked, &want) && asked.insert(want.clone()) {
                 wave.push(want);
             }
         }
@@ -71,6 +71,11 @@ async fn waves(run: &Run, seen: &mut Seen) {
         read(run, seen, wave).await;
         seen.aim_at(outside::found(seen));
     }
+}
+
+/// Whether an object that is only looked at is read and followed anyway.
+fn is_asked(asked: &HashSet<Want>, want: &Want) -> bool {
+    matches!(want, Want::Aside(object) if asked.contains(&Want::Object(object.clone())))
 }
 
 /// Reads one wave. Answers are taken in as they come, so that a cut-off keeps what was read.

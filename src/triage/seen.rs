@@ -95,7 +95,7 @@ impl Seen {
         };
         self.facts.add_evidence(&recorded.evidence);
         match want {
-            Want::Object(object) => self.take_object(want, object, recorded),
+            Want::Object(object) | Want::Aside(object) => self.take_object(want, object, recorded),
             Want::Log { .. } => self.take_log(want, recorded),
             _ if recorded.is_error => self.gap(want, &recorded.evidence.text),
             Want::List { kind, namespace } => {
@@ -109,7 +109,13 @@ impl Seen {
                     let state = row.get("STATUS").map(String::as_str).unwrap_or_default();
                     ["Completed", "Succeeded", "Failed", "Error", "Evicted"].contains(&state)
                 };
-                self.facts.add_crowd(node, rows.len() - rows.iter().filter(ended).count());
+                let staying = rows.iter().filter(|row| !ended(row)).map(pod_of).collect();
+                self.facts.add_crowd(node, staying);
+                self.take_rows("Pod", recorded);
+            }
+            Want::PodsAt { address } => {
+                let there = table::parse(&recorded.evidence.full).iter().map(pod_of).collect();
+                self.facts.add_address(address, there, &recorded.evidence.reference);
                 self.take_rows("Pod", recorded);
             }
             Want::PodsNamed { .. } => self.take_rows("Pod", recorded),
@@ -123,11 +129,12 @@ impl Seen {
             return;
         }
         let what = match want {
-            Want::Object(object) => object.to_string(),
+            Want::Object(object) | Want::Aside(object) => object.to_string(),
             Want::List { kind, namespace } => format!("{kind} list {namespace}"),
             Want::Events { namespace } => format!("events {namespace}"),
             Want::EventsAbout { name } => format!("events {name}"),
             Want::PodsOn { node } => format!("pods on {node}"),
+            Want::PodsAt { address } => format!("pods at {address}"),
             Want::PodsNamed { name } => format!("pods named {name}"),
             Want::Log { namespace, pod, container, .. } => format!("log {namespace}/{pod}/{container}"),
         };
@@ -198,6 +205,12 @@ impl Seen {
             reference: recorded.evidence.reference.clone(),
         });
     }
+}
+
+/// The Pod of a row.
+fn pod_of(row: &Row) -> ObjectRef {
+    let cell = |heading: &str| row.get(heading).map(String::as_str).unwrap_or_default();
+    ObjectRef::new("Pod", cell("NAMESPACE"), cell("NAME"))
 }
 
 /// What a server says in place of a log that holds nothing is no line of that log.

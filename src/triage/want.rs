@@ -9,6 +9,8 @@ use crate::alert::ObjectRef;
 pub enum Want {
     /// An object by name.
     Object(ObjectRef),
+    /// An object by name that is only looked at: what it refers to is not followed.
+    Aside(ObjectRef),
     /// All objects of a kind in a namespace; of all namespaces, or of the cluster, when it is empty.
     List {
         /// CamelCase kind.
@@ -30,6 +32,11 @@ pub enum Want {
     PodsOn {
         /// The Node.
         node: String,
+    },
+    /// Pods of all namespaces that have an address.
+    PodsAt {
+        /// The Pod's IP address.
+        address: String,
     },
     /// Pods of all namespaces that bear a name.
     PodsNamed {
@@ -72,6 +79,7 @@ const KINDS: &[(&str, &str, bool)] = &[
     ("PodDisruptionBudget", "policy/v1", true),
     ("Ingress", "networking.k8s.io/v1", true),
     ("IngressClass", "networking.k8s.io/v1", false),
+    ("RuntimeClass", "node.k8s.io/v1", false),
     ("NetworkPolicy", "networking.k8s.io/v1", true),
     ("Role", "rbac.authorization.k8s.io/v1", true),
     ("RoleBinding", "rbac.authorization.k8s.io/v1", true),
@@ -79,6 +87,7 @@ const KINDS: &[(&str, &str, bool)] = &[
     ("CSIDriver", "storage.k8s.io/v1", false),
     ("VolumeAttachment", "storage.k8s.io/v1", false),
     ("APIService", "apiregistration.k8s.io/v1", false),
+    ("CertificateSigningRequest", "certificates.k8s.io/v1", false),
     ("Certificate", "cert-manager.io/v1", true),
     ("Issuer", "cert-manager.io/v1", true),
     ("ClusterIssuer", "cert-manager.io/v1", false),
@@ -110,10 +119,10 @@ impl Want {
     #[must_use]
     pub fn call(&self) -> Option<(&'static str, Value)> {
         match self {
-            Self::Object(object) if object.kind == "Pod" => {
+            Self::Object(object) | Self::Aside(object) if object.kind == "Pod" => {
                 Some(("pods_get", json!({"namespace": object.namespace, "name": object.name})))
             }
-            Self::Object(object) => {
+            Self::Object(object) | Self::Aside(object) => {
                 let (kind, version, namespaced) = kind_info(&object.kind)?;
                 let mut arguments = json!({"apiVersion": version, "kind": kind, "name": object.name});
                 if namespaced {
@@ -135,6 +144,9 @@ impl Want {
                 Some(("events_list", json!({"fieldSelector": format!("involvedObject.name={name}")})))
             }
             Self::PodsNamed { name } => Some(("pods_list", json!({"fieldSelector": format!("metadata.name={name}")}))),
+            Self::PodsAt { address } => {
+                Some(("pods_list", json!({"fieldSelector": format!("status.podIP={address}")})))
+            }
             Self::PodsOn { node } => Some(("pods_list", json!({"fieldSelector": format!("spec.nodeName={node}")}))),
             Self::Log { namespace, pod, container, previous } => {
                 let mut arguments = json!({"namespace": namespace, "name": pod, "container": container});

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::claim::near_hint;
+use crate::playbook::analyzer::node_lacks;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
 use crate::playbook::logs;
@@ -15,6 +16,9 @@ static MISSING: Pattern = Pattern::new(r#"(?i)\b(configmap|secret) "([a-z0-9][a-
 static MISSING_KEY: Pattern =
     Pattern::new(r"couldn't find key (\S+) in (ConfigMap|Secret) (?:[a-z0-9-]+/)?([a-z0-9][a-z0-9.-]*)");
 
+/// An image whose user is a name: the kubelet cannot tell whether that is root.
+static NAMED_USER: Pattern = Pattern::new(r"non-numeric user \(([^)]+)\)");
+
 /// Findings about containers that cannot be created.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
@@ -22,10 +26,12 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     for pod in scene.current_pods() {
         for view in pods::containers(&pod.object) {
             let reason = view.waiting_reason();
-            if matches!(
+            let cannot = matches!(
                 reason,
                 "CreateContainerConfigError" | "CreateContainerError" | "PreCreateHookError" | "PreStartHookError"
-            ) {
+            );
+            // What its Node alone lacks is no fault of the template.
+            if cannot && !node_lacks::explains(scene, pod) {
                 findings.push(cannot_create(scene, pod, &view));
             }
         }
@@ -188,38 +194,81 @@ fn other(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>, message: 
     let name = named(&pod.object);
     let workload = scene.workload(&pod.object);
     let said = logs::said(message.trim_start_matches("Error: "));
-    let as_root = message.contains("runAsNonRoot");
-    let code = if as_root { "run_as_non_root_violated" } else { "container_cannot_be_created" };
-    let why = if as_root {
-        scene.text(
-            "镜像以 root 运行，而 runAsNonRoot 要求非 root 用户",
-            "its image runs as root while runAsNonRoot demands another user",
-        )
-    } else {
-        said.clone()
-    };
+    let user = user(scene, message);
+    let code = if user.is_some() { "run_as_non_root_violated" } else { "container_cannot_be_created" };
+    let (why, remedy) = user.unwrap_or_else(|| (said.clone(), remedy(scene, pod, message)));
+    let (zh, en) = beginning(scene, &workload);
     let headline = scene.text(
-        format!("{workload} 无法启动：容器 {} 创建失败：{why}", view.name()),
-        format!("{workload} cannot start: container {} cannot be created: {why}", view.name()),
+        format!("{zh}：容器 {} 创建失败：{why}", view.name()),
+        format!("{en}: container {} cannot be created: {why}", view.name()),
     );
     Finding::new(code, Depth::Mechanism, &name, &workload, headline).steps([
         look(
             scene.text("查看 Pod 事件", "Read the Pod's events"),
             kubectl(&name.namespace, &format!("describe pod {}", name.name)),
         ),
-        change(
-            scene.text("按报错修正工作负载的容器配置", "Correct the container in the workload as the error says"),
-            said,
-            edit_template(&workload),
-        ),
+        change(remedy, said, edit_template(&workload)),
     ])
+}
+
+/// Who cannot start, in Chinese and English: where Pods of the workload serve, it is only a new one.
+fn beginning(scene: &Scene<'_>, workload: &ObjectRef) -> (String, String) {
+    match scene.replicas(workload) {
+        Some((ready, wanted)) if ready > 0 => (
+            format!("{workload} 的一个 Pod 无法启动（{ready}/{wanted} 个副本仍在服务）"),
+            format!("A Pod of {workload} cannot start ({ready} of {wanted} replicas serve)"),
+        ),
+        _ => (format!("{workload} 无法启动"), format!("{workload} cannot start")),
+    }
+}
+
+/// Why the kubelet does not let a container run as the user it would, and what to do: root, or a name it cannot judge.
+fn user(scene: &Scene<'_>, message: &str) -> Option<(String, String)> {
+    if !message.contains("runAsNonRoot") {
+        return None;
+    }
+    let Some(user) = NAMED_USER.group(message, 1) else {
+        return Some((
+            scene.text(
+                "镜像以 root 运行，而 runAsNonRoot 要求非 root 用户",
+                "its image runs as root while runAsNonRoot demands another user",
+            ),
+            scene.text(
+                "让镜像以非 root 用户运行，或设置非 0 的 runAsUser",
+                "Have the image run as another user than root, or set a runAsUser other than 0",
+            ),
+        ));
+    };
+    Some((
+        scene.text(
+            format!("镜像的用户是名称 {user}，不是数字，kubelet 无法确认它不是 root（runAsNonRoot，non-numeric user）"),
+            format!("its image names its user ({user}) instead of giving a number, so the kubelet cannot tell that it is not root (runAsNonRoot, non-numeric user)"),
+        ),
+        scene.text(
+            format!("在 securityContext 中设置 {user} 的数字 runAsUser，或在镜像中用数字声明 USER；保留 runAsNonRoot"),
+            format!("Set runAsUser to the number of {user} in the securityContext, or give the image's USER as a number; runAsNonRoot stays"),
+        ),
+    ))
+}
+
+/// What to do about what cannot be created; what a Node lacks is brought there, not taken out of the template.
+fn remedy(scene: &Scene<'_>, pod: &Seen<Pod>, message: &str) -> String {
+    match pods::node_name(&pod.object).filter(|_| node_lacks::is_local(message)) {
+        Some(node) => scene.text(
+            format!("确认 Node {node} 是否具备报错所指的内容：补到节点上，或修正对它的引用；不要为此去掉安全设置"),
+            format!("See whether Node {node} has what the error names: bring it there, or correct the reference; do not drop a security setting for it"),
+        ),
+        None => {
+            scene.text("按报错修正工作负载的容器配置", "Correct the container in the workload as the error says")
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, pod, waiting};
+    use crate::playbook::world::{World, deployment, pod, waiting};
 
     fn map(name: &str) -> serde_json::Value {
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}, "data": {"LOG_LEVEL": "info"}})
@@ -254,6 +303,32 @@ mod tests {
     fn other_refusals_are_the_workloads_fault() {
         let world = refused("container has runAsNonRoot and image will run as root");
         assert_eq!(world.cause(), "run_as_non_root_violated Deployment/web");
+    }
+
+    #[test]
+    fn a_user_that_is_a_name_is_not_said_to_be_root() {
+        let world =
+            refused("container has runAsNonRoot and image has non-numeric user (app), cannot verify user is non-root");
+        assert_eq!(world.cause(), "run_as_non_root_violated Deployment/web");
+        let diagnosis = world.diagnosis();
+        assert!(!diagnosis.headline.contains("runs as root") && diagnosis.headline.contains("non-numeric user"));
+        assert!(diagnosis.steps.iter().any(|step| step.title.contains("Set runAsUser to the number of app")));
+        let root = refused("container has runAsNonRoot and image will run as root").diagnosis();
+        assert!(root.headline.contains("runs as root"));
+    }
+
+    #[test]
+    fn a_new_pod_that_cannot_start_is_not_all_of_its_workload() {
+        let beside = |ready: i32| {
+            let message = "container has runAsNonRoot and image will run as root";
+            refused(message).with(deployment(1, ready)).diagnosis().headline
+        };
+        assert!(
+            beside(1).starts_with("A Pod of Deployment shop/web cannot start (1 of 1 replicas serve)"),
+            "{}",
+            beside(1)
+        );
+        assert!(beside(0).starts_with("Deployment shop/web cannot start"), "{}", beside(0));
     }
 
     #[test]

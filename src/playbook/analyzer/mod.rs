@@ -8,7 +8,9 @@ mod astray;
 pub mod autoscaler;
 mod awaited;
 pub mod broker;
+pub mod by_hand;
 pub mod certificate;
+pub mod certificate_name;
 pub mod claim;
 pub mod config;
 pub mod connections;
@@ -37,7 +39,9 @@ pub mod mesh;
 mod misconfigured;
 pub mod mount;
 pub mod node;
+pub mod node_certificate;
 pub mod node_events;
+pub mod node_lacks;
 pub mod policy;
 pub mod pool;
 pub mod preemption;
@@ -46,6 +50,7 @@ mod protocol;
 pub mod provisioner;
 pub mod proxy;
 pub mod quota;
+pub mod readiness_gate;
 pub mod redis;
 pub mod rejection;
 pub mod retained;
@@ -127,6 +132,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("preemption", &["Pod"], preemption::run),
     analyzer("scheduling", &["Pod"], scheduling::run),
     analyzer("rejection", &["Pod"], rejection::run),
+    analyzer("node_lacks", &["Pod"], node_lacks::run),
     analyzer("config", &["Pod"], config::run),
     analyzer("mount", &["Pod"], mount::run),
     analyzer("image", &["Pod"], image::run),
@@ -135,6 +141,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("service_link", &["Pod"], service_link::run),
     analyzer("probe", &["Pod"], probe::run),
     analyzer("hook", &["Pod"], hook::run),
+    analyzer("readiness_gate", &["Pod"], readiness_gate::run),
     analyzer("crash", &["Pod"], crash::run),
     analyzer("job", &["Job", "CronJob", "Pod"], job::run),
     analyzer("awaited", &["Pod"], awaited::run),
@@ -144,8 +151,10 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("eviction", &["Pod"], eviction::run),
     analyzer("leaving", &["Pod", "Namespace", "PersistentVolumeClaim", "Ingress"], leaving::run),
     analyzer("policy", &["Pod"], policy::run).wanting(&["NetworkPolicy"]),
+    analyzer("node_certificate", &["Service"], node_certificate::run),
     analyzer("scrape", &["Service"], scrape::run).wanting(&["NetworkPolicy"]),
     analyzer("service", &["Service"], service::run).wanting(&["Service"]),
+    analyzer("by_hand", &["Service"], by_hand::run),
     analyzer("traffic", &["Service", "Pod"], traffic::run),
     analyzer("loopback", &["Service", "Pod"], loopback::run),
     analyzer("ingress", &["Ingress"], ingress::run).wanting(&["Ingress"]),
@@ -158,6 +167,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("certificate", &["Certificate"], certificate::run).wanting(&["Certificate"]),
     analyzer("proxy", &["Pod"], proxy::run),
     analyzer("protocol", &["Pod"], protocol::run),
+    analyzer("certificate_name", &["Pod"], certificate_name::run),
     analyzer("serving_certificate", &["Service", "Pod"], serving_certificate::run),
     analyzer("rollout", &["Deployment"], rollout::run),
     analyzer("pool", &["Pod"], pool::run),

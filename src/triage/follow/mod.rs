@@ -1,6 +1,7 @@
 //! Following: from what was read to what is worth reading next. Pure, so that a wave of reads can be tested without a cluster.
 
 mod around;
+mod aside;
 mod services;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -63,6 +64,7 @@ pub fn next(seen: &Seen) -> Vec<Want> {
     wants.extend(outside::next(seen));
     wants.extend(clue::from_events(seen));
     wants.extend(clue::from_logs(seen));
+    wants.extend(aside::next(seen));
     wants
 }
 

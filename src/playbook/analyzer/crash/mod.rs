@@ -1,6 +1,8 @@
 //! Containers that end and are restarted: what the exit code and the log say about why.
 
 mod file;
+mod lead;
+mod port;
 mod setting;
 mod steps;
 
@@ -8,6 +10,8 @@ use k8s_openapi::api::core::v1::Pod;
 
 pub use self::setting::maps as maps_of_words;
 pub(super) use self::steps::renew;
+
+use lead::Lead;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{memory, serving_certificate};
@@ -99,11 +103,9 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
         None => why,
     };
     let why = if code == "image_platform_mismatch" { with_architecture(scene, &pod.object, why) } else { why };
-    let missing = line.and_then(|line| file::missing(scene, &pod.object, view, line));
-    let setting = line.and_then(|line| setting::of(scene, &pod.object, view, line));
-    let code = if missing.is_some() || setting.is_some() { "crashloop_app_config_error" } else { code };
-    let why = setting.as_ref().map_or_else(|| why.clone(), |setting| setting.with(scene, &why));
-    let why = missing.as_ref().map_or_else(|| why.clone(), |missing| missing.with(scene, &why));
+    let lead = line.and_then(|line| Lead::of(scene, &pod.object, view, line, code));
+    let code = lead.as_ref().map_or(code, |lead| lead.code(code));
+    let why = lead.as_ref().map_or_else(|| why.clone(), |lead| lead.with(scene, &why));
     let sealed = line.is_some_and(|line| READ_ONLY.hits(line)) && root_is_read_only(view);
     let why = if sealed { with_read_only_root(scene, view, why) } else { why };
     let kind_zh = if view.init { " init 容器" } else { "容器" };
@@ -144,10 +146,9 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
             scene.quote(&pod.reference, &format!("exitCode: {exit}")),
             scene.quote(&pod.reference, &format!("reason: {}", view.waiting_reason())),
             scene.quote(&pod.reference, "readOnlyRootFilesystem: true").filter(|_| sealed),
-            missing.as_ref().and_then(|missing| missing.proof(scene)),
-            setting.as_ref().and_then(|setting| setting.proof(scene)),
+            lead.as_ref().and_then(|lead| lead.proof(scene)),
         ])
-        .steps(steps::after(scene, (&name, &workload), view, code, missing.as_ref(), setting.as_ref()));
+        .steps(steps::after(scene, (&name, &workload), view, code, lead.as_ref()));
     let finding = match line.filter(|_| is_of_another(code, line)) {
         Some(line) => finding.unresolved(serving_certificate::whose(scene, line)),
         None => finding,

@@ -1,7 +1,6 @@
 //! What to do about a container that keeps ending: read its log, then what the reason asks for.
 
-use super::file::Missing;
-use super::setting::Setting;
+use super::lead::Lead;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::rollout;
 use crate::playbook::finding::{change, edit_template, kubectl, look, slash};
@@ -28,19 +27,18 @@ pub(super) fn after(
     (pod, workload): (&ObjectRef, &ObjectRef),
     view: &ContainerView<'_>,
     code: &str,
-    missing: Option<&Missing>,
-    setting: Option<&Setting>,
+    lead: Option<&Lead>,
 ) -> Vec<Step> {
     let mut steps = vec![look(
         scene.text("查看上一次运行的日志", "Read the log of the run before"),
         kubectl(&pod.namespace, &format!("logs {} -c {} --previous --tail=100", pod.name, view.name())),
     )];
     let edit = edit_template(workload);
-    if let Some(missing) = missing {
-        steps.push(missing.step(scene));
+    let corrected = lead.map(|lead| lead.step(scene, workload));
+    if matches!(lead, Some(Lead::File(_))) {
+        steps.extend(corrected);
         return steps;
     }
-    let corrected = setting.map(|setting| setting.step(scene));
     steps.push(corrected.unwrap_or_else(|| match code {
         "crashloop_app_config_error" => change(
             scene.text(

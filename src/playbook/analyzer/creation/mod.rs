@@ -27,7 +27,7 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn explain(scene: &Scene<'_>, refusal: &Refusal) -> Finding {
-    let kinds: [fn(&Scene<'_>, &Refusal) -> Option<Finding>; 11] = [
+    let kinds: [fn(&Scene<'_>, &Refusal) -> Option<Finding>; 12] = [
         rules::namespace_leaving,
         rules::claim_leaving,
         rules::quota,
@@ -39,6 +39,7 @@ fn explain(scene: &Scene<'_>, refusal: &Refusal) -> Finding {
         rules::priority_class,
         rules::limit_range,
         rules::default_classes,
+        rules::runtime_class,
     ];
     let finding = kinds.iter().find_map(|kind| kind(scene, refusal)).unwrap_or_else(|| other(scene, refusal));
     finding.cite(refusal.proof.iter().cloned()).touches([refusal.workload.clone()])
@@ -245,6 +246,19 @@ mod tests {
         assert_eq!(refused(policy).cause(), "admission_denied Deployment/web");
         let limit = "pods \"web-1-x\" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi";
         assert_eq!(refused(limit).cause(), "limit_range_violation Deployment/web");
+    }
+
+    #[test]
+    fn a_runtime_class_that_is_missing_is_named_with_the_one_that_was_meant() {
+        let class = |name: &str| json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": "runsc"});
+        let message = "pods \"web-1-\" is forbidden: pod rejected: RuntimeClass \"gvisor\" not found";
+        let world = refused(message).with(class("gvisor-2026")).with(class("kata"));
+        assert_eq!(world.cause(), "runtime_class_missing Deployment/web");
+        let diagnosis = world.diagnosis();
+        assert!(diagnosis.headline.contains("gvisor-2026 exists"), "{}", diagnosis.headline);
+        assert!(diagnosis.causes[0].summary.contains("also has kata"), "{}", diagnosis.causes[0].summary);
+        assert!(diagnosis.steps.iter().any(|step| step.command.as_deref() == Some("kubectl get runtimeclass")));
+        assert!(!refused(message).diagnosis().headline.contains("exists"), "nobody listed them");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{Refusal, spec_fault};
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::claim::{self, near_hint};
 use crate::playbook::analyzer::leaving;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::{Scene, named};
@@ -20,6 +20,8 @@ static POD_SECURITY: Pattern = Pattern::new(r#"violates PodSecurity "([\w:.-]+)"
 static SERVICE_ACCOUNT: Pattern = Pattern::new(r#"serviceaccount "([a-z0-9.-]+)" not found"#);
 
 static PRIORITY: Pattern = Pattern::new(r"no PriorityClass with name ([a-z0-9.-]+) was found");
+
+static RUNTIME: Pattern = Pattern::new(r#"RuntimeClass "([a-z0-9.-]+)" not found"#);
 
 static LIMIT: Pattern = Pattern::new(
     r"((?:maximum|minimum) [\w./-]+ usage per (?:Container|Pod|PersistentVolumeClaim) is [^.;,]+(?:, but [^.;,]+)?)",
@@ -296,4 +298,37 @@ pub(super) fn limit_range(scene: &Scene<'_>, refusal: &Refusal) -> Option<Findin
     let mut finding = spec_fault(scene, "limit_range_violation", refusal, headline);
     finding.blame = range.unwrap_or(finding.blame);
     Some(finding)
+}
+
+/// The Pods name a RuntimeClass that is not there; of those there are one may be meant.
+pub(super) fn runtime_class(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
+    let class = ObjectRef::new("RuntimeClass", "", RUNTIME.group(&refusal.message, 1)?);
+    let workload = &refusal.workload;
+    let known = scene.facts.names().into_iter().filter(|it| it.kind == class.kind).map(|it| it.name);
+    let (renamed, others): (Vec<String>, Vec<String>) = known.partition(|name| name.starts_with(&class.name));
+    let near = if renamed.is_empty() { scene.near_misses(&class) } else { renamed };
+    let hint = near_hint(scene, &near);
+    let others: Vec<String> = others.into_iter().filter(|name| !near.contains(name)).collect();
+    let headline = scene.text(
+        format!("{workload} 无法创建 Pod：RuntimeClass {} 不存在（not found）{hint}", class.name),
+        format!("{workload} cannot create Pods: RuntimeClass {} does not exist (not found){hint}", class.name),
+    );
+    let summary = if others.is_empty() {
+        headline.clone()
+    } else {
+        let others = others.join(", ");
+        scene.text(format!("{headline}；集群中另有 {others}"), format!("{headline}; the cluster also has {others}"))
+    };
+    let finding = Finding::new("runtime_class_missing", Depth::Root, &refusal.about, workload, headline);
+    Some(finding.summary(summary).steps([
+        look(scene.text("查看现有的 RuntimeClass", "List the RuntimeClasses"), "kubectl get runtimeclass"),
+        change(
+            scene.text(
+                "把 runtimeClassName 改为现有且提供同样隔离的 RuntimeClass，或恢复它",
+                "Set runtimeClassName to one there is that isolates alike, or bring this one back",
+            ),
+            scene.text("不要为了启动而去掉 runtimeClassName", "Do not drop runtimeClassName only to have it start"),
+            edit_template(workload),
+        ),
+    ]))
 }

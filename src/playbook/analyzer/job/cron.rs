@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::suspended;
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
@@ -28,12 +29,8 @@ const GRACE: i64 = 10;
 /// Why a CronJob starts no Jobs, when it should.
 pub(super) fn not_started(scene: &Scene<'_>, cron: &Seen<CronJob>) -> Option<Finding> {
     let name = named(&cron.object);
-    let suspended = cron.object.spec.suspend == Some(true);
-    if suspended && scene.question.targets.contains(&name) {
-        return Some(switched_off(scene, cron, &name));
-    }
-    if suspended {
-        return None;
+    if cron.object.spec.suspend == Some(true) {
+        return suspended::told(scene, cron, &name);
     }
     if let Some(finding) = blocked(scene, cron, &name) {
         return Some(finding);
@@ -67,32 +64,6 @@ pub(super) fn not_started(scene: &Scene<'_>, cron: &Seen<CronJob>) -> Option<Fin
                 ),
             ]),
     )
-}
-
-/// Somebody suspended it: an answer when the alert is about this CronJob, no fault elsewhere.
-fn switched_off(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Finding {
-    let headline = scene.text(
-        format!("{name} 已被暂停（spec.suspend=true），不会按计划创建 Job"),
-        format!("{name} is suspended (spec.suspend=true), so it starts no Jobs"),
-    );
-    Finding::new("cronjob_suspended", Depth::Effect, name, name, headline)
-        .confidence(Confidence::Medium)
-        .cite([scene.quote(&cron.reference, "suspend: true")])
-        .unresolved(scene.text(format!("{name} 是否被有意暂停？"), "Was it suspended on purpose?"))
-        .steps([
-            look(
-                scene.text("查看 CronJob", "Look at the CronJob"),
-                kubectl(&name.namespace, &format!("describe cronjob {}", name.name)),
-            ),
-            change(
-                scene.text("如果不是有意为之，恢复调度", "If not on purpose, let it run again"),
-                "",
-                Some(kubectl(
-                    &name.namespace,
-                    &format!("patch cronjob {} -p '{{\"spec\":{{\"suspend\":false}}}}'", name.name),
-                )),
-            ),
-        ])
 }
 
 /// Whether a Job was started after a warning: then the warning is history.
@@ -187,7 +158,7 @@ fn overdue(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Option<
 
 /// The longest time between two runs of a schedule, in minutes, rounded up to an hour, a day, a week, a month or a year;
 /// `None` for what is no schedule.
-fn longest_gap(schedule: &str) -> Option<i64> {
+pub(super) fn longest_gap(schedule: &str) -> Option<i64> {
     const HOUR: i64 = 60;
     const DAY: i64 = 24 * HOUR;
     match schedule.trim() {

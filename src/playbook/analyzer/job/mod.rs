@@ -2,6 +2,7 @@
 
 mod cron;
 mod running;
+mod suspended;
 
 use k8s_openapi::api::batch::v1::{CronJob, Job, JobCondition};
 use k8s_openapi::api::core::v1::Pod;

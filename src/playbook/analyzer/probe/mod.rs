@@ -1,5 +1,6 @@
 //! Probes that fail: aimed at the wrong port, asked too early, or right about a sick application.
 
+mod moved;
 mod reasons;
 
 use k8s_openapi::api::core::v1::{Pod, Probe};
@@ -121,7 +122,8 @@ fn explain(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
         status.is_none() && (listens_elsewhere || (unknown && log.is_empty()))
     });
     if failing.probe_port_name().is_some() && port.is_none() || (port.is_some() && wrong_port) {
-        return reasons::wrong_port(scene, failing, port, &declared, &log);
+        let moved = port.and_then(|port| moved::run(scene, failing, port, &log));
+        return moved.unwrap_or_else(|| reasons::wrong_port(scene, failing, port, &declared, &log));
     }
     if status == Some(404) {
         return reasons::wrong_path(scene, failing);

@@ -56,7 +56,14 @@ pub(super) fn wrong_port(
                 format!("把 {word} 探针的端口从 {asked} 改为 {right}"),
                 format!("Change the {word} probe's port from {asked} to {right}"),
             ),
-            scene.text("发布后确认重启次数不再增加、Pod Ready", "Then see that restarts stop and the Pod turns Ready"),
+            if failing.view.restarts() > 0 {
+                scene.text(
+                    "发布后确认重启次数不再增加、Pod Ready",
+                    "Then see that restarts stop and the Pod turns Ready",
+                )
+            } else {
+                scene.text("发布后确认 Pod Ready", "Then see that the Pod turns Ready")
+            },
             edit_template(&failing.workload),
         )])
 }

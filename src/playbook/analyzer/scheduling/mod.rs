@@ -1,18 +1,23 @@
 //! Pods no Node takes: what they ask for against what the Nodes offer.
 
+mod full;
 mod nodes;
 mod ports;
+mod reasons;
+mod rules;
 mod spread;
 mod unheard;
 
 use k8s_openapi::api::core::v1::{Node, NodeSelectorTerm, PersistentVolume, PersistentVolumeClaim, Pod};
 
+pub use self::full::crowded_node;
+use self::reasons::Reasons;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::rollout;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::scene::{Scene, named};
-use crate::playbook::{logs, pods, selector};
+use crate::playbook::{pods, selector};
 use crate::report::{Citation, Confidence};
 
 /// A Pod that waits for a Node, and what the scheduler says about it.
@@ -104,7 +109,12 @@ fn with_surge(scene: &Scene<'_>, waiting: &Waiting<'_>, found: Finding) -> Findi
             found.summary.trim_end_matches('.')
         ),
     );
-    found.summary(summary).steps([change(
+    let found = found.summary(summary);
+    // Those that share a claim for one Pod have a step of their own.
+    if found.code == "volume_in_use_by_other_pod" {
+        return found;
+    }
+    found.steps([change(
         scene.text(
             "允许发布先停一个旧 Pod（maxUnavailable: 1，maxSurge: 0）",
             "Let the rollout stop an old Pod first (maxUnavailable: 1, maxSurge: 0)",
@@ -133,25 +143,38 @@ fn explain(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     }
     let all: Vec<&Node> = scene.nodes.iter().map(|node| &node.object).collect();
     let matching: Vec<&Node> = all.iter().copied().filter(|node| selector::node_matches(waiting.pod, node)).collect();
+    let found = by_nodes(scene, waiting, &all, &matching);
+    let Some(gap) = unread(scene, message) else {
+        return found.unwrap_or_else(|| rules::run(scene, waiting));
+    };
+    // What holds for the Nodes that were read need not hold for the others: one of these may be in service.
+    let holds = |found: &Finding| !matching.is_empty() && found.code != "no_usable_node";
+    let Some(found) = found.filter(holds) else { return rules::run(scene, waiting) };
+    let confidence = found.confidence.min(Confidence::Medium);
+    found.confidence(confidence).gap(gap)
+}
+
+/// What the Nodes themselves say, of those that were read.
+fn by_nodes(scene: &Scene<'_>, waiting: &Waiting<'_>, all: &[&Node], matching: &[&Node]) -> Option<Finding> {
     if !all.is_empty() && matching.is_empty() {
-        return nodes::no_matching_node(scene, waiting);
+        return Some(nodes::no_matching_node(scene, waiting));
     }
-    if let Some(finding) = nodes::too_large(scene, waiting, &matching) {
-        return finding;
-    }
-    if let Some(finding) = nodes::keeps_off(scene, waiting, &matching) {
-        return finding;
-    }
-    if let Some(finding) = nodes::unusable_nodes(scene, waiting, &matching) {
-        return finding;
-    }
-    if let Some(resource) = nodes::scarce(message).first() {
-        return nodes::cluster_full(scene, waiting, resource, &matching);
-    }
-    if let Some(finding) = nodes::no_room_beside(scene, waiting, &matching) {
-        return finding;
-    }
-    other_rule(scene, waiting)
+    let scarce = nodes::scarce(&waiting.message);
+    nodes::too_large(scene, waiting, matching)
+        .or_else(|| nodes::keeps_off(scene, waiting, matching))
+        .or_else(|| nodes::unusable_nodes(scene, waiting, matching))
+        .or_else(|| Some(nodes::cluster_full(scene, waiting, scarce.first()?, matching)))
+        .or_else(|| nodes::no_room_beside(scene, waiting, matching))
+}
+
+/// How many of the Nodes that the scheduler counts were read, where some were not.
+fn unread(scene: &Scene<'_>, message: &str) -> Option<String> {
+    let (read, total) = (scene.nodes.len(), Reasons::of(message)?.total);
+    let all = scene.text(
+        format!("调度器统计了 {total} 个 Node，其中读取了 {read} 个"),
+        format!("the scheduler counts {total} Nodes, of which {read} were read"),
+    );
+    (0 < read && read < total).then_some(all)
 }
 
 fn finding(code: &'static str, depth: Depth, waiting: &Waiting<'_>, blame: &ObjectRef, headline: String) -> Finding {
@@ -261,93 +284,6 @@ fn gated(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     finding("scheduling_gated", Depth::Mechanism, waiting, &waiting.workload, headline)
 }
 
-/// Over what a Pod must stand apart from others: the topology keys of its hard rules.
-fn apart(pod: &Pod) -> Option<String> {
-    let rules = pod.spec.as_ref()?.affinity.as_ref()?.pod_anti_affinity.as_ref()?;
-    let hard = rules.required_during_scheduling_ignored_during_execution.as_deref().unwrap_or(&[]);
-    let keys: Vec<String> = hard.iter().map(|term| format!("topologyKey {}", term.topology_key)).collect();
-    (!keys.is_empty()).then(|| keys.join(", "))
-}
-
-fn other_rule(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
-    const RULES: [(&str, &str, &str, &str); 8] = [
-        (
-            "exceed max volume count",
-            "node_volume_limit",
-            "节点可挂载的卷数量已达上限（max volume count）",
-            "every Node is at its limit of attached volumes (max volume count)",
-        ),
-        (
-            "enough free storage",
-            "storage_capacity_exhausted",
-            "存储后端剩余容量不足（not enough free storage）",
-            "the storage behind its class has not enough free space",
-        ),
-        (
-            "ReadWriteOncePod",
-            "volume_in_use_by_other_pod",
-            "它的 ReadWriteOncePod 卷正被另一个 Pod 使用",
-            "its ReadWriteOncePod volume is in use by another Pod",
-        ),
-        (
-            "anti-affinity",
-            "anti_affinity_unsatisfied",
-            "Pod 反亲和性（anti-affinity）规则无法满足",
-            "its anti-affinity rules leave no Node",
-        ),
-        (
-            "topology spread",
-            "topology_spread_unsatisfied",
-            "拓扑分布（topology spread）约束无法满足",
-            "its topology spread constraints leave no Node",
-        ),
-        ("free ports", "host_port_conflict", "hostPort 在所有节点上已被占用", "its hostPort is taken on every Node"),
-        (
-            "Too many pods",
-            "node_pod_limit",
-            "节点的 Pod 数量已达上限（Too many pods）",
-            "every Node is at its Pod limit (Too many pods)",
-        ),
-        (
-            "pod affinity",
-            "pod_affinity_unsatisfied",
-            "Pod 亲和性（affinity）规则无法满足",
-            "its affinity rules leave no Node",
-        ),
-    ];
-    let rule = RULES.iter().find(|(words, ..)| waiting.message.contains(words));
-    let said = logs::shorten(essence(&waiting.message), 160);
-    let workload = &waiting.workload;
-    let (code, why) =
-        rule.map_or_else(|| ("pod_unschedulable", said.clone()), |(_, code, zh, en)| (*code, scene.text(*zh, *en)));
-    let headline =
-        scene.text(format!("{workload} 的 Pod 无法调度：{why}"), format!("{workload} cannot be scheduled: {why}"));
-    let rules = match code {
-        "topology_spread_unsatisfied" => spread::told(scene, waiting.pod),
-        "host_port_conflict" => ports::told(scene, waiting.pod),
-        "anti_affinity_unsatisfied" => apart(waiting.pod),
-        _ => None,
-    };
-    let summary = rules.map_or_else(
-        || headline.clone(),
-        |rules| scene.text(format!("{headline}（{rules}）"), format!("{headline} ({rules})")),
-    );
-    finding(code, if rule.is_some() { Depth::Root } else { Depth::Effect }, waiting, workload, headline)
-        .summary(summary)
-        .confidence(if rule.is_some() { Confidence::High } else { Confidence::Medium })
-        .steps([
-            look(
-                scene.text("查看 Pod 的调度事件", "Read the Pod's scheduling events"),
-                kubectl(&waiting.name.namespace, &format!("describe pod {}", waiting.name.name)),
-            ),
-            change(
-                scene.text("调整工作负载的调度约束或增加节点", "Adjust the workload's constraints or add Nodes"),
-                "",
-                None,
-            ),
-        ])
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -395,6 +331,21 @@ mod tests {
         .with(node(json!({})));
         assert_eq!(world.cause(), "node_selector_mismatch Deployment/web");
         assert!(world.diagnosis().headline.contains("disk=nvme"));
+    }
+
+    #[test]
+    fn what_some_nodes_show_is_not_said_of_all() {
+        let wanted = || json!({"nodeSelector": {"disk": "nvme"}});
+        let told = |total: usize| {
+            let message = format!("0/{total} nodes are available: {total} node(s) were out of luck.");
+            wants(wanted(), &message).with(node(json!({}))).cause()
+        };
+        assert_eq!(told(1), "node_selector_mismatch Deployment/web");
+        assert_eq!(told(40), "pod_unschedulable Deployment/web", "one of forty was read");
+        let busy = wants(requests("2"), "0/40 nodes are available: 40 Insufficient cpu.").with(node(json!({})));
+        let diagnosis = busy.diagnosis();
+        assert_eq!(diagnosis.causes[0].confidence, Confidence::Medium);
+        assert!(diagnosis.data_gaps.iter().any(|gap| gap.contains("counts 40 Nodes, of which 1")));
     }
 
     #[test]

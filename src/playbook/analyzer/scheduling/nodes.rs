@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 
-use super::{Waiting, finding};
+use super::{Waiting, finding, reasons};
 use crate::playbook::analyzer::node;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::pattern::Pattern;
@@ -117,7 +117,9 @@ pub(super) fn cluster_full(scene: &Scene<'_>, waiting: &Waiting<'_>, resource: &
         format!("{workload} 的 Pod 无法调度：请求 {resource} {wanted}，{node_zh}剩余的 {resource} 不足（Insufficient {resource}）"),
         format!("{workload} cannot be scheduled: its Pod requests {resource} {wanted} and {node_en} that much {resource} left (Insufficient {resource})"),
     );
-    finding(code_for(resource), Depth::Mechanism, waiting, workload, headline).steps([
+    let others = reasons::rest(scene, &waiting.message, &format!("Insufficient {resource}"));
+    let summary = format!("{headline}{others}");
+    finding(code_for(resource), Depth::Mechanism, waiting, workload, headline).summary(summary).steps([
         look(scene.text("查看各节点已分配的资源", "See what is allocated on the Nodes"), "kubectl describe nodes"),
         change(
             scene.text(

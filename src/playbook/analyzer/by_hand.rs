@@ -1,0 +1,288 @@
+//! Services whose addresses somebody wrote by hand, where a Pod that is gone had one of them.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{Pod, Service};
+use serde_json::Value;
+
+use super::service;
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::pods;
+use crate::playbook::scene::{Scene, named, service_selector};
+use crate::report::{Confidence, Step};
+
+/// Labels by which a Service may select a workload's Pods, the commonest first.
+const SELECTING: [&str; 4] = ["app.kubernetes.io/name", "app", "k8s-app", "name"];
+/// Pods whose addresses begin alike before that is taken for the Pods' network.
+const NEIGHBOURS: usize = 2;
+
+/// Findings about Services that send to an address no Pod has any more.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    scene.services.iter().filter_map(|service| stale(scene, service)).collect()
+}
+
+/// Whether nobody but a person keeps a Service's addresses: it has no selector, and is no other name either.
+#[must_use]
+pub fn is_by_hand(service: &Service) -> bool {
+    let external = service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("ExternalName");
+    let name = named(service);
+    let of_the_api = name.namespace == "default" && name.name == "kubernetes";
+    // Of one that was only listed nothing is known.
+    service.spec.is_some() && service_selector(service).is_none() && !external && !of_the_api
+}
+
+/// The addresses that Endpoints hold, those of Nodes aside.
+#[must_use]
+pub fn addresses(endpoints: &Value) -> Vec<String> {
+    let list =
+        |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+    let subsets = list(endpoints, "/subsets");
+    let each = subsets.iter().flat_map(|subset| {
+        ["/addresses", "/notReadyAddresses"].into_iter().flat_map(|pointer| list(subset, pointer)).collect::<Vec<_>>()
+    });
+    let own = each.filter(|it| it.pointer("/targetRef/kind").and_then(Value::as_str) != Some("Node"));
+    own.filter_map(|it| Some(it.get("ip")?.as_str()?.to_owned())).collect()
+}
+
+fn ports(endpoints: &Value) -> Vec<i64> {
+    let subsets = endpoints.pointer("/subsets").and_then(Value::as_array).into_iter().flatten();
+    let ports = subsets.flat_map(|subset| subset.get("ports").and_then(Value::as_array).into_iter().flatten());
+    ports.filter_map(|port| port.get("port")?.as_i64()).collect()
+}
+
+fn stale(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
+    let name = named(&service.object);
+    let is_meant = || scene.question.targets.contains(&name) || service::called_in_vain(scene, &name);
+    if !is_by_hand(&service.object) || !is_meant() {
+        return None;
+    }
+    let endpoints = ObjectRef::new("Endpoints", &name.namespace, &name.name);
+    let (value, reference) = scene.facts.raw(&endpoints)?;
+    let all = addresses(value);
+    let gone: Vec<(&str, bool)> = all.iter().filter_map(|ip| Some((ip.as_str(), left(scene, ip)?))).collect();
+    let sure = gone.iter().all(|(_, sure)| *sure) && gone.len() == all.len();
+    let addresses = gone.iter().map(|(ip, _)| *ip).collect::<Vec<_>>().join(", ");
+    let first = gone.first()?.0;
+    let meant = meant(scene, &name, &ports(value));
+    let now = meant.map_or_else(String::new, |pod| now_at(scene, &pod.object));
+    let headline = scene.text(
+        format!("{name} 没有 selector，它手工写入的 Endpoints 指向 {addresses}，而该地址已不属于任何 Pod{now}"),
+        format!("{name} has no selector, and its Endpoints, written by hand, send to {addresses}, which no Pod has any more{now}"),
+    );
+    let asked = scene.facts.at_address(first).map(|(_, reference)| reference.to_owned());
+    Some(
+        Finding::new("endpoints_address_stale", Depth::Root, &name, &endpoints, headline)
+            .confidence(if sure { Confidence::High } else { Confidence::Medium })
+            .cite([
+                scene.quote(reference, &format!("ip: {first}")),
+                asked.and_then(|asked| scene.quote_line(&asked, &["No ", "found"])),
+                meant.and_then(|pod| scene.quote_any(&pod.reference, &[&format!("podIP: {}", address(&pod.object))])),
+            ])
+            .touches([name.clone()])
+            .touches(meant.map(|pod| scene.workload(&pod.object)))
+            .unresolved(scene.text(
+                format!("{name} 为何没有 selector：是有意指向集群之外，还是遗漏？"),
+                format!("Why has {name} no selector: is it meant to send outside the cluster, or was it forgotten?"),
+            ))
+            .steps(steps(scene, &name, meant)),
+    )
+}
+
+/// Whether no Pod has an address that lies in the Pods' network, and whether that network is surely theirs; `None` for one
+/// that a Pod has, that lies elsewhere, or that nobody asked for.
+fn left(scene: &Scene<'_>, ip: &str) -> Option<bool> {
+    let (there, _) = scene.facts.at_address(ip)?;
+    if !there.is_empty() || scene.pods.iter().any(|pod| address(&pod.object) == ip) {
+        return None;
+    }
+    let parsed: IpAddr = ip.parse().ok()?;
+    let ranges = scene.nodes.iter().filter_map(|node| node.object.spec.as_ref());
+    let mut ranges = ranges.flat_map(|spec| spec.pod_cidr.iter().chain(spec.pod_cidrs.iter().flatten()));
+    if ranges.any(|range| holds(range, parsed)) {
+        return Some(true);
+    }
+    (beside(scene, ip) >= NEIGHBOURS).then_some(false)
+}
+
+/// How many Pods of their own network have addresses that begin as this one does.
+fn beside(scene: &Scene<'_>, ip: &str) -> usize {
+    let begins = |ip: &str| ip.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();
+    let own = |pod: &&Seen<Pod>| pod.object.spec.as_ref().and_then(|spec| spec.host_network) != Some(true);
+    scene.pods.iter().filter(own).filter(|pod| ip.contains('.') && begins(address(&pod.object)) == begins(ip)).count()
+}
+
+/// Whether a range such as `10.244.2.0/24` holds an address.
+fn holds(range: &str, ip: IpAddr) -> bool {
+    let Some((base, bits)) = range.split_once('/') else { return false };
+    let (Ok(base), Ok(bits)) = (base.parse::<IpAddr>(), bits.parse::<u32>()) else { return false };
+    match (base, ip) {
+        (IpAddr::V4(base), IpAddr::V4(ip)) => {
+            let rest = 32_u32.saturating_sub(bits);
+            u32::from(base).checked_shr(rest) == u32::from(ip).checked_shr(rest)
+        }
+        (IpAddr::V6(base), IpAddr::V6(ip)) => {
+            let rest = 128_u32.saturating_sub(bits);
+            u128::from(base).checked_shr(rest) == u128::from(ip).checked_shr(rest)
+        }
+        _ => false,
+    }
+}
+
+fn address(pod: &Pod) -> &str {
+    pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).unwrap_or_default()
+}
+
+/// A Ready Pod that bears the Service's name and offers one of the ports.
+fn meant<'s>(scene: &'s Scene<'_>, service: &ObjectRef, ports: &[i64]) -> Option<&'s Seen<Pod>> {
+    let stem = format!("{}-", service.name);
+    let offers = |pod: &Pod| {
+        let views = pods::containers(pod);
+        let declared = views.iter().flat_map(|view| view.spec.ports.iter().flatten());
+        declared.map(|port| i64::from(port.container_port)).any(|port| ports.contains(&port))
+    };
+    scene.current_pods().find(|pod| {
+        let name = named(&pod.object);
+        name.namespace == service.namespace
+            && name.name.starts_with(&stem)
+            && pods::is_ready(&pod.object)
+            && offers(&pod.object)
+    })
+}
+
+fn now_at(scene: &Scene<'_>, pod: &Pod) -> String {
+    let (workload, ip) = (scene.workload(pod), address(pod));
+    scene.text(
+        format!("；名称相近、提供同一端口的 {workload} 现在位于 {ip}"),
+        format!("; {workload}, of a like name and with the same port, is at {ip} now"),
+    )
+}
+
+fn steps(scene: &Scene<'_>, service: &ObjectRef, meant: Option<&Seen<Pod>>) -> Vec<Step> {
+    let namespace = &service.namespace;
+    let compare = look(
+        scene.text(
+            "对比 Endpoints 中的地址与 Pod 的地址",
+            "Compare the addresses of the Endpoints with those of the Pods",
+        ),
+        kubectl(namespace, "get endpoints,pods -o wide"),
+    );
+    let Some(pod) = meant else {
+        return vec![
+            compare,
+            change(
+                scene.text(
+                    "更正 Endpoints 中的地址，或给 Service 加上 selector",
+                    "Correct the address in the Endpoints, or give the Service a selector",
+                ),
+                "",
+                Some(kubectl(namespace, &format!("edit endpoints {}", service.name))),
+            ),
+        ];
+    };
+    let labels = pod.object.metadata.labels.as_ref();
+    let pair = SELECTING.iter().find_map(|key| Some((*key, labels?.get(*key)?)));
+    let workload = scene.workload(&pod.object);
+    let command = pair.map(|(key, value)| {
+        let patch = serde_json::json!({"spec": {"selector": {key: value}}});
+        kubectl(namespace, &format!("patch {} -p '{patch}'", slash(service)))
+    });
+    vec![
+        compare,
+        change(
+            scene.text(
+                format!("如果它指的是 {workload}，给 Service 加上选中其 Pod 的 selector"),
+                format!("If {workload} is meant, give the Service a selector of its Pods"),
+            ),
+            scene.text(
+                format!(
+                    "地址此后随 Pod 更新；只改 Endpoints 中的地址（改为 {}）会在下次重建 Pod 后再次失效",
+                    address(&pod.object)
+                ),
+                format!(
+                    "Its addresses then follow the Pods; one corrected by hand (to {}) goes stale with the next Pod",
+                    address(&pod.object)
+                ),
+            ),
+            command,
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::holds;
+    use crate::playbook::world::{World, container, node, patched, pod, service};
+    use crate::report::Confidence;
+
+    fn by_hand() -> Value {
+        patched(service(json!(null)), json!({"metadata": {"name": "rates"}, "spec": {"clusterIP": "10.96.0.9"}}))
+    }
+
+    fn endpoints(ip: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "rates", "namespace": "shop"},
+            "subsets": [{"addresses": [{"ip": ip}], "ports": [{"port": 8443}]}]})
+    }
+
+    fn engine() -> Value {
+        let owner = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rates-engine-1", "uid": "r", "controller": true}]);
+        pod(
+            json!({"metadata": {"name": "rates-engine-1-x", "labels": {"app": "rates-engine"}, "ownerReferences": owner},
+            "spec": {"containers": [container(json!({"ports": [{"containerPort": 8443}]}))]}, "status": {"podIP": "10.244.4.9"}}),
+        )
+    }
+
+    fn called(ip: &str, asked: bool) -> World {
+        let world = World::asking("Pod", "web-1-a")
+            .with(pod(json!({})))
+            .log("web-1-a", "ERROR GET http://rates:8443/v2: connect timed out\n")
+            .with(by_hand())
+            .with(endpoints(ip))
+            .with(engine())
+            .with(node(json!({"spec": {"podCIDR": "10.244.2.0/24"}})));
+        if asked { world.nobody_at(ip) } else { world }
+    }
+
+    #[test]
+    fn an_address_no_pod_has_any_more_is_blamed_on_who_wrote_it_down() {
+        let world = called("10.244.2.57", true);
+        assert_eq!(world.cause(), "endpoints_address_stale Endpoints/rates");
+        let diagnosis = world.diagnosis();
+        assert_eq!(diagnosis.causes[0].confidence, Confidence::High);
+        assert!(diagnosis.headline.contains("10.244.2.57") && diagnosis.headline.contains("is at 10.244.4.9 now"));
+        let commands: Vec<&str> = diagnosis.steps.iter().filter_map(|step| step.command.as_deref()).collect();
+        let patch = r#"kubectl -n shop patch service/rates -p '{"spec":{"selector":{"app":"rates-engine"}}}'"#;
+        assert!(commands.contains(&patch), "{commands:?}");
+    }
+
+    #[test]
+    fn an_address_outside_the_pods_network_or_of_a_pod_is_nobodys_mistake() {
+        let stale = |ip: &str, asked: bool| called(ip, asked).codes().contains(&"endpoints_address_stale");
+        assert!(!stale("192.168.7.20", true), "a host outside the cluster");
+        assert!(!stale("10.244.4.9", true), "a Pod has it");
+        assert!(!stale("10.244.2.57", false), "nobody looked");
+        assert!(stale("10.244.7.3", true), "among the Pods' addresses");
+    }
+
+    #[test]
+    fn a_stale_address_that_nobody_calls_is_quiet() {
+        let world = World::asking("Pod", "web-1-a")
+            .with(pod(json!({})))
+            .with(by_hand())
+            .with(endpoints("10.244.2.57"))
+            .with(node(json!({"spec": {"podCIDR": "10.244.2.0/24"}})))
+            .nobody_at("10.244.2.57");
+        world.is_calm();
+    }
+
+    #[test]
+    fn ranges_hold_what_begins_as_they_do() {
+        let has = |range: &str, ip: &str| holds(range, ip.parse().unwrap());
+        assert!(has("10.244.2.0/24", "10.244.2.57") && has("0.0.0.0/0", "1.2.3.4") && has("fd00::/64", "fd00::7"));
+        assert!(!has("10.244.2.0/24", "10.244.3.57") && !has("10.244.2.0/24", "fd00::7") && !has("x", "1.2.3.4"));
+    }
+}

@@ -1,0 +1,213 @@
+//! CronJobs that somebody suspended: an answer where an alert is about them or misses what they make, no fault elsewhere.
+
+use k8s_openapi::api::batch::v1::CronJob;
+use serde_json::Value;
+
+use super::cron::longest_gap;
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{Depth, Finding, change, counted, kubectl, look};
+use crate::playbook::scene::Scene;
+use crate::report::{Confidence, Step};
+
+/// Words of alerts that something did not run, or that what a run makes is old.
+const MISSED: [&str; 20] = [
+    "backup",
+    "snapshot",
+    "dump",
+    "archive",
+    "tooold",
+    "stale",
+    "age",
+    "missed",
+    "missing",
+    "notrun",
+    "norun",
+    "overdue",
+    "lastsuccess",
+    "freshness",
+    "cronjob",
+    "scheduled",
+    "备份",
+    "未执行",
+    "未运行",
+    "过旧",
+];
+/// The fewest letters of a word by which an alert and a CronJob are seen to speak of one thing.
+const WORD: usize = 4;
+/// Letters of a CronJob's name that a Job made by hand takes over.
+const MANUAL: usize = 52;
+
+/// Why an alert fires for which a suspended CronJob runs no more; nothing where it does not ask for that.
+pub(super) fn told(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Option<Finding> {
+    if scene.question.targets.contains(name) {
+        return Some(switched_off(scene, cron, name).confidence(Confidence::Medium));
+    }
+    // A whole Namespace is asked about, by an alert that misses a run: of a CronJob that has missed one.
+    let asked = scene.question.targets.iter().any(|it| it.kind == "Namespace" && it.name == name.namespace);
+    let misses = scene.question.alert_names.iter().any(|alert| is_about_runs(alert));
+    if !asked || !misses || missed(scene, cron)? < 1 {
+        return None;
+    }
+    let alike = scene.question.alert_names.iter().any(|alert| speaks_of(alert, &name.name));
+    let found = switched_off(scene, cron, name);
+    Some(found.confidence(if alike { Confidence::Medium } else { Confidence::Low }))
+}
+
+/// Whether an alert's name tells of runs that are missed, or of what they made growing old.
+fn is_about_runs(alert: &str) -> bool {
+    let parts = words(alert);
+    let whole = alert.to_lowercase();
+    MISSED.iter().any(|word| if word.len() > 3 { whole.contains(word) } else { parts.iter().any(|part| part == word) })
+}
+
+/// Whether an alert's name and a CronJob's have a telling word in common.
+fn speaks_of(alert: &str, cron: &str) -> bool {
+    let own = words(cron);
+    words(alert).iter().any(|word| word.len() >= WORD && own.contains(word))
+}
+
+/// The words of a name written `LikeThis`, `like-this` or `like_this`.
+fn words(name: &str) -> Vec<String> {
+    let mut words: Vec<String> = vec![String::new()];
+    for letter in name.chars() {
+        let begins = letter.is_uppercase() || !letter.is_alphanumeric();
+        if begins {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| letter.is_alphanumeric()) {
+            word.extend(letter.to_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// How many runs the schedule has come round for since the last one, at the least; `None` where that is not known.
+fn missed(scene: &Scene<'_>, cron: &Seen<CronJob>) -> Option<i64> {
+    let last = cron.object.status.as_ref().and_then(|status| status.last_schedule_time.as_ref());
+    let minutes = scene.minutes_since(last.or(cron.object.metadata.creation_timestamp.as_ref()))?;
+    Some(minutes / longest_gap(&cron.object.spec.schedule)?)
+}
+
+/// When and by what `spec.suspend` was last written, where the object shows its managed fields.
+fn since(scene: &Scene<'_>, name: &ObjectRef) -> Option<(String, String)> {
+    let (value, _) = scene.facts.raw(name)?;
+    let writers = value.pointer("/metadata/managedFields").and_then(Value::as_array)?;
+    let wrote = |it: &&Value| it.pointer("/fieldsV1/f:spec/f:suspend").is_some();
+    let text = |it: &Value, key: &str| it.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let writer = writers.iter().rfind(wrote)?;
+    Some((text(writer, "time"), text(writer, "manager")))
+}
+
+fn switched_off(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Finding {
+    let last = cron.object.status.as_ref().and_then(|status| status.last_schedule_time.as_ref());
+    let mut more_zh = last.map_or_else(String::new, |last| format!("，最后一次启动于 {}", last.0));
+    let mut more_en = last.map_or_else(String::new, |last| format!("; its last run began at {}", last.0));
+    if let Some(runs) = missed(scene, cron).filter(|runs| *runs > 0) {
+        more_zh += &format!("，此后至少错过 {runs} 次");
+        more_en += &format!(", and it has missed at least {} since", counted(runs, "run"));
+    }
+    let headline = scene.text(
+        format!("{name} 已被暂停（spec.suspend=true），不会按计划创建 Job{more_zh}"),
+        format!("{name} is suspended (spec.suspend=true), so it starts no Jobs{more_en}"),
+    );
+    let summary = match since(scene, name) {
+        Some((at, by)) => scene.text(
+            format!("{headline}；spec.suspend 最近由 {by} 于 {at} 写入"),
+            format!("{headline}; spec.suspend was last written at {at} by {by}"),
+        ),
+        None => headline.clone(),
+    };
+    Finding::new("cronjob_suspended", Depth::Effect, name, name, headline)
+        .summary(summary)
+        .cite([
+            scene.quote(&cron.reference, "suspend: true"),
+            scene.quote_line(&cron.reference, &["lastScheduleTime:"]),
+        ])
+        .unresolved(scene.text(format!("{name} 是否被有意暂停？"), "Was it suspended on purpose?"))
+        .steps(steps(scene, name))
+}
+
+fn steps(scene: &Scene<'_>, name: &ObjectRef) -> [Step; 3] {
+    // A Job's name has 63 letters at most.
+    let job = format!("{}-manual", name.name.chars().take(MANUAL).collect::<String>());
+    [
+        look(
+            scene.text("查看 CronJob", "Look at the CronJob"),
+            kubectl(&name.namespace, &format!("describe cronjob {}", name.name)),
+        ),
+        change(
+            scene.text("如果不是有意为之，恢复调度", "If not on purpose, let it run again"),
+            "",
+            Some(kubectl(
+                &name.namespace,
+                &format!("patch cronjob {} -p '{{\"spec\":{{\"suspend\":false}}}}'", name.name),
+            )),
+        ),
+        change(
+            scene.text("补跑一次，不必等到下一个计划时间", "Run it once now, without waiting for its schedule"),
+            "",
+            Some(kubectl(&name.namespace, &format!("create job {job} --from=cronjob/{}", name.name))),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{is_about_runs, speaks_of};
+    use crate::playbook::world::{World, patched};
+
+    fn cron(name: &str, patch: Value) -> Value {
+        let base = json!({"apiVersion": "batch/v1", "kind": "CronJob",
+            "metadata": {"name": name, "namespace": "shop", "creationTimestamp": "2026-10-01T00:00:00Z"},
+            "spec": {"schedule": "15 1 * * *", "suspend": true, "jobTemplate": {}},
+            "status": {"lastScheduleTime": "2026-11-20T01:15:00Z"}});
+        patched(base, patch)
+    }
+
+    fn asked(alert: &str, cron: Value) -> World {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
+        World::asking("Namespace", "shop").alert(alert).with(namespace).with(cron)
+    }
+
+    #[test]
+    fn an_alert_about_an_old_backup_is_answered_by_the_suspended_cron_job() {
+        let fields = json!([{"manager": "kubectl-patch", "time": "2026-11-20T09:31:12Z", "fieldsV1": {"f:spec": {"f:suspend": {}}}}]);
+        let world = asked("DatabaseBackupTooOld", cron("db-backup", json!({"metadata": {"managedFields": fields}})));
+        assert_eq!(world.cause(), "cronjob_suspended CronJob/db-backup");
+        let diagnosis = world.diagnosis();
+        assert!(diagnosis.headline.contains("missed at least 3 runs"), "{}", diagnosis.headline);
+        assert!(diagnosis.causes[0].summary.contains("2026-11-20T09:31:12Z by kubectl-patch"));
+        let commands: Vec<&str> = diagnosis.steps.iter().filter_map(|step| step.command.as_deref()).collect();
+        assert!(
+            commands.contains(&"kubectl -n shop create job db-backup-manual --from=cronjob/db-backup"),
+            "{commands:?}"
+        );
+    }
+
+    #[test]
+    fn an_alert_about_something_else_leaves_a_suspended_cron_job_alone() {
+        let quiet = |alert: &str, cron: Value| !asked(alert, cron).codes().contains(&"cronjob_suspended");
+        assert!(quiet("HighErrorRate", cron("db-backup", json!({}))));
+        let ran = json!({"status": {"lastScheduleTime": "2026-11-23T01:15:00Z"}});
+        assert!(quiet("DatabaseBackupTooOld", cron("db-backup", ran)), "it has missed none");
+        let works = json!({"spec": {"suspend": false}, "status": {"lastScheduleTime": "2026-11-23T01:15:00Z"}});
+        assert!(quiet("DatabaseBackupTooOld", cron("db-backup", works)));
+    }
+
+    #[test]
+    fn one_of_another_name_is_only_a_guess() {
+        let world = asked("DatabaseBackupTooOld", cron("report-mailer", json!({})));
+        assert_eq!(world.diagnosis().verdict, crate::report::Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn the_words_of_an_alert_are_told_apart() {
+        assert!(is_about_runs("DatabaseBackupTooOld") && is_about_runs("SnapshotAge") && is_about_runs("备份过旧"));
+        assert!(!is_about_runs("HighErrorRate") && !is_about_runs("KubePersistentVolumeUsageHigh"));
+        assert!(speaks_of("DatabaseBackupTooOld", "ledger-db-backup") && !speaks_of("BackupTooOld", "report-mailer"));
+    }
+}

@@ -1,0 +1,272 @@
+//! What is looked at beside the incident: lists and objects that say who is at fault, and lead no further themselves.
+
+use k8s_openapi::api::core::v1::{Pod, Service};
+
+use super::PODS_PER_SELECTOR;
+use crate::alert::ObjectRef;
+use crate::playbook::analyzer::{by_hand, certificate_name, node_certificate, node_lacks, readiness_gate, scheduling};
+use crate::playbook::facts::SeenEvent;
+use crate::playbook::logs;
+use crate::toolbox::table::Row;
+use crate::triage::rows::{self, cell};
+use crate::triage::seen::Seen;
+use crate::triage::want::Want;
+
+/// Objects of a list read for one question.
+const READ: usize = 2;
+/// Addresses written by hand that are looked for among the Pods.
+const ADDRESSES: usize = 2;
+
+/// What the incident's objects make worth a look.
+pub(super) fn next(seen: &Seen) -> Vec<Want> {
+    let mut wants = Vec::new();
+    for object in &seen.relevant {
+        match object.kind.as_str() {
+            "Pod" => wants.extend(from_pod(seen, object)),
+            "Service" => wants.extend(from_service(seen, object)),
+            "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" => wants.extend(runtime_classes(seen, object)),
+            _ => {}
+        }
+    }
+    wants
+}
+
+fn from_pod(seen: &Seen, name: &ObjectRef) -> Vec<Want> {
+    let Some(pod) = seen.facts.get::<Pod>(&name.namespace, &name.name).map(|read| read.object) else {
+        return Vec::new();
+    };
+    let mut wants = openers(seen, &pod);
+    wants.extend(bringers(seen, &pod));
+    wants.extend(sitting(seen, name, &pod));
+    wants.extend(expecting(seen, name));
+    wants.extend(certificates(seen, name));
+    wants
+}
+
+/// Whoever opens the readiness gate that a Pod waits at: where it runs nothing says, so the cluster's Deployments are listed,
+/// and those whose names suit the gate are looked at, the ones without Pods first.
+fn openers(seen: &Seen, pod: &Pod) -> Vec<Want> {
+    let Some(gate) = readiness_gate::shut(pod).into_iter().next() else { return Vec::new() };
+    let deployments = seen.rows.iter().filter(|(row, _)| row.kind == "Deployment");
+    let mut suited: Vec<(usize, bool, &ObjectRef)> = deployments
+        .filter_map(|(row, cells)| {
+            Some((readiness_gate::likeness(&row.name, &gate)?, !cell(cells, "READY").starts_with("0/"), row))
+        })
+        .collect();
+    suited.sort();
+    let suited = suited.into_iter().take(READ).map(|(_, _, row)| Want::Aside(row.clone()));
+    Want::list("Deployment", "").into_iter().chain(suited).collect()
+}
+
+/// The DaemonSet that brings, by its name, what a Pod's Node lacks.
+fn bringers(seen: &Seen, pod: &Pod) -> Vec<Want> {
+    if !node_lacks::waits(&seen.facts, pod) {
+        return Vec::new();
+    }
+    let sets = seen.rows.keys().filter(|row| row.kind == "DaemonSet");
+    let brings = sets.filter(|row| node_lacks::may_bring(&seen.facts, pod, &row.name));
+    let brings = brings.take(1).map(|row| Want::Aside(row.clone()));
+    Want::list("DaemonSet", "").into_iter().chain(brings).collect()
+}
+
+/// The Pods on the only Node that a Pod may use, where that takes no more.
+fn sitting(seen: &Seen, name: &ObjectRef, pod: &Pod) -> Option<Want> {
+    let said = seen.facts.events_about(name).filter(|event| event.reason == "FailedScheduling");
+    let node = said.last().and_then(|event| scheduling::crowded_node(&seen.facts, pod, &event.message))?;
+    Some(Want::PodsOn { node })
+}
+
+/// The Services that send to a Pod whose log says that it listens on another port than its probe asks.
+fn expecting(seen: &Seen, pod: &ObjectRef) -> Vec<Want> {
+    let refused = |event: &&SeenEvent| event.reason == "Unhealthy" && event.message.contains("connection refused");
+    let Some(event) = seen.facts.events_about(pod).find(refused) else { return Vec::new() };
+    let logs = seen.facts.logs_of(&pod.namespace, &pod.name).filter_map(|log| log.lines.as_deref().ok());
+    let listening: Vec<i32> = logs.flat_map(logs::listening_ports).collect();
+    let is_asked = |port: &i32| event.message.contains(&format!(":{port}"));
+    if listening.is_empty() || listening.iter().any(is_asked) {
+        return Vec::new();
+    }
+    let services = rows::selecting(seen, pod).into_iter().take(READ).map(Want::Aside);
+    Want::list("Service", &pod.namespace).into_iter().chain(services).collect()
+}
+
+/// The Service whose certificate lacks the name that a Pod calls, and the Certificates beside it: those that bear its name
+/// first, and what happened to them.
+fn certificates(seen: &Seen, pod: &ObjectRef) -> Vec<Want> {
+    let logs = seen.facts.logs_of(&pod.namespace, &pod.name).filter_map(|log| log.lines.as_deref().ok());
+    let told = logs.flat_map(str::lines).find_map(certificate_name::mismatch);
+    let Some(service) = told.and_then(|told| service_of(seen, &told.name, &pod.namespace)) else { return Vec::new() };
+    let mut certificates = rows::matching(seen, "Certificate", &service.namespace, |_, _| true);
+    certificates.sort_by_key(|certificate| !certificate.name.contains(&service.name));
+    let mut wants: Vec<Want> = Want::list("Certificate", &service.namespace).into_iter().collect();
+    wants.push(Want::Events { namespace: service.namespace.clone() });
+    wants.push(Want::Aside(service));
+    wants.extend(certificates.into_iter().take(READ).map(Want::Aside));
+    wants
+}
+
+/// The Service that a host of the cluster names.
+fn service_of(seen: &Seen, host: &str, namespace: &str) -> Option<ObjectRef> {
+    let is_known = |namespace: &str| seen.rows.keys().any(|row| row.namespace == namespace);
+    match host.split('.').collect::<Vec<_>>().as_slice() {
+        [name] => Some(ObjectRef::new("Service", namespace, *name)),
+        [name, other, "svc", ..] => Some(ObjectRef::new("Service", *other, *name)),
+        [name, other] if is_known(other) => Some(ObjectRef::new("Service", *other, *name)),
+        _ => None,
+    }
+}
+
+/// The Pods that have the addresses somebody wrote down for a Service, and one that bears its name.
+fn from_service(seen: &Seen, name: &ObjectRef) -> Vec<Want> {
+    let read = seen.facts.get::<Service>(&name.namespace, &name.name);
+    let endpoints = ObjectRef::new("Endpoints", name.namespace.as_str(), name.name.as_str());
+    let by_hand = read.filter(|read| by_hand::is_by_hand(&read.object));
+    let Some((value, _)) = by_hand.and_then(|_| seen.facts.raw(&endpoints)) else { return Vec::new() };
+    if seen.targets.contains(name) && !node_certificate::nodes_behind(value).is_empty() {
+        return signing_requests(seen);
+    }
+    let addresses = by_hand::addresses(value);
+    let asked = addresses.iter().take(ADDRESSES).map(|address| Want::PodsAt { address: address.clone() });
+    let mut wants: Vec<Want> = asked.collect();
+    if wants.is_empty() {
+        return wants;
+    }
+    let named_so = rows::matching(seen, "Pod", &name.namespace, |row, _| rows::is_named_after(&row.name, &name.name));
+    wants.extend(named_so.into_iter().take(PODS_PER_SELECTOR - READ).map(Want::Aside));
+    wants
+}
+
+/// The requests for certificates that were not granted, the youngest first; all where the list does not tell.
+fn signing_requests(seen: &Seen) -> Vec<Want> {
+    let granted = |cells: &Row| cell(cells, "CONDITION").contains("Approved");
+    let open = rows::matching(seen, "CertificateSigningRequest", "", |_, cells| !granted(cells));
+    let youngest = rows::youngest(seen, open).into_iter().take(READ).map(Want::Aside);
+    Want::list("CertificateSigningRequest", "").into_iter().chain(youngest).collect()
+}
+
+/// The RuntimeClasses there are, where Pods name one that is not.
+fn runtime_classes(seen: &Seen, maker: &ObjectRef) -> Option<Want> {
+    let refused = |event: &SeenEvent| event.reason == "FailedCreate" && event.message.contains("RuntimeClass");
+    seen.facts.events_about(maker).any(refused).then(|| Want::list("RuntimeClass", "")).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::playbook::facts::SeenLog;
+
+    fn seen(objects: Vec<Value>) -> Seen {
+        let pod = ObjectRef::new("Pod", "a", "web-0");
+        let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&pod));
+        for object in objects {
+            seen.facts.add_object(object, "E1");
+        }
+        seen
+    }
+
+    fn row(seen: &mut Seen, kind: &str, namespace: &str, name: &str, cells: &[(&str, &str)]) {
+        let row = cells.iter().map(|(heading, cell)| ((*heading).to_owned(), (*cell).to_owned())).collect();
+        seen.rows.insert(ObjectRef::new(kind, namespace, name), row);
+    }
+
+    fn pod(patch: Value) -> Value {
+        let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "namespace": "a"},
+            "spec": {"containers": [{"name": "web"}]}, "status": {}});
+        for (part, fields) in patch.as_object().into_iter().flatten() {
+            for (field, value) in fields.as_object().into_iter().flatten() {
+                pod[part][field] = value.clone();
+            }
+        }
+        pod
+    }
+
+    fn happened(seen: &mut Seen, reason: &str, message: &str) {
+        seen.facts.add_event(SeenEvent {
+            about: ObjectRef::new("Pod", "a", "web-0"),
+            kind: "Warning".into(),
+            reason: reason.into(),
+            message: message.into(),
+            count: 1,
+            last_seen: None,
+            reference: "E1".into(),
+        });
+    }
+
+    fn logged(seen: &mut Seen, text: &str) {
+        seen.facts.add_log(SeenLog {
+            namespace: "a".into(),
+            pod: "web-0".into(),
+            container: "web".into(),
+            previous: false,
+            lines: Ok(text.into()),
+            reference: "E1".into(),
+        });
+    }
+
+    #[test]
+    fn a_shut_gate_leads_to_the_deployments_whose_names_suit_it() {
+        let gate = |open: &str| {
+            let conditions = json!([{"type": "ContainersReady", "status": "True"}, {"type": "Ready", "status": open}]);
+            seen(vec![pod(
+                json!({"spec": {"readinessGates": [{"conditionType": "example.com/clb-ready"}]}, "status": {"conditions": conditions}}),
+            )])
+        };
+        let mut shut = gate("False");
+        row(&mut shut, "Deployment", "lb", "clb-controller", &[("READY", "0/0")]);
+        row(&mut shut, "Deployment", "lb", "coredns", &[("READY", "2/2")]);
+        let list = Want::List { kind: "Deployment", namespace: String::new() };
+        assert_eq!(next(&shut), [list, Want::Aside(ObjectRef::new("Deployment", "lb", "clb-controller"))]);
+        assert!(next(&gate("True")).is_empty());
+    }
+
+    #[test]
+    fn a_program_that_listens_elsewhere_leads_to_the_services_that_send_to_it() {
+        let asks = |text: &str| {
+            let mut seen = seen(vec![pod(json!({}))]);
+            happened(
+                &mut seen,
+                "Unhealthy",
+                "Readiness probe failed: dial tcp 10.0.0.1:80: connect: connection refused",
+            );
+            row(&mut seen, "Pod", "a", "web-0", &[("LABELS", "app=web")]);
+            row(&mut seen, "Service", "a", "web", &[("SELECTOR", "app=web")]);
+            logged(&mut seen, text);
+            next(&seen)
+        };
+        assert!(asks("listening on :8080").contains(&Want::Aside(ObjectRef::new("Service", "a", "web"))));
+        assert!(asks("listening on :80").is_empty() && asks("starting").is_empty());
+    }
+
+    #[test]
+    fn a_name_that_a_certificate_lacks_leads_to_the_certificates_of_its_service() {
+        let mut seen = seen(vec![pod(json!({}))]);
+        row(&mut seen, "Certificate", "data", "api-tls", &[]);
+        logged(&mut seen, "x509: certificate is valid for api, not api.data.svc");
+        let wants = next(&seen);
+        assert!(wants.contains(&Want::Aside(ObjectRef::new("Certificate", "data", "api-tls"))), "{wants:?}");
+        assert!(wants.contains(&Want::Aside(ObjectRef::new("Service", "data", "api"))), "{wants:?}");
+        assert_eq!(service_of(&seen, "pay.example.com", "a"), None);
+        assert_eq!(service_of(&seen, "example.com", "a"), None);
+        assert!(service_of(&seen, "api.data", "a").is_some());
+    }
+
+    #[test]
+    fn addresses_written_by_hand_are_looked_for_among_the_pods() {
+        let name = ObjectRef::new("Service", "a", "rates");
+        let asked = |selector: Value| {
+            let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "rates", "namespace": "a"}, "spec": {"selector": selector}});
+            let endpoints = json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "rates", "namespace": "a"},
+                "subsets": [{"addresses": [{"ip": "10.2.0.7"}]}]});
+            let mut seen = seen(vec![service, endpoints]);
+            row(&mut seen, "Pod", "a", "rates-engine-1", &[]);
+            seen.relevant.push(name.clone());
+            next(&seen)
+        };
+        let pod = Want::Aside(ObjectRef::new("Pod", "a", "rates-engine-1"));
+        assert_eq!(asked(json!(null)), [Want::PodsAt { address: "10.2.0.7".into() }, pod]);
+        assert!(asked(json!({"app": "rates"})).is_empty(), "its selector keeps them");
+    }
+}
