@@ -79,6 +79,11 @@ fn nobody_answers(
         return None;
     }
     let backends = scene.backends(&service.object);
+    let is_known = scene.facts.listing("Pod", &name.namespace).is_some()
+        || scene.pods.iter().any(|pod| named(&pod.object).namespace == name.namespace);
+    if !is_known {
+        return None;
+    }
     let is_meant =
         concerned.contains(&name) || backends.iter().any(|pod| concerned.contains(&scene.workload(&pod.object)));
     let none_ready = !backends.iter().any(|pod| pods::may_serve(&pod.object));

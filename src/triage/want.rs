@@ -61,6 +61,7 @@ const KINDS: &[(&str, &str, bool)] = &[
     ("Pod", "v1", true),
     ("Service", "v1", true),
     ("Endpoints", "v1", true),
+    ("EndpointSlice", "discovery.k8s.io/v1", true),
     ("ConfigMap", "v1", true),
     ("PersistentVolumeClaim", "v1", true),
     ("ResourceQuota", "v1", true),

@@ -34,23 +34,40 @@ pub fn is_by_hand(service: &Service) -> bool {
     service.spec.is_some() && service_selector(service).is_none() && !external && !of_the_api
 }
 
-/// The addresses that Endpoints hold, those of Nodes aside.
+/// The addresses that Endpoints or an EndpointSlice hold, those of Nodes aside.
 #[must_use]
-pub fn addresses(endpoints: &Value) -> Vec<String> {
-    let list =
-        |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
-    let subsets = list(endpoints, "/subsets");
-    let each = subsets.iter().flat_map(|subset| {
-        ["/addresses", "/notReadyAddresses"].into_iter().flat_map(|pointer| list(subset, pointer)).collect::<Vec<_>>()
+pub fn addresses(value: &Value) -> Vec<String> {
+    let own = |it: &&Value| it.pointer("/targetRef/kind").and_then(Value::as_str) != Some("Node");
+    let of_subsets = list(value, "/subsets").flat_map(|subset| {
+        list(subset, "/addresses").chain(list(subset, "/notReadyAddresses")).filter(own).filter_map(|it| it.get("ip"))
     });
-    let own = each.filter(|it| it.pointer("/targetRef/kind").and_then(Value::as_str) != Some("Node"));
-    own.filter_map(|it| Some(it.get("ip")?.as_str()?.to_owned())).collect()
+    let of_slice = list(value, "/endpoints").filter(own).flat_map(|it| list(it, "/addresses"));
+    of_subsets.chain(of_slice).filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn ports(endpoints: &Value) -> Vec<i64> {
-    let subsets = endpoints.pointer("/subsets").and_then(Value::as_array).into_iter().flatten();
-    let ports = subsets.flat_map(|subset| subset.get("ports").and_then(Value::as_array).into_iter().flatten());
-    ports.filter_map(|port| port.get("port")?.as_i64()).collect()
+fn ports(value: &Value) -> Vec<i64> {
+    let of_subsets = list(value, "/subsets").flat_map(|subset| list(subset, "/ports"));
+    of_subsets.chain(list(value, "/ports")).filter_map(|port| port.get("port")?.as_i64()).collect()
+}
+
+fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> + use<'v> {
+    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// What holds a Service's addresses: its Endpoints, or where there are none an EndpointSlice that no controller keeps.
+fn written<'s>(scene: &'s Scene<'_>, service: &ObjectRef) -> Option<(ObjectRef, &'s Value, &'s str)> {
+    let endpoints = ObjectRef::new("Endpoints", &service.namespace, &service.name);
+    if let Some((value, reference)) = scene.facts.raw(&endpoints) {
+        return Some((endpoints, value, reference));
+    }
+    let label = |value: &'s Value, key: &str| value.pointer(&format!("/metadata/labels/{key}")).and_then(Value::as_str);
+    let of_service = |name: &ObjectRef, value: &'s Value| {
+        name.namespace == service.namespace
+            && label(value, "kubernetes.io~1service-name") == Some(service.name.as_str())
+            && label(value, "endpointslice.kubernetes.io~1managed-by").is_none_or(|by| !by.ends_with(".k8s.io"))
+    };
+    let found = scene.facts.raw_all("EndpointSlice").find(|(name, value, _)| of_service(name, value));
+    found.map(|(name, value, reference)| (name.clone(), value, reference))
 }
 
 fn stale(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
@@ -59,8 +76,7 @@ fn stale(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
     if !is_by_hand(&service.object) || !is_meant() {
         return None;
     }
-    let endpoints = ObjectRef::new("Endpoints", &name.namespace, &name.name);
-    let (value, reference) = scene.facts.raw(&endpoints)?;
+    let (endpoints, value, reference) = written(scene, &name)?;
     let all = addresses(value);
     let gone: Vec<(&str, bool)> = all.iter().filter_map(|ip| Some((ip.as_str(), left(scene, ip)?))).collect();
     let sure = gone.iter().all(|(_, sure)| *sure) && gone.len() == all.len();
@@ -68,16 +84,17 @@ fn stale(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
     let first = gone.first()?.0;
     let meant = meant(scene, &name, &ports(value));
     let now = meant.map_or_else(String::new, |pod| now_at(scene, &pod.object));
+    let kind = &endpoints.kind;
     let headline = scene.text(
-        format!("{name} 没有 selector，它手工写入的 Endpoints 指向 {addresses}，而该地址已不属于任何 Pod{now}"),
-        format!("{name} has no selector, and its Endpoints, written by hand, send to {addresses}, which no Pod has any more{now}"),
+        format!("{name} 没有 selector，它手工写入的 {kind} 指向 {addresses}，而该地址已不属于任何 Pod{now}"),
+        format!("{name} has no selector, and the address in its {kind}, written by hand, is {addresses}, which no Pod has any more{now}"),
     );
     let asked = scene.facts.at_address(first).map(|(_, reference)| reference.to_owned());
     Some(
         Finding::new("endpoints_address_stale", Depth::Root, &name, &endpoints, headline)
             .confidence(if sure { Confidence::High } else { Confidence::Medium })
             .cite([
-                scene.quote(reference, &format!("ip: {first}")),
+                scene.quote_any(reference, &[&format!("ip: {first}"), &format!("- {first}")]),
                 asked.and_then(|asked| scene.quote_line(&asked, &["No ", "found"])),
                 meant.and_then(|pod| scene.quote_any(&pod.reference, &[&format!("podIP: {}", address(&pod.object))])),
             ])
@@ -87,7 +104,7 @@ fn stale(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
                 format!("{name} 为何没有 selector：是有意指向集群之外，还是遗漏？"),
                 format!("Why has {name} no selector: is it meant to send outside the cluster, or was it forgotten?"),
             ))
-            .steps(steps(scene, &name, meant)),
+            .steps(steps(scene, &name, &endpoints, meant)),
     )
 }
 
@@ -160,25 +177,25 @@ fn now_at(scene: &Scene<'_>, pod: &Pod) -> String {
     )
 }
 
-fn steps(scene: &Scene<'_>, service: &ObjectRef, meant: Option<&Seen<Pod>>) -> Vec<Step> {
-    let namespace = &service.namespace;
+fn steps(scene: &Scene<'_>, service: &ObjectRef, written: &ObjectRef, meant: Option<&Seen<Pod>>) -> Vec<Step> {
+    let (namespace, kind) = (&service.namespace, &written.kind);
     let compare = look(
         scene.text(
-            "对比 Endpoints 中的地址与 Pod 的地址",
-            "Compare the addresses of the Endpoints with those of the Pods",
+            format!("对比 {kind} 中的地址与 Pod 的地址"),
+            format!("Compare the addresses in the {kind} with those of the Pods"),
         ),
-        kubectl(namespace, "get endpoints,pods -o wide"),
+        kubectl(namespace, &format!("get {},pods -o wide", kind.to_lowercase())),
     );
     let Some(pod) = meant else {
         return vec![
             compare,
             change(
                 scene.text(
-                    "更正 Endpoints 中的地址，或给 Service 加上 selector",
-                    "Correct the address in the Endpoints, or give the Service a selector",
+                    format!("更正 {kind} 中的地址，或给 Service 加上 selector"),
+                    format!("Correct the address in the {kind}, or give the Service a selector"),
                 ),
                 "",
-                Some(kubectl(namespace, &format!("edit endpoints {}", service.name))),
+                Some(kubectl(namespace, &format!("edit {}", slash(written)))),
             ),
         ];
     };
@@ -198,11 +215,11 @@ fn steps(scene: &Scene<'_>, service: &ObjectRef, meant: Option<&Seen<Pod>>) -> V
             ),
             scene.text(
                 format!(
-                    "地址此后随 Pod 更新；只改 Endpoints 中的地址（改为 {}）会在下次重建 Pod 后再次失效",
+                    "地址此后随 Pod 更新；只改 {kind} 中的地址（改为 {}）会在下次重建 Pod 后再次失效",
                     address(&pod.object)
                 ),
                 format!(
-                    "Its addresses then follow the Pods; one corrected by hand (to {}) goes stale with the next Pod",
+                    "Its addresses then follow the Pods; one corrected by hand in the {kind} (to {}) goes stale with the next Pod",
                     address(&pod.object)
                 ),
             ),
@@ -266,6 +283,28 @@ mod tests {
         assert!(!stale("10.244.4.9", true), "a Pod has it");
         assert!(!stale("10.244.2.57", false), "nobody looked");
         assert!(stale("10.244.7.3", true), "among the Pods' addresses");
+    }
+
+    #[test]
+    fn a_slice_written_by_hand_is_read_where_there_are_no_endpoints() {
+        let slice = |keeper: Value| {
+            let labels =
+                json!({"kubernetes.io/service-name": "rates", "endpointslice.kubernetes.io/managed-by": keeper});
+            json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "rates-1", "namespace": "shop", "labels": labels},
+                "endpoints": [{"addresses": ["10.244.2.57"]}], "ports": [{"port": 8443}]})
+        };
+        let asked = |keeper: Value| {
+            World::asking("Pod", "web-1-a")
+                .with(pod(json!({})))
+                .log("web-1-a", "ERROR GET http://rates:8443/v2: connect timed out\n")
+                .with(by_hand())
+                .with(slice(keeper))
+                .with(node(json!({"spec": {"podCIDR": "10.244.2.0/24"}})))
+                .nobody_at("10.244.2.57")
+        };
+        assert_eq!(asked(json!(null)).cause(), "endpoints_address_stale EndpointSlice/rates-1");
+        let kept = asked(json!("endpointslice-controller.k8s.io"));
+        assert!(!kept.codes().contains(&"endpoints_address_stale"));
     }
 
     #[test]

@@ -84,15 +84,15 @@ fn refused(scene: &Scene<'_>, service: &ObjectRef, node: &str) -> Option<Finding
     let said = logs::shorten(last.said, 160);
     let why = if said.is_empty() { String::new() } else { scene.text(format!("：{said}"), format!(": {said}")) };
     let headline = scene.text(
-        format!("Node {node} 的 kubelet 没有拿到服务端证书：它的 CertificateSigningRequest {} {zh}{why}", last.name),
+        format!("Node {node} 的 kubelet 没有得到服务端证书：它的 CertificateSigningRequest {} {zh}{why}", last.name),
         format!(
-            "The kubelet of Node {node} has no serving certificate: its CertificateSigningRequest {} {en}{why}",
+            "The kubelet of Node {node} was given no serving certificate: its CertificateSigningRequest {} {en}{why}",
             last.name
         ),
     );
     let summary = scene.text(
-        format!("{headline}；{service} 的抓取目标都是 Node，经 TLS 抓取该节点会失败（共读到它的 {} 个请求）", all.len()),
-        format!("{headline}; the targets of {service} are Nodes, and scraping this one over TLS fails ({} of its requests were read)", all.len()),
+        format!("{headline}；{service} 的抓取目标都是 Node，经 TLS 抓取该节点可能因此失败（共读到它的 {} 个请求）", all.len()),
+        format!("{headline}; the targets of {service} are Nodes, and scraping this one over TLS may fail over it ({} of its requests were read)", all.len()),
     );
     Some(
         Finding::new("kubelet_serving_certificate_refused", Depth::Root, service, &blame, headline)
@@ -206,11 +206,11 @@ mod tests {
 
     #[test]
     fn a_request_that_was_granted_since_or_was_only_just_made_is_quiet() {
-        let quiet = |requests| !asked("Node", requests).codes().contains(&"kubelet_serving_certificate_refused");
+        let told = |requests| asked("Node", requests).codes().contains(&"kubelet_serving_certificate_refused");
         let issued = request("csr-2", "n2", "2026-11-23T02:50:00Z", json!([{"type": "Approved", "message": "ok"}]));
-        assert!(quiet(vec![request("csr-1", "n2", "2026-11-23T02:40:00Z", denied()), issued]));
-        assert!(quiet(vec![request("csr-1", "n2", "2026-11-23T02:58:00Z", json!([]))]));
-        assert!(quiet(vec![request("csr-1", "elsewhere", "2026-11-23T02:40:00Z", denied())]));
+        assert!(!told(vec![request("csr-1", "n2", "2026-11-23T02:40:00Z", denied()), issued]));
+        assert!(!told(vec![request("csr-1", "n2", "2026-11-23T02:58:00Z", json!([]))]));
+        assert!(!told(vec![request("csr-1", "elsewhere", "2026-11-23T02:40:00Z", denied())]));
     }
 
     #[test]

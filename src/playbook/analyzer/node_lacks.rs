@@ -27,7 +27,7 @@ struct Kind {
 static KINDS: [Kind; 5] = [
     Kind {
         sign: Pattern::new(r"(?i)cannot load seccomp profile|seccomp profile\b.*(?:not found|no such file|not exist)"),
-        zh: "seccomp profile",
+        zh: " seccomp profile",
         en: "the seccomp profile",
         brought_by: &["seccomp", "security-profiles", "spod"],
     },
@@ -35,7 +35,7 @@ static KINDS: [Kind; 5] = [
         sign: Pattern::new(
             r"(?i)apparmor.*(?:not found|not loaded|no such file|not enabled|not supported)|(?:not found|not loaded).*apparmor",
         ),
-        zh: "AppArmor profile",
+        zh: " AppArmor profile",
         en: "the AppArmor profile",
         brought_by: &["apparmor", "security-profiles", "spod"],
     },
@@ -55,7 +55,7 @@ static KINDS: [Kind; 5] = [
     },
     Kind {
         sign: Pattern::new(r"(?i)hostpath type check failed"),
-        zh: "hostPath 路径",
+        zh: " hostPath 路径",
         en: "the hostPath",
         brought_by: &[],
     },
@@ -223,7 +223,7 @@ fn told(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         ),
     );
     let said = logs::said(message.trim_start_matches("Error: "));
-    let apart = apart(scene, &node, &siblings);
+    let apart = apart(scene, &node, &siblings, !why.is_empty());
     let summary = scene.text(
         format!("{headline}。{name} 在该节点上无法启动：{said}{apart}。"),
         format!("{headline}. {name} cannot start there: {said}{apart}."),
@@ -264,8 +264,8 @@ fn in_words(labels: &LabelMap) -> String {
     labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
 }
 
-/// What sets the Node apart from those where it works.
-fn apart(scene: &Scene<'_>, node: &ObjectRef, siblings: &Siblings<'_>) -> String {
+/// What sets the Node apart from those where it works; its labels are left out where one of them explained it.
+fn apart(scene: &Scene<'_>, node: &ObjectRef, siblings: &Siblings<'_>, explained: bool) -> String {
     let mut told = String::new();
     if let Some(hours) = siblings.younger(scene) {
         told += &scene.text(
@@ -275,7 +275,7 @@ fn apart(scene: &Scene<'_>, node: &ObjectRef, siblings: &Siblings<'_>) -> String
     }
     let lacking = siblings.lacking();
     let pairs = lacking.iter().take(NAMED).map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ");
-    if !pairs.is_empty() {
+    if !pairs.is_empty() && !explained {
         told += &scene.text(
             format!("；其余节点都带有的标签 {pairs}，它没有"),
             format!("; it does not carry {pairs}, as the others do"),

@@ -176,13 +176,13 @@ fn told(scene: &Scene<'_>, opener: Option<&Opener<'_>>) -> String {
     }
     if count == 0 {
         return scene.text(
-            format!("：设置它的 {name}{by_zh}副本数为 0"),
-            format!(": {name}, which sets it{by_en}, is scaled to 0 replicas"),
+            format!("；设置它的 {name}{by_zh}副本数为 0"),
+            format!("; {name}, which sets it{by_en}, is scaled to 0 replicas"),
         );
     }
     scene.text(
-        format!("：设置它的 {name}{by_zh}没有就绪的 Pod（期望 {count}）"),
-        format!(": {name}, which sets it{by_en}, has no ready Pod ({count} wanted)"),
+        format!("；设置它的 {name}{by_zh}没有就绪的 Pod（期望 {count}）"),
+        format!("; {name}, which sets it{by_en}, has no ready Pod ({count} wanted)"),
     )
 }
 

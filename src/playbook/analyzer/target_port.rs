@@ -35,6 +35,11 @@ struct Backend<'s> {
     answers: bool,
 }
 
+/// Whether a line tells of a listener beside the application's own, such as one for metrics.
+pub(super) fn is_aside(line: &str) -> bool {
+    PURPOSE.hits(line)
+}
+
 /// A port that does not fit, and what speaks against it.
 struct Wrong {
     target: String,

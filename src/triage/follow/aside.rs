@@ -121,18 +121,27 @@ fn from_service(seen: &Seen, name: &ObjectRef) -> Vec<Want> {
     let read = seen.facts.get::<Service>(&name.namespace, &name.name);
     let endpoints = ObjectRef::new("Endpoints", name.namespace.as_str(), name.name.as_str());
     let by_hand = read.filter(|read| by_hand::is_by_hand(&read.object));
-    let Some((value, _)) = by_hand.and_then(|_| seen.facts.raw(&endpoints)) else { return Vec::new() };
+    if by_hand.is_none() {
+        return Vec::new();
+    }
+    let mut wants = Vec::new();
+    if seen.facts.absent(&endpoints).is_some() {
+        wants.extend(Want::list("EndpointSlice", &name.namespace));
+    }
+    let named_so =
+        |kind| rows::matching(seen, kind, &name.namespace, |row, _| rows::is_named_after(&row.name, &name.name));
+    let slices = named_so("EndpointSlice").into_iter().take(READ);
+    wants.extend(slices.clone().map(Want::Aside));
+    let written = std::iter::once(endpoints).chain(slices).find_map(|it| seen.facts.raw(&it).map(|(value, _)| value));
+    let Some(value) = written else { return wants };
     if seen.targets.contains(name) && !node_certificate::nodes_behind(value).is_empty() {
         return signing_requests(seen);
     }
     let addresses = by_hand::addresses(value);
-    let asked = addresses.iter().take(ADDRESSES).map(|address| Want::PodsAt { address: address.clone() });
-    let mut wants: Vec<Want> = asked.collect();
-    if wants.is_empty() {
-        return wants;
+    wants.extend(addresses.iter().take(ADDRESSES).map(|address| Want::PodsAt { address: address.clone() }));
+    if !addresses.is_empty() {
+        wants.extend(named_so("Pod").into_iter().take(PODS_PER_SELECTOR - READ).map(Want::Aside));
     }
-    let named_so = rows::matching(seen, "Pod", &name.namespace, |row, _| rows::is_named_after(&row.name, &name.name));
-    wants.extend(named_so.into_iter().take(PODS_PER_SELECTOR - READ).map(Want::Aside));
     wants
 }
 

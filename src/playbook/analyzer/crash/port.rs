@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
+use crate::playbook::finding::kubectl;
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods::{self, ContainerView};
@@ -130,13 +131,21 @@ impl Holder {
         }
     }
 
+    /// The command that opens what tells the holder its port.
+    pub(super) fn edit(&self) -> Option<String> {
+        let map = self.map.as_ref()?;
+        Some(kubectl(&map.namespace, &format!("edit configmap {}", map.name)))
+    }
+
     /// What to change, in place of a step that names nobody.
     pub(super) fn remedy(&self, scene: &Scene<'_>) -> String {
         let port = self.port;
         match (&self.map, &self.container) {
             (Some(map), _) => scene.text(
-                format!("在 {map} 中换一个端口，不再使用 {port}，或让应用监听别的端口"),
-                format!("Give it another port than {port} in {map}, or have the application listen elsewhere"),
+                format!("在 {map} 中为占用者换一个端口，不再使用 {port}；或让应用监听别的端口"),
+                format!(
+                    "Give whoever holds port {port} another one in {map}, or have the application listen elsewhere"
+                ),
             ),
             (None, Some(container)) => scene.text(
                 format!("给容器 {container} 换一个端口，不再使用 {port}，或让应用监听别的端口"),

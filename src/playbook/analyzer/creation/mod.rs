@@ -255,7 +255,11 @@ mod tests {
         let world = refused(message).with(class("gvisor-2026")).with(class("kata"));
         assert_eq!(world.cause(), "runtime_class_missing Deployment/web");
         let diagnosis = world.diagnosis();
-        assert!(diagnosis.headline.contains("gvisor-2026 exists"), "{}", diagnosis.headline);
+        assert!(
+            diagnosis.headline.contains("gvisor-2026 exists and may have taken its place"),
+            "{}",
+            diagnosis.headline
+        );
         assert!(diagnosis.causes[0].summary.contains("also has kata"), "{}", diagnosis.causes[0].summary);
         assert!(diagnosis.steps.iter().any(|step| step.command.as_deref() == Some("kubectl get runtimeclass")));
         assert!(!refused(message).diagnosis().headline.contains("exists"), "nobody listed them");

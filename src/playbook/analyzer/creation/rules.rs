@@ -306,8 +306,13 @@ pub(super) fn runtime_class(scene: &Scene<'_>, refusal: &Refusal) -> Option<Find
     let workload = &refusal.workload;
     let known = scene.facts.names().into_iter().filter(|it| it.kind == class.kind).map(|it| it.name);
     let (renamed, others): (Vec<String>, Vec<String>) = known.partition(|name| name.starts_with(&class.name));
-    let near = if renamed.is_empty() { scene.near_misses(&class) } else { renamed };
-    let hint = near_hint(scene, &near);
+    let near = if renamed.is_empty() { scene.near_misses(&class) } else { Vec::new() };
+    let hint = renamed.first().map_or_else(
+        || near_hint(scene, &near),
+        |name| {
+            scene.text(format!("；存在 {name}，可能已取代它"), format!("; {name} exists and may have taken its place"))
+        },
+    );
     let others: Vec<String> = others.into_iter().filter(|name| !near.contains(name)).collect();
     let headline = scene.text(
         format!("{workload} 无法创建 Pod：RuntimeClass {} 不存在（not found）{hint}", class.name),

@@ -6,7 +6,7 @@ mod reasons;
 use k8s_openapi::api::core::v1::{Pod, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::loopback;
+use super::{loopback, target_port};
 use crate::alert::ObjectRef;
 use crate::playbook::facts::{Seen, SeenEvent};
 use crate::playbook::finding::{Depth, Finding, kubectl, look};
@@ -119,6 +119,8 @@ fn explain(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
     let wrong_port = port.as_ref().is_none_or(|port| {
         let unknown = !declared.is_empty() && !declared.contains(port);
         let listens_elsewhere = !log.is_empty() && !log.iter().any(|(listening, _)| listening == port);
+        // One that serves its metrics already may be about to serve the rest.
+        let listens_elsewhere = listens_elsewhere && !(declared.contains(port) && failing.listens_aside(scene));
         status.is_none() && (listens_elsewhere || (unknown && log.is_empty()))
     });
     if failing.probe_port_name().is_some() && port.is_none() || (port.is_some() && wrong_port) {
@@ -183,6 +185,13 @@ impl Failing<'_> {
                 logs::listening_ports(text).into_iter().map(|port| (port, reference.clone())).collect::<Vec<_>>()
             })
             .collect()
+    }
+
+    /// Whether all that its log says it listens on is beside the application's own: metrics, administration.
+    fn listens_aside(&self, scene: &Scene<'_>) -> bool {
+        let logs = scene.logs(&self.name, self.view.name());
+        let texts = logs.iter().filter_map(|log| log.lines.as_deref().ok());
+        texts.flat_map(logs::listening).all(|(_, line)| target_port::is_aside(line))
     }
 
     fn status(&self) -> Option<u16> {

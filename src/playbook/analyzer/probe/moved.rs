@@ -253,6 +253,18 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_only_serves_its_metrics_yet_has_not_moved() {
+        let refused = "Readiness probe failed: dial tcp 10.244.1.5:80: connect: connection refused";
+        let starting = World::asking("Pod", "web-2-a")
+            .with(probed(80))
+            .event("Pod", "web-2-a", "Unhealthy", refused)
+            .log("web-2-a", "INFO metrics server listening on :9090\nINFO loading the catalogue\n");
+        let codes = starting.codes();
+        assert!(!codes.contains(&"application_listens_elsewhere"), "{codes:?}");
+        assert!(!codes.contains(&"readiness_probe_misconfigured"), "{codes:?}");
+    }
+
+    #[test]
     fn without_a_version_before_nothing_is_undone() {
         let first = world(80).diagnosis();
         assert_eq!(first.causes[0].code.as_deref(), Some("application_listens_elsewhere"));

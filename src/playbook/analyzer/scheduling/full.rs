@@ -46,20 +46,23 @@ pub(super) fn run(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Option<Finding> {
     let (name, workload) = (named(&node.object), &waiting.workload);
     let room = node.object.status.as_ref()?.allocatable.as_ref()?.get("pods").map(|room| room.0.clone());
     let (room_zh, room_en) = match &room {
-        Some(room) => (format!("（最多 {room} 个 Pod）"), format!(" ({room} Pods)")),
+        Some(room) => (format!(" {room} 个"), format!("{room} ")),
         None => Default::default(),
     };
     let others = rest(scene, &waiting.message, FULL);
     let headline = scene.text(
         format!("{workload} 的 Pod 无法调度：它唯一能使用的 Node {} 的 Pod 数量已达上限{room_zh}（{FULL}）{others}", name.name),
-        format!("{workload} cannot be scheduled: Node {}, the only one it may use, is at its limit of Pods{room_en} ({FULL}){others}", name.name),
+        format!("{workload} cannot be scheduled: Node {}, the only one it may use, is at its limit of {room_en}Pods ({FULL}){others}", name.name),
     );
     let sitting = sitting(scene, &name.name);
-    let summary = if sitting.is_empty() {
-        headline.clone()
-    } else {
-        scene.text(format!("{headline}。该节点上运行着：{sitting}"), format!("{headline}. On it run: {sitting}"))
-    };
+    let wishes = selector::node_wishes(waiting.pod).join(", ");
+    let mut summary = headline.clone();
+    if !wishes.is_empty() {
+        summary += &scene.text(format!("。该 Pod 要求 {wishes}"), format!(". The Pod asks for {wishes}"));
+    }
+    if !sitting.is_empty() {
+        summary += &scene.text(format!("。该节点上运行着：{sitting}"), format!(". On that Node run: {sitting}"));
+    }
     let proof = room.and_then(|room| {
         let said = [format!("pods: \"{room}\""), format!("pods: '{room}'"), format!("pods: {room}")];
         scene.quote_any(&node.reference, &said.each_ref().map(String::as_str))
