@@ -56,7 +56,7 @@ impl Lead {
         match self {
             Self::File(missing) => missing.step(scene),
             Self::Setting(setting) => setting.step(scene),
-            Self::Port(holder) => change(holder.remedy(scene), "", edit_template(workload)),
+            Self::Port(holder) => change(holder.remedy(scene), "", holder.edit().or_else(|| edit_template(workload))),
         }
     }
 }

@@ -8,11 +8,9 @@ mod steps;
 
 use k8s_openapi::api::core::v1::Pod;
 
+use self::lead::Lead;
 pub use self::setting::maps as maps_of_words;
 pub(super) use self::steps::renew;
-
-use lead::Lead;
-
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{memory, serving_certificate};
 use crate::playbook::facts::Seen;

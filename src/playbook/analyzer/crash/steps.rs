@@ -69,7 +69,7 @@ pub(super) fn after(
                 "Give the containers of the Pod (or processes on the host's network) different ports",
             ),
             "",
-            holder.and_then(Holder::edit).or(edit),
+            edit,
         ),
         "crashloop_permission_denied" => change(
             scene.text(
