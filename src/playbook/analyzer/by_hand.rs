@@ -83,6 +83,10 @@ fn stale(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
     let addresses = gone.iter().map(|(ip, _)| *ip).collect::<Vec<_>>().join(", ");
     let first = gone.first()?.0;
     let meant = meant(scene, &name, &ports(value));
+    // Where Pods and machines share one network, an address there need never have been a Pod's.
+    if !sure && meant.is_none() {
+        return None;
+    }
     let now = meant.map_or_else(String::new, |pod| now_at(scene, &pod.object));
     let kind = &endpoints.kind;
     let headline = scene.text(
@@ -283,6 +287,19 @@ mod tests {
         assert!(!stale("10.244.4.9", true), "a Pod has it");
         assert!(!stale("10.244.2.57", false), "nobody looked");
         assert!(stale("10.244.7.3", true), "among the Pods' addresses");
+    }
+
+    #[test]
+    fn an_address_in_a_network_that_pods_share_with_machines_proves_nothing_alone() {
+        let other = json!({"metadata": {"name": "cart-1-a"}, "status": {"podIP": "10.244.1.6"}});
+        let shared = World::asking("Pod", "web-1-a")
+            .with(pod(json!({})))
+            .with(pod(other))
+            .log("web-1-a", "ERROR GET http://rates:8443/v2: connect timed out\n")
+            .with(by_hand())
+            .with(endpoints("10.244.7.3"))
+            .nobody_at("10.244.7.3");
+        assert!(!shared.codes().contains(&"endpoints_address_stale"));
     }
 
     #[test]

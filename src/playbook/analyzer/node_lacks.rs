@@ -315,7 +315,27 @@ fn steps(
             )
         }));
     }
-    steps.push(change(
+    steps.push(until_then(scene, pod, node));
+    steps
+}
+
+/// What to do until the Node has it. A daemon's Pod is meant for that Node, and a cordon does not keep it off.
+fn until_then(scene: &Scene<'_>, pod: &ObjectRef, node: &ObjectRef) -> Step {
+    let workload = scene.pod(pod).map(|pod| scene.workload(&pod.object));
+    if let Some(daemon) = workload.filter(|workload| workload.kind == "DaemonSet") {
+        return change(
+            scene.text(
+                format!("让 Node {} 像其他节点一样具备它，或用 nodeSelector 让 {daemon} 不在该节点上运行", node.name),
+                format!(
+                    "Bring it to Node {} as the others have it, or keep {daemon} off that Node by a nodeSelector",
+                    node.name
+                ),
+            ),
+            "",
+            None,
+        );
+    }
+    change(
         scene.text(
             format!("在 Node {} 具备它之前，不让 Pod 调度到那里", node.name),
             format!("Keep Pods off Node {} until it has it", node.name),
@@ -325,8 +345,7 @@ fn steps(
             format!("Then delete {pod}, so that it is made anew elsewhere; leave the workload's template as it is"),
         ),
         Some(format!("kubectl cordon {}", node.name)),
-    ));
-    steps
+    )
 }
 
 #[cfg(test)]
@@ -393,6 +412,23 @@ mod tests {
             waiting("CreateContainerError", SAID),
         ));
         assert_ne!(world.cause(), "node_lacks_prerequisite Node/n2");
+    }
+
+    #[test]
+    fn a_daemons_pod_is_not_kept_off_by_a_cordon() {
+        let owner =
+            json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "d", "controller": true}]);
+        let of = |name: &str, node: &str, state: Value| {
+            patched(on(name, node, state), json!({"metadata": {"ownerReferences": owner}}))
+        };
+        let world = World::asking("Pod", "agent-b").with(of("agent-a", "n1", json!({}))).with(of(
+            "agent-b",
+            "n2",
+            waiting("CreateContainerError", SAID),
+        ));
+        assert_eq!(world.cause(), "node_lacks_prerequisite Node/n2");
+        let steps = world.diagnosis().steps;
+        assert!(!steps.iter().any(|step| step.command.as_deref().is_some_and(|it| it.contains("cordon"))), "{steps:?}");
     }
 
     #[test]

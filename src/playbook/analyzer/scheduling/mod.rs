@@ -132,6 +132,9 @@ fn essence(message: &str) -> &str {
 /// How schedulers say that a bound volume is tied to other Nodes: before 1.35, and since (`ErrReasonNodeConflict`).
 const ELSEWHERE: [&str; 2] = ["volume node affinity conflict", "didn't match PersistentVolume's node affinity"];
 
+/// How schedulers say that a Node does not have the labels a Pod asks for.
+const AFFINITY: [&str; 3] = ["node affinity", "node selector", "[NodeAffinity]"];
+
 fn explain(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let message = &waiting.message;
     let volume_words = ["unbound immediate", "persistentvolumeclaim", "didn't find available persistent volumes"];
@@ -147,8 +150,14 @@ fn explain(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let Some(gap) = unread(scene, message) else {
         return found.unwrap_or_else(|| rules::run(scene, waiting));
     };
-    // What holds for the Nodes that were read need not hold for the others: one of these may be in service.
-    let holds = |found: &Finding| !matching.is_empty() && found.code != "no_usable_node";
+    // What holds for the Nodes that were read need not hold for the others, unless the scheduler says it of all.
+    let reasons = Reasons::of(message);
+    let of_all = |words: &str| reasons.as_ref().is_some_and(|reasons| reasons.is_of_all(words));
+    let holds = |found: &Finding| match found.code {
+        "node_selector_mismatch" => AFFINITY.iter().any(|words| of_all(words)),
+        "no_usable_node" => reasons.as_ref().is_some_and(|reasons| reasons.each.len() == 1),
+        _ => true,
+    };
     let Some(found) = found.filter(holds) else { return rules::run(scene, waiting) };
     let confidence = found.confidence.min(Confidence::Medium);
     found.confidence(confidence).gap(gap)
@@ -342,6 +351,8 @@ mod tests {
         };
         assert_eq!(told(1), "node_selector_mismatch Deployment/web");
         assert_eq!(told(40), "pod_unschedulable Deployment/web", "one of forty was read");
+        let all = "0/40 nodes are available: 40 node(s) didn't match Pod's node affinity/selector.";
+        assert_eq!(wants(wanted(), all).with(node(json!({}))).cause(), "node_selector_mismatch Deployment/web");
         let busy = wants(requests("2"), "0/40 nodes are available: 40 Insufficient cpu.").with(node(json!({})));
         let diagnosis = busy.diagnosis();
         assert_eq!(diagnosis.causes[0].confidence, Confidence::Medium);
