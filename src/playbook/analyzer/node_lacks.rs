@@ -160,9 +160,9 @@ impl<'s> Siblings<'s> {
         let Some((first, rest)) = self.read.split_first() else { return Vec::new() };
         let Some(bad) = self.bad else { return Vec::new() };
         let carried = |node: &'s Node, key: &String| labels(node).and_then(|all| all.get(key));
-        let mut pairs: Vec<_> = labels(*first).into_iter().flatten().collect();
+        let mut pairs: Vec<_> = labels(first).into_iter().flatten().collect();
         pairs.retain(|(key, value)| {
-            let alike = rest.iter().all(|node| carried(*node, key) == Some(*value));
+            let alike = rest.iter().all(|node| carried(node, key) == Some(*value));
             let here = bad.object.metadata.labels.as_ref().and_then(|all| all.get(*key));
             !own(key) && alike && here != Some(*value)
         });
@@ -250,7 +250,8 @@ fn told(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
 /// Why it is missing there, as far as the one who brings it says.
 fn because(scene: &Scene<'_>, node: &ObjectRef, bringer: Option<&Bringer>) -> String {
     let Some(bringer) = bringer.filter(|bringer| !bringer.asks.is_empty()) else { return String::new() };
-    let (name, asks) = (&bringer.name, in_words(&bringer.asks));
+    let pairs = bringer.asks.iter().map(|(key, value)| format!("{key}={value}"));
+    let (name, asks) = (&bringer.name, pairs.collect::<Vec<_>>().join(", "));
     scene.text(
         format!("；按名称负责安装它的 {name} 只在带有 {asks} 的节点上运行，而 {} 没有这个标签", node.name),
         format!(
@@ -258,10 +259,6 @@ fn because(scene: &Scene<'_>, node: &ObjectRef, bringer: Option<&Bringer>) -> St
             node.name
         ),
     )
-}
-
-fn in_words(labels: &LabelMap) -> String {
-    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
 }
 
 /// What sets the Node apart from those where it works; its labels are left out where one of them explained it.

@@ -103,7 +103,7 @@ fn ruled(scene: &Scene<'_>, waiting: &Waiting<'_>, (words, code, zh, en): &Rule)
         || headline.clone(),
         |rules| scene.text(format!("{headline}（{rules}）"), format!("{headline} ({rules})")),
     );
-    finding(*code, Depth::Root, waiting, workload, headline).summary(summary).steps(steps(scene, waiting))
+    finding(code, Depth::Root, waiting, workload, headline).summary(summary).steps(steps(scene, waiting))
 }
 
 /// The Nodes that a reason rules out, in Chinese and in English: never more than the scheduler counted.
