@@ -23,6 +23,7 @@ pub fn revision(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
     let sets = rollout::revisions(scene, workload);
     let (new, old): (&Seen<ReplicaSet>, &Seen<ReplicaSet>) = (sets.first()?, sets.get(1)?);
     let minutes = scene.minutes_since(new.object.metadata.creation_timestamp.as_ref())?;
+    let lasted = scene.lasted(minutes);
     if minutes > RECENT {
         return None;
     }
@@ -43,8 +44,8 @@ pub fn revision(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
     Some(Related {
         resource: named(&new.object),
         why: scene.text(
-            format!("{minutes} 分钟前的新版本：可能相关的线索，不是证据"),
-            format!("the newest version, {minutes} minutes old: a lead, not a proof"),
+            format!("{lasted}前的新版本：可能相关的线索，不是证据"),
+            format!("the newest version, {lasted} old: a lead, not a proof"),
         ),
         findings: vec![what],
     })

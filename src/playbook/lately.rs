@@ -70,9 +70,10 @@ fn scaled(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
     let found = scene.autoscaler(workload)?;
     let status = found.object.status.as_ref()?;
     let minutes = scene.minutes_since(status.last_scale_time.as_ref()).filter(|minutes| *minutes <= SCALED)?;
+    let lasted = scene.lasted(minutes);
     let why = scene.text(
-        format!("{minutes} 分钟前调整过副本数：可能相关的线索，不是证据"),
-        format!("it changed the number of replicas {minutes} minutes ago: a lead, not a proof"),
+        format!("{lasted}前调整过副本数：可能相关的线索，不是证据"),
+        format!("it changed the number of replicas {lasted} ago: a lead, not a proof"),
     );
     let (now, wanted) = (status.current_replicas.unwrap_or(0), status.desired_replicas);
     let what =
@@ -94,9 +95,10 @@ fn configured(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
     let young = maps.filter_map(|map| Some((made(&map.object.metadata)?, named(&map.object))));
     let (minutes, name) =
         young.filter(|(age, _)| *age < change::RECENT && *age < template).min_by_key(|(age, _)| *age)?;
+    let lasted = scene.lasted(minutes);
     let why = scene.text(
-        format!("{minutes} 分钟前才创建（或被重建），晚于该工作负载的版本：可能相关的线索，不是证据"),
-        format!("made (or made again) {minutes} minutes ago, after the workload's version: a lead, not a proof"),
+        format!("{lasted}前才创建（或被重建），晚于该工作负载的版本：可能相关的线索，不是证据"),
+        format!("made (or made again) {lasted} ago, after the workload's version: a lead, not a proof"),
     );
     Some(lead(name, why, scene.text("Pod 使用它的配置", "the Pods take their configuration from it")))
 }

@@ -139,10 +139,8 @@ fn changed(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
         scene.facts.get(&object.namespace, &object.name).filter(|_| object.kind == "ConfigMap")?;
     let minutes =
         scene.minutes_since(found.object.metadata.creation_timestamp.as_ref()).filter(|age| *age < change::RECENT)?;
-    Some(scene.text(
-        format!("{minutes} 分钟前才创建（或被重建）"),
-        format!("it was created (or made again) {minutes} minutes ago"),
-    ))
+    let lasted = scene.lasted(minutes);
+    Some(scene.text(format!("{lasted}前才创建（或被重建）"), format!("it was created (or made again) {lasted} ago")))
 }
 
 #[cfg(test)]

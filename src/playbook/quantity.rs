@@ -1,10 +1,13 @@
-//! Resources of Pods and Nodes, as numbers that can be compared and words people use.
+//! Resources of Pods and Nodes as numbers that can be compared, and these and lengths of time in words people use.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use crate::playbook::finding::counted;
+use crate::playbook::scene::Scene;
 use crate::quantity;
+use crate::times;
 
 /// Resource names to quantities, as Pods request and Nodes offer them.
 pub type Resources = BTreeMap<String, Quantity>;
@@ -31,6 +34,17 @@ pub fn show(name: &str, amount: f64) -> String {
 
 fn trim(amount: f64) -> String {
     if amount.fract().abs() < 0.05 { format!("{amount:.0}") } else { format!("{amount:.1}") }
+}
+
+impl Scene<'_> {
+    /// Minutes as people say them: two hours and more in larger units.
+    #[must_use]
+    pub fn lasted(&self, minutes: i64) -> String {
+        if minutes >= 120 {
+            return times::duration(self.lang, minutes * 60);
+        }
+        self.text(format!("{minutes} 分钟"), counted(minutes, "minute"))
+    }
 }
 
 #[cfg(test)]

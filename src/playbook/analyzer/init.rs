@@ -28,6 +28,7 @@ fn hanging(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let view = views.iter().find(endless)?;
     let running = view.status?.state.as_ref()?.running.as_ref()?;
     let minutes = scene.minutes_since(running.started_at.as_ref()).filter(|minutes| *minutes >= PATIENCE)?;
+    let lasted = scene.lasted(minutes);
     let name = named(&pod.object);
     let workload = scene.workload(&pod.object);
     let told = scene.logs(&name, view.name()).into_iter().find_map(|log| {
@@ -39,9 +40,9 @@ fn hanging(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let said_zh = said.as_ref().map_or_else(String::new, |said| format!("，日志：{said}"));
     let said_en = said.as_ref().map_or_else(String::new, |said| format!("; its log: {said}"));
     let headline = scene.text(
-        format!("{workload} 无法启动：init 容器 {} 已运行 {minutes} 分钟仍未结束{said_zh}", view.name()),
+        format!("{workload} 无法启动：init 容器 {} 已运行 {lasted}仍未结束{said_zh}", view.name()),
         format!(
-            "{workload} cannot start: init container {} has run for {minutes} minutes and does not finish{said_en}",
+            "{workload} cannot start: init container {} has run for {lasted} and does not finish{said_en}",
             view.name()
         ),
     );

@@ -31,6 +31,7 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 fn stuck_object(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) -> Option<Finding> {
     let since: Timestamp = value.pointer("/metadata/deletionTimestamp")?.as_str()?.parse().ok()?;
     let minutes = (scene.facts.now.as_second() - since.as_second()) / 60;
+    let lasted = scene.lasted(minutes);
     let finalizers: Vec<&str> =
         value.pointer("/metadata/finalizers")?.as_array()?.iter().filter_map(Value::as_str).collect();
     if minutes < PATIENCE || finalizers.is_empty() {
@@ -43,8 +44,8 @@ fn stuck_object(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &
         None => scene.text(format!("finalizer {held} 未被移除"), format!("finalizer {held} was not removed")),
     };
     let headline = scene.text(
-        format!("{name} 删除 {minutes} 分钟后仍未消失：{why}"),
-        format!("{name} is still there {minutes} minutes after its deletion: {why}"),
+        format!("{name} 删除 {lasted}后仍未消失：{why}"),
+        format!("{name} is still there {lasted} after its deletion: {why}"),
     );
     Some(
         Finding::new("object_stuck_deleting", Depth::Mechanism, name, name, headline)
@@ -72,6 +73,7 @@ fn stuck_object(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &
 fn stuck_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     // The deletion timestamp already lies the grace period ahead of the request.
     let minutes = scene.minutes_since(Some(pod.object.metadata.deletion_timestamp.as_ref()?))?;
+    let lasted = scene.lasted(minutes);
     if minutes < PATIENCE {
         return None;
     }
@@ -102,8 +104,8 @@ fn stuck_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         )
     };
     let headline = scene.text(
-        format!("{name} 卡在 Terminating 已超过宽限期 {minutes} 分钟：{why}"),
-        format!("{name} is stuck Terminating, {minutes} minutes past its grace period: {why}"),
+        format!("{name} 卡在 Terminating 已超过宽限期 {lasted}：{why}"),
+        format!("{name} is stuck Terminating, {lasted} past its grace period: {why}"),
     );
     Some(
         Finding::new("pod_stuck_terminating", Depth::Mechanism, &name, &blame, headline)
@@ -191,6 +193,7 @@ fn idle_keeper<'s>(scene: &'s Scene<'_>, message: &str) -> Option<(ObjectRef, &'
 
 fn stuck_namespace(scene: &Scene<'_>, namespace: &Seen<Namespace>) -> Option<Finding> {
     let minutes = scene.minutes_since(Some(namespace.object.metadata.deletion_timestamp.as_ref()?))?;
+    let lasted = scene.lasted(minutes);
     let holding = held_by(&namespace.object)?;
     if minutes < PATIENCE {
         return None;
@@ -206,8 +209,8 @@ fn stuck_namespace(scene: &Scene<'_>, namespace: &Seen<Namespace>) -> Option<Fin
         )
     });
     let headline = scene.text(
-        format!("Namespace {} 卡在 Terminating 已 {minutes} 分钟：{said}{of_keeper}", name.name),
-        format!("Namespace {} has been Terminating for {minutes} minutes: {said}{of_keeper}", name.name),
+        format!("Namespace {} 卡在 Terminating 已 {lasted}：{said}{of_keeper}", name.name),
+        format!("Namespace {} has been Terminating for {lasted}: {said}{of_keeper}", name.name),
     );
     let look_at_keeper = keeper.as_ref().map(|(keeper, _)| {
         look(

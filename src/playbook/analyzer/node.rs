@@ -70,13 +70,13 @@ fn not_ready(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) ->
     let message = condition.message.as_deref().unwrap_or_default().trim_end_matches('.').to_owned();
     let silent = condition.status == "Unknown";
     let code = if silent { "node_not_ready_kubelet_stopped" } else { spoken(&message) };
-    let minutes = scene.minutes_since(condition.last_transition_time.as_ref()).unwrap_or(0);
+    let lasted = scene.lasted(scene.minutes_since(condition.last_transition_time.as_ref()).unwrap_or(0));
     let network = if code == NO_NETWORK { without_network(scene, &name) } else { Vec::new() };
     let said = logs::shorten(&message, if network.is_empty() { 200 } else { 90 });
     let why: String = network.iter().map(|(why, _)| format!("{}{why}", scene.lang.pick("；", "; "))).collect();
     let headline = scene.text(
-        format!("Node {} 已 NotReady 约 {minutes} 分钟：{said}{why}", name.name),
-        format!("Node {} has been NotReady for about {minutes} minutes: {said}{why}", name.name),
+        format!("Node {} 已 NotReady 约 {lasted}：{said}{why}", name.name),
+        format!("Node {} has been NotReady for about {lasted}: {said}{why}", name.name),
     );
     let suffering = stranded(scene, &name.name);
     let count = suffering.len();
@@ -214,14 +214,14 @@ fn relief(scene: &Scene<'_>, kind: &str) -> String {
 fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> Option<Finding> {
     let name = named(&node.object);
     let (_, code) = PRESSURES.iter().find(|(kind, _)| *kind == condition.type_)?;
-    let minutes = scene.minutes_since(condition.last_transition_time.as_ref()).unwrap_or(0);
+    let lasted = scene.lasted(scene.minutes_since(condition.last_transition_time.as_ref()).unwrap_or(0));
     let message = condition.message.as_deref().unwrap_or_default();
     let (name_of, kind) = (&name.name, &condition.type_);
     let (headline, remedy) = match kind.as_str() {
         "NetworkUnavailable" => (
             scene.text(
-                format!("Node {name_of} 的网络约 {minutes} 分钟来没有配置好（{kind}），不接收新的 Pod"),
-                format!("The network of Node {name_of} has not been set up for about {minutes} minutes ({kind}), so it takes no new Pods"),
+                format!("Node {name_of} 的网络约 {lasted}来没有配置好（{kind}），不接收新的 Pod"),
+                format!("The network of Node {name_of} has not been set up for about {lasted} ({kind}), so it takes no new Pods"),
             ),
             scene.text(
                 "检查该节点的网络插件，以及云厂商的路由控制器",
@@ -230,8 +230,8 @@ fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> 
         ),
         _ => (
             scene.text(
-                format!("Node {name_of} 处于 {kind} 已约 {minutes} 分钟，会驱逐 Pod 并拒绝新的 Pod"),
-                format!("Node {name_of} has been under {kind} for about {minutes} minutes: it evicts Pods and takes no new ones"),
+                format!("Node {name_of} 处于 {kind} 已约 {lasted}，会驱逐 Pod 并拒绝新的 Pod"),
+                format!("Node {name_of} has been under {kind} for about {lasted}: it evicts Pods and takes no new ones"),
             ),
             relief(scene, kind),
         ),
@@ -262,9 +262,9 @@ fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> 
 fn cordoned(scene: &Scene<'_>, node: &Seen<Node>) -> Finding {
     let name = named(&node.object);
     let headline = match ready_again(scene, node) {
-        Some(minutes) => scene.text(
-            format!("Node {} 已恢复 Ready（约 {minutes} 分钟），触发告警的 NotReady 已经过去；但它仍被 cordon（unschedulable），不接收新的 Pod", name.name),
-            format!("Node {} is Ready again (for about {minutes} minutes), so what set the alert off has passed; it is still cordoned (unschedulable) and takes no new Pods", name.name),
+        Some(lasted) => scene.text(
+            format!("Node {} 已恢复 Ready（约 {lasted}），触发告警的 NotReady 已经过去；但它仍被 cordon（unschedulable），不接收新的 Pod", name.name),
+            format!("Node {} is Ready again (for about {lasted}), so what set the alert off has passed; it is still cordoned (unschedulable) and takes no new Pods", name.name),
         ),
         None => scene.text(
             format!("Node {} 已被 cordon（unschedulable），不接收新的 Pod；节点本身 Ready", name.name),
@@ -296,8 +296,8 @@ fn cordoned(scene: &Scene<'_>, node: &Seen<Node>) -> Finding {
         ])
 }
 
-/// For how many minutes a Node has been Ready that an alert called not ready.
-fn ready_again(scene: &Scene<'_>, node: &Seen<Node>) -> Option<i64> {
+/// For how long a Node has been Ready that an alert called not ready.
+fn ready_again(scene: &Scene<'_>, node: &Seen<Node>) -> Option<String> {
     let unready = |alert: &String| {
         let alert = alert.to_ascii_lowercase();
         ["notready", "unreachable", "nodedown", "未就绪"].iter().any(|word| alert.contains(word))
@@ -305,7 +305,7 @@ fn ready_again(scene: &Scene<'_>, node: &Seen<Node>) -> Option<i64> {
     let conditions = node.object.status.as_ref()?.conditions.as_deref().unwrap_or(&[]);
     let ready = conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
     let asked = scene.question.alert_names.iter().any(unready);
-    asked.then(|| scene.minutes_since(ready.last_transition_time.as_ref()))?
+    asked.then(|| scene.minutes_since(ready.last_transition_time.as_ref()))?.map(|minutes| scene.lasted(minutes))
 }
 
 /// Pods whose trouble a silent Node explains: their containers ran well when it was last heard of.

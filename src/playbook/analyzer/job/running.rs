@@ -38,11 +38,12 @@ fn kept_alive(scene: &Scene<'_>, pod: &Seen<Pod>, job: &ObjectRef) -> Option<Fin
     let views: Vec<ContainerView<'_>> = pods::containers(&pod.object).into_iter().filter(|view| !view.init).collect();
     let (done, end) = views.iter().find_map(|view| Some((view, finished(view)?)))?;
     let minutes = scene.minutes_since(end.finished_at.as_ref()).filter(|minutes| *minutes >= PATIENCE)?;
+    let lasted = scene.lasted(minutes);
     let on = views.iter().find(|view| view.running())?;
     let (name, exit) = (named(&pod.object), end.exit_code);
     let headline = scene.text(
-        format!("{job} 无法完成：容器 {} 已于 {minutes} 分钟前结束（退出码 {exit}），而 sidecar 容器 {} 仍在运行", done.name(), on.name()),
-        format!("{job} cannot complete: container {} ended {minutes} minutes ago (exit code {exit}), but sidecar container {} runs on", done.name(), on.name()),
+        format!("{job} 无法完成：容器 {} 已于 {lasted}前结束（退出码 {exit}），而 sidecar 容器 {} 仍在运行", done.name(), on.name()),
+        format!("{job} cannot complete: container {} ended {lasted} ago (exit code {exit}), but sidecar container {} runs on", done.name(), on.name()),
     );
     Some(
         Finding::new("job_sidecar_keeps_running", Depth::Mechanism, &name, job, headline)
@@ -117,9 +118,10 @@ fn still_running(scene: &Scene<'_>, job: &Seen<Job>, name: &ObjectRef) -> Option
     let minutes = scene
         .minutes_since(status.start_time.as_ref())
         .filter(|_| asked && !fails && status.active.unwrap_or(0) > 0)?;
+    let lasted = scene.lasted(minutes);
     let headline = scene.text(
-        format!("{name} 已运行 {minutes} 分钟仍未结束，没有失败的 Pod"),
-        format!("{name} has run for {minutes} minutes and has not ended; none of its Pods failed"),
+        format!("{name} 已运行 {lasted}仍未结束，没有失败的 Pod"),
+        format!("{name} has run for {lasted} and has not ended; none of its Pods failed"),
     );
     Some(
         Finding::new("job_still_running", Depth::Symptom, name, name, headline)
