@@ -1,7 +1,5 @@
 //! A report as Markdown, for terminals and files.
 
-use std::fmt::Write;
-
 use crate::alert::{Lang, ObjectRef};
 use crate::report::{AnsweredBy, Cause, Confidence, Effect, EvidenceEntry, PassedOver, Report, Verdict};
 use crate::series::{figure, sparkline};
@@ -59,6 +57,8 @@ impl Page {
         self.field("命名空间", "Namespace", &overview.namespace);
         self.field("主要受影响资源", "Affected resource", &named(&overview.resource));
         self.field("告警摘要", "Summary", &overview.summary);
+        let others = overview.others.join(self.lang.pick("；", "; "));
+        self.field("同组其他告警", "Other alerts of the group", &others);
         for series in &report.series {
             let [least, greatest, latest] = [series.least, series.greatest, series.latest].map(figure);
             let (line, what) = (sparkline(series), &series.expression);
@@ -120,7 +120,8 @@ impl Page {
             Confidence::Medium => self.lang.pick("置信度中", "medium confidence"),
             Confidence::Low => self.lang.pick("推测", "hypothesis"),
         };
-        self.line(format!("{number}. **{}** ({confidence}): {}", named(&cause.resource), cause.summary));
+        let (open, close) = self.lang.pick(("（", "）："), (" (", "): "));
+        self.line(format!("{number}. **{}**{open}{confidence}{close}{}", named(&cause.resource), cause.summary));
         for citation in &cause.evidence {
             self.line(format!("   - {}: `{}`", citation.reference, citation.quote.replace('`', "'")));
         }
@@ -130,7 +131,8 @@ impl Page {
         if resource.name.is_empty() || findings.is_empty() {
             return;
         }
-        let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+        let (open, close) = self.lang.pick(("（", "）"), (" (", ")"));
+        let why = if why.is_empty() { String::new() } else { format!("{open}{why}{close}") };
         self.line(format!("\n### {title} {}{why}\n", named(resource)));
         for finding in findings {
             self.line(format!("- {finding}"));
@@ -184,16 +186,13 @@ impl Page {
         };
         let passed: String = usage.passed_over.iter().map(passed).collect();
         let money = usage.money().map(|money| format!(" · {money}")).unwrap_or_default();
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            self.text,
-            "\n---\n{who}{passed} · {:.1} s · {} turns · {} tool calls · {} tokens{money} · {}",
-            usage.seconds,
-            usage.turns,
-            usage.tool_calls,
-            usage.prompt_tokens + usage.completion_tokens,
-            usage.stopped_by
+        let tokens = usage.prompt_tokens + usage.completion_tokens;
+        let (seconds, turns, calls) = (usage.seconds, usage.turns, usage.tool_calls);
+        let spent = self.lang.pick(
+            format!("{seconds:.1} 秒 · 模型 {turns} 轮 · 工具调用 {calls} 次 · {tokens} tokens"),
+            format!("{seconds:.1} s · {turns} turns · {calls} tool calls · {tokens} tokens"),
         );
+        self.line(format!("\n---\n{who}{passed} · {spent}{money} · {}", usage.stopped_by));
     }
 }
 

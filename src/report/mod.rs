@@ -72,6 +72,9 @@ pub struct Overview {
     /// The alert's own summary.
     #[serde(default)]
     pub summary: String,
+    /// The other alerts of the group, each with its object; the last one says how many are not listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
 }
 
 impl Overview {

@@ -22,6 +22,7 @@ mod models;
 mod outside;
 pub mod prompt;
 pub(crate) mod question;
+mod ring;
 mod rows;
 mod scrub;
 mod sections;
@@ -40,7 +41,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use crate::agent::{self, AnswerTool, Budget};
-use crate::alert::{AlertGroup, Lang};
+use crate::alert::{Alert, AlertGroup, Lang};
 use crate::model::{Absence, Client, Fallback, Ledger, Model, Passed, Roster, Standing};
 use crate::playbook::{self, Examined, Question};
 use crate::report::{AnsweredBy, Diagnosis, Overview, Report, Usage};
@@ -51,6 +52,9 @@ use cluster::Cluster;
 use ground::Ground;
 use prompt::Prompts;
 use settle::Leads;
+
+/// Alerts of a group listed beside the leading one.
+const OTHERS: usize = 5;
 
 /// Everything that investigates.
 pub struct Triage {
@@ -176,7 +180,7 @@ impl Triage {
             passed_over: nobody.map(|passed| models::passed_over(passed, self.lang)).unwrap_or_default(),
             ..Usage::default()
         };
-        let report = assemble(group, &question, diagnosis, &run, usage);
+        let report = assemble((group, self.lang), &question, diagnosis, &run, usage);
         let report = Report { series: measured.series, ..report };
         tracing::info!(
             evidence = report.evidence.len(),
@@ -239,7 +243,7 @@ impl Triage {
             Leads::Playbook => AnsweredBy::Playbook,
         };
         let usage = self.spent(look, Usage { source, ..usage });
-        let report = assemble(&look.group, &look.question, settled.diagnosis, &look.run, usage);
+        let report = assemble((&look.group, self.lang), &look.question, settled.diagnosis, &look.run, usage);
         Report { disagreement: settled.disagreement, series: look.report.series.clone(), ..report }
     }
 
@@ -266,9 +270,32 @@ impl Triage {
     }
 }
 
-fn assemble(group: &AlertGroup, question: &Question, diagnosis: Diagnosis, run: &Run, usage: Usage) -> Report {
+fn assemble(
+    (group, lang): (&AlertGroup, Lang),
+    question: &Question,
+    diagnosis: Diagnosis,
+    run: &Run,
+    usage: Usage,
+) -> Report {
     let evidence = run.log().all().iter().map(Evidence::entry).collect();
-    Report::assemble(overview(group, question), diagnosis, evidence, usage)
+    let overview = Overview { others: others(group, lang), ..overview(group, question) };
+    Report::assemble(overview, diagnosis, evidence, usage)
+}
+
+/// The alerts of a group beside the leading one, a few, each with the object its labels name.
+fn others(group: &AlertGroup, lang: Lang) -> Vec<String> {
+    let leading = group.leading();
+    let beside: Vec<&Alert> =
+        group.alerts.iter().filter(|alert| !leading.is_some_and(|lead| std::ptr::eq(lead, *alert))).collect();
+    let told = |alert: &&Alert| match targets_of(alert).first() {
+        Some(object) => format!("{} {object}", alert.name()),
+        None => alert.name().to_owned(),
+    };
+    let mut others: Vec<String> = beside.iter().take(OTHERS).map(told).map(|said| scrub::text(&said)).collect();
+    if let Some(left) = beside.len().checked_sub(OTHERS).filter(|left| *left > 0) {
+        others.push(lang.pick(format!("另有 {left} 条"), format!("{left} more")));
+    }
+    others
 }
 
 fn overview(group: &AlertGroup, question: &Question) -> Overview {
@@ -284,6 +311,7 @@ fn overview(group: &AlertGroup, question: &Question) -> Overview {
         namespace: namespace.unwrap_or_default().to_owned(),
         summary: alert.summary().unwrap_or_default().to_owned(),
         resource,
+        others: Vec::new(),
     }
 }
 
