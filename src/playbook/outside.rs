@@ -133,9 +133,12 @@ fn beside(scene: &Scene<'_>, finding: &Finding) -> Related {
     }
 }
 
-/// The rule's expressions, one sentence each, for alerts that fire on a measurement.
+/// The rule's expressions, one sentence each, for alerts that fire on a measurement. One that is only an alert's name says
+/// nothing.
 fn rules(scene: &Scene<'_>) -> Vec<String> {
-    let shown = scene.question.expressions.iter().filter(|expression| !logs::instructs(expression));
+    let is_name = |expression: &String| scene.question.alert_names.contains(expression);
+    let shown =
+        scene.question.expressions.iter().filter(|expression| !logs::instructs(expression) && !is_name(expression));
     shown
         .map(|expression| {
             scene.colon(scene.text("告警规则表达式", "the rule's expression"), logs::shorten(expression, SHOWN))
