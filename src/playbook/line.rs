@@ -57,6 +57,22 @@ pub fn time(line: &str) -> Option<i64> {
     Some((if number > SECONDS { number / 1000.0 } else { number }) as i64)
 }
 
+/// The time a line begins with; of a date and a time without a zone, as most containers have it, UTC.
+#[must_use]
+pub fn stamp(line: &str) -> Option<Timestamp> {
+    if let Some(seconds) = time(line) {
+        return Timestamp::from_second(seconds).ok();
+    }
+    let mut words = line.split_whitespace().map(|word| word.trim_matches(['[', ']']));
+    let first = words.next()?;
+    let first = first.split_once('=').map_or(first, |(_, value)| value.trim_matches('"'));
+    if let Ok(time) = first.parse::<Timestamp>() {
+        return Some(time);
+    }
+    let clock = words.next()?.replace(',', ".");
+    format!("{first}T{}Z", clock.trim_end_matches('Z')).parse().ok()
+}
+
 fn fields(line: &str) -> Option<Map<String, Value>> {
     let line = line.trim();
     if !line.starts_with('{') {
@@ -105,6 +121,20 @@ pub fn message(line: &str) -> String {
         found.and_then(|found| found.get(1).or(found.get(2))).map(|value| value.as_str().to_owned()).unwrap_or_default()
     };
     joined(&field(&MESSAGE), &field(&CAUSE)).unwrap_or_else(|| line.to_owned())
+}
+
+/// Whether a structured line (JSON or `key=value`) carries an error beside its message: `err="no route"`.
+#[must_use]
+pub fn carries_error(line: &str) -> bool {
+    const NONE: [&str; 6] = ["", "nil", "<nil>", "null", "none", "0"];
+    let told = |text: &str| !NONE.contains(&text.trim().to_ascii_lowercase().as_str());
+    if let Some(fields) = fields(line) {
+        // A reason may be anything: why a cache was cold, why a client left.
+        let names = ERRORS.iter().filter(|name| **name != "reason");
+        return names.filter_map(|name| said(fields.get(*name)?)).any(|text| told(&text));
+    }
+    let found = CAUSE.groups(line);
+    found.and_then(|found| found.get(1).or(found.get(2))).is_some_and(|value| told(value.as_str()))
 }
 
 /// A message with its holes filled from the line's own fields, as Serilog leaves them: `Attempt {Attempt}/5 failed`
@@ -196,6 +226,21 @@ mod tests {
             assert_eq!(time(line), Some(1_796_091_270), "{line}");
         }
         assert_eq!(time(r#"{"time":"yesterday"}"#), None);
+        for line in
+            ["2026-12-01T02:14:30Z INFO x", "[2026-12-01 02:14:30,000] INFO x", "ts=2026-12-01T02:14:30Z level=info"]
+        {
+            assert_eq!(stamp(line).map(Timestamp::as_second), Some(1_796_091_270), "{line}");
+        }
+        assert_eq!(stamp("2026-12-01 INFO x"), None);
+    }
+
+    #[test]
+    fn an_error_beside_a_message_is_seen_and_none_is_not() {
+        assert!(carries_error(r#"{"msg":"rejected","err":"used before issued"}"#));
+        assert!(carries_error(r#"level=warn msg="push error" err="out of order""#));
+        for calm in [r#"{"msg":"x","err":null}"#, r#"{"msg":"x","reason":"cold"}"#, "msg=x err=<nil>", "no error"] {
+            assert!(!carries_error(calm), "{calm}");
+        }
     }
 
     #[test]
