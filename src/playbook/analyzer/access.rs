@@ -5,7 +5,7 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding, Subject};
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::{Seen, SeenLog};
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::reach;
@@ -73,6 +73,11 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Fi
     if roles.iter().any(|role| grants(&role.object, denied)) {
         // Granted since: the line is older than the Role.
         return None;
+    }
+    if bound.is_empty()
+        && let Some(found) = wrong_account(scene, pod, denied, &bindings)
+    {
+        return Some(found);
     }
     let all_read = !bound.is_empty() && roles.len() == bound.len();
     let role = roles.into_iter().next();
@@ -148,6 +153,68 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Fi
         Some(gap) => found.gap(gap),
         None => found,
     })
+}
+
+/// A Pod that runs under an account nobody bound, while a binding named after its workload, or for an account of that name,
+/// grants just that to another one: the workload names no account.
+fn wrong_account(
+    scene: &Scene<'_>,
+    pod: &Seen<Pod>,
+    denied: &Denied<'_>,
+    bindings: &[Seen<RoleBinding>],
+) -> Option<Finding> {
+    let (workload, account) = (scene.workload(&pod.object), &denied.account);
+    // Whoever names an account wants that one: then it is the binding that is wrong.
+    if account.name != "default" {
+        return None;
+    }
+    let meant = |binding: &Seen<RoleBinding>| {
+        let role = role_of(scene, &binding.object).filter(|role| grants(&role.object, denied))?;
+        let local = |it: &&Subject| {
+            it.kind == "ServiceAccount"
+                && it.namespace.as_deref().unwrap_or(&account.namespace) == account.namespace
+                && (it.name == workload.name || named(&binding.object).name == workload.name)
+        };
+        Some((binding.object.subjects.iter().flatten().find(local)?.name.clone(), role))
+    };
+    let mut here = bindings.iter().filter(|it| named(&it.object).namespace == account.namespace && !denied.everywhere);
+    let (binding, (other, role)) = here.find_map(|binding| Some((binding, meant(binding)?)))?;
+    let (verb, resource, given) = (&denied.verb, &denied.resource, named(&binding.object).name);
+    let headline = scene.text(
+        format!("{workload} 用错了 ServiceAccount：它以 {} 运行，不能 {verb} {resource}（forbidden）；RoleBinding {given} 把该权限给了 ServiceAccount {other}", account.name),
+        format!("{workload} runs as the wrong ServiceAccount: {} cannot {verb} {resource} (forbidden), while RoleBinding {given} allows it to ServiceAccount {other}", account.name),
+    );
+    let change_it = (workload.kind != "Pod")
+        .then(|| kubectl(&workload.namespace, &format!("set serviceaccount {} {other}", slash(&workload))));
+    Some(
+        Finding::new("rbac_wrong_service_account", Depth::Root, &named(&pod.object), &workload, headline)
+            .cite([
+                scene.quote(&denied.log.reference, denied.line),
+                scene.quote_any(&binding.reference, &[&format!("name: {other}")]),
+                scene.quote(&role.reference, "rules:"),
+            ])
+            .touches([workload.clone(), account.clone()])
+            .steps([
+                look(
+                    scene.text("确认该账号的权限", "Check what that account may do"),
+                    kubectl(
+                        &account.namespace,
+                        &format!(
+                            "auth can-i {verb} {resource} --as=system:serviceaccount:{}:{other}",
+                            account.namespace
+                        ),
+                    ),
+                ),
+                change(
+                    scene.text(
+                        format!("让 {workload} 以 ServiceAccount {other} 运行"),
+                        format!("Let {workload} run as ServiceAccount {other}"),
+                    ),
+                    scene.text("Pod 会随之滚动更新", "Its Pods are replaced one after the other"),
+                    change_it,
+                ),
+            ]),
+    )
 }
 
 /// Gives the account what it lacks: by the binding that was meant for it, the Role it has, or a new one.
@@ -244,6 +311,32 @@ mod tests {
                 && step.title.contains("Make shop/order-bot the subject of RoleBinding bot")
         };
         assert!(diagnosis.steps.iter().any(grants), "{:?}", diagnosis.steps);
+    }
+
+    #[test]
+    fn a_workload_that_does_not_run_as_the_account_made_for_it_is_blamed() {
+        let role = |verb: &str| {
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "reader", "namespace": "shop"},
+                "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": [verb]}]})
+        };
+        let world = |binding: serde_json::Value, verb: &str| {
+            let line = FORBIDDEN.replace("shop:bot", "shop:default");
+            let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", &line);
+            world.with(binding).with(role(verb))
+        };
+        let wrong = world(binding("web"), "list");
+        assert_eq!(wrong.cause(), "rbac_wrong_service_account Deployment/web");
+        let told = wrong.diagnosis();
+        let sets = |step: &crate::report::Step| {
+            step.command.as_deref().is_some_and(|it| it.contains("set serviceaccount deployment/web web"))
+        };
+        assert!(told.steps.iter().any(sets), "{:?}", told.steps);
+        assert_eq!(
+            world(binding("web"), "get").cause(),
+            "rbac_forbidden ServiceAccount/default",
+            "that one lacks it too"
+        );
+        assert_eq!(world(binding("cart"), "list").cause(), "rbac_forbidden ServiceAccount/default", "it is another's");
     }
 
     #[test]
