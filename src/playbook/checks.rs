@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::playbook::analyzer;
+use crate::playbook::analyzer::{self, node_conditions};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::counted;
 use crate::playbook::hearing;
@@ -47,7 +47,11 @@ pub fn nodes(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
     let mut names: Vec<&str> = scope.pods(scene).filter_map(|pod| pods::node_name(&pod.object)).collect();
     names.sort_unstable();
     names.dedup();
-    let healthy = |name: &&str| scene.node(name).is_some_and(|node| analyzer::node::troubles(&node.object).is_empty());
+    let healthy = |name: &&str| {
+        scene.node(name).is_some_and(|node| {
+            analyzer::node::troubles(&node.object).is_empty() && node_conditions::odd(&node.object).is_empty()
+        })
+    };
     if names.is_empty() || !names.iter().all(healthy) {
         return None;
     }

@@ -17,6 +17,7 @@ use crate::playbook::origin;
 use crate::playbook::rank::Ranked;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::{Relevance, Scope};
+use crate::playbook::tie;
 use crate::playbook::unfollowed;
 use crate::playbook::unread;
 use crate::playbook::way_in;
@@ -38,7 +39,10 @@ pub fn conclude(scene: &Scene<'_>, scope: &Scope, ranked: &[Ranked]) -> Diagnosi
     match asked.split_first() {
         Some((top, rest)) => fault(scene, scope, top, rest, &nearby),
         None => {
-            let on_the_way = way_in::findings(scene, ranked);
+            let mut on_the_way = way_in::findings(scene, ranked);
+            if on_the_way.is_empty() {
+                on_the_way = tie::findings(scene, scope, ranked);
+            }
             match on_the_way.iter().collect::<Vec<_>>().split_first() {
                 Some((top, rest)) => fault(scene, scope, top, rest, &[]),
                 None => health::without_findings(scene, scope, &nearby),

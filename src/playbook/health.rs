@@ -5,20 +5,25 @@ use k8s_openapi::api::storage::v1::StorageClass;
 
 use crate::alert::ObjectRef;
 use crate::playbook::alerts::{self, Answer};
-use crate::playbook::analyzer;
+use crate::playbook::analyzer::{self, node_conditions};
+use crate::playbook::answers;
 use crate::playbook::checks;
+use crate::playbook::complaint;
 use crate::playbook::describe;
-use crate::playbook::finding::{Finding, kubectl, look, slash};
+use crate::playbook::finding::Finding;
 use crate::playbook::hearing;
 use crate::playbook::logs;
 use crate::playbook::mended::{self, Mended};
+use crate::playbook::onward;
 use crate::playbook::outside;
 use crate::playbook::purpose;
+use crate::playbook::recently;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
 use crate::playbook::standby;
 use crate::playbook::tries;
-use crate::report::{Diagnosis, Primary, Related, RuledOut, Step, Verdict};
+use crate::playbook::way_in;
+use crate::report::{Diagnosis, Primary, Related, RuledOut, Verdict};
 
 /// The diagnosis when no finding is relevant: healthy when that was really seen, otherwise undecided.
 #[must_use]
@@ -44,13 +49,19 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     }
     findings.truncate(4);
     findings.extend(passed_trouble(scene, scope));
+    if verdict == Verdict::NoFault {
+        findings.extend(recently::told(scene, scope));
+    }
     findings.extend(tries::told(scene, scope));
     findings.extend(standby::told(scene, scope));
+    findings.extend(told_by_logs(scene, scope, verdict));
+    findings.extend(answers::told(scene).filter(|_| way_in::counts_errors(scene)));
+    findings.extend(node_conditions::leads(scene, scope));
     let mut diagnosis = Diagnosis {
         verdict,
         headline: match &mended {
             Some(mended) if verdict == Verdict::NoFault => answered(scene, mended),
-            _ => with_clients(scene, scope, verdict, headline(scene, verdict, &resource, &seen)),
+            _ => with_clients(scene, scope, verdict, headline(scene, scope, verdict, &resource, &seen)),
         },
         primary: Primary { resource: resource.clone(), findings },
         related: nearby.iter().take(3).map(|finding| neighbour(scene, finding)).collect(),
@@ -58,7 +69,9 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
         ruled_out: checks::of(scene, scope),
         ..Diagnosis::default()
     };
-    diagnosis.steps.extend((!resource.name.is_empty()).then(|| next_look(scene, &resource)));
+    if !resource.name.is_empty() {
+        diagnosis.steps.extend(onward::steps(scene, scope, &resource, verdict));
+    }
     diagnosis.data_gaps.extend(certificates_unread(scene));
     for object in &unread {
         let gap = scene.text(format!("未能读取 {object}"), format!("{object} could not be read"));
@@ -66,6 +79,12 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     }
     explain_verdict(scene, &mut diagnosis, &resource, measured);
     diagnosis
+}
+
+/// What the logs complain of, where that may be what the alert counts.
+fn told_by_logs(scene: &Scene<'_>, scope: &Scope, verdict: Verdict) -> Option<String> {
+    let complaint = complaint::of(scene, scope).filter(|_| verdict == Verdict::Inconclusive)?;
+    Some(complaint::finding(scene, &complaint))
 }
 
 /// What is healthy and only refuses its clients' requests may be what an alert counts: that is said with it.
@@ -149,11 +168,15 @@ pub fn ruled_out(scene: &Scene<'_>, scope: &Scope, top: &Finding) -> Vec<RuledOu
 /// Whether objects that are well leave an alert unanswered. One that counts errors is answered by logs that hold none.
 fn is_measured(scene: &Scene<'_>, scope: &Scope, alert: &str) -> bool {
     match alerts::answer(alert) {
-        Answer::State | Answer::Nothing(_) => false,
+        Answer::Nothing(_) => false,
+        // What names no object may count what none of them shows: then a log that complains leaves it open.
+        Answer::State => !alerts::names_a_state(alert) && complaint::of(scene, scope).is_some(),
         Answer::Errors => {
             // Errors may be counted where requests come in: an Ingress nobody saw may be the one that answers them.
             let seen = hearing::entrance_was_seen(scene) && hearing::every_log_was_read(scene, scope);
-            !seen || hearing::no_error(scene, scope).is_none()
+            // What the ingress controller counted itself, only its own log can answer.
+            let unheard = scene.question.at_entrance && answers::told(scene).is_none();
+            !seen || unheard || hearing::no_error(scene, scope).is_none() || answers::fail(scene)
         }
         Answer::Measurement => true,
     }
@@ -181,21 +204,18 @@ fn rank(object: &ObjectRef) -> u8 {
     }
 }
 
-fn headline(scene: &Scene<'_>, verdict: Verdict, resource: &ObjectRef, seen: &[ObjectRef]) -> String {
+fn headline(scene: &Scene<'_>, scope: &Scope, verdict: Verdict, resource: &ObjectRef, seen: &[ObjectRef]) -> String {
     if verdict == Verdict::Inconclusive && scene.facts.is_missing(resource) {
-        let resource = &missing_root(scene, resource);
+        let resource = &onward::missing_root(scene, resource);
         return scene.text(
             format!("{resource} 不存在（not found）：可能已被删除，或告警标签有误；没有可供诊断的对象"),
             format!("{resource} does not exist (not found): deleted since, or the alert's labels are wrong; there is nothing to diagnose"),
         );
     }
-    if verdict == Verdict::Inconclusive {
-        return scene.text(
-            format!("现有数据无法判定原因：已读取的对象中没有发现与 {resource} 有关的故障"),
-            format!("Undecided: nothing that could be read of {resource} shows a fault"),
-        );
-    }
     let best = seen.first().unwrap_or(resource);
+    if verdict == Verdict::Inconclusive {
+        return complaint::undecided(scene, scope, resource, best);
+    }
     if waits_for_consumer(scene, best) {
         return scene.text(
             format!("未发现故障：{best} 处于 Pending 是因为还没有 Pod 使用它（WaitForFirstConsumer）"),
@@ -240,35 +260,6 @@ fn waits_for_consumer(scene: &Scene<'_>, object: &ObjectRef) -> bool {
     is_pending_claim(scene, object)
         && !awaited
         && (class.is_some_and(late) || !scene.events(object, &["WaitForFirstConsumer"]).is_empty())
-}
-
-/// The Namespace of an object that is not there, when that is not there either.
-fn missing_root(scene: &Scene<'_>, object: &ObjectRef) -> ObjectRef {
-    let namespace = ObjectRef::new("Namespace", "", &object.namespace);
-    if scene.facts.is_missing(&namespace) { namespace } else { object.clone() }
-}
-
-/// The step that looks at an object.
-fn look_at(scene: &Scene<'_>, object: &ObjectRef) -> Step {
-    look(
-        scene.text(format!("查看 {object}"), format!("Look at {object}")),
-        kubectl(&object.namespace, &format!("describe {}", slash(object))),
-    )
-}
-
-/// Where to look next: at the object, or at what there is instead of it.
-fn next_look(scene: &Scene<'_>, resource: &ObjectRef) -> Step {
-    if !scene.facts.is_missing(resource) {
-        return look_at(scene, resource);
-    }
-    let gone = missing_root(scene, resource);
-    if gone.kind == "Namespace" {
-        return look(scene.text("查看现有的 Namespace", "See which Namespaces there are"), "kubectl get namespaces");
-    }
-    look(
-        scene.text("查看该 Namespace 中现有的工作负载与 Pod", "See which workloads and Pods there are"),
-        kubectl(&resource.namespace, "get deployments,statefulsets,daemonsets,jobs,pods"),
-    )
 }
 
 fn calm_impact(scene: &Scene<'_>, verdict: Verdict) -> String {

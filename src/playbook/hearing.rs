@@ -8,7 +8,7 @@ use crate::alert::ObjectRef;
 use crate::playbook::analyzer::ingress;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
-use crate::playbook::{logs, reach, tries};
+use crate::playbook::{complaint, logs, reach};
 use crate::report::RuledOut;
 
 /// Whether no Pod of the workloads in question is left that may complain unheard.
@@ -58,13 +58,8 @@ pub fn clients_at_fault(scene: &Scene<'_>, scope: &Scope) -> Option<String> {
 /// What calm logs rule out; nothing where none was read or one holds an error.
 #[must_use]
 pub fn no_error(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
-    let logs = scope.pods(scene).flat_map(|pod| reach::present_logs(scene, &pod.object));
-    let texts: Vec<&str> = logs.map(|(_, text)| text).collect();
-    let clean = texts.iter().all(|text| {
-        let lasting: Vec<&str> = text.lines().filter(|line| !tries::is_one_of_several_tries(line)).collect();
-        logs::culprit(&lasting.join("\n")).is_none()
-    });
-    (!texts.is_empty() && clean).then(|| RuledOut {
+    let read = scope.pods(scene).any(|pod| !reach::present_logs(scene, &pod.object).is_empty());
+    (read && complaint::of(scene, scope).is_none()).then(|| RuledOut {
         hypothesis: scene.text("应用自身报错", "errors of the application"),
         because: match before(scene, scope) {
             Some((true, said)) => scene.text(
@@ -81,7 +76,8 @@ pub fn no_error(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
 }
 
 /// What the logs tell of a time that is over, and whether that is the run before a restart.
-fn before(scene: &Scene<'_>, scope: &Scope) -> Option<(bool, String)> {
+#[must_use]
+pub fn before(scene: &Scene<'_>, scope: &Scope) -> Option<(bool, String)> {
     scope.pods(scene).find_map(|pod| {
         let name = named(&pod.object);
         let logs = scene.facts.logs_of(&name.namespace, &name.name);

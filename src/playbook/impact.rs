@@ -6,15 +6,20 @@ use k8s_openapi::api::apps::v1::Deployment;
 
 use crate::alert::ObjectRef;
 use crate::playbook::alias;
+use crate::playbook::complaint;
 use crate::playbook::conclude::workload_of;
 use crate::playbook::describe;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
+use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::rank;
+use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named, service_selector};
 use crate::playbook::scope::Scope;
 
+/// How many lines that tell of failures show that requests, or whatever the workload does, fail.
+const MANY: usize = 5;
 /// How many sentences it takes at most.
 const SENTENCES: usize = 5;
 
@@ -120,11 +125,22 @@ fn held_up(scene: &Scene<'_>, top: &Finding, workloads: &[ObjectRef]) -> Option<
             format!("没有看到服务中断：{workload} 的 {ready}/{wanted} 个副本就绪，{zh}"),
             format!("No outage is seen: {ready}/{wanted} replicas of {workload} are ready, {en}"),
         ),
+        None if failures(scene, workload) >= MANY => scene.text(
+            format!("{workload} 的副本全部就绪（{ready}/{wanted}），但其日志近期有 {} 行报错", failures(scene, workload)),
+            format!("{workload}: all replicas are ready ({ready}/{wanted}), yet {} lines of its logs tell of failures lately", failures(scene, workload)),
+        ),
         None => scene.text(
             format!("{workload} 的副本全部就绪（{ready}/{wanted}）；请求是否失败无法从副本数看出"),
             format!("{workload}: all replicas are ready ({ready}/{wanted}); whether requests fail does not show there"),
         ),
     })
+}
+
+/// How many lines of a workload's present logs tell of failures that nothing made up for.
+fn failures(scene: &Scene<'_>, workload: &ObjectRef) -> usize {
+    let logs = scene.pods_of(workload).into_iter().flat_map(|pod| reach::present_logs(scene, &pod.object));
+    let warned = |text: &str| text.lines().filter(|line| complaint::warns_of_an_error(line)).count();
+    logs.map(|(_, text)| logs::error_share(text).0 + warned(text)).sum()
 }
 
 /// In Chinese and English, what of a workload that serves does not go on: its new version, or its scaling.

@@ -11,6 +11,7 @@ use crate::playbook::analyzer::{certificate, ingress};
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
+use crate::playbook::worked_off;
 
 /// How far before its issuing a certificate may say it begins. Let's Encrypt, for one, sets it back by an hour against
 /// clocks that are behind: <https://letsencrypt.org/docs/faq/>.
@@ -37,6 +38,9 @@ pub fn since(scene: &Scene<'_>, scope: &Scope) -> Option<Mended> {
     }
     if all(&["cert", "ssl", "tls"]) {
         return renewed(scene, fired);
+    }
+    if let Some((object, how)) = worked_off::since(scene, scope, fired) {
+        return Some(Mended { object, how });
     }
     // Only of a component is it known that the Pods in question are the thing that was down.
     let component =

@@ -7,6 +7,7 @@
 pub mod alerts;
 pub mod alias;
 pub mod analyzer;
+mod answers;
 pub mod awaited;
 pub mod callees;
 mod change;
@@ -15,6 +16,7 @@ mod chinese;
 mod cite;
 #[cfg(test)]
 mod codes;
+mod complaint;
 mod conclude;
 mod consequence;
 mod culprit;
@@ -32,6 +34,7 @@ mod line;
 pub mod logs;
 mod loopback;
 mod mended;
+mod onward;
 pub mod origin;
 pub mod outside;
 mod pattern;
@@ -43,6 +46,7 @@ mod purpose;
 mod quantity;
 mod rank;
 pub mod reach;
+mod recently;
 mod record;
 #[cfg(test)]
 mod register;
@@ -53,11 +57,13 @@ mod scene;
 mod scope;
 mod selector;
 mod standby;
+pub mod tie;
 mod trace;
 mod tries;
 mod unfollowed;
 mod unread;
 pub mod way_in;
+mod worked_off;
 #[cfg(test)]
 mod world;
 

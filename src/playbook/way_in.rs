@@ -57,12 +57,14 @@ fn entrances(scene: &Scene<'_>) -> Vec<Entrance> {
     ingresses.iter().filter_map(entrance).collect()
 }
 
-fn counts_errors(scene: &Scene<'_>) -> bool {
+/// Whether an alert counts errors.
+#[must_use]
+pub(super) fn counts_errors(scene: &Scene<'_>) -> bool {
     scene.question.alert_names.iter().any(|name| alerts::answer(name) == Answer::Errors)
 }
 
 /// The hosts an Ingress has rules for.
-fn hosts(ingress: &Ingress) -> impl Iterator<Item = &str> {
+pub(super) fn hosts(ingress: &Ingress) -> impl Iterator<Item = &str> {
     let rules = ingress.spec.iter().flat_map(|spec| spec.rules.iter().flatten());
     rules.filter_map(|rule| rule.host.as_deref())
 }
@@ -77,7 +79,8 @@ pub fn serves(host: &str, name: &str) -> bool {
 }
 
 /// Whether one of the targets is a Service an Ingress sends to, or stands behind one: its errors are its own then.
-fn leads_to_target(scene: &Scene<'_>, ingress: &Ingress) -> bool {
+#[must_use]
+pub(super) fn leads_to_target(scene: &Scene<'_>, ingress: &Ingress) -> bool {
     let targets = &scene.question.targets;
     ingress::services(ingress).iter().any(|service| {
         let found = scene.service(&service.namespace, &service.name);

@@ -8,6 +8,7 @@ use futures::StreamExt;
 use super::follow;
 use super::gap::Gap;
 use super::outside;
+use super::ring;
 use super::seen::Seen;
 use super::want::Want;
 use crate::alert::ObjectRef;
@@ -39,22 +40,48 @@ pub struct Gathered {
 pub async fn gather(run: &Run, question: &Question, now: jiff::Timestamp) -> Gathered {
     let mut seen = Seen::of(now, question);
     seen.gaps.extend(run.gaps().iter().cloned().map(Gap::Server));
-    if tokio::time::timeout(TIME_LIMIT, waves(run, &mut seen)).await.is_err() {
+    if tokio::time::timeout(TIME_LIMIT, all(run, &mut seen, question)).await.is_err() {
         seen.gaps.push(Gap::CutOff(TIME_LIMIT));
     }
     Gathered { facts: seen.facts, targets: seen.targets, gaps: seen.gaps }
 }
 
-async fn waves(run: &Run, seen: &mut Seen) {
+async fn all(run: &Run, seen: &mut Seen, question: &Question) {
     // What keeps a server away was said once; each read would say it again.
     if run.is_blind() {
         return;
     }
     let mut asked: HashSet<Want> = HashSet::new();
+    waves(run, seen, &mut asked, READ_LIMIT).await;
+    if ring::is_worth_it(seen, question) {
+        further(run, seen, question, &mut asked).await;
+    }
+}
+
+/// Looks one ring further. What is read there becomes part of the incident only where the logs in question speak of it.
+async fn further(run: &Run, seen: &mut Seen, question: &Question, asked: &mut HashSet<Want>) {
+    read(run, seen, new(asked, ring::lists(seen, question))).await;
+    let pods = ring::pods(seen, question);
+    read(run, seen, new(asked, pods.iter().cloned().map(Want::Object).collect())).await;
+    read(run, seen, new(asked, ring::log_wants(seen, &pods))).await;
+    let telling = ring::telling(seen, &pods);
+    if !telling.is_empty() {
+        seen.relevant.extend(telling);
+        let limit = READ_LIMIT.min(asked.len() + ring::FOLLOWED);
+        waves(run, seen, asked, limit).await;
+    }
+}
+
+/// Of some reads those that nobody asked for yet, within what one incident may read.
+fn new(asked: &mut HashSet<Want>, wants: Vec<Want>) -> Vec<Want> {
+    wants.into_iter().filter(|want| asked.len() < READ_LIMIT && asked.insert(want.clone())).collect()
+}
+
+async fn waves(run: &Run, seen: &mut Seen, asked: &mut HashSet<Want>, limit: usize) {
     for _ in 0..WAVE_LIMIT {
         let mut wave: Vec<Want> = Vec::new();
         for want in follow::next(seen) {
-            if asked.len() < READ_LIMIT && !is_asked(&asked, &want) && asked.insert(want.clone()) {
+            if asked.len() < limit && !is_asked(&asked, &want) && asked.insert(want.clone()) {
                 wave.push(want);
             }
         }

@@ -118,7 +118,7 @@ impl Seen {
                 self.facts.add_address(address, there, &recorded.evidence.reference);
                 self.take_rows("Pod", recorded);
             }
-            Want::PodsNamed { .. } => self.take_rows("Pod", recorded),
+            Want::PodsNamed { .. } | Want::PodsLabelled { .. } => self.take_rows("Pod", recorded),
             Want::Events { .. } | Want::EventsAbout { .. } => self.take_events(recorded),
         }
     }
@@ -136,6 +136,7 @@ impl Seen {
             Want::PodsOn { node } => format!("pods on {node}"),
             Want::PodsAt { address } => format!("pods at {address}"),
             Want::PodsNamed { name } => format!("pods named {name}"),
+            Want::PodsLabelled { selector } => format!("pods with {selector}"),
             Want::Log { namespace, pod, container, .. } => format!("log {namespace}/{pod}/{container}"),
         };
         let why = why.lines().next().unwrap_or_default().to_owned();

@@ -43,6 +43,11 @@ pub enum Want {
         /// The name.
         name: String,
     },
+    /// Pods of all namespaces that carry labels.
+    PodsLabelled {
+        /// The selector, as the API server takes it.
+        selector: String,
+    },
     /// The last lines of a container's log.
     Log {
         /// The pod's namespace.
@@ -148,6 +153,7 @@ impl Want {
             Self::PodsAt { address } => {
                 Some(("pods_list", json!({"fieldSelector": format!("status.podIP={address}")})))
             }
+            Self::PodsLabelled { selector } => Some(("pods_list", json!({"labelSelector": selector}))),
             Self::PodsOn { node } => Some(("pods_list", json!({"fieldSelector": format!("spec.nodeName={node}")}))),
             Self::Log { namespace, pod, container, previous } => {
                 let mut arguments = json!({"namespace": namespace, "name": pod, "container": container});

@@ -141,8 +141,71 @@ const INNER: [&str; 12] = [
 ];
 
 /// Parts of names of alerts that count errors.
-const ERRORS: [&str; 9] =
-    ["errorrate", "errorratio", "errorbudget", "5xx", "errorshigh", "higherror", "错误率", "失败率", "异常率"];
+const ERRORS: [&str; 14] = [
+    "errorrate",
+    "errorratio",
+    "errorbudget",
+    "5xx",
+    "4xx",
+    "errorshigh",
+    "higherror",
+    "failurerate",
+    "failureratio",
+    "requestsfailing",
+    "successrate",
+    "错误率",
+    "失败率",
+    "异常率",
+];
+
+/// Parts of names of alerts about the state of objects, which answer them by being well: the objects themselves, and what
+/// becomes of them.
+const STATES: [&str; 44] = [
+    "pod",
+    "container",
+    "replica",
+    "deployment",
+    "statefulset",
+    "daemonset",
+    "workload",
+    "rollout",
+    "node",
+    "job",
+    "hpa",
+    "autoscal",
+    "pdb",
+    "disruption",
+    "endpoint",
+    "backend",
+    "service",
+    "ingress",
+    "target",
+    "scrape",
+    "volume",
+    "pvc",
+    "claim",
+    "quota",
+    "namespace",
+    "certificate",
+    "crash",
+    "restart",
+    "oom",
+    "evict",
+    "notready",
+    "unready",
+    "unavailable",
+    "down",
+    "absent",
+    "missing",
+    "pending",
+    "terminating",
+    "副本",
+    "容器",
+    "节点",
+    "就绪",
+    "重启",
+    "不可用",
+];
 
 /// What is known of an alert by that name.
 #[must_use]
@@ -164,6 +227,16 @@ pub fn answer(name: &str) -> Answer {
         _ if INNER.iter().any(|start| name.starts_with(start)) => Answer::Measurement,
         _ => Answer::State,
     }
+}
+
+/// Whether an alert is known, or says by its name, to be about the state of objects. Any other may count what no object shows.
+#[must_use]
+pub fn names_a_state(name: &str) -> bool {
+    if let Some(known) = known(name) {
+        return known.answer == Answer::State;
+    }
+    let lower = name.to_ascii_lowercase();
+    answer(name) == Answer::State && STATES.iter().any(|part| lower.contains(part))
 }
 
 /// Why an alert by that name is no incident; `None` for all that may be one.
@@ -240,11 +313,22 @@ mod tests {
     }
 
     #[test]
+    fn an_alert_that_names_no_object_may_count_what_none_shows() {
+        for name in ["KubePodNotReady", "CheckoutPodsMissing", "PreviewServiceWithoutEndpoints", "支付容器重启"] {
+            assert!(names_a_state(name), "{name}");
+        }
+        for name in ["BuildsWaitTooLong", "ApiLatencyHigh", "HighErrorRate", "OrdersNotShipped"] {
+            assert!(!names_a_state(name), "{name}");
+        }
+    }
+
+    #[test]
     fn what_is_not_known_is_judged_by_its_name() {
         assert_eq!(answer("ShopHighErrorRate"), Answer::Errors);
         assert_eq!(answer("ApiLatencyHigh"), Answer::Measurement);
         assert_eq!(answer("支付接口错误率过高"), Answer::Errors);
         assert_eq!(answer("订单队列积压"), Answer::Measurement);
+        assert_eq!(answer("UploadFailureRate"), Answer::Errors);
         assert_eq!(answer("CheckoutPodsMissing"), Answer::State);
         assert_eq!(answer("KubeDeploymentReplicasMismatch"), Answer::State);
     }

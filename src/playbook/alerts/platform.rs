@@ -2,6 +2,9 @@
 
 use super::{Answer, Known, Subject, cluster, heartbeat, measured, state};
 
+/// What one that did not take its configuration may suffer from.
+const CONFIGURED: &[&str] = &["reload", "crash", "memory", "dependency", "claim", "probe"];
+
 /// What a monitoring component that fails may suffer from: its own Pod, or what it calls.
 const OWN: &[&str] = &["crash", "memory", "dependency", "claim", "probe"];
 
@@ -19,17 +22,17 @@ pub(super) const ALERTS: &[Known] = &[
     state_metrics("KubeStateMetricsWatchErrors", &["access", "dependency", "crash"]),
     state_metrics("KubeStateMetricsShardingMismatch", OWN),
     state_metrics("KubeStateMetricsShardsMissing", OWN),
-    measured("ConfigReloaderSidecarErrors", OWN),
-    measured("AlertmanagerFailedReload", OWN),
+    measured("ConfigReloaderSidecarErrors", CONFIGURED),
+    measured("AlertmanagerFailedReload", CONFIGURED),
     measured("AlertmanagerMembersInconsistent", OWN),
     measured("AlertmanagerFailedToSendAlerts", OWN),
     measured("AlertmanagerClusterFailedToSendAlerts", OWN),
     measured("AlertmanagerClusterFailedPeers", OWN),
     measured("GrafanaRequestsFailing", OWN),
-    measured("AlertmanagerConfigInconsistent", OWN),
+    measured("AlertmanagerConfigInconsistent", CONFIGURED),
     measured("AlertmanagerClusterDown", OWN),
     measured("AlertmanagerClusterCrashlooping", OWN),
-    measured("PrometheusBadConfig", OWN),
+    measured("PrometheusBadConfig", CONFIGURED),
     measured("PrometheusSDRefreshFailure", OWN),
     measured("PrometheusKubernetesListWatchFailures", &["access", "dependency", "crash"]),
     measured("PrometheusNotificationQueueRunningFull", OWN),

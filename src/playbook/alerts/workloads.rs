@@ -20,6 +20,7 @@ pub(super) const CALLS: &[&str] = &[
     "ingress",
     "ingress_host",
     "entrance",
+    "body_limit",
     "gateway",
     "crash",
     "autoscaler",

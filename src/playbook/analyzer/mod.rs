@@ -7,6 +7,7 @@ mod asleep;
 mod astray;
 pub mod autoscaler;
 mod awaited;
+pub mod body_limit;
 pub mod broker;
 pub mod by_hand;
 pub mod certificate;
@@ -40,6 +41,7 @@ mod misconfigured;
 pub mod mount;
 pub mod node;
 pub mod node_certificate;
+pub mod node_conditions;
 pub mod node_events;
 pub mod node_lacks;
 pub mod policy;
@@ -53,6 +55,7 @@ pub mod quota;
 pub mod readiness_gate;
 pub mod redis;
 pub mod rejection;
+mod reload;
 pub mod retained;
 mod rewritten;
 pub mod rollout;
@@ -115,6 +118,7 @@ const fn analyzer(
 pub const ANALYZERS: &[Analyzer] = &[
     analyzer("node", &["Node"], node::run).wanting(&["Node"]),
     analyzer("node_events", &["Node"], node_events::run),
+    analyzer("node_conditions", &["Pod"], node_conditions::run),
     analyzer("claim", &["PersistentVolumeClaim", "Pod"], claim::run),
     analyzer("volume", &["PersistentVolumeClaim", "PersistentVolume", "Pod"], volume::run),
     analyzer("retained", &["PersistentVolumeClaim"], retained::run),
@@ -133,6 +137,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("scheduling", &["Pod"], scheduling::run),
     analyzer("rejection", &["Pod"], rejection::run),
     analyzer("node_lacks", &["Pod"], node_lacks::run),
+    analyzer("reload", &["Pod"], reload::run),
     analyzer("config", &["Pod"], config::run),
     analyzer("mount", &["Pod"], mount::run),
     analyzer("image", &["Pod"], image::run),
@@ -160,6 +165,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("ingress", &["Ingress"], ingress::run).wanting(&["Ingress"]),
     analyzer("ingress_host", &["Ingress"], ingress_host::run).wanting(&["Ingress"]),
     analyzer("entrance", &["Ingress"], entrance::run),
+    analyzer("body_limit", &["Ingress"], body_limit::run),
     analyzer("gateway", &["Gateway", "GatewayClass", "HTTPRoute"], gateway::run),
     analyzer("scaled_object", &["ScaledObject"], scaled_object::run),
     analyzer("autoscaler", &["HorizontalPodAutoscaler"], autoscaler::run).wanting(&["HorizontalPodAutoscaler"]),

@@ -246,7 +246,7 @@ fn refers_to_config(pod: &Value) -> bool {
 }
 
 /// The logs of a container that has run: the run before the last restart too, for that is the one that failed.
-fn logs(pod: &ObjectRef, status: &Value) -> Vec<Want> {
+pub(super) fn logs(pod: &ObjectRef, status: &Value) -> Vec<Want> {
     let container = text(status, "/name").to_owned();
     let restarts = status.get("restartCount").and_then(Value::as_i64).unwrap_or(0);
     let has_run =

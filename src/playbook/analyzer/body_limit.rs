@@ -1,0 +1,234 @@
+//! Requests that the ingress controller refuses before they reach a Pod because their body is larger than it takes: only its own
+//! log tells of them, and the Ingress says how much is allowed.
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::networking::v1::Ingress;
+
+use crate::playbook::analyzer::{entrance, ingress};
+use crate::playbook::facts::{Seen, SeenLog};
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
+use crate::playbook::reach;
+use crate::playbook::scene::{Scene, named};
+use crate::playbook::way_in;
+use crate::report::{Confidence, Step};
+
+/// What ingress-nginx reads the limit from; 1m where it is not set
+/// (<https://kubernetes.github.io/ingress-nginx/user-guide/nginx-configuration/annotations/#custom-max-body-size>).
+const LIMIT: &str = "nginx.ingress.kubernetes.io/proxy-body-size";
+/// How many refusals are no single odd client.
+const OFTEN: usize = 3;
+/// Limits people set, in MiB.
+const ROUND: [u64; 9] = [8, 16, 32, 64, 100, 200, 500, 1000, 2000];
+
+static REFUSED: Pattern =
+    Pattern::new(r#"client intended to send too large (?:chunked )?body(?:: (\d+) bytes)?.*\bhost: "([^":]+)"#);
+
+/// What was refused for one Ingress.
+struct Refused<'a> {
+    log: &'a SeenLog,
+    line: &'a str,
+    count: usize,
+    largest: u64,
+}
+
+/// Findings about Ingresses whose controller refuses bodies, where an alert counts errors.
+#[must_use]
+pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    if !(way_in::counts_errors(scene) || scene.question.at_entrance) {
+        return Vec::new();
+    }
+    let ingresses = scene.facts.all::<Ingress>();
+    let asked = ingresses.iter().filter(|it| way_in::leads_to_target(scene, &it.object));
+    asked.filter_map(|ingress| Some(explain(scene, ingress, &refused(scene, &ingress.object)?, &ingresses))).collect()
+}
+
+/// Whether a Pod is one of an ingress controller.
+#[must_use]
+pub fn is_controller(scene: &Scene<'_>, pod: &Pod) -> bool {
+    entrance::is_controller(&scene.workload(pod).name) || entrance::is_controller(&named(pod).name)
+}
+
+fn refused<'a>(scene: &Scene<'a>, ingress: &Ingress) -> Option<Refused<'a>> {
+    let controllers = scene.pods.iter().filter(|pod| is_controller(scene, &pod.object));
+    let mut all: Option<Refused<'a>> = None;
+    for (log, text) in controllers.flat_map(|pod| reach::present_logs(scene, &pod.object)) {
+        for line in text.lines().filter(|line| !logs::instructs(line)) {
+            let Some(found) = REFUSED.groups(line) else { continue };
+            let host = found.get(2).map_or("", |host| host.as_str());
+            if !way_in::hosts(ingress).any(|known| way_in::serves(known, host)) {
+                continue;
+            }
+            let size = found.get(1).and_then(|size| size.as_str().parse().ok()).unwrap_or(0);
+            let known = all.get_or_insert(Refused { log, line, count: 0, largest: 0 });
+            (known.count, known.largest) = (known.count + 1, known.largest.max(size));
+        }
+    }
+    all.filter(|refused| refused.count >= OFTEN)
+}
+
+fn limit(ingress: &Ingress) -> Option<&str> {
+    ingress.metadata.annotations.as_ref()?.get(LIMIT).map(String::as_str)
+}
+
+fn explain(scene: &Scene<'_>, ingress: &Seen<Ingress>, refused: &Refused<'_>, all: &[Seen<Ingress>]) -> Finding {
+    let name = named(&ingress.object);
+    let (own, count) = (limit(&ingress.object), refused.count);
+    let largest = if refused.largest > 0 { megabytes(refused.largest) } else { String::new() };
+    let of_zh = if largest.is_empty() { String::new() } else { format!("，最大 {largest}") };
+    let of_en = if largest.is_empty() { String::new() } else { format!(", the largest of {largest}") };
+    let beside = all.iter().find(|other| named(&other.object) != name && limit(&other.object).is_some());
+    let beside = beside.and_then(|other| Some((named(&other.object).name, limit(&other.object)?)));
+    let (set_zh, set_en) = match (own, &beside) {
+        (Some(own), _) => (format!("它的 proxy-body-size 是 {own}"), format!("its proxy-body-size is {own}")),
+        (None, Some((other, value))) => (
+            format!("它没有设置 proxy-body-size（默认 1m），而 Ingress {other} 设为 {value}"),
+            format!("it sets no proxy-body-size (1m by default), while Ingress {other} sets {value}"),
+        ),
+        (None, None) => (
+            "它没有设置 proxy-body-size（默认 1m）".to_owned(),
+            "it sets no proxy-body-size (1m by default)".to_owned(),
+        ),
+    };
+    let headline = scene.text(
+        format!("ingress controller 以 413 拒绝了发往 {name} 的过大请求体（client intended to send too large body，{count} 次{of_zh}）：{set_zh}"),
+        format!("The ingress controller refuses requests to {name} with 413, as too large a body ({count} times{of_en}): {set_en}"),
+    );
+    let services = ingress::services(&ingress.object);
+    Finding::new("ingress_body_too_large", Depth::Root, &name, &name, headline)
+        .confidence(Confidence::Medium)
+        .cite([
+            scene.quote(&refused.log.reference, refused.line),
+            scene.quote_any(&ingress.reference, &[LIMIT, &format!("name: {}", name.name)]),
+        ])
+        .touches(services)
+        .unresolved(scene.text(
+            "应用本身接受多大的请求体？限制不应大于它",
+            "How large a body does the application itself take? The limit should not be above that",
+        ))
+        .steps(steps(scene, ingress, refused, beside.map(|(_, value)| value)))
+}
+
+fn steps(scene: &Scene<'_>, ingress: &Seen<Ingress>, refused: &Refused<'_>, beside: Option<&str>) -> Vec<Step> {
+    let name = named(&ingress.object);
+    let log = refused.log;
+    let enough = beside.filter(|value| bytes(value).is_some_and(|limit| limit >= refused.largest));
+    let wanted = enough.map_or_else(|| rounded(refused.largest), str::to_owned);
+    vec![
+        look(
+            scene.text("查看 ingress controller 的日志", "Read the ingress controller's log"),
+            kubectl(&log.namespace, &format!("logs {} --tail=100", log.pod)),
+        ),
+        change(
+            scene.text(
+                format!("把 {name} 的 proxy-body-size 提高到 {wanted}"),
+                format!("Raise proxy-body-size of {name} to {wanted}"),
+            ),
+            scene.text(
+                "只适用于 ingress-nginx；由 Helm 或 GitOps 管理的 Ingress 请在来源处修改",
+                "It works for ingress-nginx; change an Ingress that Helm or GitOps keeps at its source",
+            ),
+            Some(kubectl(&name.namespace, &format!("annotate ingress {} {LIMIT}={wanted} --overwrite", name.name))),
+        ),
+    ]
+}
+
+/// Bytes as people say them.
+fn megabytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
+}
+
+/// The least usual limit that lets this many bytes through.
+fn rounded(bytes: u64) -> String {
+    let wanted = bytes.div_ceil(1 << 20);
+    let least = ROUND.iter().find(|size| **size >= wanted).copied().unwrap_or(wanted);
+    format!("{least}m")
+}
+
+/// nginx' sizes: `25m`, `1g`, `512k`, bytes.
+fn bytes(size: &str) -> Option<u64> {
+    let size = size.trim().to_ascii_lowercase();
+    let digits = size.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let unit = match &size[digits.len()..] {
+        "" => 1,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::playbook::world::{World, deployment, patched, pod, service};
+    use crate::report::Verdict;
+
+    fn ingress(name: &str, host: &str, limit: Option<&str>) -> Value {
+        let notes = limit.map_or(json!({}), |limit| json!({ (LIMIT): limit }));
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name, "namespace": "shop", "annotations": notes},
+            "spec": {"ingressClassName": "nginx", "rules": [{"host": host, "http": {"paths": [
+                {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "web", "port": {"number": 80}}}}]}}]}})
+    }
+
+    fn refusals(host: &str, times: usize) -> String {
+        let line = format!(
+            "2026/11/23 02:58:36 [error] 35#35: *8 client intended to send too large body: 18701070 bytes, client: 203.0.113.5, server: {host}, request: \"POST /api HTTP/1.1\", host: \"{host}\"\n"
+        );
+        line.repeat(times)
+    }
+
+    fn world(alert: &str, log: &str) -> World {
+        let owner = json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "ingress-nginx-controller", "uid": "c", "controller": true}]);
+        let controller = json!({"metadata": {"name": "ingress-nginx-controller-a", "namespace": "edge", "labels": {}, "ownerReferences": owner}});
+        World::asking("Service", "web")
+            .alert(alert)
+            .with(service(json!({"app": "web"})))
+            .with(deployment(1, 1))
+            .with(pod(json!({})))
+            .log("web-1-a", "INFO ok\n")
+            .with(pod(patched(json!({}), controller)))
+            .log_in("edge", "ingress-nginx-controller-a", log)
+            .with(ingress("front", "a.example.com", None))
+    }
+
+    #[test]
+    fn the_pattern_compiles() {
+        assert!(REFUSED.compiles());
+    }
+
+    #[test]
+    fn an_ingress_that_takes_no_large_bodies_is_blamed_and_its_sibling_says_how_much() {
+        let refused = refusals("a.example.com", 4);
+        let world = world("UploadFailureRate", &refused).with(ingress("admin", "b.example.com", Some("25m")));
+        assert_eq!(world.cause(), "ingress_body_too_large Ingress/front");
+        let diagnosis = world.diagnosis();
+        assert!(diagnosis.headline.contains("Ingress admin sets 25m"), "{}", diagnosis.headline);
+        let commands: Vec<_> = diagnosis.steps.iter().filter_map(|step| step.command.as_deref()).collect();
+        assert!(commands.iter().any(|it| it.contains("proxy-body-size=25m --overwrite")), "{commands:?}");
+    }
+
+    #[test]
+    fn bodies_refused_for_another_host_or_once_are_not_this_ones() {
+        for log in [refusals("b.example.com", 9), refusals("a.example.com", 1)] {
+            assert!(!world("UploadFailureRate", &log).codes().contains(&"ingress_body_too_large"));
+        }
+    }
+
+    #[test]
+    fn an_alert_about_a_state_is_not_explained_by_it() {
+        let world = world("KubePodNotReady", &refusals("a.example.com", 9));
+        assert!(!world.codes().contains(&"ingress_body_too_large"));
+        assert_eq!(world.diagnosis().verdict, Verdict::NoFault);
+    }
+
+    #[test]
+    fn sizes_are_read_and_rounded_as_nginx_has_them() {
+        assert_eq!((bytes("25m"), bytes("1g"), bytes("x")), (Some(25 << 20), Some(1 << 30), None));
+        assert_eq!((rounded(18_701_070), megabytes(18_701_070)), ("32m".to_owned(), "18 MiB".to_owned()));
+    }
+}
