@@ -57,22 +57,6 @@ pub fn time(line: &str) -> Option<i64> {
     Some((if number > SECONDS { number / 1000.0 } else { number }) as i64)
 }
 
-/// The time a line begins with; of a date and a time without a zone, as most containers have it, UTC.
-#[must_use]
-pub fn stamp(line: &str) -> Option<Timestamp> {
-    if let Some(seconds) = time(line) {
-        return Timestamp::from_second(seconds).ok();
-    }
-    let mut words = line.split_whitespace().map(|word| word.trim_matches(['[', ']']));
-    let first = words.next()?;
-    let first = first.split_once('=').map_or(first, |(_, value)| value.trim_matches('"'));
-    if let Ok(time) = first.parse::<Timestamp>() {
-        return Some(time);
-    }
-    let clock = words.next()?.replace(',', ".");
-    format!("{first}T{}Z", clock.trim_end_matches('Z')).parse().ok()
-}
-
 fn fields(line: &str) -> Option<Map<String, Value>> {
     let line = line.trim();
     if !line.starts_with('{') {
@@ -226,12 +210,6 @@ mod tests {
             assert_eq!(time(line), Some(1_796_091_270), "{line}");
         }
         assert_eq!(time(r#"{"time":"yesterday"}"#), None);
-        for line in
-            ["2026-12-01T02:14:30Z INFO x", "[2026-12-01 02:14:30,000] INFO x", "ts=2026-12-01T02:14:30Z level=info"]
-        {
-            assert_eq!(stamp(line).map(Timestamp::as_second), Some(1_796_091_270), "{line}");
-        }
-        assert_eq!(stamp("2026-12-01 INFO x"), None);
     }
 
     #[test]

@@ -96,6 +96,12 @@ fn moment(line: &str) -> Option<Moment> {
     }
 }
 
+/// The time a line begins with; of one that names no zone, as in UTC. Where containers keep another clock it is hours off.
+#[must_use]
+pub fn time(line: &str) -> Option<Timestamp> {
+    Timestamp::from_second(moment(line)?.seconds).ok()
+}
+
 /// The seconds from one line to another, where both name their times in one form.
 #[must_use]
 pub fn between(earlier: &str, later: &str) -> Option<i64> {

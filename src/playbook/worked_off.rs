@@ -4,9 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::alert::ObjectRef;
 use crate::playbook::hearing;
-use crate::playbook::line;
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
+use crate::playbook::present;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
 
@@ -51,7 +51,9 @@ pub fn since(scene: &Scene<'_>, scope: &Scope, fired: Timestamp) -> Option<(Obje
             if values.is_empty() {
                 continue;
             }
-            let course = course(&values).filter(|course| course.at > fired && scene.facts.now - FRESH <= course.at)?;
+            // A time to come is one of another zone: then nobody knows how old the value is.
+            let is_fresh = |at: Timestamp| at > fired && scene.facts.now - FRESH <= at && at <= scene.facts.now;
+            let course = course(&values).filter(|course| is_fresh(course.at))?;
             let greater = gone.as_ref().is_none_or(|(_, known)| course.peak > known.peak);
             if greater {
                 gone = Some((scene.workload(&pod.object), course));
@@ -71,7 +73,7 @@ fn values(text: &str) -> Vec<(String, u64, Timestamp)> {
     let told = text.lines().filter(|line| !logs::instructs(line));
     let found = told.filter_map(|line| {
         let found = MEASURE.groups(line)?;
-        Some((found[1].to_ascii_lowercase(), found[2].parse().ok()?, line::stamp(line)?))
+        Some((found[1].to_ascii_lowercase(), found[2].parse().ok()?, present::time(line)?))
     });
     found.collect()
 }
