@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 
 use crate::alert::ObjectRef;
 use crate::playbook::alias;
+use crate::playbook::answers;
 use crate::playbook::complaint;
 use crate::playbook::conclude::workload_of;
 use crate::playbook::describe;
@@ -125,15 +126,31 @@ fn held_up(scene: &Scene<'_>, top: &Finding, workloads: &[ObjectRef]) -> Option<
             format!("没有看到服务中断：{workload} 的 {ready}/{wanted} 个副本就绪，{zh}"),
             format!("No outage is seen: {ready}/{wanted} replicas of {workload} are ready, {en}"),
         ),
-        None if failures(scene, workload) >= MANY => scene.text(
-            format!("{workload} 的副本全部就绪（{ready}/{wanted}），但其日志近期有 {} 行报错", failures(scene, workload)),
-            format!("{workload}: all replicas are ready ({ready}/{wanted}), yet {} lines of its logs tell of failures lately", failures(scene, workload)),
-        ),
-        None => scene.text(
-            format!("{workload} 的副本全部就绪（{ready}/{wanted}）；请求是否失败无法从副本数看出"),
-            format!("{workload}: all replicas are ready ({ready}/{wanted}); whether requests fail does not show there"),
-        ),
+        None => whole_and_yet(scene, workload, (ready, wanted)),
     })
+}
+
+/// What is known of requests to a workload whose replicas are all ready: what its logs or the ingress controller's say.
+fn whole_and_yet(scene: &Scene<'_>, workload: &ObjectRef, (ready, wanted): (i32, i32)) -> String {
+    let failures = failures(scene, workload);
+    if failures >= MANY {
+        return scene.text(
+            format!("{workload} 的副本全部就绪（{ready}/{wanted}），但其日志近期有 {failures} 行报错"),
+            format!(
+                "{workload}: all replicas are ready ({ready}/{wanted}), yet {failures} lines of its logs tell of failures lately"
+            ),
+        );
+    }
+    if let Some(told) = answers::told(scene) {
+        return scene.text(
+            format!("{workload} 的副本全部就绪（{ready}/{wanted}）；{told}"),
+            format!("{workload}: all replicas are ready ({ready}/{wanted}); {told}"),
+        );
+    }
+    scene.text(
+        format!("{workload} 的副本全部就绪（{ready}/{wanted}）；请求是否失败无法从副本数看出"),
+        format!("{workload}: all replicas are ready ({ready}/{wanted}); whether requests fail does not show there"),
+    )
 }
 
 /// How many lines of a workload's present logs tell of failures that nothing made up for.

@@ -73,8 +73,8 @@ fn refusal<'a>(scene: &Scene<'a>, pod: &Pod) -> Option<Refusal<'a>> {
 
 fn last_refused(text: &str) -> Option<&str> {
     let told = text.lines().filter(|line| !logs::instructs(line));
-    let told = told.filter(|line| TAKEN.hits(line) || (REFUSED.hits(line) && is_error(line)));
-    told.last().filter(|line| !TAKEN.hits(line))
+    let mut told = told.filter(|line| TAKEN.hits(line) || (REFUSED.hits(line) && is_error(line)));
+    told.next_back().filter(|line| !TAKEN.hits(line))
 }
 
 /// Whether a line is an error: `[emerg]` and `[ALERT]` are nginx' and HAProxy's worst.
