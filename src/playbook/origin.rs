@@ -181,8 +181,10 @@ mod tests {
         let volumes = json!([{"name": "conf", "configMap": {"name": "web-conf"}}]);
         let object = pod(json!({"spec": {"volumes": volumes}}));
         let object = serde_json::from_value(object).unwrap();
-        let maps =
-            |line: &str| super::maps_in_question(&object, line).into_iter().map(|map| map.name).collect::<Vec<_>>();
+        let maps = |line: &str| {
+            let log = format!("{}{line}", "INFO GET / 200\n".repeat(30));
+            super::maps_in_question(&object, &log).into_iter().map(|map| map.name).collect::<Vec<_>>()
+        };
         let expired = "ERROR Post \"https://ledger:8443/v1\": x509: certificate has expired or is not yet valid";
         assert_eq!(maps(expired), ["web-conf"]);
         assert!(maps("ERROR Post \"https://ledger:8443/v1\": 503 Service Unavailable").is_empty());

@@ -139,5 +139,8 @@ mod tests {
     fn values_that_are_old_say_nothing_of_now() {
         let old = log(&[13933, 29403, 4, 0, 1]).replace(" 02:", " 01:");
         assert_eq!(asked("KafkaConsumerLag", &old).diagnosis().verdict, Verdict::Inconclusive);
+        let elsewhere = log(&[13933, 29403, 4, 0, 1]).replace(" 02:", " 10:");
+        let verdict = asked("KafkaConsumerLag", &elsewhere).diagnosis().verdict;
+        assert_eq!(verdict, Verdict::Inconclusive, "of another zone");
     }
 }

@@ -106,7 +106,7 @@ mod tests {
     fn worker(name: &str, store: &Store) -> OutboxWorker {
         let settings = json!({"type": "webhook", "name": "hook", "url": "http://127.0.0.1:9/"});
         let settings: ChannelSettings = serde_json::from_value(settings).unwrap();
-        let channel = settings.build(&reqwest::Client::new(), &Arc::new(Layouts::default())).unwrap();
+        let channel = settings.build(&crate::notify::post::client().unwrap(), &Arc::new(Layouts::default())).unwrap();
         OutboxWorker::new(name.into(), store.clone(), channel, Arc::new(Metrics::new()))
     }
 

@@ -307,7 +307,7 @@ mod tests {
         let diagnosis = world.diagnosis();
         assert!(diagnosis.headline.contains("shop/orders-bot instead"));
         let grants = |step: &crate::report::Step| {
-            step.command.as_deref() == Some("kubectl edit rolebinding bot -n shop")
+            step.command.as_deref() == Some("kubectl -n shop edit rolebinding bot")
                 && step.title.contains("Make shop/order-bot the subject of RoleBinding bot")
         };
         assert!(diagnosis.steps.iter().any(grants), "{:?}", diagnosis.steps);
