@@ -22,7 +22,7 @@ const PEAK: u64 = 100;
 const LEFT: (u64, u64) = (100, 10);
 /// How many of the last values have to be that small.
 const LAST: usize = 3;
-/// How old the last value may be.
+/// How far from now the last value may be.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
 /// A lag that came and went.
@@ -51,8 +51,9 @@ pub fn since(scene: &Scene<'_>, scope: &Scope, fired: Timestamp) -> Option<(Obje
             if values.is_empty() {
                 continue;
             }
-            // A time to come is one of another zone: then nobody knows how old the value is.
-            let is_fresh = |at: Timestamp| at > fired && scene.facts.now - FRESH <= at && at <= scene.facts.now;
+            // A time to come is of another zone: then nobody knows how old the value is. Clocks differ by less.
+            let now = scene.facts.now;
+            let is_fresh = |at: Timestamp| at > fired && now - FRESH <= at && at <= now + FRESH;
             let course = course(&values).filter(|course| is_fresh(course.at))?;
             let greater = gone.as_ref().is_none_or(|(_, known)| course.peak > known.peak);
             if greater {
