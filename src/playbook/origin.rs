@@ -187,7 +187,7 @@ mod tests {
         };
         let expired = "ERROR Post \"https://ledger:8443/v1\": x509: certificate has expired or is not yet valid";
         assert_eq!(maps(expired), ["web-conf"]);
-        assert!(maps("ERROR Post \"https://ledger:8443/v1\": 503 Service Unavailable").is_empty());
+        assert!(maps("ERROR cannot price an empty cart").is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Every scenario of the repository, diagnosed without a model in both languages, under the rule of its truth.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -83,6 +83,18 @@ fn read(folder: &Path) -> Source<'_> {
     Source { folder, now, items: objects["items"].as_array().unwrap().iter().map(printed).collect() }
 }
 
+/// What runs on each Node, as the list of a Node's Pods tells.
+fn add_crowds(items: &[(Value, String)], facts: &mut Facts) {
+    let mut crowds: BTreeMap<String, Vec<ObjectRef>> = BTreeMap::new();
+    for (pod, _) in items.iter().filter(|(item, _)| item["kind"] == "Pod") {
+        let stays = !["Succeeded", "Failed"].contains(&pod["status"]["phase"].as_str().unwrap_or_default());
+        if let (true, Some(node)) = (stays, pod["spec"]["nodeName"].as_str()) {
+            crowds.entry(node.to_owned()).or_default().push(object_ref(pod).unwrap());
+        }
+    }
+    crowds.into_iter().for_each(|(node, pods)| facts.add_crowd(&node, pods));
+}
+
 fn load(folder: &Path) -> Scenario {
     taken(&read(folder), true)
 }
@@ -123,6 +135,9 @@ fn taken(source: &Source<'_>, listed: bool) -> Scenario {
         let recorded = log.record(log.reserve(), "resources_list", &Value::Null, rows, 1 << 20, facts.now);
         facts.add_evidence(&recorded);
         facts.add_listing(kind, "", &recorded.reference);
+    }
+    if listed {
+        add_crowds(items, &mut facts);
     }
     add_logs(folder, &log, &mut facts);
     let name = folder.file_name().unwrap().to_string_lossy().into_owned();

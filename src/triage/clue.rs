@@ -9,7 +9,7 @@ use super::rows::{self, cell, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{broker, crash, creation, pool, redis, retained, search_disk};
+use crate::playbook::analyzer::{access, broker, crash, creation, pool, redis, retained, search_disk};
 use crate::playbook::callees;
 use crate::playbook::environment::naming;
 use crate::playbook::facts::SeenEvent;
@@ -72,6 +72,9 @@ pub(super) const SERVICES_ELSEWHERE: usize = 2;
 
 /// Pods read to find the one that took another's place.
 const PREEMPTORS_READ: usize = 2;
+
+/// Namespaces in which a log's refusals are looked into.
+const REFUSED_IN: usize = 2;
 
 /// The names clusters give their DNS Service.
 const DNS_SERVICES: [&str; 2] = ["kube-dns", "coredns"];
@@ -142,6 +145,21 @@ fn mounted_key_missed(seen: &Seen, pod: &ObjectRef, message: &str) -> Option<Wan
     Some(Want::Object(ObjectRef::new("ConfigMap", pod.metadata.namespace?, source.name)))
 }
 
+/// Who may do what where a Pod's account was refused: in the Namespace that the API server names, in its own where it names none.
+fn refused(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
+    let mut namespaces: Vec<String> = access::namespaces(lines).collect();
+    namespaces.sort();
+    namespaces.dedup();
+    namespaces.truncate(REFUSED_IN);
+    if namespaces.is_empty() {
+        namespaces.push(pod.namespace.clone());
+    }
+    let kinds = ["RoleBinding", "Role"];
+    let lists = namespaces.iter().flat_map(|namespace| kinds.map(|kind| Want::list(kind, namespace))).flatten();
+    let rows = namespaces.iter().flat_map(|namespace| kinds.map(|kind| listed(seen, kind, namespace))).flatten();
+    lists.chain(rows).collect()
+}
+
 /// What logs of relevant pods ask for: a network error makes the namespace's Services and policies interesting, a Service the
 /// log names is followed, a resolver without an answer leads to the cluster's DNS, a refused call to who may do what.
 #[must_use]
@@ -152,9 +170,7 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
             let lower = lines.to_ascii_lowercase();
             wants.extend(log_clue::wants(seen, pod, lines));
             if lower.contains("forbidden: user") {
-                wants.extend(["RoleBinding", "Role"].iter().filter_map(|kind| Want::list(kind, &pod.namespace)));
-                wants.extend(listed(seen, "RoleBinding", &pod.namespace));
-                wants.extend(listed(seen, "Role", &pod.namespace));
+                wants.extend(refused(seen, pod, lines));
             }
             if lower.lines().any(resolver_is_silent) {
                 wants.extend(DNS_SERVICES.map(|name| Want::Object(ObjectRef::new("Service", SYSTEM, name))));
@@ -361,7 +377,12 @@ mod tests {
     #[test]
     fn a_refused_account_leads_to_its_bindings() {
         let wants = logged("pods is forbidden: User \"system:serviceaccount:a:web\" cannot list resource \"pods\"");
-        assert!(wants.iter().any(|want| matches!(want, Want::List { kind: "RoleBinding", .. })));
+        let bindings = |namespace: &str| Want::List { kind: "RoleBinding", namespace: namespace.into() };
+        assert!(wants.contains(&bindings("a")), "{wants:?}");
+        let elsewhere = logged(
+            r#"pods is forbidden: User "system:serviceaccount:a:web" cannot list resource "pods" in API group "" in the namespace "data""#,
+        );
+        assert!(elsewhere.contains(&bindings("data")) && !elsewhere.contains(&bindings("a")), "{elsewhere:?}");
     }
 
     #[test]

@@ -16,9 +16,14 @@ static FORBIDDEN: Pattern = Pattern::new(
     r#"forbidden: User \\?"system:serviceaccount:([a-z0-9-]+):([a-z0-9.-]+)\\?" cannot (\w+) resource \\?"([a-z/]+)\\?"(?: in API group \\?"([\w.-]*)\\?")?"#,
 );
 
+/// Where something was refused: a RoleBinding grants in its own Namespace alone.
+static WHERE: Pattern = Pattern::new(r#"in the namespace \\?"([a-z0-9-]+)\\?""#);
+
 /// What a Pod's account was refused.
 struct Denied<'a> {
     account: ObjectRef,
+    /// The Namespace it was refused in, the account's own where the line names none.
+    namespace: String,
     verb: String,
     resource: String,
     /// The API group, empty for the core one.
@@ -43,8 +48,10 @@ fn denied<'a>(scene: &Scene<'a>, pod: &Pod) -> Option<Denied<'a>> {
             let account = ObjectRef::new("ServiceAccount", &found[1], &found[2]);
             let group = found.get(5).map_or("", |group| group.as_str()).to_owned();
             let (verb, resource) = (found[3].to_owned(), found[4].to_owned());
+            let namespace = WHERE.group(line, 1).unwrap_or_else(|| account.namespace.clone());
             Some(Denied {
                 account,
+                namespace,
                 verb,
                 resource,
                 group,
@@ -56,9 +63,15 @@ fn denied<'a>(scene: &Scene<'a>, pod: &Pod) -> Option<Denied<'a>> {
     })
 }
 
+/// The Namespaces in which a log says that an account was refused something.
+pub fn namespaces(log: &str) -> impl Iterator<Item = String> {
+    log.lines().filter(|line| FORBIDDEN.hits(line)).filter_map(|line| WHERE.group(line, 1))
+}
+
 fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Finding> {
     let workload = scene.workload(&pod.object);
-    let bindings = scene.facts.all::<RoleBinding>();
+    let mut bindings = scene.facts.all::<RoleBinding>();
+    bindings.retain(|binding| named(&binding.object).namespace == denied.namespace);
     let meant = |subject: &Subject| {
         subject.kind == "ServiceAccount"
             && subject.name == denied.account.name
@@ -108,7 +121,13 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Fi
                     format!("RoleBinding {} binds {subject} instead", named(&binding.object).name),
                 ),
             ),
-            None => (denied.account.clone(), scene.text("没有 RoleBinding 授予它该权限", "no RoleBinding grants it")),
+            None => (
+                denied.account.clone(),
+                scene.text(
+                    format!("Namespace {} 中没有 RoleBinding 授予它该权限", denied.namespace),
+                    format!("no RoleBinding in Namespace {} grants it", denied.namespace),
+                ),
+            ),
         },
     };
     let (account, verb, resource) = (&denied.account, &denied.verb, &denied.resource);
@@ -131,16 +150,7 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Fi
         ])
         .touches([workload, account.clone()])
         .steps([
-            look(
-                scene.text("确认该账号的权限", "Check what the account may do"),
-                kubectl(
-                    &account.namespace,
-                    &format!(
-                        "auth can-i {verb} {resource} --as=system:serviceaccount:{}:{}",
-                        account.namespace, account.name
-                    ),
-                ),
-            ),
+            look(scene.text("确认该账号的权限", "Check what the account may do"), can_i(denied, &account.name)),
             grant(scene, denied, &blame),
         ]);
     let unread = (!all_read).then(|| {
@@ -177,7 +187,7 @@ fn wrong_account(
         };
         Some((binding.object.subjects.iter().flatten().find(local)?.name.clone(), role))
     };
-    let mut here = bindings.iter().filter(|it| named(&it.object).namespace == account.namespace && !denied.everywhere);
+    let mut here = bindings.iter().filter(|_| !denied.everywhere);
     let (binding, (other, role)) = here.find_map(|binding| Some((binding, meant(binding)?)))?;
     let (verb, resource, given) = (&denied.verb, &denied.resource, named(&binding.object).name);
     let headline = scene.text(
@@ -195,16 +205,7 @@ fn wrong_account(
             ])
             .touches([workload.clone(), account.clone()])
             .steps([
-                look(
-                    scene.text("确认该账号的权限", "Check what that account may do"),
-                    kubectl(
-                        &account.namespace,
-                        &format!(
-                            "auth can-i {verb} {resource} --as=system:serviceaccount:{}:{other}",
-                            account.namespace
-                        ),
-                    ),
-                ),
+                look(scene.text("确认该账号的权限", "Check what that account may do"), can_i(denied, &other)),
                 change(
                     scene.text(
                         format!("让 {workload} 以 ServiceAccount {other} 运行"),
@@ -215,6 +216,16 @@ fn wrong_account(
                 ),
             ]),
     )
+}
+
+/// Asks whether an account beside the refused one, or that one, may do what was refused, where it was.
+fn can_i(denied: &Denied<'_>, account: &str) -> String {
+    let Denied { verb, resource, .. } = denied;
+    let who = format!("--as=system:serviceaccount:{}:{account}", denied.account.namespace);
+    if denied.everywhere {
+        return format!("kubectl auth can-i {verb} {resource} --all-namespaces {who}");
+    }
+    kubectl(&denied.namespace, &format!("auth can-i {verb} {resource} {who}"))
 }
 
 /// Gives the account what it lacks: by the binding that was meant for it, the Role it has, or a new one.
@@ -232,10 +243,29 @@ fn grant(scene: &Scene<'_>, denied: &Denied<'_>, blame: &ObjectRef) -> Step {
         let edit = kubectl(&blame.namespace, &format!("edit rolebinding {}", blame.name));
         return change(title, careful, Some(edit));
     }
-    let title = scene.text(
-        format!("在 Role 中加入 {resource} 的 {verb} 权限并绑定到 {}", account.name),
-        format!("Allow {verb} on {resource} in a Role bound to {}", account.name),
-    );
+    let title = if denied.everywhere {
+        scene.text(
+            format!(
+                "用 ClusterRole 授予 {resource} 的 {verb} 权限，并以 ClusterRoleBinding 绑定到 {}/{}",
+                account.namespace, account.name
+            ),
+            format!(
+                "Allow {verb} on {resource} in a ClusterRole, bound to {}/{} by a ClusterRoleBinding",
+                account.namespace, account.name
+            ),
+        )
+    } else {
+        scene.text(
+            format!(
+                "在 Namespace {} 的 Role 中加入 {resource} 的 {verb} 权限，并绑定到 {}/{}",
+                denied.namespace, account.namespace, account.name
+            ),
+            format!(
+                "Allow {verb} on {resource} in a Role of Namespace {}, bound to {}/{}",
+                denied.namespace, account.namespace, account.name
+            ),
+        )
+    };
     let edit = (blame.kind == "Role").then(|| kubectl(&blame.namespace, &format!("edit role {}", blame.name)));
     change(title, careful, edit)
 }
@@ -295,6 +325,31 @@ mod tests {
             World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", FORBIDDEN).with(binding("other"));
         assert_eq!(world.cause(), "rbac_forbidden ServiceAccount/bot");
         assert!(world.diagnosis().headline.contains("cannot list secrets"));
+    }
+
+    #[test]
+    fn a_binding_counts_in_the_namespace_that_refuses() {
+        let there = |subject: &str| {
+            let patch = json!({"metadata": {"namespace": "data"}, "subjects": [{"kind": "ServiceAccount", "name": "bot", "namespace": subject}]});
+            crate::playbook::world::patched(binding("bot"), patch)
+        };
+        let line = FORBIDDEN.replace("in the namespace \"shop\"", "in the namespace \"data\"");
+        let world = || World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", &line);
+        let moved = world().with(there("old-shop"));
+        assert_eq!(moved.cause(), "rbac_forbidden RoleBinding/bot");
+        let diagnosis = moved.diagnosis();
+        assert!(diagnosis.headline.contains("binds ServiceAccount old-shop/bot instead"), "{}", diagnosis.headline);
+        let asks = |step: &crate::report::Step| {
+            step.command.as_deref()
+                == Some("kubectl -n data auth can-i list secrets --as=system:serviceaccount:shop:bot")
+        };
+        assert!(diagnosis.steps.iter().any(asks), "{:?}", diagnosis.steps);
+        assert_eq!(
+            world().with(binding("bot")).cause(),
+            "rbac_forbidden ServiceAccount/bot",
+            "that one is for its own"
+        );
+        assert_eq!(world().with(there("shop")).cause(), "rbac_forbidden Role/reader");
     }
 
     #[test]
