@@ -39,7 +39,8 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
     let measured = measured && mended.is_none();
     let unread = unread_targets(scene);
     let unbound = |object: &ObjectRef| is_pending_claim(scene, object) && !waits_for_consumer(scene, object);
-    let decided = unread.is_empty() && !seen.is_empty() && !measured && !seen.iter().any(unbound);
+    let led = standby::without_leader(scene, scope).is_none();
+    let decided = unread.is_empty() && !seen.is_empty() && !measured && led && !seen.iter().any(unbound);
     let verdict = if decided { Verdict::NoFault } else { Verdict::Inconclusive };
     let mut findings: Vec<String> = Vec::new();
     for object in &seen {

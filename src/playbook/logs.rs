@@ -220,12 +220,38 @@ pub fn shorten(text: &str, characters: usize) -> String {
     }
 }
 
+/// Whether a line is about a request: in it stands what a client sent, its agent's name for example.
+#[must_use]
+pub fn is_request(line: &str) -> bool {
+    static REQUEST: Pattern =
+        Pattern::new(r#"(?i)\b(?:user_?-?agent|agent|referr?er)"?[=:]|\bHTTP/\d|"(?:GET|POST|PUT|HEAD|DELETE) "#);
+    REQUEST.hits(line)
+}
+
 /// The ports a log says its process listens on, with the lines that say so.
 pub fn listening(text: &str) -> impl Iterator<Item = (i32, &str)> {
     let told = text.lines().filter(|line| !instructs(line) && !is_error(line));
     let found = told.flat_map(|line| LISTENS.all(line).into_iter().map(move |found| (found, line)));
-    let ports = found.filter_map(|(found, line)| Some((found.get(1)?.as_str().parse().ok()?, line)));
+    let ports = found.filter_map(|(found, line)| {
+        let port = found.get(1).filter(|port| is_of_itself(line, port.start(), port.end()))?;
+        Some((port.as_str().parse().ok()?, line))
+    });
     ports.filter(|(port, _)| (1..=65_535).contains(port))
+}
+
+/// Whether a port in a line is one of the process itself: behind nothing, an address or `localhost`, never behind another's
+/// name (`brokers kafka:9092`), and no part of a time of day.
+fn is_of_itself(line: &str, start: usize, end: usize) -> bool {
+    let of_host = |letter: char| letter.is_alphanumeric() || "-._:[]*".contains(letter);
+    let before = line[..start].rsplit(|letter| !of_host(letter)).next().unwrap_or_default();
+    let Some(host) = before.strip_suffix(':') else { return !line[end..].starts_with(':') };
+    let is_address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+    let clock = !host.is_empty() && host.chars().all(|letter| letter.is_ascii_digit() || letter == ':');
+    !clock
+        && (is_address
+            || !host.chars().any(char::is_alphanumeric)
+            || host.ends_with("localhost")
+            || host.ends_with("port"))
 }
 
 /// The ports a log says its process listens on.

@@ -34,12 +34,15 @@ struct Moment {
 /// What a log says of the present: of one whose errors are over, as its own times show, only what came after them.
 #[must_use]
 pub fn of(text: &str) -> &str {
-    let (mut end, mut begins, mut errors) = (0, 0, Vec::new());
+    let (mut end, mut begins, mut errors, mut latest) = (0, 0, Vec::new(), None);
     for line in text.split_inclusive('\n') {
         end += line.len();
+        latest = moment(line).or(latest);
         if is_error(line) {
             begins = end;
-            errors.extend(moment(line));
+            // One without a time of its own, as in a trace, is as old as what stands before it at the most.
+            let Some(moment) = latest else { return text };
+            errors.push(moment);
         }
     }
     let after = &text[begins..];
@@ -58,7 +61,9 @@ pub fn of(text: &str) -> &str {
 #[must_use]
 pub fn is_over(pod: &Pod, text: &str, line: &str) -> bool {
     let Some(at) = offset(text, line) else { return false };
-    let started = text[at + line.len()..].lines().any(|later| STARTED.hits(later) && !is_error(later));
+    // What is said again and again is work that starts and ends, no server.
+    let starts = |text: &str| text.lines().filter(|later| STARTED.hits(later) && !is_error(later)).count();
+    let started = starts(text) == 1 && starts(&text[at + line.len()..]) == 1;
     started || is_before_ready(pod, line)
 }
 
@@ -131,6 +136,9 @@ mod tests {
         assert_eq!(of(&over), calm(41, 12));
         let few = format!("{error}{}", calm(41, 3));
         assert_eq!(of(&few), few, "three lines are no calm");
+        let trace = "OperationalError: database is read-only\n".repeat(4);
+        let later = format!("{error}{}{trace}{}", calm(41, 17), calm(59, 1).repeat(12));
+        assert_eq!(of(&later), later, "an error without a time is as old as the line before it");
         let soon = format!("{error}{}", "2026-11-23T02:41:00Z GET / 200\n".repeat(30));
         assert_eq!(of(&soon), soon, "a minute is no calm");
         let timeless = format!("ERROR upstream timed out\n{}", "GET / 200\n".repeat(30));

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::playbook::facts::Seen;
 use crate::playbook::pattern::Pattern;
+use crate::playbook::pods;
 use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
@@ -44,13 +45,35 @@ pub fn stands_by(line: &str) -> bool {
 /// How often a log says so before it is worth telling.
 const OFTEN: usize = 3;
 
+/// Whether a Pod's log says again and again that another one leads.
+fn stands(scene: &Scene<'_>, pod: &Seen<Pod>) -> bool {
+    let says = |text: &str| text.lines().filter(|line| stands_by(line)).count() >= OFTEN;
+    reach::present_logs(scene, &pod.object).iter().any(|(_, text)| says(text))
+}
+
+/// A Pod that waits for a lead which no other of its workload is seen to have: nobody may, and nothing is done then.
+#[must_use]
+pub fn without_leader<'s>(scene: &'s Scene<'_>, scope: &'s Scope) -> Option<&'s Seen<Pod>> {
+    let leads = |other: &&Seen<Pod>| pods::is_ready(&other.object) && !stands(scene, other);
+    scope.pods(scene).filter(|pod| stands(scene, pod)).find(|pod| {
+        let own = named(&pod.object);
+        let all = scene.pods_of(&scene.workload(&pod.object));
+        !all.into_iter().filter(|other| named(&other.object) != own).any(|other| leads(&other))
+    })
+}
+
 /// A replica whose log says again and again that another one leads, where no error was found: what an alert that counts its
 /// lines saw.
 #[must_use]
 pub fn told(scene: &Scene<'_>, scope: &Scope) -> Option<String> {
-    let says = |text: &str| text.lines().filter(|line| stands_by(line)).count() >= OFTEN;
-    let stands = |pod: &&Seen<Pod>| reach::present_logs(scene, &pod.object).iter().any(|(_, text)| says(text));
-    let pod = named(&scope.pods(scene).find(stands)?.object);
+    if let Some(pod) = without_leader(scene, scope) {
+        let pod = named(&pod.object);
+        return Some(scene.text(
+            format!("{pod} 的日志反复说明锁由另一副本持有，但没有看到持有锁的副本：可能无人工作"),
+            format!("{pod} says again and again that another replica holds the lead, and none that does was seen: perhaps nobody works"),
+        ));
+    }
+    let pod = named(&scope.pods(scene).find(|pod| stands(scene, pod))?.object);
     Some(scene.text(
         format!("{pod} 是备用副本（standby）：日志反复说明锁由另一副本持有，它在等待接替；这是正常（healthy）状态，不是错误"),
         format!("{pod} stands by: its log says again and again that another replica holds the lead, which it waits to take over; that is healthy and no error"),
@@ -103,7 +126,9 @@ mod tests {
     #[test]
     fn a_standby_that_repeats_itself_is_healthy_and_told_as_that() {
         let line = "E1123 02:50:00.689823 1 elector.go:52] \"cannot lead, standing by\" err=\"lock is held by web-1-b_4f21 and has not yet expired\"\n";
-        let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", &line.repeat(30));
+        let alone = World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", &line.repeat(30));
+        assert_eq!(alone.diagnosis().verdict, crate::report::Verdict::Inconclusive, "nobody leads");
+        let world = alone.with(pod(json!({"metadata": {"name": "web-1-b"}})));
         world.is_calm();
         let told = world.diagnosis().primary.findings.join("; ");
         assert!(told.contains("stands by"), "{told}");

@@ -16,6 +16,10 @@ static ASKED: Pattern = Pattern::new(r"(?i)lag|backlog|queue|pileup|piledup|ç§¯å
 static MEASURE: Pattern = Pattern::new(
     r#"(?i)(?:^|[\s{,"'_])(lag|backlog|depth|pending|queued|queue[_ ]?(?:size|depth|length|len))"?\s*[=:]\s*"?(\d{1,12})(?:[\s",;})\]]|$)"#,
 );
+/// What tells one count from another in the same log: a lag that is gone on one partition may be there on the next.
+static OF: Pattern = Pattern::new(
+    r#"(?i)\b(partitions?|topic|group|queue|consumer|shard|tenant|stream|source|name)"?\s*[=:]\s*"?([\w.\[\]-]+)"#,
+);
 /// The least peak that is worth the word.
 const PEAK: u64 = 100;
 /// What is left when it is gone: a share of the peak, or as much as always comes and goes.
@@ -45,16 +49,17 @@ pub fn since(scene: &Scene<'_>, scope: &Scope, fired: Timestamp) -> Option<(Obje
     let mut gone: Option<(ObjectRef, Course)> = None;
     for pod in scope.pods(scene).filter(|_| heard) {
         let name = named(&pod.object);
-        for text in scene.logs(&name, "").iter().filter(|log| !log.previous).filter_map(|log| log.lines.as_deref().ok())
-        {
-            let values = values(text);
-            if values.is_empty() {
-                continue;
-            }
+        let texts = scene.logs(&name, "").into_iter().filter(|log| !log.previous);
+        let told: Vec<_> = texts.filter_map(|log| log.lines.as_deref().ok()).map(values).collect();
+        // One that tells no value may be the one that is stuck.
+        if told.iter().all(Vec::is_empty) {
+            return None;
+        }
+        for values in told.iter().filter(|values| !values.is_empty()) {
             // A time to come is of another zone: then nobody knows how old the value is. Clocks differ by less.
             let now = scene.facts.now;
             let is_fresh = |at: Timestamp| at > fired && now - FRESH <= at && at <= now + FRESH;
-            let course = course(&values).filter(|course| is_fresh(course.at))?;
+            let course = course(values).filter(|course| is_fresh(course.at))?;
             let greater = gone.as_ref().is_none_or(|(_, known)| course.peak > known.peak);
             if greater {
                 gone = Some((scene.workload(&pod.object), course));
@@ -70,23 +75,35 @@ pub fn since(scene: &Scene<'_>, scope: &Scope, fired: Timestamp) -> Option<(Obje
     Some((workload, how))
 }
 
-fn values(text: &str) -> Vec<(String, u64, Timestamp)> {
+/// A value of a log, of what and when.
+struct Value {
+    what: String,
+    of: String,
+    value: u64,
+    at: Timestamp,
+}
+
+fn values(text: &str) -> Vec<Value> {
     let told = text.lines().filter(|line| !logs::instructs(line));
     let found = told.filter_map(|line| {
         let found = MEASURE.groups(line)?;
-        Some((found[1].to_ascii_lowercase(), found[2].parse().ok()?, present::time(line)?))
+        let of = OF.all(line).iter().map(|pair| format!("{}={} ", &pair[1], &pair[2])).collect();
+        Some(Value { what: found[1].to_ascii_lowercase(), of, value: found[2].parse().ok()?, at: present::time(line)? })
     });
     found.collect()
 }
 
-/// What a log's values say when they rose and are gone; nothing when they are not, or are of several things.
-fn course(values: &[(String, u64, Timestamp)]) -> Option<Course> {
-    let (what, last, at) = values.last()?.clone();
-    let peak = values.iter().map(|(_, value, _)| *value).max()?;
+/// What a log's values say when they rose and are gone; nothing when one of the counts is not, or they are of several things.
+fn course(values: &[Value]) -> Option<Course> {
+    let latest = values.last()?;
+    let peak = values.iter().map(|it| it.value).max()?;
     let small = |value: u64| value <= (peak / LEFT.0).max(LEFT.1);
+    let ends_small = |of: &str| values.iter().rev().filter(|it| it.of == of).take(LAST).all(|it| small(it.value));
     let end = &values[values.len().checked_sub(LAST)?..];
-    let gone = peak >= PEAK && end.iter().all(|(_, value, _)| small(*value)) && values.iter().all(|it| it.0 == what);
-    gone.then_some(Course { what, peak, last, at })
+    let gone = peak >= PEAK
+        && end.iter().all(|it| small(it.value))
+        && values.iter().all(|it| it.what == latest.what && ends_small(&it.of));
+    gone.then(|| Course { what: latest.what.clone(), peak, last: latest.value, at: latest.at })
 }
 
 #[cfg(test)]
@@ -114,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_lag_that_the_log_shows_to_be_gone_answers_the_alert() {
-        assert!(ASKED.compiles() && MEASURE.compiles());
+        assert!(ASKED.compiles() && MEASURE.compiles() && OF.compiles());
         let gone = log(&[40, 13933, 29403, 20039, 7623, 103, 4, 0, 1]);
         let diagnosis = asked("KafkaConsumerLag", &gone).diagnosis();
         assert_eq!(diagnosis.verdict, Verdict::NoFault);
@@ -134,6 +151,22 @@ mod tests {
         let failing = format!("{gone}2026-11-23 02:59:50.1 ERROR cannot commit: timeout\n");
         assert_eq!(verdict("KafkaConsumerLag", &failing), Verdict::Inconclusive);
         assert_eq!(verdict("ApiLatencyHigh", &gone), Verdict::Inconclusive, "another measure");
+    }
+
+    #[test]
+    fn each_partition_and_each_pod_counts() {
+        let lines = |stuck: u64| {
+            let of = |at: usize| {
+                format!(
+                    "2026-11-23 02:{at}:10 INFO partition=7 lag={stuck}\n2026-11-23 02:{at}:20 INFO partition=0 lag=0\n2026-11-23 02:{at}:30 INFO partition=1 lag=0\n2026-11-23 02:{at}:40 INFO partition=2 lag=3\n"
+                )
+            };
+            (50..60).map(of).collect::<String>()
+        };
+        assert_eq!(asked("KafkaConsumerLag", &lines(213_000)).diagnosis().verdict, Verdict::Inconclusive);
+        let silent = asked("KafkaConsumerLag", &log(&[40, 13933, 29403, 20039, 7623, 103, 4, 0, 1]));
+        let silent = silent.with(pod(json!({"metadata": {"name": "web-1-b"}}))).log("web-1-b", "INFO assigned 8-15");
+        assert_eq!(silent.diagnosis().verdict, Verdict::Inconclusive, "that one tells nothing");
     }
 
     #[test]

@@ -63,6 +63,12 @@ fn denied<'a>(scene: &Scene<'a>, pod: &Pod) -> Option<Denied<'a>> {
     })
 }
 
+/// Whether a Pod runs under an account: a log may tell of others' refusals.
+fn is_own(pod: &Pod, account: &ObjectRef) -> bool {
+    let own = pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref()).unwrap_or("default");
+    own == account.name && named(pod).namespace == account.namespace
+}
+
 /// The Namespaces in which a log says that an account was refused something.
 pub fn namespaces(log: &str) -> impl Iterator<Item = String> {
     log.lines().filter(|line| FORBIDDEN.hits(line)).filter_map(|line| WHERE.group(line, 1))
@@ -143,7 +149,11 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Fi
     );
     // Sure where the Role itself was read and does not hold what the line says is missing; anybody can write a line.
     let found = Finding::new("rbac_forbidden", Depth::Root, &named(&pod.object), &blame, headline)
-        .confidence(if all_read { Confidence::High } else { Confidence::Medium })
+        .confidence(if all_read && is_own(&pod.object, &denied.account) {
+            Confidence::High
+        } else {
+            Confidence::Medium
+        })
         .cite([
             scene.quote(&denied.log.reference, denied.line),
             role.and_then(|role| scene.quote(&role.reference, "rules:")),
@@ -175,7 +185,7 @@ fn wrong_account(
 ) -> Option<Finding> {
     let (workload, account) = (scene.workload(&pod.object), &denied.account);
     // Whoever names an account wants that one: then it is the binding that is wrong.
-    if account.name != "default" {
+    if account.name != "default" || !is_own(&pod.object, account) {
         return None;
     }
     let meant = |binding: &Seen<RoleBinding>| {
@@ -194,7 +204,8 @@ fn wrong_account(
         format!("{workload} 用错了 ServiceAccount：它以 {} 运行，不能 {verb} {resource}（forbidden）；RoleBinding {given} 把该权限给了 ServiceAccount {other}", account.name),
         format!("{workload} runs as the wrong ServiceAccount: {} cannot {verb} {resource} (forbidden), while RoleBinding {given} allows it to ServiceAccount {other}", account.name),
     );
-    let change_it = (workload.kind != "Pod")
+    let change_it = ["Deployment", "StatefulSet", "DaemonSet"]
+        .contains(&workload.kind.as_str())
         .then(|| kubectl(&workload.namespace, &format!("set serviceaccount {} {other}", slash(&workload))));
     Some(
         Finding::new("rbac_wrong_service_account", Depth::Root, &named(&pod.object), &workload, headline)
@@ -223,7 +234,7 @@ fn can_i(denied: &Denied<'_>, account: &str) -> String {
     let Denied { verb, resource, .. } = denied;
     let who = format!("--as=system:serviceaccount:{}:{account}", denied.account.namespace);
     if denied.everywhere {
-        return format!("kubectl auth can-i {verb} {resource} --all-namespaces {who}");
+        return format!("kubectl auth can-i {verb} {resource} {who}");
     }
     kubectl(&denied.namespace, &format!("auth can-i {verb} {resource} {who}"))
 }
@@ -408,7 +419,8 @@ mod tests {
                 "rules": [{"apiGroups": [""], "resources": [resource], "verbs": ["get", "list"]}]})
         };
         let world = |resource: &str| {
-            let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", FORBIDDEN);
+            let own = pod(json!({"spec": {"serviceAccountName": "bot"}}));
+            let world = World::asking("Pod", "web-1-a").with(own).log("web-1-a", FORBIDDEN);
             world.with(binding("bot")).with(role(resource))
         };
         assert_eq!(world("pods").diagnosis().causes[0].confidence, Confidence::High);

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::alert::ObjectRef;
 use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::line;
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
@@ -77,14 +78,18 @@ struct Issued<'s> {
     name: &'s ObjectRef,
     names: Vec<String>,
     reference: &'s str,
-    /// Whether the certificate that was shown has one of its names.
+    /// How many names it shares with the certificate that was shown, without those that anybody has.
+    shared: usize,
+    /// Whether those are just its names.
     is_shown: bool,
 }
 
 fn told(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let least = if pods::is_ready(&pod.object) { OFTEN } else { 1 };
     let (log, line) = reach::present_logs(scene, &pod.object).into_iter().find_map(|(log, text)| {
-        let tells = |line: &&str| mismatch(line).is_some() && !logs::instructs(line);
+        let fails = |line: &str| logs::is_error(line) || line::carries_error(line);
+        let tells =
+            |line: &&str| mismatch(line).is_some() && fails(line) && !logs::instructs(line) && !logs::is_request(line);
         let lines: Vec<&str> = text.lines().filter(tells).collect();
         Some((log, *lines.last()?)).filter(|_| lines.len() >= least)
     })?;
@@ -110,13 +115,17 @@ fn issued<'s>(scene: &'s Scene<'_>, service: &ObjectRef, mismatch: &Mismatch) ->
     let beside = scene.facts.raw_all("Certificate").filter(|(name, ..)| name.namespace == service.namespace);
     let all = beside.map(|(name, value, reference)| {
         let names = names(value);
-        let is_shown = names.iter().any(|own| mismatch.has.contains(own));
-        Issued { name, names, reference, is_shown }
+        // A name that every certificate may have tells none apart.
+        let shared = names.iter().filter(|own| *own != "localhost" && mismatch.has.contains(own)).count();
+        let is_shown =
+            shared > 0 && names.len() == mismatch.has.len() && names.iter().all(|own| mismatch.has.contains(own));
+        Issued { name, names, reference, shared, is_shown }
     });
     // One that was only listed, or that names no host, says nothing.
-    let fits =
-        |issued: &Issued<'_>| !issued.names.is_empty() && (issued.is_shown || issued.name.name.contains(&service.name));
-    all.filter(fits).max_by_key(|issued| issued.is_shown)
+    let fits = |issued: &Issued<'_>| {
+        !issued.names.is_empty() && (issued.shared > 0 || issued.name.name.contains(&service.name))
+    };
+    all.filter(fits).max_by_key(|issued| (issued.is_shown, issued.shared))
 }
 
 fn names(certificate: &Value) -> Vec<String> {

@@ -72,7 +72,8 @@ fn refusal<'a>(scene: &Scene<'a>, pod: &Pod) -> Option<Refusal<'a>> {
 }
 
 fn last_refused(text: &str) -> Option<&str> {
-    let told = text.lines().filter(|line| !logs::instructs(line));
+    // What a client sent, an agent's name for example, stands in the line of its request.
+    let told = text.lines().filter(|line| !logs::instructs(line) && !logs::is_request(line));
     let mut told = told.filter(|line| TAKEN.hits(line) || (REFUSED.hits(line) && is_error(line)));
     told.next_back().filter(|line| !TAKEN.hits(line))
 }
@@ -144,14 +145,14 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, refusal: &Refusal<'_>) -> Finding
 fn written(scene: &Scene<'_>, source: &Source, line: &str) -> Option<Citation> {
     let (value, reference) = scene.facts.raw(&source.map)?;
     let text = value.get("data")?.get(&source.key)?.as_str()?;
-    let word = WORD.group(line, 1).or_else(|| WORD.group(line, 2));
-    if let Some(word) = word {
-        let told = text.lines().find(|told| told.contains(&word))?.trim();
-        return scene.quote_line(reference, &[told]).or_else(|| scene.quote(reference, told));
-    }
     let number = LINE.group(line, 1).or_else(|| AT.group(line, 1))?.parse::<usize>().ok()?;
     let told = text.lines().nth(number.checked_sub(1)?)?.trim();
-    (!told.is_empty()).then(|| scene.quote_line(reference, &[told]))?
+    // Where a word is named, it has to stand just there still: else the file was changed since.
+    let of_word = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
+    let word = WORD.group(line, 1).or_else(|| WORD.group(line, 2));
+    let stands = word.is_none_or(|word| told.split(|letter| !of_word(letter)).any(|other| other == word));
+    (!told.is_empty() && stands)
+        .then(|| scene.quote_line(reference, &[told]).or_else(|| scene.quote(reference, told)))?
 }
 
 /// The end of a chain of errors, from the place in the file on; escapes of the logger are undone.
