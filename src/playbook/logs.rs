@@ -223,8 +223,9 @@ pub fn shorten(text: &str, characters: usize) -> String {
 /// Whether a line is about a request: in it stands what a client sent, its agent's name for example.
 #[must_use]
 pub fn is_request(line: &str) -> bool {
-    static REQUEST: Pattern =
-        Pattern::new(r#"(?i)\b(?:user_?-?agent|agent|referr?er)"?[=:]|\bHTTP/\d|"(?:GET|POST|PUT|HEAD|DELETE) "#);
+    static REQUEST: Pattern = Pattern::new(
+        r#"(?i:\b(?:user_?-?agent|agent|referr?er)"?[=:])|\bHTTP/\d(?:\.\d)?"|"(?:GET|POST|PUT|HEAD|DELETE) /"#,
+    );
     REQUEST.hits(line)
 }
 
