@@ -112,9 +112,13 @@ fn of_container(old: &Container, new: &Container, changes: &mut Vec<String>) {
     if !mounts.is_empty() {
         changes.push(format!("{name}: volumeMounts {}", mounts.join(" ")));
     }
+    let args = changed_args(old, new);
+    if !args.is_empty() {
+        changes.push(format!("{name}: args {}", args.join(", ")));
+    }
     let same = [
         ("envFrom", old.env_from == new.env_from),
-        ("command/args", old.command == new.command && old.args == new.args),
+        ("command/args", !args.is_empty() || (old.command == new.command && old.args == new.args)),
         ("ports", old.ports == new.ports),
         ("livenessProbe", old.liveness_probe == new.liveness_probe),
         ("readinessProbe", old.readiness_probe == new.readiness_probe),
@@ -134,6 +138,26 @@ fn changed_env(old: &Container, new: &Container) -> Vec<String> {
     });
     let went = before.iter().filter(|known| !after.iter().any(|variable| variable.name == known.name));
     came.chain(went.map(|known| format!("-{}", known.name))).collect()
+}
+
+/// Flags that came (`+`), went (`-`) or have another value (`~`). Values are not repeated: some are secret.
+fn changed_args(old: &Container, new: &Container) -> Vec<String> {
+    let flags = |container: &Container| -> Vec<(String, String)> {
+        let words = container.command.iter().chain(&container.args).flatten();
+        let flags = words.filter(|word| word.starts_with('-') && !word.contains(char::is_whitespace));
+        flags
+            .map(|word| word.split_once('=').unwrap_or((word, "")))
+            .map(|(it, value)| (it.into(), value.into()))
+            .collect()
+    };
+    let (before, after) = (flags(old), flags(new));
+    let came = after.iter().filter_map(|(flag, value)| match before.iter().find(|(known, _)| known == flag) {
+        None => Some(format!("+ {flag}")),
+        Some((_, known)) if known != value => Some(format!("~ {flag}")),
+        Some(_) => None,
+    });
+    let went = before.iter().filter(|(known, _)| !after.iter().any(|(flag, _)| flag == known));
+    came.chain(went.map(|(known, _)| format!("- {known}"))).collect()
 }
 
 /// Paths at which something is mounted now (`+`), no longer (`-`) or otherwise (`~`).

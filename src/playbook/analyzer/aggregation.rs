@@ -1,20 +1,153 @@
 //! APIs that another server answers (metrics, custom metrics): when it does not, autoscalers stand still and Namespaces do not go.
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{APIService, APIServiceCondition};
 
 use crate::alert::ObjectRef;
-use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::change;
+use crate::playbook::facts::{Seen, SeenLog};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
 use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
+use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
+use crate::report::{Confidence, Step};
 
-/// Findings about APIServices that are not available.
+/// How a server of metrics says that it does not get at what it should measure: kubelets, Prometheus, a broker.
+static CANNOT_READ: Pattern = Pattern::new(
+    r"(?i)x509|\btls\b|certificate|\b40[13]\b|forbidden|unauthori[sz]ed|no route to host|connection refused|i/o timeout|timed? ?out|deadline exceeded|no such host",
+);
+/// An address of a kubelet that its serving certificate does not carry.
+static NO_ADDRESS: Pattern = Pattern::new(r"doesn't contain any IP SANs|certificate is valid for .+, not ");
+
+/// Findings about APIServices that are not available, and about servers of metrics that have none to give.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    scene.facts.all::<APIService>().iter().filter_map(|api| unavailable(scene, api)).collect()
+    let apis = scene.facts.all::<APIService>();
+    let blind = apis.iter().filter_map(|api| blind(scene, api));
+    apis.iter().filter_map(|api| unavailable(scene, api)).chain(blind).collect()
+}
+
+/// The Pods that answer for an API.
+fn servers<'s>(scene: &'s Scene<'_>, api: &APIService) -> Vec<&'s Seen<Pod>> {
+    let service = service_of(api).and_then(|it| scene.service(&it.namespace, &it.name));
+    service.map(|service| scene.backends(&service.object)).unwrap_or_default()
+}
+
+/// Of a metrics API by the name of its group: who answers for it and how many of its Pods are ready, where Pods of it were
+/// read.
+#[must_use]
+pub fn answering(scene: &Scene<'_>, group: &str) -> Option<(ObjectRef, usize, usize)> {
+    let apis = scene.facts.all::<APIService>();
+    let api = apis.iter().find(|api| api.object.spec.as_ref().and_then(|it| it.group.as_deref()) == Some(group))?;
+    let servers = servers(scene, &api.object);
+    let workload = scene.workload(&servers.first()?.object);
+    Some((workload, servers.iter().filter(|pod| pods::is_ready(&pod.object)).count(), servers.len()))
+}
+
+/// A server of metrics that runs, and whose log says again and again that it does not get at what it measures: the API
+/// has nothing to give, and whoever scales by it stands still.
+fn blind(scene: &Scene<'_>, api: &Seen<APIService>) -> Option<Finding> {
+    let spec = api.object.spec.as_ref()?;
+    let group = spec.group.as_deref().filter(|group| group.ends_with("metrics.k8s.io"))?;
+    let victims = suffering(scene, &api.object);
+    if failing(&api.object).is_none() && victims.is_empty() {
+        return None;
+    }
+    let servers = servers(scene, &api.object);
+    let (pod, log, line) = servers.into_iter().find_map(|pod| complaint(scene, pod))?;
+    let (about, workload, said) = (named(&api.object), scene.workload(&pod.object), logs::said(line));
+    let hpa = victims.iter().find(|it| it.kind == "HorizontalPodAutoscaler");
+    let (so_zh, so_en) = hpa.map_or_else(
+        || (format!("{group} 没有数据"), format!("{group} gives nothing")),
+        |hpa| {
+            (
+                format!("HPA {}/{} 取不到指标，无法扩缩容", hpa.namespace, hpa.name),
+                format!("HPA {}/{} gets no metrics and cannot scale", hpa.namespace, hpa.name),
+            )
+        },
+    );
+    let headline = scene.text(
+        format!("{workload} 在运行，但读不到它要采集的指标（{said}），因此{so_zh}"),
+        format!("{workload} runs, but cannot read what it measures ({said}), so {so_en}"),
+    );
+    let newest = change::revision(scene, &workload);
+    let changed = newest.as_ref().and_then(|newest| newest.findings.first());
+    let summary = match changed {
+        Some(changed) => scene.text(
+            format!("{headline}。它的新版本改动：{changed}。"),
+            format!("{headline}. Its newest version changed: {changed}."),
+        ),
+        None => scene.text(format!("{headline}。"), format!("{headline}.")),
+    };
+    let told = failing(&api.object).and_then(|it| it.message.clone()).unwrap_or_default();
+    let touched = victims.iter().filter_map(|hpa| scale_target(scene, hpa));
+    let mut finding = Finding::new("metrics_source_unreadable", Depth::Root, &about, &workload, headline)
+        .summary(summary)
+        .confidence(if pods::is_ready(&pod.object) { Confidence::Medium } else { Confidence::High })
+        .cite([scene.quote(&log.reference, line), scene.quote(&api.reference, &told)])
+        .touches([named(&pod.object)])
+        .touches(service_of(&api.object))
+        .touches(touched.collect::<Vec<_>>())
+        .touches(victims.iter().cloned())
+        .steps([look(
+            scene.text(format!("查看 {workload} 的日志"), format!("Read the log of {workload}")),
+            kubectl(&workload.namespace, &format!("logs {} --tail=50", slash(&workload))),
+        )]);
+    if changed.is_some() && workload.kind == "Deployment" {
+        finding = finding.steps(back(scene, &workload));
+    }
+    if NO_ADDRESS.hits(line) {
+        finding = finding.steps([change(
+            scene.text(
+                "让 kubelet 的服务证书包含节点地址，或为它加回 --kubelet-insecure-tls",
+                "Give the kubelets serving certificates with their addresses, or this server --kubelet-insecure-tls",
+            ),
+            scene.text(
+                "前者：在 kubelet 配置中设 serverTLSBootstrap: true 并批准 CSR",
+                "The former: serverTLSBootstrap: true in the kubelets' configuration, and approve the CSRs",
+            ),
+            edit_template(&workload),
+        )]);
+    }
+    Some(finding)
+}
+
+/// What a server of metrics says again and again about what it cannot read. One that cannot run is another story.
+fn complaint<'a, 's>(scene: &Scene<'a>, pod: &'s Seen<Pod>) -> Option<(&'s Seen<Pod>, &'a SeenLog, &'a str)> {
+    let runs = pods::containers(&pod.object).iter().any(|view| view.running() && !view.failing(scene.facts.now));
+    if !runs || pods::is_leaving(&pod.object) {
+        return None;
+    }
+    let tells = |line: &str| logs::is_error(line) && CANNOT_READ.hits(line) && !logs::instructs(line);
+    let (log, line, _) = reach::repeated(scene, &pod.object, tells)?;
+    // Of one Node among many that cannot be read the others are told still.
+    let noisy = log.lines.as_deref().is_ok_and(|text| logs::is_noisy(logs::error_share(scene.present(log, text))));
+    (noisy || !pods::is_ready(&pod.object)).then_some((pod, log, line))
+}
+
+/// What an autoscaler scales.
+fn scale_target(scene: &Scene<'_>, hpa: &ObjectRef) -> Option<ObjectRef> {
+    let found: Seen<HorizontalPodAutoscaler> = scene.facts.get(&hpa.namespace, &hpa.name)?;
+    let target = found.object.spec.scale_target_ref;
+    Some(ObjectRef::new(&target.kind, &hpa.namespace, &target.name))
+}
+
+/// The version before, which is a step where the newest one changed something.
+fn back(scene: &Scene<'_>, workload: &ObjectRef) -> [Step; 2] {
+    [
+        look(
+            scene.text("对比两个版本", "Compare the revisions"),
+            kubectl(&workload.namespace, &format!("rollout history {}", slash(workload))),
+        ),
+        change(
+            scene.text(format!("把 {workload} 回滚到上一版本"), format!("Go back to the version before of {workload}")),
+            scene.text("或者在新版本中补回被改掉的设置", "Or put back in the new version what it lost"),
+            Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(workload)))),
+        ),
+    ]
 }
 
 /// Whether the API server says that nobody answers for an API.
@@ -101,7 +234,63 @@ pub fn suffering(scene: &Scene<'_>, api: &APIService) -> Vec<ObjectRef> {
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, crashed, deployment, patched, pod, service};
+    use super::*;
+    use crate::playbook::world::{World, container, crashed, deployment, patched, pod, replica_set, service, unready};
+
+    #[test]
+    fn every_pattern_compiles() {
+        assert!(CANNOT_READ.compiles() && NO_ADDRESS.compiles());
+    }
+
+    const NO_SANS: &str = "E1123 02:59:11.291246       1 scraper.go:149] \"Failed to scrape node\" err=\"Get \\\"https://10.0.0.1:10250/metrics/resource\\\": tls: failed to verify certificate: x509: cannot validate certificate for 10.0.0.1 because it doesn't contain any IP SANs\" node=\"n1\"\n";
+
+    /// A metrics-server that runs, its state patched, with two versions and a log.
+    fn serving(state: serde_json::Value, log: &str, api: &str) -> World {
+        let there =
+            |object, name: &str| patched(object, json!({"metadata": {"namespace": "kube-system", "name": name}}));
+        let owner = |kind: &str, name: &str| json!({"metadata": {"ownerReferences": [{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": "m", "controller": true}]}});
+        let version = |number: i32, args: &[&str]| {
+            let made = format!("2026-11-23T0{number}:30:00Z");
+            let spec = json!({"metadata": {"creationTimestamp": made},
+                "spec": {"template": {"spec": {"containers": [container(json!({"args": args}))]}}}});
+            let set = there(replica_set(number, "reg/web:1", i32::from(number == 2), 0), &format!("ms-{number}"));
+            patched(patched(set, spec), owner("Deployment", "metrics-server"))
+        };
+        starved()
+            .with(metrics(api))
+            .with(there(service(json!({"app": "web"})), "metrics-server"))
+            .with(there(deployment(1, 0), "metrics-server"))
+            .with(version(1, &["--secure-port=4443", "--kubelet-insecure-tls"]))
+            .with(version(2, &["--secure-port=4443"]))
+            .with(patched(there(pod(state), "ms-2-a"), owner("ReplicaSet", "ms-2")))
+            .log_in("kube-system", "ms-2-a", log)
+    }
+
+    fn not_ready() -> serde_json::Value {
+        unready(json!({"running": {"startedAt": "2026-11-23T02:30:00Z"}}), json!({}), 0)
+    }
+
+    #[test]
+    fn a_metrics_server_that_cannot_read_the_kubelets_is_why_nothing_scales() {
+        let world = serving(not_ready(), &NO_SANS.repeat(9), "False");
+        assert_eq!(world.cause(), "metrics_source_unreadable Deployment/metrics-server");
+        let diagnosis = world.diagnosis();
+        assert!(diagnosis.headline.contains("IP SANs") && diagnosis.headline.contains("HPA shop/web"));
+        assert!(diagnosis.causes[0].summary.contains("--kubelet-insecure-tls"), "{}", diagnosis.causes[0].summary);
+        assert!(diagnosis.steps.iter().any(|step| {
+            step.command.as_deref() == Some("kubectl -n kube-system rollout undo deployment/metrics-server")
+        }));
+    }
+
+    #[test]
+    fn one_that_reads_all_but_one_of_them_or_says_nothing_is_not_blamed() {
+        let calm = serving(not_ready(), "I1123 02:59:12 1 server.go:192] up\n", "False");
+        assert!(!calm.codes().contains(&"metrics_source_unreadable"));
+        let told = calm.diagnosis();
+        assert!(!told.headline.contains("missing"), "{}", told.headline);
+        let mostly = format!("{}{}", NO_SANS.repeat(4), "I1123 02:59:12 1 scraper.go:80] scraped\n".repeat(40));
+        assert!(!serving(json!({}), &mostly, "True").codes().contains(&"metrics_source_unreadable"));
+    }
 
     fn metrics(status: &str) -> serde_json::Value {
         json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1beta1.metrics.k8s.io"},

@@ -6,7 +6,7 @@ use k8s_openapi::api::autoscaling::v2::{
 };
 
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::scaled_object;
+use crate::playbook::analyzer::{aggregation, scaled_object};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
 use crate::playbook::logs;
@@ -185,9 +185,24 @@ fn no_metrics(
         && !message.contains("custom.metrics")
         && !message.contains("external.metrics")
         && (message.contains("could not find the requested resource") || message.contains("unable to fetch metrics"));
+    // Of a server that is there nobody says that it is missing.
+    let group = match (no_api, reason) {
+        (true, _) => Some("metrics.k8s.io"),
+        (_, "FailedGetExternalMetric") => Some("external.metrics.k8s.io"),
+        _ if custom => Some("custom.metrics.k8s.io"),
+        _ => None,
+    };
+    let answers = group.and_then(|group| aggregation::answering(scene, group)).map(|(server, ready, all)| {
+        (
+            format!("无法取得指标（提供指标的 {server} 有 {ready}/{all} 个 Pod 就绪）"),
+            format!("it gets no metrics ({server}, which should give them, has {ready} of {all} Pods ready)"),
+        )
+    });
     let (code, blame, zh, en) = if let Some(without) = &without {
         let (zh, en) = without.said();
         ("hpa_missing_requests", workload.clone(), zh, en)
+    } else if let Some((zh, en)) = answers {
+        ("hpa_metrics_unavailable", name.clone(), zh, en)
     } else if no_api {
         (
             "hpa_metrics_unavailable",
