@@ -11,6 +11,7 @@ use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
+use crate::playbook::upstream;
 
 /// Ports that databases are called at: PostgreSQL, MySQL, SQL Server, Oracle, MongoDB, Redis, Cassandra, CockroachDB, TiDB,
 /// ClickHouse, Dameng, OceanBase.
@@ -148,14 +149,16 @@ pub fn services<'s>(scene: &'s Scene<'_>, pod: &Pod) -> Vec<&'s Seen<Service>> {
 }
 
 /// The Services that a Pod complains of without naming them: the databases that its pool of connections or its statements
-/// wait for, whoever should take what its archiver or shipper cannot get rid of, and whom it found no connection to.
+/// wait for, whoever should take what its archiver or shipper cannot get rid of, whom it found no connection to, and who
+/// answered what it passed on with errors.
 #[must_use]
 pub fn complained_of<'s>(scene: &'s Scene<'_>, pod: &Pod) -> Vec<&'s Seen<Service>> {
     let waits = reach::repeated(scene, pod, pool::tells).is_some();
     let keeps = reach::repeated(scene, pod, retained::tells).is_some() && reach::failing_calls(scene, pod).is_empty();
     let sought = sought(scene, pod);
+    let behind = upstream::services(scene, pod);
     if !waits && !keeps && sought.is_empty() {
-        return Vec::new();
+        return behind;
     }
     let from = pod.metadata.namespace.as_deref().unwrap_or_default();
     let is_sought = |service: &Service| {
@@ -164,7 +167,7 @@ pub fn complained_of<'s>(scene: &'s Scene<'_>, pod: &Pod) -> Vec<&'s Seen<Servic
     };
     let meant =
         |service: &&Seen<Service>| (waits && is_database(&service.object)) || keeps || is_sought(&service.object);
-    services(scene, pod).into_iter().filter(meant).collect()
+    services(scene, pod).into_iter().filter(meant).chain(behind).collect()
 }
 
 /// The places a Pod may have failed to connect to, where its log names none of them.

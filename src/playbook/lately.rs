@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::scene::{Scene, named};
-use crate::playbook::{change, drift, latent, logs, present};
+use crate::playbook::{change, drift, latent, logs, present, upstream};
 use crate::report::Related;
 
 /// Minutes within which an autoscaler's step counts as recent: it takes many in a day, and most mean nothing.
@@ -15,6 +15,9 @@ const SCALED: i64 = 60;
 
 /// Seconds of work without an error after which a new version is not what brought one.
 const WORKED: i64 = 3_600;
+
+/// The same of a proxy that was answered well all the while before somebody behind it began to answer with errors.
+const PASSED_ON: i64 = 300;
 
 /// What changed lately at a workload, of what was read.
 #[must_use]
@@ -37,7 +40,8 @@ fn was_well_after(scene: &Scene<'_>, version: &ObjectRef) -> bool {
         let error = text.lines().find(|line| logs::is_error(line));
         let (first, worked) = (calm.next(), calm.next().is_some());
         let pause = first.zip(error).and_then(|(first, error)| present::between(first, error));
-        worked && pause.is_some_and(|seconds| seconds >= WORKED)
+        let by_others = error.and_then(upstream::failed).is_some_and(|failed| failed.upstream.is_some());
+        worked && pause.is_some_and(|seconds| seconds >= if by_others { PASSED_ON } else { WORKED })
     })
 }
 

@@ -62,6 +62,7 @@ mod trace;
 mod tries;
 mod unfollowed;
 mod unread;
+pub mod upstream;
 pub mod way_in;
 mod worked_off;
 #[cfg(test)]

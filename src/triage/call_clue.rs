@@ -14,6 +14,7 @@ use crate::playbook::callees;
 use crate::playbook::environment::spoken_of;
 use crate::playbook::facts::{Facts, Seen as Known};
 use crate::playbook::reach::{self, Failure};
+use crate::playbook::upstream;
 
 /// What stands behind the point of public names in logs.
 const NO_NAMESPACES: [&str; 5] = ["com", "net", "org", "io", "cn"];
@@ -94,6 +95,8 @@ fn elsewhere(seen: &Seen, lines: &str, caller: &ObjectRef) -> Vec<Want> {
         NETWORK_WORDS.iter().any(|words| lower.contains(words)) || reach::tells_of_failure(line) || passes_on(line)
     };
     let hosts = lines.lines().filter(fails).flat_map(|line| meant(&seen.facts, line, read.as_ref()));
+    let behind = read.iter().flat_map(|pod| upstream::hosts(&seen.facts, &pod.object, lines));
+    let hosts = hosts.chain(behind);
     let mut sure: Vec<ObjectRef> = Vec::new();
     let mut likely: Vec<ObjectRef> = Vec::new();
     for host in hosts {

@@ -13,7 +13,7 @@ use crate::playbook::analyzer::{access, broker, crash, creation, pool, redis, re
 use crate::playbook::callees;
 use crate::playbook::environment::naming;
 use crate::playbook::facts::SeenEvent;
-use crate::playbook::{protocol, reach, relay};
+use crate::playbook::{protocol, reach, relay, upstream};
 
 /// Words of a warning (or its reason) and the kind of object that explains it.
 const HINTS: &[(&str, &str)] = &[
@@ -179,7 +179,7 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
                 let unwell = rows::unwell(seen, "Pod", SYSTEM).into_iter().filter(helps);
                 wants.extend(unwell.take(SERVICES_ELSEWHERE).map(Want::Object));
                 wants.extend(labels_asked(seen, SYSTEM));
-            } else if !asks(lines, &lower) {
+            } else if !asks(lines, &lower) && !answers_errors(lines) {
                 continue;
             }
             wants.extend(Want::list("Service", &pod.namespace));
@@ -189,7 +189,8 @@ pub fn from_logs(seen: &Seen) -> Vec<Want> {
             let told = (passes_on(lines) || reach::names_nobody(lines))
                 .then(|| seen.facts.get::<Pod>(&pod.namespace, &pod.name))
                 .flatten();
-            let hosts = told.as_ref().map(|pod| callees::hosts(&seen.facts, &pod.object)).unwrap_or_default();
+            let mut hosts = told.as_ref().map(|pod| callees::hosts(&seen.facts, &pod.object)).unwrap_or_default();
+            hosts.extend(upstreams(seen, pod, lines));
             let told_of = |row: &ObjectRef| {
                 told.as_ref().is_some_and(|pod| naming(&pod.object, &row.name).is_some())
                     || hosts.iter().any(|host| callees::means(host, (&row.namespace, &row.name), &pod.namespace))
@@ -233,6 +234,17 @@ fn asks(lines: &str, lower: &str) -> bool {
         || passes_on(lines)
         || is_linked(lower)
         || lines.lines().any(reach::tells_of_failure)
+}
+
+/// Whether a proxy's access log tells of requests that whoever stands behind it answered with errors.
+fn answers_errors(lines: &str) -> bool {
+    lines.lines().any(|line| upstream::failed(line).is_some_and(|failed| failed.upstream.is_some()))
+}
+
+/// Who answered a proxy's requests with errors, by the names its configuration has for them.
+fn upstreams(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<String> {
+    let read = seen.facts.get::<Pod>(&pod.namespace, &pod.name);
+    read.map(|read| upstream::hosts(&seen.facts, &read.object, lines)).unwrap_or_default()
 }
 
 /// Whether two Pods run on one Node.

@@ -15,6 +15,7 @@ use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::reach::{self, Call, Failure};
 use crate::playbook::scene::{Scene, named};
+use crate::playbook::upstream;
 use crate::report::Confidence;
 
 /// Findings about failing calls, and about running applications whose log is full of errors.
@@ -244,11 +245,26 @@ fn errors_while_running(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let (errors, total) = logs::error_share(text);
     let line = logs::culprit(text)?;
     let workload = scene.workload(&pod.object);
-    let said = logs::said(line);
-    let headline = scene.text(
-        format!("{workload} 在运行，但日志持续报错：{said}"),
-        format!("{workload} runs, but its log keeps reporting: {said}"),
-    );
+    // Of a request the client's address says nothing: what was answered, and by whom, does.
+    let headline = match upstream::failed(line) {
+        Some(upstream::Failed { request, status, upstream }) => {
+            let by = upstream.map_or_else(Default::default, |name| {
+                (format!("，上游（upstream）为 {name}"), format!(", upstream {name}"))
+            });
+            let request = logs::shorten(request, 80);
+            scene.text(
+                format!("{workload} 在运行，但日志显示它对请求持续返回 {status}：{request}{}", by.0),
+                format!("{workload} runs, but its log shows that it keeps failing requests: it answers {status} to {request}{}", by.1),
+            )
+        }
+        None => {
+            let said = logs::said(line);
+            scene.text(
+                format!("{workload} 在运行，但日志持续报错：{said}"),
+                format!("{workload} runs, but its log keeps reporting: {said}"),
+            )
+        }
+    };
     let summary = scene.text(
         format!("{headline}（最近 {total} 行中有 {errors} 行报错）。"),
         format!("{headline} ({errors} of the last {total} lines are errors)."),
