@@ -20,9 +20,12 @@ const CUT: f64 = 0.5;
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for pod in scene.current_pods() {
-        let Some(event) = unanswered(scene, &named(&pod.object)) else { continue };
         let views = pods::containers(&pod.object);
-        findings.extend(views.iter().find_map(|view| starved(scene, pod, view, event)));
+        if let Some(event) = unanswered(scene, &named(&pod.object)) {
+            findings.extend(views.iter().find_map(|view| starved(scene, pod, view, event)));
+        } else if let Some(event) = refused(scene, &named(&pod.object)) {
+            findings.extend(views.iter().find_map(|view| too_slow_to_start(scene, pod, view, event)));
+        }
     }
     findings
 }
@@ -31,6 +34,101 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 fn unanswered<'s>(scene: &'s Scene<'_>, pod: &ObjectRef) -> Option<&'s SeenEvent> {
     let slow = |event: &&SeenEvent| probe::is_unanswered(&event.message);
     scene.events(pod, &["Unhealthy"]).into_iter().filter(slow).max_by_key(|event| event.last_seen)
+}
+
+/// The latest probe of a Pod that found nobody listening, and ends the container for it.
+fn refused<'s>(scene: &'s Scene<'_>, pod: &ObjectRef) -> Option<&'s SeenEvent> {
+    let kills = |event: &&SeenEvent| {
+        let message = event.message.to_ascii_lowercase();
+        (message.starts_with("startup probe") || message.starts_with("liveness probe"))
+            && message.contains("connection refused")
+    };
+    scene.events(pod, &["Unhealthy"]).into_iter().filter(kills).max_by_key(|event| event.last_seen)
+}
+
+/// A container that is ended before it listens, since its CPU limit was cut: the same image under the same probes started
+/// in time with what it had.
+fn too_slow_to_start(
+    scene: &Scene<'_>,
+    pod: &Seen<Pod>,
+    view: &ContainerView<'_>,
+    event: &SeenEvent,
+) -> Option<Finding> {
+    let (name, workload, container) = (named(&pod.object), scene.workload(&pod.object), view.name());
+    // A start that reports an error is no slow one.
+    if view.ready() || view.restarts() == 0 || scene.culprit(&name, container).is_some() {
+        return None;
+    }
+    let (probe, word) = match (&view.spec.startup_probe, &view.spec.liveness_probe) {
+        (Some(probe), _) => (probe, "startup"),
+        (None, Some(probe)) => (probe, "liveness"),
+        _ => return None,
+    };
+    let patience = probe.initial_delay_seconds.unwrap_or(0)
+        + probe.period_seconds.unwrap_or(10) * probe.failure_threshold.unwrap_or(3);
+    let limit = view.spec.resources.as_ref()?.limits.as_ref()?.get("cpu")?.0.clone();
+    let sets = rollout::revisions(scene, &workload);
+    let own = scene.owner(&pod.object.metadata)?;
+    let at = sets.iter().position(|set| named(&set.object) == own)?;
+    let old = sets.get(at + 1)?;
+    let spec = old.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?;
+    let known = spec.containers.iter().find(|known| known.name == container)?;
+    let before = known.resources.as_ref()?.limits.as_ref()?.get("cpu")?.0.clone();
+    let same = known.image == view.spec.image
+        && known.startup_probe == view.spec.startup_probe
+        && known.liveness_probe == view.spec.liveness_probe;
+    if !same || quantity::amount(&limit)? > CUT * quantity::amount(&before)? {
+        return None;
+    }
+    let started = scene.pods_of(&named(&old.object)).into_iter().find(|pod| pods::is_ready(&pod.object));
+    let headline = scene.text(
+        format!("{workload} 的 CPU limit 从 {before} 降到 {limit} 后，容器 {container} 启动变慢，来不及在 {word} 探针给的 {patience} 秒内监听就被重启"),
+        format!("{workload}: since its CPU limit went from {before} to {limit}, container {container} starts too slowly and is restarted before it listens, within the {patience} s of its {word} probe"),
+    );
+    let summary = match started {
+        Some(old) => {
+            let old = named(&old.object).name;
+            scene.text(
+                format!("{headline}。镜像与探针都没变，上一版本的 Pod {old} 用 {before} 在同样的探针下启动成功。"),
+                format!("{headline}. Image and probes are the same; Pod {old} of the version before started under them with {before}."),
+            )
+        }
+        None => {
+            scene.text(format!("{headline}。镜像与探针都没变。"), format!("{headline}. Image and probes are the same."))
+        }
+    };
+    let mut finding = Finding::new("cpu_limit_too_low", Depth::Root, &name, &workload, headline)
+        .summary(summary)
+        .confidence(if started.is_some() { Confidence::High } else { Confidence::Medium })
+        .cite([
+            scene.quote_event(event),
+            scene.quote(&pod.reference, &format!("cpu: {limit}")),
+            scene.quote(&old.reference, &format!("cpu: {before}")),
+        ])
+        .steps([
+            look(
+                scene.text("对比两个版本", "Compare the revisions"),
+                kubectl(&workload.namespace, &format!("rollout history {}", slash(&workload))),
+            ),
+            change(
+                scene.text(format!("把 limits.cpu 恢复到 {before}"), format!("Set limits.cpu back to {before}")),
+                scene.text(
+                    format!("若这个 limit 必须保留，再放宽 {word} 探针的 failureThreshold（现在共 {patience} 秒）"),
+                    format!(
+                        "Only if the limit must stay, raise the {word} probe's failureThreshold ({patience} s now)"
+                    ),
+                ),
+                edit_template(&workload),
+            ),
+        ]);
+    if workload.kind == "Deployment" && at == 0 {
+        finding = finding.steps([change(
+            scene.text("或者回滚到上一版本", "Or go back to the version before"),
+            "",
+            Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(&workload)))),
+        )]);
+    }
+    Some(finding)
 }
 
 fn starved(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>, event: &SeenEvent) -> Option<Finding> {
@@ -136,6 +234,60 @@ mod tests {
         let world = world("1", "50m", TIMEOUT);
         assert_eq!(world.cause(), "cpu_limit_too_low Deployment/web");
         assert!(world.diagnosis().headline.contains("from 1 to 50m"), "{}", world.diagnosis().headline);
+    }
+
+    const REFUSED: &str =
+        "Startup probe failed: Get \"http://10.0.0.1:8080/live\": dial tcp 10.0.0.1:8080: connect: connection refused";
+
+    /// A container that its startup probe ends, with another limit, and maybe another image, than a version that serves.
+    fn starting(before: &str, now: &str, image: &str, log: &str) -> World {
+        let limited = |cpu: &str, image: &str| {
+            let probe = json!({"httpGet": {"path": "/live", "port": 8080}, "periodSeconds": 5, "failureThreshold": 12});
+            container(json!({"image": image, "startupProbe": probe, "resources": {"limits": {"cpu": cpu}}}))
+        };
+        let set = |number: i32, cpu: &str, image: &str, ready: i32| {
+            let spec = json!({"spec": {"template": {"spec": {"containers": [limited(cpu, image)]}}}});
+            patched(replica_set(number, "", 1, ready), spec)
+        };
+        let of = |number: i32, cpu: &str, image: &str| {
+            json!({"metadata": {"name": format!("web-{number}-a"), "labels": {"pod-template-hash": number.to_string()},
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("web-{number}"), "uid": "u", "controller": true}]},
+                "spec": {"containers": [limited(cpu, image)]}})
+        };
+        let last = ended(137, "Error", "2026-11-23T02:59:00Z");
+        let running = json!({"running": {"startedAt": "2026-11-23T02:59:10Z"}});
+        World::asking("Deployment", "web")
+            .with(deployment(1, 1))
+            .with(set(1, before, "reg/web:1", 1))
+            .with(set(2, now, image, 0))
+            .with(pod(of(1, before, "reg/web:1")))
+            .with(pod(patched(unready(running, last, 7), of(2, now, image))))
+            .event("Pod", "web-2-a", "Unhealthy", REFUSED)
+            .event("Pod", "web-2-a", "Killing", "Container web failed startup probe, will be restarted")
+            .log("web-2-a", log)
+    }
+
+    #[test]
+    fn a_limit_that_was_cut_explains_a_start_that_takes_too_long() {
+        let world = starting("1500m", "250m", "reg/web:1", "INFO building the index: 25 %");
+        assert_eq!(world.cause(), "cpu_limit_too_low Deployment/web");
+        let diagnosis = world.diagnosis();
+        assert_eq!(diagnosis.causes[0].confidence, crate::report::Confidence::High);
+        assert!(diagnosis.headline.contains("from 1500m to 250m") && diagnosis.headline.contains("60 s"));
+        let commands: Vec<_> = diagnosis.steps.iter().filter_map(|step| step.command.as_deref()).collect();
+        assert!(commands.contains(&"kubectl -n shop rollout undo deployment/web"), "{commands:?}");
+    }
+
+    #[test]
+    fn another_image_a_little_less_or_an_error_is_another_story() {
+        let slow = "INFO building the index: 25 %";
+        for world in [
+            starting("1500m", "250m", "reg/web:2", slow),
+            starting("1500m", "1200m", "reg/web:1", slow),
+            starting("1500m", "250m", "reg/web:1", "ERROR cannot open the index: unexpected end of file"),
+        ] {
+            assert!(!world.codes().contains(&"cpu_limit_too_low"), "{:?}", world.codes());
+        }
     }
 
     #[test]
