@@ -12,8 +12,9 @@ use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::{Scene, named};
-use crate::report::{Citation, Confidence};
+use crate::report::{Citation, Confidence, Step};
 
 /// How long a renewal that is due may take, in minutes: an ACME order is done in some, and is tried again within the hour.
 const RENEWAL: i64 = 60;
@@ -58,6 +59,122 @@ fn issuer_not_ready(scene: &Scene<'_>, certificate: &ObjectRef, value: &Value) -
     Some(HeldUp { proof: scene.quote(reference, why), why: why.to_owned(), at })
 }
 
+/// The issuer that a Certificate names and that does not exist: nobody is asked for anything.
+fn issuer_missing(scene: &Scene<'_>, certificate: &ObjectRef, value: &Value) -> Option<HeldUp> {
+    let at = issuer(certificate, value)?;
+    let mut events = scene.facts.events().iter().filter(|event| event.about.namespace == certificate.namespace);
+    let told = events.find(|event| {
+        event.reason == "IssuerNotFound"
+            && is_of(certificate, &event.about)
+            && event.message.contains(&format!("\"{}\" not found", at.name))
+    });
+    if told.is_none() && !scene.facts.is_missing(&at) {
+        return None;
+    }
+    let proof = told.and_then(|event| scene.quote_event(event)).or_else(|| scene.facts.absent(&at).cloned());
+    let why = scene.text(format!("它引用的 {at} 不存在"), format!("{at}, which it names, does not exist"));
+    Some(HeldUp { at, why, proof })
+}
+
+/// Whether an object was made for a Certificate: cert-manager numbers them, and another Certificate may bear its name and
+/// more.
+fn is_of(certificate: &ObjectRef, object: &ObjectRef) -> bool {
+    let numbered = |rest: &str| rest.chars().all(|char| char.is_ascii_digit() || char == '-');
+    let rest = object.name.strip_prefix(&certificate.name).and_then(|rest| rest.strip_prefix('-'));
+    object.namespace == certificate.namespace && rest.is_some_and(numbered)
+}
+
+/// How a Certificate is got, as far as that was seen.
+enum Way {
+    /// An ACME order whose challenge is answered in DNS.
+    Dns,
+    /// Another ACME order.
+    Acme,
+    /// A CA, Vault, or whoever else signs at once; or nobody knows.
+    Signed,
+}
+
+fn way(scene: &Scene<'_>, name: &ObjectRef, value: &Value) -> Way {
+    let challenge = scene.facts.raw_all("Challenge").find(|(other, ..)| is_of(name, other)).map(|(_, value, _)| value);
+    let issuer = issuer(name, value).and_then(|at| scene.facts.raw(&at)).map(|(value, _)| value);
+    let solvers = issuer.and_then(|issuer| issuer.pointer("/spec/acme/solvers")?.as_array());
+    let all_dns = solvers.is_some_and(|all| !all.is_empty() && all.iter().all(|it| it.get("dns01").is_some()));
+    let asks_dns = challenge.map(|it| it.pointer("/spec/type").and_then(Value::as_str) == Some("DNS-01"));
+    let ordered = scene
+        .facts
+        .events()
+        .iter()
+        .any(|event| matches!(event.about.kind.as_str(), "Challenge" | "Order") && is_of(name, &event.about));
+    match asks_dns {
+        Some(true) => Way::Dns,
+        None if all_dns => Way::Dns,
+        Some(false) => Way::Acme,
+        None if ordered || issuer.is_some_and(|it| it.pointer("/spec/acme").is_some()) => Way::Acme,
+        None => Way::Signed,
+    }
+}
+
+/// What to do about a Certificate that something holds up: the issuer or the Secret that is not there comes first.
+fn remedies(scene: &Scene<'_>, name: &ObjectRef, value: &Value, why: &str) -> Vec<Step> {
+    let way = way(scene, name, value);
+    let again = scene.text("修复后 cert-manager 会自动重试", "cert-manager then tries again by itself");
+    let follow = look(
+        scene.text("查看签发过程", "Follow its issuing"),
+        kubectl(
+            &name.namespace,
+            match way {
+                Way::Signed => "get certificaterequests",
+                _ => "get certificaterequests,orders,challenges",
+            },
+        ),
+    );
+    if let Some(missing) = issuer_missing(scene, name, value) {
+        let at = missing.at;
+        return vec![
+            look(
+                scene.text("查看现有的签发者", "See which issuers there are"),
+                kubectl(&at.namespace, &format!("get {}s", at.kind.to_lowercase())),
+            ),
+            follow,
+            change(
+                scene.text(
+                    format!("把 {name} 的 issuerRef 改为存在的签发者，或恢复 {at}"),
+                    format!("Name an issuer that exists in the issuerRef of {name}, or bring {at} back"),
+                ),
+                again,
+                Some(kubectl(&name.namespace, &format!("edit certificate {}", name.name))),
+            ),
+        ];
+    }
+    if let Some(secret) = secret_missing(name, value, why) {
+        return vec![
+            follow,
+            change(
+                scene.text(format!("补上 {secret}，它不存在"), format!("Bring back {secret}, which does not exist")),
+                again,
+                None,
+            ),
+        ];
+    }
+    let (zh, en) = match way {
+        Way::Dns => ("按提示修复 Issuer 或 DNS 校验（DNS-01）", "Repair the issuer or the DNS check (DNS-01) it names"),
+        Way::Acme => ("按提示修复 Issuer、DNS 或 HTTP 校验", "Repair the issuer, DNS or HTTP check it names"),
+        Way::Signed => ("按提示修复签发者", "Repair the issuer it names"),
+    };
+    vec![follow, change(scene.text(zh, en), again, None)]
+}
+
+/// The Secret that cert-manager says it does not find.
+fn secret_missing(certificate: &ObjectRef, value: &Value, why: &str) -> Option<ObjectRef> {
+    static MISSING: Pattern = Pattern::new(r#"secret "(?:[a-z0-9.-]+/)?([a-z0-9.-]+)" not found"#);
+    static WHOLE: Pattern = Pattern::new(r#"secret "([a-z0-9.-]+)/([a-z0-9.-]+)""#);
+    let name = MISSING.group(why, 1)?;
+    let whole = WHOLE.groups(why).filter(|found| found[2] == name).map(|found| found[1].to_owned());
+    // What a ClusterIssuer needs stands in cert-manager's own Namespace, whose name is its installer's choice.
+    let beside = issuer(certificate, value).filter(|at| at.kind == "Issuer").map(|at| at.namespace);
+    Some(ObjectRef::new("Secret", whole.or(beside).unwrap_or_default(), name))
+}
+
 /// What keeps a Certificate's order from being filled: a challenge's own words, or the latest warning about one.
 struct HeldUp {
     at: ObjectRef,
@@ -66,12 +183,7 @@ struct HeldUp {
 }
 
 fn held_up(scene: &Scene<'_>, certificate: &ObjectRef) -> Option<HeldUp> {
-    let prefix = format!("{}-", certificate.name);
-    // cert-manager numbers what it makes for a Certificate: another one may bear its name and more.
-    let numbered = |rest: &str| rest.chars().all(|char| char.is_ascii_digit() || char == '-');
-    let of_its = |name: &ObjectRef| {
-        name.namespace == certificate.namespace && name.name.strip_prefix(&prefix).is_some_and(numbered)
-    };
+    let of_its = |name: &ObjectRef| is_of(certificate, name);
     let challenge =
         scene.facts.raw_all("Challenge").filter(|(name, ..)| of_its(name)).find_map(|(name, value, reference)| {
             let why =
@@ -95,15 +207,25 @@ fn overdue(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) 
         return None;
     }
     let ends = value.pointer("/status/notAfter").and_then(Value::as_str).unwrap_or_default();
-    let held = held_up(scene, name);
+    let missing = issuer_missing(scene, name, value);
+    let lacking = missing.is_some();
+    let held = missing.or_else(|| held_up(scene, name));
     let quota = held
         .as_ref()
         .and_then(|held| creation::refusing_quota(&held.why))
         .map(|quota| ObjectRef::new("ResourceQuota", &name.namespace, quota));
-    let blame = quota.or_else(|| held.as_ref().map(|held| held.at.clone())).unwrap_or_else(|| name.clone());
+    let holds = held.as_ref().filter(|_| !lacking).map(|held| held.at.clone());
+    let blame = quota.or(holds).unwrap_or_else(|| name.clone());
+    let semicolon = scene.lang.pick("；", "; ");
     let why = held.as_ref().map_or_else(String::new, |held| {
-        scene.colon(format!("{}{}", scene.lang.pick("；", "; "), held.at), logs::said(&held.why))
+        if lacking {
+            format!("{semicolon}{}", held.why)
+        } else {
+            scene.colon(format!("{semicolon}{}", held.at), logs::said(&held.why))
+        }
     });
+    let told = held.as_ref().map(|held| held.why.clone()).unwrap_or_default();
+    let absent = lacking || secret_missing(name, value, &told).is_some();
     let headline = scene.text(
         format!("{name} 的续签自 {due} 起就没有完成（证书 {ends} 到期）{why}"),
         format!("{name} should have been renewed at {due} and was not (it ends at {ends}){why}"),
@@ -116,11 +238,11 @@ fn overdue(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) 
             &name.namespace,
             value.pointer("/spec/secretName").and_then(Value::as_str).unwrap_or_default(),
         ));
-    Some(finding.steps([
-        look(
-            scene.text("查看签发过程", "Follow its issuing"),
-            kubectl(&name.namespace, "get certificaterequests,orders,challenges"),
-        ),
+    if absent {
+        return Some(finding.steps(remedies(scene, name, value, &told)));
+    }
+    let follow = remedies(scene, name, value, &told).into_iter().take(1);
+    Some(finding.steps(follow).steps([
         look(
             scene.text("查看卡住的对象", "Look at what holds it up"),
             kubectl(&blame.namespace, &format!("describe {} {}", blame.kind.to_lowercase(), blame.name)),
@@ -141,7 +263,8 @@ fn broken(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) -
     let message = condition.and_then(|it| it["message"].as_str()).unwrap_or_default();
     let issuer = issuer_not_ready(scene, name, value);
     let blame = issuer.as_ref().map_or_else(|| name.clone(), |held| held.at.clone());
-    let held = issuer.or_else(|| held_up(scene, name));
+    let held = issuer.or_else(|| issuer_missing(scene, name, value)).or_else(|| held_up(scene, name));
+    let why = held.as_ref().map(|held| held.why.clone()).unwrap_or_default();
     let said = held.as_ref().map_or_else(|| logs::shorten(message, 160), |held| logs::shorten(&held.why, 160));
     let secret = text("/spec/secretName");
     let (code, headline) = if blame != *name {
@@ -176,21 +299,11 @@ fn broken(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) -
             .cite([held.and_then(|held| held.proof)])
             .cite([scene.quote(reference, message), scene.quote_line(reference, &["notAfter"])])
             .touches(users(scene, &name.namespace, secret))
-            .steps([
-                look(
-                    scene.text("查看 Certificate 与签发请求", "Look at the Certificate and its requests"),
-                    kubectl(&name.namespace, &format!("describe certificate {}", name.name)),
-                ),
-                look(
-                    scene.text("查看签发过程", "Follow its issuing"),
-                    kubectl(&name.namespace, "get certificaterequests,orders,challenges"),
-                ),
-                change(
-                    scene.text("按提示修复 Issuer、DNS 或 HTTP 校验", "Repair the issuer, DNS or HTTP check it names"),
-                    scene.text("修复后 cert-manager 会自动重试", "cert-manager then tries again by itself"),
-                    None,
-                ),
-            ]),
+            .steps([look(
+                scene.text("查看 Certificate 与签发请求", "Look at the Certificate and its requests"),
+                kubectl(&name.namespace, &format!("describe certificate {}", name.name)),
+            )])
+            .steps(remedies(scene, name, value, &why)),
     )
 }
 
@@ -241,6 +354,55 @@ mod tests {
         let old = World::asking("Certificate", "tls").with(certificate("False", "2026-11-01T00:00:00Z"));
         assert_eq!(old.cause(), "certificate_expired Certificate/tls");
         assert!(old.diagnosis().headline.contains("2026-11-01"));
+    }
+
+    fn steps(world: &World) -> String {
+        let steps = world.diagnosis().steps.into_iter();
+        steps.map(|step| format!("{} {}\n", step.title, step.command.unwrap_or_default())).collect()
+    }
+
+    #[test]
+    fn an_issuer_or_a_secret_that_is_not_there_comes_first_and_nobody_is_sent_to_an_order_there_is_not() {
+        let asking = |issuer: &str| {
+            let mut old = certificate("False", "2026-11-01T00:00:00Z");
+            old["spec"]["issuerRef"] = json!({"kind": "Issuer", "name": issuer});
+            World::asking("Certificate", "tls").with(old)
+        };
+        let lacking = asking("ca").event(
+            "CertificateRequest",
+            "tls-2",
+            "IssuerNotFound",
+            "Referenced \"Issuer\" not found: issuer.cert-manager.io \"ca\" not found",
+        );
+        assert_eq!(lacking.cause(), "certificate_expired Certificate/tls");
+        assert!(lacking.diagnosis().headline.contains("Issuer shop/ca, which it names, does not exist"));
+        let told = steps(&lacking);
+        assert!(told.contains("get issuers") && told.contains("edit certificate tls"), "{told}");
+        assert!(!told.contains("challenges") && !told.contains("HTTP"), "{told}");
+        let dns = asking("acme").event(
+            "Challenge",
+            "tls-2-1-1",
+            "PresentError",
+            "Error presenting challenge: failed to load secret \"dns/token\": secret \"token\" not found",
+        );
+        let told = steps(&dns);
+        assert!(told.contains("Secret dns/token") && !told.contains("HTTP"), "{told}");
+    }
+
+    #[test]
+    fn one_whose_issuer_signs_is_not_told_of_another_that_is_missing() {
+        let ca = json!({"apiVersion": "cert-manager.io/v1", "kind": "Issuer", "metadata": {"name": "ca", "namespace": "shop"},
+            "spec": {"ca": {"secretName": "ca"}}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+        let mut old = certificate("False", "2026-11-01T00:00:00Z");
+        old["spec"]["issuerRef"] = json!({"kind": "Issuer", "name": "ca"});
+        let world = World::asking("Certificate", "tls").with(old).with(ca).event(
+            "CertificateRequest",
+            "tls-admin-1",
+            "IssuerNotFound",
+            "Referenced \"Issuer\" not found: issuer.cert-manager.io \"ca2\" not found",
+        );
+        assert!(!world.diagnosis().headline.contains("which it names"));
+        assert!(!steps(&world).contains("HTTP"));
     }
 
     #[test]

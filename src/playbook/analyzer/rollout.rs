@@ -169,22 +169,37 @@ fn unavailable(
     let wanted = deployment.object.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let ready = status.and_then(|status| status.ready_replicas).unwrap_or(0);
     let available = status.and_then(|status| status.available_replicas).unwrap_or(0);
-    let reason = late.and_then(|late| late.reason.as_deref()).unwrap_or("MinimumReplicasUnavailable");
+    // Short of a Pod within what its strategy spares, it calls itself available: no reason is given that it does not give.
+    let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or(&[]);
+    let denied = conditions.iter().find(|it| it.type_ == "Available" && it.status == "False");
+    let reason = late.or(denied).and_then(|condition| condition.reason.as_deref());
+    let (zh, en) = reason.map_or_else(Default::default, |reason| (format!("（{reason}）"), format!(" ({reason})")));
     // Ready for less than `minReadySeconds`, a Pod is not available yet.
     let headline = if ready < wanted {
         scene.text(
-            format!("{name} 只有 {ready}/{wanted} 个副本就绪（{reason}）"),
-            format!("{name} has only {ready} of {wanted} replicas ready ({reason})"),
+            format!("{name} 只有 {ready}/{wanted} 个副本就绪{zh}"),
+            format!("{name} has only {ready} of {wanted} replicas ready{en}"),
         )
     } else {
         scene.text(
-            format!("{name} 只有 {available}/{wanted} 个副本可用（{reason}）"),
-            format!("{name} has only {available} of {wanted} replicas available ({reason})"),
+            format!("{name} 只有 {available}/{wanted} 个副本可用{zh}"),
+            format!("{name} has only {available} of {wanted} replicas available{en}"),
         )
     };
     Finding::new("deployment_unavailable", Depth::Symptom, name, name, headline)
         .confidence(Confidence::Medium)
-        .cite([scene.quote_any(&deployment.reference, &[&format!("reason: {reason}")])])
+        .cite([match reason {
+            Some(reason) => scene.quote(&deployment.reference, &format!("reason: {reason}")),
+            None => scene.quote_any(
+                &deployment.reference,
+                &[
+                    &format!("readyReplicas: {ready}"),
+                    &format!("availableReplicas: {available}"),
+                    "unavailableReplicas:",
+                    &format!("replicas: {wanted}"),
+                ],
+            ),
+        }])
         .steps([look(
             scene.text("查看它的 Pod", "Look at its Pods"),
             kubectl(&name.namespace, &format!("describe {}", slash(name))),
@@ -320,6 +335,18 @@ mod tests {
     fn complete_rollouts_and_workloads_at_zero_stay_quiet() {
         World::asking("Deployment", "web").with(deployment(3, 3)).is_calm();
         World::asking("Deployment", "web").with(deployment(0, 0)).is_calm();
+    }
+
+    #[test]
+    fn no_reason_is_told_that_the_object_does_not_give() {
+        let short = |status: &str, reason: &str| {
+            let conditions = json!([{"type": "Available", "status": status, "reason": reason}]);
+            let object = patched(deployment(4, 3), json!({"status": {"conditions": conditions}}));
+            World::asking("Deployment", "web").with(object).diagnosis().headline
+        };
+        let spared = short("True", "MinimumReplicasAvailable");
+        assert!(spared.contains("3 of 4 replicas ready") && !spared.contains("MinimumReplicas"), "{spared}");
+        assert!(short("False", "MinimumReplicasUnavailable").contains("(MinimumReplicasUnavailable)"));
     }
 
     #[test]

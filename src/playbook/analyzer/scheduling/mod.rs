@@ -511,7 +511,24 @@ mod tests {
         let world = zoned(true);
         assert_eq!(world.cause(), "no_usable_node Node/n6");
         assert!(world.diagnosis().headline.contains("cordoned"), "{}", world.diagnosis().headline);
+        let commands: Vec<_> = world.diagnosis().steps.into_iter().filter_map(|step| step.command).collect();
+        assert!(commands.contains(&"kubectl uncordon n6".to_owned()), "{commands:?}");
         assert_eq!(zoned(false).cause(), "volume_node_affinity_conflict PersistentVolumeClaim/data");
+    }
+
+    #[test]
+    fn of_a_cordoned_node_it_is_told_since_when_and_why() {
+        let told = |annotations: serde_json::Value| {
+            let taint = json!([{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule", "timeAdded": "2026-11-23T01:33:09Z"}]);
+            let there =
+                json!({"metadata": {"annotations": annotations}, "spec": {"unschedulable": true, "taints": taint}});
+            let world = wants(json!({}), "0/1 nodes are available: 1 node(s) were unschedulable.").with(node(there));
+            world.diagnosis().headline
+        };
+        let why = told(json!({"lab/maintenance": "firmware, uncordon when done"}));
+        assert!(why.contains("cordoned since 2026-11-23 01:33:09 UTC; annotation lab/maintenance: firmware"), "{why}");
+        let silent = told(json!({"node.alpha.kubernetes.io/ttl": "0"}));
+        assert!(silent.contains("cordoned since") && !silent.contains("annotation"), "{silent}");
     }
 
     #[test]
