@@ -2,9 +2,11 @@
 //! It explains what an alert saw, and blames nothing.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{Node, Pod};
 
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::rollout;
 use crate::playbook::facts::{Seen, SeenEvent};
 use crate::playbook::finding::counted;
 use crate::playbook::logs;
@@ -31,6 +33,8 @@ pub fn told(scene: &Scene<'_>, scope: &Scope) -> Vec<String> {
     told.extend(made(scene, scope));
     told.extend(waited(scene, scope));
     told.extend(pulled(scene, scope));
+    told.extend(replaced(scene, scope));
+    told.extend(returned(scene));
     told.sort();
     let told = told.into_iter().map(|(_, said)| said);
     told.take(TOLD - 1).chain(ready(scene, scope)).collect()
@@ -148,6 +152,76 @@ fn seconds(text: &str) -> Option<i64> {
     Some(total as i64)
 }
 
+/// A Node in question that was not ready, or was rebooted, and is Ready again.
+fn returned(scene: &Scene<'_>) -> Option<(Timestamp, String)> {
+    let asked = scene.nodes.iter().filter(|node| scene.question.targets.contains(&named(&node.object)));
+    asked.filter_map(|node| back(scene, &node.object)).max()
+}
+
+/// When a Node came back, and from what, as its own events and its condition tell it.
+fn back(scene: &Scene<'_>, node: &Node) -> Option<(Timestamp, String)> {
+    let name = named(node);
+    let conditions = node.status.as_ref()?.conditions.as_deref()?;
+    let ready = conditions.iter().find(|it| it.type_ == "Ready" && it.status == "True")?;
+    let since = ready.last_transition_time.as_ref()?.0;
+    if since + LATELY <= scene.facts.now {
+        return None;
+    }
+    let is_its = |event: &SeenEvent| event.about.kind == "Node" && event.about.name == name.name;
+    let lost = lately(scene, "NodeNotReady").filter(|(at, event)| is_its(event) && *at < since);
+    let lost = lost.map(|(at, _)| at).max();
+    let rebooted = lately(scene, "Rebooted").any(|(_, event)| is_its(event));
+    if lost.is_none() && !rebooted {
+        return None;
+    }
+    let (reboot_zh, reboot_en) =
+        if rebooted { ("，期间重启过（Rebooted）", ", and was rebooted meanwhile") } else { ("", "") };
+    let ready = clock(since);
+    Some((
+        since,
+        match lost.map(clock) {
+            Some(lost) => scene.text(
+                format!("{name} 在 {lost} 至 {ready} 之间 NotReady{reboot_zh}；自 {ready} 起 Ready"),
+                format!("{name} was NotReady from {lost} to {ready}{reboot_en}; it is Ready since {ready}"),
+            ),
+            None => scene.text(
+                format!("{name} 重启过（Rebooted）；自 {ready} 起 Ready"),
+                format!("{name} was rebooted; it is Ready since {ready}"),
+            ),
+        },
+    ))
+}
+
+/// A version of the workload in question that was given up for a newer one within a short time.
+fn replaced(scene: &Scene<'_>, scope: &Scope) -> Option<(Timestamp, String)> {
+    let deployments = scene.deployments.iter().map(|it| named(&it.object)).filter(|name| scope.has(name));
+    let told = deployments.filter_map(|name| {
+        let sets = rollout::revisions(scene, &name);
+        let (new, old) = (sets.first()?, sets.get(1)?);
+        let made = |set: &Seen<ReplicaSet>| set.object.metadata.creation_timestamp.as_ref().map(|at| at.0);
+        let (from, to) = (made(old)?, made(new)?);
+        let gone = old.object.status.as_ref().is_some_and(|status| status.replicas == 0);
+        if !gone || to <= from || to + LATELY <= scene.facts.now || from + LATELY <= to {
+            return None;
+        }
+        let (before, now) = (image(&old.object)?, image(&new.object)?);
+        let (before, now) =
+            if before == now { (named(&old.object).name, named(&new.object).name) } else { (before, now) };
+        Some((
+            to,
+            scene.text(
+                format!("{} 发布的版本 {before} 在 {} 被 {now} 取代", clock(from), clock(to)),
+                format!("the version released at {} ({before}) was replaced by {now} at {}", clock(from), clock(to)),
+            ),
+        ))
+    });
+    told.max()
+}
+
+fn image(set: &ReplicaSet) -> Option<String> {
+    set.spec.as_ref()?.template.as_ref()?.spec.as_ref()?.containers.first()?.image.clone()
+}
+
 /// Since when all Pods in question are Ready, where that is not long ago.
 fn ready(scene: &Scene<'_>, scope: &Scope) -> Option<String> {
     let current: Vec<&Seen<Pod>> = scope.pods(scene).filter(|pod| !pods::is_finished(&pod.object)).collect();
@@ -172,7 +246,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::playbook::world::{World, deployment, patched, pod};
+    use crate::playbook::world::{World, deployment, node, patched, pod, replica_set};
 
     fn times(made: &str, scheduled: &str, ready: &str) -> Value {
         pod(patched(
@@ -199,6 +273,43 @@ mod tests {
         {
             assert!(told.iter().any(|it| it.contains(part)), "{part}: {told:?}");
         }
+    }
+
+    #[test]
+    fn a_node_that_is_back_tells_when_and_from_what() {
+        let told = |ready: &str, status: &str| {
+            let mut back = node(json!({}));
+            back["status"]["conditions"] = json!([{"type": "Ready", "status": status, "lastTransitionTime": ready}]);
+            World::asking("Node", "n1")
+                .with(back)
+                .event("Node", "n1", "NodeNotReady", "Node n1 status is now: NodeNotReady")
+                .event("Node", "n1", "Rebooted", "Node n1 has been rebooted, boot id: 1")
+                .diagnosis()
+                .primary
+                .findings
+                .join("\n")
+        };
+        let back = told("2026-11-23T02:59:40Z", "True");
+        assert!(back.contains("was NotReady from 02:59:00 UTC to 02:59:40 UTC, and was rebooted"), "{back}");
+        assert!(!told("2026-11-20T02:59:40Z", "True").contains("was NotReady"));
+        assert!(!told("2026-11-23T02:59:40Z", "False").contains("was NotReady"));
+    }
+
+    #[test]
+    fn a_version_that_was_soon_replaced_is_told() {
+        let told = |first: &str, second: &str| {
+            let set = |number: i32, at: &str| {
+                let image = format!("reg/web:{number}");
+                let status = json!({"metadata": {"creationTimestamp": at}, "status": {"replicas": number - 1}});
+                patched(replica_set(number, &image, number - 1, number - 1), status)
+            };
+            findings(World::asking("Deployment", "web").with(set(1, first)).with(set(2, second)).with(pod(json!({}))))
+                .join("\n")
+        };
+        let said = told("2026-11-23T02:20:00Z", "2026-11-23T02:40:00Z");
+        assert!(said.contains("released at 02:20:00 UTC (reg/web:1) was replaced by reg/web:2 at 02:40:00"), "{said}");
+        assert!(!told("2026-11-20T02:20:00Z", "2026-11-23T02:40:00Z").contains("was replaced"));
+        assert!(!told("2026-11-20T02:20:00Z", "2026-11-20T02:40:00Z").contains("was replaced"));
     }
 
     #[test]
