@@ -50,7 +50,19 @@ pub(super) fn decisive(text: &str) -> Option<&str> {
     let lines = lines_told(text);
     let line = traced(&lines).or_else(|| first_of_burst(lines.clone()))?;
     let line = prelude::wrapped(&lines, line).unwrap_or(line);
+    let line = with_address(&lines, line).unwrap_or(line);
     prelude::leading(&lines, line).or(Some(line))
+}
+
+/// The line of the same record that says where a connection failed to, where the one that decides names nobody: the links
+/// of a chain of exceptions tell of one failure, and the last of them is the barest.
+fn with_address<'a>(lines: &[&'a str], line: &str) -> Option<&'a str> {
+    let is_bare = reach::tells_of_no_connection(line) && reach::hosts(line).is_empty() && !record::is_record(line);
+    let at = lines.iter().rposition(|known| std::ptr::eq(*known, line)).filter(|_| is_bare)?;
+    let begins = lines[..at].iter().rposition(|line| record::is_record(line)).unwrap_or(0);
+    let names =
+        |line: &&&str| !trace::is_frame(line) && reach::tells_of_no_connection(line) && !reach::hosts(line).is_empty();
+    lines[begins..at].iter().rev().find(names).copied()
 }
 
 /// The decisive line of the traces, as far as one of them decides.

@@ -26,6 +26,8 @@ static TROUBLE: Pattern = Pattern::new(
 static CONSEQUENCE: Pattern = Pattern::new(
     r"(?i)\b(shutting down|shutdown|aborted|aborting|exiting|exited|exit(ed)? (code|status)|terminat(ed|ing)|died|stopp(ed|ing)|context cancell?ed|broken pipe|retry(ing)?|retries|attempt \d+|will try again|backing off|giving up|rolled back|npm err!|continuing|ignor(ed|ing)|non-fatal|using default|fallback|falling back|0 errors?|no errors?|error(s)?[=:] ?0|without error)\b",
 );
+/// What is wrong with a file, whatever a line adds about the end of reading it.
+static SYNTAX: Pattern = Pattern::new(r"(?i)\b(?:syntax|parse) error\b");
 static WARNING_OR_LESS: Pattern =
     Pattern::new(r#"(?i)(^|[\s\[|"=])(?:\w+\.)?(warn(ing)?|info|debug|trace|notice)([\s\]|":]|$)|^[IW]\d{4} \d\d:"#);
 static WARNING: Pattern = Pattern::new(r#"(^|[\s\[|"=])(WARN(ING)?|[Ww]arn(ing)?)([\s\]|":]|$)|^W\d{4} \d\d:"#);
@@ -88,7 +90,7 @@ pub fn is_error(line: &str) -> bool {
 
 /// Whether a line only says what follows from an error.
 pub(super) fn is_consequence(line: &str) -> bool {
-    CONSEQUENCE.hits(line) || chinese::is_consequence(line) || culprit::is_epilogue(line)
+    (CONSEQUENCE.hits(line) && !SYNTAX.hits(line)) || chinese::is_consequence(line) || culprit::is_epilogue(line)
 }
 
 /// Whether a line has the level of an error, or an exception's name.

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::PodSpec;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::crash;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
@@ -87,9 +88,14 @@ fn new_version_fails(
     } else {
         (format!("{unready} 个 Pod 未 Ready"), format!("{unready} Pods not Ready"))
     };
-    let culprit = new_pods.iter().filter(|pod| !pods::is_ready(&pod.object)).find_map(|pod| {
-        pods::containers(&pod.object).into_iter().find_map(|view| scene.culprit(&named(&pod.object), view.name()))
+    let failed: Vec<_> = new_pods.iter().filter(|pod| !pods::is_ready(&pod.object)).collect();
+    let culprit = failed.iter().find_map(|pod| {
+        let views = pods::containers(&pod.object).into_iter();
+        let mut own = views.filter(|view| !crash::is_consequence(scene, pod, view));
+        own.find_map(|view| scene.culprit(&named(&pod.object), view.name()))
     });
+    let by_map =
+        failed.iter().any(|pod| pods::containers(&pod.object).iter().any(|view| crash::is_by_map(scene, pod, view)));
     let said = culprit.as_ref().map(|(line, _)| logs::said(line));
     let why_zh = said.as_ref().map_or_else(String::new, |said| format!("，新版本日志：{said}"));
     let why_en = said.as_ref().map_or_else(String::new, |said| format!("; the new version's log: {said}"));
@@ -128,12 +134,14 @@ fn new_version_fails(
                 scene.text("对比两个版本", "Compare the revisions"),
                 kubectl(&name.namespace, &format!("rollout history {}", slash(&name))),
             ),
+        ])
+        .steps((!by_map).then(|| {
             change(
                 scene.text(format!("回滚到仍可用的版本 {before}"), format!("Go back to {before}, which still serves")),
                 scene.text("修复新版本后再重新发布", "Release again once the new version is repaired"),
                 Some(kubectl(&name.namespace, &format!("rollout undo {}", slash(&name)))),
-            ),
-        ])
+            )
+        }))
 }
 
 /// Whether a rollout may only add Pods before it removes one: `maxUnavailable` comes to nothing, by figure or by rounding

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{file, port, setting};
+use super::{file, place, port, setting};
 use crate::alert::ObjectRef;
 use crate::playbook::finding::{change, edit_template};
 use crate::playbook::pods::ContainerView;
@@ -13,6 +13,8 @@ use crate::report::{Citation, Step};
 pub(super) enum Lead {
     /// A file that a mounted ConfigMap lacks.
     File(file::Missing),
+    /// The line of a mounted ConfigMap that it could not read.
+    Place(place::Place),
     /// What the container was given from a ConfigMap and cannot use.
     Setting(setting::Setting),
     /// Who has the port that the process asks for.
@@ -23,9 +25,10 @@ impl Lead {
     /// What a line leads to, where the end has this code.
     pub(super) fn of(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, line: &str, code: &str) -> Option<Self> {
         let file = || file::missing(scene, pod, view, line).map(Self::File);
+        let place = || place::of(scene, pod, view, line).map(Self::Place);
         let setting = || setting::of(scene, pod, view, line).map(Self::Setting);
         let port = || port::holder(scene, pod, view, line).map(Self::Port);
-        file().or_else(setting).or_else(|| (code == "crashloop_port_in_use").then(port).flatten())
+        file().or_else(place).or_else(setting).or_else(|| (code == "crashloop_port_in_use").then(port).flatten())
     }
 
     /// The code that the end has by this.
@@ -37,6 +40,7 @@ impl Lead {
     pub(super) fn with(&self, scene: &Scene<'_>, why: &str) -> String {
         match self {
             Self::File(missing) => missing.with(scene, why),
+            Self::Place(place) => place.with(scene, why),
             Self::Setting(setting) => setting.with(scene, why),
             Self::Port(holder) => holder.with(scene, why),
         }
@@ -46,6 +50,7 @@ impl Lead {
     pub(super) fn proof(&self, scene: &Scene<'_>) -> Option<Citation> {
         match self {
             Self::File(missing) => missing.proof(scene),
+            Self::Place(place) => place.proof(),
             Self::Setting(setting) => setting.proof(scene),
             Self::Port(holder) => holder.proof(),
         }
@@ -55,6 +60,7 @@ impl Lead {
     pub(super) fn step(&self, scene: &Scene<'_>, workload: &ObjectRef) -> Step {
         match self {
             Self::File(missing) => missing.step(scene),
+            Self::Place(place) => place.step(scene),
             Self::Setting(setting) => setting.step(scene),
             Self::Port(holder) => change(holder.remedy(scene), "", holder.edit().or_else(|| edit_template(workload))),
         }

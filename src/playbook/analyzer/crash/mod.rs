@@ -2,14 +2,17 @@
 
 mod file;
 mod lead;
+mod place;
 mod port;
 mod setting;
+mod sibling;
 mod steps;
 
 use k8s_openapi::api::core::v1::Pod;
 
 use self::lead::Lead;
 pub use self::setting::maps as maps_of_words;
+use self::sibling::Sibling;
 pub(super) use self::steps::renew;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{memory, serving_certificate};
@@ -53,11 +56,44 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     for pod in scene.current_pods().filter(|pod| !of_job(scene, &pod.object) && !thrown_out(&pod.object)) {
         for view in pods::containers(&pod.object) {
             if view.failing(scene.facts.now) && !memory::ran_out(&view) && !killed_by_probe(scene, pod, &view) {
-                findings.push(ends(scene, pod, &view));
+                let finding = ends(scene, pod, &view);
+                findings.push(match sibling::behind(scene, pod, &view) {
+                    Some(sibling) => follows(scene, finding, &sibling),
+                    None => finding,
+                });
             }
         }
     }
+    // What a sibling's end brought about is told after it.
+    findings.sort_by_key(|finding| finding.depth < Depth::Mechanism);
     findings
+}
+
+/// Whether a failing container fails over another one of its Pod.
+#[must_use]
+pub fn is_consequence(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> bool {
+    sibling::behind(scene, pod, view).is_some()
+}
+
+/// Whether a container ended over a line of a mounted ConfigMap: then no older version of its workload is of help.
+#[must_use]
+pub fn is_by_map(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> bool {
+    let culprit = scene.culprit(&named(&pod.object), view.name());
+    culprit.is_some_and(|(line, _)| place::of(scene, &pod.object, view, line).is_some())
+}
+
+/// A crash as the consequence of a sibling's: there is nothing to change in it.
+fn follows(scene: &Scene<'_>, mut finding: Finding, sibling: &Sibling) -> Finding {
+    let Sibling { name, port } = sibling;
+    let because = scene.text(
+        format!("端口 {port} 由同一 Pod 的容器 {name} 提供，而它自己没有起来"),
+        format!("port {port} is served by container {name} of the same Pod, which does not come up itself"),
+    );
+    let added = |text: &str| format!("{} {because}", text.trim_end());
+    (finding.headline, finding.summary) = (added(&finding.headline), added(&finding.summary));
+    finding.depth = Depth::Effect;
+    finding.steps.truncate(1);
+    finding
 }
 
 /// A Job's Pods end by design, and the Job's own analyzer reads those that did; one that is restarted in place keeps

@@ -35,7 +35,8 @@ pub(super) fn after(
     )];
     let edit = edit_template(workload);
     let corrected = lead.map(|lead| lead.step(scene, workload));
-    if matches!(lead, Some(Lead::File(_))) {
+    // No version of the workload changes what a ConfigMap holds.
+    if matches!(lead, Some(Lead::File(_) | Lead::Place(_))) {
         steps.extend(corrected);
         return steps;
     }

@@ -1,0 +1,155 @@
+//! Places: the line of a file that a process could not read, where the file is a key of a mounted ConfigMap.
+
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::Seen;
+use crate::playbook::finding::{change, kubectl};
+use crate::playbook::latent;
+use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
+use crate::playbook::pods::{self, ContainerView};
+use crate::playbook::scene::Scene;
+use crate::report::{Citation, Step};
+
+/// How programs say that a file does not read as one of its kind.
+static UNREADABLE: Pattern = Pattern::new(
+    r"(?i)\b(?:syntax error|pars(?:e|er|ing) (?:error|fail\w*)|error (?:while |during )?parsing|(?:cannot|could not|failed to|unable to) (?:parse|unmarshal|decode)|invalid|malformed|unknown (?:directive|parameter|property|option|key|setting|keyword)|unexpected|bad directive)\b|语法错误|解析失败",
+);
+/// A file with the number of a line: `/etc/app/a.ini:9`, `/etc/app/a.yaml, line 9`, `line 9 of /etc/app/a.cnf`.
+static PLACE: Pattern = Pattern::new(
+    r#"(?i)(/[\w./-]*[\w-])["']?(?::|,? (?:at |on )?line:? )(\d{1,5})\b|\bline (\d{1,5}) (?:of|in) (?:file )?["']?(/[\w./-]*[\w-])"#,
+);
+
+/// The line of a ConfigMap's key that a process stumbled over.
+pub(super) struct Place {
+    map: ObjectRef,
+    key: String,
+    number: usize,
+    citation: Option<Citation>,
+    others: bool,
+}
+
+/// The place that a line of a container's log names, when it lies in a mounted ConfigMap that was read.
+pub(super) fn of(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, line: &str) -> Option<Place> {
+    if !UNREADABLE.hits(line) || logs::instructs(line) {
+        return None;
+    }
+    let found = PLACE.groups(line)?;
+    let text = |first: usize, other: usize| found.get(first).or(found.get(other)).map(|part| part.as_str());
+    let (path, number) = (text(1, 4)?, text(2, 3)?.parse::<usize>().ok()?);
+    let mounts = view.spec.volume_mounts.iter().flatten();
+    let below = mounts.filter_map(|mount| {
+        let rest = path.strip_prefix(mount.mount_path.trim_end_matches('/'))?;
+        let file = match &mount.sub_path {
+            Some(file) => rest.is_empty().then_some(file.as_str())?,
+            None => rest.strip_prefix('/')?,
+        };
+        Some((mount, file))
+    });
+    // Of mounts within one another the innermost holds the file.
+    let (mount, file) = below.max_by_key(|(mount, _)| mount.mount_path.len())?;
+    let volumes = pod.spec.as_ref()?.volumes.as_deref()?;
+    let source = volumes.iter().find(|volume| volume.name == mount.name)?.config_map.as_ref()?;
+    let item = source.items.iter().flatten().find(|item| item.path == file);
+    let key = item.map_or(file, |item| item.key.as_str());
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let read: Seen<ConfigMap> = scene.facts.get(namespace, &source.name)?;
+    let content = read.object.data?.get(key)?.lines().nth(number.checked_sub(1)?).map(|line| line.trim().to_owned());
+    let citation = content.filter(|line| !line.is_empty()).and_then(|line| scene.quote(&read.reference, &line));
+    let map = ObjectRef::new("ConfigMap", namespace, &source.name);
+    let others = serves_with(scene, pod, &map);
+    Some(Place { map, key: key.to_owned(), number, citation, others })
+}
+
+/// Whether Pods of the same workload serve that read the same ConfigMap when they began.
+fn serves_with(scene: &Scene<'_>, pod: &Pod, map: &ObjectRef) -> bool {
+    scene.pods_of(&scene.workload(pod)).iter().any(|other| {
+        pods::is_ready(&other.object) && !pods::is_leaving(&other.object) && latent::maps(&other.object).contains(map)
+    })
+}
+
+impl Place {
+    /// Adds to why a container crashed which line that is.
+    pub(super) fn with(&self, scene: &Scene<'_>, why: &str) -> String {
+        let Self { map, key, number, .. } = self;
+        let said = self.citation.as_ref().map(|it| logs::shorten(&it.quote, 80));
+        let zh = said.as_ref().map_or_else(String::new, |said| format!("：{said}"));
+        let en = said.as_ref().map_or_else(String::new, |said| format!(": {said}"));
+        scene.text(
+            format!("{why}（该文件来自 {map} 的 {key}，第 {number} 行{zh}）"),
+            format!("{why} (the file is {key} of {map}, line {number}{en})"),
+        )
+    }
+
+    /// The line, as the map's text shows it.
+    pub(super) fn proof(&self) -> Option<Citation> {
+        self.citation.clone()
+    }
+
+    /// What corrects it.
+    pub(super) fn step(&self, scene: &Scene<'_>) -> Step {
+        let Self { map, key, number, .. } = self;
+        let detail = if self.others {
+            scene.text(
+                "仍在运行的旧 Pod 是更早读取它的，下次重启时同样会失败；回滚版本不会改变该 ConfigMap",
+                "Pods that still serve read it earlier and would fail the same way at their next restart; going back a version does not change it",
+            )
+        } else {
+            scene.text("修改后需要重建 Pod", "Then restart the Pods")
+        };
+        change(
+            scene.text(
+                format!("修正 {map} 中 {key} 的第 {number} 行"),
+                format!("Correct line {number} of {key} in {map}"),
+            ),
+            detail,
+            Some(kubectl(&map.namespace, &format!("edit configmap {}", map.name))),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::playbook::world::{World, container, crashed, patched, pod};
+
+    const SAID: &str = "2026-11-23 02:59:52.234 UTC [1] ERROR syntax error in configuration (/etc/pooler/pooler.ini:3), stopping loading file\n2026-11-23 02:59:52.234 UTC [1] FATAL cannot load config file";
+
+    fn world(mount: &str, log: &str) -> World {
+        let mounts = json!({"volumeMounts": [{"name": "c", "mountPath": mount}]});
+        let spec = json!({"spec": {"containers": [container(mounts)], "volumes": [{"name": "c", "configMap": {"name": "ini"}}]}});
+        let map: Value = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ini", "namespace": "shop"},
+            "data": {"pooler.ini": "[pooler]\nport = 6432\nidle_timeout 600\nsize = 4\n"}});
+        let ready = patched(pod(spec.clone()), json!({"metadata": {"name": "web-1-b"}}));
+        World::asking("Pod", "web-1-a")
+            .with(pod(patched(crashed(1, "Error"), spec)))
+            .with(ready)
+            .with(map)
+            .log("web-1-a", log)
+    }
+
+    #[test]
+    fn the_line_of_a_mounted_config_map_is_named_and_no_older_version_is_offered() {
+        let told = world("/etc/pooler", SAID).diagnosis();
+        assert!(told.headline.contains("syntax error"), "{}", told.headline);
+        assert!(told.headline.contains("ConfigMap shop/ini, line 3: idle_timeout 600"), "{}", told.headline);
+        assert!(told.steps.iter().any(|step| step.detail.contains("at their next restart")), "{:?}", told.steps);
+        let undoes = |command: &String| command.contains("rollout undo");
+        assert!(!told.steps.iter().filter_map(|step| step.command.as_ref()).any(undoes));
+    }
+
+    #[test]
+    fn a_file_of_the_image_and_another_complaint_lead_to_no_map() {
+        assert!(!world("/etc/other", SAID).diagnosis().headline.contains("ConfigMap"));
+        let other = "ERROR reading /etc/pooler/pooler.ini:3 took long\nFATAL database: connection limit reached";
+        assert!(!world("/etc/pooler", other).diagnosis().headline.contains("line 3"));
+    }
+
+    #[test]
+    fn every_pattern_compiles() {
+        assert!(UNREADABLE.compiles() && PLACE.compiles());
+    }
+}
