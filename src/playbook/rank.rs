@@ -4,6 +4,7 @@ use crate::alert::ObjectRef;
 use crate::playbook::alerts;
 use crate::playbook::analyzer::Analyzer;
 use crate::playbook::finding::{Depth, Finding};
+use crate::playbook::pods;
 use crate::playbook::scene::Scene;
 use crate::playbook::scope::{Relevance, Scope};
 use crate::report::Confidence;
@@ -40,12 +41,17 @@ pub fn rank(scene: &Scene<'_>, scope: &Scope, found: Vec<(&'static Analyzer, Fin
         .filter(|(_, finding)| is_proven(scene, finding))
         .map(|(_, finding)| (finding.about.clone(), depth(scope, finding)))
         .collect();
+    // A Pod that never started, and is asked about, has a reason of its own.
+    let unstarted = proven.iter().filter(|(about, _)| never_started(scene, about)).map(|(_, depth)| depth - 1).max();
     for (analyzer, finding) in found {
         let relevance = scope.relevance(&finding);
         let mut weight = weigh(scene, scope, analyzer, &finding, relevance);
         if rests_on_logs(scene, &finding) {
             let above = proven.iter().filter(|(about, _)| *about == finding.about).map(|(_, depth)| depth - 1);
             weight.depth = above.max().map_or(weight.depth, |highest| weight.depth.min(highest));
+        }
+        if let Some(highest) = unstarted.filter(|_| is_of_the_well(scene, &finding)) {
+            weight.depth = weight.depth.min(highest);
         }
         let same = ranked.iter_mut().find(|known| {
             known.finding.code == finding.code && known.finding.blame == finding.blame && known.relevance == relevance
@@ -66,6 +72,22 @@ pub fn rests_on_logs(scene: &Scene<'_>, finding: &Finding) -> bool {
     !finding.evidence.is_empty()
         && finding.evidence.iter().all(|citation| is_log(&citation.reference))
         && !scene.facts.is_missing(&finding.blame)
+}
+
+/// Whether a Pod that the alert names has no container that ever ran.
+fn never_started(scene: &Scene<'_>, about: &ObjectRef) -> bool {
+    let pod = scene.pod(about).filter(|_| scene.question.targets.contains(about));
+    pod.is_some_and(|pod| {
+        pods::phase(&pod.object) == "Pending"
+            && pods::containers(&pod.object).iter().all(|view| !view.running() && view.ended().is_none())
+    })
+}
+
+/// Whether a finding rests on what the log of a Pod says that is Ready.
+fn is_of_the_well(scene: &Scene<'_>, finding: &Finding) -> bool {
+    let is_log = |reference: &String| scene.facts.logs().iter().any(|log| log.reference == *reference);
+    let is_ready = scene.pod(&finding.about).is_some_and(|pod| pods::is_ready(&pod.object));
+    is_ready && finding.evidence.first().is_some_and(|citation| is_log(&citation.reference))
 }
 
 /// Whether the API server's own objects say why something broke, without a line of a log: no log outranks that.
@@ -173,5 +195,27 @@ mod tests {
             .with(pod(crashed(137, "OOMKilled")));
         assert_eq!(world.cause(), "oom_killed_no_limit Deployment/web");
         assert!(world.codes().contains(&"crashloop_app_error"));
+    }
+
+    #[test]
+    fn a_log_of_a_pod_that_is_well_does_not_explain_one_that_never_started() {
+        use crate::playbook::world::waiting;
+        let stuck = |phase: serde_json::Value| {
+            World::asking("Pod", "web-1-b")
+                .with(pod(json!({})))
+                .with(pod(patched(phase, json!({"metadata": {"name": "web-1-b"}}))))
+                .event(
+                    "Pod",
+                    "web-1-b",
+                    "FailedAttachVolume",
+                    "Multi-Attach error for volume \"v1\" Volume is already used by pod(s) web-1-a",
+                )
+                .log("web-1-a", &"ERROR sync failed: GET http://stock/: lookup stock: no such host\n".repeat(4))
+                .listed("Service")
+        };
+        let creating = stuck(waiting("ContainerCreating", "")).diagnosis();
+        assert_eq!(creating.causes[0].code.as_deref(), Some("volume_multi_attach"), "{}", creating.headline);
+        let started = stuck(crashed(1, "Error")).diagnosis();
+        assert_eq!(started.causes[0].code.as_deref(), Some("dependency_service_missing"), "{}", started.headline);
     }
 }

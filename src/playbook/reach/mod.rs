@@ -47,7 +47,7 @@ static UNKNOWN: Pattern = Pattern::new(r"(?i)name or service not known|no such h
 static PORT: Pattern = Pattern::new(r"(?i)\bport[ :=]+(\d{1,5})\b");
 /// The name a resolver did not find.
 static NAME: Pattern = Pattern::new(
-    r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:(?: failed to resolve)?|unknown mysql server host|not found in upstream|getaddrinfo for|can't find|bad address|resolve(?: remote)?(?: host| server)?(?: address)?:?)\s+["'‘]?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
+    r#"(?i)\b(?:lookup|enotfound|eai_again|host name|unknownhostexception:(?: failed to resolve)?|unknown mysql server host|not found in upstream|getaddrinfo for|can't find|bad address|resolve(?: remote)?(?: host(?:name)?| server| name)?(?: address)?:?)\s+["'‘]?([a-z0-9][a-z0-9.-]*[a-z0-9])"#,
 );
 
 /// The logs that tell of a Pod's present, and what they tell of it: of a container that is well again neither the run
@@ -127,8 +127,9 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
             if hosts.is_empty() {
                 hosts = host::of_record(text, line);
             }
-            if hosts.is_empty() {
-                hosts = environment::spoken_of(pod, line);
+            // An address says where, and the name of a variable's host beside it whom that stands for.
+            if hosts.iter().all(|host| is_address(host) && !is_local(host)) {
+                hosts.extend(environment::spoken_of(pod, line));
             }
             let names_somebody = hosts.iter().any(|host| !awaited::is_mere_word(pod, line, host));
             somebody |= names_somebody;
