@@ -151,6 +151,14 @@ fn beyond(scene: &Scene<'_>, workload: &ObjectRef, host: &str, service: Option<&
         format!("Check that {host} is up and can be reached from the Pods of {workload}"),
     );
     let bare = host.split(':').next().unwrap_or_default();
+    let where_it_is = if is_of_services(scene, bare) {
+        scene.text(
+            "（它在 Service 的地址段内，是集群中的 Service）",
+            " (its address is one of the range of this cluster's Services)",
+        )
+    } else {
+        scene.text("（可能在集群之外）", " (it may be outside the cluster)")
+    };
     let step = match service {
         Some(service) => look(title, kubectl(&service.namespace, &format!("describe service {}", service.name))),
         None if reach::is_address(bare) => look(title, "kubectl get services -A -o wide"),
@@ -158,8 +166,8 @@ fn beyond(scene: &Scene<'_>, workload: &ObjectRef, host: &str, service: Option<&
     };
     Open {
         gap: Some(scene.text(
-            format!("未查看 {host}：{workload} 连接它失败，而已读到的对象中没有它的后端（可能在集群之外）"),
-            format!("{host}, to which {workload} could not connect, was not looked at: nothing that was read stands behind it (it may be outside the cluster)"),
+            format!("未查看 {host}：{workload} 连接它失败，而已读到的对象中没有它的后端{where_it_is}"),
+            format!("{host}, to which {workload} could not connect, was not looked at: nothing that was read stands behind it{where_it_is}"),
         )),
         question: scene.text(
             format!("{host} 当前是否可用？在确认之前，不能断定问题出在 {workload} 自身"),
@@ -167,6 +175,20 @@ fn beyond(scene: &Scene<'_>, workload: &ObjectRef, host: &str, service: Option<&
         ),
         step,
     }
+}
+
+/// Whether an address lies beside those of the Services that were read, and is no Pod's.
+fn is_of_services(scene: &Scene<'_>, address: &str) -> bool {
+    let block = |address: &str| {
+        let parts: std::net::Ipv4Addr = address.parse().ok()?;
+        Some([parts.octets()[0], parts.octets()[1]])
+    };
+    let Some(own) = block(address) else { return false };
+    let beside = |address: &String| block(address) == Some(own);
+    let services = scene.services.iter().filter_map(|service| service.object.spec.as_ref()?.cluster_ip.as_ref());
+    let pods = scene.pods.iter().filter_map(|pod| pod.object.status.as_ref());
+    let mut others = pods.flat_map(|status| status.pod_ip.iter().chain(&status.host_ip));
+    services.into_iter().any(beside) && !others.any(beside)
 }
 
 fn unnamed(scene: &Scene<'_>, workload: &ObjectRef, hosts: &[String]) -> Open {
