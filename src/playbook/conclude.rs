@@ -68,6 +68,7 @@ fn fault(scene: &Scene<'_>, scope: &Scope, top: &Finding, rest: &[&Finding], nea
             && !same_story(scene, top, finding)
             && !consequence::follows_from(scene, finding, top)
     });
+    let (causes, explained) = without_states(scene, causes, explained);
     let open = may_mean_another(scene, scope, &causes);
     let listed: Vec<&Finding> = std::iter::once(top).chain(causes.into_iter().take(CAUSES - 1)).collect();
     let mut diagnosis = Diagnosis {
@@ -114,6 +115,21 @@ fn fault(scene: &Scene<'_>, scope: &Scope, top: &Finding, rest: &[&Finding], nea
     }
     diagnosis.unresolved.dedup();
     diagnosis
+}
+
+/// Takes from the causes what only tells the state of a workload whose own Pods were explained: that it has too few of them,
+/// or that its rollout does not get on.
+fn without_states<'f>(
+    scene: &Scene<'_>,
+    causes: Vec<&'f Finding>,
+    mut explained: Vec<&'f Finding>,
+) -> (Vec<&'f Finding>, Vec<&'f Finding>) {
+    let of_pods: BTreeSet<ObjectRef> =
+        explained.iter().filter(|it| it.about.kind == "Pod").map(|it| workload_of(scene, &it.about)).collect();
+    let is_state = |it: &&Finding| it.about == it.blame && it.about.kind == "Deployment" && of_pods.contains(&it.about);
+    let (states, causes): (Vec<&Finding>, Vec<&Finding>) = causes.into_iter().partition(is_state);
+    explained.extend(states);
+    (causes, explained)
 }
 
 /// Whether an alert that names no object of a Namespace may mean another of the faults in it: each is sure, and not that it
@@ -182,8 +198,9 @@ fn related(
         "同一 Namespace 中的其他异常，与本告警无直接关联",
         "another fault in the namespace, not tied to this alert",
     );
-    let entries =
-        explained.iter().map(|finding| (finding, &follows)).chain(nearby.iter().map(|finding| (finding, &beside)));
+    // What shows at the first cause itself is no other fault.
+    let near = nearby.iter().map(|finding| (finding, if same_story(scene, top, finding) { &follows } else { &beside }));
+    let entries = explained.iter().map(|finding| (finding, &follows)).chain(near);
     for (finding, why) in entries.filter(|(finding, _)| finding.about != *primary) {
         let resource = finding.about.clone();
         match related.iter_mut().find(|known| known.resource == resource) {

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::alert::ObjectRef;
+use crate::playbook::callees;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding};
 use crate::playbook::pods;
-use crate::playbook::reach::{self, Call};
+use crate::playbook::reach::{self, Call, Failure};
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope;
 use crate::report::Confidence;
@@ -18,8 +19,10 @@ use crate::report::Confidence;
 pub(super) fn follows_from(scene: &Scene<'_>, other: &Finding, top: &Finding) -> bool {
     let may = top.confidence > Confidence::Low && other.depth < Depth::Root;
     let Some(pod) = scene.pod(&other.about).filter(|_| may) else { return false };
-    let calls = reach::failing_calls(scene, &pod.object);
-    calls.iter().filter(|call| rests_on(scene, other, call)).any(|call| {
+    let mut calls = reach::failing_calls(scene, &pod.object);
+    calls.retain(|call| rests_on(scene, other, call) || drained(scene, pod, other, top, call));
+    calls.extend(awaited(scene, pod, other));
+    calls.iter().any(|call| {
         let reached = beyond(scene, pod, call);
         let waiting = |object| {
             scene.pods.iter().any(|behind| reached.contains(&named(&behind.object)) && lies_on(behind, object))
@@ -29,6 +32,27 @@ pub(super) fn follows_from(scene: &Scene<'_>, other: &Finding, top: &Finding) ->
             .chain(&top.touches)
             .any(|object| reached.contains(object) || waiting(object))
     })
+}
+
+/// Whether a pool of connections is used up over the very calls that fail: to the place it is for, or to whatever has a name
+/// while the cluster's DNS is away.
+fn drained(scene: &Scene<'_>, pod: &Seen<Pod>, other: &Finding, top: &Finding, call: &Call<'_>) -> bool {
+    if other.code != "connection_pool_exhausted" {
+        return false;
+    }
+    let line = other.evidence.first().map_or("", |citation| citation.quote.as_str());
+    let fitting = callees::fitting(scene.facts, &pod.object, line);
+    (reach::is_dns(&top.about) && reach::resolver_is_silent(call))
+        || call.hosts.iter().any(|host| fitting.contains(host))
+}
+
+/// The call that an init container waits for in words of its own: `db.data:5432 - no response`.
+fn awaited<'a>(scene: &Scene<'a>, pod: &Seen<Pod>, other: &'a Finding) -> Option<Call<'a>> {
+    let citation = other.evidence.first().filter(|_| other.code == "init_container_hangs")?;
+    let log = scene.facts.logs().iter().find(|log| log.reference == citation.reference)?;
+    let hosts = reach::hosts(&citation.quote);
+    let call = Call { line: &citation.quote, log, failure: Failure::Awaited, hosts };
+    reach::service_of(scene, &pod.object, &call).is_some().then_some(call)
 }
 
 /// What a failing call leads to, and what that calls in vain itself.
