@@ -39,6 +39,9 @@ static OF_THE_SYSTEM: Pattern = Pattern::new(
     r"\bE(?:CONN\w+|TIMEDOUT|HOSTUNREACH|NETUNREACH|ACCES|NOENT|NOSPC|MFILE|PIPE|PERM|ROFS|AI_AGAIN|NOTFOUND|ADDRINUSE)\b|\[Errno -?\d+\]|\b(?:Connection(?:Reset|Refused|Aborted)|BrokenPipe|Timeout)Error\b|(?i:connection (?:reset|refused|aborted|closed) by|no space left on device)",
 );
 
+/// How runtimes begin a link of a chain of exceptions.
+const LINKS: [&str; 3] = ["Caused by:", "---> ", "[cause]:"];
+
 /// Whether a line is what a runtime says at every end, whatever the reason.
 pub(super) fn is_epilogue(line: &str) -> bool {
     EPILOGUE.hits(line)
@@ -57,7 +60,8 @@ pub(super) fn decisive(text: &str) -> Option<&str> {
 /// The line of the same record that says where a connection failed to, where the one that decides names nobody: the links
 /// of a chain of exceptions tell of one failure, and the last of them is the barest.
 fn with_address<'a>(lines: &[&'a str], line: &str) -> Option<&'a str> {
-    let is_bare = reach::tells_of_no_connection(line) && reach::hosts(line).is_empty() && !record::is_record(line);
+    let is_link = LINKS.iter().any(|mark| line.trim_start().starts_with(mark));
+    let is_bare = is_link && reach::tells_of_no_connection(line) && reach::hosts(line).is_empty();
     let at = lines.iter().rposition(|known| std::ptr::eq(*known, line)).filter(|_| is_bare)?;
     let begins = lines[..at].iter().rposition(|line| record::is_record(line)).unwrap_or(0);
     let names =
