@@ -81,7 +81,7 @@ async fn waves(run: &Run, seen: &mut Seen, asked: &mut HashSet<Want>, limit: usi
     for _ in 0..WAVE_LIMIT {
         let mut wave: Vec<Want> = Vec::new();
         for want in follow::next(seen) {
-            if asked.len() < limit && !is_asked(&asked, &want) && asked.insert(want.clone()) {
+            if asked.len() < limit && !is_asked(asked, &want) && asked.insert(want.clone()) {
                 wave.push(want);
             }
         }
