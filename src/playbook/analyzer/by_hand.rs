@@ -17,6 +17,11 @@ use crate::report::{Confidence, Step};
 const SELECTING: [&str; 4] = ["app.kubernetes.io/name", "app", "k8s-app", "name"];
 /// Pods whose addresses begin alike before that is taken for the Pods' network.
 const NEIGHBOURS: usize = 2;
+/// How those are called by whom the API server notes that people, or what they keep in Git, wrote a field.
+const PEOPLE: [&str; 9] =
+    ["kubectl", "helm", "argocd", "flux", "kustomize", "terraform", "hashicorp", "pulumi", "before-first-apply"];
+/// Annotations by which those who elect a leader keep its address.
+const ELECTED: [&str; 2] = ["leader", "control-plane.alpha.kubernetes.io/leader"];
 
 /// Findings about Services that send to an address no Pod has any more.
 #[must_use]
@@ -32,6 +37,21 @@ pub fn is_by_hand(service: &Service) -> bool {
     let of_the_api = name.namespace == "default" && name.name == "kubernetes";
     // Of one that was only listed nothing is known.
     service.spec.is_some() && service_selector(service).is_none() && !external && !of_the_api
+}
+
+/// Whether a program keeps the addresses, as Patroni does those of its leader: nobody wrote them by hand, and a selector
+/// would send to Pods that the program leaves out.
+fn is_kept(value: &Value) -> bool {
+    let owned = list(value, "/metadata/ownerReferences").next().is_some();
+    let annotations = value.pointer("/metadata/annotations").and_then(Value::as_object);
+    let elected = annotations.is_some_and(|all| ELECTED.iter().any(|key| all.contains_key(*key)));
+    let writes = |it: &&Value| {
+        let fields = it.get("fieldsV1").and_then(Value::as_object);
+        fields.is_none_or(|fields| fields.contains_key("f:subsets") || fields.contains_key("f:endpoints"))
+    };
+    let writers = list(value, "/metadata/managedFields").filter(writes);
+    let program = |manager: &str| !PEOPLE.iter().any(|person| manager.to_ascii_lowercase().starts_with(person));
+    owned || elected || writers.filter_map(|it| it.get("manager")?.as_str()).any(program)
 }
 
 /// The addresses that Endpoints or an EndpointSlice hold, those of Nodes aside.
@@ -76,7 +96,7 @@ fn stale(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
     if !is_by_hand(&service.object) || !is_meant() {
         return None;
     }
-    let (endpoints, value, reference) = written(scene, &name)?;
+    let (endpoints, value, reference) = written(scene, &name).filter(|(_, value, _)| !is_kept(value))?;
     let all = addresses(value);
     let gone: Vec<(&str, bool)> = all.iter().filter_map(|ip| Some((ip.as_str(), left(scene, ip)?))).collect();
     let sure = gone.iter().all(|(_, sure)| *sure) && gone.len() == all.len();
@@ -113,19 +133,34 @@ fn stale(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
 }
 
 /// Whether no Pod has an address that lies in the Pods' network, and whether that network is surely theirs; `None` for one
-/// that a Pod has, that lies elsewhere, or that nobody asked for.
+/// that a Pod has, that lies elsewhere, or that nobody asked for. Pods can be asked for by their first address alone, so of one
+/// of the other family nothing is known.
 fn left(scene: &Scene<'_>, ip: &str) -> Option<bool> {
     let (there, _) = scene.facts.at_address(ip)?;
-    if !there.is_empty() || scene.pods.iter().any(|pod| address(&pod.object) == ip) {
+    if !there.is_empty() || scene.pods.iter().any(|pod| has(&pod.object, ip)) || !is_of_first_family(scene, ip) {
         return None;
     }
     let parsed: IpAddr = ip.parse().ok()?;
     let ranges = scene.nodes.iter().filter_map(|node| node.object.spec.as_ref());
-    let mut ranges = ranges.flat_map(|spec| spec.pod_cidr.iter().chain(spec.pod_cidrs.iter().flatten()));
+    let mut ranges =
+        ranges.filter_map(|spec| spec.pod_cidr.as_ref().or_else(|| spec.pod_cidrs.iter().flatten().next()));
     if ranges.any(|range| holds(range, parsed)) {
         return Some(true);
     }
     (beside(scene, ip) >= NEIGHBOURS).then_some(false)
+}
+
+/// Whether a Pod has an address, be it its second one.
+fn has(pod: &Pod, ip: &str) -> bool {
+    let status = pod.status.as_ref();
+    let mut all = status.and_then(|status| status.pod_ips.as_deref()).unwrap_or(&[]).iter();
+    address(pod) == ip || all.any(|it| it.ip == ip)
+}
+
+/// Whether an address is of the family that the Pods' first addresses are of, as far as Pods were read.
+fn is_of_first_family(scene: &Scene<'_>, ip: &str) -> bool {
+    let mut known = scene.pods.iter().map(|pod| address(&pod.object)).filter(|address| !address.is_empty()).peekable();
+    known.peek().is_none() || known.any(|address| address.contains(':') == ip.contains(':'))
 }
 
 /// How many Pods of their own network have addresses that begin as this one does.
@@ -322,6 +357,48 @@ mod tests {
         assert_eq!(asked(json!(null)).cause(), "endpoints_address_stale EndpointSlice/rates-1");
         let kept = asked(json!("endpointslice-controller.k8s.io"));
         assert!(!kept.codes().contains(&"endpoints_address_stale"));
+    }
+
+    #[test]
+    fn addresses_that_a_program_keeps_are_written_by_nobody() {
+        let stale = |metadata: Value| {
+            World::asking("Pod", "web-1-a")
+                .with(pod(json!({})))
+                .log("web-1-a", "ERROR GET http://rates:8443/v2: connect timed out\n")
+                .with(by_hand())
+                .with(patched(endpoints("10.244.2.57"), json!({"metadata": metadata})))
+                .with(engine())
+                .with(node(json!({"spec": {"podCIDR": "10.244.2.0/24"}})))
+                .nobody_at("10.244.2.57")
+                .codes()
+                .contains(&"endpoints_address_stale")
+        };
+        let wrote = |manager: &str| json!({"managedFields": [{"manager": manager, "fieldsV1": {"f:subsets": {}}}]});
+        assert!(stale(wrote("kubectl-client-side-apply")) && stale(wrote("helm")) && stale(wrote("argocd-controller")));
+        assert!(!stale(wrote("Patroni")), "it elects");
+        assert!(!stale(json!({"annotations": {"leader": "db-0", "ttl": "30"}})));
+        assert!(!stale(json!({"ownerReferences": [{"kind": "PostgresCluster", "name": "db"}]})));
+        let labels = json!({"managedFields": [{"manager": "labeller", "fieldsV1": {"f:metadata": {}}}]});
+        assert!(stale(labels), "it wrote no address");
+    }
+
+    #[test]
+    fn a_second_address_of_a_pod_is_not_gone() {
+        let both = |ips: Value| {
+            World::asking("Pod", "web-1-a")
+                .with(pod(json!({})))
+                .log("web-1-a", "ERROR GET http://rates:8443/v2: connect timed out\n")
+                .with(by_hand())
+                .with(endpoints("fd00:10::57"))
+                .with(patched(engine(), json!({"status": {"podIPs": ips}})))
+                .with(node(
+                    json!({"spec": {"podCIDR": "10.244.2.0/24", "podCIDRs": ["10.244.2.0/24", "fd00:10::/64"]}}),
+                ))
+                .nobody_at("fd00:10::57")
+        };
+        for ips in [json!([{"ip": "10.244.4.9"}, {"ip": "fd00:10::57"}]), json!([{"ip": "10.244.4.9"}])] {
+            assert!(!both(ips).codes().contains(&"endpoints_address_stale"));
+        }
     }
 
     #[test]
