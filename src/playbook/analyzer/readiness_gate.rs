@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 use crate::report::{Confidence, Step};
@@ -14,6 +15,8 @@ use crate::report::{Confidence, Step};
 const OPENING: i64 = 3;
 /// The fewest letters of a word by which a controller's name and a gate are seen to belong together.
 const WORD: usize = 3;
+/// The longest reason that is repeated, in characters.
+const SAID: usize = 160;
 /// Words of gates and of controllers that say nothing of whose they are.
 const COMMON: [&str; 14] = [
     "ready",
@@ -80,6 +83,30 @@ struct Opener<'s> {
     found: &'s Seen<Deployment>,
     /// Its containers are told the gate's type; otherwise only its name suits.
     is_told: bool,
+    /// No other is told it.
+    is_sole: bool,
+}
+
+/// What somebody wrote who keeps a gate shut.
+struct Verdict {
+    reason: String,
+    message: String,
+}
+
+impl Verdict {
+    /// `None` where the Pod has no such condition, or where it gives no reason.
+    fn of(pod: &Pod, gate: &str) -> Option<Self> {
+        let condition = pods::condition(pod, gate).filter(|it| it.status == "False")?;
+        let (reason, message) = (condition.reason.clone(), condition.message.clone());
+        let told = Self { reason: reason.unwrap_or_default(), message: message.unwrap_or_default() };
+        (!told.reason.is_empty() || !told.message.is_empty()).then_some(told)
+    }
+
+    fn said(&self) -> String {
+        let parts = [self.reason.as_str(), self.message.as_str()];
+        let parts = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        logs::shorten(&parts.join(": "), SAID)
+    }
 }
 
 fn waits(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
@@ -89,6 +116,9 @@ fn waits(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         return None;
     }
     let opener = opener(scene, &gate);
+    if let Some(verdict) = Verdict::of(&pod.object, &gate) {
+        return Some(refused(scene, pod, &gate, (&verdict, opener.as_ref())));
+    }
     let (name, workload) = (named(&pod.object), scene.workload(&pod.object));
     let who = opener.as_ref().filter(|opener| !works(&opener.found.object));
     let blame = who.map_or_else(|| workload.clone(), |opener| named(&opener.found.object));
@@ -102,7 +132,7 @@ fn waits(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
             told(scene, opener.as_ref())
         ),
     );
-    let sure = who.is_some_and(|opener| opener.is_told);
+    let sure = who.is_some_and(|opener| opener.is_sole);
     let finding = Finding::new("readiness_gate_not_opened", Depth::Root, &name, &blame, headline)
         .summary(summary(scene, pod, &gate, opener.as_ref()))
         .confidence(if sure { Confidence::High } else { Confidence::Medium })
@@ -130,17 +160,69 @@ fn waits(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     })
 }
 
+/// A gate whose keeper looked, and keeps it shut for a reason: the version may well be at fault. A keeper that runs no more
+/// does not look again.
+fn refused(
+    scene: &Scene<'_>,
+    pod: &Seen<Pod>,
+    gate: &str,
+    (verdict, opener): (&Verdict, Option<&Opener<'_>>),
+) -> Finding {
+    let (name, workload, said) = (named(&pod.object), scene.workload(&pod.object), verdict.said());
+    let gone = opener.filter(|opener| opener.is_sole && !works(&opener.found.object));
+    let blame = gone.map_or_else(|| workload.clone(), |opener| named(&opener.found.object));
+    let end = told(scene, gone);
+    let headline = scene.text(
+        format!("{workload} 的容器都已就绪，但 Pod 不会 Ready：readinessGate {gate} 被置为 False（{said}）{end}"),
+        format!("{workload}: the containers are ready, but the Pod is not: its readiness gate {gate} is kept False ({said}){end}"),
+    );
+    Finding::new("readiness_gate_not_opened", Depth::Root, &name, &blame, headline.clone())
+        .summary(scene.text(
+            format!("{headline}。{name} 自己的探针都通过了，但设置该 condition 的一方认为它不可用。"),
+            format!("{headline}. {name} passes its own probes, yet whoever sets the condition finds it unfit."),
+        ))
+        .confidence(Confidence::Medium)
+        .cite([
+            scene.quote_any(&pod.reference, &[&verdict.message, &format!("reason: {}", verdict.reason)]),
+            scene.quote(&pod.reference, &format!("conditionType: {gate}")),
+        ])
+        .cite(gone.iter().flat_map(|opener| proof(scene, opener, gate)))
+        .touches([workload.clone()])
+        .unresolved(scene.text(
+            format!("是 {workload} 的程序或配置不满足 {gate} 的检查，还是检查本身设置有误？"),
+            format!("Does {workload} not meet what {gate} checks, or is the check set up wrongly?"),
+        ))
+        .steps([
+            look(
+                scene.text("查看 Pod 的 condition 与 readinessGates", "Read the Pod's conditions and readiness gates"),
+                kubectl(&name.namespace, &format!("describe pod {}", name.name)),
+            ),
+            look(
+                scene.text(
+                    "在 Pod 的日志中查找该检查得到的应答",
+                    "Look in the Pod's log for what the check was answered",
+                ),
+                kubectl(&name.namespace, &format!("logs {} --all-containers --tail=100", name.name)),
+            ),
+        ])
+}
+
 /// The Deployment that is told the gate's type, or else the one whose name suits it best.
 fn opener<'s>(scene: &'s Scene<'_>, gate: &str) -> Option<Opener<'s>> {
-    let told = scene.deployments.iter().find(|it| template(&it.object).is_some_and(|spec| is_told(spec, gate)));
-    if let Some(found) = told {
-        return Some(Opener { found, is_told: true });
+    let told = || scene.deployments.iter().filter(|it| template(&it.object).is_some_and(|spec| is_told(spec, gate)));
+    // Of several that are told, one that runs is the likelier: another may be of an environment that sleeps.
+    if let Some(found) = told().find(|it| works(&it.object)).or_else(|| told().next()) {
+        return Some(Opener { found, is_told: true, is_sole: told().count() == 1 });
     }
     let named_so =
         scene.deployments.iter().filter_map(|it| Some((likeness(it.object.metadata.name.as_deref()?, gate)?, it)));
     // What waits at the gate itself does not open it.
     let others = named_so.filter(|(_, it)| template(&it.object).is_some_and(|spec| spec.readiness_gates.is_none()));
-    others.min_by_key(|(rank, it)| (*rank, works(&it.object))).map(|(_, found)| Opener { found, is_told: false })
+    others.min_by_key(|(rank, it)| (*rank, works(&it.object))).map(|(_, found)| Opener {
+        found,
+        is_told: false,
+        is_sole: false,
+    })
 }
 
 fn template(deployment: &Deployment) -> Option<&PodSpec> {
@@ -314,6 +396,38 @@ mod tests {
         assert_eq!(world(0).diagnosis().causes[0].confidence, Confidence::Medium);
         assert_eq!(world(1).cause(), "readiness_gate_not_opened Deployment/web");
         assert!(world(1).diagnosis().unresolved.iter().any(|question| question.contains(GATE)));
+    }
+
+    #[test]
+    fn of_two_that_are_told_the_one_that_runs_is_meant_and_nobody_is_sure() {
+        let told = || json!([format!("--gate={GATE}")]);
+        let world = |other: i32| {
+            World::asking("Pod", "web-1-a")
+                .with(gated(false, "2026-11-23T02:10:00Z"))
+                .with(controller("attacher-staging", 0, told()))
+                .with(controller("attacher", other, told()))
+        };
+        assert_eq!(world(1).cause(), "readiness_gate_not_opened Deployment/web");
+        assert!(world(1).diagnosis().headline.contains("Deployment lb/attacher, which sets it, is running"));
+        assert_eq!(world(0).diagnosis().causes[0].confidence, Confidence::Medium);
+    }
+
+    #[test]
+    fn what_the_keeper_of_a_gate_says_is_repeated_and_clears_no_version() {
+        let mut shut = gated(false, "2026-11-23T02:10:00Z");
+        let says = json!({"type": GATE, "status": "False", "reason": "HealthCheckFailed", "message": "target answers 500 on /healthz"});
+        shut["status"]["conditions"].as_array_mut().unwrap().push(says);
+        let world = World::asking("Pod", "web-1-a").with(shut).with(controller(
+            "attacher",
+            1,
+            json!([format!("--gate={GATE}")]),
+        ));
+        assert_eq!(world.cause(), "readiness_gate_not_opened Deployment/web");
+        let diagnosis = world.diagnosis();
+        assert_eq!(diagnosis.causes[0].confidence, Confidence::Medium);
+        assert!(diagnosis.headline.contains("HealthCheckFailed: target answers 500 on /healthz"));
+        assert!(!diagnosis.headline.contains("nobody"), "{}", diagnosis.headline);
+        assert!(!diagnosis.ruled_out.iter().any(|it| it.hypothesis.contains("version")), "{:?}", diagnosis.ruled_out);
     }
 
     #[test]
