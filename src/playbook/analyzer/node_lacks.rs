@@ -15,13 +15,14 @@ use crate::playbook::scene::{Scene, named};
 use crate::playbook::selector::{LabelMap, covers};
 use crate::report::{Confidence, Step};
 
-/// What a Node may lack: how the kubelet or the runtime says it, its name in Chinese and English, and what those who bring it
-/// are called.
+/// What a Node may lack: how the kubelet or the runtime says it, its name in Chinese and English, what those who bring it are
+/// called, and what is in their names and in many another's.
 struct Kind {
     sign: Pattern,
     zh: &'static str,
     en: &'static str,
     brought_by: &'static [&'static str],
+    vague: &'static [&'static str],
 }
 
 static KINDS: [Kind; 5] = [
@@ -30,6 +31,7 @@ static KINDS: [Kind; 5] = [
         zh: " seccomp profile",
         en: "the seccomp profile",
         brought_by: &["seccomp", "security-profiles", "spod"],
+        vague: &[],
     },
     Kind {
         sign: Pattern::new(
@@ -38,6 +40,7 @@ static KINDS: [Kind; 5] = [
         zh: " AppArmor profile",
         en: "the AppArmor profile",
         brought_by: &["apparmor", "security-profiles", "spod"],
+        vague: &[],
     },
     Kind {
         sign: Pattern::new(
@@ -45,21 +48,37 @@ static KINDS: [Kind; 5] = [
         ),
         zh: "容器运行时 handler",
         en: "the runtime handler",
-        brought_by: &["runtime", "gvisor", "runsc", "kata", "wasm", "nvidia"],
+        brought_by: &[],
+        vague: &["runtime"],
     },
     Kind {
         sign: Pattern::new(r"(?i)adding custom device|gathering device information"),
         zh: "设备文件",
         en: "the device",
-        brought_by: &["device", "gpu", "nvidia", "fuse", "kvm"],
+        brought_by: &[],
+        vague: &["device"],
     },
     Kind {
         sign: Pattern::new(r"(?i)hostpath type check failed"),
         zh: " hostPath 路径",
         en: "the hostPath",
         brought_by: &[],
+        vague: &[],
     },
 ];
+
+/// The name of the handler or of the device that is missing.
+static MISSING: Pattern = Pattern::new(
+    r#"(?i)no runtime for "([^"]+)"|runtimehandler "([^"]+)"|unknown runtime handler "?([^"\s]+)|custom device "?/dev/([^"\s:]+)"#,
+);
+/// What is called otherwise by those who bring it.
+const ALSO: [(&str, &str); 4] = [("runsc", "gvisor"), ("nvidia", "gpu"), ("dri", "gpu"), ("spin", "wasm")];
+/// Words that tell nothing of what is brought.
+const EVERYWHERE: [&str; 9] =
+    ["runtime", "device", "devices", "container", "plugin", "driver", "node", "agent", "installer"];
+/// The fewest letters of a word that tells, and of one that may be the beginning of another.
+const WORD: usize = 3;
+const BEGINNING: usize = 4;
 
 /// Labels that tell one Node from another by design.
 const OWN: [&str; 3] = ["kubernetes.io/hostname", "topology.", "failure-domain."];
@@ -87,7 +106,7 @@ pub fn is_local(message: &str) -> bool {
 /// Whether a DaemonSet may be what brings to the Nodes that which a Pod misses on its own, by their names.
 #[must_use]
 pub fn may_bring(facts: &Facts, pod: &Pod, daemon_set: &str) -> bool {
-    lack(facts, pod).is_some_and(|(kind, _)| brings(kind, daemon_set))
+    lack(facts, pod).is_some_and(|(kind, message)| brings(kind, &message, daemon_set).is_some())
 }
 
 /// Whether a Pod waits for something its Node lacks.
@@ -96,8 +115,36 @@ pub fn waits(facts: &Facts, pod: &Pod) -> bool {
     lack(facts, pod).is_some()
 }
 
-fn brings(kind: &Kind, name: &str) -> bool {
-    kind.brought_by.iter().any(|word| name.contains(word))
+/// Whether a DaemonSet brings by its name what is missing: `true` where the name tells of just that, `false` where of its kind.
+fn brings(kind: &Kind, message: &str, name: &str) -> Option<bool> {
+    let own = words(name);
+    let missing = missing(message);
+    let alike = |one: &String, other: &String| {
+        let begins = |long: &str, short: &str| short.len() >= BEGINNING && long.starts_with(short);
+        one == other || begins(one, other) || begins(other, one)
+    };
+    let tells = missing.iter().any(|it| own.iter().any(|own| alike(it, own)));
+    if tells || kind.brought_by.iter().any(|word| name.contains(word)) {
+        return Some(true);
+    }
+    kind.vague.iter().any(|word| name.contains(word)).then_some(false)
+}
+
+/// The words for what a message says is missing.
+fn missing(message: &str) -> Vec<String> {
+    let Some(found) = MISSING.groups(message) else { return Vec::new() };
+    let mut all = found.iter().skip(1).flatten().flat_map(|it| words(it.as_str())).collect::<Vec<_>>();
+    let also = ALSO.iter().filter(|(word, _)| all.iter().any(|it| it == word));
+    let also: Vec<String> = also.map(|(_, other)| (*other).to_owned()).collect();
+    all.extend(also);
+    all
+}
+
+/// The telling words of a name, without the numbers of devices.
+fn words(name: &str) -> Vec<String> {
+    let parts = name.split(|letter: char| !letter.is_ascii_alphanumeric());
+    let bare = parts.map(|part| part.trim_end_matches(|letter: char| letter.is_ascii_digit()).to_ascii_lowercase());
+    bare.filter(|part| part.len() >= WORD && !EVERYWHERE.contains(&part.as_str())).collect()
 }
 
 fn kind(message: &str) -> Option<&'static Kind> {
@@ -191,28 +238,33 @@ fn revision(pod: &Pod) -> (Option<&String>, Option<&String>) {
 struct Bringer {
     name: ObjectRef,
     reference: String,
+    /// Its name tells of what is missing, not only of its kind.
+    is_telling: bool,
     /// Labels it asks for that the Node lacks and the good Nodes carry; empty where these do not explain it.
     asks: LabelMap,
 }
 
-fn bringer(scene: &Scene<'_>, kind: &Kind, siblings: &Siblings<'_>) -> Option<Bringer> {
-    let named_so = |set: &&Seen<DaemonSet>| brings(kind, set.object.metadata.name.as_deref().unwrap_or_default());
-    let found = scene.daemon_sets.iter().filter(|set| set.object.spec.is_some()).find(named_so)?;
+fn bringer(scene: &Scene<'_>, (kind, message): (&Kind, &str), siblings: &Siblings<'_>) -> Option<Bringer> {
+    let sets = || scene.daemon_sets.iter().filter(|set| set.object.spec.is_some());
+    let by_name =
+        |set: &Seen<DaemonSet>| brings(kind, message, set.object.metadata.name.as_deref().unwrap_or_default());
+    let of = |telling: bool| sets().find(|set| by_name(set) == Some(telling)).map(|set| (set, telling));
+    let (found, is_telling) = of(true).or_else(|| of(false))?;
     let spec = found.object.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     let asked = spec.and_then(|spec| spec.node_selector.clone()).unwrap_or_default();
     let here = siblings.bad.and_then(|node| node.object.metadata.labels.as_ref());
     let fits =
         !siblings.read.is_empty() && siblings.read.iter().all(|node| covers(&asked, node.metadata.labels.as_ref()));
     let kept = |(key, value): &(String, String)| here.is_some_and(|labels| labels.get(key) != Some(value));
-    let asks = if fits { asked.into_iter().filter(kept).collect() } else { LabelMap::new() };
-    Some(Bringer { name: named(&found.object), reference: found.reference.clone(), asks })
+    let asks = if fits && is_telling { asked.into_iter().filter(kept).collect() } else { LabelMap::new() };
+    Some(Bringer { name: named(&found.object), reference: found.reference.clone(), is_telling, asks })
 }
 
 fn told(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let (kind, message) = lack(scene.facts, &pod.object)?;
     let siblings = Siblings::of(scene, pod)?;
     let node = ObjectRef::new("Node", "", pods::node_name(&pod.object)?);
-    let bringer = bringer(scene, kind, &siblings);
+    let bringer = bringer(scene, (kind, &message), &siblings);
     let (name, workload, good) = (named(&pod.object), scene.workload(&pod.object), siblings.good.join(", "));
     let why = because(scene, &node, bringer.as_ref());
     let headline = scene.text(
@@ -242,7 +294,7 @@ fn told(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
                 }),
             )
             .touches([workload])
-            .touches(bringer.iter().map(|bringer| bringer.name.clone()))
+            .touches(bringer.iter().filter(|bringer| bringer.is_telling).map(|bringer| bringer.name.clone()))
             .steps(steps(scene, &name, &node, &siblings, bringer.as_ref())),
     )
 }
@@ -295,7 +347,11 @@ fn steps(
     if let Some(bringer) = bringer {
         let (namespace, set) = (&bringer.name.namespace, slash(&bringer.name));
         steps.push(look(
-            scene.text("查看负责安装它的 DaemonSet", "Look at the DaemonSet that brings it"),
+            if bringer.is_telling {
+                scene.text("查看负责安装它的 DaemonSet", "Look at the DaemonSet that brings it")
+            } else {
+                scene.text("确认是否由这个 DaemonSet 安装它", "See whether this DaemonSet brings it")
+            },
             kubectl(namespace, &format!("get {set} -o wide")),
         ));
         steps.extend(bringer.asks.iter().take(1).map(|(key, value)| {
@@ -349,6 +405,7 @@ fn until_then(scene: &Scene<'_>, pod: &ObjectRef, node: &ObjectRef) -> Step {
 mod tests {
     use serde_json::{Value, json};
 
+    use super::{MISSING, brings, kind};
     use crate::playbook::world::{World, node, patched, pod, waiting};
     use crate::report::Confidence;
 
@@ -398,6 +455,37 @@ mod tests {
         let nowhere = World::asking("Pod", "web-1-b").with(on("web-1-b", "n2", waiting("CreateContainerError", SAID)));
         assert_eq!(nowhere.cause(), "container_cannot_be_created Deployment/web");
         assert_eq!(world("n2", SAID).cause(), "container_cannot_be_created Deployment/web");
+    }
+
+    #[test]
+    fn who_brings_another_device_is_not_who_brings_this_one() {
+        let message =
+            "error gathering device information while adding custom device \"/dev/fuse\": no such file or directory";
+        let told = |name: &str| {
+            let set = patched(installer(), json!({"metadata": {"name": name}}));
+            world("n1", message).with(set).diagnosis()
+        };
+        let labels = |diagnosis: &crate::report::Diagnosis| {
+            diagnosis.steps.iter().any(|step| step.command.as_deref().is_some_and(|it| it.contains("label node")))
+        };
+        let own = told("fuse-device-plugin");
+        assert!(labels(&own) && own.causes[0].confidence == Confidence::High);
+        for other in ["nvidia-device-plugin", "confuser", "node-exporter"] {
+            let other = told(other);
+            assert!(!labels(&other) && other.causes[0].confidence == Confidence::Medium, "{}", other.headline);
+        }
+    }
+
+    #[test]
+    fn who_brings_something_is_known_by_its_name() {
+        let by = |message: &str, name: &str| brings(kind(message).unwrap(), message, name);
+        let handler = "no runtime for \"runsc\" is configured";
+        assert_eq!((by(handler, "gvisor-installer"), by(handler, "runtime-setup")), (Some(true), Some(false)));
+        assert_eq!(by(handler, "kata-deploy"), None);
+        assert_eq!(by("no runtime for \"kata-qemu\" is configured", "kata-deploy"), Some(true));
+        let device = "error gathering device information while adding custom device \"/dev/nvidia0\": no such file";
+        assert_eq!((by(device, "nvidia-device-plugin"), by(device, "fuse-device-plugin")), (Some(true), Some(false)));
+        assert!(MISSING.compiles());
     }
 
     #[test]
