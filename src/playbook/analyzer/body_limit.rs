@@ -1,9 +1,12 @@
 //! Requests that the ingress controller refuses before they reach a Pod because their body is larger than it takes: only its own
 //! log tells of them, and the Ingress says how much is allowed.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::Ingress;
 
+use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{entrance, ingress};
 use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
@@ -19,11 +22,14 @@ use crate::report::{Confidence, Step};
 const LIMIT: &str = "nginx.ingress.kubernetes.io/proxy-body-size";
 /// How many refusals are no single odd client.
 const OFTEN: usize = 3;
-/// Limits people set, in MiB.
-const ROUND: [u64; 9] = [8, 16, 32, 64, 100, 200, 500, 1000, 2000];
+/// Limits people set, in MiB. What would need more is no upload that a web server should take without anybody's thought.
+const ROUND: [u64; 5] = [8, 16, 32, 64, 100];
+/// Clients from which one tells that it is not one of them that is odd.
+const CLIENTS: usize = 2;
 
-static REFUSED: Pattern =
-    Pattern::new(r#"client intended to send too large (?:chunked )?body(?:: (\d+) bytes)?.*\bhost: "([^":]+)"#);
+static REFUSED: Pattern = Pattern::new(
+    r#"client intended to send too large (?:chunked )?body(?:: (\d+) bytes)?(?:, client: ([^,\s]+))?.*\bhost: "([^":]+)"#,
+);
 
 /// What was refused for one Ingress.
 struct Refused<'a> {
@@ -31,6 +37,7 @@ struct Refused<'a> {
     line: &'a str,
     count: usize,
     largest: u64,
+    clients: BTreeSet<String>,
 }
 
 /// Findings about Ingresses whose controller refuses bodies, where an alert counts errors.
@@ -56,16 +63,28 @@ fn refused<'a>(scene: &Scene<'a>, ingress: &Ingress) -> Option<Refused<'a>> {
     for (log, text) in controllers.flat_map(|pod| reach::present_logs(scene, &pod.object)) {
         for line in text.lines().filter(|line| !logs::instructs(line)) {
             let Some(found) = REFUSED.groups(line) else { continue };
-            let host = found.get(2).map_or("", |host| host.as_str());
+            let host = found.get(3).map_or("", |host| host.as_str());
             if !way_in::hosts(ingress).any(|known| way_in::serves(known, host)) {
                 continue;
             }
             let size = found.get(1).and_then(|size| size.as_str().parse().ok()).unwrap_or(0);
-            let known = all.get_or_insert(Refused { log, line, count: 0, largest: 0 });
+            let known = all.get_or_insert(Refused { log, line, count: 0, largest: 0, clients: BTreeSet::new() });
+            known.clients.extend(found.get(2).map(|client| client.as_str().to_owned()));
             (known.count, known.largest) = (known.count + 1, known.largest.max(size));
         }
     }
     all.filter(|refused| refused.count >= OFTEN)
+}
+
+/// Whether alerts count what a server failed at: a 413 is none of these.
+fn counts_5xx(scene: &Scene<'_>) -> bool {
+    static SERVERS: Pattern = Pattern::new(r"(?i)5xx|50[0-4]|server_?errors?|internal_?errors?");
+    scene.question.alert_names.iter().any(|name| SERVERS.hits(name))
+}
+
+/// Whether what was refused need not be what the alerts count: one client's bodies, or no failure of a server.
+fn is_lead(scene: &Scene<'_>, refused: &Refused<'_>) -> bool {
+    counts_5xx(scene) || refused.clients.len() < CLIENTS
 }
 
 fn limit(ingress: &Ingress) -> Option<&str> {
@@ -96,8 +115,9 @@ fn explain(scene: &Scene<'_>, ingress: &Seen<Ingress>, refused: &Refused<'_>, al
         format!("The ingress controller refuses requests to {name} with 413, as too large a body ({count} times{of_en}): {set_en}"),
     );
     let services = ingress::services(&ingress.object);
+    let lead = is_lead(scene, refused);
     Finding::new("ingress_body_too_large", Depth::Root, &name, &name, headline)
-        .confidence(Confidence::Medium)
+        .confidence(if lead { Confidence::Low } else { Confidence::Medium })
         .cite([
             scene.quote(&refused.log.reference, refused.line),
             scene.quote_any(&ingress.reference, &[LIMIT, &format!("name: {}", name.name)]),
@@ -113,25 +133,47 @@ fn explain(scene: &Scene<'_>, ingress: &Seen<Ingress>, refused: &Refused<'_>, al
 fn steps(scene: &Scene<'_>, ingress: &Seen<Ingress>, refused: &Refused<'_>, beside: Option<&str>) -> Vec<Step> {
     let name = named(&ingress.object);
     let log = refused.log;
-    let enough = beside.filter(|value| bytes(value).is_some_and(|limit| limit >= refused.largest));
-    let wanted = enough.map_or_else(|| rounded(refused.largest), str::to_owned);
+    // A sibling's limit is what the people here take for enough.
+    let wanted = match beside {
+        Some(value) => bytes(value).is_some_and(|limit| limit >= refused.largest).then(|| value.to_owned()),
+        None => rounded(refused.largest),
+    };
+    let wanted = wanted.filter(|_| !is_lead(scene, refused));
     vec![
         look(
             scene.text("查看 ingress controller 的日志", "Read the ingress controller's log"),
             kubectl(&log.namespace, &format!("logs {} --tail=100", log.pod)),
         ),
-        change(
-            scene.text(
-                format!("把 {name} 的 proxy-body-size 提高到 {wanted}"),
-                format!("Raise proxy-body-size of {name} to {wanted}"),
-            ),
-            scene.text(
-                "只适用于 ingress-nginx；由 Helm 或 GitOps 管理的 Ingress 请在来源处修改",
-                "It works for ingress-nginx; change an Ingress that Helm or GitOps keeps at its source",
-            ),
-            Some(kubectl(&name.namespace, &format!("annotate ingress {} {LIMIT}={wanted} --overwrite", name.name))),
-        ),
+        raise(scene, &name, wanted),
     ]
+}
+
+/// What lets the bodies through; where nobody has such limits here, a question first and no command.
+fn raise(scene: &Scene<'_>, name: &ObjectRef, wanted: Option<String>) -> Step {
+    let Some(wanted) = wanted else {
+        return change(
+            scene.text(
+                format!("先确认这些请求是否正当，再决定 {name} 的 proxy-body-size"),
+                format!("See whether these requests are meant before proxy-body-size of {name} is changed"),
+            ),
+            scene.text(
+                "可能只是异常的客户端；没有依据建议一个限制",
+                "It may be a client that is odd; nothing here tells what limit would be right",
+            ),
+            None,
+        );
+    };
+    change(
+        scene.text(
+            format!("把 {name} 的 proxy-body-size 提高到 {wanted}"),
+            format!("Raise proxy-body-size of {name} to {wanted}"),
+        ),
+        scene.text(
+            "只适用于 ingress-nginx；由 Helm 或 GitOps 管理的 Ingress 请在来源处修改",
+            "It works for ingress-nginx; change an Ingress that Helm or GitOps keeps at its source",
+        ),
+        Some(kubectl(&name.namespace, &format!("annotate ingress {} {LIMIT}={wanted} --overwrite", name.name))),
+    )
 }
 
 /// Bytes as people say them.
@@ -139,11 +181,10 @@ fn megabytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
-/// The least usual limit that lets this many bytes through.
-fn rounded(bytes: u64) -> String {
+/// The least usual limit that lets this many bytes through, where there is one.
+fn rounded(bytes: u64) -> Option<String> {
     let wanted = bytes.div_ceil(1 << 20);
-    let least = ROUND.iter().find(|size| **size >= wanted).copied().unwrap_or(wanted);
-    format!("{least}m")
+    ROUND.iter().find(|size| **size >= wanted).map(|size| format!("{size}m"))
 }
 
 /// nginx' sizes: `25m`, `1g`, `512k`, bytes.
@@ -176,10 +217,17 @@ mod tests {
     }
 
     fn refusals(host: &str, times: usize) -> String {
-        let line = format!(
-            "2026/11/23 02:58:36 [error] 35#35: *8 client intended to send too large body: 18701070 bytes, client: 203.0.113.5, server: {host}, request: \"POST /api HTTP/1.1\", host: \"{host}\"\n"
-        );
-        line.repeat(times)
+        sized(host, times, 18_701_070, times)
+    }
+
+    fn sized(host: &str, times: usize, size: u64, clients: usize) -> String {
+        let line = |at: usize| {
+            let client = at % clients;
+            format!(
+                "2026/11/23 02:58:36 [error] 35#35: *8 client intended to send too large body: {size} bytes, client: 203.0.113.{client}, server: {host}, request: \"POST /api HTTP/1.1\", host: \"{host}\"\n"
+            )
+        };
+        (0..times).map(line).collect()
     }
 
     fn world(alert: &str, log: &str) -> World {
@@ -220,6 +268,31 @@ mod tests {
     }
 
     #[test]
+    fn one_client_or_an_alert_that_counts_what_servers_fail_at_makes_it_a_lead() {
+        let verdict = |alert: &str, clients| {
+            let log = sized("a.example.com", 4, 18_701_070, clients);
+            world(alert, &log).diagnosis().verdict
+        };
+        assert_eq!(verdict("UploadFailureRate", 4), Verdict::Fault);
+        assert_eq!(verdict("UploadFailureRate", 1), Verdict::Inconclusive);
+        assert_eq!(verdict("High5xxRate", 4), Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn no_limit_is_proposed_beyond_what_is_usual_here() {
+        let raised = |size: u64, sibling: Option<&str>| {
+            let world = world("UploadFailureRate", &sized("a.example.com", 4, size, 4));
+            let world = sibling
+                .into_iter()
+                .fold(world, |world, limit| world.with(ingress("admin", "b.example.com", Some(limit))));
+            let steps = world.diagnosis().steps;
+            steps.iter().any(|step| step.command.as_deref().is_some_and(|it| it.contains("annotate")))
+        };
+        assert!(raised(18_701_070, None) && raised(18_701_070, Some("25m")));
+        assert!(!raised(99_999_999_999, None) && !raised(18_701_070, Some("10m")));
+    }
+
+    #[test]
     fn an_alert_about_a_state_is_not_explained_by_it() {
         let world = world("KubePodNotReady", &refusals("a.example.com", 9));
         assert!(!world.codes().contains(&"ingress_body_too_large"));
@@ -229,6 +302,7 @@ mod tests {
     #[test]
     fn sizes_are_read_and_rounded_as_nginx_has_them() {
         assert_eq!((bytes("25m"), bytes("1g"), bytes("x")), (Some(25 << 20), Some(1 << 30), None));
-        assert_eq!((rounded(18_701_070), megabytes(18_701_070)), ("32m".to_owned(), "18 MiB".to_owned()));
+        assert_eq!((rounded(18_701_070), megabytes(18_701_070)), (Some("32m".to_owned()), "18 MiB".to_owned()));
+        assert_eq!(rounded(99_999_999_999), None);
     }
 }
