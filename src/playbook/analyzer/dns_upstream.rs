@@ -1,7 +1,7 @@
 //! The cluster's DNS that gets no answer from the servers to which it forwards names outside the cluster: what is inside
 //! still resolves, and everything that calls out fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 
@@ -22,6 +22,8 @@ static IN_VAIN: Pattern = Pattern::new(
 static FORWARD: Pattern = Pattern::new(r"^\s*(?:forward|proxy)\s+(\S+)\s+(.+?)\s*\{?\s*$");
 /// How often one server leaves questions unanswered before it is no hiccup.
 const OFTEN: usize = 5;
+/// Domains from which on it is the server that is silent, and not those who answer for one domain.
+const DOMAINS: usize = 2;
 /// Names told in one sentence.
 const NAMED: usize = 2;
 /// The longest comment of a Corefile that is repeated, in characters.
@@ -33,6 +35,8 @@ struct Silence<'s> {
     line: &'s str,
     server: String,
     names: Vec<String>,
+    /// The domains that these names are of.
+    domains: BTreeSet<String>,
 }
 
 /// Where a Corefile says that such questions go.
@@ -73,8 +77,23 @@ fn silence<'s>(scene: &Scene<'s>, pod: &Pod) -> Option<Silence<'s>> {
                 names.push(name);
             }
         }
-        Some(Silence { log, line, server, names })
+        let domains = domains(&names);
+        Some(Silence { log, line, server, names, domains })
     })
+}
+
+/// The domains of names, where one that merely has a search path behind it is the same name.
+fn domains(names: &[String]) -> BTreeSet<String> {
+    let longer =
+        |name: &String| names.iter().any(|other| name.strip_prefix(other).is_some_and(|it| it.starts_with('.')));
+    names.iter().filter(|name| !longer(name)).map(|name| domain(name)).collect()
+}
+
+/// What somebody registered of a name: its last two labels, or three below such as `co.uk` and `com.cn`.
+fn domain(name: &str) -> String {
+    let labels: Vec<&str> = name.trim_end_matches('.').split('.').collect();
+    let is_below = matches!(labels[..], [.., second, first] if first.len() == 2 && second.len() <= 3);
+    labels[labels.len().saturating_sub(if is_below { 3 } else { 2 })..].join(".")
 }
 
 /// Whether an address is one of the cluster's own: then something nearer is at fault.
@@ -123,6 +142,9 @@ fn is_server(destination: &str, server: &str) -> bool {
 }
 
 fn told(scene: &Scene<'_>, pod: &Seen<Pod>, silence: &Silence<'_>) -> Finding {
+    if silence.domains.len() < DOMAINS {
+        return of_one_domain(scene, pod, silence);
+    }
     let (name, workload) = (named(&pod.object), scene.workload(&pod.object));
     let server = &silence.server;
     let forward = forward(scene, &pod.object, server);
@@ -159,6 +181,28 @@ fn told(scene: &Scene<'_>, pod: &Seen<Pod>, silence: &Silence<'_>) -> Finding {
         None => finding,
     };
     finding.steps(steps(scene, &name, server, forward.as_ref()))
+}
+
+/// Where all that is unanswered is of one domain: that domain's own servers may be silent, and the upstream waits for them.
+fn of_one_domain(scene: &Scene<'_>, pod: &Seen<Pod>, silence: &Silence<'_>) -> Finding {
+    let (name, workload, server) = (named(&pod.object), scene.workload(&pod.object), &silence.server);
+    let domain = silence.domains.iter().next().map_or("", String::as_str);
+    let headline = scene.text(
+        format!("经上游 {server} 查询域名 {domain} 得不到应答；没有看到其他域名超时，可能是该域名自己的 DNS 服务器不应答"),
+        format!("Names of {domain} get no answer by way of the upstream {server}; no other domain was seen to time out, so the domain's own servers may be silent"),
+    );
+    Finding::new("dns_upstream_silent", Depth::Root, &name, &workload, headline)
+        .confidence(Confidence::Low)
+        .cite([scene.quote(&silence.log.reference, silence.line)])
+        .touches(victims(scene, silence).0)
+        .unresolved(scene.text(
+            format!("{domain} 的 DNS 服务器是否应答？别的集群外域名能否解析？"),
+            format!("Do the servers of {domain} answer, and do other names outside the cluster resolve?"),
+        ))
+        .steps([look(
+            scene.text("查看集群 DNS 的报错", "Read what the cluster's DNS complains of"),
+            kubectl(&name.namespace, &format!("logs {} --tail=50", name.name)),
+        )])
 }
 
 fn steps(scene: &Scene<'_>, pod: &ObjectRef, server: &str, forward: Option<&Forward>) -> Vec<Step> {
@@ -251,7 +295,11 @@ mod tests {
             .log("web-1-a", &call.repeat(3))
             .with(dns(volumes))
             .with(map)
-            .log_in("kube-system", "coredns-1-a", &format!("{error}\n").repeat(times))
+            .log_in("kube-system", "coredns-1-a", &format!("{error}\n{}\n", second(error)).repeat(times))
+    }
+
+    fn second(error: &str) -> String {
+        error.replace("api.pay.example", "push.mobile.test")
     }
 
     const TIMEOUT: &str =
@@ -276,6 +324,18 @@ mod tests {
         let refused =
             "[ERROR] plugin/errors: 2 api.pay.example. AAAA: dial tcp 10.0.0.53:53: connect: connection refused";
         assert_eq!(world(corefile("10.0.0.53:53"), refused, 6).cause(), "dns_upstream_silent ConfigMap/coredns");
+    }
+
+    #[test]
+    fn one_domain_without_an_answer_blames_no_upstream() {
+        let alone = TIMEOUT.replace("api.pay.example", "api.partner.example");
+        let world = world(corefile("10.0.0.53"), &alone, 6);
+        let diagnosis = world.diagnosis();
+        assert_ne!(diagnosis.verdict, crate::report::Verdict::Fault, "{}", diagnosis.headline);
+        assert!(!diagnosis.causes.iter().any(|cause| cause.resource.kind == "ConfigMap"));
+        let names = |all: &[&str]| domains(&all.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).len();
+        assert_eq!(names(&["a.pay.example", "b.pay.example", "a.pay.example.ec2.internal"]), 1);
+        assert_eq!(names(&["a.pay.co.uk", "a.ship.co.uk"]), 2);
     }
 
     #[test]
