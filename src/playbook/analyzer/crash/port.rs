@@ -31,7 +31,7 @@ pub(super) struct Holder {
 pub(super) fn holder(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, line: &str) -> Option<Holder> {
     let port = taken(line)?;
     let beside = pods::containers(pod).into_iter().filter(|other| other.name() != view.name() && other.running());
-    let own = beside.into_iter().find_map(|other| by_container(scene, pod, &other, port));
+    let own = beside.into_iter().find_map(|other| by_container(scene, pod, (view, &other), port));
     own.or_else(|| on_host(scene, pod, port))
 }
 
@@ -41,7 +41,12 @@ fn taken(line: &str) -> Option<u16> {
 }
 
 /// What a container declares, says that it listens on, or is told by a ConfigMap it mounts.
-fn by_container(scene: &Scene<'_>, pod: &Pod, other: &ContainerView<'_>, port: u16) -> Option<Holder> {
+fn by_container(
+    scene: &Scene<'_>,
+    pod: &Pod,
+    (view, other): (&ContainerView<'_>, &ContainerView<'_>),
+    port: u16,
+) -> Option<Holder> {
     let name = named(pod);
     let found = |map: Option<ObjectRef>, proof: Option<Citation>| Holder {
         port,
@@ -51,7 +56,7 @@ fn by_container(scene: &Scene<'_>, pod: &Pod, other: &ContainerView<'_>, port: u
         proof,
     };
     let number = i32::from(port);
-    if let Some((map, line, reference)) = told(scene, pod, other, port) {
+    if let Some((map, line, reference)) = told(scene, pod, (view, other), port) {
         return Some(found(Some(map), scene.quote(&reference, &line)));
     }
     let declares = other.spec.ports.iter().flatten().any(|it| it.container_port == number);
@@ -62,26 +67,70 @@ fn by_container(scene: &Scene<'_>, pod: &Pod, other: &ContainerView<'_>, port: u
     (declares || says.is_some()).then(|| found(None, says))
 }
 
-/// The ConfigMap mounted by a container alone that writes the port down, and the line where it does.
-fn told(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, port: u16) -> Option<(ObjectRef, String, String)> {
+/// The ConfigMap mounted by the other container and not by the crashed one that writes the port down, and the line where it does.
+fn told(
+    scene: &Scene<'_>,
+    pod: &Pod,
+    (view, other): (&ContainerView<'_>, &ContainerView<'_>),
+    port: u16,
+) -> Option<(ObjectRef, String, String)> {
     let namespace = named(pod).namespace;
-    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-    let mounted = |name: &str| view.spec.volume_mounts.iter().flatten().any(|mount| mount.name == name);
-    let mut maps = volumes.filter(|it| mounted(&it.name)).filter_map(|it| Some(it.config_map.as_ref()?.name.clone()));
-    maps.find_map(|map| {
+    // What both mount may as well be where the crashed one has its port from.
+    let own = mounted(pod, view);
+    mounted(pod, other).into_iter().filter(|map| !own.contains(map)).find_map(|map| {
         let read: Seen<ConfigMap> = scene.facts.get(&namespace, &map)?;
-        let mut lines = read.object.data.iter().flat_map(|data| data.values()).flat_map(|text| text.lines());
-        let line = lines.find(|line| names_port(line, port))?.trim().to_owned();
-        Some((ObjectRef::new("ConfigMap", namespace.as_str(), map), line, read.reference))
+        let line = read.object.data.iter().flat_map(|data| data.values()).find_map(|text| listens(text, port))?;
+        Some((ObjectRef::new("ConfigMap", namespace.as_str(), map), line.to_owned(), read.reference))
     })
 }
+
+/// The names of the ConfigMaps that a container mounts.
+fn mounted(pod: &Pod, view: &ContainerView<'_>) -> Vec<String> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let mounts = |name: &str| view.spec.volume_mounts.iter().flatten().any(|mount| mount.name == name);
+    volumes.filter(|it| mounts(&it.name)).filter_map(|it| Some(it.config_map.as_ref()?.name.clone())).collect()
+}
+
+/// The line of a configuration that listens on a port; one that calls it, or stands below what is called, does not.
+fn listens(text: &str, port: u16) -> Option<&str> {
+    let lines: Vec<&str> = text.lines().collect();
+    // An item of a list may stand no further in than the key it belongs to.
+    let indent = |line: &str| {
+        let text = line.trim_start();
+        line.len() - text.len() + usize::from(text.starts_with("- "))
+    };
+    let is_below_calls = |at: usize| {
+        let mut least = indent(lines[at]);
+        let mut above = lines[..at].iter().rev().filter(|line| !line.trim().is_empty());
+        above.any(|line| {
+            let is_parent = indent(line) < least;
+            least = least.min(indent(line));
+            is_parent && CALLS.hits(line)
+        })
+    };
+    let at = (0..lines.len()).find(|at| names_port(lines[*at], port) && !is_below_calls(*at))?;
+    Some(lines[at].trim())
+}
+
+/// How lines begin that tell of what is called, in the words of the usual proxies and collectors.
+static CALLS: Pattern = Pattern::new(
+    r#"(?i)^\s*(?:-\s+)?["']?(?:\w+[_.-])?(?:pass|upstreams?|targets?|backends?|clusters?|remote\w*|peers?|forward\w*|dest\w*|lb_endpoints|static_configs|scrape_configs|ur[li]s?)\b"#,
+);
 
 /// Whether a line of a configuration listens on a port: at the end of an address of this host, or as a port's value.
 fn names_port(line: &str, port: u16) -> bool {
     static LISTENS: Pattern = Pattern::new(
         r#"(?i)(?:(?:0\.0\.0\.0|127\.0\.0\.1|localhost|\[::\]|\*|["'\s=]):|(?:port|listen)\w*["']?\s*[:=]?\s*["']?)(\d{2,5})\b"#,
     );
-    LISTENS.all(line).iter().any(|found| found.get(1).is_some_and(|it| it.as_str() == port.to_string()))
+    // `server 127.0.0.1:8080;` stands in an upstream, `server.port: 8080` does not.
+    static SERVER: Pattern = Pattern::new(r"(?i)^\s*(?:-\s+)?servers?:?\s+\S+");
+    let is_other = line.trim_start().starts_with(['#', ';']) || CALLS.hits(line) || SERVER.hits(line);
+    let has_scheme = |start: usize| line[..start].ends_with("://");
+    !is_other
+        && LISTENS.all(line).iter().any(|found| {
+            let start = found.get(0).map_or(0, |all| all.start());
+            !has_scheme(start) && found.get(1).is_some_and(|it| it.as_str() == port.to_string())
+        })
 }
 
 /// Another Pod on the same Node and on the host's network, as this one is, that declares the port.
@@ -165,7 +214,7 @@ impl Holder {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{names_port, taken};
+    use super::{CALLS, listens, names_port, taken};
     use crate::playbook::world::{World, container, crashed, patched, pod};
 
     fn two(agent: Value) -> Value {
@@ -203,6 +252,44 @@ mod tests {
         assert!(diagnosis.steps.iter().any(|step| step.title.contains("in ConfigMap shop/agent")));
         let other = world(agent(), "endpoint: 0.0.0.0:4317\n").diagnosis();
         assert!(!other.headline.contains("holds port"), "{}", other.headline);
+    }
+
+    #[test]
+    fn what_calls_a_port_does_not_hold_it() {
+        assert!(CALLS.compiles());
+        for text in [
+            "location / {\n  proxy_pass http://127.0.0.1:9464;\n}",
+            "upstream app {\n  server 127.0.0.1:9464;\n}",
+            "scrape_configs:\n  - job_name: web\n    static_configs:\n      - targets: ['localhost:9464']",
+            "clusters:\n  - name: app\n    address: 127.0.0.1\n    port_value: 9464",
+            "clusters:\n- name: app\n  port_value: 9464",
+            "receivers:\n  zipkin:\n    url: localhost:9464",
+            "# listen 9464;",
+        ] {
+            assert_eq!(listens(text, 9464), None, "{text}");
+        }
+        for text in [
+            "server {\n  listen 9464;\n}",
+            "listeners:\n  - address: 0.0.0.0\n    port_value: 9464\nclusters: []",
+            "exporters:\n  prometheus:\n    endpoint: 0.0.0.0:9464",
+            "upstream app {\n  server 127.0.0.1:8080;\n}\nserver {\n  listen 9464;\n}",
+            "server.port: 9464",
+        ] {
+            assert!(listens(text, 9464).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_map_that_both_mount_blames_neither() {
+        let mounts = json!([{"name": "conf", "mountPath": "/etc/agent"}]);
+        let agent = json!({"name": "agent", "image": "reg/agent:1", "volumeMounts": mounts});
+        let mut both = two(agent);
+        both["spec"]["containers"][0]["volumeMounts"] = mounts.clone();
+        let world = World::asking("Pod", "web-1-a")
+            .with(both)
+            .with(map("port: 9464\n"))
+            .log_before("web-1-a", "Error: listen EADDRINUSE: address already in use 0.0.0.0:9464\n");
+        assert!(!world.diagnosis().headline.contains("holds port"));
     }
 
     #[test]
