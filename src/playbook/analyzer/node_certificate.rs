@@ -73,6 +73,10 @@ fn behind(scene: &Scene<'_>, service: &ObjectRef) -> Vec<Finding> {
 fn refused(scene: &Scene<'_>, service: &ObjectRef, node: &str) -> Option<Finding> {
     let all: Vec<Request<'_>> = requests(scene).filter(|request| request.node == node).collect();
     let last = all.iter().max_by_key(|request| request.made)?;
+    // Requests are swept away within a day: one that was granted means a certificate to serve with, and a renewal can wait.
+    if all.iter().any(|request| request.fate == Fate::Issued) {
+        return None;
+    }
     let (zh, en) = match last.fate {
         Fate::Issued => return None,
         Fate::Denied => ("被拒绝（Denied）", "was denied"),
@@ -209,6 +213,9 @@ mod tests {
         let told = |requests| asked("Node", requests).codes().contains(&"kubelet_serving_certificate_refused");
         let issued = request("csr-2", "n2", "2026-11-23T02:50:00Z", json!([{"type": "Approved", "message": "ok"}]));
         assert!(!told(vec![request("csr-1", "n2", "2026-11-23T02:40:00Z", denied()), issued]));
+        let before = request("csr-0", "n2", "2026-11-23T01:00:00Z", json!([{"type": "Approved", "message": "ok"}]));
+        let renewal = request("csr-1", "n2", "2026-11-23T02:40:00Z", json!([]));
+        assert!(!told(vec![before, renewal]), "it has a certificate");
         assert!(!told(vec![request("csr-1", "n2", "2026-11-23T02:58:00Z", json!([]))]));
         assert!(!told(vec![request("csr-1", "elsewhere", "2026-11-23T02:40:00Z", denied())]));
     }

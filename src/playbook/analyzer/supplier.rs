@@ -25,7 +25,7 @@ static BY_NAMESPACE: Pattern = Pattern::new(
 );
 /// Words of something that was expected and is not there: who is merely named in an error supplies nothing.
 static LACKS: Pattern = Pattern::new(
-    r"(?i)\b(?:never|no|not|nothing|missing|absent|without|stale|outdated|late|old(?:er)?|expect(?:s|ed)|await(?:s|ing)?|waiting|produce[dr]s?|upstream|supplie[dr]|source|input|depend(?:s|ency)|requires?|unavailable)\b|没有|缺|未|不存在|过期|上游|依赖",
+    r"(?i)\b(?:never|nothing|missing|absent|without|stale|outdated|late|old(?:er)?|expect(?:s|ed)|await(?:s|ing)?|waiting|produce[dr]s?|upstream|supplie[dr]|depend(?:s|ency)|requires?|unavailable)\b|\bno (?:\S+ ){1,3}(?:from|of|by|in|for)\b|\bnot (?:been )?(?:yet|found|there|available|ready|done|complet\w+|finished|produced|deliver\w+|received|publish\w+|arrived|written|updated|fresh|present)\b|没有|缺|未(?:收到|找到|完成|生成|产出|就绪|到)|不存在|过期|上游|依赖",
 );
 /// Names that a line is looked through for.
 const NAMES: usize = 6;
@@ -203,6 +203,8 @@ mod tests {
         assert!(!loading(&other, cron(true)).codes().contains(&"supplier_switched_off"));
         let merely = "ERROR cannot lock the zone: held by shop/orders-export\n";
         assert!(!loading(merely, cron(true)).codes().contains(&"supplier_switched_off"), "it supplies nothing");
+        let owned = "ERROR cannot write: the partition is owned by shop/orders-export, not by shop/web\n";
+        assert!(!loading(owned, cron(true)).codes().contains(&"supplier_switched_off"), "it lacks nothing");
         let survived = "ERROR lake: nothing of shop/orders-export yet\nINFO waiting\nINFO found\nFATAL disk is full\n";
         let apart = survived.replace("INFO waiting\n", &"INFO waiting\n".repeat(20));
         assert!(!loading(&apart, cron(true)).codes().contains(&"supplier_switched_off"), "it was survived");

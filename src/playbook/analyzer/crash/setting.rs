@@ -19,6 +19,10 @@ static REJECTS: Pattern = Pattern::new(
 );
 /// Words that a line quotes, and options as they stand on a command line.
 static WORD: Pattern = Pattern::new(r#"['"`‘“]([^'"`’”\s]+)['"`’”]|(?:^|\s)(--?[A-Za-z][\w:.+=/-]+)"#);
+/// A variable that a line names as the one it complains about.
+static OWN: Pattern = Pattern::new(
+    r#"\b(?:for|of|in|variable|env|environment|setting|option|key|parameter)\s+["'`$]?\{?([A-Z][A-Z0-9]*_[A-Z0-9_]+)\b|(?:^|[\s"'`])([A-Z][A-Z0-9]*_[A-Z0-9_]+)["'`]?\s*[:=]"#,
+);
 /// The shortest word that is looked for in values, in letters: shorter ones stand anywhere.
 const TELLING: usize = 5;
 
@@ -69,17 +73,38 @@ fn words(line: &str) -> Vec<String> {
 /// The key of a ConfigMap that brings a word which a line complains about; nothing where it was not read.
 pub(super) fn of(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, line: &str) -> Option<Setting> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    let words = words(line);
+    let mut words = words(line);
+    words.retain(|word| !is_literal(view.spec, word));
+    let variable = variable(view.spec, line);
     sources(view.spec).into_iter().filter(|_| !words.is_empty()).find_map(|(name, only)| {
         let read: Seen<ConfigMap> = scene.facts.get(namespace, name)?;
         let data = read.object.data?;
         let mut values = data.iter().filter(|(key, _)| only.is_none_or(|only| only == key.as_str()));
+        // What the line names comes first: another variable that happens to have the same value is not meant.
+        let is_meant = |key: &str| variable.as_deref().is_none_or(|own| own == key);
         let (key, word) = values.find_map(|(key, value)| {
+            is_meant(key).then_some(())?;
             words.iter().find(|word| has_word(value, word)).map(|word| (key.clone(), word.clone()))
         })?;
         let map = ObjectRef::new("ConfigMap", namespace, name);
         Some(Setting { map, key, word, reference: read.reference })
     })
+}
+
+/// Whether a word stands in the container's own template: in a variable's value there, or on its command line.
+fn is_literal(container: &Container, word: &str) -> bool {
+    let values = container.env.iter().flatten().filter_map(|variable| variable.value.as_ref());
+    values.chain(container.args.iter().chain(&container.command).flatten()).any(|value| has_word(value, word))
+}
+
+/// The key behind the variable that a line complains about, or the variable's own name where the template gives none.
+fn variable(container: &Container, line: &str) -> Option<String> {
+    let env = || container.env.iter().flatten();
+    let found = env().find(|variable| has_word(line, &variable.name)).map(|variable| variable.name.clone());
+    let named = found.or_else(|| OWN.group(line, 1).or_else(|| OWN.group(line, 2)))?;
+    let from = env().find(|variable| variable.name == named).and_then(|variable| variable.value_from.as_ref());
+    let key = from.and_then(|from| Some(from.config_map_key_ref.as_ref()?.key.clone()));
+    Some(key.unwrap_or(named))
 }
 
 impl Setting {
@@ -136,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        assert!(REJECTS.compiles() && WORD.compiles());
+        assert!(REJECTS.compiles() && WORD.compiles() && OWN.compiles());
     }
 
     #[test]
@@ -166,6 +191,21 @@ mod tests {
         assert!(!told(other, "-XX:+UseConcMarkSweepGC").contains("ConfigMap"));
         let elsewhere = world(whole(), map("sale"), "ERROR table 'prices' is gone\n").diagnosis().headline;
         assert!(!elsewhere.contains("ConfigMap"));
+    }
+
+    #[test]
+    fn the_variable_that_a_line_names_comes_before_one_of_the_same_value() {
+        let told = |env: Value, line: &str| {
+            let from = json!({"env": env, "envFrom": [{"configMapRef": {"name": "app"}}]});
+            let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app", "namespace": "shop"},
+                "data": {"APP_ENV": "production", "LOG_LEVEL": "production"}});
+            world(from, map, line).diagnosis().headline
+        };
+        let line = "FATAL config error: invalid value \"production\" for LOG_MODE\n";
+        assert!(!told(json!([{"name": "LOG_MODE", "value": "production"}]), line).contains("ConfigMap"));
+        assert!(!told(json!([]), line).contains("ConfigMap"), "a default of the image");
+        let other = told(json!([]), &line.replace("LOG_MODE", "LOG_LEVEL"));
+        assert!(other.contains("LOG_LEVEL in ConfigMap shop/app"), "{other}");
     }
 
     #[test]
