@@ -141,27 +141,28 @@ fn remedies(scene: &Scene<'_>, name: &ObjectRef, value: &Value, why: &str) -> Ve
                     format!("把 {name} 的 issuerRef 改为存在的签发者，或恢复 {at}"),
                     format!("Name an issuer that exists in the issuerRef of {name}, or bring {at} back"),
                 ),
-                again,
+                again.clone(),
                 Some(kubectl(&name.namespace, &format!("edit certificate {}", name.name))),
             ),
         ];
     }
+    let fix = |title: String| change(title, again.clone(), None);
     if let Some(secret) = secret_missing(name, value, why) {
-        return vec![
-            follow,
-            change(
-                scene.text(format!("补上 {secret}，它不存在"), format!("Bring back {secret}, which does not exist")),
-                again,
-                None,
-            ),
-        ];
+        let shown = look(
+            scene.text(format!("确认 {secret} 是否存在"), format!("See whether {secret} exists")),
+            kubectl(&secret.namespace, &format!("get secret {}", secret.name)),
+        );
+        let title =
+            scene.text(format!("补上 {secret}，它不存在"), format!("Bring back {secret}, which does not exist"));
+        let known = Some(shown).filter(|_| !secret.namespace.is_empty());
+        return known.into_iter().chain([follow, fix(title)]).collect();
     }
     let (zh, en) = match way {
         Way::Dns => ("按提示修复 Issuer 或 DNS 校验（DNS-01）", "Repair the issuer or the DNS check (DNS-01) it names"),
         Way::Acme => ("按提示修复 Issuer、DNS 或 HTTP 校验", "Repair the issuer, DNS or HTTP check it names"),
         Way::Signed => ("按提示修复签发者", "Repair the issuer it names"),
     };
-    vec![follow, change(scene.text(zh, en), again, None)]
+    vec![follow, fix(scene.text(zh, en))]
 }
 
 /// The Secret that cert-manager says it does not find.
@@ -294,16 +295,20 @@ fn broken(scene: &Scene<'_>, name: &ObjectRef, value: &Value, reference: &str) -
             ),
         )
     };
+    let own = look(
+        scene.text("查看 Certificate 与签发请求", "Look at the Certificate and its requests"),
+        kubectl(&name.namespace, &format!("describe certificate {}", name.name)),
+    );
+    let mut steps = remedies(scene, name, value, &why);
+    // What is not there is looked for first.
+    let absent = issuer_missing(scene, name, value).is_some() || secret_missing(name, value, &why).is_some();
+    steps.insert(usize::from(absent), own);
     Some(
         Finding::new(code, Depth::Root, name, &blame, headline)
             .cite([held.and_then(|held| held.proof)])
             .cite([scene.quote(reference, message), scene.quote_line(reference, &["notAfter"])])
             .touches(users(scene, &name.namespace, secret))
-            .steps([look(
-                scene.text("查看 Certificate 与签发请求", "Look at the Certificate and its requests"),
-                kubectl(&name.namespace, &format!("describe certificate {}", name.name)),
-            )])
-            .steps(remedies(scene, name, value, &why)),
+            .steps(steps),
     )
 }
 
