@@ -133,6 +133,10 @@ pub fn hosts(line: &str) -> Vec<String> {
             let is_sure = found.get(7).is_some() || line[..word.start()].ends_with("host=");
             let rank = if group == 6 && is_sure { Rank::Named } else { rank };
             let host = word.as_str().to_ascii_lowercase();
+            // "Unable to connect to Redis" names a product.
+            if rank == Rank::Announced && is_proper_name(word.as_str()) {
+                continue;
+            }
             let known = hosts.iter().any(|(_, known)| *known == host);
             if !known && is_host(line, &host, rank, &line[word.end()..]) {
                 hosts.push((rank, host));
@@ -179,6 +183,13 @@ fn is_host(line: &str, host: &str, rank: Rank, rest: &str) -> bool {
     !is_word && !is_file && !is_scheme && !is_resolver()
 }
 
+/// Whether a word is written as names of products are, and hosts are not: `Redis`, `MySQL`.
+fn is_proper_name(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_ascii_uppercase())
+        && word.chars().all(|letter| letter.is_ascii_alphabetic())
+        && word.chars().any(|letter| letter.is_ascii_lowercase())
+}
+
 /// Whether a word is one of a sentence, and no host that it announces.
 pub(super) fn is_word(host: &str) -> bool {
     NO_HOSTS.contains(&host) || WORDS.contains(&host)
@@ -205,6 +216,15 @@ mod tests {
         for pattern in [&HOST, &INSIDE, &TIME, &LABELLED] {
             assert!(pattern.compiles());
         }
+    }
+
+    #[test]
+    fn a_product_is_no_host_and_a_host_beside_it_is() {
+        assert!(hosts("RedisConnectionFailureException: Unable to connect to Redis").is_empty());
+        assert_eq!(hosts("Unable to connect to redis"), ["redis"]);
+        let both = "Unable to connect to Redis: java.net.UnknownHostException: cache.shop.svc";
+        assert_eq!(hosts(both), ["cache.shop.svc"]);
+        assert_eq!(hosts("cannot connect to DBSRV1"), ["dbsrv1"]);
     }
 
     #[test]
