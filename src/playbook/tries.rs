@@ -63,13 +63,20 @@ fn is_good(line: &str) -> bool {
 #[must_use]
 pub fn came_about(text: &str, line: &str) -> bool {
     let Some(at) = present::offset(text, line) else { return false };
-    let later: Vec<&str> = text[at + line.len()..].lines().filter(|line| !instructs(line)).collect();
+    let later = &text[at + line.len()..];
     let (hosts, part) = (reach::hosts(line), part(line));
     let is_same = |other: &str| {
         (part.is_some() && self::part(other) == part) || hosts.iter().any(|host| environment::has_word(other, host))
     };
-    let there = later.iter().position(|other| CONNECTED.hits(other) && is_good(other) && is_same(other));
-    there.is_some_and(|there| !later[there..].iter().any(|other| reach::tells_of_failure(other) && is_same(other)))
+    let is_there = |other: &&str| CONNECTED.hits(other) && is_good(other) && is_same(other);
+    let fails = |other: &&str| reach::tells_of_failure(other) && is_same(other);
+    // Most that fail do so to the end of the log, and are done with here: a look at each line after each would be long.
+    let mut backwards = later.lines().rev().filter(|line| !instructs(line));
+    if backwards.find(|other| fails(other) || is_there(other)).is_none_or(|other| fails(&other)) {
+        return false;
+    }
+    let mut lines = later.lines().filter(|line| !instructs(line)).skip_while(|other| !is_there(other));
+    !lines.any(|other| fails(&other))
 }
 
 /// The part of a program that a line begins with: `redis` in `redis: connected (attempt 2)`.
