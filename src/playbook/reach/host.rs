@@ -228,6 +228,21 @@ mod tests {
     }
 
     #[test]
+    fn words_of_a_sentence_about_names_are_no_hosts() {
+        for line in [
+            "ssh: Could not resolve hostname git.old.lab.internal: Name or service not known",
+            "curl: (6) Could not resolve host: git.old.lab.internal",
+            "wget: unable to resolve host address 'git.old.lab.internal'",
+            "could not translate host name \"git.old.lab.internal\" to address: Temporary failure in name resolution",
+        ] {
+            assert_eq!(hosts(line), ["git.old.lab.internal"], "{line}");
+        }
+        for line in ["ERROR lookup failed", "ERROR connect to server timed out", "ERROR host refused"] {
+            assert!(hosts(line).is_empty(), "{line}: {:?}", hosts(line));
+        }
+    }
+
+    #[test]
     fn the_record_of_an_error_names_its_host_below() {
         let record = "2026-11-26 13:20:33,034 ERROR build failed account=4420\n  Traceback (most recent call last):\n    File \"/app/ledger.py\", line 52, in entries\n  requests.exceptions.ConnectionError: ('Connection aborted.', ConnectionResetError(104, 'Connection reset by peer'))\n  url: http://ledger-api.ledger:8080/entries\n";
         let of = |text: &str| {
