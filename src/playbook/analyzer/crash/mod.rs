@@ -4,6 +4,7 @@ mod file;
 mod lead;
 mod place;
 mod port;
+mod sealed;
 mod setting;
 mod sibling;
 mod steps;
@@ -42,9 +43,6 @@ static CERTIFICATE_FILE: Pattern = Pattern::new(r"(?i)/[\w.-]+\.(?:crt|cer|pem|p
 static PORT_TAKEN: Pattern = Pattern::new(r"(?i)address (?:is )?already in use|eaddrinuse|port \d+ (?:is|was) already");
 static NOT_PERMITTED: Pattern =
     Pattern::new(r"(?i)\bpermission denied\b|\beacces\b|operation not permitted|read-only file system|\berofs\b");
-
-/// How the kernel's refusal to write to a file system reads (EROFS).
-static READ_ONLY: Pattern = Pattern::new(r"(?i)read-only file ?system|\berofs\b");
 
 /// The code of a crash nobody explains.
 const UNKNOWN: &str = "crashloop_unknown";
@@ -140,8 +138,8 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
     let lead = line.and_then(|line| Lead::of(scene, &pod.object, view, line, code));
     let code = lead.as_ref().map_or(code, |lead| lead.code(code));
     let why = lead.as_ref().map_or_else(|| why.clone(), |lead| lead.with(scene, &why));
-    let sealed = line.is_some_and(|line| READ_ONLY.hits(line)) && root_is_read_only(view);
-    let why = if sealed { with_read_only_root(scene, view, why) } else { why };
+    let is_sealed = line.is_some_and(|line| sealed::refuses(view, line));
+    let why = if is_sealed { sealed::explained(scene, view, why) } else { why };
     let kind_zh = if view.init { " init 容器" } else { "容器" };
     let kind_en = if view.init { "init container" } else { "container" };
     let headline = scene.text(
@@ -179,7 +177,7 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
         .cite([
             scene.quote(&pod.reference, &format!("exitCode: {exit}")),
             scene.quote(&pod.reference, &format!("reason: {}", view.waiting_reason())),
-            scene.quote(&pod.reference, "readOnlyRootFilesystem: true").filter(|_| sealed),
+            scene.quote(&pod.reference, "readOnlyRootFilesystem: true").filter(|_| is_sealed),
             lead.as_ref().and_then(|lead| lead.proof(scene)),
         ])
         .steps(steps::after(scene, (&name, &workload), view, code, lead.as_ref()));
@@ -295,24 +293,6 @@ fn with_architecture(scene: &Scene<'_>, pod: &Pod, why: String) -> String {
         format!("{why}（Node {name} 为 {}）", info.architecture),
         format!("{why} (Node {name} is {})", info.architecture),
     )
-}
-
-fn root_is_read_only(view: &ContainerView<'_>) -> bool {
-    view.spec.security_context.as_ref().and_then(|context| context.read_only_root_filesystem) == Some(true)
-}
-
-/// Adds why the file system may not be written: the container's own root is sealed; of a path on a volume, that it is.
-fn with_read_only_root(scene: &Scene<'_>, view: &ContainerView<'_>, why: String) -> String {
-    let mounts = view.spec.volume_mounts.iter().flatten();
-    let named = mounts.filter(|mount| mount.mount_path != "/" && why.contains(&mount.mount_path));
-    match named.max_by_key(|mount| mount.mount_path.len()).map(|mount| &mount.name) {
-        Some(volume) => scene
-            .text(format!("{why}（该路径在 volume {volume} 上）"), format!("{why} (that path is on volume {volume})")),
-        None => scene.text(
-            format!("{why}（容器设置了 readOnlyRootFilesystem: true，该路径也未挂载可写的卷）"),
-            format!("{why} (the container sets readOnlyRootFilesystem: true, and no volume is mounted there)"),
-        ),
-    }
 }
 
 /// Whether a process ends over an expired certificate that need not be its own: it read none from a file it names.

@@ -1,5 +1,6 @@
 //! Pods no Node takes: what they ask for against what the Nodes offer.
 
+mod cordon;
 mod full;
 mod nodes;
 mod ports;

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 
+use super::cordon::{bring_back, cordoned, reason_given};
 use super::{Waiting, finding, reasons};
 use crate::playbook::analyzer::node;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
@@ -300,54 +301,4 @@ fn out_of(scene: &Scene<'_>, waiting: &Waiting<'_>, node: &Node, (zh, en): (Stri
             look(scene.text("查看节点状态", "Read the Node's state"), format!("kubectl describe node {}", blame.name)),
             bring_back(scene, node),
         ])
-}
-
-/// That a Node is cordoned: since when, and why, where the Node itself says so.
-fn cordoned(scene: &Scene<'_>, node: &Node) -> String {
-    let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
-    let since = taints.filter(|taint| taint.key == "node.kubernetes.io/unschedulable").find_map(|taint| {
-        let at = taint.time_added.as_ref()?.0;
-        Some(at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
-    });
-    let since = since.map_or_else(Default::default, |at| (format!("（自 {at} 起）"), format!(" since {at}")));
-    let why = reason_given(node).map_or_else(String::new, |(key, words)| {
-        let words = crate::playbook::logs::shorten(words, 120);
-        scene.text(format!("，注解 {key}：{words}"), format!("; annotation {key}: {words}"))
-    });
-    format!("{}{why}", scene.text(format!("已被 cordon{}", since.0), format!("cordoned{}", since.1)))
-}
-
-/// What an annotation of a Node says of why it was taken out of service.
-fn reason_given(node: &Node) -> Option<(&str, &str)> {
-    static TELLS: Pattern = Pattern::new(r"(?i)cordon|drain|maintenance|维护|停机");
-    let annotations = node.metadata.annotations.iter().flatten();
-    let mut told = annotations.filter(|(key, words)| TELLS.hits(key) || TELLS.hits(words));
-    told.find(|(_, words)| words.contains(' ') && !crate::playbook::logs::instructs(words))
-        .map(|(key, words)| (key.as_str(), words.as_str()))
-}
-
-/// The step that brings a Node back: of one that is well and only cordoned there is a command for it.
-fn bring_back(scene: &Scene<'_>, node: &Node) -> Step {
-    let name = node.metadata.name.as_deref().unwrap_or_default();
-    if node::is_cordoned(node) && node::troubles(node).is_empty() {
-        return change(
-            scene.text(
-                format!("维护结束后，取消 Node {name} 的 cordon"),
-                format!("Uncordon Node {name} once its maintenance is over"),
-            ),
-            scene.text(
-                "不能等时，放宽工作负载的节点约束",
-                "If that cannot be waited for, relax the workload's node constraint",
-            ),
-            Some(format!("kubectl uncordon {name}")),
-        );
-    }
-    change(
-        scene.text(
-            format!("恢复 Node {name}，或放宽工作负载的节点约束"),
-            format!("Bring Node {name} back, or relax the workload's node constraint"),
-        ),
-        "",
-        None,
-    )
 }

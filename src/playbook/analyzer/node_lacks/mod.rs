@@ -1,84 +1,21 @@
 //! Nodes that lack what a container needs of them: its template is right, for it runs on other Nodes.
 
+mod kind;
+
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
 
+use self::kind::{Kind, brings, kind};
 use crate::alert::ObjectRef;
 use crate::playbook::facts::{Facts, Seen};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
-use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::selector::{LabelMap, covers};
 use crate::report::{Confidence, Step};
-
-/// What a Node may lack: how the kubelet or the runtime says it, its name in Chinese and English, what those who bring it are
-/// called, and what is in their names and in many another's.
-struct Kind {
-    sign: Pattern,
-    zh: &'static str,
-    en: &'static str,
-    brought_by: &'static [&'static str],
-    vague: &'static [&'static str],
-}
-
-static KINDS: [Kind; 5] = [
-    Kind {
-        sign: Pattern::new(r"(?i)cannot load seccomp profile|seccomp profile\b.*(?:not found|no such file|not exist)"),
-        zh: " seccomp profile",
-        en: "the seccomp profile",
-        brought_by: &["seccomp", "security-profiles", "spod"],
-        vague: &[],
-    },
-    Kind {
-        sign: Pattern::new(
-            r"(?i)apparmor.*(?:not found|not loaded|no such file|not enabled|not supported)|(?:not found|not loaded).*apparmor",
-        ),
-        zh: " AppArmor profile",
-        en: "the AppArmor profile",
-        brought_by: &["apparmor", "security-profiles", "spod"],
-        vague: &[],
-    },
-    Kind {
-        sign: Pattern::new(
-            r#"(?i)no runtime for "[^"]+" is configured|runtimehandler "[^"]+" not supported|unknown runtime handler"#,
-        ),
-        zh: "容器运行时 handler",
-        en: "the runtime handler",
-        brought_by: &[],
-        vague: &["runtime"],
-    },
-    Kind {
-        sign: Pattern::new(r"(?i)adding custom device|gathering device information"),
-        zh: "设备文件",
-        en: "the device",
-        brought_by: &[],
-        vague: &["device"],
-    },
-    Kind {
-        sign: Pattern::new(r"(?i)hostpath type check failed"),
-        zh: " hostPath 路径",
-        en: "the hostPath",
-        brought_by: &[],
-        vague: &[],
-    },
-];
-
-/// The name of the handler or of the device that is missing.
-static MISSING: Pattern = Pattern::new(
-    r#"(?i)no runtime for "([^"]+)"|runtimehandler "([^"]+)"|unknown runtime handler "?([^"\s]+)|custom device "?/dev/([^"\s:]+)"#,
-);
-/// What is called otherwise by those who bring it.
-const ALSO: [(&str, &str); 4] = [("runsc", "gvisor"), ("nvidia", "gpu"), ("dri", "gpu"), ("spin", "wasm")];
-/// Words that tell nothing of what is brought.
-const EVERYWHERE: [&str; 9] =
-    ["runtime", "device", "devices", "container", "plugin", "driver", "node", "agent", "installer"];
-/// The fewest letters of a word that tells, and of one that may be the beginning of another.
-const WORD: usize = 3;
-const BEGINNING: usize = 4;
 
 /// Labels that tell one Node from another by design.
 const OWN: [&str; 3] = ["kubernetes.io/hostname", "topology.", "failure-domain."];
@@ -113,42 +50,6 @@ pub fn may_bring(facts: &Facts, pod: &Pod, daemon_set: &str) -> bool {
 #[must_use]
 pub fn waits(facts: &Facts, pod: &Pod) -> bool {
     lack(facts, pod).is_some()
-}
-
-/// Whether a DaemonSet brings by its name what is missing: `true` where the name tells of just that, `false` where of its kind.
-fn brings(kind: &Kind, message: &str, name: &str) -> Option<bool> {
-    let own = words(name);
-    let missing = missing(message);
-    let alike = |one: &String, other: &String| {
-        let begins = |long: &str, short: &str| short.len() >= BEGINNING && long.starts_with(short);
-        one == other || begins(one, other) || begins(other, one)
-    };
-    let tells = missing.iter().any(|it| own.iter().any(|own| alike(it, own)));
-    if tells || kind.brought_by.iter().any(|word| name.contains(word)) {
-        return Some(true);
-    }
-    kind.vague.iter().any(|word| name.contains(word)).then_some(false)
-}
-
-/// The words for what a message says is missing.
-fn missing(message: &str) -> Vec<String> {
-    let Some(found) = MISSING.groups(message) else { return Vec::new() };
-    let mut all = found.iter().skip(1).flatten().flat_map(|it| words(it.as_str())).collect::<Vec<_>>();
-    let also = ALSO.iter().filter(|(word, _)| all.iter().any(|it| it == word));
-    let also: Vec<String> = also.map(|(_, other)| (*other).to_owned()).collect();
-    all.extend(also);
-    all
-}
-
-/// The telling words of a name, without the numbers of devices.
-fn words(name: &str) -> Vec<String> {
-    let parts = name.split(|letter: char| !letter.is_ascii_alphanumeric());
-    let bare = parts.map(|part| part.trim_end_matches(|letter: char| letter.is_ascii_digit()).to_ascii_lowercase());
-    bare.filter(|part| part.len() >= WORD && !EVERYWHERE.contains(&part.as_str())).collect()
-}
-
-fn kind(message: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|kind| kind.sign.hits(message))
 }
 
 /// What a Pod that has not started misses on its Node, and the words that say so.
@@ -405,7 +306,7 @@ fn until_then(scene: &Scene<'_>, pod: &ObjectRef, node: &ObjectRef) -> Step {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{MISSING, brings, kind};
+    use super::kind::{MISSING, brings, kind};
     use crate::playbook::world::{World, node, patched, pod, waiting};
     use crate::report::Confidence;
 
