@@ -11,7 +11,7 @@ use crate::playbook::pods;
 use crate::playbook::quantity;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::selector;
-use crate::report::{Confidence, Step};
+use crate::report::Confidence;
 
 static INSUFFICIENT: Pattern = Pattern::new(r"Insufficient ([\w./-]+\w)");
 
