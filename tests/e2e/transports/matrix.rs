@@ -47,7 +47,7 @@ fn conclusion(report: &Value) -> Value {
 /// A snapshot's clock stands still for the built-in toolset; before the real server the same cluster grows older. Whose Pod
 /// took another's place stands in events by its uid alone, and the real server's tables hold none: there the uid is told.
 fn without_chance(text: &Value) -> String {
-    let age = Regex::new(r"\d+ (second|minute|hour|day)s?").unwrap();
+    let age = Regex::new(r"\d+ (?:(?:second|minute|hour|day)s?|s|min|h|d)\b(?: \d+ (?:s|min|h)\b)?").unwrap();
     let winner = Regex::new(r"higher priority \([^)]*\)").unwrap();
     let text = age.replace_all(text.as_str().unwrap(), "[age]");
     winner.replace_all(&text, "higher priority").into_owned()
