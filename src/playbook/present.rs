@@ -62,8 +62,8 @@ pub fn of(text: &str) -> &str {
 pub fn is_over(pod: &Pod, text: &str, line: &str) -> bool {
     let Some(at) = offset(text, line) else { return false };
     // What is said again and again is work that starts and ends, no server.
-    let starts = |text: &str| text.lines().filter(|later| STARTED.hits(later) && !is_error(later)).count();
-    let started = starts(text) == 1 && starts(&text[at + line.len()..]) == 1;
+    let starts = |text: &str| text.lines().filter(|later| STARTED.hits(later) && !is_error(later)).take(2).count();
+    let started = starts(&text[at + line.len()..]) == 1 && starts(text) == 1;
     started || is_before_ready(pod, line)
 }
 

@@ -120,9 +120,6 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
         let lines = text.lines().filter(|line| !logs::instructs(line) && tells(line));
         for line in lines.filter(|line| !made_up.contains(line)) {
             let Some(failure) = failure(line).or_else(|| waits(line).then_some(Failure::Awaited)) else { continue };
-            if is_over(line) {
-                continue;
-            }
             let mut hosts = hosts(line);
             if hosts.is_empty() {
                 hosts = host::of_record(text, line);
@@ -131,10 +128,15 @@ pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
             if hosts.iter().all(|host| is_address(host) && !is_local(host)) {
                 hosts.extend(environment::spoken_of(pod, line));
             }
+            let is_known = calls.iter().any(|call| call.failure == failure && call.hosts == hosts);
+            // To look at a whole log for each of its lines takes long: one that is there already is not over.
+            if !is_known && is_over(line) {
+                continue;
+            }
             let names_somebody = hosts.iter().any(|host| !awaited::is_mere_word(pod, line, host));
             somebody |= names_somebody;
             nobody |= !names_somebody && tells_of_no_connection(line);
-            if !hosts.is_empty() && !calls.iter().any(|call| call.failure == failure && call.hosts == hosts) {
+            if !hosts.is_empty() && !is_known {
                 calls.push(Call { line, log, failure, hosts });
             }
         }
