@@ -34,6 +34,7 @@ mod line;
 pub mod logs;
 mod loopback;
 mod mended;
+mod once;
 mod onward;
 pub mod origin;
 pub mod outside;

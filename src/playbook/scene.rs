@@ -1,7 +1,6 @@
 //! The scene: the facts of one question as typed objects, with the look-ups that analyzers share.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 
 use k8s_openapi::Metadata;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
@@ -13,7 +12,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference,
 use crate::alert::{Lang, ObjectRef};
 use crate::playbook::Question;
 use crate::playbook::facts::{Facts, Seen, SeenEvent, SeenLog};
-use crate::playbook::{logs, pods, present, selector};
+use crate::playbook::once::Once;
+use crate::playbook::reach::Call;
+use crate::playbook::{logs, pods, selector};
 use crate::report::Citation;
 
 /// What one diagnosis works on. Objects are typed once, here.
@@ -47,19 +48,21 @@ pub struct Scene<'a> {
     workloads: BTreeMap<ObjectRef, (usize, ObjectRef)>,
     /// Places in `pods` of those that belong to a workload, or that an object controls.
     owned: BTreeMap<ObjectRef, Vec<usize>>,
-    /// Where the present begins in each log, by its place among the logs: many analyzers ask, few logs are long to read.
-    presents: Vec<OnceLock<usize>>,
+    /// What was worked out of the logs: many analyzers ask, few logs are long to read.
+    once: Once,
 }
 
 impl<'a> Scene<'a> {
     /// Types the objects and resolves who owns which Pod.
     #[must_use]
     pub fn new(facts: &'a Facts, question: &'a Question, lang: Lang) -> Self {
+        let pods = facts.all::<Pod>();
+        let once = Once::of(facts, pods.len());
         let mut scene = Self {
             facts,
             question,
             lang,
-            pods: facts.all(),
+            pods,
             deployments: facts.all(),
             replica_sets: facts.all(),
             stateful_sets: facts.all(),
@@ -70,7 +73,7 @@ impl<'a> Scene<'a> {
             claims: facts.all(),
             workloads: BTreeMap::new(),
             owned: BTreeMap::new(),
-            presents: facts.logs().iter().map(|_| OnceLock::new()).collect(),
+            once,
         };
         for (place, pod) in scene.pods.iter().enumerate() {
             let (workload, owner) = (scene.owner_of_pod(&pod.object), scene.owner(&pod.object.metadata));
@@ -191,11 +194,14 @@ impl<'a> Scene<'a> {
     /// What a log's text says of the present.
     #[must_use]
     pub fn present(&self, log: &SeenLog, text: &'a str) -> &'a str {
-        let begins = || text.len() - present::of(text).len();
-        let place = self.facts.logs().iter().position(|seen| std::ptr::eq(seen, log));
-        match place.and_then(|place| self.presents.get(place)) {
-            Some(known) => &text[*known.get_or_init(begins)..],
-            None => present::of(text),
+        self.once.present(self.facts, log, text)
+    }
+
+    /// The failing calls of a Pod, looked for the first time that somebody asks.
+    pub(super) fn calls(&self, pod: &Pod, look: impl FnOnce() -> Vec<Call<'a>>) -> Vec<Call<'a>> {
+        match self.workloads.get(&named(pod)) {
+            Some((place, _)) => self.once.calls(self.facts, *place, look),
+            None => look(),
         }
     }
 

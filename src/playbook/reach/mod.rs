@@ -96,6 +96,10 @@ pub fn repeated<'a>(
 /// The failing calls of a Pod's logs, one for each destination and way of failing.
 #[must_use]
 pub fn failing_calls<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
+    scene.calls(pod, || calls_told(scene, pod))
+}
+
+fn calls_told<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
     // Only what runs before the others can be said to wait in vain; anything else may wait for work.
     let views = pods::containers(pod);
     let waiting: Vec<&str> = views.iter().filter(|view| view.init && view.running()).map(|view| view.name()).collect();
