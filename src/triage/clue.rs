@@ -284,18 +284,11 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::playbook::facts::SeenLog;
 
     fn logged(text: &str) -> Vec<Want> {
-        let mut seen = Seen::new(Timestamp::UNIX_EPOCH, &[ObjectRef::new("Pod", "a", "web-0")]);
-        seen.facts.add_log(SeenLog {
-            namespace: "a".into(),
-            pod: "web-0".into(),
-            container: "web".into(),
-            previous: false,
-            lines: Ok(text.into()),
-            reference: "E1".into(),
-        });
+        let pod = ObjectRef::new("Pod", "a", "web-0");
+        let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&pod));
+        seen.heard(&pod, text);
         from_logs(&seen)
     }
 
@@ -336,14 +329,7 @@ mod tests {
         seen.facts.add_object(object, "E1");
         seen.rows.insert(ObjectRef::new("Service", "a", "db"), Default::default());
         seen.rows.insert(ObjectRef::new("Service", "a", "other"), Default::default());
-        seen.facts.add_log(SeenLog {
-            namespace: "a".into(),
-            pod: "web-0".into(),
-            container: "web".into(),
-            previous: false,
-            lines: Ok(line.into()),
-            reference: "E2".into(),
-        });
+        seen.heard(&pod, line);
         from_logs(&seen)
     }
 

@@ -145,21 +145,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::playbook::facts::SeenLog;
 
     fn seen(log: &str) -> Seen {
         let target = ObjectRef::new("Pod", "ci", "build-queue-7d9f-x2k9p");
         let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&target));
         let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": target.name, "namespace": "ci"}});
         seen.facts.add_object(object, "E1");
-        seen.facts.add_log(SeenLog {
-            namespace: "ci".into(),
-            pod: target.name.clone(),
-            container: "q".into(),
-            previous: false,
-            lines: Ok(log.into()),
-            reference: "E2".into(),
-        });
+        seen.heard(&target, log);
         for name in ["build-queue-7d9f-x2k9p", "runner-controller-6b5c-lfm84", "artifact-store-0"] {
             let cells = [("READY", "1/1"), ("STATUS", "Running")];
             let row = cells.map(|(heading, cell)| (heading.to_owned(), cell.to_owned())).into();

@@ -43,6 +43,21 @@ pub struct Seen {
     pub gaps: Vec<Gap>,
 }
 
+#[cfg(test)]
+impl Seen {
+    /// A present log of a Pod's container `web`, as if it had been read.
+    pub fn heard(&mut self, pod: &ObjectRef, text: &str) {
+        self.facts.add_log(SeenLog {
+            namespace: pod.namespace.clone(),
+            pod: pod.name.clone(),
+            container: "web".into(),
+            previous: false,
+            lines: Ok(text.into()),
+            reference: "E1".into(),
+        });
+    }
+}
+
 impl Seen {
     /// Nothing read yet; the alert's objects are relevant.
     #[must_use]

@@ -165,7 +165,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::playbook::facts::SeenLog;
 
     fn seen(objects: Vec<Value>) -> Seen {
         let pod = ObjectRef::new("Pod", "a", "web-0");
@@ -205,14 +204,7 @@ mod tests {
     }
 
     fn logged(seen: &mut Seen, text: &str) {
-        seen.facts.add_log(SeenLog {
-            namespace: "a".into(),
-            pod: "web-0".into(),
-            container: "web".into(),
-            previous: false,
-            lines: Ok(text.into()),
-            reference: "E1".into(),
-        });
+        seen.heard(&ObjectRef::new("Pod", "a", "web-0"), text);
     }
 
     #[test]
