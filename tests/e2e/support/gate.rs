@@ -13,6 +13,7 @@ pub struct Gate {
     pub address: SocketAddr,
     open: watch::Sender<bool>,
     away: watch::Sender<Duration>,
+    held: watch::Sender<bool>,
 }
 
 impl Gate {
@@ -22,16 +23,24 @@ impl Gate {
         let address = listener.local_addr().unwrap();
         let (open, is_open) = watch::channel(true);
         let (away, is_away) = watch::channel(Duration::ZERO);
+        let held = watch::Sender::new(false);
+        let holds = held.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(forward(near, behind, is_open.clone(), is_away.clone()));
+                tokio::spawn(forward(near, behind, is_open.clone(), is_away.clone(), holds.clone()));
             }
         });
-        Self { address, open, away }
+        Self { address, open, away, held }
     }
 
     pub fn shut(&self) {
+        self.held.send_replace(false);
         self.open.send_replace(false);
+    }
+
+    /// When something waits before the gate that was shut: it has left its sender.
+    pub async fn something_waits(&self) {
+        self.held.subscribe().wait_for(|held| *held).await.unwrap();
     }
 
     pub fn open(&self) {
@@ -49,6 +58,7 @@ async fn forward(
     behind: SocketAddr,
     mut is_open: watch::Receiver<bool>,
     is_away: watch::Receiver<Duration>,
+    held: watch::Sender<bool>,
 ) {
     let Ok(far) = TcpStream::connect(behind).await else { return };
     let (mut near_read, mut near_write) = near.into_split();
@@ -58,6 +68,9 @@ async fn forward(
     while let Ok(read @ 1..) = near_read.read(&mut buffer).await {
         let away = *is_away.borrow();
         tokio::time::sleep(away).await;
+        if !*is_open.borrow() {
+            held.send_replace(true);
+        }
         if is_open.wait_for(|open| *open).await.is_err() || far_write.write_all(&buffer[..read]).await.is_err() {
             return;
         }
