@@ -276,6 +276,21 @@ impl fmt::Display for ObjectRef {
     }
 }
 
+/// A Pod's name without what its owners made up: an ordinal or five characters, and the hash of a ReplicaSet before them.
+#[must_use]
+pub fn stem(pod: &str) -> &str {
+    let made_up = |part: &str| {
+        part.bytes().all(|byte| byte.is_ascii_digit() || (byte.is_ascii_lowercase() && !b"aeiou".contains(&byte)))
+    };
+    let cut = |name: &'_ str, sizes: std::ops::RangeInclusive<usize>| {
+        let (rest, last) = name.rsplit_once('-')?;
+        (sizes.contains(&last.len()) && made_up(last)).then_some(rest.len())
+    };
+    let Some(length) = cut(pod, 1..=5) else { return pod };
+    let name = &pod[..length];
+    cut(name, 6..=10).map_or(name, |length| &name[..length])
+}
+
 /// The language people read: of prompts, cards, mails and pages.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum, schemars::JsonSchema,

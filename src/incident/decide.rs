@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::{Alert, AlertGroup, AlertStatus, severity_rank};
+use crate::alert::{Alert, AlertGroup, AlertStatus, severity_rank, stem};
 use crate::notify::rule::Rule;
 use crate::playbook::alerts;
 
@@ -195,20 +195,6 @@ fn subject(alert: &Alert) -> (&str, &str) {
         Some(if *label == "pod" { stem(name) } else { name })
     });
     (alert.label("namespace").unwrap_or_default(), named.unwrap_or_default())
-}
-
-/// A Pod's name without what its owners made up: an ordinal or five characters, and the hash of a ReplicaSet before them.
-fn stem(pod: &str) -> &str {
-    let made_up = |part: &str| {
-        part.bytes().all(|byte| byte.is_ascii_digit() || (byte.is_ascii_lowercase() && !b"aeiou".contains(&byte)))
-    };
-    let cut = |name: &'_ str, sizes: std::ops::RangeInclusive<usize>| {
-        let (rest, last) = name.rsplit_once('-')?;
-        (sizes.contains(&last.len()) && made_up(last)).then_some(rest.len())
-    };
-    let Some(length) = cut(pod, 1..=5) else { return pod };
-    let name = &pod[..length];
-    cut(name, 6..=10).map_or(name, |length| &name[..length])
 }
 
 #[cfg(test)]

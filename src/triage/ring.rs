@@ -7,7 +7,7 @@ use super::follow;
 use super::rows::{self, cell};
 use super::seen::Seen;
 use super::want::Want;
-use crate::alert::{Lang, ObjectRef};
+use crate::alert::{Lang, ObjectRef, stem};
 use crate::playbook::alerts::{self, Answer};
 use crate::playbook::{self, Question, logs, tie};
 use crate::report::Verdict;
@@ -99,24 +99,6 @@ fn is_spoken_of(seen: &Seen, pod: &ObjectRef) -> bool {
         .any(|(log, text)| tie::line(text, stem(&pod.name), &[stem(&log.pod)]).is_some())
 }
 
-/// A Pod's name without the letters that Kubernetes adds.
-fn stem(name: &str) -> &str {
-    let mut stem = name;
-    for _ in 0..2 {
-        match stem.rsplit_once('-') {
-            Some((head, tail)) if is_generated(tail) => stem = head,
-            _ => break,
-        }
-    }
-    stem
-}
-
-/// Whether a part of a name was made up: Kubernetes uses no vowels, and counts.
-fn is_generated(part: &str) -> bool {
-    let has_digit = part.chars().any(|it| it.is_ascii_digit());
-    part.chars().all(|it| !"aeiou".contains(it)) && (has_digit || part.len() >= 5)
-}
-
 /// The logs of the Pods that were read for the ring.
 #[must_use]
 pub fn log_wants(seen: &Seen, pods: &[ObjectRef]) -> Vec<Want> {
@@ -147,12 +129,12 @@ mod tests {
     use super::*;
 
     fn seen(log: &str) -> Seen {
-        let target = ObjectRef::new("Pod", "ci", "build-queue-7d9f-x2k9p");
+        let target = ObjectRef::new("Pod", "ci", "build-queue-7d9f8c6b5d-x2k9p");
         let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&target));
         let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": target.name, "namespace": "ci"}});
         seen.facts.add_object(object, "E1");
         seen.heard(&target, log);
-        for name in ["build-queue-7d9f-x2k9p", "runner-controller-6b5c-lfm84", "artifact-store-0"] {
+        for name in ["build-queue-7d9f8c6b5d-x2k9p", "runner-controller-6b5c9d7f4-lfm84", "artifact-store-0"] {
             let cells = [("READY", "1/1"), ("STATUS", "Running")];
             let row = cells.map(|(heading, cell)| (heading.to_owned(), cell.to_owned())).into();
             seen.rows.insert(ObjectRef::new("Pod", "ci", name), row);
@@ -170,7 +152,7 @@ mod tests {
             let pods = pods(&seen(log), &asked("BuildsWaitTooLong"));
             pods.into_iter().map(|pod| pod.name).collect::<Vec<_>>()
         };
-        assert_eq!(names("INFO queue depth=9 runners_registered=0\n"), ["runner-controller-6b5c-lfm84"]);
+        assert_eq!(names("INFO queue depth=9 runners_registered=0\n"), ["runner-controller-6b5c9d7f4-lfm84"]);
         assert!(names("INFO queue depth=0 runners_registered=4\n").is_empty());
     }
 
@@ -194,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_pods_name_is_cut_to_its_workloads() {
-        let names = ["runner-controller-6b5c-lfm84", "artifact-store-0", "web"].map(stem);
-        assert_eq!(names, ["runner-controller", "artifact-store", "web"]);
+        let names = ["runner-controller-6b5c9d7f4-lfm84", "app-mysql-0", "web"].map(stem);
+        assert_eq!(names, ["runner-controller", "app-mysql", "web"]);
     }
 }

@@ -6,18 +6,14 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 
 use super::reasons::{Reasons, rest};
 use super::{Waiting, finding};
-use crate::alert::ObjectRef;
+use crate::alert::{ObjectRef, stem};
 use crate::playbook::facts::{Facts, Seen};
 use crate::playbook::finding::{Depth, Finding, change, look};
-use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::selector;
 
 /// What the scheduler says of a Node without room for another Pod.
 const FULL: &str = "Too many pods";
-/// What ends a Pod's name: its own five letters or an ordinal, before them perhaps the hash of its ReplicaSet.
-static OWN: Pattern =
-    Pattern::new(r"(?:-[bcdfghjklmnpqrstvwxz2456789]{6,10})?-(?:[bcdfghjklmnpqrstvwxz2456789]{5}|\d{1,4})$");
 /// Applications that are named as sitting on a full Node.
 const NAMED: usize = 5;
 
@@ -106,7 +102,7 @@ fn sitting(scene: &Scene<'_>, node: &str) -> String {
 
 /// A Pod's namespace and its name without what its owners made up.
 fn application(pod: &ObjectRef) -> String {
-    format!("{}/{}", pod.namespace, OWN.removed_from(&pod.name))
+    format!("{}/{}", pod.namespace, stem(&pod.name))
 }
 
 #[cfg(test)]
