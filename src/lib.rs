@@ -10,8 +10,8 @@
 //!    loop, [`toolbox`] is the only way to a tool, [`kube`] is the toolset that needs no second deployment,
 //!    [`prometheus`] measures.
 //! 5. [`notify`] takes messages from the outbox and gives them the form of each channel.
-//! 6. [`store`] keeps it all; [`report`], [`series`], [`redact`], [`telemetry`], [`times`], [`quantity`], [`applied`], [`markdown`]
-//!    and [`unreached`] serve every room.
+//! 6. [`store`] keeps it all; [`report`], [`series`], [`redact`], [`telemetry`], [`times`], [`quantity`], [`applied`], [`markdown`],
+//!    [`trust`] and [`unreached`] serve every room.
 //!
 //! Architecture invariants:
 //!
@@ -49,4 +49,5 @@ pub mod telemetry;
 pub mod times;
 pub mod toolbox;
 pub mod triage;
+pub mod trust;
 pub mod unreached;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::routing::post;
 use clap::Args;
+use reqwest::ClientBuilder;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use crate::markdown;
 use crate::report::Report;
 use crate::store::{IncidentDetail, InvestigationState, NoticeState, Store};
 use crate::telemetry::{Metrics, progress};
+use crate::trust;
 
 /// The scenario of the article Firstlook grew from.
 pub(super) const DEFAULT_SCENARIO: &str = "01-pvc-provisioner-missing";
@@ -58,7 +60,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     if arguments.list {
         for scenario in scenario::all() {
-            println!("{:<30} {}", scenario.name, scenario.alert_summary());
+            println!("{:<40} {}", scenario.name, scenario.alert_summary());
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -163,7 +165,7 @@ async fn inbox(stop: CancellationToken) -> Result<SocketAddr, CliError> {
 /// Posts the scenario's webhook the way Alertmanager would.
 async fn send_alert(address: SocketAddr, scenario: &Path) -> Result<Uuid, CliError> {
     let body = std::fs::read(scenario.join("alert.json")).map_err(CliError::failed)?;
-    let client = reqwest::Client::builder().no_proxy().build().map_err(CliError::failed)?;
+    let client = trust::client(ClientBuilder::no_proxy).map_err(CliError::failed)?;
     let request = client
         .post(format!("http://{address}/webhooks/alertmanager"))
         .header("content-type", "application/json")

@@ -120,7 +120,7 @@ pub async fn main() -> ExitCode {
         }
     };
     // One TLS provider for every client. A second installation only happens in tests of this process and changes nothing.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    crate::trust::cryptography();
     let format = if arguments.log_json { LogFormat::Json } else { LogFormat::Text };
     if let Err(error) = telemetry::init_logging(format, arguments.command.occasion()) {
         eprintln!("firstlook: {error}");

@@ -1,11 +1,17 @@
 //! The scenarios that come inside the binary, so that a demo needs no files.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use include_dir::{Dir, include_dir};
+use rust_embed::Embed;
 use serde_json::Value;
 
-static SCENARIOS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
+/// Those with a number below 100. The others, ten times as many bytes, are for `eval` in a checkout, and any of them is
+/// shown by its path.
+#[derive(Embed)]
+#[folder = "scenarios"]
+#[include = "[0-9][0-9]-*"]
+struct Scenarios;
 
 /// One scenario.
 pub(super) struct Scenario {
@@ -24,19 +30,12 @@ impl Scenario {
 
 /// All scenarios, in order of name.
 pub(super) fn all() -> Vec<Scenario> {
-    SCENARIOS
-        .dirs()
-        .map(|dir| {
-            let alert = dir
-                .get_file(dir.path().join("alert.json"))
-                .and_then(|file| serde_json::from_slice(file.contents()).ok());
-            Scenario { name: name_of(dir), alert: alert.unwrap_or_default() }
-        })
-        .collect()
+    let alert = |name: &str| serde_json::from_slice(&Scenarios::get(&format!("{name}/alert.json"))?.data).ok();
+    names().into_iter().map(|name| Scenario { alert: alert(&name).unwrap_or_default(), name }).collect()
 }
 
-fn name_of(dir: &Dir<'_>) -> String {
-    dir.path().display().to_string()
+fn names() -> BTreeSet<String> {
+    Scenarios::iter().filter_map(|path| Some(path.split_once('/')?.0.to_owned())).collect()
 }
 
 /// Writes a scenario below `home` and returns its directory. A name without its number, or a path to a scenario
@@ -46,16 +45,20 @@ pub(super) fn unpack(name: &str, home: &Path) -> Result<PathBuf, String> {
     if outside.join("objects.json").is_file() {
         return std::path::absolute(outside).map_err(|error| format!("{name}: {error}"));
     }
-    let matches = |dir: &&Dir<'_>| {
-        let full = name_of(dir);
-        full == name || full.split_once('-').is_some_and(|(_, rest)| rest == name)
-    };
-    let Some(dir) = SCENARIOS.dirs().find(matches) else {
-        let known: Vec<String> = SCENARIOS.dirs().map(name_of).collect();
-        return Err(format!("there is no scenario `{name}`; choose one of {}", known.join(", ")));
+    let known = names();
+    let matches = |full: &&String| *full == name || full.split_once('-').is_some_and(|(_, rest)| rest == name);
+    let Some(full) = known.iter().find(matches) else {
+        let known: Vec<String> = known.into_iter().collect();
+        return Err(format!("there is no scenario `{name}`; choose one of {}, or name a directory", known.join(", ")));
     };
     let target = home.join("scenarios");
-    std::fs::create_dir_all(target.join(dir.path())).map_err(|error| format!("{}: {error}", target.display()))?;
-    dir.extract(&target).map_err(|error| format!("{}: {error}", target.display()))?;
-    Ok(target.join(dir.path()))
+    for path in Scenarios::iter().filter(|path| path.starts_with(&format!("{full}/"))) {
+        let file = target.join(path.as_ref());
+        let content = Scenarios::get(&path).unwrap_or_else(|| unreachable!("it was listed"));
+        file.parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::write(&file, content.data))
+            .map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    Ok(target.join(full))
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::send::{Reason, SendError};
+use crate::trust;
 use crate::unreached::root_cause;
 
 /// Chat products answer within a second; ten leave room for a slow proxy.
@@ -31,18 +32,15 @@ pub struct Reply {
 /// The HTTP client all channels share. Redirects are refused: a webhook that moves is an answer, not a hop.
 ///
 /// # Errors
-/// When the platform's certificates cannot be loaded.
+/// Never with these settings.
 pub fn client() -> Result<reqwest::Client, reqwest::Error> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // A second thread may have been faster; either way one is installed now.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
-    reqwest::Client::builder()
-        .timeout(TIMEOUT)
-        .connect_timeout(Duration::from_secs(5))
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("firstlook/", env!("CARGO_PKG_VERSION")))
-        .build()
+    trust::client(|builder| {
+        builder
+            .timeout(TIMEOUT)
+            .connect_timeout(Duration::from_secs(5))
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("firstlook/", env!("CARGO_PKG_VERSION")))
+    })
 }
 
 /// A webhook's address: parsed once, secret for good.

@@ -13,6 +13,7 @@ use super::wire::{Data, Entry, Envelope};
 use crate::alert::Labels;
 use crate::redact::Echo;
 use crate::series::Point;
+use crate::trust;
 use crate::unreached::root_cause;
 
 /// The longest one query may take.
@@ -114,16 +115,10 @@ impl Client {
         if !matches!(base.scheme(), "http" | "https") {
             return Err(wrong("url: must begin with http:// or https://"));
         }
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // A second thread may have been faster; either way one is installed now.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
-        let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .connect_timeout(Duration::from_secs(3))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| PrometheusError::Settings(error.to_string()))?;
+        let http = trust::client(|builder| {
+            builder.timeout(TIMEOUT).connect_timeout(Duration::from_secs(3)).redirect(reqwest::redirect::Policy::none())
+        })
+        .map_err(|error| PrometheusError::Settings(root_cause(&error)))?;
         let headers = headers(settings)?;
         let echo = Echo::of_headers(headers.values()).and_of_address(&base);
         Ok(Self { base, host, headers, echo, http })

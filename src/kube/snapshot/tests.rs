@@ -167,7 +167,7 @@ async fn events_are_served_in_both_of_their_groups() {
 
 #[tokio::test]
 async fn an_open_watch_does_not_keep_the_server_from_ending() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::trust::cryptography();
     let snapshot = Arc::new(Snapshot::load(scenario("30-healthy-flap")).unwrap());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/api/v1/pods?watch=true", listener.local_addr().unwrap());

@@ -22,6 +22,7 @@ use super::wire::prompted::{self, Called};
 use super::wire::{Reply, Sending, TokenUsage};
 use super::{Capabilities, Model, Reaction, Request, ToolMode, retry};
 use crate::telemetry::Health;
+use crate::trust;
 use crate::unreached::root_cause;
 use endpoint::Endpoint;
 use exchange::{connection_error, exchange, fault_error};
@@ -89,18 +90,17 @@ impl Client {
     /// # Errors
     /// When the address or the key cannot be used.
     pub fn taped(config: ModelConfig, tape: Option<Arc<Tape>>) -> Result<Self, ModelError> {
-        // The program installs it first thing; a second time changes nothing, and tests have no first thing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let unknown = |error: CatalogueError| ModelError::new(&config.name, Class::Config, error.to_string());
         let profile = config.profile().map_err(unknown)?;
         let endpoint = Endpoint::new(&config, &profile)?;
         // A redirect would carry the key and the conversation to another place than the configured one.
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("firstlook/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| ModelError::new(&config.name, Class::Config, root_cause(&error)))?;
+        let http = trust::client(|builder| {
+            builder
+                .user_agent(concat!("firstlook/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .redirect(reqwest::redirect::Policy::none())
+        })
+        .map_err(|error| ModelError::new(&config.name, Class::Config, root_cause(&error)))?;
         let config = Arc::new(config);
         let service = tower::service_fn({
             let (config, http) = (Arc::clone(&config), http.clone());

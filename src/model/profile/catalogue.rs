@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use include_dir::{Dir, include_dir};
+use rust_embed::Embed;
 use serde::Deserialize;
 use thiserror::Error;
 use url::Url;
@@ -10,7 +10,10 @@ use url::Url;
 use super::{Facts, Profile};
 use crate::model::ModelConfig;
 
-static BUILT_IN: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/config/providers");
+/// The files that come inside the binary.
+#[derive(Embed)]
+#[folder = "config/providers"]
+struct BuiltIn;
 
 /// The file whose facts lie under all others: what is true of any endpoint, and of families wherever they are served.
 const GENERIC: &str = "generic";
@@ -96,8 +99,11 @@ impl Catalogue {
     /// # Errors
     /// Never with the files as they are; a test reads each.
     pub fn built_in() -> Result<Self, CatalogueError> {
-        let read = |file: &include_dir::File<'_>| read(file.path(), file.contents_utf8().unwrap_or_default());
-        BUILT_IN.files().map(read).collect::<Result<_, _>>().map(Self)
+        let text = |path: &str| BuiltIn::get(path).map(|file| String::from_utf8_lossy(&file.data).into_owned());
+        BuiltIn::iter()
+            .map(|path| read(Path::new(path.as_ref()), &text(&path).unwrap_or_default()))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// These and an operator's own: a file whose `name` is known takes its place.
@@ -196,9 +202,9 @@ mod tests {
     #[test]
     fn every_file_is_read_and_named_as_it_says() {
         let catalogue = Catalogue::built_in().unwrap();
-        assert_eq!(catalogue.0.len(), BUILT_IN.files().count());
-        for file in BUILT_IN.files() {
-            let name = file.path().file_stem().unwrap().to_str().unwrap();
+        assert_eq!(catalogue.0.len(), BuiltIn::iter().count());
+        for path in BuiltIn::iter() {
+            let name = Path::new(path.as_ref()).file_stem().unwrap().to_str().unwrap();
             let provider = catalogue.named(name).unwrap_or_else(|| panic!("{name}.yaml is called otherwise inside"));
             let names = provider.families.iter().flat_map(|family| &family.names);
             names.for_each(|name| assert_eq!(*name, name.to_lowercase(), "names are compared in lower case"));

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue};
+use reqwest::redirect::{Attempt, Policy};
 use secrecy::ExposeSecret;
 use url::Url;
 
 use crate::redact::Echo;
 use crate::toolbox::config::McpSettings;
+use crate::trust;
+use crate::unreached::root_cause;
 
 /// A host that does not take a connection by then is down.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -36,7 +39,7 @@ impl Remote {
             headers.insert(HeaderName::try_from(name.as_str()).map_err(|_| bad())?, value);
         }
         let echo = Echo::of_headers(headers.values()).and_of_address(&url);
-        Ok(Self { url, headers, client: client().map_err(|error| error.to_string())?, echo })
+        Ok(Self { url, headers, client: client().map_err(|error| root_cause(&error))?, echo })
     }
 
     /// What it says, without the credentials it was sent.
@@ -58,7 +61,7 @@ impl Remote {
 
 fn client() -> reqwest::Result<reqwest::Client> {
     // Elsewhere the headers, which hold credentials, must not go; and only these two keep the body.
-    let same_origin = reqwest::redirect::Policy::custom(|attempt| {
+    let same_origin = |attempt: Attempt<'_>| {
         let stays = attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
         let keeps_body = matches!(attempt.status().as_u16(), 307 | 308);
         if stays && keeps_body && attempt.previous().len() <= REDIRECT_LIMIT {
@@ -66,9 +69,11 @@ fn client() -> reqwest::Result<reqwest::Client> {
         } else {
             attempt.stop()
         }
-    });
+    };
     // A pooled connection whose last answer was not read to its end stalls the next request for 40 ms.
-    reqwest::Client::builder().connect_timeout(CONNECT_LIMIT).pool_max_idle_per_host(0).redirect(same_origin).build()
+    trust::client(|builder| {
+        builder.connect_timeout(CONNECT_LIMIT).pool_max_idle_per_host(0).redirect(Policy::custom(same_origin))
+    })
 }
 
 #[cfg(test)]
@@ -77,7 +82,6 @@ mod tests {
 
     #[test]
     fn the_older_stream_is_beside_mcp_or_at_the_address() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         for (url, expected) in [
             ("http://kms:8080/mcp", "http://kms:8080/sse"),
             ("http://kms:8080/mcp/", "http://kms:8080/sse"),
