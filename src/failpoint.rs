@@ -1,6 +1,7 @@
 //! Failpoints: the borders between two stages, where tests end or halt the real process. Release builds hold none.
 //!
 //! `FIRSTLOOK_FAIL_AT=name` ends the process there as a kill does: nothing is flushed, nothing handed back.
+//! `FIRSTLOOK_PANIC_AT=name` breaks off the first three tasks that come there, as a bug does.
 //! `FIRSTLOOK_STALL_AT=name` lets whoever comes there wait for ever, while all others go on.
 //! `FIRSTLOOK_FREEZE_AT=name` lets the first who comes there wait for longer than any lease, as a frozen process does.
 
@@ -10,6 +11,10 @@ pub async fn pass(name: &'static str) {
     let is = |variable: &str| std::env::var(variable).is_ok_and(|value| value == name);
     if is("FIRSTLOOK_FAIL_AT") {
         std::process::abort();
+    }
+    static PANICS: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
+    if is("FIRSTLOOK_PANIC_AT") && PANICS.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 3 {
+        panic!("a task breaks off {name}");
     }
     if is("FIRSTLOOK_STALL_AT") {
         std::future::pending::<()>().await;

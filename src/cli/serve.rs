@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::CliError;
@@ -33,10 +33,12 @@ pub(super) async fn run(path: &Path) -> Result<(), CliError> {
         let turn = stop.child_token();
         let mut running = tokio::spawn(service.run(again(&listener)?, turn.clone()));
         let next = tokio::select! {
-            ended = &mut running => {
-                while leaving.join_next().await.is_some() {}
-                store.close().await;
-                return ended.map_err(CliError::failed);
+            ended = &mut running => return closed(ended, leaving, store).await,
+            () = stop.cancelled() => {
+                // With its last handle the door is shut: whoever comes now is refused at once, and goes to another replica
+                // or comes again, instead of waiting in a line that nobody serves.
+                drop(listener);
+                return closed(running.await, leaving, store).await;
             }
             next = following(&mut reloader, &config, &store, &metrics) => next,
         };
@@ -53,6 +55,13 @@ pub(super) async fn run(path: &Path) -> Result<(), CliError> {
         });
         Next { config, store, service } = next;
     }
+}
+
+/// After the last service: those before it have left too, and the store is whole.
+async fn closed(ended: Result<(), JoinError>, mut leaving: JoinSet<()>, store: Store) -> Result<(), CliError> {
+    while leaving.join_next().await.is_some() {}
+    store.close().await;
+    ended.map_err(CliError::failed)
 }
 
 /// What is served next.

@@ -217,7 +217,7 @@ mod tests {
                 role,
                 notice,
                 attempt: 1,
-                left_behind: false,
+                left_behind: 0,
                 claimed_at: std::time::Instant::now(),
             }
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::columns::{lease_end, now};
+use super::columns::millis;
 use super::{Store, StoreError};
 
 impl Store {
@@ -24,17 +24,16 @@ impl Store {
         let query = self
             .query(
                 // What is farther away than it can be was written by a clock that was wrong.
-                "INSERT INTO called (channel, person, caller, quiet_until) VALUES ($1, $2, $3, $4)
+                "INSERT INTO called (channel, person, caller, quiet_until) VALUES ($1, $2, $3, {clock} + $4)
                  ON CONFLICT (channel, person)
                  DO UPDATE SET caller = excluded.caller, quiet_until = excluded.quiet_until
-                 WHERE called.quiet_until <= $5 OR called.quiet_until > $6 OR called.caller = excluded.caller",
+                 WHERE called.quiet_until <= {clock} OR called.quiet_until > {clock} + $5 OR called.caller = excluded.caller",
             )
             .bind(channel)
             .bind(person)
             .bind(caller.to_string())
-            .bind(lease_end(lease))
-            .bind(now())
-            .bind(lease_end(quiet.max(lease)));
+            .bind(millis(lease))
+            .bind(millis(quiet.max(lease)));
         Ok(self.write("take a call", query).await? == 1)
     }
 
@@ -44,10 +43,10 @@ impl Store {
     /// When the database fails.
     pub async fn note_call(&self, channel: &str, person: &str, quiet: Duration) -> Result<(), StoreError> {
         let query = self
-            .query("UPDATE called SET caller = '', quiet_until = $3 WHERE channel = $1 AND person = $2")
+            .query("UPDATE called SET caller = '', quiet_until = {clock} + $3 WHERE channel = $1 AND person = $2")
             .bind(channel)
             .bind(person)
-            .bind(lease_end(quiet));
+            .bind(millis(quiet));
         self.write("note a call", query).await.map(drop)
     }
 

@@ -79,11 +79,6 @@ pub(super) fn now() -> i64 {
     Timestamp::now().as_millisecond()
 }
 
-/// The moment a lease taken now ends.
-pub(super) fn lease_end(lease: Duration) -> i64 {
-    now().saturating_add(millis(lease))
-}
-
 /// A lease in milliseconds, for statements that add it to `{clock}`.
 pub(super) fn millis(lease: Duration) -> i64 {
     i64::try_from(lease.as_millis()).unwrap_or(i64::MAX)

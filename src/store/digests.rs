@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use sqlx::any::AnyRow;
 
-use super::columns::{Columns, lease_end, now, storable};
+use super::columns::{Columns, millis, now, storable};
 use super::{Revival, Store, StoreError};
 use crate::notify::notice::{Digest, Feedback, Judged, Line, Tally};
 
@@ -149,10 +149,11 @@ impl Store {
             return Ok(Revival::NotDead);
         }
         let query = tx
-            .query("UPDATE digest SET state = 'sending', due_at = $3, leased_by = $4 WHERE channel = $1 AND day = $2")
+            .query(
+                "UPDATE digest SET state = 'sending', due_at = {clock}, leased_by = $3 WHERE channel = $1 AND day = $2",
+            )
             .bind(channel.to_owned())
             .bind(day.to_string())
-            .bind(now())
             .bind(ASKED);
         tx.write("send a daily summary again", query).await?;
         tx.commit().await?;
@@ -188,22 +189,22 @@ impl Store {
         let query = self
             .query(
                 "INSERT INTO digest (channel, day, state, attempt, due_at, leased_by, created_at)
-                 VALUES ($1, $2, 'sending', 1, $3, $4, $5)
+                 VALUES ($1, $2, 'sending', 1, {clock} + $3, $4, $5)
                  ON CONFLICT (channel, day) DO UPDATE SET
                      attempt = digest.attempt + 1, due_at = excluded.due_at, leased_by = excluded.leased_by
-                 WHERE digest.state = 'sending' AND digest.due_at <= $5
+                 WHERE digest.state = 'sending' AND digest.due_at <= {clock}
                  RETURNING attempt",
             )
             .bind(channel.to_owned())
             .bind(day.to_string())
-            .bind(lease_end(lease))
+            .bind(millis(lease))
             .bind(by.to_owned())
             .bind(now());
         let row = self.returning("take a daily summary", query).await?;
         row.map(|row| Columns(&row).count("attempt").map(|n| u32::try_from(n).unwrap_or(u32::MAX))).transpose()
     }
 
-    /// Notes what became of an attempt: sent, or to be tried again then, or given up. False when another process took
+    /// Notes what became of an attempt: sent, or to be tried again after so long, or given up. False when another process took
     /// it over.
     ///
     /// # Errors
@@ -213,23 +214,23 @@ impl Store {
         channel: &str,
         day: Date,
         attempt: u32,
-        outcome: Result<(), (&str, Option<Timestamp>)>,
+        outcome: Result<(), (&str, Option<Duration>)>,
     ) -> Result<bool, StoreError> {
-        let (state, due, error) = match outcome {
-            Ok(()) => ("sent", now(), None),
-            Err((error, Some(again))) => ("sending", again.as_millisecond(), Some(storable(error).into_owned())),
-            Err((error, None)) => ("dead", now(), Some(storable(error).into_owned())),
+        let (state, wait, error) = match outcome {
+            Ok(()) => ("sent", Duration::ZERO, None),
+            Err((error, Some(wait))) => ("sending", wait, Some(storable(error).into_owned())),
+            Err((error, None)) => ("dead", Duration::ZERO, Some(storable(error).into_owned())),
         };
         let query = self
             .query(
-                "UPDATE digest SET state = $4, due_at = $5, last_error = $6, leased_by = NULL
+                "UPDATE digest SET state = $4, due_at = {clock} + $5, last_error = $6, leased_by = NULL
                  WHERE channel = $1 AND day = $2 AND attempt = $3 AND state = 'sending'",
             )
             .bind(channel.to_owned())
             .bind(day.to_string())
             .bind(i64::from(attempt))
             .bind(state)
-            .bind(due)
+            .bind(millis(wait))
             .bind(error);
         Ok(self.write("note what became of a daily summary", query).await? == 1)
     }

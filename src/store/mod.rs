@@ -35,6 +35,7 @@ mod probe;
 mod prune;
 mod reading;
 mod secrets;
+mod sending;
 mod signatures;
 mod silences;
 mod size;
@@ -43,8 +44,8 @@ pub(crate) mod tests;
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::{AnyPool, AssertSqlSafe, Transaction};
@@ -63,12 +64,13 @@ pub use joined::Firsts;
 pub use listing::{ByState, Choices, Listed, Narrowed, Pulse};
 pub use looks::PastLook;
 pub use models::Spending;
-pub use outbox::{NewNotice, NoticeRole, Outgoing};
+pub use outbox::{NewNotice, NoticeRole};
 pub use outcomes::{Balance, Outcome};
 pub use paces::{Taken, next_turn};
 pub use presses::{PressEntry, PressState};
 pub use probe::Found;
 pub use reading::{IncidentDetail, IncidentSummary, Investigation, InvestigationState, NoticeState, OutboxEntry};
+pub use sending::Outgoing;
 pub use silences::SilencedBy;
 
 use error::Doing;
@@ -85,18 +87,22 @@ enum Engine {
 impl Engine {
     /// Completes a statement: `{locked}` makes PostgreSQL wait for the rows it reads, `{unclaimed}` makes it skip
     /// those somebody else holds. SQLite has one writer at a time and needs neither. `{clock}` is the time of leases in
-    /// milliseconds: the database's, which all replicas share however wrong their own clocks are.
+    /// milliseconds: the database's, which all replicas share however wrong their own clocks are; on SQLite, which has one
+    /// process, that of a clock nobody sets.
     fn sql(self, text: &'static str) -> AssertSqlSafe<String> {
-        let (locked, unclaimed, clock) = match self {
-            Self::Sqlite => ("", "", "CAST(unixepoch('subsec') * 1000 AS INTEGER)"),
-            Self::Postgres => (
-                "FOR UPDATE",
-                "FOR UPDATE SKIP LOCKED",
-                "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)",
-            ),
+        let (locked, unclaimed) = match self {
+            Self::Sqlite => ("", ""),
+            Self::Postgres => ("FOR UPDATE", "FOR UPDATE SKIP LOCKED"),
         };
-        let text = text.replace("{locked}", locked).replace("{unclaimed}", unclaimed);
-        AssertSqlSafe(text.replace("{clock}", clock))
+        let mut text = text.replace("{locked}", locked).replace("{unclaimed}", unclaimed);
+        if text.contains("{clock}") {
+            let clock = match self {
+                Self::Sqlite => steady().to_string(),
+                Self::Postgres => "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)".to_owned(),
+            };
+            text = text.replace("{clock}", &clock);
+        }
+        AssertSqlSafe(text)
     }
 
     /// Waits for PostgreSQL no longer than any statement here takes: what a line that went silent will never answer would
@@ -110,6 +116,14 @@ impl Engine {
             }
         }
     }
+}
+
+/// Milliseconds since 1970 as they were when this process began, and as many more as went by since: a clock that is set
+/// in between takes no lease from who holds it.
+fn steady() -> i64 {
+    static BEGAN: LazyLock<(Instant, i64)> = LazyLock::new(|| (Instant::now(), columns::now()));
+    let (began, at) = *BEGAN;
+    at.saturating_add(columns::millis(began.elapsed()))
 }
 
 /// How long PostgreSQL may take to answer: three times as long as a statement waits for a lock.

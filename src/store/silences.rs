@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::columns::{Columns, lease_end, now, storable};
+use super::columns::{Columns, millis, storable};
 use super::{Store, StoreError};
 
 /// Who has an incident's silence, when it is not free.
@@ -30,17 +30,16 @@ impl Store {
     ) -> Result<Option<SilencedBy>, StoreError> {
         let query = self
             .query(
-                "INSERT INTO silence (incident_id, press_id, person, made, held_until) VALUES ($1, $2, $3, 0, $4)
+                "INSERT INTO silence (incident_id, press_id, person, made, held_until) VALUES ($1, $2, $3, 0, {clock} + $4)
                  ON CONFLICT (incident_id)
                  DO UPDATE SET press_id = excluded.press_id, person = excluded.person, made = 0,
                                held_until = excluded.held_until
-                 WHERE silence.held_until <= $5",
+                 WHERE silence.held_until <= {clock}",
             )
             .bind(incident.to_string())
             .bind(storable(press).into_owned())
             .bind(storable(person).into_owned())
-            .bind(lease_end(lease))
-            .bind(now());
+            .bind(millis(lease));
         if self.write("take a silence", query).await? == 1 {
             return Ok(None);
         }
@@ -60,10 +59,10 @@ impl Store {
     /// When the database fails.
     pub async fn keep_silence(&self, incident: Uuid, press: &str, holds: Duration) -> Result<(), StoreError> {
         let query = self
-            .query("UPDATE silence SET made = 1, held_until = $3 WHERE incident_id = $1 AND press_id = $2")
+            .query("UPDATE silence SET made = 1, held_until = {clock} + $3 WHERE incident_id = $1 AND press_id = $2")
             .bind(incident.to_string())
             .bind(storable(press).into_owned())
-            .bind(lease_end(holds));
+            .bind(millis(holds));
         self.write("keep a silence", query).await.map(drop)
     }
 

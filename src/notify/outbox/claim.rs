@@ -3,8 +3,12 @@
 use super::{LEASE, OutboxWorker, SHORTEST_ATTEMPT};
 use crate::store::{Outgoing, StoreError};
 
+/// A message over which so many senders in a row ended, however they ended, is what ends them.
+const MOST_ENDS: u32 = 3;
+
 impl OutboxWorker {
-    /// The next message that is due. What was sent before and could not be written down is written down now.
+    /// The next message that is due. What was sent before and could not be written down is written down now, and what ends
+    /// every sender is put aside, so that the others go on.
     pub(super) async fn claim(&mut self) -> Option<Outgoing> {
         loop {
             let claimed = self.store.claim_notice(self.channel.name(), &self.name, LEASE).await;
@@ -13,11 +17,24 @@ impl OutboxWorker {
                 None
             })?;
             let Some(claimed) = self.unless_sent(claimed).await else { continue };
-            if claimed.left_behind && !self.channel.changes_in_place() {
+            if claimed.left_behind >= MOST_ENDS {
+                self.put_aside(&claimed).await;
+                continue;
+            }
+            if claimed.left_behind > 0 && !self.channel.changes_in_place() {
                 self.metrics.notice_perhaps_twice(self.channel.name());
             }
             return Some(claimed);
         }
+    }
+
+    async fn put_aside(&self, outgoing: &Outgoing) {
+        let why = format!(
+            "{MOST_ENDS} attempts in a row were cut off, by the end of the process or by a fault in it; please report what its log says"
+        );
+        tracing::error!(channel = self.channel.name(), incident.id = %outgoing.incident, why, fallback = self.fallback, "message put aside");
+        let buried = self.store.bury_notice(outgoing, &why, self.fallback.as_deref()).await;
+        self.keep(outgoing, buried);
     }
 
     /// What came of the same incident as a claimed message.

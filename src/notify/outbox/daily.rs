@@ -98,8 +98,7 @@ impl OutboxWorker {
         };
         let failure = outcome.err().map(|error| {
             self.metrics.notice_failed(self.channel.name(), error.reason.label());
-            let again = retry::wait(attempt, &error).map(|wait| Timestamp::now() + wait);
-            let again = again.filter(|again| *again < due + PATIENCE);
+            let again = retry::wait(attempt, &error).filter(|wait| Timestamp::now() + *wait < due + PATIENCE);
             tracing::warn!(channel = daily.key, attempt, %error, given_up = again.is_none(), "the daily summary was not delivered");
             (error.to_string(), again)
         });

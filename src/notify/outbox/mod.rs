@@ -8,9 +8,11 @@ mod daily;
 mod several;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -157,29 +159,38 @@ impl OutboxWorker {
         let (_, a_minute) = self.pace.left();
         self.pace.spread(self.merge_above.is_some_and(|most| most < a_minute));
         while !stop.is_cancelled() {
-            // The pace is waited for before a message is taken: what waits in the store cannot be lost.
-            tokio::select! {
-                () = tokio::time::sleep(self.pace.wait()) => {}
-                () = stop.cancelled() => break,
-            }
-            wake.mark_unchanged();
-            self.summarise().await;
-            let mut wait = self.until_due().await;
-            if wait.is_zero() {
-                match self.pace.take().await {
-                    Some(turn) => wait = turn.min(POLL),
-                    None if self.send_next().await => continue,
-                    None => self.pace.give_back().await,
-                }
-            }
-            tokio::select! {
-                _ = wake.changed() => {}
-                // Never at once: what is due but was not claimed just now is in another worker's hands.
-                () = tokio::time::sleep(wait.max(Duration::from_millis(20))) => {}
-                () = stop.cancelled() => {}
+            // A fault in this program silences no channel: the message is free again when its lease ends.
+            if AssertUnwindSafe(self.turn(&mut wake, &stop)).catch_unwind().await.is_err() {
+                tracing::error!(channel = self.channel.name(), "sending broke off; the next message is looked for");
+                tokio::time::sleep(POLL).await;
             }
         }
         self.mark_what_was_not().await;
+    }
+
+    /// Waits until there is something to do, and does it.
+    async fn turn(&mut self, wake: &mut watch::Receiver<()>, stop: &CancellationToken) {
+        // The pace is waited for before a message is taken: what waits in the store cannot be lost.
+        tokio::select! {
+            () = tokio::time::sleep(self.pace.wait()) => {}
+            () = stop.cancelled() => return,
+        }
+        wake.mark_unchanged();
+        self.summarise().await;
+        let mut wait = self.until_due().await;
+        if wait.is_zero() {
+            match self.pace.take().await {
+                Some(turn) => wait = turn.min(POLL),
+                None if self.send_next().await => return,
+                None => self.pace.give_back().await,
+            }
+        }
+        tokio::select! {
+            _ = wake.changed() => {}
+            // Never at once: what is due but was not claimed just now is in another worker's hands.
+            () = tokio::time::sleep(wait.max(Duration::from_millis(20))) => {}
+            () = stop.cancelled() => {}
+        }
     }
 
     /// Counts an attempt at the destination's pace; one that took too long has failed.

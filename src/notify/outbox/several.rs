@@ -26,7 +26,7 @@ impl OutboxWorker {
         let mut claimed = Vec::new();
         let mut next = Some(first);
         while let Some(head) = next.take() {
-            if !batch::waits(&head.notice) || !summary::is_a_line(&head.notice) {
+            if !batch::waits(&head.notice) || !summary::is_a_line(&head.notice) || head.left_behind > 0 {
                 return (claimed, Some(head));
             }
             // What came of the same incident goes along: two mails about it would be one too many.
@@ -70,10 +70,10 @@ impl OutboxWorker {
         (claimed, alone)
     }
 
-    /// Whether a message shares none with others: it has more names than a line holds, or changes a card. One the store does
-    /// not tell of may.
+    /// Whether a message shares none with others: it has more names than a line holds, changes a card, or may be what ended
+    /// its last sender. One the store does not tell of may.
     async fn goes_alone(&self, outgoing: &Outgoing) -> bool {
-        if !summary::is_a_line(&outgoing.notice) {
+        if outgoing.left_behind > 0 || !summary::is_a_line(&outgoing.notice) {
             return true;
         }
         if !self.channel.changes_in_place() {

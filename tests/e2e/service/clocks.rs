@@ -66,6 +66,8 @@ async fn f39_a_clock_that_steps_an_hour_in_either_direction_delays_and_doubles_n
         clock.set("+3600");
         let incident = service.settled(&id, 60).await;
         assert_eq!(incident["report"]["usage"]["source"], "model", "{incident:#}");
+        assert_eq!(incident["investigation"]["attempts"], 1, "its own lease is not over: {incident:#}");
+        assert_eq!(incident["report"]["usage"]["turns"], model.asked().len(), "nothing is asked twice: {incident:#}");
         assert_eq!(feishu.accepted().len(), incident["notices"].as_array().unwrap().len(), "{incident:#}");
 
         // More than a bot takes in a second are noted with times that are an hour away when the clock is back.

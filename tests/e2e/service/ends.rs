@@ -76,6 +76,9 @@ async fn f46_asked_twice_it_ends_at_once_and_the_next_one_sends_what_was_under_w
         eventually("the message is on its way", 10, || (!feishu.accepted().is_empty()).then_some(())).await;
         service.signal("-TERM").await;
         assert!(!service.is_gone_within(1).await, "it finishes the message");
+        let door = service.base().trim_start_matches("http://");
+        let refused = tokio::net::TcpStream::connect(door).await.expect_err("nobody waits at a door that is shut");
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
         let begun = Instant::now();
         service.signal("-TERM").await;
         assert_eq!(service.has_ended().await.code(), Some(1), "not all was finished");

@@ -212,6 +212,25 @@ async fn f45_what_kills_its_worker_every_time_is_put_aside_and_the_rest_goes_on(
     .await;
 }
 
+/// A fault of the program's own in an investigation ends that attempt and nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f45_an_investigation_that_breaks_off_is_tried_again_then_put_aside_and_the_process_goes_on() {
+    on_every_engine(async |stage| {
+        let service = stage.home.serve_with(&[("FIRSTLOOK_PANIC_AT", "after-claim")]).await;
+        let (id, _) = service.accept(&webhook(PENDING)).await;
+        let dead = service.settled(&id, SECONDS).await;
+        let investigation = &dead["investigation"];
+        assert_eq!((&investigation["state"], &investigation["attempts"]), (&json!("dead"), &json!(3)), "{dead:#}");
+        assert!(investigation["last_error"].as_str().unwrap().contains("broke off"), "{dead:#}");
+        assert_eq!((dead["notices"].as_array().unwrap().len(), stage.cards()), (1, 1), "the alert itself was told");
+        let (after, _) = service.accept(&in_group(PENDING, "after it")).await;
+        assert_eq!(service.settled(&after, SECONDS).await["report"]["usage"]["source"], "model");
+        is_investigated_when_asked(&service, &dead, &after).await;
+        stage.sum_is_right_after(2, &service).await;
+    })
+    .await;
+}
+
 /// The model's first answer begins and never ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f05_killed_in_the_middle_of_a_models_stream_the_run_is_repeated() {

@@ -24,6 +24,7 @@ mod measured;
 mod never_worse;
 mod overload;
 mod pace;
+mod poison;
 mod reload;
 mod repeats;
 mod replicas;
