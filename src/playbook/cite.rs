@@ -8,6 +8,9 @@ use crate::report::Citation;
 /// The longest quotation, in characters: long enough to decide, short enough to read on a phone.
 const QUOTE: usize = 220;
 
+/// The longest quotation of what has to be known to its end: a list of all that is to change.
+const WHOLE: usize = 900;
+
 /// The shortest piece of a longer quotation that still says something, in bytes.
 const PIECE: usize = 8;
 
@@ -16,11 +19,21 @@ impl Scene<'_> {
     /// longest piece where YAML escapes them. Words that give orders are never cited.
     #[must_use]
     pub fn quote(&self, reference: &str, words: &str) -> Option<Citation> {
+        self.quote_to(reference, words, QUOTE)
+    }
+
+    /// Cites words to their end, for a list of which the last says as much as the first.
+    #[must_use]
+    pub fn quote_whole(&self, reference: &str, words: &str) -> Option<Citation> {
+        self.quote_to(reference, words, WHOLE)
+    }
+
+    fn quote_to(&self, reference: &str, words: &str, longest: usize) -> Option<Citation> {
         if logs::instructs(words) {
             return None;
         }
         let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-        let short = match words.char_indices().nth(QUOTE) {
+        let short = match words.char_indices().nth(longest) {
             Some((end, _)) => words[..end].rsplit_once(' ').map_or(&words[..end], |(head, _)| head),
             None => &words,
         };

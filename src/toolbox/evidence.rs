@@ -115,11 +115,18 @@ impl EvidenceLog {
     }
 }
 
-/// Whether a quotation stands in a text. White space does not count: YAML folds long lines, tables pad columns.
+/// Whether a quotation stands in a text. White space does not count: YAML folds long lines, tables pad columns; nor does what
+/// YAML puts before a quotation mark within quotation marks.
 #[must_use]
 pub fn quoted_in(text: &str, quote: &str) -> bool {
-    let quote = squeeze(quote);
-    !quote.is_empty() && squeeze(text).contains(&quote)
+    let (text, quote) = (squeeze(text), squeeze(quote));
+    let has_marks = quote.contains(['\'', '"']);
+    !quote.is_empty() && (text.contains(&quote) || (has_marks && bare(&text).contains(&quote)))
+}
+
+/// A text without YAML's signs for a quotation mark within quotation marks: one doubled, one behind a backslash.
+fn bare(text: &str) -> String {
+    text.replace("''", "'").replace("\\\"", "\"")
 }
 
 /// Where a quotation stands in a text, from byte to byte, when runs of white space count as one.
@@ -127,16 +134,30 @@ pub fn quoted_in(text: &str, quote: &str) -> bool {
 pub fn position(text: &str, quote: &str) -> Option<(usize, usize)> {
     let words: Vec<&str> = quote.split_whitespace().collect();
     let first = words.first()?;
-    text.match_indices(first).find_map(|(start, _)| {
-        let mut end = start + first.len();
+    let letter = first.chars().next()?;
+    text.match_indices(letter).find_map(|(start, _)| {
+        let mut end = start + begins(&text[start..], first)?;
         for word in &words[1..] {
             let rest = &text[end..];
             let gap = rest.len() - rest.trim_start().len();
-            let found = gap > 0 && rest[gap..].starts_with(word);
-            end = if found { end + gap + word.len() } else { return None };
+            end += gap + begins(&rest[gap..], word).filter(|_| gap > 0)?;
         }
         Some((start, end))
     })
+}
+
+/// How many bytes of a text a word takes that it begins with, YAML's signs before quotation marks included.
+fn begins(text: &str, word: &str) -> Option<usize> {
+    let mut rest = text;
+    for letter in word.chars() {
+        let sign = match letter {
+            '\'' if rest.starts_with("''") => 1,
+            '"' if rest.starts_with("\\\"") => 1,
+            _ => 0,
+        };
+        rest = rest[sign..].strip_prefix(letter)?;
+    }
+    Some(text.len() - rest.len())
 }
 
 fn squeeze(text: &str) -> String {
@@ -153,6 +174,19 @@ mod tests {
         assert!(quoted_in(text, "a volume or manually"));
         assert!(!quoted_in(text, "a volume and manually"));
         assert!(!quoted_in(text, "  "), "an empty quote says nothing");
+    }
+
+    #[test]
+    fn marks_within_marks_are_no_part_of_a_quote() {
+        let (single, double) = ("m: '3 node(s) didn''t match'", r#"m: "key \"a\" of 'b'""#);
+        for (text, quote) in [(single, "node(s) didn't match"), (double, r#"key "a" of 'b'"#), ("it's 'b'", "it's 'b'")]
+        {
+            assert!(quoted_in(text, quote), "{text}");
+            let (start, end) = position(text, quote).unwrap();
+            assert!(text[start..end].len() >= quote.len(), "{}", &text[start..end]);
+        }
+        assert!(!quoted_in(single, "didnt match"));
+        assert_eq!(position(single, "\"didn"), None);
     }
 
     #[test]
