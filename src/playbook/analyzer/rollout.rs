@@ -29,6 +29,18 @@ pub fn image_before(scene: &Scene<'_>, workload: &ObjectRef, container: &str) ->
     image(before.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?, container)
 }
 
+/// Whether the newest revision runs a container by the same command as the one before, and of another image.
+#[must_use]
+pub fn only_image_changed(scene: &Scene<'_>, workload: &ObjectRef, container: &str) -> bool {
+    let sets = revisions(scene, workload);
+    let of = |set: &&Seen<ReplicaSet>| {
+        let spec = set.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?;
+        spec.containers.iter().find(|known| known.name == container).cloned()
+    };
+    let (Some(new), Some(old)) = (sets.first().and_then(of), sets.get(1).and_then(of)) else { return false };
+    new.image != old.image && new.command == old.command && new.args == old.args
+}
+
 fn stuck(scene: &Scene<'_>, deployment: &Seen<Deployment>) -> Option<Finding> {
     let name = named(&deployment.object);
     let spec = deployment.object.spec.as_ref()?;
@@ -162,9 +174,14 @@ pub fn must_surge(scene: &Scene<'_>, workload: &ObjectRef) -> bool {
         Some(IntOrString::String(text)) => wanted.saturating_mul(percent(text)) / 100,
         None => wanted / 4,
     };
-    let serving =
-        |set: &&&Seen<ReplicaSet>| set.object.status.as_ref().and_then(|it| it.ready_replicas).unwrap_or(0) > 0;
-    spared == 0 && revisions(scene, workload).iter().skip(1).any(|set| serving(&set))
+    spared == 0 && serving_before(scene, workload)
+}
+
+/// Whether Pods of an older version serve.
+#[must_use]
+pub fn serving_before(scene: &Scene<'_>, workload: &ObjectRef) -> bool {
+    let ready = |set: &&Seen<ReplicaSet>| set.object.status.as_ref().and_then(|it| it.ready_replicas).unwrap_or(0);
+    revisions(scene, workload).iter().skip(1).any(|set| ready(set) > 0)
 }
 
 fn unavailable(

@@ -2,6 +2,7 @@
 
 mod rules;
 pub use rules::{leaving_claim, refusing_quota};
+mod security;
 mod webhook;
 pub use webhook::untrusted_service;
 
@@ -34,7 +35,7 @@ fn explain(scene: &Scene<'_>, refusal: &Refusal) -> Finding {
         rules::quota_demands,
         webhook::down,
         webhook::denies,
-        rules::pod_security,
+        security::violated,
         rules::service_account,
         rules::priority_class,
         rules::limit_range,
@@ -111,7 +112,7 @@ fn refusal(
     let reason = message.split_once(" is forbidden: ").map_or(message.as_str(), |(_, rest)| rest).to_owned();
     let cite = |reference: &str, reason: &str| match webhook::is_unasked(reason) {
         true => scene.quote_end(reference, reason),
-        false => scene.quote(reference, reason),
+        false => scene.quote_whole(reference, reason),
     };
     let mut proof = vec![event.and_then(|event| cite(&event.reference, &reason))];
     // The time of each try differs.

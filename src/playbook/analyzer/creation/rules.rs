@@ -15,8 +15,6 @@ static QUOTA: Pattern =
     Pattern::new(r"exceeded quota: ([\w.-]+), requested: (.+?), used: (.+?), limited: ([^\s;]+(?:,[^\s;]+)*)");
 static QUOTA_DEMANDS: Pattern = Pattern::new(r"failed quota: ([\w.-]+): must specify (.+)");
 
-static POD_SECURITY: Pattern = Pattern::new(r#"violates PodSecurity "([\w:.-]+)": (.+)"#);
-
 static SERVICE_ACCOUNT: Pattern = Pattern::new(r#"serviceaccount "([a-z0-9.-]+)" not found"#);
 
 static PRIORITY: Pattern = Pattern::new(r"no PriorityClass with name ([a-z0-9.-]+) was found");
@@ -178,25 +176,6 @@ pub(super) fn quota_demands(scene: &Scene<'_>, refusal: &Refusal) -> Option<Find
         ),
     );
     Some(spec_fault(scene, "quota_requires_resources", refusal, headline).touches([quota]))
-}
-
-pub(super) fn pod_security(scene: &Scene<'_>, refusal: &Refusal) -> Option<Finding> {
-    let found = POD_SECURITY.groups(&refusal.message)?;
-    let (level, rules) = (found[1].to_owned(), logs::shorten(&found[2], 180));
-    let workload = &refusal.workload;
-    let headline = scene.text(
-        format!("{workload} 无法创建 Pod：违反 Namespace {} 的 PodSecurity \"{level}\"：{rules}", workload.namespace),
-        format!(
-            "{workload} cannot create Pods: they violate PodSecurity \"{level}\" of Namespace {}: {rules}",
-            workload.namespace
-        ),
-    );
-    let namespace = ObjectRef::new("Namespace", "", &workload.namespace);
-    Some(spec_fault(scene, "pod_security_violation", refusal, headline).related(
-        namespace,
-        scene.text("PodSecurity 由该 Namespace 的标签决定", "its labels set PodSecurity"),
-        format!("enforce {level}"),
-    ))
 }
 
 /// Nothing can be created in a Namespace that is on its way out; whether it should go is for people to say.
