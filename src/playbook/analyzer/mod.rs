@@ -39,6 +39,7 @@ pub mod memory;
 pub mod mesh;
 mod misconfigured;
 pub mod mount;
+pub mod multi_attach;
 pub mod node;
 pub mod node_certificate;
 pub mod node_conditions;

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::config;
+use crate::playbook::analyzer::{config, multi_attach};
 use crate::playbook::facts::{Seen, SeenEvent};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
@@ -70,6 +70,8 @@ fn mount_failed(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &Se
         config::absent(scene, code, name, &missing, &how)
     } else if let Some(finding) = missing_key(scene, pod, name, &event.message, &volume) {
         finding
+    } else if multi_attach::is_told(event) {
+        multi_attach::finding(scene, pod, name, event)
     } else {
         other_mount(scene, pod, name, event, &volume)
     };
@@ -92,18 +94,9 @@ fn missing_key(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, message: &s
 
 fn other_mount(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &SeenEvent, volume: &str) -> Finding {
     let workload = scene.workload(&pod.object);
-    let claims = pods::claims(&pod.object);
-    let claim = claims.first().map(|claim| ObjectRef::new("PersistentVolumeClaim", &name.namespace, claim));
     let said = logs::said(&event.message);
-    let multi_attach = event.message.contains("Multi-Attach");
     let no_driver = event.message.contains("not found in the list of registered CSI drivers");
-    let (code, zh, en) = if multi_attach {
-        (
-            "volume_multi_attach",
-            "卷仍挂载在另一个节点上（Multi-Attach），ReadWriteOnce 卷不能同时挂到两个节点",
-            "its volume is still attached to another Node (Multi-Attach); a ReadWriteOnce volume goes to one Node at a time",
-        )
-    } else if no_driver {
+    let (code, zh, en) = if no_driver {
         (
             "csi_driver_missing_on_node",
             "节点上没有注册所需的 CSI 驱动",
@@ -112,13 +105,12 @@ fn other_mount(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &See
     } else {
         ("volume_mount_failed", "卷挂载失败", "a volume cannot be mounted")
     };
-    let blame = claim.filter(|_| multi_attach).unwrap_or_else(|| workload.clone());
     let headline = scene.text(
         format!("{name} 无法启动：{zh}（{}）：{said}", event.reason),
         format!("{name} cannot start: {en} ({}): {said}", event.reason),
     );
-    Finding::new(code, Depth::Mechanism, name, &blame, headline)
-        .confidence(if multi_attach || no_driver { Confidence::High } else { Confidence::Medium })
+    Finding::new(code, Depth::Mechanism, name, &workload, headline)
+        .confidence(if no_driver { Confidence::High } else { Confidence::Medium })
         .steps([
             look(
                 scene.text("查看 Pod 事件", "Read the Pod's events"),
@@ -127,11 +119,7 @@ fn other_mount(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &See
             look(scene.text("查看卷的挂载情况", "See where volumes are attached"), "kubectl get volumeattachments"),
             change(
                 scene.text(format!("修复 volume {volume} 的挂载"), format!("Repair the mount of volume {volume}")),
-                if multi_attach {
-                    scene.text("等待旧 Pod 完全退出，或在确认旧节点已下线后删除对应的 VolumeAttachment", "Wait until the old Pod is gone, or delete its VolumeAttachment once the old Node is surely down")
-                } else {
-                    said.clone()
-                },
+                said.clone(),
                 None,
             ),
         ])
