@@ -25,6 +25,7 @@ mod dns_upstream;
 pub mod edited_config;
 pub mod entrance;
 pub mod eviction;
+pub mod full_disk;
 pub mod gateway;
 mod heap;
 mod hook;

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
 
 use crate::alert::ObjectRef;
 use crate::playbook::alerts::{self, Answer};
+use crate::playbook::analyzer::full_disk;
 use crate::playbook::facts::{Seen, SeenEvent};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
@@ -198,13 +199,7 @@ fn move_away(scene: &Scene<'_>, name: &ObjectRef, silent: bool) -> crate::report
     )
 }
 
-fn relief(scene: &Scene<'_>, kind: &str) -> String {
-    if kind == "DiskPressure" {
-        return scene.text(
-            "清理镜像、日志与 emptyDir，或扩容磁盘",
-            "Free images, logs and emptyDir volumes, or enlarge the disk",
-        );
-    }
+fn relief(scene: &Scene<'_>) -> String {
     scene.text(
         "找出占用最多的 Pod 并迁移、限制或扩容节点",
         "Find the Pods that use most, move or limit them, or enlarge the Node",
@@ -233,11 +228,16 @@ fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> 
                 format!("Node {name_of} 处于 {kind} 已约 {lasted}，会驱逐 Pod 并拒绝新的 Pod"),
                 format!("Node {name_of} has been under {kind} for about {lasted}: it evicts Pods and takes no new ones"),
             ),
-            relief(scene, kind),
+            relief(scene),
         ),
     };
+    let is_disk = kind == "DiskPressure";
+    let told = if is_disk { full_disk::told(scene, &node.object) } else { full_disk::Told::default() };
+    let summary = std::iter::once(headline.clone()).chain(told.clauses).collect::<Vec<_>>();
+    let mend = if is_disk { full_disk::steps(scene, name_of) } else { vec![change(remedy, "", None)] };
     Some(
         Finding::new(code, Depth::Root, &name, &name, headline)
+            .summary(summary.join(scene.lang.pick("；", "; ")))
             .cite([
                 scene.quote(&node.reference, message),
                 scene.quote_any(
@@ -245,6 +245,7 @@ fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> 
                     &[&format!("reason: {}", condition.reason.as_deref().unwrap_or_default())],
                 ),
             ])
+            .cite(told.proof)
             .cite([eviction(scene, &name.name).and_then(|event| scene.quote_event(event))])
             .touches(evicted(scene, &name.name))
             .steps([look(
@@ -254,7 +255,7 @@ fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> 
             .steps((kind == "MemoryPressure").then(|| {
                 look(scene.text("查看节点用量", "See what the Node uses"), format!("kubectl top node {}", name.name))
             }))
-            .steps([change(remedy, "", None)]),
+            .steps(mend),
     )
 }
 

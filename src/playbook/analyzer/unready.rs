@@ -25,7 +25,7 @@ fn lonely_pods(scene: &Scene<'_>) -> Vec<Finding> {
         let known = !pods::phase(&pod.object).is_empty();
         let unready = known && !pods::is_ready(&pod.object) && pods::phase(&pod.object) != "Succeeded";
         let unready = unready && super::job::made_up_for(scene, &scene.workload(&pod.object)).is_none();
-        unready && !is_spare(scene, &pod.object)
+        unready && !is_spare(scene, &pod.object) && !is_record(scene, &pod.object)
     });
     unwell
         .map(|pod| {
@@ -41,6 +41,12 @@ fn lonely_pods(scene: &Scene<'_>) -> Vec<Finding> {
                 )])
         })
         .collect()
+}
+
+/// What is left of an evicted Pod, which its controller has replaced by another: it never becomes Ready again.
+fn is_record(scene: &Scene<'_>, pod: &Pod) -> bool {
+    let evicted = pod.status.as_ref().and_then(|status| status.reason.as_deref()) == Some("Evicted");
+    evicted && scene.workload(pod) != named(pod) && !scene.question.targets.contains(&named(pod))
 }
 
 /// A Pod that starts while as many others serve as its workload wants: a rollout under way is no trouble yet.

@@ -105,7 +105,7 @@ pub fn effect(command: &str) -> Option<Effect> {
     // As a shell hands the words over: quotes hide nothing.
     let words = shlex::split(&without_placeholders(command))?;
     let call = Call::read(words.get(1..)?)?;
-    if call.reveals() {
+    if call.reveals() || raw_paths(&words).any(|path| !is_statistics(path)) {
         return None;
     }
     let (verb, objects) = (call.verb, call.objects.as_slice());
@@ -123,6 +123,23 @@ pub fn effect(command: &str) -> Option<Effect> {
         _ if CHANGES.contains(&verb) => Some(Effect::Changes),
         _ => None,
     }
+}
+
+/// The paths that a call asks the API server for as they stand.
+fn raw_paths(words: &[String]) -> impl Iterator<Item = &str> {
+    let next = words.iter().skip(1).map(String::as_str).chain(std::iter::once(""));
+    words.iter().zip(next).filter_map(|(word, next)| match word.as_str() {
+        "--raw" => Some(next),
+        word => word.strip_prefix("--raw="),
+    })
+}
+
+/// Whether a path is that of what a Node uses: any other may be a Secret's, or a way to a Node's own interface.
+fn is_statistics(path: &str) -> bool {
+    let node = path.strip_prefix("/api/v1/nodes/").and_then(|rest| rest.strip_suffix("/proxy/stats/summary"));
+    let is_name =
+        |name: &str| name.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || "-.".contains(it));
+    node.is_some_and(|node| !node.is_empty() && !node.starts_with('.') && is_name(node))
 }
 
 /// A call in its parts.
@@ -278,6 +295,7 @@ mod tests {
             "kubectl logs -f web-0 -p",
             "kubectl auth can-i list pods -n a --as=system:serviceaccount:a:web",
             "kubectl describe secret/edge-tls",
+            "kubectl get --raw /api/v1/nodes/worker-2/proxy/stats/summary",
         ] {
             assert_eq!(effect(command), Some(Effect::Reads), "{command}");
         }
@@ -299,7 +317,13 @@ mod tests {
 
     #[test]
     fn a27_what_is_no_plain_call_is_not_even_repeated() {
-        for command in ["kubectl delete ns payments", "kubectl exec -it web-0 -- sh", "kubectl get secret x -o yaml"] {
+        for command in [
+            "kubectl delete ns payments",
+            "kubectl exec -it web-0 -- sh",
+            "kubectl get secret x -o yaml",
+            "kubectl get --raw /api/v1/namespaces/a/secrets/x",
+            "kubectl get --raw=/api/v1/nodes/../namespaces/a/secrets/x/proxy/stats/summary",
+        ] {
             assert_eq!(fate(command), Fate::Blocked, "{command}");
         }
         for command in [

@@ -99,6 +99,7 @@ pub(super) const TAKES_A_VALUE: &[&str] = &[
     "--template",
     "-L",
     "--label-columns",
+    "--raw",
     "-p",
     "--patch",
     "--type",

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Node;
 
-use crate::playbook::analyzer::node;
+use crate::playbook::analyzer::{full_disk, node};
 use crate::playbook::finding::change;
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
@@ -33,28 +33,26 @@ pub(super) fn reason_given(node: &Node) -> Option<(&str, &str)> {
         .map(|(key, words)| (key.as_str(), words.as_str()))
 }
 
-/// The step that brings a Node back: of one that is well and only cordoned there is a command for it.
-pub(super) fn bring_back(scene: &Scene<'_>, node: &Node) -> Step {
+/// The steps that bring a Node back: of one that is well and only cordoned there is a command for it; of one whose disk is full
+/// it is to be found what fills it.
+pub(super) fn bring_back(scene: &Scene<'_>, node: &Node) -> Vec<Step> {
     let name = node.metadata.name.as_deref().unwrap_or_default();
+    if full_disk::is_full(node) {
+        return full_disk::steps(scene, name);
+    }
+    let otherwise = scene.text(
+        "不能等、且工作负载不依赖该节点的本地数据时，放宽它的节点约束",
+        "If that cannot be waited for, and the workload needs nothing that lies on that Node, relax its node constraint",
+    );
     if node::is_cordoned(node) && node::troubles(node).is_empty() {
-        return change(
+        return vec![change(
             scene.text(
                 format!("维护结束后，取消 Node {name} 的 cordon"),
                 format!("Uncordon Node {name} once its maintenance is over"),
             ),
-            scene.text(
-                "不能等时，放宽工作负载的节点约束",
-                "If that cannot be waited for, relax the workload's node constraint",
-            ),
+            otherwise,
             Some(format!("kubectl uncordon {name}")),
-        );
+        )];
     }
-    change(
-        scene.text(
-            format!("恢复 Node {name}，或放宽工作负载的节点约束"),
-            format!("Bring Node {name} back, or relax the workload's node constraint"),
-        ),
-        "",
-        None,
-    )
+    vec![change(scene.text(format!("恢复 Node {name}"), format!("Bring Node {name} back")), otherwise, None)]
 }

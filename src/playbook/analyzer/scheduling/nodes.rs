@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 
 use super::cordon::{bring_back, cordoned, reason_given};
 use super::{Waiting, finding, reasons};
-use crate::playbook::analyzer::node;
+use crate::playbook::analyzer::{full_disk, node};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
@@ -54,6 +54,7 @@ pub(super) fn too_large(scene: &Scene<'_>, waiting: &Waiting<'_>, nodes: &[&Node
     })?;
     let wanted = quantity::show(&resource, requested(waiting.pod, &resource));
     let largest = nodes.iter().map(|node| offered(node, &resource)).fold(0.0, f64::max);
+    let none = largest <= 0.0;
     let largest = quantity::show(&resource, largest);
     let workload = &waiting.workload;
     let headline = scene.text(
@@ -87,11 +88,18 @@ pub(super) fn too_large(scene: &Scene<'_>, waiting: &Waiting<'_>, nodes: &[&Node
                     ),
                 ),
                 change(
-                    scene.text(
-                        format!("将 {resource} 请求降到 {largest} 以下"),
-                        format!("Lower the {resource} request below {largest}"),
-                    ),
-                    scene.text("或者增加规格更大的节点", "Or add a larger Node"),
+                    if none {
+                        scene.text(
+                            format!("增加提供 {resource} 的节点，或恢复其设备插件；不需要它时去掉该请求"),
+                            format!("Add a Node that has {resource}, or bring its device plugin back; take the request away if it is not needed"),
+                        )
+                    } else {
+                        scene.text(
+                            format!("将 {resource} 请求降到至多 {largest}"),
+                            format!("Lower the {resource} request to {largest} at most"),
+                        )
+                    },
+                    if none { String::new() } else { scene.text("或者增加规格更大的节点", "Or add a larger Node") },
                     matches!(resource.as_str(), "cpu" | "memory").then(|| {
                         kubectl(
                             &workload.namespace,
@@ -293,12 +301,17 @@ fn out_of(scene: &Scene<'_>, waiting: &Waiting<'_>, node: &Node, (zh, en): (Stri
         format!("{} cannot be scheduled: {en}: {why}", waiting.name),
     );
     let reference = scene.node(&blame.name).map(|node| node.reference.clone()).unwrap_or_default();
+    let told = if full_disk::is_full(node) { full_disk::told(scene, node) } else { full_disk::Told::default() };
+    let summary = std::iter::once(headline.clone()).chain(told.clauses).collect::<Vec<_>>();
     finding("no_usable_node", Depth::Root, waiting, &blame, headline)
+        .summary(summary.join(scene.lang.pick("；", "; ")))
         .cite([scene.quote_any(&reference, &[&why, "unschedulable: true", "cordoned"])])
         .cite([reason_given(node).and_then(|(_, words)| scene.quote(&reference, words))])
+        .cite(told.proof)
         .touches([waiting.workload.clone()])
-        .steps([
-            look(scene.text("查看节点状态", "Read the Node's state"), format!("kubectl describe node {}", blame.name)),
-            bring_back(scene, node),
-        ])
+        .steps([look(
+            scene.text("查看节点状态", "Read the Node's state"),
+            format!("kubectl describe node {}", blame.name),
+        )])
+        .steps(bring_back(scene, node))
 }
