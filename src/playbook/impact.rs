@@ -6,7 +6,9 @@ use k8s_openapi::api::apps::v1::Deployment;
 
 use crate::alert::ObjectRef;
 use crate::playbook::alias;
+use crate::playbook::analyzer::job;
 use crate::playbook::answers;
+use crate::playbook::chain;
 use crate::playbook::complaint;
 use crate::playbook::conclude::workload_of;
 use crate::playbook::describe;
@@ -31,8 +33,11 @@ pub(super) fn of(scene: &Scene<'_>, scope: &Scope, top: &Finding) -> String {
     let workloads = asked(scene, scope, &affected);
     let concerned: BTreeSet<ObjectRef> = affected.iter().chain(&workloads).cloned().collect();
     let mut sentences: Vec<String> = workloads.iter().filter_map(|workload| down(scene, workload)).collect();
+    let mut own = scope.pods(scene).filter(|_| !scope.is_wide()).map(|pod| scene.workload(&pod.object));
+    sentences.extend(own.find_map(|workload| chain::told(scene, &workload, top)));
     sentences.extend(scene.services.iter().filter_map(|service| nobody_answers(scene, service, &concerned)));
     sentences.extend(misled(scene, top));
+    sentences.extend(job::kept_from_starting(scene, &top.blame).filter(|_| top.blame.kind == "Job"));
     if sentences.is_empty() {
         sentences.extend(held_up(scene, top, &workloads));
     }
@@ -175,11 +180,20 @@ fn held(scene: &Scene<'_>, top: &Finding, workload: &ObjectRef) -> Option<(Strin
     let deployment: Seen<Deployment> =
         scene.facts.get(&workload.namespace, &workload.name).filter(|_| workload.kind == "Deployment")?;
     let wanted = deployment.object.spec.as_ref()?.replicas.unwrap_or(1);
-    let updated = deployment.object.status.as_ref()?.updated_replicas.unwrap_or(0);
-    (updated < wanted).then(|| {
-        (
+    let status = deployment.object.status.as_ref()?;
+    let updated = status.updated_replicas.unwrap_or(0);
+    if updated < wanted {
+        return Some((
             format!("但新版本没有发布完成（已更新 {updated}/{wanted}）"),
             format!("but the new version is not out ({updated} of {wanted} updated)"),
+        ));
+    }
+    // A Pod that was added before one is removed counts as updated before it is Ready.
+    let beside = status.replicas.unwrap_or(0) > wanted && status.unavailable_replicas.unwrap_or(0) > 0;
+    beside.then(|| {
+        (
+            "旧版本仍在服务，但新版本没有发布完成".to_owned(),
+            "those of the version before serve, but the new version is not out".to_owned(),
         )
     })
 }
@@ -206,6 +220,19 @@ mod tests {
         let impact = world.diagnosis().impact;
         assert!(impact.starts_with("Deployment shop/web: 0/2 replicas ready"), "{impact}");
         assert!(impact.contains("Service shop/db has no ready backend"), "{impact}");
+    }
+
+    #[test]
+    fn a_pod_beside_all_that_are_wanted_is_a_version_that_is_not_out() {
+        use crate::playbook::world::waiting;
+        let impact = |replicas: i32| {
+            let surging = json!({"status": {"replicas": replicas, "unavailableReplicas": 1}});
+            let new = patched(waiting("ImagePullBackOff", "not found"), json!({"metadata": {"name": "web-1-b"}}));
+            let world = World::asking("Pod", "web-1-b").with(patched(deployment(1, 1), surging));
+            world.with(pod(json!({}))).with(pod(new)).diagnosis().impact
+        };
+        assert!(impact(2).contains("the new version is not out"), "{}", impact(2));
+        assert!(!impact(1).contains("not out"), "{}", impact(1));
     }
 
     #[test]

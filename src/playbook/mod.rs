@@ -10,6 +10,7 @@ pub mod analyzer;
 mod answers;
 pub mod awaited;
 pub mod callees;
+mod chain;
 mod change;
 mod checks;
 mod chinese;

@@ -114,6 +114,45 @@ fn blocked(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Option<
     )
 }
 
+/// What a run that does not end keeps from happening, when its CronJob forbids another beside it: the runs that were skipped,
+/// and since when none succeeded.
+#[must_use]
+pub fn kept_from_starting(scene: &Scene<'_>, job: &ObjectRef) -> Option<String> {
+    let name = super::sidecar::cron_of(scene, job)?;
+    let cron = scene.facts.get::<CronJob>(&name.namespace, &name.name)?.object;
+    let status = cron.status.as_ref()?;
+    let is_active = status.active.iter().flatten().any(|it| it.name.as_deref() == Some(&job.name));
+    if !is_active || cron.spec.concurrency_policy.as_deref() != Some("Forbid") {
+        return None;
+    }
+    let since = scene.minutes_since(status.last_schedule_time.as_ref());
+    let skipped = since.zip(period(&cron.spec.schedule)).map_or(0, |(minutes, period)| minutes / period);
+    let mut told = scene.text(
+        format!("{name} 在 {} 结束之前不会再运行（concurrencyPolicy 为 Forbid）", job.name),
+        format!("{name} has no further run before {} ends (its concurrencyPolicy is Forbid)", job.name),
+    );
+    if skipped > 0 {
+        let runs = if skipped == 1 { "1 run was".to_owned() } else { format!("{skipped} runs were") };
+        told += &scene.text(format!("，已错过 {skipped} 次"), format!("; {runs} skipped"));
+    }
+    told += &match status.last_successful_time.as_ref().map(|last| last.0.strftime("%Y-%m-%d %H:%M:%S UTC")) {
+        Some(at) => scene.text(format!("，上次成功是 {at}"), format!("; the last success was at {at}")),
+        None => scene.text("，至今没有成功过", "; no run of it has succeeded yet"),
+    };
+    Some(told)
+}
+
+/// The time between two runs in minutes, of a schedule that comes round once an hour or once a day.
+fn period(schedule: &str) -> Option<i64> {
+    let fields: Vec<&str> = schedule.split_whitespace().collect();
+    let is_number = |field: &str| field.parse::<u8>().is_ok();
+    match fields.as_slice() {
+        [minute, "*", "*", "*", "*"] if is_number(minute) => Some(60),
+        [minute, hour, "*", "*", "*"] if is_number(minute) && is_number(hour) => Some(24 * 60),
+        _ => (schedule.trim() == "@hourly").then_some(60),
+    }
+}
+
 /// Nobody warns of it, but no Job was started for two whole periods of the schedule.
 fn overdue(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Option<Finding> {
     let schedule = cron.object.spec.schedule.as_str();

@@ -2,8 +2,10 @@
 
 mod cron;
 mod running;
+mod sidecar;
 mod suspended;
 
+pub use cron::kept_from_starting;
 use k8s_openapi::api::batch::v1::{CronJob, Job, JobCondition};
 use k8s_openapi::api::core::v1::Pod;
 
@@ -14,7 +16,7 @@ use crate::playbook::finding::{Depth, Finding, change, counted, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
-use crate::report::{Citation, Confidence};
+use crate::report::{Citation, Confidence, Step};
 
 /// Findings about failed and endless Jobs, and CronJobs that cannot start theirs.
 #[must_use]
@@ -150,15 +152,30 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
             scene.text("查看 Job 状态", "Look at the Job"),
             kubectl(&name.namespace, &format!("describe job {}", name.name)),
         ),
-        change(
-            scene.text("修复报错的原因后重新创建该 Job", "Repair what failed, then create the Job again"),
-            scene.text(
-                "Job 不能重启：保留其定义，删除后重新创建",
-                "A Job cannot be restarted: keep its definition, delete it and create it again",
-            ),
-            Some(kubectl(&name.namespace, &format!("delete job {}", name.name))),
-        ),
+        again(scene, &name),
     ]))
+}
+
+/// How the work of a failed Job is done after all: a CronJob makes another of its template, any other Job is created again.
+fn again(scene: &Scene<'_>, name: &ObjectRef) -> Step {
+    if let Some(cron) = sidecar::cron_of(scene, name).filter(|cron| !scene.facts.is_missing(cron)) {
+        return change(
+            scene.text("修复报错的原因后补跑一次", "Repair what failed, then run it once more"),
+            scene.text(
+                format!("若要改的是模板，改 {cron}；失败的 Job 不必删除，下一个计划时间也会按新模板运行"),
+                format!("What is wrong in the template is corrected in {cron}; the failed Job may stay, and the next run on schedule takes the new template too"),
+            ),
+            Some(suspended::run_once(&cron)),
+        );
+    }
+    change(
+        scene.text("修复报错的原因后重新创建该 Job", "Repair what failed, then create the Job again"),
+        scene.text(
+            "Job 不能重启：保留其定义，删除后重新创建",
+            "A Job cannot be restarted: keep its definition, delete it and create it again",
+        ),
+        Some(kubectl(&name.namespace, &format!("delete job {}", name.name))),
+    )
 }
 
 /// Pods failed and the Job goes on trying: what ended them will most likely end the next ones.
@@ -301,6 +318,12 @@ mod tests {
         assert!(headline.contains("later runs of CronJob shop/nightly succeeded"), "{headline}");
         let before = World::asking("Job", "migrate").with(failed).with(cron("2026-11-22T23:05:00Z"));
         assert_eq!(before.cause(), "job_backoff_limit_exceeded Job/migrate");
+        let commands: Vec<_> = before.diagnosis().steps.into_iter().filter_map(|step| step.command).collect();
+        let again = "kubectl -n shop create job nightly-manual --from=cronjob/nightly";
+        assert!(commands.iter().any(|it| it == again), "{commands:?}");
+        assert!(!commands.iter().any(|it| it.contains("delete job")), "its CronJob makes others: {commands:?}");
+        let alone = World::asking("Job", "migrate").with(job("Failed", "BackoffLimitExceeded", 3)).diagnosis();
+        assert!(alone.steps.iter().any(|step| step.command.as_deref() == Some("kubectl -n shop delete job migrate")));
     }
 
     #[test]

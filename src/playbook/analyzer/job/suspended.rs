@@ -162,8 +162,6 @@ fn switched_off(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Fi
 }
 
 fn steps(scene: &Scene<'_>, name: &ObjectRef) -> [Step; 3] {
-    // A Job's name has 63 letters at most.
-    let job = format!("{}-manual", name.name.chars().take(MANUAL).collect::<String>());
     [
         look(
             scene.text("查看 CronJob", "Look at the CronJob"),
@@ -180,9 +178,15 @@ fn steps(scene: &Scene<'_>, name: &ObjectRef) -> [Step; 3] {
         change(
             scene.text("补跑一次，不必等到下一个计划时间", "Run it once now, without waiting for its schedule"),
             "",
-            Some(kubectl(&name.namespace, &format!("create job {job} --from=cronjob/{}", name.name))),
+            Some(run_once(name)),
         ),
     ]
+}
+
+/// Runs a CronJob once. A Job's name has 63 letters at most.
+pub(super) fn run_once(name: &ObjectRef) -> String {
+    let job = format!("{}-manual", name.name.chars().take(MANUAL).collect::<String>());
+    kubectl(&name.namespace, &format!("create job {job} --from=cronjob/{}", name.name))
 }
 
 #[cfg(test)]
