@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Service};
 
 use super::service::{called_in_vain, endpoints_line};
@@ -12,7 +13,7 @@ use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::selector::LabelMap;
-use crate::report::Confidence;
+use crate::report::{Citation, Confidence};
 
 /// Beginnings and parts of annotations by which tools put workloads to sleep (kube-downscaler, py-kube-downscaler,
 /// kube-green, Snorlax, and KEDA's pause), or people say that they did.
@@ -36,6 +37,9 @@ const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 static RETIRED: Pattern = Pattern::new(
     r"(?i)\b(?:retir(?:e|ed|ing)|decommission|deprecat|sunset|park(?:ed|ing)?\b|hibernat|sleep|maintenance|turn(?:ed)? off|switch(?:ed)? off|cut-?over|scaled? (?:it )?(?:down )?to (?:0|zero))|退役|下线|停用|停机|缩容|迁移|维护",
 );
+
+/// As the Deployment controller writes it.
+static TO_NONE: Pattern = Pattern::new(r"^Scaled down replica set \S+ from (\d+) to 0$");
 
 /// A workload that wants no Pods.
 pub(super) struct Sleeper {
@@ -90,14 +94,21 @@ pub(super) fn scaled_to_zero(
         return None;
     }
     let workload = sleeper.workload.clone();
+    let before = Before::of(scene, &workload);
+    let (zh, en) = before.as_ref().map(Before::told).unwrap_or_default();
     let headline = scene.text(
-        format!("{name} 没有后端：{workload} 的副本数为 0（scaled to 0）"),
-        format!("{name} has no backend: {workload} is scaled to 0 replicas"),
+        format!("{name} 没有后端：{workload} 的副本数为 0（scaled to 0）{zh}"),
+        format!("{name} has no backend: {workload} is scaled to 0 replicas{en}"),
     );
+    let replicas = before.as_ref().map_or_else(|| "<N>".to_owned(), |before| before.replicas.to_string());
     Some(
         Finding::new("scaled_to_zero", if missed { Depth::Root } else { Depth::Mechanism }, name, &workload, headline)
             .confidence(Confidence::Medium)
-            .cite([scene.quote(&sleeper.reference, "replicas: 0"), endpoints_line(scene, service)])
+            .cite([
+                scene.quote(&sleeper.reference, "replicas: 0"),
+                before.and_then(|before| before.proof),
+                endpoints_line(scene, service),
+            ])
             .unresolved(
                 scene.text(
                     format!("{workload} 是否被有意缩容到 0？"),
@@ -112,10 +123,41 @@ pub(super) fn scaled_to_zero(
                 change(
                     scene.text("如果不是有意为之，恢复副本数", "If not on purpose, scale it up again"),
                     scene.text("如果是有意为之，请静默该告警", "If on purpose, silence the alert"),
-                    Some(kubectl(&workload.namespace, &format!("scale {} --replicas=<N>", slash(&workload)))),
+                    Some(kubectl(&workload.namespace, &format!("scale {} --replicas={replicas}", slash(&workload)))),
                 ),
             ]),
     )
+}
+
+/// How many replicas a workload had before it was given none.
+struct Before {
+    replicas: i64,
+    at: Option<Timestamp>,
+    proof: Option<Citation>,
+}
+
+impl Before {
+    /// By the last event of its scaling, or else by the copy that was applied.
+    fn of(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Self> {
+        let last = scene.events(workload, &["ScalingReplicaSet"]).into_iter().max_by_key(|event| event.last_seen);
+        let by_event = last.and_then(|event| {
+            let replicas = TO_NONE.group(&event.message, 1)?.parse().ok()?;
+            Some(Self { replicas, at: event.last_seen, proof: scene.quote_event(event) })
+        });
+        let applied = || {
+            let change = drift::changes(scene, workload).into_iter().find(|change| change.path == "spec.replicas")?;
+            Some(Self { replicas: change.applied.as_i64()?, at: None, proof: None })
+        };
+        by_event.or_else(applied).filter(|before| before.replicas > 0)
+    }
+
+    fn told(&self) -> (String, String) {
+        let replicas = self.replicas;
+        match self.at.map(|at| at.strftime("%Y-%m-%d %H:%M:%S UTC")) {
+            Some(at) => (format!("，{at} 由 {replicas} 缩为 0"), format!(" (from {replicas}, at {at})")),
+            None => (format!("，此前为 {replicas}"), format!(" ({replicas} before)")),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +196,26 @@ mod tests {
             .with(caller)
             .log("cart-1-a", "ERROR GET http://web/api: dial tcp 10.96.0.7:80: connect: connection refused");
         assert_eq!(missed.cause(), "scaled_to_zero StatefulSet/web");
+    }
+
+    #[test]
+    fn what_it_had_before_is_what_it_is_scaled_to_again() {
+        let asleep = |event: &str| {
+            let world = World::asking("Service", "web").with(service(json!({"app": "web"})));
+            world.with(deployment(0, 0)).event("Deployment", "web", "ScalingReplicaSet", event)
+        };
+        let scaled = |world: &World| {
+            let told = world.diagnosis();
+            let command = told.steps.iter().find_map(|step| step.command.clone().filter(|it| it.contains(" scale ")));
+            (told.headline, command.unwrap())
+        };
+        let (headline, command) = scaled(&asleep("Scaled down replica set web-1 from 3 to 0"));
+        assert!(headline.contains("from 3, at 2026-11-23 02:59:00 UTC"), "{headline}");
+        assert!(command.ends_with("--replicas=3"), "{command}");
+        for other in ["Scaled up replica set web-1 from 0 to 3", "Scaled down replica set web-1 from 3 to 1"] {
+            let (headline, command) = scaled(&asleep(other));
+            assert!(!headline.contains("from") && command.ends_with("--replicas=<N>"), "{headline} {command}");
+        }
     }
 
     #[test]
