@@ -185,7 +185,7 @@ fn related(
 ) -> Vec<Related> {
     let mut related = top.related.clone();
     related.extend(origin::leads(scene, top));
-    related.extend(lately::leads(scene, &workload_of(scene, &top.about)));
+    related.extend(lately::leads(scene, &released(scene, top)));
     let edited = drift::lead(scene, &top.blame);
     related.extend(
         edited
@@ -211,6 +211,21 @@ fn related(
     }
     related.truncate(RELATED);
     related
+}
+
+/// The workload whose releases may have brought a fault: the one at which it shows, of an autoscaler the one it blames, of a
+/// Service the one behind it.
+fn released(scene: &Scene<'_>, top: &Finding) -> ObjectRef {
+    let about = workload_of(scene, &top.about);
+    match about.kind.as_str() {
+        "HorizontalPodAutoscaler" => workload_of(scene, &top.blame),
+        "Service" => {
+            let service = scene.service(&about.namespace, &about.name);
+            let behind = service.and_then(|service| scene.backends(&service.object).into_iter().next());
+            behind.map_or(about, |pod| scene.workload(&pod.object))
+        }
+        _ => about,
+    }
 }
 
 /// The workload of a Pod or a ReplicaSet; every other object stands for itself.

@@ -9,6 +9,7 @@ pub mod alias;
 pub mod analyzer;
 mod answers;
 pub mod awaited;
+mod back;
 pub mod callees;
 mod chain;
 mod change;

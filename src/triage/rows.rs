@@ -8,6 +8,9 @@ use crate::toolbox::table::Row;
 /// Objects of a list read by name when something points at their kind.
 const OBJECTS_PER_HINT: usize = 6;
 
+/// Seconds within which a release may be what is wrong now: half a day.
+const LATELY: u64 = 12 * 3_600;
+
 /// A row's cell under a heading; empty when there is none.
 pub fn cell<'a>(cells: &'a Row, heading: &str) -> &'a str {
     cells.get(heading).map(String::as_str).unwrap_or_default()
@@ -67,6 +70,13 @@ pub fn retired(seen: &Seen, namespace: &str, labels: &[(String, String)]) -> Opt
     let sets = of_kind(seen, "ReplicaSet", namespace)
         .filter(|(_, cells)| cell(cells, "DESIRED") == "0" && has_labels(cells, labels));
     sets.min_by_key(|(_, cells)| seconds(cell(cells, "AGE"))).map(|(row, _)| row.clone())
+}
+
+/// Whether a ReplicaSet with these labels that wants Pods was made within the last hours: what it changed may be what is wrong.
+pub fn released_lately(seen: &Seen, namespace: &str, labels: &[(String, String)]) -> bool {
+    let mut sets = of_kind(seen, "ReplicaSet", namespace)
+        .filter(|(_, cells)| cell(cells, "DESIRED") != "0" && has_labels(cells, labels));
+    sets.any(|(_, cells)| seconds(cell(cells, "AGE")) < LATELY)
 }
 
 /// Listed objects by their age, the youngest first.

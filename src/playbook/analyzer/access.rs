@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding, Subject};
 
 use crate::alert::ObjectRef;
+use crate::playbook::back;
 use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
@@ -33,6 +34,9 @@ struct Denied<'a> {
     line: &'a str,
     log: &'a SeenLog,
 }
+
+/// How client libraries say that an informer asks: it lists once and watches from there.
+static INFORMER: Pattern = Pattern::new(r"(?i)reflector|informer|failed to (?:list|watch) \*");
 
 /// Findings about Pods whose log shows that the API server refuses them.
 #[must_use]
@@ -99,6 +103,7 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Fi
         return Some(found);
     }
     let all_read = !bound.is_empty() && roles.len() == bound.len();
+    let verbs = if all_read { lacking(&roles, denied) } else { vec![denied.verb.clone()] };
     let role = roles.into_iter().next();
     let (blame, why) = match bound.first() {
         _ if denied.everywhere => (
@@ -113,10 +118,18 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Fi
             let namespace = if role.kind == "Role" { named(&binding.object).namespace } else { String::new() };
             (
                 ObjectRef::new(&role.kind, namespace, &role.name),
-                scene.text(
-                    format!("它绑定的 {} {} 不含该权限", role.kind, role.name),
-                    format!("its {} {} does not allow that", role.kind, role.name),
-                ),
+                if verbs.len() > 1 {
+                    let (zh, en) = (verbs.join("、"), verbs.join(" nor "));
+                    scene.text(
+                        format!("它绑定的 {} {} 不含 {zh}，而 informer 两者都需要", role.kind, role.name),
+                        format!("its {} {} allows neither {en}, and an informer needs both", role.kind, role.name),
+                    )
+                } else {
+                    scene.text(
+                        format!("它绑定的 {} {} 不含该权限", role.kind, role.name),
+                        format!("its {} {} does not allow that", role.kind, role.name),
+                    )
+                },
             )
         }
         None => match nearly_bound(&bindings, &denied.account) {
@@ -158,11 +171,12 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Fi
             scene.quote(&denied.log.reference, denied.line),
             role.and_then(|role| scene.quote(&role.reference, "rules:")),
         ])
-        .touches([workload, account.clone()])
+        .touches([workload.clone(), account.clone()])
         .steps([
             look(scene.text("确认该账号的权限", "Check what the account may do"), can_i(denied, &account.name)),
-            grant(scene, denied, &blame),
-        ]);
+            grant(scene, denied, &blame, &verbs.join(", ")),
+        ])
+        .steps(back::step(scene, &workload));
     let unread = (!all_read).then(|| {
         scene.text(
             "未读取 ClusterRole 与 ClusterRoleBinding，该账号可能另有授权",
@@ -240,8 +254,8 @@ fn can_i(denied: &Denied<'_>, account: &str) -> String {
 }
 
 /// Gives the account what it lacks: by the binding that was meant for it, the Role it has, or a new one.
-fn grant(scene: &Scene<'_>, denied: &Denied<'_>, blame: &ObjectRef) -> Step {
-    let (account, verb, resource) = (&denied.account, &denied.verb, &denied.resource);
+fn grant(scene: &Scene<'_>, denied: &Denied<'_>, blame: &ObjectRef, verb: &str) -> Step {
+    let (account, resource) = (&denied.account, &denied.resource);
     let careful = scene.text("只授予应用真正需要的权限", "Grant no more than the application needs");
     if blame.kind == "RoleBinding" {
         let title = scene.text(
@@ -287,11 +301,25 @@ fn role_of(scene: &Scene<'_>, binding: &RoleBinding) -> Option<Seen<Role>> {
     scene.facts.get::<Role>(namespace, &binding.role_ref.name).filter(|_| binding.role_ref.kind == "Role")
 }
 
+/// The verbs that no Role grants of those the client needs: an informer that may not list will want to watch next.
+fn lacking(roles: &[Seen<Role>], denied: &Denied<'_>) -> Vec<String> {
+    let needed = match denied.verb.as_str() {
+        "list" | "watch" if INFORMER.hits(denied.line) => vec!["list", "watch"],
+        verb => vec![verb],
+    };
+    let missing = needed.into_iter().filter(|verb| !roles.iter().any(|role| grants_verb(&role.object, denied, verb)));
+    missing.map(str::to_owned).collect()
+}
+
 /// Whether a rule of a Role grants what was refused; rules for single objects by name are taken for grants.
 fn grants(role: &Role, denied: &Denied<'_>) -> bool {
+    grants_verb(role, denied, &denied.verb)
+}
+
+fn grants_verb(role: &Role, denied: &Denied<'_>, verb: &str) -> bool {
     let has = |all: Option<&Vec<String>>, wanted: &str| all.into_iter().flatten().any(|it| it == "*" || it == wanted);
     role.rules.iter().flatten().any(|rule| {
-        has(Some(&rule.verbs), &denied.verb)
+        has(Some(&rule.verbs), verb)
             && has(rule.resources.as_ref(), &denied.resource)
             && has(rule.api_groups.as_ref(), &denied.group)
     })
@@ -410,6 +438,28 @@ mod tests {
         let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", FORBIDDEN).with(binding("bot"));
         assert_eq!(world.cause(), "rbac_forbidden Role/reader");
         assert_eq!(world.diagnosis().causes[0].confidence, Confidence::Medium, "nobody read the Role");
+    }
+
+    #[test]
+    fn an_informer_needs_to_watch_what_it_lists() {
+        let line = "E1127 15:26:02 1 reflector.go:205] \"Failed to watch\" err=\"failed to list *v1.Secret: secrets is forbidden: User \\\"system:serviceaccount:shop:bot\\\" cannot list resource \\\"secrets\\\" in API group \\\"\\\" in the namespace \\\"shop\\\"\"";
+        let role = |verbs: &[&str]| {
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "reader", "namespace": "shop"},
+                "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": verbs}]})
+        };
+        let told = |line: &str, verbs: &[&str]| {
+            let world = World::asking("Pod", "web-1-a").with(pod(json!({}))).log("web-1-a", line);
+            let told = world.with(binding("bot")).with(role(verbs)).diagnosis();
+            let grant = told.steps.iter().find(|step| step.title.starts_with("Allow")).unwrap().title.clone();
+            (told.headline, grant)
+        };
+        let (headline, grant) = told(line, &["get"]);
+        assert!(
+            headline.contains("neither list nor watch") && grant.contains("Allow list, watch on"),
+            "{headline} {grant}"
+        );
+        assert!(told(line, &["get", "watch"]).1.contains("Allow list on"), "it may watch");
+        assert!(told(FORBIDDEN, &["get"]).1.contains("Allow list on"), "one list is no informer");
     }
 
     #[test]

@@ -6,9 +6,10 @@ use k8s_openapi::api::autoscaling::v2::{
 };
 
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::unrequested::Unrequested;
 use crate::playbook::analyzer::{aggregation, scaled_object};
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::scene::{Scene, named};
 use crate::report::Step;
@@ -235,7 +236,7 @@ fn no_metrics(
             kubectl(&name.namespace, &format!("describe hpa {}", name.name)),
         )])
         .steps(match &without {
-            Some(without) => vec![without.step(scene, &workload)],
+            Some(without) => without.steps(scene, &workload),
             None => vec![
                 look(
                     scene.text("确认 metrics API 是否可用", "Check the metrics API"),
@@ -251,51 +252,6 @@ fn no_metrics(
                 ),
             ],
         })
-}
-
-/// What an HPA says is requested by nobody: `missing request for cpu in container app of Pod app-1`; older clusters name no
-/// container.
-struct Unrequested<'m> {
-    resource: &'m str,
-    container: Option<&'m str>,
-}
-
-impl<'m> Unrequested<'m> {
-    fn told(message: &'m str) -> Option<Self> {
-        let (_, rest) = message.split_once("missing request for ")?;
-        let word = |text: &'m str| text.split([' ', ',', ')', ';']).next().filter(|word| !word.is_empty());
-        let container = rest.split_once(" in container ").and_then(|(_, rest)| word(rest));
-        Some(Self { resource: word(rest).unwrap_or("cpu"), container })
-    }
-
-    fn said(&self) -> (String, String) {
-        let Self { resource, .. } = self;
-        match self.container {
-            Some(container) => (
-                format!("容器 {container} 没有声明 {resource} 的 requests，无法计算利用率"),
-                format!("container {container} sets no request for {resource}, so no utilisation can be computed"),
-            ),
-            None => (
-                format!("有容器没有声明 {resource} 的 requests，无法计算利用率"),
-                format!("a container sets no request for {resource}, so no utilisation can be computed"),
-            ),
-        }
-    }
-
-    fn step(&self, scene: &Scene<'_>, workload: &ObjectRef) -> Step {
-        let (resource, container) = (self.resource, self.container.unwrap_or_default());
-        let (zh, en) = match self.container {
-            Some(_) => (
-                format!("为容器 {container} 补上 {resource} 的 resources.requests"),
-                format!("Give container {container} a request for {resource}"),
-            ),
-            None => (
-                format!("为每个容器补上 {resource} 的 resources.requests"),
-                format!("Give every container a request for {resource}"),
-            ),
-        };
-        change(scene.text(zh, en), "", edit_template(workload))
-    }
 }
 
 fn no_target(

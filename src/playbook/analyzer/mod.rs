@@ -76,6 +76,7 @@ pub mod target_port;
 mod throttled;
 pub mod traffic;
 pub mod unready;
+mod unrequested;
 pub mod versions;
 pub mod volume;
 

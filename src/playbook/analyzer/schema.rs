@@ -2,8 +2,9 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
+use crate::playbook::back;
 use crate::playbook::facts::{Seen, SeenLog};
-use crate::playbook::finding::{Depth, Finding, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
@@ -59,7 +60,16 @@ fn behind(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
                     scene.text("查看最近的版本", "See what was released lately"),
                     kubectl(&workload.namespace, &format!("rollout history {}", slash(&workload))),
                 ),
-            ]),
+                change(
+                    scene.text(
+                        "若迁移没有执行，由应用负责人执行该版本的迁移",
+                        "If it did not run, have the application's owners run this version's migration",
+                    ),
+                    "",
+                    None,
+                ),
+            ])
+            .steps(back::step(scene, &workload)),
     )
 }
 

@@ -1,11 +1,13 @@
 //! A Service's target port that no container offers: by name, or by number where more than a missing declaration says so.
 
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{ContainerPort, Pod, Probe, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::traffic;
+use super::{rollout, traffic};
 use crate::alert::ObjectRef;
 use crate::playbook::alerts;
+use crate::playbook::back;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
@@ -71,18 +73,41 @@ pub fn wrong(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, live:
         ),
     };
     let said = wrong.told.iter().map(|(_, line)| line.clone());
+    let workload = scene.workload(&pod.object);
+    let moved = moved(scene, &workload, target);
+    let summary = moved.as_ref().map_or_else(|| headline.clone(), |moved| format!("{headline}{moved}"));
     let finding = Finding::new("service_port_mismatch", Depth::Root, name, name, headline)
+        .summary(summary)
         .confidence(wrong.confidence)
         .cite([cite_target(scene, service, target)].into_iter().chain(said))
-        .touches([scene.workload(&pod.object)])
+        .touches([workload.clone()])
         .steps([
             look(
                 scene.text("查看 Service 端口", "Read the Service's ports"),
                 kubectl(&name.namespace, &format!("get service {} -o yaml", name.name)),
             ),
             change(set_to(scene, &offered), "", Some(kubectl(&name.namespace, &format!("edit service {}", name.name)))),
-        ]);
+        ])
+        .steps(moved.and_then(|_| back::step(scene, &workload)));
     Some(finding)
+}
+
+/// That the version before declared the port which the Service sends to, and the present one does not: since when.
+fn moved(scene: &Scene<'_>, workload: &ObjectRef, target: &str) -> Option<String> {
+    let sets = rollout::revisions(scene, workload);
+    let (new, old) = (sets.first()?, sets.get(1)?);
+    let declares = |set: &ReplicaSet| {
+        let spec = set.spec.as_ref().and_then(|spec| spec.template.as_ref()?.spec.as_ref());
+        let mut ports = spec.into_iter().flat_map(|spec| &spec.containers).flat_map(|it| it.ports.iter().flatten());
+        ports.any(|port| port.container_port.to_string() == target || port.name.as_deref() == Some(target))
+    };
+    let at = new.object.metadata.creation_timestamp.as_ref()?.0.strftime("%Y-%m-%d %H:%M:%S UTC");
+    (declares(&old.object) && !declares(&new.object)).then(|| {
+        scene.text(
+            format!("；上一个版本的容器端口是 {target}，{at} 发布的新版本改掉了它"),
+            format!("; the version before offered {target}, and the one released at {at} does not"),
+        )
+    })
 }
 
 /// The target where it is written, or the port that stands for it.

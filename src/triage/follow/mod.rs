@@ -277,7 +277,8 @@ fn from_deployment(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<Want> 
             && cell(cells, "DESIRED") != "0"
     });
     wants.extend(replica_sets.take(PODS_PER_SELECTOR).map(|(row, _)| Want::Object(row.clone())));
-    if value.pointer("/status/unavailableReplicas").and_then(Value::as_i64).unwrap_or(0) > 0 {
+    let short = value.pointer("/status/unavailableReplicas").and_then(Value::as_i64).unwrap_or(0) > 0;
+    if short || rows::released_lately(seen, &object.namespace, &labels) {
         wants.extend(rows::retired(seen, &object.namespace, &labels).map(Want::Object));
     }
     wants.extend(pods(seen, &object.namespace, &labels));

@@ -1,0 +1,67 @@
+//! The way back: the version before, where a young release may have brought the trouble. An alternative, never the proof.
+
+use crate::alert::ObjectRef;
+use crate::playbook::analyzer::rollout;
+use crate::playbook::change;
+use crate::playbook::finding::{self, kubectl, slash};
+use crate::playbook::scene::Scene;
+use crate::report::Step;
+
+/// Takes back a release of the last day, when the version before it is still there.
+#[must_use]
+pub(super) fn step(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Step> {
+    let release = change::revision(scene, workload)?;
+    let sets = rollout::revisions(scene, workload);
+    let spec = sets.first()?.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?;
+    let before = spec.containers.iter().find_map(|container| {
+        let before = rollout::image_before(scene, workload, &container.name)?;
+        (container.image.as_deref() != Some(before.as_str())).then_some(before)
+    });
+    let (zh, en) = before.map_or_else(Default::default, |image| (format!("（{image}）"), format!(" ({image})")));
+    let what = release.findings.first().map(|what| crate::playbook::logs::shorten(what, 200)).unwrap_or_default();
+    Some(finding::change(
+        scene.text(
+            format!("或回到上一个版本{zh}，如果问题由这次发布引入"),
+            format!("Or go back to the version before{en}, if this release brought it"),
+        ),
+        scene.text(format!("这次发布改动了：{what}"), format!("The release changed: {what}")),
+        Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(workload)))),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::playbook::world::{World, deployment, patched, pod, replica_set};
+
+    fn behind(released: &str) -> Vec<crate::report::Step> {
+        let made = |revision: i32, at: &str| {
+            let set = replica_set(revision, &format!("reg/web:{revision}"), revision, revision);
+            patched(set, json!({"metadata": {"creationTimestamp": at}}))
+        };
+        let line = "ERROR (psycopg2.errors.UndefinedColumn) column members.tier does not exist\n";
+        World::asking("Deployment", "web")
+            .with(deployment(1, 1))
+            .with(made(0, "2026-11-01T00:00:00Z"))
+            .with(made(1, released))
+            .with(pod(json!({})))
+            .log("web-1-a", &line.repeat(6))
+            .diagnosis()
+            .steps
+    }
+
+    #[test]
+    fn a_young_release_can_be_taken_back() {
+        let steps = behind("2026-11-23T02:30:00Z");
+        let undo = steps.iter().find(|step| step.command.as_deref().is_some_and(|it| it.contains("rollout undo")));
+        let undo = undo.unwrap_or_else(|| panic!("{steps:?}"));
+        assert!(undo.title.contains("(reg/web:0)") && undo.detail.contains("reg/web:0 -> reg/web:1"), "{undo:?}");
+    }
+
+    #[test]
+    fn an_old_version_is_not_what_went_wrong_now() {
+        let steps = behind("2026-11-10T00:00:00Z");
+        assert!(!steps.iter().any(|step| step.command.as_deref().is_some_and(|it| it.contains("undo"))), "{steps:?}");
+    }
+}
