@@ -54,6 +54,14 @@ impl<'a> ContainerView<'a> {
         of(status.state.as_ref()).or_else(|| of(status.last_state.as_ref()))
     }
 
+    /// Whether the runtime could not even start it: then it has written no log.
+    #[must_use]
+    pub fn never_began(&self) -> bool {
+        let reason = self.ended().and_then(|ended| ended.reason.as_deref()).unwrap_or_default();
+        matches!(reason, "StartError" | "ContainerCannotRun")
+            || matches!(self.waiting_reason(), "RunContainerError" | "StartError")
+    }
+
     /// Whether it runs now.
     #[must_use]
     pub fn running(&self) -> bool {

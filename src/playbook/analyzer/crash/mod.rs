@@ -175,6 +175,7 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
         })
         .cite([culprit.or(last).and_then(|(_, citation)| citation), earlier.and_then(|(_, citation)| citation)])
         .cite([
+            unstarted(view).and_then(|said| scene.quote(&pod.reference, said)),
             scene.quote(&pod.reference, &format!("exitCode: {exit}")),
             scene.quote(&pod.reference, &format!("reason: {}", view.waiting_reason())),
             scene.quote(&pod.reference, "readOnlyRootFilesystem: true").filter(|_| is_sealed),
@@ -198,6 +199,7 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
     };
     match line {
         Some(_) => finding,
+        None if view.never_began() => finding,
         None => finding.gap(missing_log(scene, &name, view.name())),
     }
 }
@@ -221,9 +223,7 @@ pub fn missing_log(scene: &Scene<'_>, pod: &ObjectRef, container: &str) -> Strin
 fn diagnose(scene: &Scene<'_>, view: &ContainerView<'_>, line: Option<&str>) -> (&'static str, String) {
     let ended = view.ended();
     let exit = ended.map_or(0, |ended| ended.exit_code);
-    let reason = ended.and_then(|ended| ended.reason.as_deref()).unwrap_or_default();
-    let cannot_start = matches!(reason, "StartError" | "ContainerCannotRun")
-        || matches!(view.waiting_reason(), "RunContainerError" | "StartError");
+    let cannot_start = view.never_began();
     let told = view.waiting().filter(|_| cannot_start).and_then(|waiting| waiting.message.as_deref());
     let message = ended.and_then(|ended| ended.message.as_deref()).or(told).unwrap_or_default();
     if cannot_start || matches!(exit, 126..=128) {
@@ -246,6 +246,12 @@ fn diagnose(scene: &Scene<'_>, view: &ContainerView<'_>, line: Option<&str>) -> 
         return ("crashloop_app_error", logs::said(message.lines().last().unwrap_or(message)));
     }
     by_exit_code(scene, exit)
+}
+
+/// What the runtime says of a container that it could not start.
+fn unstarted<'v>(view: &ContainerView<'v>) -> Option<&'v str> {
+    let message = view.ended().and_then(|ended| ended.message.as_deref()).filter(|_| view.never_began())?;
+    Some(essence(message)).filter(|said| !said.is_empty())
 }
 
 /// Whether a line only says that something came to nothing, or was no error by its own level.

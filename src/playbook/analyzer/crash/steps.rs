@@ -29,10 +29,32 @@ pub(super) fn after(
     code: &str,
     lead: Option<&Lead>,
 ) -> Vec<Step> {
-    let mut steps = vec![look(
-        scene.text("查看上一次运行的日志", "Read the log of the run before"),
-        kubectl(&pod.namespace, &format!("logs {} -c {} --previous --tail=100", pod.name, view.name())),
-    )];
+    let mut steps = vec![if view.never_began() {
+        look(
+            scene.text(
+                "查看容器为何无法启动（它从未运行，没有日志）",
+                "Read why it cannot start (it never ran, so it wrote no log)",
+            ),
+            kubectl(&pod.namespace, &format!("describe pod {}", pod.name)),
+        )
+    } else {
+        look(
+            scene.text("查看上一次运行的日志", "Read the log of the run before"),
+            kubectl(&pod.namespace, &format!("logs {} -c {} --previous --tail=100", pod.name, view.name())),
+        )
+    }];
+    // What the image lacks that the one before had, no edit of the command brings.
+    let by_image = view.never_began() && rollout::only_image_changed(scene, workload, view.name());
+    if by_image {
+        steps.push(change(
+            scene.text(
+                "先回滚到上一个版本：启动命令没有变，变的是镜像",
+                "First go back to the version before: the command did not change, the image did",
+            ),
+            "",
+            Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(workload)))),
+        ));
+    }
     let edit = edit_template(workload);
     let corrected = lead.map(|lead| lead.step(scene, workload));
     // No version of the workload changes what a ConfigMap holds.
@@ -102,7 +124,7 @@ pub(super) fn after(
             None,
         ),
     }));
-    if rollout::image_before(scene, workload, view.name()).is_some() {
+    if !by_image && rollout::image_before(scene, workload, view.name()).is_some() {
         steps.push(change(
             scene.text("回滚到上一个版本", "Go back to the version before"),
             "",
