@@ -137,7 +137,7 @@ fn starved(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>, event: 
     }
     let limit = view.spec.resources.as_ref()?.limits.as_ref()?.get("cpu")?.0.clone();
     let (name, workload) = (named(&pod.object), scene.workload(&pod.object));
-    let (before, proof) = limit_before(scene, &workload, view.name())?;
+    let (before, proof) = limit_before(scene, &workload, view.name(), "cpu")?;
     if quantity::amount(&limit)? > CUT * quantity::amount(&before)? {
         return None;
     }
@@ -177,21 +177,27 @@ fn starved(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>, event: 
     )
 }
 
-/// The CPU limit a container had before: in the revision before, or in the copy that was applied.
-fn limit_before(scene: &Scene<'_>, workload: &ObjectRef, container: &str) -> Option<(String, Option<Citation>)> {
+/// The limit of a resource that a container had before: in the revision before, or in the copy that was applied.
+#[must_use]
+pub fn limit_before(
+    scene: &Scene<'_>,
+    workload: &ObjectRef,
+    container: &str,
+    resource: &str,
+) -> Option<(String, Option<Citation>)> {
     let of = |spec: &PodSpec| {
         let found = spec.containers.iter().find(|known| known.name == container)?;
-        Some(found.resources.as_ref()?.limits.as_ref()?.get("cpu")?.0.clone())
+        Some(found.resources.as_ref()?.limits.as_ref()?.get(resource)?.0.clone())
     };
     let old = rollout::revisions(scene, workload).into_iter().nth(1);
     let by_revision = old.and_then(|old| {
         let limit = of(old.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?)?;
-        let proof = scene.quote(&old.reference, &format!("cpu: {limit}"));
+        let proof = scene.quote(&old.reference, &format!("{resource}: {limit}"));
         Some((limit, proof))
     });
     by_revision.or_else(|| {
         let (value, _) = scene.facts.raw(workload)?;
-        let path = format!("spec.template.spec.containers[{container}].resources.limits.cpu");
+        let path = format!("spec.template.spec.containers[{container}].resources.limits.{resource}");
         let change = applied::changes(value).into_iter().find(|change| change.path == path)?;
         Some((applied::plain(&change.applied), None))
     })

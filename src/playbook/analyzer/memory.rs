@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 
 use crate::alert::ObjectRef;
 use crate::playbook::alerts;
-use crate::playbook::analyzer::rollout;
+use crate::playbook::analyzer::{cpu_limit, rollout};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, counted, kubectl, look, slash};
 use crate::playbook::pattern::Pattern;
@@ -140,6 +140,8 @@ fn steps(
 ) -> Vec<crate::report::Step> {
     let namespace = &pod.namespace;
     let container = view.name();
+    let before = lowered_from(scene, workload, view);
+    let value = before.as_deref().unwrap_or("<VALUE>");
     vec![
         look(
             scene.text("查看当前内存用量", "See how much memory it uses now"),
@@ -150,19 +152,36 @@ fn steps(
             kubectl(namespace, &format!("logs {} -c {container} --previous --tail=100", pod.name)),
         ),
         change(
-            scene.text(
-                "提高内存 limit（或降低应用的内存占用）",
-                "Raise the memory limit, or make the application use less",
+            before.as_ref().map_or_else(
+                || {
+                    scene.text(
+                        "提高内存 limit（或降低应用的内存占用）",
+                        "Raise the memory limit, or make the application use less",
+                    )
+                },
+                |limit| {
+                    scene.text(
+                        format!("把内存 limit 恢复到此前的 {limit}，或降低应用的内存占用"),
+                        format!("Set the memory limit back to {limit}, which it had before, or make the application use less"),
+                    )
+                },
             ),
             scene.text(
                 "limit 应高于应用的峰值与堆上限之和；修改后观察是否还有 OOMKilled",
                 "The limit must exceed the peak, heap included; then watch for further OOMKilled",
             ),
             (workload.kind != "Pod" && workload.kind != "Job").then(|| {
-                kubectl(namespace, &format!("set resources {} -c {container} --limits=memory=<VALUE>", slash(workload)))
+                kubectl(namespace, &format!("set resources {} -c {container} --limits=memory={value}", slash(workload)))
             }),
         ),
     ]
+}
+
+/// The memory limit a container had before, where that was the higher one.
+fn lowered_from(scene: &Scene<'_>, workload: &ObjectRef, view: &ContainerView<'_>) -> Option<String> {
+    let now = &view.spec.resources.as_ref()?.limits.as_ref()?.get("memory")?.0;
+    let (before, _) = cpu_limit::limit_before(scene, workload, view.name(), "memory")?;
+    (crate::quantity::amount(&before)? > crate::quantity::amount(now)?).then_some(before)
 }
 
 /// A heap larger than the limit explains the end by itself.
@@ -230,6 +249,22 @@ mod tests {
         let diagnosis = world.diagnosis();
         assert!(diagnosis.headline.contains("256Mi"));
         assert!(diagnosis.causes[0].summary.contains("may grow to 1Gi"));
+    }
+
+    #[test]
+    fn a_limit_that_was_lowered_goes_back_to_what_it_was() {
+        let sets = |before: &str| {
+            let of = |revision: i32, memory: &str| {
+                let template = json!({"spec": {"template": {"spec": {"containers": [container(json!({"resources": {"limits": {"memory": memory}}}))]}}}});
+                patched(replica_set(revision, "reg/web:1", revision, 0), template)
+            };
+            let world = World::asking("Pod", "web-1-a").with(deployment(1, 0)).with(of(0, before)).with(of(1, "256Mi"));
+            let told =
+                world.with(pod(patched(crashed(137, "OOMKilled"), limited(json!({"memory": "256Mi"}))))).diagnosis();
+            told.steps.iter().find_map(|step| step.command.clone().filter(|it| it.contains("--limits"))).unwrap()
+        };
+        assert!(sets("1Gi").ends_with("--limits=memory=1Gi"), "{}", sets("1Gi"));
+        assert!(sets("128Mi").ends_with("--limits=memory=<VALUE>"), "{}", sets("128Mi"));
     }
 
     #[test]
