@@ -184,7 +184,7 @@ fn remedies(scene: &Scene<'_>, workload: &ObjectRef, holder: Option<&Holder<'_>>
                 "占用者在正常节点上使用该卷，不要手工卸载",
                 "Detach nothing by hand: the volume is in use on a healthy Node",
             ),
-            (workload.kind != "Pod" && workload.kind != "Job")
+            matches!(workload.kind.as_str(), "Deployment" | "StatefulSet" | "ReplicaSet")
                 .then(|| kubectl(&workload.namespace, &format!("scale {} --replicas=1", slash(workload)))),
         )],
         Hold::Other => vec![
