@@ -41,9 +41,12 @@ pub fn of(scene: &Scene<'_>, scope: &Scope) -> Vec<RuledOut> {
     checks
 }
 
-/// The Nodes the Pods run on, where all of them were seen to be well.
+/// The Nodes the Pods run on, where all of them were seen to be well. A Pod that runs on none may wait for one that is not.
 #[must_use]
 pub fn nodes(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
+    if scope.pods(scene).any(|pod| pods::is_unscheduled(&pod.object)) {
+        return None;
+    }
     let mut names: Vec<&str> = scope.pods(scene).filter_map(|pod| pods::node_name(&pod.object)).collect();
     names.sort_unstable();
     names.dedup();

@@ -1,5 +1,6 @@
 //! Cordoned Nodes: since when, why, and how they come back.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 
 use crate::playbook::analyzer::{full_disk, node};
@@ -11,17 +12,20 @@ use crate::report::Step;
 
 /// That a Node is cordoned: since when, and why, where the Node itself says so.
 pub(super) fn cordoned(scene: &Scene<'_>, node: &Node) -> String {
-    let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
-    let since = taints.filter(|taint| taint.key == "node.kubernetes.io/unschedulable").find_map(|taint| {
-        let at = taint.time_added.as_ref()?.0;
-        Some(at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
-    });
+    let since = since(node).map(|at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
     let since = since.map_or_else(Default::default, |at| (format!("（自 {at} 起）"), format!(" since {at}")));
     let why = reason_given(node).map_or_else(String::new, |(key, words)| {
         let words = logs::shorten(words, 120);
         scene.text(format!("，注解 {key}：{words}"), format!("; annotation {key}: {words}"))
     });
     format!("{}{why}", scene.text(format!("已被 cordon{}", since.0), format!("cordoned{}", since.1)))
+}
+
+/// When a Node was cordoned, where its taint says so.
+pub(super) fn since(node: &Node) -> Option<Timestamp> {
+    let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+    let mut cordons = taints.filter(|taint| taint.key == "node.kubernetes.io/unschedulable");
+    cordons.find_map(|taint| Some(taint.time_added.as_ref()?.0))
 }
 
 /// What an annotation of a Node says of why it was taken out of service.
@@ -41,8 +45,8 @@ pub(super) fn bring_back(scene: &Scene<'_>, node: &Node) -> Vec<Step> {
         return full_disk::steps(scene, name);
     }
     let otherwise = scene.text(
-        "不能等、且工作负载不依赖该节点的本地数据时，放宽它的节点约束",
-        "If that cannot be waited for, and the workload needs nothing that lies on that Node, relax its node constraint",
+        "不能等、且工作负载不依赖该节点的本地数据时，放宽它的调度约束",
+        "If that cannot be waited for, and the workload needs nothing that lies on that Node, relax its scheduling constraints",
     );
     if node::is_cordoned(node) && node::troubles(node).is_empty() {
         return vec![change(

@@ -1,5 +1,7 @@
 //! Pods no Node takes: what they ask for against what the Nodes offer.
 
+mod apart;
+mod comeback;
 mod cordon;
 mod full;
 mod nodes;
@@ -149,7 +151,8 @@ fn explain(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let matching: Vec<&Node> = all.iter().copied().filter(|node| selector::node_matches(waiting.pod, node)).collect();
     let found = by_nodes(scene, waiting, &all, &matching);
     let Some(gap) = unread(scene, message) else {
-        return found.unwrap_or_else(|| rules::run(scene, waiting));
+        let found = found.unwrap_or_else(|| rules::run(scene, waiting));
+        return comeback::beside(scene, waiting, &matching, found);
     };
     // What holds for the Nodes that were read need not hold for the others, unless the scheduler says it of all.
     let reasons = Reasons::of(message);
@@ -173,6 +176,7 @@ fn by_nodes(scene: &Scene<'_>, waiting: &Waiting<'_>, all: &[&Node], matching: &
     nodes::too_large(scene, waiting, matching)
         .or_else(|| nodes::keeps_off(scene, waiting, matching))
         .or_else(|| nodes::unusable_nodes(scene, waiting, matching))
+        .or_else(|| comeback::run(scene, waiting, matching))
         .or_else(|| Some(nodes::cluster_full(scene, waiting, scarce.first()?, matching)))
         .or_else(|| nodes::no_room_beside(scene, waiting, matching))
 }

@@ -38,6 +38,11 @@ fn offered(node: &Node, resource: &str) -> f64 {
     quantity::of(node.status.as_ref().and_then(|status| status.allocatable.as_ref()), resource)
 }
 
+/// Whether a Node offers as much of these resources as the Pod requests, were nothing else on it.
+pub(super) fn is_large_enough(pod: &Pod, node: &Node, resources: &[String]) -> bool {
+    resources.iter().all(|resource| requested(pod, resource) <= offered(node, resource))
+}
+
 fn code_for(resource: &str) -> &'static str {
     match resource {
         "cpu" => "insufficient_cpu",
@@ -289,13 +294,18 @@ fn worst<'n>(out: &[&'n Node]) -> Option<&'n Node> {
     })
 }
 
-/// The Pod waits for a Node that is out of service; `which` says in Chinese and English what that Node is to it.
-fn out_of(scene: &Scene<'_>, waiting: &Waiting<'_>, node: &Node, (zh, en): (String, String)) -> Finding {
-    let blame = named(node);
-    let why = node::troubles(node).first().map_or_else(
+/// Why a Node is out of service: what its kubelet says, or that it is cordoned.
+pub(super) fn why_out(scene: &Scene<'_>, node: &Node) -> String {
+    node::troubles(node).first().map_or_else(
         || cordoned(scene, node),
         |condition| crate::playbook::logs::shorten(condition.message.as_deref().unwrap_or(&condition.type_), 120),
-    );
+    )
+}
+
+/// The Pod waits for a Node that is out of service; `which` says in Chinese and English what that Node is to it.
+pub(super) fn out_of(scene: &Scene<'_>, waiting: &Waiting<'_>, node: &Node, (zh, en): (String, String)) -> Finding {
+    let blame = named(node);
+    let why = why_out(scene, node);
     let headline = scene.text(
         format!("{} 无法调度：{zh}：{why}", waiting.name),
         format!("{} cannot be scheduled: {en}: {why}", waiting.name),

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 
 use super::reasons::{Reasons, rest};
-use super::{Waiting, finding, full, ports, spread};
+use super::{Waiting, apart, finding, full, ports, spread};
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
@@ -96,7 +96,7 @@ fn ruled(scene: &Scene<'_>, waiting: &Waiting<'_>, (words, code, zh, en): &Rule)
     let rules = match *code {
         "topology_spread_unsatisfied" => spread::told(scene, waiting.pod),
         "host_port_conflict" => ports::told(scene, waiting.pod),
-        "anti_affinity_unsatisfied" => apart(waiting.pod),
+        "anti_affinity_unsatisfied" => apart::told(scene, waiting),
         _ => None,
     };
     let summary = rules.map_or_else(
@@ -134,14 +134,6 @@ fn events(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Step {
         scene.text("查看 Pod 的调度事件", "Read the Pod's scheduling events"),
         kubectl(&waiting.name.namespace, &format!("describe pod {}", waiting.name.name)),
     )
-}
-
-/// Over what a Pod must stand apart from others: the topology keys of its hard rules.
-fn apart(pod: &Pod) -> Option<String> {
-    let rules = pod.spec.as_ref()?.affinity.as_ref()?.pod_anti_affinity.as_ref()?;
-    let hard = rules.required_during_scheduling_ignored_during_execution.as_deref().unwrap_or(&[]);
-    let keys: Vec<String> = hard.iter().map(|term| format!("topologyKey {}", term.topology_key)).collect();
-    (!keys.is_empty()).then(|| keys.join(", "))
 }
 
 /// A claim that one Pod at a time may use: which it is, who holds it, and how they make way for each other.

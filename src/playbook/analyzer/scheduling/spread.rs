@@ -2,16 +2,53 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, TopologySpreadConstraint};
 
-use super::nodes;
+use super::{apart, nodes};
 use crate::playbook::scene::Scene;
+use crate::playbook::selector;
+
+/// The Pod's rules that must hold.
+fn hard(pod: &Pod) -> impl Iterator<Item = &TopologySpreadConstraint> {
+    let rules = pod.spec.iter().flat_map(|spec| spec.topology_spread_constraints.iter().flatten());
+    rules.filter(|rule| rule.when_unsatisfiable == "DoNotSchedule")
+}
+
+/// Whether the Pod's rules are such as can be worked out from labels alone; so are its terms of anti-affinity.
+pub(super) fn is_plain(pod: &Pod) -> bool {
+    let plain = |rule: &TopologySpreadConstraint| {
+        rule.min_domains.is_none()
+            && rule.match_label_keys.as_ref().is_none_or(Vec::is_empty)
+            && rule.node_taints_policy.as_deref().is_none_or(|policy| policy == "Ignore")
+            && rule.node_affinity_policy.as_deref().is_none_or(|policy| policy == "Honor")
+    };
+    hard(pod).all(plain) && apart::hard(pod).iter().all(apart::is_plain)
+}
+
+/// Whether a rule keeps the Pod off a Node beside those that are placed, each with its Node.
+pub(super) fn is_barred(scene: &Scene<'_>, pod: &Pod, node: &Node, placed: &[(&Pod, &Node)]) -> bool {
+    hard(pod).any(|rule| {
+        let Some(own) = domain(node, &rule.topology_key) else { return true };
+        let nodes = scene.nodes.iter().map(|node| &node.object).filter(|node| selector::node_matches(pod, node));
+        let mut counts: BTreeMap<&str, i32> =
+            nodes.filter_map(|node| Some((domain(node, &rule.topology_key)?, 0))).collect();
+        let means = |other: &Pod| {
+            rule.label_selector.as_ref().is_some_and(|it| selector::selects(it, other.metadata.labels.as_ref()))
+        };
+        for (_, at) in placed.iter().filter(|(other, _)| means(other)) {
+            if let Some(count) = domain(at, &rule.topology_key).and_then(|value| counts.get_mut(value)) {
+                *count += 1;
+            }
+        }
+        let fewest = counts.values().min().copied().unwrap_or_default();
+        let here = counts.get(own).copied().unwrap_or_default() + i32::from(means(pod));
+        here - fewest > rule.max_skew
+    })
+}
 
 /// The Pod's rules that must hold, and the domains of each in which no Node is in service; `None` without such a rule.
 pub(super) fn told(scene: &Scene<'_>, pod: &Pod) -> Option<String> {
-    let rules = pod.spec.as_ref()?.topology_spread_constraints.as_deref().unwrap_or(&[]);
-    let hard = rules.iter().filter(|rule| rule.when_unsatisfiable == "DoNotSchedule");
-    let told: Vec<String> = hard
+    let told: Vec<String> = hard(pod)
         .map(|rule| {
             let rule_told = format!("{}, maxSkew {}", rule.topology_key, rule.max_skew);
             match empty_domains(scene, pod, &rule.topology_key).join(", ") {
@@ -37,7 +74,7 @@ fn empty_domains(scene: &Scene<'_>, pod: &Pod, key: &str) -> Vec<String> {
     domains.into_iter().filter(|(_, usable)| !usable).map(|(domain, _)| domain.to_owned()).collect()
 }
 
-fn domain<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
+pub(super) fn domain<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
     node.metadata.labels.as_ref()?.get(key).map(String::as_str)
 }
 
