@@ -28,6 +28,12 @@ pub fn revision(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
         return None;
     }
     let mut changes = differences(template(&old.object)?, template(&new.object)?);
+    if restarted(&old.object) != restarted(&new.object) {
+        changes.push(scene.text(
+            "被重启（kubectl rollout restart）：Pod 由此读入 Secret 与 ConfigMap 的现值",
+            "restarted (kubectl rollout restart): its Pods took over what Secrets and ConfigMaps hold by then",
+        ));
+    }
     let more = changes.len().saturating_sub(NAMED);
     changes.truncate(NAMED);
     if more > 0 {
@@ -49,6 +55,12 @@ pub fn revision(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
         ),
         findings: vec![what],
     })
+}
+
+/// When a version was asked to restart.
+fn restarted(set: &ReplicaSet) -> Option<&String> {
+    let template = set.spec.as_ref()?.template.as_ref()?;
+    template.metadata.as_ref()?.annotations.as_ref()?.get("kubectl.kubernetes.io/restartedAt")
 }
 
 fn template(set: &ReplicaSet) -> Option<&PodSpec> {

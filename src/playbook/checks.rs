@@ -28,8 +28,10 @@ pub fn of(scene: &Scene<'_>, scope: &Scope) -> Vec<RuledOut> {
         let total = pods.len();
         let (pods_en, again) = (counted(total, "Pod"), counted(restarts, "restart"));
         checks.push(RuledOut {
-            hypothesis: scene
-                .text("容器崩溃、镜像拉取失败或探针失败", "crashing containers, failing image pulls or probes"),
+            hypothesis: scene.text(
+                "当前存在容器崩溃、镜像拉取失败或探针失败",
+                "crashing containers, failing image pulls or probes, as of now",
+            ),
             because: scene.text(
                 format!("{total} 个 Pod 中 {ready} 个 Ready，累计重启 {restarts} 次，没有容器处于等待状态"),
                 format!("{ready} of {pods_en} Ready, {again} in all, no container is waiting"),

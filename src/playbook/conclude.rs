@@ -13,6 +13,7 @@ use crate::playbook::health;
 use crate::playbook::impact;
 use crate::playbook::lately;
 use crate::playbook::latent;
+use crate::playbook::onward;
 use crate::playbook::origin;
 use crate::playbook::rank::Ranked;
 use crate::playbook::scene::{Scene, named};
@@ -164,10 +165,17 @@ fn primary(scene: &Scene<'_>, scope: &Scope, listed: &[&Finding], explained: &[&
     let resource = scene.question.targets.first().cloned().unwrap_or(shown);
     let mut findings: Vec<String> = describe::state(scene, &resource).into_iter().collect();
     if scene.facts.is_missing(&resource) {
-        findings.push(scene.text(
-            format!("{resource} 已不存在（not found），以下是与它相关的现有对象"),
-            format!("{resource} does not exist any more (not found); this is about what there is now"),
-        ));
+        findings.push(if onward::existed(scene, &resource) {
+            scene.text(
+                format!("{resource} 已不存在（not found），以下是与它相关的现有对象"),
+                format!("{resource} does not exist any more (not found); this is about what there is now"),
+            )
+        } else {
+            scene.text(
+                format!("没有名为 {resource} 的对象（not found），也看不出曾经有过：标签里的可能只是采集任务的名字；以下是同名的现有对象"),
+                format!("there is no {resource} (not found), and nothing shows that there ever was: the label may be the name of a scrape job; this is about what bears that name"),
+            )
+        });
     }
     let at_target = |finding: &&&Finding| scope.has(&finding.about) || scope.has(&finding.blame);
     findings.extend(listed.iter().chain(explained).filter(at_target).map(|finding| finding.summary.clone()));

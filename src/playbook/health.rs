@@ -12,12 +12,13 @@ use crate::playbook::complaint;
 use crate::playbook::describe;
 use crate::playbook::finding::Finding;
 use crate::playbook::hearing;
-use crate::playbook::logs;
 use crate::playbook::mended::{self, Mended};
 use crate::playbook::onward;
 use crate::playbook::outside;
+use crate::playbook::passed;
 use crate::playbook::purpose;
 use crate::playbook::recently;
+use crate::playbook::returned;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
 use crate::playbook::standby;
@@ -49,7 +50,7 @@ pub fn without_findings(scene: &Scene<'_>, scope: &Scope, nearby: &[&Finding]) -
         }
     }
     findings.truncate(4);
-    findings.extend(passed_trouble(scene, scope));
+    findings.extend(passed::trouble(scene, scope));
     if verdict == Verdict::NoFault {
         findings.extend(recently::told(scene, scope));
     }
@@ -106,20 +107,6 @@ fn answered(scene: &Scene<'_>, mended: &Mended) -> String {
         format!("未发现故障：告警触发之后，{object} {how}，当前健康（healthy）；触发告警的情况应已过去"),
         format!("No fault found: since the alert fired {object} was seen to recover: {how}, and it is healthy now; what set the alert off should have passed"),
     )
-}
-
-/// The latest warning about a Pod that is well again: what the alert probably saw.
-fn passed_trouble(scene: &Scene<'_>, scope: &Scope) -> Option<String> {
-    let warnings = scene.facts.events().iter().filter(|event| event.kind == "Warning" && scope.has(&event.about));
-    let last = warnings.max_by_key(|event| event.last_seen)?;
-    if logs::instructs(&last.message) {
-        return None;
-    }
-    let said = logs::shorten(&last.message, 140);
-    Some(scene.text(
-        format!("{} 此前出现过告警事件 {}：{said}", last.about, last.reason),
-        format!("{} had a warning before, {}: {said}", last.about, last.reason),
-    ))
 }
 
 /// Targets of which it is not known whether they exist, and Services that a target Ingress sends to: they may be the fault.
@@ -226,6 +213,9 @@ fn headline(scene: &Scene<'_>, scope: &Scope, verdict: Verdict, resource: &Objec
     if let Some(told) = purpose::on_purpose(scene, best) {
         return told;
     }
+    if let Some(told) = returned::headline(scene, best) {
+        return told;
+    }
     let workloads = seen.iter().filter(|object| scene.replicas(object).is_some()).count();
     if resource.kind == "Namespace" && workloads > 1 {
         return scene.text(
@@ -283,10 +273,17 @@ fn neighbour(scene: &Scene<'_>, finding: &Finding) -> Related {
 
 fn explain_verdict(scene: &Scene<'_>, diagnosis: &mut Diagnosis, resource: &ObjectRef, measured: bool) {
     if scene.facts.is_missing(resource) {
-        diagnosis.unresolved.push(scene.text(
-            format!("{resource} 已不存在，是否已被有意删除或替换？"),
-            format!("{resource} does not exist any more: was it deleted or replaced on purpose?"),
-        ));
+        diagnosis.unresolved.push(if onward::existed(scene, resource) {
+            scene.text(
+                format!("{resource} 已不存在，是否已被有意删除或替换？"),
+                format!("{resource} does not exist any more: was it deleted or replaced on purpose?"),
+            )
+        } else {
+            scene.text(
+                format!("没有名为 {resource} 的对象：告警标签指的是什么？"),
+                format!("There is no {resource}: what does the alert's label mean?"),
+            )
+        });
     }
     if measured {
         outside::add_what_is_known(scene, diagnosis);
@@ -296,6 +293,7 @@ fn explain_verdict(scene: &Scene<'_>, diagnosis: &mut Diagnosis, resource: &Obje
         ));
     }
     if diagnosis.verdict == Verdict::NoFault {
+        diagnosis.unresolved.extend(returned::question(scene, resource));
         diagnosis.unresolved.push(scene.text(
             "如果告警在下一个评估周期后仍未恢复，请核对告警规则与监控采集是否正常",
             "If the alert does not clear after the next evaluation, check its rule and the scrape behind it",

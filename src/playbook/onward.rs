@@ -53,6 +53,15 @@ pub fn missing_root(scene: &Scene<'_>, object: &ObjectRef) -> ObjectRef {
     if scene.facts.is_missing(&namespace) { namespace } else { object.clone() }
 }
 
+/// Whether an object that is not there is known to have been. What a label calls a Service may be the name of a scrape job.
+#[must_use]
+pub fn existed(scene: &Scene<'_>, object: &ObjectRef) -> bool {
+    let endpoints = ObjectRef::new("Endpoints", &object.namespace, &object.name);
+    object.kind != "Service"
+        || scene.facts.events_about(object).next().is_some()
+        || scene.facts.raw(&endpoints).is_some()
+}
+
 /// The logs of the Pods behind an object: of all of them by the Service's or the workload's name, of a Pod by its own.
 fn logs(scene: &Scene<'_>, scope: &Scope, resource: &ObjectRef) -> Option<Step> {
     let pod = scope.pods(scene).find(|pod| !pods::is_finished(&pod.object))?;

@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Pod;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::rollout;
@@ -14,14 +14,15 @@ use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
+use crate::playbook::{awaited_first, returned, slow};
 use crate::times;
 
 /// How far back an event may explain what an alert saw.
-const LATELY: SignedDuration = SignedDuration::from_hours(3);
+pub(super) const LATELY: SignedDuration = SignedDuration::from_hours(3);
 /// What takes longer, in seconds, is worth a word.
 const SLOW: i64 = 60;
 /// Sentences at most.
-const TOLD: usize = 4;
+const TOLD: usize = 5;
 
 static PULLED: Pattern = Pattern::new(r"pulled image .* in ((?:\d+h)?(?:\d+m)?[\d.]+s)\b");
 
@@ -34,19 +35,21 @@ pub fn told(scene: &Scene<'_>, scope: &Scope) -> Vec<String> {
     told.extend(waited(scene, scope));
     told.extend(pulled(scene, scope));
     told.extend(replaced(scene, scope));
-    told.extend(returned(scene));
+    told.extend(returned::told(scene));
+    told.extend(slow::told(scene, scope));
+    told.extend(awaited_first::told(scene, scope));
     told.sort();
     let told = told.into_iter().map(|(_, said)| said);
     told.take(TOLD - 1).chain(ready(scene, scope)).collect()
 }
 
-fn lately<'a>(scene: &'a Scene<'_>, reason: &'a str) -> impl Iterator<Item = (Timestamp, &'a SeenEvent)> {
+pub(super) fn lately<'a>(scene: &'a Scene<'_>, reason: &'a str) -> impl Iterator<Item = (Timestamp, &'a SeenEvent)> {
     let recent =
         move |event: &'a SeenEvent| Some((event.last_seen?, event)).filter(|(at, _)| *at + LATELY > scene.facts.now);
     scene.facts.events().iter().filter(move |event| event.reason == reason).filter_map(recent)
 }
 
-fn clock(at: Timestamp) -> String {
+pub(super) fn clock(at: Timestamp) -> String {
     at.strftime("%H:%M:%S UTC").to_string()
 }
 
@@ -150,46 +153,6 @@ fn seconds(text: &str) -> Option<i64> {
     }
     #[expect(clippy::cast_possible_truncation, reason = "cut to whole seconds on purpose")]
     Some(total as i64)
-}
-
-/// A Node in question that was not ready, or was rebooted, and is Ready again.
-fn returned(scene: &Scene<'_>) -> Option<(Timestamp, String)> {
-    let asked = scene.nodes.iter().filter(|node| scene.question.targets.contains(&named(&node.object)));
-    asked.filter_map(|node| back(scene, &node.object)).max()
-}
-
-/// When a Node came back, and from what, as its own events and its condition tell it.
-fn back(scene: &Scene<'_>, node: &Node) -> Option<(Timestamp, String)> {
-    let name = named(node);
-    let conditions = node.status.as_ref()?.conditions.as_deref()?;
-    let ready = conditions.iter().find(|it| it.type_ == "Ready" && it.status == "True")?;
-    let since = ready.last_transition_time.as_ref()?.0;
-    if since + LATELY <= scene.facts.now {
-        return None;
-    }
-    let is_its = |event: &SeenEvent| event.about.kind == "Node" && event.about.name == name.name;
-    let lost = lately(scene, "NodeNotReady").filter(|(at, event)| is_its(event) && *at < since);
-    let lost = lost.map(|(at, _)| at).max();
-    let rebooted = lately(scene, "Rebooted").any(|(_, event)| is_its(event));
-    if lost.is_none() && !rebooted {
-        return None;
-    }
-    let (reboot_zh, reboot_en) =
-        if rebooted { ("，期间重启过（Rebooted）", ", and was rebooted meanwhile") } else { ("", "") };
-    let ready = clock(since);
-    Some((
-        since,
-        match lost.map(clock) {
-            Some(lost) => scene.text(
-                format!("{name} 在 {lost} 至 {ready} 之间 NotReady{reboot_zh}；自 {ready} 起 Ready"),
-                format!("{name} was NotReady from {lost} to {ready}{reboot_en}; it is Ready since {ready}"),
-            ),
-            None => scene.text(
-                format!("{name} 重启过（Rebooted）；自 {ready} 起 Ready"),
-                format!("{name} was rebooted; it is Ready since {ready}"),
-            ),
-        },
-    ))
 }
 
 /// A version of the workload in question that was given up for a newer one within a short time.

@@ -131,6 +131,6 @@ mod tests {
             "ERROR pool: pq: password authentication failed for user \"shop\"",
             "FATAL:  password authentication failed for user \"shop\"",
         );
-        assert_eq!(own.cause(), "application_errors Deployment/cart");
+        assert_eq!(own.cause(), "dependency_credentials_refused Deployment/cart");
     }
 }

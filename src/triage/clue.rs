@@ -9,7 +9,7 @@ use super::rows::{self, cell, listed};
 use super::seen::Seen;
 use super::want::{Want, kind_info};
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{access, broker, crash, creation, pool, redis, retained, search_disk};
+use crate::playbook::analyzer::{access, broker, crash, creation, credentials, pool, redis, retained, search_disk};
 use crate::playbook::callees;
 use crate::playbook::environment::naming;
 use crate::playbook::facts::SeenEvent;
@@ -210,6 +210,7 @@ pub(super) fn passes_on(lines: &str) -> bool {
     let tells = |line: &str| {
         relay::tells_of_trouble(line)
             || redis::replies(line)
+            || credentials::tells(line)
             || broker::tells_of_block(line)
             || search_disk::tells_of_flood(line)
             || protocol::asks(line)

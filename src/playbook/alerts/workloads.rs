@@ -15,6 +15,7 @@ pub(super) const CALLS: &[&str] = &[
     "dependency",
     "pool",
     "redis",
+    "credentials",
     "service",
     "traffic",
     "ingress",

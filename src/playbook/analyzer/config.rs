@@ -1,10 +1,11 @@
 //! Containers the kubelet cannot even create: a ConfigMap, Secret or key that is not there, a rule they break.
 
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::claim::near_hint;
-use crate::playbook::analyzer::node_lacks;
+use crate::playbook::analyzer::{node_lacks, rollout};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
 use crate::playbook::logs;
@@ -160,20 +161,89 @@ pub fn absent_key(scene: &Scene<'_>, pod: &ObjectRef, holder: &ObjectRef, key: &
         format!("容器 {container} 需要 {kind} {name} 的 key {key}，但其中没有该 key{has_zh}{hint}。"),
         format!("Container {container} needs key {key} of {kind} {name}, which lacks it{has_en}{hint}."),
     );
-    Finding::new(code, Depth::Root, pod, holder, headline).summary(summary).steps([
-        look(
-            scene.text(format!("查看 {kind} 中的 key"), format!("See the keys of the {kind}")),
-            kubectl(&holder.namespace, &format!("describe {}", slash(holder))),
-        ),
+    let workload = scene.pod(pod).map(|pod| scene.workload(&pod.object)).unwrap_or_default();
+    let change_of = asked_otherwise(scene, &workload, holder, key, container);
+    let summary =
+        change_of.as_ref().map_or(summary.clone(), |it| format!("{summary}{}{}", scene.lang.pick("", " "), it.said));
+    let undo = change_of.iter().map(|it| {
         change(
             scene.text(
-                format!("在 {kind} {name} 中补上 key {key}，或修正引用"),
-                format!("Add key {key} to {kind} {name}, or correct the reference"),
+                format!("或回滚到上一版本，它要的是 key {}", it.before),
+                format!("Or go back to the version before, which asks for key {}", it.before),
             ),
-            scene.text("kubelet 会自动重试", "The kubelet tries again by itself"),
-            Some(kubectl(&holder.namespace, &format!("edit {}", slash(holder)))),
-        ),
-    ])
+            "",
+            Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(&workload)))),
+        )
+    });
+    let undo: Vec<_> = undo.collect();
+    let proof = change_of.as_ref().and_then(|it| scene.quote(&it.reference, &format!("key: {key}")));
+    Finding::new(code, Depth::Root, pod, holder, headline)
+        .summary(summary)
+        .cite([proof])
+        .steps([
+            look(
+                scene.text(format!("查看 {kind} 中的 key"), format!("See the keys of the {kind}")),
+                kubectl(&holder.namespace, &format!("describe {}", slash(holder))),
+            ),
+            change(
+                scene.text(
+                    format!("在 {kind} {name} 中补上 key {key}，或修正引用"),
+                    format!("Add key {key} to {kind} {name}, or correct the reference"),
+                ),
+                scene.text("kubelet 会自动重试", "The kubelet tries again by itself"),
+                Some(kubectl(&holder.namespace, &format!("edit {}", slash(holder)))),
+            ),
+        ])
+        .steps(undo)
+}
+
+/// The change that made a workload ask for another key.
+struct Otherwise {
+    before: String,
+    said: String,
+    reference: String,
+}
+
+/// What the version before asked of the same object for the same variable, where that was another key.
+fn asked_otherwise(
+    scene: &Scene<'_>,
+    workload: &ObjectRef,
+    holder: &ObjectRef,
+    key: &str,
+    container: &str,
+) -> Option<Otherwise> {
+    let sets = rollout::revisions(scene, workload);
+    let (new, old) = (sets.first()?, sets.get(1)?);
+    let (now, before) = (asked(&new.object, holder, container), asked(&old.object, holder, container));
+    let (variable, _) = now.iter().find(|(_, asks)| asks == key)?;
+    let (_, before) = before.into_iter().find(|(name, asks)| name == variable && asks != key)?;
+    let (name, since) = (named(&new.object).name, scene.minutes_since(new.object.metadata.creation_timestamp.as_ref()));
+    let (ago_zh, ago_en) = since.map_or_else(Default::default, |minutes| {
+        let lasted = scene.lasted(minutes);
+        (format!("（{lasted}前创建）"), format!(", made {lasted} ago,"))
+    });
+    let said = scene.text(
+        format!("是新版本改的：ReplicaSet {name}{ago_zh}的变量 {variable} 要 key {key}，上一版本要的是 {before}。"),
+        format!("The new version changed that: variable {variable} of ReplicaSet {name}{ago_en} asks for key {key}, the version before for {before}."),
+    );
+    Some(Otherwise { before, said, reference: new.reference.clone() })
+}
+
+/// The keys of an object that a version's container takes variables from, each with its variable.
+fn asked(set: &ReplicaSet, holder: &ObjectRef, container: &str) -> Vec<(String, String)> {
+    let spec = set.spec.as_ref().and_then(|spec| spec.template.as_ref()?.spec.as_ref());
+    let all = spec.into_iter().flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));
+    let variables = all.filter(|it| it.name == container).flat_map(|it| it.env.iter().flatten());
+    let asked = variables.filter_map(|variable| {
+        let source = variable.value_from.as_ref()?;
+        let (name, key) = match (&source.config_map_key_ref, &source.secret_key_ref) {
+            (Some(it), _) if holder.kind == "ConfigMap" => (&it.name, &it.key),
+            (_, Some(it)) if holder.kind == "Secret" => (&it.name, &it.key),
+            _ => return None,
+        };
+        (*name == holder.name).then(|| (variable.name.clone(), key.clone()))
+    });
+    asked.collect()
 }
 
 /// Keys as they stand in a sentence, the first few.
@@ -268,7 +338,7 @@ fn remedy(scene: &Scene<'_>, pod: &Seen<Pod>, message: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, deployment, pod, waiting};
+    use crate::playbook::world::{World, container, deployment, patched, pod, replica_set, waiting};
 
     fn map(name: &str) -> serde_json::Value {
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"}, "data": {"LOG_LEVEL": "info"}})
@@ -340,6 +410,40 @@ mod tests {
             "Error: configmap \"web-settings\" not found",
         );
         world.is_calm();
+    }
+
+    #[test]
+    fn the_version_that_asks_for_another_key_is_told_and_can_be_taken_back() {
+        let asks = |key: &str| {
+            let env = json!([{"name": "SIZE", "valueFrom": {"configMapKeyRef": {"name": "app", "key": key}}}]);
+            json!({"spec": {"template": {"spec": {"containers": [container(json!({"env": env}))]}}}})
+        };
+        let told = |before: &str| {
+            let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app", "namespace": "shop"}, "data": {"max-size": "9"}});
+            let waits = waiting("CreateContainerConfigError", "couldn't find key max_size in ConfigMap shop/app");
+            World::asking("Pod", "web-2-a")
+                .with(patched(pod(waits), json!({"metadata": {"name": "web-2-a", "labels": {"pod-template-hash": "2"}, "ownerReferences": [
+                    {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-2", "uid": "u", "controller": true}]}})))
+                .with(map)
+                .with(patched(replica_set(2, "reg/web:2", 1, 0), asks("max_size")))
+                .with(patched(replica_set(1, "reg/web:1", 0, 0), asks(before)))
+                .diagnosis()
+        };
+        let changed = told("max-size");
+        let summary = &changed.causes[0].summary;
+        assert!(
+            summary
+                .contains("variable SIZE of ReplicaSet web-2 asks for key max_size, the version before for max-size"),
+            "{summary}"
+        );
+        assert!(
+            changed
+                .steps
+                .iter()
+                .any(|step| step.command.as_deref() == Some("kubectl -n shop rollout undo deployment/web"))
+        );
+        let same = told("max_size");
+        assert!(!same.causes[0].summary.contains("the version before"), "{}", same.causes[0].summary);
     }
 
     #[test]

@@ -62,7 +62,10 @@ fn full(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
             .cite([exit.and_then(|exit| scene.quote(&pod.reference, &exit))])
             .ruled_out(
                 scene.text("容器超出内存 limit（OOMKilled）", "a container over its memory limit (OOMKilled)"),
-                scene.text("终止原因不是 OOMKilled，报错来自运行时自身的堆", "it was not OOMKilled; the runtime's own heap is what is full"),
+                scene.text(
+                    "终止原因不是 OOMKilled，报错来自运行时自身的堆",
+                    "it was not OOMKilled; the runtime's own heap is what is full",
+                ),
             )
             .steps([
                 look(
@@ -70,15 +73,35 @@ fn full(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
                     kubectl(&name.namespace, &format!("logs {} -c {} --previous --tail=200", name.name, view.name())),
                 ),
                 change(
+                    match options(line) {
+                        Some(options) => scene.text(
+                            format!("调大堆（{options}），或减少单次处理的数据量"),
+                            format!("Give it a larger heap ({options}), or let it hold less at a time"),
+                        ),
+                        None => scene.text(
+                            "减少单次处理的数据量，或放宽进程自身的内存上限（ulimit）",
+                            "Let it hold less at a time, or raise the process's own limit of memory (ulimit)",
+                        ),
+                    },
                     scene.text(
-                        "调大堆（-Xmx、-XX:MaxRAMPercentage 或 --max-old-space-size），或减少单次处理的数据量",
-                        "Give it a larger heap (-Xmx, -XX:MaxRAMPercentage, --max-old-space-size), or let it hold less at a time",
+                        "堆要小于容器的内存 limit；只调大 limit 没有用",
+                        "The heap must stay below the container's limit; raising the limit alone changes nothing",
                     ),
-                    scene.text("堆要小于容器的内存 limit；只调大 limit 没有用", "The heap must stay below the container's limit; raising the limit alone changes nothing"),
                     edit_template(&workload),
                 ),
             ]),
     )
+}
+
+/// The options that size the heap of the runtime whose words a line is; none for Python, which has no such option.
+fn options(line: &str) -> Option<&'static str> {
+    if line.contains("JavaScript heap") {
+        Some("--max-old-space-size, NODE_OPTIONS")
+    } else if line.contains("java.lang.") {
+        Some("-Xmx, -XX:MaxRAMPercentage")
+    } else {
+        line.contains("System.OutOfMemory").then_some("DOTNET_GCHeapHardLimit")
+    }
 }
 
 /// The option that sets the heap: in the container's arguments and variables, or as the runtime repeated it at its start.

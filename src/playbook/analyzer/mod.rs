@@ -18,6 +18,7 @@ pub mod connections;
 mod cpu_limit;
 pub mod crash;
 pub mod creation;
+pub mod credentials;
 pub mod daemon;
 pub mod dependency;
 pub mod disruption;
@@ -181,6 +182,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("rollout", &["Deployment"], rollout::run),
     analyzer("pool", &["Pod"], pool::run),
     analyzer("redis", &["Pod"], redis::run),
+    analyzer("credentials", &["Pod"], credentials::run),
     analyzer("search_disk", &["Pod"], search_disk::run),
     analyzer("dns_upstream", &["Pod"], dns_upstream::run),
     analyzer("mesh", &["Pod"], mesh::run),

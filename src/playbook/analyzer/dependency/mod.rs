@@ -1,5 +1,6 @@
 //! Calls that fail because of what they call: the name does not exist, or the Service has nobody to answer.
 
+mod member;
 mod missing;
 
 use std::collections::BTreeSet;
@@ -7,7 +8,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
 
 use self::missing::no_such_service;
-use super::policy;
+use super::{credentials, policy};
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
@@ -49,6 +50,7 @@ fn of_pod(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
             (Some(service), _) => Some(
                 wrong_port(scene, pod, call, service)
                     .or_else(|| own_resolver(scene, pod, call, service))
+                    .or_else(|| member::unnamed(scene, pod, call, service))
                     .unwrap_or_else(|| unreachable(scene, pod, call, &named(&service.object))),
             ),
             (None, Failure::Unresolved | Failure::Awaited | Failure::Unconnected) => no_such_service(scene, pod, call),
@@ -243,7 +245,8 @@ fn errors_while_running(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let mut present = reach::present_logs(scene, &pod.object).into_iter().filter(|(log, _)| !log.previous);
     let (log, text) = present.find(|(_, text)| logs::is_noisy(logs::error_share(text)))?;
     let (errors, total) = logs::error_share(text);
-    let line = logs::culprit(text)?;
+    // What a server refuses is its client's fault, and told there.
+    let line = logs::culprit(text).filter(|line| !credentials::is_refusing(scene, &pod.object, line))?;
     let workload = scene.workload(&pod.object);
     // Of a request the client's address says nothing: what was answered, and by whom, does.
     let headline = match upstream::failed(line) {

@@ -1,0 +1,159 @@
+//! Nodes that are back: since when, from what, what was started again with them, and that nobody knows why they were rebooted.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+
+use crate::alert::ObjectRef;
+use crate::playbook::facts::SeenEvent;
+use crate::playbook::pods;
+use crate::playbook::recently::{LATELY, clock, lately};
+use crate::playbook::scene::{Scene, named};
+
+/// Pods that are named as started again with a Node.
+const NAMED: usize = 3;
+
+/// A Node that was not ready, or was rebooted, and is Ready again.
+struct Return {
+    node: ObjectRef,
+    lost: Option<Timestamp>,
+    rebooted: Option<Timestamp>,
+    since: Timestamp,
+}
+
+/// When a Node came back, and from what, as its own events and its condition tell it.
+fn of(scene: &Scene<'_>, node: &Node) -> Option<Return> {
+    let name = named(node);
+    let conditions = node.status.as_ref()?.conditions.as_deref()?;
+    let ready = conditions.iter().find(|it| it.type_ == "Ready" && it.status == "True")?;
+    let since = ready.last_transition_time.as_ref()?.0;
+    if since + LATELY <= scene.facts.now {
+        return None;
+    }
+    let is_its = |event: &SeenEvent| event.about.kind == "Node" && event.about.name == name.name;
+    let lost = lately(scene, "NodeNotReady").filter(|(at, event)| is_its(event) && *at < since);
+    let lost = lost.map(|(at, _)| at).max();
+    let rebooted = lately(scene, "Rebooted").filter(|(_, event)| is_its(event)).map(|(at, _)| at).max();
+    (lost.is_some() || rebooted.is_some()).then_some(Return { node: name, lost, rebooted, since })
+}
+
+/// What is told of the Node in question that came back last.
+pub(super) fn told(scene: &Scene<'_>) -> Option<(Timestamp, String)> {
+    let asked = scene.nodes.iter().filter(|node| scene.question.targets.contains(&named(&node.object)));
+    asked.filter_map(|node| of(scene, &node.object)).max_by_key(|back| back.since).map(|back| sentence(scene, &back))
+}
+
+fn sentence(scene: &Scene<'_>, back: &Return) -> (Timestamp, String) {
+    let (name, ready) = (&back.node, clock(back.since));
+    let (reboot_zh, reboot_en) = if back.rebooted.is_some() {
+        ("，期间重启过（Rebooted）", ", and was rebooted meanwhile")
+    } else {
+        ("", "")
+    };
+    let again = again(scene, back);
+    let said = match back.lost.map(clock) {
+        Some(lost) => scene.text(
+            format!("{name} 在 {lost} 至 {ready} 之间 NotReady{reboot_zh}；自 {ready} 起 Ready{again}"),
+            format!("{name} was NotReady from {lost} to {ready}{reboot_en}; it is Ready since {ready}{again}"),
+        ),
+        None => scene.text(
+            format!("{name} 重启过（Rebooted）；自 {ready} 起 Ready{again}"),
+            format!("{name} was rebooted; it is Ready since {ready}{again}"),
+        ),
+    };
+    (back.since, said)
+}
+
+/// The Pods of a Node whose sandboxes were made anew when it came back.
+fn again(scene: &Scene<'_>, back: &Return) -> String {
+    let from = back.lost.or(back.rebooted).unwrap_or(back.since);
+    let there = |pod: &ObjectRef| {
+        let runs =
+            |seen: &ObjectRef| scene.pod(seen).and_then(|pod| pods::node_name(&pod.object)) == Some(&back.node.name);
+        scene.facts.crowd_on(&back.node.name).contains(pod) || runs(pod)
+    };
+    let made = lately(scene, "SandboxChanged").filter(|(at, event)| *at >= from && there(&event.about));
+    let mut names: Vec<String> =
+        made.map(|(_, event)| format!("{}/{}", event.about.namespace, event.about.name)).collect();
+    names.sort();
+    names.dedup();
+    let more = names.len().saturating_sub(NAMED);
+    names.truncate(NAMED);
+    if names.is_empty() {
+        return String::new();
+    }
+    let more = if more > 0 {
+        scene.text(format!(" 等（另有 {more} 个）"), format!(" and {more} more"))
+    } else {
+        String::new()
+    };
+    let names = names.join(", ");
+    scene.text(format!("；随它重启的 Pod：{names}{more}"), format!("; Pods started again with it: {names}{more}"))
+}
+
+fn rebooted(scene: &Scene<'_>, object: &ObjectRef) -> Option<(Timestamp, Timestamp)> {
+    let back = of(scene, &scene.node(&object.name).filter(|_| object.kind == "Node")?.object)?;
+    Some((back.rebooted?, back.since))
+}
+
+/// The headline for a Node that was rebooted: nothing is broken now, and that is not all there is to say.
+pub(super) fn headline(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    let (at, since) = rebooted(scene, object)?;
+    let (at, since) = (clock(at), clock(since));
+    Some(scene.text(
+        format!("未发现当前故障：{object} 在 {at} 重启过（Rebooted），自 {since} 起恢复健康（healthy）；为何重启，读到的内容没有说明"),
+        format!("No fault found now: {object} was rebooted at {at} and is healthy again, Ready since {since}; nothing that was read says why it rebooted"),
+    ))
+}
+
+/// What a person has to find out about a reboot.
+pub(super) fn question(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
+    let (at, _) = rebooted(scene, object)?;
+    let at = clock(at);
+    Some(scene.text(
+        format!("{object} 为何在 {at} 重启？是计划内的维护，还是内核崩溃、断电或云厂商的操作：请看节点上一次启动的内核日志与云平台的事件"),
+        format!("Why did {object} reboot at {at}: maintenance, a kernel panic, power, or its provider? The kernel's log of the boot before and the provider's events may say"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::playbook::world::{World, node};
+    use crate::report::Verdict;
+
+    fn back(reboot: bool) -> crate::report::Diagnosis {
+        let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-23T02:59:30Z"}]}});
+        let world = World::asking("Node", "n1")
+            .with(node(ready))
+            .crowd("n1", &["web-1-a"])
+            .event("Node", "n1", "NodeNotReady", "Node n1 status is now: NodeNotReady")
+            .event("Pod", "web-1-a", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+        let world =
+            if reboot { world.event("Node", "n1", "Rebooted", "Node n1 has been rebooted, boot id: 7") } else { world };
+        world.diagnosis()
+    }
+
+    #[test]
+    fn a_reboot_is_told_and_that_nobody_knows_why() {
+        let diagnosis = back(true);
+        assert_eq!(diagnosis.verdict, Verdict::NoFault);
+        assert!(diagnosis.headline.contains("was rebooted at"), "{}", diagnosis.headline);
+        assert!(
+            diagnosis.unresolved.iter().any(|it| it.starts_with("Why did Node/n1 reboot")),
+            "{:?}",
+            diagnosis.unresolved
+        );
+    }
+
+    #[test]
+    fn a_node_that_was_only_silent_was_not_rebooted() {
+        let diagnosis = back(false);
+        assert!(
+            diagnosis.headline.contains("is healthy now") && !diagnosis.headline.contains("reboot"),
+            "{}",
+            diagnosis.headline
+        );
+        assert!(!diagnosis.unresolved.iter().any(|it| it.contains("reboot")));
+    }
+}
