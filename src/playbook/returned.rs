@@ -1,7 +1,7 @@
 //! Nodes that are back: since when, from what, what was started again with them, and that nobody knows why they were rebooted.
 
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Node, Pod};
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::SeenEvent;
@@ -9,6 +9,8 @@ use crate::playbook::pods;
 use crate::playbook::recently::{LATELY, clock, lately};
 use crate::playbook::scene::{Scene, named};
 
+/// How long after a Node is Ready its Pods may still be noted as ended by its absence.
+const SETTLED: SignedDuration = SignedDuration::from_mins(10);
 /// Pods that are named as started again with a Node.
 const NAMED: usize = 3;
 
@@ -63,17 +65,19 @@ fn sentence(scene: &Scene<'_>, back: &Return) -> (Timestamp, String) {
     (back.since, said)
 }
 
-/// The Pods of a Node whose sandboxes were made anew when it came back.
+/// The Pods of a Node whose containers ended while it was away, or right after: they were started again with it.
 fn again(scene: &Scene<'_>, back: &Return) -> String {
     let from = back.lost.or(back.rebooted).unwrap_or(back.since);
-    let there = |pod: &ObjectRef| {
-        let runs =
-            |seen: &ObjectRef| scene.pod(seen).and_then(|pod| pods::node_name(&pod.object)) == Some(&back.node.name);
-        scene.facts.crowd_on(&back.node.name).contains(pod) || runs(pod)
+    let ended_then = |pod: &Pod| {
+        pods::containers(pod).iter().any(|view| {
+            let last = view.status.and_then(|status| status.last_state.as_ref()?.terminated.as_ref());
+            let at = last.and_then(|last| Some(last.finished_at.as_ref()?.0));
+            at.is_some_and(|at| from <= at && at <= back.since + SETTLED)
+        })
     };
-    let made = lately(scene, "SandboxChanged").filter(|(at, event)| *at >= from && there(&event.about));
-    let mut names: Vec<String> =
-        made.map(|(_, event)| format!("{}/{}", event.about.namespace, event.about.name)).collect();
+    let there = scene.pods.iter().map(|pod| &pod.object);
+    let there = there.filter(|pod| pods::node_name(pod) == Some(&back.node.name) && ended_then(pod));
+    let mut names: Vec<String> = there.map(named).map(|pod| format!("{}/{}", pod.namespace, pod.name)).collect();
     names.sort();
     names.dedup();
     let more = names.len().saturating_sub(NAMED);
@@ -119,16 +123,19 @@ pub(super) fn question(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> 
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, node};
+    use crate::playbook::world::{World, ended, node, pod};
     use crate::report::Verdict;
 
     fn back(reboot: bool) -> crate::report::Diagnosis {
         let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-23T02:59:30Z"}]}});
-        let world = World::asking("Node", "n1")
-            .with(node(ready))
-            .crowd("n1", &["web-1-a"])
-            .event("Node", "n1", "NodeNotReady", "Node n1 status is now: NodeNotReady")
-            .event("Pod", "web-1-a", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+        let again = json!({"status": {"containerStatuses": [{"name": "web", "image": "reg/web:1", "imageID": "", "ready": true, "restartCount": 1,
+            "state": {"running": {"startedAt": "2026-11-23T02:59:40Z"}}, "lastState": ended(255, "Unknown", "2026-11-23T02:59:20Z")}]}});
+        let world = World::asking("Node", "n1").with(node(ready)).with(pod(again)).event(
+            "Node",
+            "n1",
+            "NodeNotReady",
+            "Node n1 status is now: NodeNotReady",
+        );
         let world =
             if reboot { world.event("Node", "n1", "Rebooted", "Node n1 has been rebooted, boot id: 7") } else { world };
         world.diagnosis()
@@ -139,6 +146,8 @@ mod tests {
         let diagnosis = back(true);
         assert_eq!(diagnosis.verdict, Verdict::NoFault);
         assert!(diagnosis.headline.contains("was rebooted at"), "{}", diagnosis.headline);
+        let told = diagnosis.primary.findings.join("\n");
+        assert!(told.contains("Pods started again with it: shop/web-1-a"), "{told}");
         assert!(
             diagnosis.unresolved.iter().any(|it| it.starts_with("Why did Node/n1 reboot")),
             "{:?}",

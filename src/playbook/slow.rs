@@ -40,8 +40,8 @@ pub(super) fn told(scene: &Scene<'_>, scope: &Scope) -> Option<(Timestamp, Strin
     let (took, after) = (times::duration(scene.lang, took), times::duration(scene.lang, after));
     let all = if alike > 0 {
         scene.text(
-            format!("，另有 {alike} 个 Pod 同样慢：只要启动时间与告警规则都不变，每次发布都会再次触发"),
-            format!(", and {alike} more were as slow: it will fire at each rollout while neither the start nor the rule changes"),
+            format!("；另有 {alike} 个 Pod 同样慢：只要启动时间与告警规则都不变，每次发布都会再次触发"),
+            format!("; {alike} more were as slow, so it will fire at each rollout while neither the start nor the rule changes"),
         )
     } else {
         String::new()
@@ -50,7 +50,7 @@ pub(super) fn told(scene: &Scene<'_>, scope: &Scope) -> Option<(Timestamp, Strin
         ready,
         scene.text(
             format!("{name} 从启动到 Ready 用了 {took}，告警在第 {after} 时触发{all}"),
-            format!("{name} took {took} from its start to Ready, and the alert fired {after} into that{all}"),
+            format!("{name} took {took} from its start to Ready; the alert fired {after} into that{all}"),
         ),
     ))
 }

@@ -203,12 +203,12 @@ fn told(
         Default::default()
     } else {
         let secrets = secrets.join(", ");
-        (format!("，凭据来自 Secret {secrets}"), format!(", which come from Secret {secrets}"))
+        (format!("（来自 Secret {secrets}）"), format!(", from Secret {secrets},"))
     };
     let said = logs::said(complaint.line);
     let headline = scene.text(
-        format!("{server} 拒绝 {workload} 登录：{as_zh}账号或密码不被接受（{said}）{from_zh}"),
-        format!("{server} refuses the credentials{as_en} that {workload} comes with{from_en}: {said}"),
+        format!("{server} 拒绝 {workload} 登录：{as_zh}账号或密码{from_zh}不被接受：{said}"),
+        format!("{server} refuses {workload}: the credentials{as_en}{from_en} are not accepted: {said}"),
     );
     let summary = format!("{headline}{beside}");
     Finding::new("dependency_credentials_refused", Depth::Root, &named(&pod.object), &workload, headline)
@@ -319,7 +319,7 @@ mod tests {
             let diagnosis = world.diagnosis();
             assert_eq!(diagnosis.causes[0].confidence, Confidence::High);
             let headline = diagnosis.headline;
-            assert!(headline.contains("user shop") && headline.contains("Secret shop-db:"), "{headline}");
+            assert!(headline.contains("user shop") && headline.contains("Secret shop-db,"), "{headline}");
         }
     }
 

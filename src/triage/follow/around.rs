@@ -283,6 +283,8 @@ pub(super) fn from_node(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<W
         wants.extend([Want::EventsAbout { name: name() }, Want::PodsOn { node: name() }]);
         if seen.about_memory {
             wants.extend(restarted(seen, &object.name).map(Want::Object));
+        } else if was_rebooted(seen, object) {
+            wants.extend(restarted(seen, &object.name).map(Want::Aside));
         }
         if is_cordoned(value) {
             wants.extend(Want::list("PodDisruptionBudget", ""));
@@ -298,6 +300,14 @@ pub(super) fn from_node(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<W
         wants.push(Want::EventsAbout { name: name() });
     }
     wants
+}
+
+/// Whether events say that a Node was rebooted: what was started again with it is worth a word.
+fn was_rebooted(seen: &Seen, node: &ObjectRef) -> bool {
+    seen.facts
+        .events()
+        .iter()
+        .any(|event| event.reason == "Rebooted" && event.about.kind == "Node" && event.about.name == node.name)
 }
 
 pub(super) fn is_cordoned(node: &Value) -> bool {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{Node, Pod, PodAffinityTerm};
 
 use super::{Waiting, nodes, spread};
+use crate::playbook::finding::counted;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::Scene;
 use crate::playbook::selector;
@@ -65,10 +66,18 @@ fn places(scene: &Scene<'_>, waiting: &Waiting<'_>, term: &PodAffinityTerm) -> O
     let fitting = scene.nodes.iter().map(|node| &node.object).filter(fits);
     let places: BTreeSet<&str> = fitting.filter_map(|node| spread::domain(node, &term.topology_key)).collect();
     let (places, is_host) = (places.len(), term.topology_key == "kubernetes.io/hostname");
-    Some(scene.text(
-        format!("{wanted} 个副本，{places} 个{}", if is_host { "可用的 Node" } else { "取值有可用的 Node" }),
-        format!("{wanted} replicas, {places} {}", if is_host { "usable Nodes" } else { "values with a usable Node" }),
-    ))
+    let replicas = counted(wanted, "replica");
+    Some(if is_host {
+        scene.text(
+            format!("{wanted} 个副本，{places} 个可用的 Node"),
+            format!("{replicas}, {}", counted(places, "usable Node")),
+        )
+    } else {
+        scene.text(
+            format!("{wanted} 个副本，{places} 个取值有可用的 Node"),
+            format!("{replicas}, usable Nodes in {}", counted(places, "place")),
+        )
+    })
 }
 
 /// When the workload was last asked for more replicas, where an event says so.
@@ -107,9 +116,9 @@ mod tests {
     fn replicas_are_counted_against_the_places_there_are() {
         let message = "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules.";
         let host = told("kubernetes.io/hostname", message);
-        assert!(host.contains("2 replicas, 1 usable Nodes"), "{host}");
+        assert!(host.contains("2 replicas, 1 usable Node;"), "{host}");
         let zone = told("zone", message);
-        assert!(zone.contains("2 replicas, 1 values with a usable Node"), "{zone}");
+        assert!(zone.contains("2 replicas, usable Nodes in 1 place;"), "{zone}");
         let unread = told("zone", &message.replace("0/1", "0/9"));
         assert!(unread.contains("topologyKey zone") && !unread.contains("replicas,"), "{unread}");
     }

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 
 use super::reasons::Reasons;
 use super::{Waiting, apart, nodes, spread};
+use crate::alert::ObjectRef;
 use crate::playbook::analyzer::node;
 use crate::playbook::finding::Finding;
 use crate::playbook::pods;
@@ -59,6 +60,7 @@ pub(super) fn beside(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node
         nodes::out_of_service(waiting.pod, node)
             && !has_own_taint(waiting.pod, node)
             && nodes::is_large_enough(waiting.pod, node, &scarce)
+            && reaches_volumes(scene, waiting.pod, node)
             && !is_barred(scene, waiting.pod, node, false)
     };
     let about_nodes =
@@ -129,8 +131,19 @@ fn rule(waiting: &Waiting<'_>) -> (&'static str, &'static str) {
     }
 }
 
-/// Whether every Pod of the workload was read: one that was not may stand anywhere.
+/// Whether every Pod of the workload was read: one that was not may stand anywhere, and one of an older version that a list
+/// names may too.
 fn siblings_read(scene: &Scene<'_>, waiting: &Waiting<'_>) -> bool {
+    let prefix = format!("{}-", waiting.workload.name);
+    let is_unread = |other: &ObjectRef| {
+        other.kind == "Pod"
+            && other.namespace == waiting.name.namespace
+            && other.name.starts_with(&prefix)
+            && scene.pod(other).is_none()
+    };
+    if scene.facts.names().iter().any(is_unread) {
+        return false;
+    }
     let read = scene.pods_of(&waiting.workload).len();
     scene.replicas(&waiting.workload).is_some_and(|(_, wanted)| usize::try_from(wanted).is_ok_and(|all| read >= all))
 }
@@ -145,7 +158,27 @@ fn back<'n>(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&'n Node]) -> 
         .iter()
         .copied()
         .filter(|node| nodes::out_of_service(waiting.pod, node) && !has_own_taint(waiting.pod, node));
-    out.filter(|node| !is_barred(scene, waiting.pod, node, false) && has_room(node)).collect()
+    let fits = |node: &&Node| {
+        has_room(node) && reaches_volumes(scene, waiting.pod, node) && !is_barred(scene, waiting.pod, node, false)
+    };
+    out.filter(fits).collect()
+}
+
+/// Whether a Node can reach the volumes a Pod's claims are bound to; of one that was not read nobody knows.
+fn reaches_volumes(scene: &Scene<'_>, pod: &Pod, node: &Node) -> bool {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let reaches = |volume: &str| {
+        scene.facts.get::<PersistentVolume>("", volume).is_some_and(|volume| {
+            let required = volume.object.spec.and_then(|spec| spec.node_affinity?.required);
+            required.is_none_or(|required| selector::any_term(&required.node_selector_terms, node))
+        })
+    };
+    pods::claims(pod).iter().all(|claim| {
+        let claim = scene.facts.get::<PersistentVolumeClaim>(namespace, claim);
+        claim.is_some_and(|claim| {
+            claim.object.spec.and_then(|spec| spec.volume_name).is_none_or(|volume| reaches(&volume))
+        })
+    })
 }
 
 /// Whether somebody put a taint on a Node that the Pod does not bear: that stays when the Node is back.
@@ -267,6 +300,14 @@ mod tests {
         let taken = world(APART, &apart(), json!({})).with(pod(patched(there, apart())));
         assert_eq!(taken.cause(), rule);
         let second = json!({"metadata": {"name": "web-1-d"}});
+        let volumes = json!({"spec": {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}});
+        let bound = world(APART, &patched(apart(), volumes), json!({}))
+            .with(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "shop"},
+                "spec": {"volumeName": "pv-1"}, "status": {"phase": "Bound"}}))
+            .with(json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "pv-1"},
+                "spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+                    {"key": "zone", "operator": "In", "values": ["a"]}]}]}}}}));
+        assert_eq!(bound.cause(), rule, "its volume is elsewhere");
         let two_wait =
             world(APART, &apart(), json!({})).with(patched(pod(patched(unschedulable(APART), apart())), second));
         assert_eq!(two_wait.cause(), rule, "there is a place for one of them");
