@@ -37,7 +37,7 @@ pub(super) fn run(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) 
     let back = back(scene, waiting, matching);
     let only_cordoned = |node: &&Node| node::is_cordoned(node) && node::troubles(node).is_empty();
     // Of several that are ill nobody can say which is to come back; of several that are cordoned any will do.
-    if back.is_empty() || (back.len() > 1 && !back.iter().all(|node| only_cordoned(node))) {
+    if back.is_empty() || (back.len() > 1 && !back.iter().all(only_cordoned)) {
         return None;
     }
     if places(waiting, &back) < waiting_beside(scene, waiting) {
