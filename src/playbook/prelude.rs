@@ -79,7 +79,8 @@ pub(super) fn says_how(line: &str) -> bool {
 /// speaks of the same thing before one of several tries, and either before any other; the first of its like.
 #[must_use]
 pub fn leading<'a>(lines: &[&'a str], last: &str) -> Option<&'a str> {
-    if !is_vague(last) {
+    let panics = is_bare_panic(last);
+    if !is_vague(last) && !panics {
         return None;
     }
     let at = lines.iter().rposition(|line| std::ptr::eq(*line, last))?;
@@ -87,8 +88,13 @@ pub fn leading<'a>(lines: &[&'a str], last: &str) -> Option<&'a str> {
     let told: Vec<&str> = near.iter().copied().filter(|line| is_lead(line)).collect();
     let of_the_same = told.iter().find(|line| share_a_word(line, last));
     // Words that say how, and not of what, are of something else than a line that does not speak of the same.
-    let other = || told.iter().find(|line| TRY.hits(line)).or(told.first()).filter(|_| !HOW.hits(last));
+    let other = || told.iter().find(|line| TRY.hits(line)).or(told.first()).filter(|_| !HOW.hits(last) && !panics);
     of_the_same.or_else(other).copied()
+}
+
+/// Whether a line is a panic of Go's that a program called itself, without saying how what it names failed.
+fn is_bare_panic(line: &str) -> bool {
+    line.starts_with("panic: ") && !line.starts_with("panic: runtime error") && !tells_why(line)
 }
 
 /// The first complaint before a framework's wrapper that names no cause of its own: whatever it could not begin over.
@@ -161,6 +167,17 @@ mod tests {
     fn a_trace_that_only_gives_up_is_explained_by_what_was_tried() {
         let log = "WARN try 2/3: connect to redis-a:6379: Name or service not known\nTraceback (most recent call last):\n  File \"a.py\", line 1, in main\nRuntimeError: giving up after 3 attempts\n";
         assert!(culprit(log).is_some_and(|line| line.contains("redis-a")), "{:?}", culprit(log));
+    }
+
+    #[test]
+    fn a_panic_of_a_programs_own_is_explained_by_the_error_it_logged_of_the_same() {
+        let why = "level=ERROR msg=\"Error opening query log file\" err=\"open /prometheus/queries.active: permission denied\"";
+        let trace = "\n\ngoroutine 1 [running]:\nmain.main()\n\t/app/main.go:840 +0x8a75\n";
+        let log = format!("level=INFO msg=starting\n{why}\npanic: Unable to create mmap-ed active query log{trace}");
+        assert_eq!(culprit(&log), Some(why));
+        for last in ["panic: assignment to entry in nil map", "panic: runtime error: slice bounds out of range [:3]"] {
+            assert_eq!(culprit(&format!("{why}\n{last}{trace}")), Some(last), "it speaks of something else");
+        }
     }
 
     #[test]
