@@ -143,7 +143,9 @@ impl Toolbox {
                         |name: &String| if server.measures() { policy::measuring(name) } else { policy::spec(name) };
                     let specs: Vec<ToolSpec> = names.iter().filter_map(known).collect();
                     if specs.is_empty() {
-                        offer.gaps.push(Absent::Useless(server.name().to_owned()));
+                        let useless = Absent::Useless(server.name().to_owned());
+                        probe::note_useless(server.health(), &useless);
+                        offer.gaps.push(useless);
                     }
                     for spec in specs {
                         offer.tools.entry(spec.name.clone()).or_insert_with(|| (spec, server.clone()));

@@ -129,6 +129,11 @@ fn refused(said: &str) -> ProbeError {
     if said.to_lowercase().contains("forbidden") { ProbeError::Forbidden(said) } else { ProbeError::Failed(said) }
 }
 
+/// Notes that a server answers and offers nothing that is used.
+pub(super) fn note_useless(health: &Health, useless: &super::Absent) {
+    health.failed("no_tools", useless, |lang| ProbeError::NoTools.advice(Transport::Auto, lang));
+}
+
 /// Notes a failure, with advice in words that may be shown to anybody; what was said is redacted first.
 pub(super) fn note(health: &Health, error: &ServerError, redact: impl Fn(&str) -> String) {
     let said = redact(&error.to_string());

@@ -36,7 +36,7 @@ impl IntakeFigures {
         registry.register("deliveries", help, self.deliveries.clone());
         let help = "What was merged, held back, not told or not investigated, by the rule that decided so";
         registry.register("rules", help, self.rules.clone());
-        let help = "What accepted deliveries lost: texts cut to server.limits.max_text_bytes here, alerts that the sender left out";
+        let help = "What accepted deliveries lost: texts longer than 16 KiB cut here, alerts that the sender left out";
         registry.register("shortened", help, self.shortened.clone());
     }
 }

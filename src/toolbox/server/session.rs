@@ -171,7 +171,11 @@ fn answer(result: CallToolResult) -> Result<Answer, Failure> {
             _ => "[a part that is not text was left out]".to_owned(),
         })
         .collect();
-    let text = parts.join("\n");
+    let mut text = parts.join("\n");
+    if let Some(value) = result.structured_content.as_ref().filter(|_| text.is_empty()) {
+        // Older ends of the protocol want the same in a text; not every server gives both.
+        text = format!("{value:#}");
+    }
     if text.len() > super::MESSAGE_LIMIT {
         return Err(Failure::TooLarge);
     }

@@ -68,6 +68,44 @@ async fn f37_feishu_that_finds_the_card_too_large_gets_a_smaller_one_at_once() {
     .await;
 }
 
+/// Codes of a bot that is busy or paces its senders; each is waited out, and people read the message once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f34_each_code_by_which_feishu_asks_to_slow_down_is_waited_out() {
+    for code in [11232, 99_991_400] {
+        on_every_engine(async || {
+            let team = Team::start().await;
+            team.feishu.fail([Fault::Code(code, "frequency limited")]);
+            let (_home, service) = serve(team.channels()).await;
+            let (id, _) = service.accept(&webhook(PENDING)).await;
+            let incident = service.settled(&id, 90).await;
+            let sent = notice(&incident, "oncall");
+            assert_eq!((&sent["state"], &sent["attempts"]), (&json!("sent"), &json!(2)), "{code}: {sent:#}");
+            team.each_has_just([1, 1, 1]).await;
+            all_are_told(&service).await;
+        })
+        .await;
+    }
+}
+
+/// Codes that no repetition mends: a dead letter that people see, and the other channels tell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f35_each_code_that_no_repetition_mends_is_a_dead_letter_at_once() {
+    for (feishu, wecom) in [(Some(19022), None), (None, Some(93000))] {
+        on_every_engine(async || {
+            let team = Team::start().await;
+            team.feishu.fail(feishu.map(|code| Fault::Code(code, "refused")));
+            team.wecom.fail(wecom.map(|code| Fault::Code(code, "invalid webhook url")));
+            let (_home, service) = serve(team.channels()).await;
+            let (id, _) = service.accept(&webhook(PENDING)).await;
+            let incident = service.settled(&id, 30).await;
+            let dead = notice(&incident, if feishu.is_some() { "oncall" } else { "ops" });
+            assert_eq!(dead["state"], "dead", "{feishu:?} {wecom:?}: {dead:#}");
+            all_are_told(&service).await;
+        })
+        .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f34_wecom_over_its_rate_waits_as_long_as_wecom_wants() {
     on_every_engine(async || {

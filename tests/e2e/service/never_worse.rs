@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::support::alerts::{PENDING, builtin, scenario, webhook};
+use crate::support::alerts::{PENDING, builtin, in_group, scenario, webhook};
 use crate::support::database::on_every_engine;
 use crate::support::mcp::{McpServer, Unknown};
 use crate::support::model::{Answer, KEY, ModelServer};
@@ -99,6 +99,32 @@ async fn f20_a_model_that_keeps_the_line_open_without_a_word() {
     .await;
 }
 
+/// With one slot for investigations, what comes after a model that says nothing still has its turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f20_a_model_that_says_nothing_holds_its_slot_no_longer_than_its_time() {
+    on_every_engine(async || {
+        let mut silent = true;
+        let model = ModelServer::scripted(move |asked| match std::mem::take(&mut silent) {
+            true => Answer::KeepAlive,
+            false => pending::investigate(asked),
+        })
+        .await;
+        let team = Team::start().await;
+        let home = Home::new(&json!({
+            "mcp": builtin(PENDING), "models": impatient(&model.url()), "channels": team.channels(),
+            "triage": {"deadline": "8s", "concurrency": 1, "cooldown": "0s"},
+        }));
+        let service = home.serve().await;
+        let (first, _) = service.accept(&in_group(PENDING, "silent")).await;
+        let (second, _) = service.accept(&in_group(PENDING, "answered")).await;
+        for id in [first, second] {
+            assert_eq!(service.settled(&id, 40).await["investigation"]["state"], "done");
+        }
+        assert_eq!(service.metric("firstlook_queue_length{queue=\"investigations\"}").await, Some(0.0));
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_model_that_fails() {
     let model = ModelServer::scripted(|_| Answer::error(500, &json!({"error": {"message": "cuda ran away"}}))).await;
@@ -132,6 +158,28 @@ async fn f17_a_model_that_is_not_there() {
         without_a_model(impatient(&format!("{}/v1", nobody().await)), "model").await;
     })
     .await;
+    on_every_engine(async || {
+        without_a_model(impatient("http://model.invalid/v1"), "model").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f17_where_one_model_is_not_there_the_next_one_answers() {
+    for away in [format!("{}/v1", nobody().await), "http://model.invalid/v1".to_owned()] {
+        on_every_engine(async || {
+            let (team, there) = (Team::start().await, ModelServer::scripted(pending::investigate).await);
+            let mut models = impatient(&away);
+            let mut next = pending::models(&there)[0].clone();
+            next["name"] = "next".into();
+            models.as_array_mut().unwrap().push(next);
+            let (_home, service) = serve(&team, builtin(PENDING), models).await;
+            let (incident, _) = alert(&team, &service).await;
+            assert_eq!(incident["report"]["usage"]["source"], "model", "{away}: {incident:#}");
+            assert!(!there.asked().is_empty());
+        })
+        .await;
+    }
 }
 
 /// Nobody saw the cluster: the alert goes out by itself, a second message says why there is nothing more.
@@ -164,6 +212,34 @@ async fn f29_an_mcp_server_that_never_answers() {
     .await;
 }
 
+/// The model asks for what hangs: it is told so, the server hears that nobody waits, and the run goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f29_a_model_is_told_of_a_tool_that_does_not_answer_and_goes_on() {
+    on_every_engine(async || {
+        let team = Team::start().await;
+        let hangs = McpServer::start(Unknown::Text(404, "no session")).await.offering(&["pods_get", "events_list"]);
+        let model = ModelServer::scripted(|asked| match asked.results().is_empty() {
+            true => Answer::call("events_list", json!({"namespace": "elsewhere"})),
+            false => pending::submit(asked),
+        })
+        .await;
+        let mcp = json!([{"name": "kubernetes", "url": hangs.url, "transport": "http"}]);
+        let home = Home::new(&json!({
+            "mcp": mcp, "models": pending::models(&model), "channels": team.channels(),
+            "triage": {"deadline": "60s"},
+        }));
+        let service = home.serve().await;
+        let (id, _) = service.accept(&webhook(PENDING)).await;
+        let incident = service.settled(&id, 60).await;
+        assert_eq!(incident["investigation"]["state"], "done", "{incident:#}");
+        let asked = model.asked();
+        let told = asked.iter().flat_map(|asked| asked.results()).collect::<Vec<_>>().join("\n");
+        assert!(told.contains("did not answer"), "{told}");
+        assert!(hangs.cancelled() > 0, "the server is told that nobody waits");
+    })
+    .await;
+}
+
 /// A server that answers and offers nothing of use, or less than usual: what can be read is, the rest is said.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f30_an_mcp_server_without_the_tools_it_should_have() {
@@ -180,6 +256,32 @@ async fn f30_an_mcp_server_without_the_tools_it_should_have() {
             (&json!("inconclusive"), 0),
             "{incident:#}"
         );
+        let ready = service.get("/readyz?verbose").await;
+        assert_eq!(ready["mcp"][0]["failure"], "no_tools", "readiness shows it: {ready:#}");
+    })
+    .await;
+}
+
+/// An empty list is the same; a known tool that is missing is done without.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f30_an_mcp_server_with_no_tools_or_few() {
+    on_every_engine(async || {
+        let team = Team::start().await;
+        let empty = McpServer::start(Unknown::Text(404, "no session")).await.offering(&[]);
+        let mcp = json!([{"name": "kubernetes", "url": empty.url, "transport": "http"}]);
+        let (_home, service) = serve(&team, mcp, json!([])).await;
+        let (incident, _) = alert(&team, &service).await;
+        assert!(gaps(&incident).contains("kubernetes offers none of the tools"), "{}", gaps(&incident));
+    })
+    .await;
+    on_every_engine(async || {
+        let team = Team::start().await;
+        let few = McpServer::start(Unknown::Text(404, "no session")).await.offering(&["pods_get"]);
+        let mcp = json!([{"name": "kubernetes", "url": few.url, "transport": "http"}]);
+        let (_home, service) = serve(&team, mcp, json!([])).await;
+        let (incident, _) = alert(&team, &service).await;
+        assert!(few.calls().iter().all(|call| call == "pods_get") && !few.calls().is_empty(), "{:?}", few.calls());
+        assert!(!gaps(&incident).contains("none of the tools"), "{}", gaps(&incident));
     })
     .await;
 }

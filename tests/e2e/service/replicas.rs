@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use serde_json::{Value, json};
 
 use crate::support::alertmanager::Alertmanager;
-use crate::support::alerts::{PENDING, builtin, one_alert, webhook};
+use crate::support::alerts::{PENDING, builtin, one_alert, resolved, webhook};
 use crate::support::database::Database;
 use crate::support::feishu::Feishu;
 use crate::support::feishu_app::FeishuApp;
@@ -18,6 +18,33 @@ const INCIDENTS: usize = 200;
 const SENDERS: usize = 8;
 /// A bot takes 100 messages a minute: what all of them are told passes through these side by side.
 const BOTS: usize = 6;
+
+/// What one replica found holds for all: another that hears of the same alert within the cooldown does not look again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_share_a_cooldown() {
+    let Some(database) = Database::postgres().await else { return };
+    let feishu = Feishu::start().await;
+    let model = ModelServer::scripted(pending::investigate).await;
+    let home = Home::new(&json!({
+        "store": database.address().unwrap(), "mcp": builtin(PENDING), "models": pending::models(&model),
+        "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}],
+    }));
+    let (here, there) = (home.serve().await, home.serve().await);
+    let alert = webhook(PENDING);
+    let (id, _) = here.accept(&alert).await;
+    let first = here.settled(&id, 40).await;
+    assert_eq!(first["report"]["usage"]["source"], "model", "{first:#}");
+    let asked = model.asked().len();
+    there.accept(&resolved(&alert)).await;
+    there.settled(&id, 20).await;
+    let (again, decision) = there.accept(&alert).await;
+    assert_eq!((decision.as_str(), again == id), ("opened", false));
+    there.settled(&again, 20).await;
+    assert_eq!(model.asked().len(), asked, "nothing is asked again");
+    assert_eq!(there.metric("firstlook_rules_total{rule=\"cooldown\"}").await, Some(1.0));
+    drop((here, there));
+    database.remove().await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f47_four_replicas_lose_nothing_when_two_die_and_one_freezes() {

@@ -37,7 +37,8 @@ struct Book {
     token: Option<String>,
 }
 
-/// The server. `pods_get` answers at once, `events_list` never, `pods_log` with 50 MB.
+/// The server. `pods_get` answers at once, `events_list` never, `pods_log` with 50 MB; `pods_list` with a picture,
+/// `namespaces_list` with nothing but structured content, `nodes_top` with an error.
 #[derive(Clone)]
 pub struct McpServer {
     pub url: String,
@@ -166,12 +167,20 @@ fn initialize(book: &Mutex<Book>, message: &Value) -> Response {
 async fn call(book: &Mutex<Book>, message: &Value) -> Response {
     let tool = message["params"]["name"].as_str().unwrap_or_default().to_owned();
     book.lock().unwrap().calls.push(tool.clone());
-    let text = match tool.as_str() {
-        "pods_get" => "kind: Pod".to_owned(),
-        "pods_log" => "x".repeat(50 << 20),
+    let text = |text: &str| json!({"content": [{"type": "text", "text": text}]});
+    let answer = match tool.as_str() {
+        "pods_get" => text("kind: Pod"),
+        "pods_log" => text(&"x".repeat(50 << 20)),
+        "pods_list" => json!({"content": [{"type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png"}]}),
+        "namespaces_list" => json!({"content": [], "structuredContent": {"items": [{"name": "shop"}]}}),
+        "nodes_top" => {
+            let mut failed = text("failed to get nodes metrics: the server could not find the requested resource");
+            failed["isError"] = true.into();
+            failed
+        }
         _ => std::future::pending().await,
     };
-    result(message, json!({"content": [{"type": "text", "text": text}]}))
+    result(message, answer)
 }
 
 fn result(message: &Value, result: Value) -> Response {

@@ -104,6 +104,19 @@ async fn f31_a_flood_is_refused_and_asked_for_once() {
     assert_eq!(fake.initialized(), 1);
 }
 
+/// What is no text is said to be left out, what only stands in structured content is read, and an error is one.
+#[tokio::test]
+async fn f31_a_picture_structured_content_and_an_error_are_each_told_for_what_they_are() {
+    let fake = McpServer::start(WAYS_TO_LOSE[0]).await.offering(&["pods_list", "namespaces_list", "nodes_top"]);
+    let server = server(&fake.url);
+    let picture = call(&server, "pods_list", LIMIT).await.unwrap();
+    assert!(!picture.is_error && picture.text.contains("not text") && !picture.text.contains("iVBOR"), "{picture:?}");
+    let structured = call(&server, "namespaces_list", LIMIT).await.unwrap();
+    assert!(!structured.is_error && structured.text.contains("\"name\": \"shop\""), "{structured:?}");
+    let failed = call(&server, "nodes_top", LIMIT).await.unwrap();
+    assert!(failed.is_error && failed.text.contains("could not find the requested resource"), "{failed:?}");
+}
+
 /// A server that takes connections and says nothing; counts them.
 async fn silent() -> (String, Arc<AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
