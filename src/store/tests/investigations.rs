@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::fixtures::*;
-use crate::store::{Claim, InvestigationState, MAX_ATTEMPTS, NoticeRole, Retry, Store};
+use crate::store::{Claim, Engine, InvestigationState, MAX_ATTEMPTS, NoticeRole, Retry, Store};
 
 async fn claim(store: &Store) -> Option<Claim> {
     store.claim_investigation("w", LEASE).await.unwrap()
@@ -179,19 +179,33 @@ async fn only_what_waits_can_be_cancelled_and_nothing_is_queued_twice() {
 /// A disk that is full when the tool results are written: the report does not stand there without them.
 #[tokio::test]
 async fn f14_a_report_is_kept_with_its_evidence_or_not_at_all() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&format!("sqlite:{}/test.db", directory.path().display())).await.unwrap();
-    let incident = investigable(&store, "k").await;
-    let full = "CREATE TRIGGER full BEFORE INSERT ON evidence BEGIN SELECT RAISE(FAIL, 'disk is full'); END";
-    store.write("fill the disk", sqlx::query(full)).await.unwrap();
-    let claim = store.claim_investigation("w", std::time::Duration::ZERO).await.unwrap().unwrap();
-    assert!(store.finish_investigation(&claim, &report(), &evidence(), &[], |_| None).await.is_err());
-    assert!(store.incident(incident).await.unwrap().unwrap().incident.report.is_none());
-    store.write("make room", sqlx::query("DROP TRIGGER full")).await.unwrap();
-    let claim =
-        store.claim_investigation("w", std::time::Duration::from_secs(9)).await.unwrap().expect("it comes again");
-    assert!(store.finish_investigation(&claim, &report(), &evidence(), &[], |_| None).await.unwrap());
-    assert!(store.incident(incident).await.unwrap().unwrap().incident.report.is_some());
+    on_every_engine(async |store| {
+        let incident = investigable(&store, "k").await;
+        let (full, room) = match store.0.engine {
+            Engine::Sqlite => (
+                "CREATE TRIGGER full_disk BEFORE INSERT ON evidence BEGIN SELECT RAISE(FAIL, 'disk is full'); END",
+                "DROP TRIGGER full_disk",
+            ),
+            Engine::Postgres => (
+                "DO $do$ BEGIN
+                   CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql
+                     AS 'BEGIN RAISE EXCEPTION USING ERRCODE = ''disk_full''; END';
+                   CREATE TRIGGER full_disk BEFORE INSERT ON evidence EXECUTE FUNCTION full_disk();
+                 END $do$",
+                "DROP FUNCTION full_disk CASCADE",
+            ),
+        };
+        store.write("fill the disk", sqlx::query(full)).await.unwrap();
+        let claim = store.claim_investigation("w", EXPIRED).await.unwrap().unwrap();
+        assert!(store.finish_investigation(&claim, &report(), &evidence(), &[], |_| None).await.is_err());
+        assert!(store.incident(incident).await.unwrap().unwrap().incident.report.is_none());
+        store.write("make room", sqlx::query(room)).await.unwrap();
+        let lease = std::time::Duration::from_secs(9);
+        let claim = store.claim_investigation("w", lease).await.unwrap().expect("it comes again");
+        assert!(store.finish_investigation(&claim, &report(), &evidence(), &[], |_| None).await.unwrap());
+        assert!(store.incident(incident).await.unwrap().unwrap().incident.report.is_some());
+    })
+    .await;
 }
 
 #[tokio::test]
