@@ -27,9 +27,15 @@ const USERS: [usize; 4] = [1, 2, 3, 4];
 static UNLOGGED: Pattern = Pattern::new(r"\bWRONGPASS\b|\bNOAUTH\b");
 /// Variables that hold a password, by their names.
 static SECRET: Pattern = Pattern::new(r"(?i)pass|pwd|secret|token|auth|credential|url|uri|dsn");
+/// Variables whose whole value is a host, by their names.
+static PLACE: Pattern = Pattern::new(r"(?i)(?:host(?:name)?|addr(?:ess)?|server|endpoint|broker|ur[il])s?$");
 /// How long ago, in seconds, the last refusal may have been written down that still stands for the present; of a time that
 /// names no zone the clock may be hours off, and then it proves nothing.
 const PRESENT: i64 = 1_800;
+/// Lines after the last refusal, and the times that the longest pause between refusals goes into them, which say that it was
+/// the last: what names no time is as old as the calm after it is long.
+const CALM: usize = 10;
+const PAUSES: usize = 3;
 /// Secrets that are named in one sentence.
 const NAMED: usize = 3;
 
@@ -69,16 +75,21 @@ fn complaint<'a>(scene: &Scene<'a>, pod: &Pod) -> Option<Complaint<'a>> {
     let (log, line, _) = reach::repeated(scene, pod, |line| tells(line) && logs::is_error(line))?;
     let text = log.lines.as_deref().ok()?;
     let is_over = tries::made_up_for(text).contains(&line) || tries::came_about(text, line);
-    (!is_over && !present::is_over(pod, text, line) && is_recent(scene, line)).then(|| Complaint {
-        log,
-        line,
-        user: user(line),
-    })
+    let is_old = !is_recent(scene, line) || (present::time(line).is_none() && is_calm(text));
+    (!is_over && !is_old && !present::is_over(pod, text, line)).then(|| Complaint { log, line, user: user(line) })
 }
 
 /// Whether a line was written lately, as far as it says when.
 fn is_recent(scene: &Scene<'_>, line: &str) -> bool {
     present::time(line).is_none_or(|at| (scene.facts.now.as_second() - at.as_second()).abs() <= PRESENT)
+}
+
+/// Whether so much follows the last refusal of a log that it was the last.
+fn is_calm(text: &str) -> bool {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let told: Vec<usize> = (0..lines.len()).filter(|at| tells(lines[*at])).collect();
+    let pause = told.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+    told.last().is_some_and(|last| lines.len() - 1 - last >= CALM.max(PAUSES * pause))
 }
 
 /// What both ends tell: the server, and the line of its log.
@@ -87,41 +98,40 @@ struct Confirmed<'s, 'a> {
     server: &'s Pod,
     log: &'a SeenLog,
     line: &'a str,
-    is_told: bool,
+    is_only: bool,
 }
 
 fn confirmed<'s, 'a>(scene: &'s Scene<'a>, pod: &Seen<Pod>) -> Option<Confirmed<'s, 'a>> {
     let complaint = complaint(scene, &pod.object)?;
     let own = scene.workload(&pod.object);
     let address = pod.object.status.as_ref().and_then(|status| status.pod_ip.as_deref());
-    let (server, (log, line)) = called(scene, &pod.object, complaint.line).into_iter().find_map(|(service, _)| {
-        let backends = scene.backends(&service.object).into_iter().filter(|it| scene.workload(&it.object) != own);
-        backends.map(|it| &it.object).find_map(|it| Some((it, note(scene, it, &complaint, address)?)))
-    })?;
-    let services = called(scene, &pod.object, complaint.line);
-    let is_told = services.iter().any(|(service, is_told)| {
-        *is_told && scene.backends(&service.object).iter().any(|it| named(&it.object) == named(server))
-    });
-    Some(Confirmed { complaint, server, log, line, is_told })
+    let backends = called(scene, &pod.object, complaint.line).into_iter();
+    let backends = backends.flat_map(|service| scene.backends(&service.object)).map(|it| &it.object);
+    let others = backends.filter(|it| scene.workload(it) != own);
+    let mut noted = others.filter_map(|it| Some((it, note(scene, it, &complaint, address)?)));
+    let (server, (log, line)) = noted.next()?;
+    let is_only = noted.all(|(it, _)| scene.workload(it) == scene.workload(server));
+    Some(Confirmed { complaint, server, log, line, is_only })
 }
 
-/// The Services that a client's line names, or that its variables do, and whether the latter.
-fn called<'s>(scene: &'s Scene<'_>, pod: &Pod, line: &str) -> Vec<(&'s Seen<Service>, bool)> {
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    let hosts = reach::hosts(line);
-    let meant = |service: &&Seen<Service>| {
-        let name = named(&service.object);
-        let told = environment::naming(pod, &name.name).is_some_and(|variable| {
-            name.namespace == namespace
-                || environment::has_word(variable.value, &format!("{}.{}", name.name, name.namespace))
-        });
-        let said = hosts.iter().any(|host| {
-            let mut labels = host.split('.');
-            labels.next() == Some(&name.name) && labels.next().unwrap_or(namespace) == name.namespace
-        });
-        (told || said).then_some(told)
-    };
-    scene.services.iter().filter_map(|service| Some((service, meant(&service)?))).collect()
+/// The Services that a client may mean: where its line names a host, those of that host alone, else those its variables name.
+fn called<'s>(scene: &'s Scene<'_>, pod: &Pod, line: &str) -> Vec<&'s Seen<Service>> {
+    let said = reach::hosts(line);
+    let hosts = if said.is_empty() { told_to_call(pod) } else { said };
+    let mut services: Vec<&Seen<Service>> =
+        hosts.iter().filter_map(|host| reach::service_at(scene, pod, host)).collect();
+    services.sort_by_key(|service| named(&service.object));
+    services.dedup_by_key(|service| named(&service.object));
+    services
+}
+
+/// The hosts of a Pod's variables. A word of a value is none: a user, a database and a scheme may have a Service's name.
+fn told_to_call(pod: &Pod) -> Vec<String> {
+    let hosts = environment::variables(pod).into_iter().flat_map(|variable| {
+        let whole = PLACE.hits(variable.name).then(|| variable.value.to_owned());
+        reach::hosts(variable.value).into_iter().chain(whole)
+    });
+    hosts.collect()
 }
 
 /// The server's own note of refusing this client lately: the same user, or the client's address.
@@ -156,7 +166,7 @@ fn note<'a>(
 
 fn refused(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     if let Some(found) = confirmed(scene, pod) {
-        let sure = if found.is_told { Confidence::High } else { Confidence::Medium };
+        let sure = if found.is_only { Confidence::High } else { Confidence::Medium };
         let server = scene.workload(found.server);
         let own = scene.quote(&found.log.reference, found.line);
         let both = scene.text("，服务端自己的日志也这样记录", ", and the server's own log says the same");
@@ -165,15 +175,15 @@ fn refused(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     }
     // Of what a server does not log the client alone can tell; it has to name whom it calls, and to run.
     let complaint = complaint(scene, &pod.object).filter(|it| UNLOGGED.hits(it.line))?;
-    let services = called(scene, &pod.object, complaint.line);
     let is_meant = |service: &Service| {
         scene
             .backends(service)
             .iter()
             .any(|it| pods::containers(&it.object).iter().any(|view| keeps_keys(view.image())))
     };
-    let mut servers = services.iter().filter(|(service, is_told)| *is_told && is_meant(&service.object));
-    let (service, _) = servers.next()?;
+    let mut servers =
+        called(scene, &pod.object, complaint.line).into_iter().filter(|service| is_meant(&service.object));
+    let service = servers.next()?;
     if servers.next().is_some() || !pods::is_ready(&pod.object) {
         return None;
     }
@@ -294,7 +304,7 @@ mod tests {
 
     #[test]
     fn what_both_ends_tell_is_the_clients_fault_and_names_the_secret() {
-        assert!(REFUSAL.compiles() && UNLOGGED.compiles() && SECRET.compiles());
+        assert!([&REFUSAL, &UNLOGGED, &SECRET, &PLACE].iter().all(|pattern| pattern.compiles()));
         let cases = [
             (
                 "psycopg2.OperationalError: connection to server at \"web\" (10.96.0.7), port 5432 failed: FATAL:  password authentication failed for user \"shop\"\n",
@@ -342,6 +352,52 @@ mod tests {
         let text = format!("{}INFO connected to web:5432\n", told.repeat(4));
         let world = client("").log("cart-1-a", &text).log("web-1-a", POSTGRES);
         assert!(!world.codes().contains(&CODE));
+    }
+
+    #[test]
+    fn a_line_without_a_time_is_as_old_as_the_calm_after_it() {
+        let told = format!("ERROR connection to server at \"web\", port 5432 failed: {POSTGRES}");
+        let after = |lines: usize| {
+            let text = told.repeat(4) + &"INFO: \"POST /v1/orders HTTP/1.1\" 201 Created\n".repeat(lines);
+            client("").log("cart-1-a", &text).log("web-1-a", POSTGRES)
+        };
+        assert!(!after(60).codes().contains(&CODE), "orders are stored since");
+        assert_eq!(after(3).cause(), format!("{CODE} Deployment/cart"));
+        let rare = format!("{told}{}", "INFO: \"GET /health HTTP/1.1\" 200 OK\n".repeat(20)).repeat(4);
+        let rare = client("").log("cart-1-a", &rare).log("web-1-a", POSTGRES);
+        assert_eq!(rare.cause(), format!("{CODE} Deployment/cart"), "it pauses that long each time");
+    }
+
+    #[test]
+    fn the_host_a_line_names_is_the_one_that_refuses() {
+        let of = |host: &str| {
+            let told = format!("ERROR connection to server at \"{host}\" (10.0.31.7), port 5432 failed: {POSTGRES}");
+            client(&told).log("web-1-a", POSTGRES)
+        };
+        assert_eq!(of("web.shop.svc").cause(), format!("{CODE} Deployment/cart"));
+        assert!(!of("shop.c9x1.eu-central-1.rds.amazonaws.com").codes().contains(&CODE), "it is outside");
+        assert!(
+            !of("web.c9x1.eu-central-1.rds.amazonaws.com").codes().contains(&CODE),
+            "only its first label is alike"
+        );
+        assert!(!of("users-pg").codes().contains(&CODE), "it is another server");
+    }
+
+    #[test]
+    fn a_word_of_a_variable_is_no_host() {
+        let told = format!("ERROR {POSTGRES}");
+        let of = |name: &str, value: &str| {
+            let env = json!([{"name": name, "value": value}]);
+            let cart = json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": [{"apiVersion": "apps/v1",
+                "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]},
+                "spec": {"containers": [container(json!({"env": env}))]}});
+            client(&told).with(patched(pod(json!({})), cart)).log("web-1-a", POSTGRES).codes().contains(&CODE)
+        };
+        assert!(of("DATABASE_URL", "postgres://shop@web:5432/shop") && of("PG_DSN", "host=web user=shop"));
+        assert!(of("PGHOST", "web"));
+        assert!(!of("DB_USER", "web"), "a user");
+        assert!(!of("DATABASE_URL", "web://shop@db.example.com/shop"), "a scheme");
+        assert!(!of("DATABASE_URL", "postgres://shop@db.example.com:5432/web"), "a database");
     }
 
     #[test]

@@ -193,18 +193,22 @@ pub fn tells_of_failure(line: &str) -> bool {
 /// The Service a call was meant for, when one of its hosts names one.
 #[must_use]
 pub fn service_of<'s>(scene: &'s Scene<'_>, caller: &Pod, call: &Call<'_>) -> Option<&'s Seen<Service>> {
+    call.hosts.iter().find_map(|host| service_at(scene, caller, host))
+}
+
+/// The Service that a host means to a Pod: by its name, by that of a Pod it governs, or by its address.
+#[must_use]
+pub fn service_at<'s>(scene: &'s Scene<'_>, caller: &Pod, host: &str) -> Option<&'s Seen<Service>> {
     let namespace = caller.metadata.namespace.as_deref().unwrap_or_default();
-    let found = call.hosts.iter().find_map(|host| {
-        let mut labels = host.split('.');
-        let (name, rest): (&str, Vec<&str>) = (labels.next()?, labels.collect());
-        let by_name = match rest.as_slice() {
-            [] => scene.service(namespace, name),
-            [other] | [other, "svc", ..] => scene.service(other, name),
-            _ => None,
-        };
-        let by_name = by_name.or_else(|| governing(scene, namespace, name, &rest));
-        by_name.or_else(|| scene.services.iter().find(|service| has_address(&service.object, host)))
-    })?;
+    let mut labels = host.split('.');
+    let (name, rest): (&str, Vec<&str>) = (labels.next()?, labels.collect());
+    let by_name = match rest.as_slice() {
+        [] => scene.service(namespace, name),
+        [other] | [other, "svc", ..] => scene.service(other, name),
+        _ => None,
+    };
+    let by_name = by_name.or_else(|| governing(scene, namespace, name, &rest));
+    let found = by_name.or_else(|| scene.services.iter().find(|service| has_address(&service.object, host)))?;
     // What is only another name for a Service stands for that.
     let other = alias::name(&found.object).and_then(alias::target);
     Some(other.and_then(|other| scene.service(&other.namespace, &other.name)).unwrap_or(found))
