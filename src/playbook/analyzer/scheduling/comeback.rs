@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 
 use super::reasons::Reasons;
-use super::{Waiting, apart, nodes, spread};
+use super::{Waiting, apart, fit, nodes, spread};
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::node;
 use crate::playbook::finding::Finding;
@@ -48,18 +48,19 @@ pub(super) fn run(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) 
         format!("它{}；能容纳它的 Node {names} 不可用", elsewhere.zh),
         format!("it {}, and Node {names}, which has a place for it, is out of service", elsewhere.en),
     );
-    let sure = if back.len() == 1 && !elsewhere.wants_room { Confidence::High } else { Confidence::Medium };
+    // The scheduler tries neither room nor ports nor the terms of others on a Node that is out of service.
+    let is_sure = back.len() == 1 && !elsewhere.wants_room && fit::is_known(scene, back.first()?);
+    let sure = if is_sure { Confidence::High } else { Confidence::Medium };
     Some(nodes::out_of(scene, waiting, back.first()?, which).confidence(sure))
 }
 
 /// What is said of the Nodes in service, beside the Nodes that are not and might take the Pod: while one of them is out nobody
 /// knows whether the rule alone keeps the Pod waiting.
 pub(super) fn beside(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node], found: Finding) -> Finding {
-    let scarce = nodes::scarce(&waiting.message);
     let might = |node: &&Node| {
         nodes::out_of_service(waiting.pod, node)
             && !has_own_taint(waiting.pod, node)
-            && nodes::is_large_enough(waiting.pod, node, &scarce)
+            && fit::takes(scene, waiting.pod, node)
             && reaches_volumes(scene, waiting.pod, node)
             && !is_barred(scene, waiting.pod, node, false)
     };
@@ -150,10 +151,8 @@ fn siblings_read(scene: &Scene<'_>, waiting: &Waiting<'_>) -> bool {
 
 /// The Nodes that are out of service and would take the Pod otherwise.
 fn back<'n>(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&'n Node]) -> Vec<&'n Node> {
-    let scarce = nodes::scarce(&waiting.message);
-    let has_room = |node: &Node| {
-        scarce.is_empty() || (nodes::is_large_enough(waiting.pod, node, &scarce) && was_drained(waiting.pod, node))
-    };
+    let is_scarce = !nodes::scarce(&waiting.message).is_empty();
+    let has_room = |node: &Node| fit::takes(scene, waiting.pod, node) && (!is_scarce || was_drained(waiting.pod, node));
     let out = matching
         .iter()
         .copied()
@@ -205,12 +204,14 @@ fn is_barred(scene: &Scene<'_>, pod: &Pod, node: &Node, with_leaving: bool) -> b
         .filter(|other| with_leaving || !pods::is_leaving(other))
         .filter_map(|other| Some((other, &scene.node(pods::node_name(other)?)?.object)))
         .collect();
+    // Spread never counts what leaves, as anti-affinity does.
+    let staying: Vec<(&Pod, &Node)> = placed.iter().copied().filter(|(other, _)| !pods::is_leaving(other)).collect();
     let beside =
         |key: &str, at: &Node| spread::domain(node, key).is_some_and(|own| spread::domain(at, key) == Some(own));
     apart::hard(pod)
         .iter()
         .any(|term| placed.iter().any(|(other, at)| apart::means(term, other) && beside(&term.topology_key, at)))
-        || spread::is_barred(scene, pod, node, &placed)
+        || spread::is_barred(scene, pod, node, &staying)
 }
 
 /// How many of the workload's Pods wait for a Node.
@@ -283,6 +284,9 @@ mod tests {
         for (message, rules) in [(APART, apart()), (SPREAD, spread())] {
             let world = world(message, &rules, json!({}));
             assert_eq!(world.cause(), "no_usable_node Node/n2", "{message}");
+            let sure = world.diagnosis().causes[0].confidence;
+            assert_eq!(sure, Confidence::Medium, "what else runs on n2 was not read");
+            let world = world.crowd("n2", &[]);
             let diagnosis = world.diagnosis();
             assert_eq!(diagnosis.causes[0].confidence, Confidence::High);
             assert!(diagnosis.headline.contains("kept off n1 by its"), "{}", diagnosis.headline);
@@ -314,6 +318,46 @@ mod tests {
         let unread = world(APART, &apart(), json!({})).with(deployment(3, 1));
         assert_eq!(unread.cause(), rule, "a replica that was not read may stand there");
         assert_eq!(unread.diagnosis().causes[0].confidence, Confidence::Medium);
+    }
+
+    #[test]
+    fn room_ports_and_the_terms_of_others_are_tried_on_the_cordoned_node_as_well() {
+        let rule = "anti_affinity_unsatisfied Deployment/web";
+        let there = |patch: Value| {
+            let agent = json!({"metadata": {"name": "agent-x", "labels": {"app": "agent"}, "ownerReferences": null}, "spec": {"nodeName": "n2"}});
+            pod(patched(agent, patch))
+        };
+        let asks = |cpu: &str, port: Value| {
+            json!({"spec": {"containers": [{"name": "web", "image": "reg/web:1", "resources": {"requests": {"cpu": cpu}},
+                "ports": [{"containerPort": 80, "hostPort": port}]}]}})
+        };
+        let large = patched(apart(), asks("2", Value::Null));
+        let small = json!({"status": {"allocatable": {"cpu": "940m", "memory": "1Gi"}}});
+        assert_eq!(world(APART, &large, small).cause(), rule, "it is too small");
+        let beside = |cpu: &str| world(APART, &large, json!({})).with(there(asks(cpu, Value::Null))).cause();
+        assert_eq!(beside("3"), rule, "what runs there leaves too little");
+        assert_eq!(beside("1"), "no_usable_node Node/n2");
+        let wants_port = patched(apart(), asks("1", json!(8080)));
+        let port = |port: i32| world(APART, &wants_port, json!({})).with(there(asks("1", json!(port)))).cause();
+        assert_eq!(port(8080), rule, "the port is taken");
+        assert_eq!(port(9090), "no_usable_node Node/n2");
+        let repels = |app: &str| {
+            let term = json!({"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": app}}});
+            let terms = json!({"spec": {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}});
+            world(APART, &apart(), json!({})).with(there(terms)).cause()
+        };
+        assert_eq!(repels("web"), rule, "what runs there keeps it off");
+        assert_eq!(repels("api"), "no_usable_node Node/n2");
+    }
+
+    #[test]
+    fn what_leaves_a_node_counts_for_anti_affinity_and_not_for_spread() {
+        let leaves = json!({"metadata": {"name": "web-1-b", "deletionTimestamp": "2026-11-23T02:59:00Z"}});
+        let of = |message: &str, rules: Value| {
+            world(message, &rules, json!({})).with(pod(patched(leaves.clone(), rules.clone()))).cause()
+        };
+        assert_eq!(of(APART, apart()), "no_usable_node Node/n2");
+        assert_ne!(of(SPREAD, spread()), "no_usable_node Node/n2", "then n1 is not what it is kept off");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod apart;
 mod comeback;
 mod cordon;
+mod fit;
 mod full;
 mod nodes;
 mod ports;

@@ -25,7 +25,7 @@ pub(super) fn scarce(message: &str) -> Vec<String> {
 }
 
 /// What a Pod requests of a resource: the sum of its containers, or its largest init container.
-fn requested(pod: &Pod, resource: &str) -> f64 {
+pub(super) fn requested(pod: &Pod, resource: &str) -> f64 {
     let request = |view: &pods::ContainerView<'_>| {
         quantity::of(view.spec.resources.as_ref().and_then(|resources| resources.requests.as_ref()), resource)
     };
@@ -34,13 +34,9 @@ fn requested(pod: &Pod, resource: &str) -> f64 {
     views.iter().filter(|view| view.init).map(request).fold(sum, f64::max)
 }
 
-fn offered(node: &Node, resource: &str) -> f64 {
+/// What a Node allocates of a resource.
+pub(super) fn offered(node: &Node, resource: &str) -> f64 {
     quantity::of(node.status.as_ref().and_then(|status| status.allocatable.as_ref()), resource)
-}
-
-/// Whether a Node offers as much of these resources as the Pod requests, were nothing else on it.
-pub(super) fn is_large_enough(pod: &Pod, node: &Node, resources: &[String]) -> bool {
-    resources.iter().all(|resource| requested(pod, resource) <= offered(node, resource))
 }
 
 fn code_for(resource: &str) -> &'static str {

@@ -31,7 +31,7 @@ pub(super) fn told(scene: &Scene<'_>, pod: &Pod) -> Option<String> {
 }
 
 /// Each host port with its protocol.
-fn of(pod: &Pod) -> Vec<(i32, String)> {
+pub(super) fn of(pod: &Pod) -> Vec<(i32, String)> {
     let ports = pods::containers(pod).into_iter().flat_map(|view| view.spec.ports.iter().flatten());
     ports
         .filter_map(|port| Some((port.host_port?, port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()))))
