@@ -1,24 +1,30 @@
 //! A Node whose disk runs full: what the kubelet could not free, how little the Pods it evicted used, and how to find the rest.
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Node, Pod};
 
 use crate::playbook::analyzer::node;
 use crate::playbook::finding::{change, counted, look};
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
-use crate::playbook::quantity;
+use crate::playbook::quantity::show;
 use crate::playbook::scene::{Scene, named};
+use crate::quantity;
 use crate::report::{Citation, Step};
 
+/// How long before the Node tells of its pressure the kubelet may have begun to evict for it.
+const TOLD_LATER: SignedDuration = SignedDuration::from_mins(2);
 /// Minutes after which a Pod that was evicted has given its space back.
 const GIVEN_BACK: i64 = 10;
 
 /// As the kubelet's image garbage collector writes it.
 static FREED: Pattern = Pattern::new(
-    r"(?i)(?:attempted|wanted) to free (\d+) bytes, but (?:only )?(?:found (\d+) bytes eligible to free|freed (\d+) bytes)",
+    r"(?i)(?:attempted|wanted) to free (\d+) bytes, but (?:only )?(?:found (\d+) bytes eligible to free|freed (\d+) bytes( space with errors)?)",
 );
-/// What an evicted container used, as the kubelet writes it.
-static USED: Pattern = Pattern::new(r"was using (\d+)Ki, request is");
+/// That a Pod was evicted for the disk's sake.
+static FOR_DISK: Pattern = Pattern::new(r"low on resource: (?:ephemeral-storage|inodes)");
+/// What an evicted container used, as the kubelet writes it: in the largest unit that leaves no fraction.
+static USED: Pattern = Pattern::new(r"was using (\d+[A-Za-z]{0,2}), request is");
 
 /// Facts that narrow down what fills a disk, and where they stand.
 #[derive(Default)]
@@ -53,8 +59,18 @@ fn not_freed(scene: &Scene<'_>, node: &Node) -> Option<(String, Option<Citation>
     let (event, found) = events.iter().rev().find_map(|event| Some((*event, FREED.groups(&event.message)?)))?;
     let bytes = |at: usize| found.get(at).and_then(|it| it.as_str().parse::<f64>().ok());
     let (wanted, freed) = (bytes(1)?, bytes(2).or(bytes(3))?);
-    let show = |amount: f64| if amount < 1.0 { "0".to_owned() } else { quantity::show("storage", amount) };
+    let show = |amount: f64| if amount < 1.0 { "0".to_owned() } else { show("storage", amount) };
     let (wanted, freed) = (show(wanted), show(freed));
+    if found.get(4).is_some() {
+        let clause = scene.text(
+            format!("kubelet 要通过清理镜像释放 {wanted}，只释放了 {freed}，删除镜像时出错（{}）", event.reason),
+            format!(
+                "the kubelet wants to free {wanted} of images and freed {freed}: deleting them fails ({})",
+                event.reason
+            ),
+        );
+        return Some((clause, scene.quote_event(event)));
+    }
     let clause = scene.text(
         format!("kubelet 要通过清理镜像释放 {wanted}，却只有 {freed} 可释放（{}），占用磁盘的不是闲置镜像", event.reason),
         format!("the kubelet wants to free {wanted} of images and finds {freed} to free ({}), so unused images are not what fills it", event.reason),
@@ -62,20 +78,25 @@ fn not_freed(scene: &Scene<'_>, node: &Node) -> Option<(String, Option<Citation>
     Some((clause, scene.quote_event(event)))
 }
 
-/// That the Pods which were evicted have given back what they used, and the pressure stays.
+/// That the Pods which were evicted for this pressure have given back what they used, and the pressure stays.
 fn evicted_used(scene: &Scene<'_>, node: &Node) -> Option<String> {
     let name = node.metadata.name.as_deref()?;
+    let pressure = node::troubles(node).into_iter().find(|condition| condition.type_ == "DiskPressure")?;
+    let began = pressure.last_transition_time.as_ref()?.0 - TOLD_LATER;
     let gone = |pod: &Pod| {
         let status = pod.status.as_ref()?;
         (pods::node_name(pod) == Some(name) && status.reason.as_deref() == Some("Evicted")).then_some(())?;
-        let told = status.message.as_deref()?;
-        let used: f64 = USED.all(told).iter().filter_map(|found| found.get(1)?.as_str().parse::<f64>().ok()).sum();
+        let told = status.message.as_deref().filter(|told| FOR_DISK.hits(told))?;
+        let used: Vec<f64> =
+            USED.all(told).iter().filter_map(|found| quantity::amount(found.get(1)?.as_str())).collect();
         let at = pods::condition(pod, "DisruptionTarget").and_then(|it| it.last_transition_time.as_ref());
-        Some((used * 1024.0, scene.minutes_since(at.or(status.start_time.as_ref()))?))
+        let at = at.or(status.start_time.as_ref()).filter(|at| at.0 >= began)?;
+        // Of a Pod without a figure nobody knows how much it used.
+        (!used.is_empty()).then_some((used.iter().sum(), scene.minutes_since(Some(at))?))
     };
     let gone: Vec<(f64, i64)> = scene.pods.iter().filter_map(|pod| gone(&pod.object)).collect();
     let last = gone.iter().map(|(_, minutes)| *minutes).min().filter(|minutes| *minutes >= GIVEN_BACK)?;
-    let used = quantity::show("storage", gone.iter().map(|(used, _)| used).sum());
+    let used = show("storage", gone.iter().map(|(used, _)| used).sum());
     let (count, lasted) = (gone.len(), scene.lasted(last));
     let pods = counted(count, "evicted Pod");
     Some(scene.text(
@@ -117,13 +138,13 @@ mod tests {
 
     fn full() -> Value {
         node(json!({"status": {"conditions": [{"type": "Ready", "status": "True"},
-            {"type": "DiskPressure", "status": "True", "reason": "KubeletHasDiskPressure", "message": "kubelet has disk pressure"}]},
+            {"type": "DiskPressure", "status": "True", "reason": "KubeletHasDiskPressure", "message": "kubelet has disk pressure", "lastTransitionTime": "2026-11-23T02:29:00Z"}]},
             "spec": {"taints": [{"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"}]}}))
     }
 
     fn evicted(name: &str, used: &str, at: &str) -> Value {
         let message = format!(
-            "The node was low on resource: ephemeral-storage. Threshold quantity: 10737418240, available: 6289408Ki. Container web was using {used}Ki, request is 0, has larger consumption of ephemeral-storage. "
+            "The node was low on resource: ephemeral-storage. Threshold quantity: 10737418240, available: 6289408Ki. Container web was using {used}, request is 0, has larger consumption of ephemeral-storage. "
         );
         pod(patched(
             json!({"metadata": {"name": name}}),
@@ -139,8 +160,8 @@ mod tests {
     #[test]
     fn what_the_kubelet_could_not_free_and_the_evicted_did_not_use_is_told() {
         let told = world()
-            .with(evicted("web-1-b", "1324", "2026-11-23T02:30:00Z"))
-            .with(evicted("web-1-c", "88", "2026-11-23T02:31:00Z"))
+            .with(evicted("web-1-b", "1324Ki", "2026-11-23T02:30:00Z"))
+            .with(evicted("web-1-c", "88Ki", "2026-11-23T02:31:00Z"))
             .event("Node", "n1", "FreeDiskSpaceFailed", "Failed to garbage collect required amount of images. Attempted to free 9126805504 bytes, but only found 0 bytes eligible to free.");
         assert_eq!(told.cause(), "node_disk_pressure Node/n1");
         let told = told.diagnosis();
@@ -156,8 +177,29 @@ mod tests {
 
     #[test]
     fn nothing_is_made_of_an_eviction_that_has_only_begun_to_help() {
-        let told = world().with(evicted("web-1-b", "1324", "2026-11-23T02:55:00Z")).diagnosis();
+        let told = world().with(evicted("web-1-b", "1324Ki", "2026-11-23T02:55:00Z")).diagnosis();
         assert!(!told.causes[0].summary.contains("mostly not theirs"), "{}", told.causes[0].summary);
+    }
+
+    #[test]
+    fn only_what_was_evicted_for_this_pressure_counts_in_whatever_unit() {
+        let of =
+            |used: &str, at: &str| world().with(evicted("web-1-b", used, at)).diagnosis().causes[0].summary.clone();
+        let large = of("40Gi", "2026-11-23T02:30:00Z");
+        assert!(large.contains("1 evicted Pod used 40Gi"), "{large}");
+        let earlier = of("1324Ki", "2026-11-20T02:30:00Z");
+        assert!(!earlier.contains("evicted Pod"), "{earlier}");
+        let memory = evicted("web-1-b", "1324Ki", "2026-11-23T02:30:00Z");
+        let message = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 6289Ki. Container web was using 1324Ki, request is 0, has larger consumption of memory. ";
+        let memory = world().with(patched(memory, json!({"status": {"message": message}}))).diagnosis();
+        assert!(!memory.causes[0].summary.contains("evicted Pod"), "{}", memory.causes[0].summary);
+    }
+
+    #[test]
+    fn images_that_cannot_be_deleted_are_not_said_to_be_in_use() {
+        let told = world().event("Node", "n1", "ImageGCFailed", "wanted to free 9126805504 bytes, but freed 1048576 bytes space with errors in image deletion: rpc error: code = DeadlineExceeded").diagnosis();
+        let summary = &told.causes[0].summary;
+        assert!(summary.contains("freed 1Mi: deleting them fails") && !summary.contains("unused images"), "{summary}");
     }
 
     #[test]
