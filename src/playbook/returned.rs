@@ -5,12 +5,20 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 
 use crate::alert::ObjectRef;
 use crate::playbook::facts::SeenEvent;
+use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
 use crate::playbook::recently::{LATELY, clock, lately};
 use crate::playbook::scene::{Scene, named};
 
 /// How long after a Node is Ready its Pods may still be noted as ended by its absence.
 const SETTLED: SignedDuration = SignedDuration::from_mins(10);
+/// How long before a Node was lost its own events may say why.
+const BEFORE: SignedDuration = SignedDuration::from_mins(30);
+/// Events of a Node's usual coming and going, which say that it was rebooted and not why.
+static USUAL: Pattern = Pattern::new(
+    r"^(?:Rebooted|Starting|Registered|Removing|Synced|CIDR|Node(?:Ready|NotReady|Has|Allocatable|Schedulable|NotSchedulable)|InvalidDiskCapacity|OwnerRefInvalidNamespace)",
+);
 /// Pods that are named as started again with a Node.
 const NAMED: usize = 3;
 
@@ -94,15 +102,33 @@ fn again(scene: &Scene<'_>, back: &Return) -> String {
     scene.text(format!("；随它重启的 Pod：{names}{more}"), format!("; Pods started again with it: {names}{more}"))
 }
 
-fn rebooted(scene: &Scene<'_>, object: &ObjectRef) -> Option<(Timestamp, Timestamp)> {
+/// When a Node was rebooted, since when it is Ready, and what was noted of it just before.
+fn rebooted(scene: &Scene<'_>, object: &ObjectRef) -> Option<(Timestamp, Timestamp, Option<String>)> {
     let back = of(scene, &scene.node(&object.name).filter(|_| object.kind == "Node")?.object)?;
-    Some((back.rebooted?, back.since))
+    let at = back.rebooted?;
+    let from = back.lost.map_or(at, |lost| lost.min(at)) - BEFORE;
+    Some((at, back.since, noted(scene, object, from, back.since)))
+}
+
+/// The last that was noted of a Node while it went away, beside its usual coming and going.
+fn noted(scene: &Scene<'_>, node: &ObjectRef, from: Timestamp, until: Timestamp) -> Option<String> {
+    let events = scene.facts.events().iter();
+    let its = events.filter(|event| event.about.kind == "Node" && event.about.name == node.name);
+    let within = its.filter(|event| event.last_seen.is_some_and(|at| from <= at && at <= until));
+    let last = within.filter(|event| !USUAL.hits(&event.reason)).max_by_key(|event| event.last_seen)?;
+    Some(format!("{}: {}", last.reason, logs::shorten(&last.message, 160)))
 }
 
 /// The headline for a Node that was rebooted: nothing is broken now, and that is not all there is to say.
 pub(super) fn headline(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
-    let (at, since) = rebooted(scene, object)?;
+    let (at, since, noted) = rebooted(scene, object)?;
     let (at, since) = (clock(at), clock(since));
+    if let Some(noted) = noted {
+        return Some(scene.text(
+            format!("未发现当前故障：{object} 在 {at} 重启过（Rebooted），自 {since} 起恢复健康（healthy）；重启前后它的事件：{noted}"),
+            format!("No fault found now: {object} was rebooted at {at} and is healthy again, Ready since {since}; its events around that: {noted}"),
+        ));
+    }
     Some(scene.text(
         format!("未发现当前故障：{object} 在 {at} 重启过（Rebooted），自 {since} 起恢复健康（healthy）；为何重启，读到的内容没有说明"),
         format!("No fault found now: {object} was rebooted at {at} and is healthy again, Ready since {since}; nothing that was read says why it rebooted"),
@@ -111,8 +137,14 @@ pub(super) fn headline(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> 
 
 /// What a person has to find out about a reboot.
 pub(super) fn question(scene: &Scene<'_>, object: &ObjectRef) -> Option<String> {
-    let (at, _) = rebooted(scene, object)?;
+    let (at, _, noted) = rebooted(scene, object)?;
     let at = clock(at);
+    if let Some(noted) = noted {
+        return Some(scene.text(
+            format!("{object} 在 {at} 重启是否因为 {noted}：请看节点上一次启动的内核日志"),
+            format!("Did {object} reboot at {at} because of {noted}? The kernel's log of the boot before may say"),
+        ));
+    }
     Some(scene.text(
         format!("{object} 为何在 {at} 重启？是计划内的维护，还是内核崩溃、断电或云厂商的操作：请看节点上一次启动的内核日志与云平台的事件"),
         format!("Why did {object} reboot at {at}: maintenance, a kernel panic, power, or its provider? The kernel's log of the boot before and the provider's events may say"),
@@ -127,6 +159,10 @@ mod tests {
     use crate::report::Verdict;
 
     fn back(reboot: bool) -> crate::report::Diagnosis {
+        world(reboot).diagnosis()
+    }
+
+    fn world(reboot: bool) -> World {
         let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-23T02:59:30Z"}]}});
         let again = json!({"status": {"containerStatuses": [{"name": "web", "image": "reg/web:1", "imageID": "", "ready": true, "restartCount": 1,
             "state": {"running": {"startedAt": "2026-11-23T02:59:40Z"}}, "lastState": ended(255, "Unknown", "2026-11-23T02:59:20Z")}]}});
@@ -136,9 +172,7 @@ mod tests {
             "NodeNotReady",
             "Node n1 status is now: NodeNotReady",
         );
-        let world =
-            if reboot { world.event("Node", "n1", "Rebooted", "Node n1 has been rebooted, boot id: 7") } else { world };
-        world.diagnosis()
+        if reboot { world.event("Node", "n1", "Rebooted", "Node n1 has been rebooted, boot id: 7") } else { world }
     }
 
     #[test]
@@ -153,6 +187,19 @@ mod tests {
             "{:?}",
             diagnosis.unresolved
         );
+    }
+
+    #[test]
+    fn what_was_noted_of_the_node_before_its_reboot_is_told() {
+        let panic = "kernel: BUG: unable to handle page fault, Kernel panic - not syncing: Fatal exception";
+        let told = world(true).event("Node", "n1", "KernelOops", panic).diagnosis();
+        assert!(told.headline.contains("KernelOops: kernel: BUG"), "{}", told.headline);
+        assert!(!told.headline.contains("nothing that was read"), "{}", told.headline);
+        assert!(told.unresolved.iter().any(|it| it.contains("because of KernelOops")), "{:?}", told.unresolved);
+        let usual = world(true).event("Node", "n1", "Starting", "Starting kubelet.").diagnosis();
+        assert!(usual.headline.contains("nothing that was read"), "{}", usual.headline);
+        let other = world(true).event("Node", "n2", "KernelOops", panic).diagnosis();
+        assert!(!other.headline.contains("KernelOops"), "{}", other.headline);
     }
 
     #[test]
