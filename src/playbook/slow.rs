@@ -1,4 +1,4 @@
-//! Slow starts: Pods that are well and took so long to become Ready that an alert fired meanwhile, as it will at each rollout.
+//! Slow starts: Pods that are well and took so long to become Ready that an alert fired meanwhile, as it may at each rollout.
 
 use jiff::Timestamp;
 
@@ -23,7 +23,7 @@ fn start(pod: &Pod) -> Option<(Timestamp, Timestamp)> {
     (main.iter().all(|view| view.restarts() == 0) && ready > started).then_some((started, ready))
 }
 
-/// The Pod in whose start an alert fired, and how long that took; that others took as long says that all will.
+/// The Pod in whose start an alert fired, and how long that took; that others took as long at another time says that all will.
 pub(super) fn told(scene: &Scene<'_>, scope: &Scope) -> Option<(Timestamp, String)> {
     let fired = scene.question.since?;
     let pods: Vec<&Seen<Pod>> = scope.pods(scene).collect();
@@ -34,7 +34,10 @@ pub(super) fn told(scene: &Scene<'_>, scope: &Scope) -> Option<(Timestamp, Strin
     })?;
     let (took, after) = (ready.as_second() - started.as_second(), fired.as_second() - started.as_second());
     let as_long = |pod: &&Seen<Pod>| {
-        start(&pod.object).is_some_and(|(started, ready)| ready.as_second() - started.as_second() > after)
+        start(&pod.object).is_some_and(|(own, done)| {
+            // What came up in the same hour may have waited for the same thing.
+            done.as_second() - own.as_second() > after && (done <= started || ready <= own)
+        })
     };
     let alike = siblings(scene, &pods, &name).filter(|pod| as_long(pod)).count();
     let (took, after) = (times::duration(scene.lang, took), times::duration(scene.lang, after));
@@ -96,6 +99,9 @@ mod tests {
         let slow =
             told(["2026-11-23T02:25:00Z", "2026-11-23T02:00:00Z"], ["2026-11-23T02:44:00Z", "2026-11-23T02:19:00Z"]);
         assert!(slow.contains("took 19 min from its start") && slow.contains("fire at each rollout"), "{slow}");
+        let together =
+            told(["2026-11-23T02:25:00Z", "2026-11-23T02:24:00Z"], ["2026-11-23T02:44:00Z", "2026-11-23T02:43:50Z"]);
+        assert!(together.contains("took 19 min") && !together.contains("each rollout"), "{together}");
         let once =
             told(["2026-11-23T02:25:00Z", "2026-11-23T02:00:00Z"], ["2026-11-23T02:44:00Z", "2026-11-23T02:00:20Z"]);
         assert!(once.contains("from its start to Ready") && !once.contains("each rollout"), "{once}");
