@@ -49,7 +49,7 @@ pub(super) fn run(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) 
         format!("it {}, and Node {names}, which has a place for it, is out of service", elsewhere.en),
     );
     // The scheduler tries neither room nor ports nor the terms of others on a Node that is out of service.
-    let is_sure = back.len() == 1 && !elsewhere.wants_room && fit::is_known(scene, back.first()?);
+    let is_sure = back.len() == 1 && !elsewhere.wants_room && fit::is_known(scene, waiting.pod, back.first()?);
     let sure = if is_sure { Confidence::High } else { Confidence::Medium };
     Some(nodes::out_of(scene, waiting, back.first()?, which).confidence(sure))
 }
@@ -358,6 +358,17 @@ mod tests {
         };
         assert_eq!(of(APART, apart()), "no_usable_node Node/n2");
         assert_ne!(of(SPREAD, spread()), "no_usable_node Node/n2", "then n1 is not what it is kept off");
+    }
+
+    #[test]
+    fn a_node_that_had_one_of_them_is_known_to_have_a_place() {
+        let lost = |phase: &str, node: &str| {
+            let lost = json!({"metadata": {"name": "web-1-c"}, "spec": {"nodeName": node}, "status": {"phase": phase}});
+            let diagnosis = world(APART, &apart(), json!({})).with(pod(patched(lost, apart()))).diagnosis();
+            diagnosis.causes[0].confidence
+        };
+        assert_eq!(lost("Failed", "n2"), Confidence::High);
+        assert_eq!(lost("Failed", "n1"), Confidence::Medium);
     }
 
     #[test]

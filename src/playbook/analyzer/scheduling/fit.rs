@@ -17,9 +17,16 @@ pub(super) fn takes(scene: &Scene<'_>, pod: &Pod, node: &Node) -> bool {
     has_room(pod, node, &there) && !is_taken && !is_repelled(scene, pod, node)
 }
 
-/// Whether all that runs on a Node was read.
-pub(super) fn is_known(scene: &Scene<'_>, node: &Node) -> bool {
+/// Whether all that runs on a Node was read, or a Pod of the workload that it lost shows that there is a place for one.
+pub(super) fn is_known(scene: &Scene<'_>, pod: &Pod, node: &Node) -> bool {
     let name = node.metadata.name.as_deref().unwrap_or_default();
+    let is_lost = |other: &Pod| {
+        pods::node_name(other) == Some(name) && (pods::is_leaving(other) || pods::phase(other) == "Failed")
+    };
+    let workload = scene.workload(pod);
+    if scene.pods_of(&workload).iter().any(|other| is_lost(&other.object)) {
+        return true;
+    }
     scene.facts.crowd(name).is_some() && scene.facts.crowd_on(name).iter().all(|pod| scene.pod(pod).is_some())
 }
 
