@@ -10,7 +10,7 @@ use crate::report::Step;
 /// Takes back a release of the last day, when the version before it is still there.
 #[must_use]
 pub(super) fn step(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Step> {
-    let release = change::revision(scene, workload)?;
+    let release = change::revision(scene, workload).filter(|_| change::matters(scene, workload))?;
     let sets = rollout::revisions(scene, workload);
     let spec = sets.first()?.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?;
     let before = spec.containers.iter().find_map(|container| {
@@ -25,8 +25,14 @@ pub(super) fn step(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Step> {
             format!("Or go back to the version before{en}, if this release brought it"),
         ),
         scene.text(format!("这次发布改动了：{what}"), format!("The release changed: {what}")),
-        Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(workload)))),
+        Some(undo(workload)),
     ))
+}
+
+/// Brings back the version before.
+#[must_use]
+pub(super) fn undo(workload: &ObjectRef) -> String {
+    kubectl(&workload.namespace, &format!("rollout undo {}", slash(workload)))
 }
 
 #[cfg(test)]
@@ -57,6 +63,31 @@ mod tests {
         let undo = steps.iter().find(|step| step.command.as_deref().is_some_and(|it| it.contains("rollout undo")));
         let undo = undo.unwrap_or_else(|| panic!("{steps:?}"));
         assert!(undo.title.contains("(reg/web:0)") && undo.detail.contains("reg/web:0 -> reg/web:1"), "{undo:?}");
+    }
+
+    #[test]
+    fn a_version_that_only_restarted_its_pods_is_none_to_take_back() {
+        let made = |revision: i32, image: &str, at: &str, restarted: &str| {
+            let annotations = json!({"annotations": {"kubectl.kubernetes.io/restartedAt": restarted}});
+            patched(
+                replica_set(revision, image, revision, revision),
+                json!({"metadata": {"creationTimestamp": at}, "spec": {"template": {"metadata": annotations}}}),
+            )
+        };
+        let undoes = |before: &str| {
+            let line = "ERROR (psycopg2.errors.UndefinedColumn) column members.tier does not exist\n";
+            let steps = World::asking("Deployment", "web")
+                .with(deployment(1, 1))
+                .with(made(0, before, "2026-11-01T00:00:00Z", "2026-11-01T00:00:00Z"))
+                .with(made(1, "reg/web:1", "2026-11-23T02:30:00Z", "2026-11-23T02:30:00Z"))
+                .with(pod(json!({})))
+                .log("web-1-a", &line.repeat(6))
+                .diagnosis()
+                .steps;
+            steps.iter().any(|step| step.command.as_deref().is_some_and(|it| it.contains("undo")))
+        };
+        assert!(!undoes("reg/web:1"), "the same image, restarted");
+        assert!(undoes("reg/web:0"));
     }
 
     #[test]

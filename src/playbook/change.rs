@@ -57,6 +57,23 @@ pub fn revision(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
     })
 }
 
+/// Whether the newest revision is young and runs anything otherwise than the one before: one that was only restarted, or
+/// labelled, is the same under either number.
+#[must_use]
+pub fn matters(scene: &Scene<'_>, workload: &ObjectRef) -> bool {
+    let sets = rollout::revisions(scene, workload);
+    let of = |at: usize| sets.get(at).and_then(|set: &&Seen<ReplicaSet>| template(&set.object));
+    is_young(scene, workload) && of(0).zip(of(1)).is_some_and(|(new, old)| new != old)
+}
+
+/// Whether the newest revision of a Deployment was made within the last day.
+#[must_use]
+pub fn is_young(scene: &Scene<'_>, workload: &ObjectRef) -> bool {
+    let sets = rollout::revisions(scene, workload);
+    let made = sets.first().and_then(|set| scene.minutes_since(set.object.metadata.creation_timestamp.as_ref()));
+    made.is_some_and(|minutes| minutes <= RECENT)
+}
+
 /// When a version was asked to restart.
 fn restarted(set: &ReplicaSet) -> Option<&String> {
     let template = set.spec.as_ref()?.template.as_ref()?;

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{APIService, APIServiceCondition};
 
 use crate::alert::ObjectRef;
+use crate::playbook::back;
 use crate::playbook::change;
 use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
@@ -145,7 +146,7 @@ fn back(scene: &Scene<'_>, workload: &ObjectRef) -> [Step; 2] {
         change(
             scene.text(format!("把 {workload} 回滚到上一版本"), format!("Go back to the version before of {workload}")),
             scene.text("或者在新版本中补回被改掉的设置", "Or put back in the new version what it lost"),
-            Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(workload)))),
+            Some(back::undo(workload)),
         ),
     ]
 }

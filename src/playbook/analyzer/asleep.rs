@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{PodTemplateSpec, Service};
 use super::service::{called_in_vain, endpoints_line};
 use crate::alert::ObjectRef;
 use crate::playbook::drift;
-use crate::playbook::facts::Seen;
+use crate::playbook::facts::{Seen, SeenEvent};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::{Scene, named};
@@ -38,8 +38,10 @@ static RETIRED: Pattern = Pattern::new(
     r"(?i)\b(?:retir(?:e|ed|ing)|decommission|deprecat|sunset|park(?:ed|ing)?\b|hibernat|sleep|maintenance|turn(?:ed)? off|switch(?:ed)? off|cut-?over|scaled? (?:it )?(?:down )?to (?:0|zero))|退役|下线|停用|停机|缩容|迁移|维护",
 );
 
-/// As the Deployment controller writes it.
-static TO_NONE: Pattern = Pattern::new(r"^Scaled down replica set \S+ from (\d+) to 0$");
+/// As the Deployment controller writes it; before Kubernetes 1.27 the other way round.
+static TO_NONE: Pattern = Pattern::new(r"^Scaled down replica set \S+ (?:from (\d+) to 0|to 0 from (\d+))$");
+/// Seconds within which a Deployment scales down what it has of several versions at once.
+const AT_ONCE: i64 = 5;
 
 /// A workload that wants no Pods.
 pub(super) struct Sleeper {
@@ -100,15 +102,12 @@ pub(super) fn scaled_to_zero(
         format!("{name} 没有后端：{workload} 的副本数为 0（scaled to 0）{zh}"),
         format!("{name} has no backend: {workload} is scaled to 0 replicas{en}"),
     );
-    let replicas = before.as_ref().map_or_else(|| "<N>".to_owned(), |before| before.replicas.to_string());
+    let replicas = before.as_ref().and_then(Before::wanted).map_or_else(|| "<N>".to_owned(), |it| it.to_string());
     Some(
         Finding::new("scaled_to_zero", if missed { Depth::Root } else { Depth::Mechanism }, name, &workload, headline)
             .confidence(Confidence::Medium)
-            .cite([
-                scene.quote(&sleeper.reference, "replicas: 0"),
-                before.and_then(|before| before.proof),
-                endpoints_line(scene, service),
-            ])
+            .cite([scene.quote(&sleeper.reference, "replicas: 0"), endpoints_line(scene, service)])
+            .cite(before.map(|before| before.proof).unwrap_or_default())
             .unresolved(
                 scene.text(
                     format!("{workload} 是否被有意缩容到 0？"),
@@ -132,32 +131,59 @@ pub(super) fn scaled_to_zero(
 /// How many replicas a workload had before it was given none.
 struct Before {
     replicas: i64,
+    /// The versions they were of. In the middle of a rollout there are more Pods than are wanted.
+    versions: usize,
     at: Option<Timestamp>,
-    proof: Option<Citation>,
+    proof: Vec<Option<Citation>>,
 }
 
 impl Before {
-    /// By the last event of its scaling, or else by the copy that was applied.
+    /// By the last events of its scaling, or else by the copy that was applied.
     fn of(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Self> {
-        let last = scene.events(workload, &["ScalingReplicaSet"]).into_iter().max_by_key(|event| event.last_seen);
-        let by_event = last.and_then(|event| {
-            let replicas = TO_NONE.group(&event.message, 1)?.parse().ok()?;
-            Some(Self { replicas, at: event.last_seen, proof: scene.quote_event(event) })
-        });
         let applied = || {
             let change = drift::changes(scene, workload).into_iter().find(|change| change.path == "spec.replicas")?;
-            Some(Self { replicas: change.applied.as_i64()?, at: None, proof: None })
+            Some(Self { replicas: change.applied.as_i64()?, versions: 1, at: None, proof: Vec::new() })
         };
-        by_event.or_else(applied).filter(|before| before.replicas > 0)
+        Self::by_events(scene, workload).or_else(applied).filter(|before| before.replicas > 0)
+    }
+
+    fn by_events(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Self> {
+        let events = scene.events(workload, &["ScalingReplicaSet"]);
+        let at = events.iter().map(|event| event.last_seen).max()?;
+        let is_last = |event: &&&SeenEvent| {
+            let seconds = at.zip(event.last_seen).map(|(at, seen)| at.as_second() - seen.as_second());
+            seconds.map_or(at == event.last_seen, |seconds| seconds <= AT_ONCE)
+        };
+        let last: Vec<_> = events.iter().filter(is_last).collect();
+        let counts: Option<Vec<i64>> = last.iter().map(|event| left(&event.message)).collect();
+        let counts = counts?;
+        let proof = last.iter().map(|event| scene.quote_event(event)).collect();
+        Some(Self { replicas: counts.iter().sum(), versions: counts.len(), at, proof })
+    }
+
+    /// How many were wanted, where that is told.
+    fn wanted(&self) -> Option<i64> {
+        (self.versions == 1).then_some(self.replicas)
     }
 
     fn told(&self) -> (String, String) {
-        let replicas = self.replicas;
+        let (replicas, versions) = (self.replicas, self.versions);
+        let (of_zh, of_en) = if versions == 1 {
+            Default::default()
+        } else {
+            (format!("（发布途中，{versions} 个版本合计）"), format!(" of {versions} versions, amid a rollout"))
+        };
         match self.at.map(|at| at.strftime("%Y-%m-%d %H:%M:%S UTC")) {
-            Some(at) => (format!("，{at} 由 {replicas} 缩为 0"), format!(" (from {replicas}, at {at})")),
-            None => (format!("，此前为 {replicas}"), format!(" ({replicas} before)")),
+            Some(at) => (format!("，{at} 由 {replicas}{of_zh} 缩为 0"), format!(" (from {replicas}{of_en}, at {at})")),
+            None => (format!("，此前为 {replicas}{of_zh}"), format!(" ({replicas}{of_en} before)")),
         }
     }
+}
+
+/// How many Pods of a version an event says there were before there were none.
+fn left(message: &str) -> Option<i64> {
+    let groups = TO_NONE.groups(message)?;
+    groups.get(1).or_else(|| groups.get(2))?.as_str().parse().ok()
 }
 
 #[cfg(test)]
@@ -212,10 +238,24 @@ mod tests {
         let (headline, command) = scaled(&asleep("Scaled down replica set web-1 from 3 to 0"));
         assert!(headline.contains("from 3, at 2026-11-23 02:59:00 UTC"), "{headline}");
         assert!(command.ends_with("--replicas=3"), "{command}");
+        let (headline, command) = scaled(&asleep("Scaled down replica set web-1 to 0 from 3"));
+        assert!(headline.contains("from 3") && command.ends_with("--replicas=3"), "{headline} {command}");
         for other in ["Scaled up replica set web-1 from 0 to 3", "Scaled down replica set web-1 from 3 to 1"] {
             let (headline, command) = scaled(&asleep(other));
             assert!(!headline.contains("from") && command.ends_with("--replicas=<N>"), "{headline} {command}");
         }
+    }
+
+    #[test]
+    fn what_was_scaled_down_amid_a_rollout_is_counted_over_its_versions_and_no_number_is_proposed() {
+        let world = World::asking("Service", "web").with(service(json!({"app": "web"}))).with(deployment(0, 0));
+        let amid = ["Scaled down replica set web-1 from 3 to 0", "Scaled down replica set web-2 from 1 to 0"];
+        let world = amid.iter().fold(world, |it, told| it.event("Deployment", "web", "ScalingReplicaSet", told));
+        let told = world.diagnosis();
+        assert!(told.headline.contains("from 4 of 2 versions"), "{}", told.headline);
+        assert!(told.steps.iter().any(|step| step.command.as_deref().is_some_and(|it| it.ends_with("--replicas=<N>"))));
+        let up = world.event("Deployment", "web", "ScalingReplicaSet", "Scaled up replica set web-2 from 0 to 1");
+        assert!(!up.diagnosis().headline.contains("from"), "{}", up.diagnosis().headline);
     }
 
     #[test]

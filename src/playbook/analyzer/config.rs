@@ -6,12 +6,14 @@ use k8s_openapi::api::core::v1::Pod;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::claim::near_hint;
 use crate::playbook::analyzer::{node_lacks, rollout};
+use crate::playbook::back;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods::{self, ContainerView};
 use crate::playbook::scene::{Scene, named};
+use crate::report::Step;
 
 static MISSING: Pattern = Pattern::new(r#"(?i)\b(configmap|secret) "([a-z0-9][a-z0-9.-]*)" not found"#);
 static MISSING_KEY: Pattern =
@@ -165,17 +167,7 @@ pub fn absent_key(scene: &Scene<'_>, pod: &ObjectRef, holder: &ObjectRef, key: &
     let change_of = asked_otherwise(scene, &workload, holder, key, container);
     let summary =
         change_of.as_ref().map_or(summary.clone(), |it| format!("{summary}{}{}", scene.lang.pick("", " "), it.said));
-    let undo = change_of.iter().map(|it| {
-        change(
-            scene.text(
-                format!("或回滚到上一版本，它要的是 key {}", it.before),
-                format!("Or go back to the version before, which asks for key {}", it.before),
-            ),
-            "",
-            Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(&workload)))),
-        )
-    });
-    let undo: Vec<_> = undo.collect();
+    let undo = change_of.as_ref().and_then(|it| way_back(scene, &workload, holder, &it.before, &known));
     let proof = change_of.as_ref().and_then(|it| scene.quote(&it.reference, &format!("key: {key}")));
     Finding::new(code, Depth::Root, pod, holder, headline)
         .summary(summary)
@@ -195,6 +187,31 @@ pub fn absent_key(scene: &Scene<'_>, pod: &ObjectRef, holder: &ObjectRef, key: &
             ),
         ])
         .steps(undo)
+}
+
+/// The version before, unless the key that it asks for is gone as well. The keys of a Secret are never read.
+fn way_back(
+    scene: &Scene<'_>,
+    workload: &ObjectRef,
+    holder: &ObjectRef,
+    before: &str,
+    known: &[String],
+) -> Option<Step> {
+    if !known.is_empty() && !known.iter().any(|key| key == before) {
+        return None;
+    }
+    let unread = scene.text(
+        format!("先确认 {} {} 中仍有 {before}", holder.kind, holder.name),
+        format!("See first that {} {} still has {before}", holder.kind, holder.name),
+    );
+    Some(change(
+        scene.text(
+            format!("或回滚到上一版本，它要的是 key {before}"),
+            format!("Or go back to the version before, which asks for key {before}"),
+        ),
+        if known.is_empty() { unread } else { String::new() },
+        Some(back::undo(workload)),
+    ))
 }
 
 /// The change that made a workload ask for another key.
@@ -418,8 +435,8 @@ mod tests {
             let env = json!([{"name": "SIZE", "valueFrom": {"configMapKeyRef": {"name": "app", "key": key}}}]);
             json!({"spec": {"template": {"spec": {"containers": [container(json!({"env": env}))]}}}})
         };
-        let told = |before: &str| {
-            let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app", "namespace": "shop"}, "data": {"max-size": "9"}});
+        let told_of = |before: &str, has: &str| {
+            let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app", "namespace": "shop"}, "data": {has: "9"}});
             let waits = waiting("CreateContainerConfigError", "couldn't find key max_size in ConfigMap shop/app");
             World::asking("Pod", "web-2-a")
                 .with(patched(pod(waits), json!({"metadata": {"name": "web-2-a", "labels": {"pod-template-hash": "2"}, "ownerReferences": [
@@ -429,6 +446,7 @@ mod tests {
                 .with(patched(replica_set(1, "reg/web:1", 0, 0), asks(before)))
                 .diagnosis()
         };
+        let told = |before: &str| told_of(before, "max-size");
         let changed = told("max-size");
         let summary = &changed.causes[0].summary;
         assert!(
@@ -442,6 +460,10 @@ mod tests {
                 .iter()
                 .any(|step| step.command.as_deref() == Some("kubectl -n shop rollout undo deployment/web"))
         );
+        let gone = told_of("max-size", "size");
+        assert!(gone.causes[0].summary.contains("the version before for max-size"), "{}", gone.causes[0].summary);
+        let undoes = |it: &crate::report::Step| it.command.as_deref().is_some_and(|it| it.contains("undo"));
+        assert!(!gone.steps.iter().any(undoes), "its key is gone too: {:?}", gone.steps);
         let same = told("max_size");
         assert!(!same.causes[0].summary.contains("the version before"), "{}", same.causes[0].summary);
     }

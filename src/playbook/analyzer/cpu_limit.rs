@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use super::{probe, rollout};
 use crate::alert::ObjectRef;
 use crate::applied;
+use crate::playbook::back;
 use crate::playbook::facts::{Seen, SeenEvent};
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
 use crate::playbook::pods::{self, ContainerView};
@@ -125,7 +126,7 @@ fn too_slow_to_start(
         finding = finding.steps([change(
             scene.text("或者回滚到上一版本", "Or go back to the version before"),
             "",
-            Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(&workload)))),
+            Some(back::undo(&workload)),
         )]);
     }
     Some(finding)

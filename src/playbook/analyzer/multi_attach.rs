@@ -4,12 +4,17 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{node, rollout};
+use crate::playbook::back;
 use crate::playbook::facts::{Seen, SeenEvent};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, controller, named};
-use crate::report::Step;
+use crate::report::{Confidence, Step};
+
+/// The PersistentVolume an event of the attach/detach controller speaks of.
+static VOLUME: Pattern = Pattern::new(r#"for volume "([^"]+)""#);
 
 /// Whether an event says that a volume is attached elsewhere.
 #[must_use]
@@ -46,7 +51,7 @@ struct Holder<'s> {
 #[must_use]
 pub fn finding(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &SeenEvent) -> Finding {
     let workload = scene.workload(&pod.object);
-    let claimed = pods::claims(&pod.object);
+    let claimed = meant(scene, pods::claims(&pod.object), &name.namespace, event);
     let holder = holder(scene, pod, &claimed, event);
     let shared = holder.as_ref().and_then(|it| {
         let theirs = pods::claims(&it.pod.object);
@@ -58,7 +63,10 @@ pub fn finding(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &See
     let summary =
         scene.text(format!("{headline}（{}）：{said}", event.reason), format!("{headline} ({}): {said}", event.reason));
     let blame = claim.unwrap_or_else(|| workload.clone());
+    // Of several claims that may be meant, none is sure.
+    let sure = if claimed.len() == 1 { Confidence::High } else { Confidence::Medium };
     let found = Finding::new("volume_multi_attach", Depth::Mechanism, name, &blame, headline)
+        .confidence(sure)
         .summary(summary)
         .steps([look(
             scene.text("查看卷挂载在哪个节点上", "See which Node the volume is attached to"),
@@ -68,6 +76,21 @@ pub fn finding(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &See
     match holder {
         Some(holder) => found.touches([holder.name]),
         None => found,
+    }
+}
+
+/// The claims of a Pod that an event may mean: the one bound to the volume it names, or else those that may be, for all that
+/// was read of them.
+fn meant(scene: &Scene<'_>, claimed: Vec<String>, namespace: &str, event: &SeenEvent) -> Vec<String> {
+    let Some(volume) = VOLUME.group(&event.message, 1) else { return claimed };
+    let bound = |claim: &String| {
+        let wanted = ObjectRef::new("PersistentVolumeClaim", namespace, claim);
+        let found = scene.claims.iter().find(|it| named(&it.object) == wanted)?;
+        found.object.spec.as_ref()?.volume_name.as_deref()
+    };
+    match claimed.iter().find(|claim| bound(claim) == Some(volume.as_str())) {
+        Some(claim) => vec![claim.clone()],
+        None => claimed.into_iter().filter(|claim| bound(claim).is_none()).collect(),
     }
 }
 
@@ -262,7 +285,7 @@ fn deadlock(scene: &Scene<'_>, workload: &ObjectRef) -> Vec<Step> {
                 "Or take this release back: the version before still serves, nothing is interrupted",
             ),
             "",
-            Some(kubectl(&workload.namespace, &format!("rollout undo {target}"))),
+            Some(back::undo(workload)),
         ),
     ]
 }
@@ -350,6 +373,38 @@ mod tests {
         let (headline, steps) = told(&held(rolling(json!("25%")), json!({}), "web-1"));
         assert!(headline.contains("another replica of the same version"), "{headline}");
         assert!(steps.contains("volumeClaimTemplates"), "{steps}");
+    }
+
+    #[test]
+    fn only_the_claim_of_the_volume_that_the_event_names_is_meant() {
+        let claim = |name: &str, volume: &str| {
+            json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": "shop"},
+                "spec": {"volumeName": volume}, "status": {"phase": "Bound"}})
+        };
+        let volumes = |claims: &[&str]| {
+            let all = claims.iter().map(|it| json!({"name": it, "persistentVolumeClaim": {"claimName": it}}));
+            json!({"spec": {"volumes": all.collect::<Vec<_>>()}})
+        };
+        let asked = |read: &[Value]| {
+            let waits = patched(waiting("ContainerCreating", ""), volumes(&["assets", "data"]));
+            let waits = patched(waits, json!({"spec": {"nodeName": "n2"}, "metadata": {"name": "web-2-b"}}));
+            let elsewhere = json!({"metadata": {"name": "other-0", "ownerReferences": [
+                {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "other", "uid": "o", "controller": true}]}});
+            let world =
+                World::asking("Pod", "web-2-b").with(pod(waits)).with(pod(patched(volumes(&["assets"]), elsewhere)));
+            let world = read.iter().cloned().fold(world, World::with);
+            world.event("Pod", "web-2-b", "FailedAttachVolume", "Multi-Attach error for volume \"pvc-1\" Volume is already exclusively attached to one node and can't be attached to another")
+        };
+        let both = asked(&[claim("assets", "pv-nfs"), claim("data", "pvc-1")]);
+        assert_eq!(both.cause(), "volume_multi_attach PersistentVolumeClaim/data");
+        let told = both.diagnosis().headline;
+        assert!(!told.contains("other") && !told.contains("assets"), "{told}");
+        let by_what_is_left = asked(&[claim("assets", "pv-nfs")]);
+        assert_eq!(by_what_is_left.cause(), "volume_multi_attach PersistentVolumeClaim/data");
+        let meant = asked(&[claim("assets", "pvc-1"), claim("data", "pvc-2")]);
+        assert!(meant.diagnosis().headline.contains("Pod other-0"), "{}", meant.diagnosis().headline);
+        let unread = asked(&[]).diagnosis();
+        assert_eq!(unread.causes[0].confidence, crate::report::Confidence::Medium);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::crash;
+use crate::playbook::back;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
@@ -151,7 +152,7 @@ fn new_version_fails(
             change(
                 scene.text(format!("回滚到仍可用的版本 {before}"), format!("Go back to {before}, which still serves")),
                 scene.text("修复新版本后再重新发布", "Release again once the new version is repaired"),
-                Some(kubectl(&name.namespace, &format!("rollout undo {}", slash(&name)))),
+                Some(back::undo(&name)),
             )
         }))
 }

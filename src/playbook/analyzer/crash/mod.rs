@@ -8,6 +8,7 @@ mod sealed;
 mod setting;
 mod sibling;
 mod steps;
+mod unstarted;
 
 use k8s_openapi::api::core::v1::Pod;
 
@@ -15,6 +16,7 @@ use self::lead::Lead;
 pub use self::setting::maps as maps_of_words;
 use self::sibling::Sibling;
 pub(super) use self::steps::renew;
+pub(super) use self::unstarted::essence;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{memory, serving_certificate};
 use crate::playbook::facts::Seen;
@@ -46,6 +48,8 @@ static NOT_PERMITTED: Pattern =
 
 /// The code of a crash nobody explains.
 const UNKNOWN: &str = "crashloop_unknown";
+/// A container that its Node has no room for.
+const NO_ROOM: &str = "container_cannot_be_created";
 
 /// Findings about containers that keep ending, memory aside.
 #[must_use]
@@ -168,14 +172,14 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
     );
     let finding = Finding::new(code, Depth::Mechanism, &name, &workload, headline)
         .summary(summary)
-        .confidence(if code == UNKNOWN || line.is_some_and(is_unsure) || is_of_another(code, line) {
+        .confidence(if matches!(code, UNKNOWN | NO_ROOM) || line.is_some_and(is_unsure) || is_of_another(code, line) {
             Confidence::Medium
         } else {
             Confidence::High
         })
         .cite([culprit.or(last).and_then(|(_, citation)| citation), earlier.and_then(|(_, citation)| citation)])
         .cite([
-            unstarted(view).and_then(|said| scene.quote(&pod.reference, said)),
+            unstarted::proof(view).and_then(|said| scene.quote(&pod.reference, said)),
             scene.quote(&pod.reference, &format!("exitCode: {exit}")),
             scene.quote(&pod.reference, &format!("reason: {}", view.waiting_reason())),
             scene.quote(&pod.reference, "readOnlyRootFilesystem: true").filter(|_| is_sealed),
@@ -224,8 +228,11 @@ fn diagnose(scene: &Scene<'_>, view: &ContainerView<'_>, line: Option<&str>) -> 
     let ended = view.ended();
     let exit = ended.map_or(0, |ended| ended.exit_code);
     let cannot_start = view.never_began();
-    let told = view.waiting().filter(|_| cannot_start).and_then(|waiting| waiting.message.as_deref());
-    let message = ended.and_then(|ended| ended.message.as_deref()).or(told).unwrap_or_default();
+    let message = unstarted::said(view);
+    if cannot_start && unstarted::lacks_room(message) {
+        let why = scene.text("运行时无法启动它", "the runtime cannot start it");
+        return (NO_ROOM, scene.colon(why, logs::said(essence(message))));
+    }
     if cannot_start || matches!(exit, 126..=128) {
         let said =
             if message.is_empty() { line.map(logs::said).unwrap_or_default() } else { logs::said(essence(message)) };
@@ -248,22 +255,9 @@ fn diagnose(scene: &Scene<'_>, view: &ContainerView<'_>, line: Option<&str>) -> 
     by_exit_code(scene, exit)
 }
 
-/// What the runtime says of a container that it could not start.
-fn unstarted<'v>(view: &ContainerView<'v>) -> Option<&'v str> {
-    let message = view.ended().and_then(|ended| ended.message.as_deref()).filter(|_| view.never_began())?;
-    Some(essence(message)).filter(|said| !said.is_empty())
-}
-
 /// Whether a line only says that something came to nothing, or was no error by its own level.
 fn is_unsure(line: &str) -> bool {
     prelude::is_vague(line) || !logs::is_error(line)
-}
-
-/// What a container runtime could not run: the end of its chain of errors, whose beginning is the same for every failure.
-pub(super) fn essence(message: &str) -> &str {
-    const MARKS: [&str; 3] = ["exec: \"", "error during container init: ", "unable to start container process: "];
-    let end = MARKS.iter().find_map(|mark| message.find(mark)).map_or(message, |at| &message[at..]);
-    end.trim_end_matches(": unknown")
 }
 
 fn by_line(scene: &Scene<'_>, line: &str) -> (&'static str, String) {
@@ -350,7 +344,7 @@ fn by_exit_code(scene: &Scene<'_>, exit: i32) -> (&'static str, String) {
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, crashed, deployment, ended, node, patched, pod, unready};
+    use crate::playbook::world::{World, crashed, deployment, ended, node, patched, pod, replica_set, unready};
 
     fn crashing(exit: i32, reason: &str) -> World {
         World::asking("Pod", "web-1-a").with(pod(crashed(exit, reason)))
@@ -414,7 +408,45 @@ mod tests {
         assert_eq!(world.cause(), "container_command_invalid Deployment/web");
         assert!(world.diagnosis().headline.contains("servr"));
         let chain = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: exec: \"/app/servr\": stat /app/servr: no such file or directory: unknown";
-        assert_eq!(super::essence(chain), "exec: \"/app/servr\": stat /app/servr: no such file or directory");
+        assert_eq!(
+            super::unstarted::essence(chain),
+            "exec: \"/app/servr\": stat /app/servr: no such file or directory"
+        );
+    }
+
+    #[test]
+    fn what_its_node_has_no_room_for_is_no_fault_of_command_or_image() {
+        let told = |said: &str, made: &str| {
+            let last = json!({"terminated": {"exitCode": 128, "reason": "StartError", "finishedAt": "2026-11-23T02:59:00Z",
+                "message": format!("failed to create containerd task: OCI runtime create failed: runc create failed: unable to start container process: {said}")}});
+            let state = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+            let set = |revision: i32, at: &str| {
+                let set = replica_set(revision, &format!("reg/web:{revision}"), 1, 0);
+                patched(set, json!({"metadata": {"creationTimestamp": at}}))
+            };
+            World::asking("Pod", "web-1-a")
+                .with(deployment(1, 0))
+                .with(set(0, "2026-09-01T00:00:00Z"))
+                .with(set(1, made))
+                .with(pod(unready(state, last, 4)))
+        };
+        let undoes = |world: &World| {
+            let steps = world.diagnosis().steps;
+            steps.iter().any(|step| step.command.as_deref().is_some_and(|it| it.contains("rollout undo")))
+        };
+        let cgroup =
+            "unable to apply cgroup configuration: mkdir /sys/fs/cgroup/kubepods-pod2bfc: no space left on device";
+        let missing = "error during container init: exec: \"/app/web\": stat /app/web: no such file or directory";
+        for made in ["2026-10-05T00:00:00Z", "2026-11-23T02:30:00Z"] {
+            let full = told(cgroup, made);
+            assert_eq!(full.cause(), "container_cannot_be_created Deployment/web");
+            assert!(!undoes(&full), "a release made at {made} brought no lack of room");
+            assert_eq!(full.diagnosis().causes[0].confidence, crate::report::Confidence::Medium);
+        }
+        let young = told(missing, "2026-11-23T02:30:00Z");
+        assert_eq!(young.cause(), "container_command_invalid Deployment/web");
+        assert!(undoes(&young));
+        assert!(!undoes(&told(missing, "2026-10-05T00:00:00Z")), "that release ran for weeks");
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use super::lead::Lead;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::rollout;
-use crate::playbook::finding::{change, edit_template, kubectl, look, slash};
+use crate::playbook::back;
+use crate::playbook::change;
+use crate::playbook::finding::{change, edit_template, kubectl, look};
+use crate::playbook::pods;
 use crate::playbook::pods::ContainerView;
 use crate::playbook::scene::Scene;
 use crate::report::Step;
@@ -44,7 +47,9 @@ pub(super) fn after(
         )
     }];
     // What the image lacks that the one before had, no edit of the command brings.
-    let by_image = view.never_began() && rollout::only_image_changed(scene, workload, view.name());
+    let is_young = code != super::NO_ROOM && change::is_young(scene, workload);
+    let by_image =
+        is_young && super::unstarted::lacks_program(view) && rollout::only_image_changed(scene, workload, view.name());
     if by_image {
         steps.push(change(
             scene.text(
@@ -52,8 +57,12 @@ pub(super) fn after(
                 "First go back to the version before: the command did not change, the image did",
             ),
             "",
-            Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(workload)))),
+            Some(back::undo(workload)),
         ));
+    }
+    if code == super::NO_ROOM {
+        steps.push(room(scene, pod));
+        return steps;
     }
     let edit = edit_template(workload);
     let corrected = lead.map(|lead| lead.step(scene, workload));
@@ -124,12 +133,26 @@ pub(super) fn after(
             None,
         ),
     }));
-    if !by_image && rollout::image_before(scene, workload, view.name()).is_some() {
+    if !by_image && is_young && rollout::image_before(scene, workload, view.name()).is_some() {
         steps.push(change(
             scene.text("回滚到上一个版本", "Go back to the version before"),
             "",
-            Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(workload)))),
+            Some(back::undo(workload)),
         ));
     }
     steps
+}
+
+/// Where a Node has no room, whatever the workload is.
+fn room(scene: &Scene<'_>, pod: &ObjectRef) -> Step {
+    let node = scene.pod(pod).and_then(|pod| pods::node_name(&pod.object)).unwrap_or("<NODE>");
+    look(
+        scene.text(
+            format!("查看 Node {node} 缺的是什么：磁盘、inode、内存或进程数（报错里写了是哪一处）"),
+            format!(
+                "See what Node {node} has run out of: disk, inodes, memory or processes (the error names the place)"
+            ),
+        ),
+        kubectl("", &format!("describe node {node}")),
+    )
 }

@@ -1,9 +1,12 @@
 //! Pods that Pod Security keeps out: each rule they break, and each field that has to change, so that one release is enough.
 
+use k8s_openapi::api::core::v1::Container;
+
 use super::{Refusal, spec_fault};
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::rollout;
-use crate::playbook::finding::{Finding, change, counted, edit_template, kubectl, slash};
+use crate::playbook::back;
+use crate::playbook::finding::{Finding, change, counted, edit_template};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::Scene;
@@ -105,16 +108,34 @@ fn correct(scene: &Scene<'_>, workload: &ObjectRef, violations: &[(&str, &str)])
     )
 }
 
-/// The way back while the version before serves.
+/// The way back while the version before serves and does not break the same rules by the same fields.
 fn back(scene: &Scene<'_>, refusal: &Refusal) -> Option<Step> {
     let workload = &refusal.workload;
-    rollout::serving_before(scene, workload).then(|| {
+    let serves = rollout::serving_before(scene, workload);
+    (serves && differs(scene, workload)).then(|| {
         change(
             scene.text("或先回滚：上一个版本仍在服务", "Or go back first: the version before still serves"),
             "",
-            Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(workload)))),
+            Some(back::undo(workload)),
         )
     })
+}
+
+/// Whether the newest version and the one before differ in what Pod Security judges: then the older is not refused alike.
+fn differs(scene: &Scene<'_>, workload: &ObjectRef) -> bool {
+    let sets = rollout::revisions(scene, workload);
+    let judged = |at: usize| {
+        let spec = sets.get(at)?.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?;
+        let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+        let own = containers.map(|it| (it.name.clone(), it.security_context.clone(), host_ports(it)));
+        let hosts = [spec.host_network, spec.host_pid, spec.host_ipc].map(Option::unwrap_or_default);
+        Some((spec.security_context.clone(), hosts, spec.volumes.clone(), own.collect::<Vec<_>>()))
+    };
+    judged(0).zip(judged(1)).is_some_and(|(new, old)| new != old)
+}
+
+fn host_ports(container: &Container) -> Vec<i32> {
+    container.ports.iter().flatten().filter_map(|port| port.host_port).collect()
 }
 
 #[cfg(test)]
@@ -122,16 +143,24 @@ mod tests {
     use serde_json::json;
 
     use super::{fields, violations};
-    use crate::playbook::world::{World, deployment, patched, replica_set};
+    use crate::playbook::world::{World, container, deployment, patched, replica_set};
 
     const ALL: &str = r#"allowPrivilegeEscalation != false (container "web" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container "web" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or container "web" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "web" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")"#;
 
     fn refused(before: i32) -> World {
+        let strict = json!({"allowPrivilegeEscalation": false, "runAsNonRoot": true});
+        refused_after(before, strict)
+    }
+
+    /// A new version without a securityContext, after one that had it and whose Pods serve.
+    fn refused_after(before: i32, had: serde_json::Value) -> World {
+        let own = json!({"image": "reg/web:1", "securityContext": had});
+        let template = json!({"spec": {"template": {"spec": {"containers": [container(own)]}}}});
         let told = format!("pods \"web-2-x\" is forbidden: violates PodSecurity \"restricted:latest\": {ALL}");
         let missing = patched(replica_set(2, "reg/web:2", 1, 0), json!({"status": {"replicas": 0}}));
         World::asking("Deployment", "web")
             .with(deployment(1, before))
-            .with(replica_set(1, "reg/web:1", before, before))
+            .with(patched(replica_set(1, "reg/web:1", before, before), template))
             .with(missing)
             .event("ReplicaSet", "web-2", "FailedCreate", &format!("Error creating: {told}"))
     }
@@ -159,6 +188,9 @@ mod tests {
         };
         assert!(undoes(1));
         assert!(!undoes(0));
+        let alike = refused_after(1, json!(null)).diagnosis().steps;
+        let back = alike.iter().any(|step| step.command.as_deref().is_some_and(|it| it.contains("undo")));
+        assert!(!back, "the version before breaks the same rules: {alike:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod words;
 
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::rollout;
+use crate::playbook::back;
 use crate::playbook::facts::SeenEvent;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::pods::{self, ContainerView};
@@ -221,7 +222,7 @@ fn repair(
                 format!("Or go back to the version before, {last_good}"),
             ),
             "",
-            Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(workload)))),
+            Some(back::undo(workload)),
         ));
     }
     steps

@@ -125,12 +125,21 @@ pub fn kept_from_starting(scene: &Scene<'_>, job: &ObjectRef) -> Option<String> 
     if !is_active || cron.spec.concurrency_policy.as_deref() != Some("Forbid") {
         return None;
     }
-    let since = scene.minutes_since(status.last_schedule_time.as_ref());
+    // What somebody suspended skips no run for that Job's sake.
+    let is_off = cron.spec.suspend == Some(true);
+    let since = scene.minutes_since(status.last_schedule_time.as_ref()).filter(|_| !is_off);
     let skipped = since.zip(period(&cron.spec.schedule)).map_or(0, |(minutes, period)| minutes / period);
-    let mut told = scene.text(
-        format!("{name} 在 {} 结束之前不会再运行（concurrencyPolicy 为 Forbid）", job.name),
-        format!("{name} has no further run before {} ends (its concurrencyPolicy is Forbid)", job.name),
-    );
+    let mut told = if is_off {
+        scene.text(
+            format!("{name} 已被暂停（spec.suspend=true），{} 结束后也不会再运行", job.name),
+            format!("{name} is suspended (spec.suspend=true) and has no further run even when {} ends", job.name),
+        )
+    } else {
+        scene.text(
+            format!("{name} 在 {} 结束之前不会再运行（concurrencyPolicy 为 Forbid）", job.name),
+            format!("{name} has no further run before {} ends (its concurrencyPolicy is Forbid)", job.name),
+        )
+    };
     if skipped > 0 {
         let runs = if skipped == 1 { "1 run was".to_owned() } else { format!("{skipped} runs were") };
         told += &scene.text(format!("，已错过 {skipped} 次"), format!("; {runs} skipped"));

@@ -165,7 +165,7 @@ fn again(scene: &Scene<'_>, name: &ObjectRef) -> Step {
                 format!("若要改的是模板，改 {cron}；失败的 Job 不必删除，下一个计划时间也会按新模板运行"),
                 format!("What is wrong in the template is corrected in {cron}; the failed Job may stay, and the next run on schedule takes the new template too"),
             ),
-            Some(suspended::run_once(&cron)),
+            Some(suspended::run_once(scene, &cron)),
         );
     }
     change(
@@ -324,6 +324,30 @@ mod tests {
         assert!(!commands.iter().any(|it| it.contains("delete job")), "its CronJob makes others: {commands:?}");
         let alone = World::asking("Job", "migrate").with(job("Failed", "BackoffLimitExceeded", 3)).diagnosis();
         assert!(alone.steps.iter().any(|step| step.command.as_deref() == Some("kubectl -n shop delete job migrate")));
+    }
+
+    #[test]
+    fn a_run_by_hand_that_failed_is_done_again_under_another_name() {
+        let of_cron = |name: &str| {
+            patched(
+                job("Failed", "BackoffLimitExceeded", 3),
+                json!({"metadata": {"name": name, "ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob",
+                    "name": "nightly", "uid": "n", "controller": true}]}}),
+            )
+        };
+        let cron = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly", "namespace": "shop"},
+            "spec": {"schedule": "0 * * * *", "jobTemplate": {"spec": {"template": {}}}}, "status": {}});
+        let again = |job: &str, other: &str| {
+            let world = World::asking("Job", job).with(of_cron(job)).with(of_cron(other)).with(cron.clone());
+            let steps = world.diagnosis().steps.into_iter().filter_map(|step| step.command);
+            steps.filter(|it| it.contains("create job")).collect::<Vec<_>>().join(" ")
+        };
+        let by_hand = again("nightly-manual", "nightly-1");
+        assert!(by_hand.contains("create job nightly-manual-2 --from"), "{by_hand}");
+        let twice = again("nightly-manual", "nightly-manual-2");
+        assert!(twice.contains("create job nightly-manual-3 --from"), "{twice}");
+        let on_schedule = again("nightly-1", "nightly-2");
+        assert!(on_schedule.contains("create job nightly-manual --from"), "{on_schedule}");
     }
 
     #[test]

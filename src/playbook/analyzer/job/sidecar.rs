@@ -9,7 +9,7 @@ use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, l
 use crate::playbook::logs;
 use crate::playbook::pods::{self, ContainerView};
 use crate::playbook::scene::{Scene, named};
-use crate::report::Step;
+use crate::report::{Citation, Confidence, Step};
 
 /// Minutes a sidecar may take to notice that its companion has ended.
 const PATIENCE: i64 = 5;
@@ -31,35 +31,67 @@ pub(super) fn kept_alive(
     let lasted = scene.lasted(minutes);
     let on = views.iter().find(|view| view.running())?;
     let (name, exit) = (named(&pod.object), end.exit_code);
+    let before = completed_without(scene, job, on.name());
+    let helps = is_helper(done, on, before.is_some());
+    let (what_zh, what_en) = if helps { ("sidecar 容器", "sidecar container") } else { ("容器", "container") };
     let headline = scene.text(
-        format!("{job} 无法完成：容器 {} 已于 {lasted}前结束（退出码 {exit}），而 sidecar 容器 {} 仍在运行", done.name(), on.name()),
-        format!("{job} cannot complete: container {} ended {lasted} ago (exit code {exit}), but sidecar container {} runs on", done.name(), on.name()),
+        format!(
+            "{job} 无法完成：容器 {} 已于 {lasted}前结束（退出码 {exit}），而 {what_zh} {} 仍在运行",
+            done.name(),
+            on.name()
+        ),
+        format!(
+            "{job} cannot complete: container {} ended {lasted} ago (exit code {exit}), but {what_en} {} runs on",
+            done.name(),
+            on.name()
+        ),
     );
-    let last = scene.picked(&name, done.name(), logs::last_words);
+    let last = last_line(scene, &name, done);
+    let lasts = last_line(scene, &name, on).filter(|_| !helps);
     let mut summary = headline.clone();
-    if let Some((line, _)) = &last {
-        let line = logs::shorten(line, SAID);
-        summary += &scene.text(
-            format!("。{} 的最后一行日志：{line}", done.name()),
-            format!(". The last line of {}: {line}", done.name()),
-        );
+    for (said, _) in last.iter().chain(&lasts) {
+        summary += said;
     }
-    if let Some(before) = completed_without(scene, job, on.name()) {
+    if let Some(before) = before {
         summary += &scene.text(
             format!("。没有 {} 的上一次运行 {} 正常完成", on.name(), before.name),
             format!(". The run before, {}, had no {} and completed", before.name, on.name()),
         );
     }
-    Some(
-        Finding::new("job_sidecar_keeps_running", Depth::Mechanism, &name, job, headline)
-            .summary(summary)
-            .cite([
-                scene.quote(&pod.reference, &format!("exitCode: {exit}")),
-                scene.quote(&pod.reference, &format!("name: {}", on.name())),
-                last.and_then(|(_, citation)| citation),
-            ])
-            .steps(steps(scene, &name, job, (done.name(), exit), on.name())),
-    )
+    let found = Finding::new("job_sidecar_keeps_running", Depth::Mechanism, &name, job, headline)
+        .summary(summary)
+        .cite([
+            scene.quote(&pod.reference, &format!("exitCode: {exit}")),
+            scene.quote(&pod.reference, &format!("name: {}", on.name())),
+        ])
+        .cite([last, lasts].into_iter().map(|last| last.and_then(|(_, citation)| citation)))
+        .steps(steps(scene, &name, job, (done.name(), exit), on.name(), helps));
+    Some(if helps { found } else { unsure(scene, found, done.name(), on.name()) })
+}
+
+/// Whether the container that runs on only serves the one that has ended, as far as that can be seen: it is another program,
+/// and it listens, or the run before did its work without it. Two that are of one image may both have work to do.
+fn is_helper(done: &ContainerView<'_>, on: &ContainerView<'_>, worked_without: bool) -> bool {
+    let is_same = !on.image().is_empty() && on.image() == done.image();
+    let listens = on.spec.ports.as_ref().is_some_and(|ports| !ports.is_empty());
+    !is_same && (listens || worked_without)
+}
+
+/// What is known where either container may be the one that works.
+fn unsure(scene: &Scene<'_>, found: Finding, done: &str, on: &str) -> Finding {
+    found.confidence(Confidence::Medium).unresolved(scene.text(
+        format!("容器 {on} 是仍有工作要做，还是只为 {done} 服务？"),
+        format!("Does container {on} still have work of its own, or does it only serve {done}?"),
+    ))
+}
+
+/// The last line of a container's log as a sentence, and its proof.
+fn last_line(scene: &Scene<'_>, pod: &ObjectRef, of: &ContainerView<'_>) -> Option<(String, Option<Citation>)> {
+    let (line, citation) = scene.picked(pod, of.name(), logs::last_words)?;
+    let line = logs::shorten(line, SAID);
+    let said = scene
+        .text(format!("。{} 的最后一行日志：{line}", of.name()), format!(". The last line of {}: {line}", of.name()));
+    Some((said, citation))
 }
 
 fn finished<'a>(view: &ContainerView<'a>) -> Option<&'a ContainerStateTerminated> {
@@ -87,8 +119,14 @@ fn completed_without(scene: &Scene<'_>, job: &ObjectRef, container: &str) -> Opt
     last.filter(without).map(|found| named(&found.object))
 }
 
-fn steps(scene: &Scene<'_>, pod: &ObjectRef, job: &ObjectRef, (done, exit): (&str, i32), on: &str) -> Vec<Step> {
-    let template = cron_of(scene, job).unwrap_or_else(|| job.clone());
+fn steps(
+    scene: &Scene<'_>,
+    pod: &ObjectRef,
+    job: &ObjectRef,
+    (done, exit): (&str, i32),
+    on: &str,
+    helps: bool,
+) -> Vec<Step> {
     let (zh, en) = if exit == 0 {
         (
             format!("确认 {done} 的工作已做完（它以 0 退出）"),
@@ -97,38 +135,61 @@ fn steps(scene: &Scene<'_>, pod: &ObjectRef, job: &ObjectRef, (done, exit): (&st
     } else {
         (format!("查看 {done} 为何以 {exit} 退出"), format!("See why {done} exited with {exit}"))
     };
-    vec![
-        look(scene.text(zh, en), kubectl(&pod.namespace, &format!("logs {} -c {done} --tail=20", pod.name))),
-        change(
-            scene.text(
-                format!("把 {on} 改为原生 sidecar（initContainers，restartPolicy: Always）"),
-                format!("Make {on} a native sidecar (initContainers with restartPolicy: Always)"),
-            ),
-            scene.text(
-                "原生 sidecar 在主容器结束后会被自动终止（Kubernetes 1.29 及以上）；或让主容器结束时通知它退出。不改的话，下次运行同样会卡住",
-                "It is then ended after the others (Kubernetes 1.29 and later); or have the main container tell it to quit. Left as it is, the next run hangs alike",
-            ),
-            edit_template(&template),
+    let read = |container: &str| kubectl(&pod.namespace, &format!("logs {} -c {container} --tail=20", pod.name));
+    let mut steps = vec![look(scene.text(zh, en), read(done))];
+    if !helps {
+        steps.push(look(
+            scene.text(format!("查看 {on} 是否仍在工作"), format!("See whether {on} is still at work")),
+            read(on),
+        ));
+    }
+    steps.push(native(scene, job, done, on, helps));
+    // A run whose work may still be under way is nobody's to delete.
+    if helps {
+        steps.push(end_run(scene, job));
+    }
+    steps
+}
+
+fn native(scene: &Scene<'_>, job: &ObjectRef, done: &str, on: &str, helps: bool) -> Step {
+    let template = cron_of(scene, job).unwrap_or_else(|| job.clone());
+    let (if_zh, if_en) = if helps {
+        (String::new(), "Make".to_owned())
+    } else {
+        (format!("若 {on} 只为 {done} 服务，"), format!("If {on} only serves {done}, make"))
+    };
+    change(
+        scene.text(
+            format!("{if_zh}把 {on} 改为原生 sidecar（initContainers，restartPolicy: Always）"),
+            format!("{if_en} {on} a native sidecar (initContainers with restartPolicy: Always)"),
         ),
-        change(
-            scene.text(
-                "确认工作已做完后，删除这个 Job 以结束本次运行",
-                "Once the work is surely done, delete the Job to end this run",
-            ),
-            scene.text(
-                "不要只删 Pod：Job 会新建一个，把工作再做一遍。日志会随之消失，需要时先保存",
-                "Not its Pod alone: the Job makes a new one, which does the work a second time. Its logs go too; keep them first if they are needed",
-            ),
-            Some(kubectl(&job.namespace, &format!("delete job {}", job.name))),
+        scene.text(
+            "原生 sidecar 在主容器结束后会被自动终止（Kubernetes 1.29 及以上）；或让主容器结束时通知它退出。不改的话，下次运行同样会卡住",
+            "It is then ended after the others (Kubernetes 1.29 and later); or have the main container tell it to quit. Left as it is, the next run hangs alike",
         ),
-    ]
+        edit_template(&template),
+    )
+}
+
+fn end_run(scene: &Scene<'_>, job: &ObjectRef) -> Step {
+    change(
+        scene.text(
+            "确认工作已做完后，删除这个 Job 以结束本次运行",
+            "Once the work is surely done, delete the Job to end this run",
+        ),
+        scene.text(
+            "不要只删 Pod：Job 会新建一个，把工作再做一遍。日志会随之消失，需要时先保存",
+            "Not its Pod alone: the Job makes a new one, which does the work a second time. Its logs go too; keep them first if they are needed",
+        ),
+        Some(kubectl(&job.namespace, &format!("delete job {}", job.name))),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::playbook::world::{World, pod};
+    use crate::playbook::world::{World, patched, pod};
 
     fn job(name: &str, containers: &[&str], status: Value) -> Value {
         let containers: Vec<Value> = containers.iter().map(|name| json!({"name": name})).collect();
@@ -184,6 +245,40 @@ mod tests {
             assert!(commands.contains(&"kubectl -n shop edit cronjob/nightly"), "{commands:?}");
             assert!(!commands.iter().any(|command| command.contains("delete pod")), "{commands:?}");
         }
+    }
+
+    #[test]
+    fn which_of_two_containers_only_serves_the_other_is_not_guessed() {
+        let two = |image: &str, ports: Value| {
+            let second = json!({"name": "proxy", "image": image, "ports": ports});
+            World::asking("Job", "report")
+                .with(job("report", &["web", "proxy"], json!({"active": 1, "startTime": "2026-11-22T21:00:00Z"})))
+                .with(patched(
+                    run("2026-11-23T02:00:00Z", 0),
+                    json!({"spec": {"containers": [{"name": "web", "image": "reg/web:1"}, second]}}),
+                ))
+                .log_of("report-x", "proxy", "INFO 420 of 900 parts archived\n")
+                .diagnosis()
+        };
+        let listens = json!([{"containerPort": 5432}]);
+        for unsure in [two("reg/web:1", listens.clone()), two("reg/archive:1", json!([]))] {
+            assert_eq!(unsure.causes[0].code.as_deref(), Some("job_sidecar_keeps_running"));
+            assert_eq!(unsure.causes[0].confidence, crate::report::Confidence::Medium);
+            assert!(!unsure.headline.contains("sidecar"), "{}", unsure.headline);
+            assert!(unsure.causes[0].summary.contains("420 of 900 parts"), "{}", unsure.causes[0].summary);
+            let deletes = |it: &crate::report::Step| it.command.as_deref().is_some_and(|it| it.contains("delete"));
+            assert!(!unsure.steps.iter().any(deletes), "{:?}", unsure.steps);
+        }
+        let helper = two("reg/proxy:1", listens);
+        assert!(helper.headline.contains("sidecar container proxy"), "{}", helper.headline);
+        assert_eq!(helper.causes[0].confidence, crate::report::Confidence::High);
+    }
+
+    #[test]
+    fn a_suspended_cron_job_skips_no_run_for_a_hanging_one() {
+        let off = patched(cron("2026-11-22T21:00:00Z"), json!({"spec": {"suspend": true}}));
+        let impact = hanging("2026-11-22T22:00:00Z", 0).with(off).diagnosis().impact;
+        assert!(impact.contains("is suspended") && !impact.contains("skipped"), "{impact}");
     }
 
     #[test]

@@ -178,14 +178,18 @@ fn steps(scene: &Scene<'_>, name: &ObjectRef) -> [Step; 3] {
         change(
             scene.text("补跑一次，不必等到下一个计划时间", "Run it once now, without waiting for its schedule"),
             "",
-            Some(run_once(name)),
+            Some(run_once(scene, name)),
         ),
     ]
 }
 
-/// Runs a CronJob once. A Job's name has 63 letters at most.
-pub(super) fn run_once(name: &ObjectRef) -> String {
-    let job = format!("{}-manual", name.name.chars().take(MANUAL).collect::<String>());
+/// Runs a CronJob once, under a name that no Job has yet. A Job's name has 63 letters at most.
+pub(super) fn run_once(scene: &Scene<'_>, name: &ObjectRef) -> String {
+    let known = scene.facts.names();
+    let first = format!("{}-manual", name.name.chars().take(MANUAL).collect::<String>());
+    let further = (2..=known.len() + 2).map(|number| format!("{first}-{number}"));
+    let is_free = |job: &String| !known.contains(&ObjectRef::new("Job", &name.namespace, job));
+    let job = std::iter::once(first.clone()).chain(further).find(is_free).unwrap_or(first);
     kubectl(&name.namespace, &format!("create job {job} --from=cronjob/{}", name.name))
 }
 

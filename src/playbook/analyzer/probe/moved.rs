@@ -7,8 +7,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::Failing;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::rollout;
+use crate::playbook::back;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
 use crate::playbook::scene::{Scene, named, service_selector};
 use crate::playbook::selector;
 use crate::report::{Confidence, Step};
@@ -143,7 +144,7 @@ impl Moved<'_> {
                     format!("First go back to {image}{serves_en}"),
                 ),
                 "",
-                Some(kubectl(&workload.namespace, &format!("rollout undo {}", slash(workload)))),
+                Some(back::undo(workload)),
             ));
         }
         steps.push(change(
