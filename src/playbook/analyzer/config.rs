@@ -190,19 +190,13 @@ pub fn absent_key(scene: &Scene<'_>, pod: &ObjectRef, holder: &ObjectRef, key: &
 }
 
 /// The version before, unless the key that it asks for is gone as well. The keys of a Secret are never read.
-fn way_back(
-    scene: &Scene<'_>,
-    workload: &ObjectRef,
-    holder: &ObjectRef,
-    before: &str,
-    known: &[String],
-) -> Option<Step> {
+fn way_back(scene: &Scene<'_>, workload: &ObjectRef, from: &ObjectRef, before: &str, known: &[String]) -> Option<Step> {
     if !known.is_empty() && !known.iter().any(|key| key == before) {
         return None;
     }
     let unread = scene.text(
-        format!("先确认 {} {} 中仍有 {before}", holder.kind, holder.name),
-        format!("See first that {} {} still has {before}", holder.kind, holder.name),
+        format!("先确认 {} {} 中仍有 {before}", from.kind, from.name),
+        format!("See first that {} {} still has {before}", from.kind, from.name),
     );
     Some(change(
         scene.text(

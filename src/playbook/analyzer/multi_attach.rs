@@ -64,7 +64,7 @@ pub fn finding(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &See
         scene.text(format!("{headline}（{}）：{said}", event.reason), format!("{headline} ({}): {said}", event.reason));
     let blame = claim.unwrap_or_else(|| workload.clone());
     // Of several claims that may be meant, none is sure.
-    let sure = if claimed.len() == 1 { Confidence::High } else { Confidence::Medium };
+    let sure = if claimed.len() > 1 { Confidence::Medium } else { Confidence::High };
     let found = Finding::new("volume_multi_attach", Depth::Mechanism, name, &blame, headline)
         .confidence(sure)
         .summary(summary)
@@ -398,7 +398,7 @@ mod tests {
         let both = asked(&[claim("assets", "pv-nfs"), claim("data", "pvc-1")]);
         assert_eq!(both.cause(), "volume_multi_attach PersistentVolumeClaim/data");
         let told = both.diagnosis().headline;
-        assert!(!told.contains("other") && !told.contains("assets"), "{told}");
+        assert!(!told.contains("other-0") && !told.contains("assets"), "{told}");
         let by_what_is_left = asked(&[claim("assets", "pv-nfs")]);
         assert_eq!(by_what_is_left.cause(), "volume_multi_attach PersistentVolumeClaim/data");
         let meant = asked(&[claim("assets", "pvc-1"), claim("data", "pvc-2")]);
