@@ -220,7 +220,10 @@ async fn a_soak_with_faults_everywhere_ends_with_the_sum_and_flat_memory() {
             messages.push((channel, count));
         }
         let asked = model.asked().len();
-        println!("{seconds} s: {balance:?}, {messages:?} messages, {asked} questions, kB resident {memory:?}");
+        let engine = home.store().split(':').next().unwrap_or_default();
+        println!(
+            "{engine}, {seconds} s: {balance:?}, {messages:?} messages, {asked} questions, kB resident {memory:?}"
+        );
         assert!(asked > 0, "it asked the model meanwhile");
         // What is in use after a third of the time is enough for the rest, but for what an allocator keeps: in ten minutes
         // a tenth and 8 MB, in one a third and 20.
