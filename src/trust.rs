@@ -4,6 +4,8 @@ use std::sync::Once;
 
 use reqwest::ClientBuilder;
 
+use crate::unreached::root_cause;
+
 /// What is said once to who runs a machine without certificates, a bare container image for example.
 static TOLD: Once = Once::new();
 
@@ -14,12 +16,14 @@ static TOLD: Once = Once::new();
 /// When the settings contradict each other.
 pub fn client(settings: impl Fn(ClientBuilder) -> ClientBuilder) -> reqwest::Result<reqwest::Client> {
     cryptography();
-    settings(reqwest::Client::builder()).build().or_else(|_| {
+    settings(reqwest::Client::builder()).build().or_else(|error| {
         let client = settings(reqwest::Client::builder()).tls_certs_only([]).build()?;
         TOLD.call_once(|| {
+            let why = root_cause(&error);
             tracing::warn!(
-                "this machine has no CA certificates, so no HTTPS address can be reached: install the package \
-                 ca-certificates, or name a file of certificates in SSL_CERT_FILE"
+                why,
+                "no certificates to trust were found, so no HTTPS address can be reached: install the package \
+                 ca-certificates, or name a readable file of certificates in SSL_CERT_FILE"
             );
         });
         Ok(client)

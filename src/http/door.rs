@@ -48,6 +48,8 @@ pub(super) async fn serve(listener: TcpListener, router: Router, most: usize, st
             }
         }
     }
+    // Whoever comes while requests are finished is refused, and not left waiting before a door nobody opens.
+    drop(listener);
     tasks.close();
     tasks.wait().await;
 }

@@ -137,7 +137,8 @@ mod tests {
             role,
             notice,
             attempt: 1,
-            left_behind: 0,
+            left_behind: false,
+            ends: 0,
             claimed_at: std::time::Instant::now(),
         }
     }

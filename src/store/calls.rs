@@ -24,10 +24,10 @@ impl Store {
         let query = self
             .query(
                 // What is farther away than it can be was written by a clock that was wrong.
-                "INSERT INTO called (channel, person, caller, quiet_until) VALUES ($1, $2, $3, {clock} + $4)
+                "INSERT INTO called (channel, person, caller, quiet_until) VALUES ($1, $2, $3, {now} + $4)
                  ON CONFLICT (channel, person)
                  DO UPDATE SET caller = excluded.caller, quiet_until = excluded.quiet_until
-                 WHERE called.quiet_until <= {clock} OR called.quiet_until > {clock} + $5 OR called.caller = excluded.caller",
+                 WHERE called.quiet_until <= {now} OR called.quiet_until > {now} + $5 OR called.caller = excluded.caller",
             )
             .bind(channel)
             .bind(person)
@@ -43,7 +43,7 @@ impl Store {
     /// When the database fails.
     pub async fn note_call(&self, channel: &str, person: &str, quiet: Duration) -> Result<(), StoreError> {
         let query = self
-            .query("UPDATE called SET caller = '', quiet_until = {clock} + $3 WHERE channel = $1 AND person = $2")
+            .query("UPDATE called SET caller = '', quiet_until = {now} + $3 WHERE channel = $1 AND person = $2")
             .bind(channel)
             .bind(person)
             .bind(millis(quiet));

@@ -148,8 +148,10 @@ impl Tx<'_> {
 
     /// The attempts go on counting: whoever held the message before must not be able to settle it now.
     async fn revive(&mut self, id: Uuid) -> Result<(), StoreError> {
-        let query =
-            self.query("UPDATE outbox SET state = 'ready', due_at = $2 WHERE id = $1").bind(id.to_string()).bind(now());
+        let query = self
+            .query("UPDATE outbox SET state = 'ready', due_at = $2, ended = 0 WHERE id = $1")
+            .bind(id.to_string())
+            .bind(now());
         self.write("send a message again", query).await?;
         let query = self
             .query(

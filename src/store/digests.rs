@@ -150,7 +150,7 @@ impl Store {
         }
         let query = tx
             .query(
-                "UPDATE digest SET state = 'sending', due_at = {clock}, leased_by = $3 WHERE channel = $1 AND day = $2",
+                "UPDATE digest SET state = 'sending', due_at = {now}, leased_by = $3 WHERE channel = $1 AND day = $2",
             )
             .bind(channel.to_owned())
             .bind(day.to_string())
@@ -189,10 +189,10 @@ impl Store {
         let query = self
             .query(
                 "INSERT INTO digest (channel, day, state, attempt, due_at, leased_by, created_at)
-                 VALUES ($1, $2, 'sending', 1, {clock} + $3, $4, $5)
+                 VALUES ($1, $2, 'sending', 1, {now} + $3, $4, $5)
                  ON CONFLICT (channel, day) DO UPDATE SET
                      attempt = digest.attempt + 1, due_at = excluded.due_at, leased_by = excluded.leased_by
-                 WHERE digest.state = 'sending' AND digest.due_at <= {clock}
+                 WHERE digest.state = 'sending' AND digest.due_at <= {now}
                  RETURNING attempt",
             )
             .bind(channel.to_owned())
@@ -223,7 +223,7 @@ impl Store {
         };
         let query = self
             .query(
-                "UPDATE digest SET state = $4, due_at = {clock} + $5, last_error = $6, leased_by = NULL
+                "UPDATE digest SET state = $4, due_at = {now} + $5, last_error = $6, leased_by = NULL
                  WHERE channel = $1 AND day = $2 AND attempt = $3 AND state = 'sending'",
             )
             .bind(channel.to_owned())

@@ -88,7 +88,7 @@ impl Engine {
     /// Completes a statement: `{locked}` makes PostgreSQL wait for the rows it reads, `{unclaimed}` makes it skip
     /// those somebody else holds. SQLite has one writer at a time and needs neither. `{clock}` is the time of leases in
     /// milliseconds: the database's, which all replicas share however wrong their own clocks are; on SQLite, which has one
-    /// process, that of a clock nobody sets.
+    /// process, that of a clock nobody sets. `{now}` is the same for what outlives a process: on SQLite the time of day.
     fn sql(self, text: &'static str) -> AssertSqlSafe<String> {
         let (locked, unclaimed) = match self {
             Self::Sqlite => ("", ""),
@@ -98,9 +98,16 @@ impl Engine {
         if text.contains("{clock}") {
             let clock = match self {
                 Self::Sqlite => steady().to_string(),
-                Self::Postgres => "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)".to_owned(),
+                Self::Postgres => POSTGRES_CLOCK.to_owned(),
             };
             text = text.replace("{clock}", &clock);
+        }
+        if text.contains("{now}") {
+            let now = match self {
+                Self::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+                Self::Postgres => POSTGRES_CLOCK,
+            };
+            text = text.replace("{now}", now);
         }
         AssertSqlSafe(text)
     }
@@ -117,6 +124,9 @@ impl Engine {
         }
     }
 }
+
+/// The clock all replicas share, in milliseconds since 1970.
+const POSTGRES_CLOCK: &str = "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)";
 
 /// Milliseconds since 1970 as they were when this process began, and as many more as went by since: a clock that is set
 /// in between takes no lease from who holds it.

@@ -26,8 +26,10 @@ pub struct Outgoing {
     pub notice: Notice,
     /// 1 the first time. Counts claims, so an older one has lost its lease.
     pub attempt: u32,
-    /// So often in a row whoever sent it was killed or hung: it may have arrived, or be what ends them.
-    pub left_behind: u32,
+    /// Whoever sent it last was killed or hung, so that it may have arrived.
+    pub left_behind: bool,
+    /// So often in a row another sender ended over it: it may be what ends them.
+    pub ends: u32,
     /// When it was claimed at the latest, by a clock that nobody sets. A sender that was frozen since has lost it.
     pub claimed_at: Instant,
 }
@@ -71,11 +73,11 @@ impl Store {
     ) -> Result<Vec<Outgoing>, StoreError> {
         let query = self
             .query(
-                "UPDATE outbox SET state = 'sending', attempt = attempt + 1, due_at = {clock} + $1, leased_by = $2, ended = 0
+                "UPDATE outbox SET state = 'sending', attempt = attempt + 1, due_at = {clock} + $1, leased_by = $2
                  WHERE lane = $3 AND state = 'ready' AND due_at <= $4
                    AND seq < COALESCE((SELECT MIN(seq) FROM outbox later
                                        WHERE later.lane = $3 AND later.state = 'ready' AND later.due_at > $4), seq + 1)
-                 RETURNING id, incident_id, role, notice, attempt, seq, ended",
+                 RETURNING id, incident_id, role, notice, attempt, seq, last_error, ended",
             )
             .bind(millis(lease))
             .bind(worker.to_owned())
@@ -100,7 +102,7 @@ impl Store {
             .query(
                 "UPDATE outbox SET state = 'sending', attempt = attempt + 1, due_at = {clock} + $1, leased_by = $2,
                         last_error = CASE WHEN state = 'sending' THEN $3 ELSE last_error END,
-                        ended = CASE WHEN state = 'sending' THEN ended + 1 ELSE 0 END
+                        ended = CASE WHEN state = 'sending' AND leased_by <> $2 THEN ended + 1 ELSE ended END
                  WHERE id = (SELECT waiting.id FROM outbox waiting
                              WHERE waiting.channel = $4 AND waiting.state IN ('ready', 'sending')
                                AND waiting.due_at <= CASE waiting.state WHEN 'ready' THEN $5 ELSE {clock} END
@@ -110,7 +112,7 @@ impl Store {
                                                   WHERE unsent.lane = waiting.lane
                                                     AND unsent.state IN ('ready', 'sending'))
                              ORDER BY waiting.due_at, waiting.id LIMIT 1 {unclaimed})
-                 RETURNING id, incident_id, role, notice, attempt, ended",
+                 RETURNING id, incident_id, role, notice, attempt, last_error, ended",
             )
             .bind(millis(lease))
             .bind(worker)
@@ -150,7 +152,7 @@ impl Store {
     pub async fn retry_notice(&self, outgoing: &Outgoing, error: &str, at: Timestamp) -> Result<bool, StoreError> {
         let query = self
             .query(
-                "UPDATE outbox SET state = 'ready', due_at = $3, last_error = $4, leased_by = NULL
+                "UPDATE outbox SET state = 'ready', due_at = $3, last_error = $4, leased_by = NULL, ended = 0
                  WHERE id = $1 AND state = 'sending' AND attempt = $2",
             )
             .bind(outgoing.id.to_string())
@@ -226,7 +228,8 @@ fn outgoing_of(row: &AnyRow, channel: &str, claimed_at: Instant) -> Result<Outgo
         role: row.word("role")?,
         notice: row.json("notice")?,
         attempt: u32::try_from(row.count("attempt")?).unwrap_or(u32::MAX),
-        left_behind: u32::try_from(row.count("ended")?).unwrap_or(u32::MAX),
+        left_behind: row.optional_text("last_error")?.is_some_and(|error| error == LEFT_BEHIND),
+        ends: u32::try_from(row.count("ended")?).unwrap_or(u32::MAX),
         claimed_at,
     })
 }

@@ -30,11 +30,11 @@ impl Store {
     ) -> Result<Option<SilencedBy>, StoreError> {
         let query = self
             .query(
-                "INSERT INTO silence (incident_id, press_id, person, made, held_until) VALUES ($1, $2, $3, 0, {clock} + $4)
+                "INSERT INTO silence (incident_id, press_id, person, made, held_until) VALUES ($1, $2, $3, 0, {now} + $4)
                  ON CONFLICT (incident_id)
                  DO UPDATE SET press_id = excluded.press_id, person = excluded.person, made = 0,
                                held_until = excluded.held_until
-                 WHERE silence.held_until <= {clock}",
+                 WHERE silence.held_until <= {now}",
             )
             .bind(incident.to_string())
             .bind(storable(press).into_owned())
@@ -59,7 +59,7 @@ impl Store {
     /// When the database fails.
     pub async fn keep_silence(&self, incident: Uuid, press: &str, holds: Duration) -> Result<(), StoreError> {
         let query = self
-            .query("UPDATE silence SET made = 1, held_until = {clock} + $3 WHERE incident_id = $1 AND press_id = $2")
+            .query("UPDATE silence SET made = 1, held_until = {now} + $3 WHERE incident_id = $1 AND press_id = $2")
             .bind(incident.to_string())
             .bind(storable(press).into_owned())
             .bind(millis(holds));

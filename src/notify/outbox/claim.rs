@@ -17,11 +17,11 @@ impl OutboxWorker {
                 None
             })?;
             let Some(claimed) = self.unless_sent(claimed).await else { continue };
-            if claimed.left_behind >= MOST_ENDS {
+            if claimed.ends >= MOST_ENDS {
                 self.put_aside(&claimed).await;
                 continue;
             }
-            if claimed.left_behind > 0 && !self.channel.changes_in_place() {
+            if claimed.left_behind && !self.channel.changes_in_place() {
                 self.metrics.notice_perhaps_twice(self.channel.name());
             }
             return Some(claimed);

@@ -18,6 +18,9 @@ const LOOK: Duration = Duration::from_secs(10);
 /// the two hours in which a summary still goes out, so that the fallback has time left.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(30);
 
+/// More attempts than the waits between them leave room for in that time.
+const MOST_ATTEMPTS: u32 = 30;
+
 /// A summary to send, and the name it is kept under.
 struct Daily {
     key: String,
@@ -78,9 +81,19 @@ impl OutboxWorker {
 
     async fn send_if_mine(&mut self, schedule: &Schedule, daily: Daily) {
         match self.store.claim_digest(&daily.key, daily.day, &self.name, LEASE).await {
+            Ok(Some(attempt)) if attempt > MOST_ATTEMPTS => self.give_up_digest(&daily, attempt).await,
             Ok(Some(attempt)) => self.send_digest(schedule, &daily, attempt).await,
             Ok(None) => {}
             Err(error) => tracing::error!(channel = daily.key, %error, "could not take the daily summary"),
+        }
+    }
+
+    /// What was tried that often within its time ends whoever sends it.
+    async fn give_up_digest(&self, daily: &Daily, attempt: u32) {
+        let why = "its attempts were cut off, by the end of the process or by a fault in it";
+        tracing::error!(channel = daily.key, day = %daily.day, attempt, why, "the daily summary is given up");
+        if let Err(error) = self.store.settle_digest(&daily.key, daily.day, attempt, Err((why, None))).await {
+            tracing::error!(channel = daily.key, %error, "could not keep what became of the daily summary");
         }
     }
 

@@ -162,6 +162,8 @@ impl OutboxWorker {
             // A fault in this program silences no channel: the message is free again when its lease ends.
             if AssertUnwindSafe(self.turn(&mut wake, &stop)).catch_unwind().await.is_err() {
                 tracing::error!(channel = self.channel.name(), "sending broke off; the next message is looked for");
+                // To the store that sender has ended: a message that breaks each one is put aside.
+                self.name = Uuid::now_v7().to_string();
                 tokio::time::sleep(POLL).await;
             }
         }

@@ -26,7 +26,7 @@ impl OutboxWorker {
         let mut claimed = Vec::new();
         let mut next = Some(first);
         while let Some(head) = next.take() {
-            if !batch::waits(&head.notice) || !summary::is_a_line(&head.notice) || head.left_behind > 0 {
+            if !batch::waits(&head.notice) || !summary::is_a_line(&head.notice) || head.ends > 0 {
                 return (claimed, Some(head));
             }
             // What came of the same incident goes along: two mails about it would be one too many.
@@ -73,7 +73,7 @@ impl OutboxWorker {
     /// Whether a message shares none with others: it has more names than a line holds, changes a card, or may be what ended
     /// its last sender. One the store does not tell of may.
     async fn goes_alone(&self, outgoing: &Outgoing) -> bool {
-        if outgoing.left_behind > 0 || !summary::is_a_line(&outgoing.notice) {
+        if outgoing.ends > 0 || !summary::is_a_line(&outgoing.notice) {
             return true;
         }
         if !self.channel.changes_in_place() {
