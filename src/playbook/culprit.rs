@@ -39,6 +39,9 @@ static OF_THE_SYSTEM: Pattern = Pattern::new(
     r"\bE(?:CONN\w+|TIMEDOUT|HOSTUNREACH|NETUNREACH|ACCES|NOENT|NOSPC|MFILE|PIPE|PERM|ROFS|AI_AGAIN|NOTFOUND|ADDRINUSE)\b|\[Errno -?\d+\]|\b(?:Connection(?:Reset|Refused|Aborted)|BrokenPipe|Timeout)Error\b|(?i:connection (?:reset|refused|aborted|closed) by|no space left on device)",
 );
 
+/// A record of Spring Boot's with nothing in it: what it found out stands below, in a paragraph of its own.
+static ANALYSED: Pattern = Pattern::new(r"FailureAnalysisReporter\s*:\s*$");
+
 /// How runtimes begin a link of a chain of exceptions.
 const LINKS: [&str; 3] = ["Caused by:", "---> ", "[cause]:"];
 
@@ -54,6 +57,7 @@ pub(super) fn decisive(text: &str) -> Option<&str> {
     let line = traced(&lines).or_else(|| first_of_burst(lines.clone()))?;
     let line = prelude::wrapped(&lines, line).unwrap_or(line);
     let line = with_address(&lines, line).unwrap_or(line);
+    let line = analysed(&lines, line).unwrap_or(line);
     prelude::leading(&lines, line).or(Some(line))
 }
 
@@ -67,6 +71,14 @@ fn with_address<'a>(lines: &[&'a str], line: &str) -> Option<&'a str> {
     let names =
         |line: &&&str| !trace::is_frame(line) && reach::tells_of_no_connection(line) && !reach::hosts(line).is_empty();
     lines[begins..at].iter().rev().find(names).copied()
+}
+
+/// What Spring Boot's analysis of a failed start describes, where the line that decides only announces it.
+fn analysed<'a>(lines: &[&'a str], line: &str) -> Option<&'a str> {
+    let at = lines.iter().rposition(|known| std::ptr::eq(*known, line)).filter(|_| ANALYSED.hits(line))?;
+    let mut below =
+        lines[at + 1..].iter().copied().take(BELOW).skip_while(|line| line.trim() != "Description:").skip(1);
+    below.find(|line| !line.trim().is_empty())
 }
 
 /// The decisive line of the traces, as far as one of them decides.
@@ -175,7 +187,7 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        for pattern in [&USAGE, &EPILOGUE, &LEVELLED, &WATCHING, &OF_THE_SYSTEM] {
+        for pattern in [&USAGE, &EPILOGUE, &LEVELLED, &WATCHING, &OF_THE_SYSTEM, &ANALYSED] {
             assert!(pattern.compiles());
         }
     }
@@ -200,6 +212,18 @@ mod tests {
             let log = format!("Traceback (most recent call last):\n  File \"a.py\", line 1\nKeyError: 'a'\n{end}\n");
             assert_eq!(culprit(&log), Some("KeyError: 'a'"), "{end}");
         }
+    }
+
+    #[test]
+    fn what_spring_boot_describes_below_an_empty_record_is_the_culprit() {
+        let empty = "2026-11-24T08:32:42.204Z ERROR 1 --- [points-api] [           main] o.s.b.d.LoggingFailureAnalysisReporter   : ";
+        let bar = "***************************";
+        let why = "Web server failed to start. Port 8080 was already in use.";
+        let log = format!(
+            "{empty}\n\n{bar}\nAPPLICATION FAILED TO START\n{bar}\n\nDescription:\n\n{why}\n\nAction:\n\nStop what listens on port 8080.\n"
+        );
+        assert_eq!(culprit(&log), Some(why));
+        assert_eq!(culprit(&format!("{empty}\n")).map(str::trim_end), Some(empty.trim_end()), "nothing more is told");
     }
 
     #[test]

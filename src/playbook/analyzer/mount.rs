@@ -12,6 +12,8 @@ use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 use crate::report::Confidence;
 
+/// How a mount command names a file system that a server holds.
+static OVER_THE_NETWORK: Pattern = Pattern::new(r"-t (?:nfs4?|cifs|smb3|ceph|glusterfs)\b|\bmount\.(?:nfs4?|cifs)\b");
 static VOLUME: Pattern = Pattern::new(r#"for volume "([^"]+)""#);
 /// What stands before the reason: `… failed to setup network for sandbox "9fd2…": `.
 static SANDBOX: Pattern =
@@ -94,7 +96,8 @@ fn missing_key(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, message: &s
 
 fn other_mount(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &SeenEvent, volume: &str) -> Finding {
     let workload = scene.workload(&pod.object);
-    let said = logs::said(&event.message);
+    let told = output(&event.message);
+    let said = logs::said(told);
     let no_driver = event.message.contains("not found in the list of registered CSI drivers");
     let (code, zh, en) = if no_driver {
         (
@@ -111,18 +114,25 @@ fn other_mount(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &See
     );
     Finding::new(code, Depth::Mechanism, name, &workload, headline)
         .confidence(if no_driver { Confidence::High } else { Confidence::Medium })
-        .steps([
-            look(
-                scene.text("查看 Pod 事件", "Read the Pod's events"),
-                kubectl(&name.namespace, &format!("describe pod {}", name.name)),
-            ),
-            look(scene.text("查看卷的挂载情况", "See where volumes are attached"), "kubectl get volumeattachments"),
-            change(
-                scene.text(format!("修复 volume {volume} 的挂载"), format!("Repair the mount of volume {volume}")),
-                said.clone(),
-                None,
-            ),
-        ])
+        .cite([(told.len() < event.message.len()).then(|| scene.quote(&event.reference, told)).flatten()])
+        .steps([look(
+            scene.text("查看 Pod 事件", "Read the Pod's events"),
+            kubectl(&name.namespace, &format!("describe pod {}", name.name)),
+        )])
+        // What a Node mounts from a server over the network was never attached to it.
+        .steps((!OVER_THE_NETWORK.hits(&event.message)).then(|| {
+            look(scene.text("查看卷的挂载情况", "See where volumes are attached"), "kubectl get volumeattachments")
+        }))
+        .steps([change(
+            scene.text(format!("修复 volume {volume} 的挂载"), format!("Repair the mount of volume {volume}")),
+            said.clone(),
+            None,
+        )])
+}
+
+/// What the mount command said, which the kubelet puts behind the command and its long paths.
+fn output(message: &str) -> &str {
+    message.rsplit_once("Output: ").map_or(message, |(_, output)| output.trim()).trim_start_matches("mount: ")
 }
 
 fn no_sandbox(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &SeenEvent) -> Finding {
@@ -313,6 +323,23 @@ mod tests {
         let driver = "kubernetes.io/csi: attacher.MountDevice failed to create newCsiDriverClient: driver name disk.csi.example.com not found in the list of registered CSI drivers";
         assert_eq!(mounting(driver), "csi_driver_missing_on_node Deployment/web");
         assert_eq!(mounting("rpc error: mount: wrong fs type"), "volume_mount_failed Deployment/web");
+    }
+
+    #[test]
+    fn what_the_mount_command_said_is_told_and_not_how_it_was_called() {
+        let called = "mount failed: exit status 32\nMounting command: mount\nMounting arguments: -t nfs -o nfsvers=4.1 10.0.12.40:/exports/media /var/lib/kubelet/pods/dc8d4dd1-3a3b-4bc4-a3c3-a60757504760/volumes/kubernetes.io~nfs/media";
+        let said = "mount.nfs: access denied by server while mounting 10.0.12.40:/exports/media";
+        let message = format!("MountVolume.SetUp failed for volume \"media\" : {called}\nOutput: {said}\n");
+        let world = hanging(json!({"persistentVolumeClaim": {"claimName": "media"}})).event(
+            "Pod",
+            "web-1-a",
+            "FailedMount",
+            &message,
+        );
+        let diagnosis = world.diagnosis();
+        assert!(diagnosis.causes[0].summary.contains(said), "{}", diagnosis.causes[0].summary);
+        let commands = format!("{:?}", diagnosis.steps);
+        assert!(!commands.contains("volumeattachments"), "nothing is attached: {commands}");
     }
 
     #[test]

@@ -126,9 +126,13 @@ pub fn is_source_file(word: &str) -> bool {
 #[must_use]
 pub fn hosts(line: &str) -> Vec<String> {
     let mut hosts: Vec<(Rank, String)> = Vec::new();
+    let explained: Vec<_> = EXPLAINED.all(line).iter().filter_map(|found| Some(found.get(0)?.range())).collect();
     for found in HOST.all(line).into_iter().take(MOST) {
         for (group, rank) in GROUPS {
             let Some(word) = found.get(group) else { continue };
+            if explained.iter().any(|link| link.contains(&word.start())) {
+                continue;
+            }
             // A name that its address follows, or that is said to be the host, is no mere word.
             let is_sure = found.get(7).is_some() || line[..word.start()].ends_with("host=");
             let rank = if group == 6 && is_sure { Rank::Named } else { rank };
@@ -154,6 +158,11 @@ pub fn hosts(line: &str) -> Vec<String> {
     hosts.sort_by_key(|(rank, _)| *rank);
     hosts.into_iter().map(|(_, host)| host).collect()
 }
+
+/// Where an error is explained for people: a link to documentation is nothing the process called.
+static EXPLAINED: Pattern = Pattern::new(
+    r"(?i)\b(?:background on this error|documentation|(?:for )?more (?:information|info|details?|help)|see|refer to|visit)\b[^.;()]{0,30}?\bhttps?://\S+",
+);
 
 /// Lines on either side of an error that may belong to its record.
 const RECORD: usize = 15;
@@ -210,6 +219,14 @@ pub fn is_address(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_that_explains_an_error_is_no_host_that_was_called() {
+        let line = "sqlalchemy.exc.TimeoutError: QueuePool limit of size 2 overflow 0 reached, connection timed out, timeout 30.00 (Background on this error at: https://sqlalche.me/e/20/3o7r)";
+        assert!(hosts(line).is_empty(), "{:?}", hosts(line));
+        assert!(hosts("login failed, see https://aka.example/help for details").is_empty());
+        assert_eq!(hosts("read https://ledger/entries: connection reset by peer"), ["ledger"]);
+    }
 
     #[test]
     fn every_pattern_compiles() {
