@@ -194,7 +194,15 @@ impl Store {
             .bind(now())
             // That it may go twice was counted when it was claimed.
             .bind(LEFT_BEHIND);
-        Ok(self.write("put a message back", query).await? == 1)
+        let mine = self.write("put a message back", query).await? == 1;
+        if !mine {
+            // Whoever holds it now took it from one that was slow, and did not end over it.
+            let query = self
+                .query("UPDATE outbox SET ended = 0 WHERE id = $1 AND state = 'sending'")
+                .bind(outgoing.id.to_string());
+            self.write("take back that a sender ended", query).await?;
+        }
+        Ok(mine)
     }
 
     /// When [`Store::claim_notice`] can next find something on a channel; past when it can now.

@@ -135,6 +135,28 @@ async fn an_expired_send_is_tried_again_under_the_same_id_and_the_old_sender_is_
 }
 
 #[tokio::test]
+async fn only_the_end_of_another_sender_counts_against_a_message() {
+    on_every_engine(async |store| {
+        let incident = opened(&store, "k").await;
+        queued(&store, incident, "c", NoticeRole::First, past()).await;
+        let by = async |name| store.claim_notice("c", name, EXPIRED).await.unwrap().unwrap();
+        assert_eq!([by("a").await.ends, by("a").await.ends], [0, 0], "its own claim whose answer was lost");
+        let slow = by("b").await;
+        assert_eq!(slow.ends, 1);
+        assert!(store.put_back(&slow).await.unwrap());
+        let slow = by("b").await;
+        assert_eq!(slow.ends, 1, "it was not tried");
+        assert_eq!(by("a").await.ends, 2);
+        assert!(!store.put_back(&slow).await.unwrap(), "it lives, and lost the message");
+        let tried = by("c").await;
+        assert_eq!(tried.ends, 1, "the one between alone");
+        assert!(store.retry_notice(&tried, "502", past()).await.unwrap());
+        assert_eq!(by("b").await.ends, 0, "an attempt came to its end");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_first_message_held_back_goes_enriched_as_soon_as_it_is_released() {
     on_every_engine(async |store| {
         let incident = opened(&store, "k").await;
