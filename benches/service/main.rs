@@ -21,7 +21,7 @@ use table::Table;
 #[tokio::main]
 async fn main() {
     // The HTTP clients share one provider of TLS, which nothing here uses.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    firstlook::trust::cryptography();
     let world = StandIns::start().await;
     let asked = |mode: &str| std::env::args().any(|argument| argument == mode);
     let table = if asked("--storm") {

@@ -161,6 +161,12 @@ pub fn is_finished(pod: &Pod) -> bool {
     matches!(phase(pod), "Succeeded" | "Failed")
 }
 
+/// Whether the kubelet threw the Pod out.
+#[must_use]
+pub fn is_evicted(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.reason.as_deref()) == Some("Evicted")
+}
+
 /// Whether the Pod is being deleted.
 #[must_use]
 pub fn is_leaving(pod: &Pod) -> bool {

@@ -26,12 +26,7 @@ static EMPTY_DIR: Pattern = Pattern::new(r#"Usage of EmptyDir volume "([^"]+)" e
 /// Findings about recently evicted Pods whose workload has not recovered.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    scene.pods.iter().filter(|pod| evicted(&pod.object)).filter_map(|pod| explain(scene, pod)).collect()
-}
-
-fn evicted(pod: &Pod) -> bool {
-    let status = pod.status.as_ref();
-    status.and_then(|status| status.reason.as_deref()) == Some("Evicted")
+    scene.pods.iter().filter(|pod| pods::is_evicted(&pod.object)).filter_map(|pod| explain(scene, pod)).collect()
 }
 
 fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
@@ -149,7 +144,7 @@ fn evicted_again(scene: &Scene<'_>, pod: &Pod) -> bool {
     let of_workload = scene.pods_of(&scene.workload(pod));
     let (own, others): (Vec<&Pod>, Vec<&Pod>) =
         of_workload.iter().map(|seen| &seen.object).partition(|other| owner(other) == owner(pod));
-    let times = own.iter().filter(|pod| evicted(pod) && OWN_LIMIT.hits(&said(pod))).count();
+    let times = own.iter().filter(|pod| pods::is_evicted(pod) && OWN_LIMIT.hits(&said(pod))).count();
     let runs = |pods: &[&Pod]| pods.iter().any(|pod| !pods::is_finished(pod));
     times >= AGAIN && (runs(&own) || !runs(&others))
 }

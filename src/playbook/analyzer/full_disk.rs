@@ -85,7 +85,7 @@ fn evicted_used(scene: &Scene<'_>, node: &Node) -> Option<String> {
     let began = pressure.last_transition_time.as_ref()?.0 - TOLD_LATER;
     let gone = |pod: &Pod| {
         let status = pod.status.as_ref()?;
-        (pods::node_name(pod) == Some(name) && status.reason.as_deref() == Some("Evicted")).then_some(())?;
+        (pods::node_name(pod) == Some(name) && pods::is_evicted(pod)).then_some(())?;
         let told = status.message.as_deref().filter(|told| FOR_DISK.hits(told))?;
         let used: Vec<f64> =
             USED.all(told).iter().filter_map(|found| quantity::amount(found.get(1)?.as_str())).collect();

@@ -328,10 +328,7 @@ fn eviction<'s>(scene: &'s Scene<'_>, node: &str) -> Option<&'s SeenEvent> {
 }
 
 fn evicted(scene: &Scene<'_>, node: &str) -> Vec<ObjectRef> {
-    let gone = |pod: &Pod| {
-        let reason = pod.status.as_ref().and_then(|status| status.reason.as_deref());
-        pods::node_name(pod) == Some(node) && reason == Some("Evicted")
-    };
+    let gone = |pod: &Pod| pods::node_name(pod) == Some(node) && pods::is_evicted(pod);
     scene.pods.iter().filter(|pod| gone(&pod.object)).map(|pod| named(&pod.object)).collect()
 }
 

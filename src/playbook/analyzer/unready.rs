@@ -45,8 +45,7 @@ fn lonely_pods(scene: &Scene<'_>) -> Vec<Finding> {
 
 /// What is left of an evicted Pod, which its controller has replaced by another: it never becomes Ready again.
 fn is_record(scene: &Scene<'_>, pod: &Pod) -> bool {
-    let evicted = pod.status.as_ref().and_then(|status| status.reason.as_deref()) == Some("Evicted");
-    evicted && scene.workload(pod) != named(pod) && !scene.question.targets.contains(&named(pod))
+    pods::is_evicted(pod) && scene.workload(pod) != named(pod) && !scene.question.targets.contains(&named(pod))
 }
 
 /// A Pod that starts while as many others serve as its workload wants: a rollout under way is no trouble yet.

@@ -513,7 +513,7 @@ async fn the_stand_in_refuses_what_real_providers_refuse() {
     ];
     let server = ModelServer::start([]).await;
     let url = format!("{}/chat/completions", server.url());
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    firstlook::trust::cryptography();
     let http = reqwest::Client::new();
     for (body, reason) in &cases {
         let response = http.post(&url).bearer_auth(KEY).json(body).send().await.unwrap();

@@ -47,7 +47,7 @@ pub struct McpServer {
 
 impl McpServer {
     pub async fn start(unknown: Unknown) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        firstlook::trust::cryptography();
         let book = Book {
             unknown,
             sessions: HashSet::new(),

@@ -54,7 +54,7 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts a version of the server on a free port and waits until it listens.
     pub async fn start(program: PathBuf, cluster: SocketAddr, more: &[&str], variables: &[(&str, &str)]) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        firstlook::trust::cryptography();
         let directory = tempfile::tempdir().unwrap();
         let port = tools::port();
         let mut arguments = stdio_arguments(cluster, &directory);

@@ -357,6 +357,6 @@ pub fn is_settled(incident: &Value) -> bool {
 
 /// A client that takes no proxy for loopback.
 pub fn client() -> reqwest::Client {
-    drop(rustls::crypto::ring::default_provider().install_default());
+    firstlook::trust::cryptography();
     reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap()
 }

@@ -135,7 +135,7 @@ async fn silent() -> (String, Arc<AtomicUsize>) {
 
 #[tokio::test]
 async fn a_silent_server_costs_ten_seconds_once() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    firstlook::trust::cryptography();
     let (url, taken) = silent().await;
     let server = server(&url);
     let started = Instant::now();
@@ -159,7 +159,7 @@ async fn a_silent_server_costs_ten_seconds_once() {
 
 #[tokio::test]
 async fn an_endpoint_of_another_origin_gets_nothing() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    firstlook::trust::cryptography();
     let stolen = Arc::new(AtomicUsize::new(0));
     let counter = stolen.clone();
     let steal = move || async move { counter.fetch_add(1, Ordering::Relaxed).to_string() };
@@ -182,7 +182,7 @@ async fn an_endpoint_of_another_origin_gets_nothing() {
 
 #[tokio::test]
 async fn what_speaks_neither_is_told_apart_from_what_is_down() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    firstlook::trust::cryptography();
     let page = serve(Router::new().route("/", any(|| async { "welcome" }))).await;
     let error = server(&page).tool_names().await.unwrap_err().to_string();
     assert!(error.contains("neither streamable HTTP") && error.contains("/mcp"), "{error}");
@@ -225,7 +225,7 @@ async fn flooding_sse() -> (String, Arc<AtomicUsize>) {
 
 #[tokio::test]
 async fn a_flood_over_sse_ends_the_stream_and_nothing_else() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    firstlook::trust::cryptography();
     let (url, streams) = flooding_sse().await;
     let server = server(&url);
     let error = call(&server, "pods_log", LIMIT).await.unwrap_err().to_string();
