@@ -17,6 +17,7 @@ mod join;
 mod line;
 pub mod orphans;
 pub mod press;
+mod progress;
 pub mod retention;
 pub mod routes;
 mod settings;

@@ -34,11 +34,11 @@ pub struct Worker {
     name: String,
     pub(super) store: Store,
     pub(super) desk: Desk,
-    triage: Arc<Triage>,
+    pub(super) triage: Arc<Triage>,
     wake: Wake,
     pub(super) metrics: Arc<Metrics>,
     books: Books,
-    live: Live,
+    pub(super) live: Live,
 }
 
 impl Worker {
@@ -140,11 +140,13 @@ impl Worker {
         failpoint::pass("after-claim").await;
         let incident = &claim.incident;
         self.books.look().await;
-        let mut look = self.triage.look(&incident.group).await;
+        let read = self.read_before(claim).await;
+        let kept = read.iter().map(|one| one.evidence.reference.clone()).collect();
+        let mut look = self.triage.look(&incident.group, read).await;
         self.share_cause(claim, &mut look).await;
         self.release(claim, &look).await?;
         self.show_first_look(claim, &look).await;
-        let mut report = self.reason(incident.id, &look).await;
+        let mut report = self.reason(claim, &look, kept).await;
         self.note_followers(claim, &look, &mut report).await;
         self.count(&report);
         let notices = self.second_notices(claim, &report).await?;
@@ -183,21 +185,6 @@ impl Worker {
         }
         if let Err(error) = self.store.keep_first_look(claim, &look.report, &look.run.log().all()).await {
             tracing::warn!(incident.id = %claim.incident.id, %error, "the page has no report until the model is done");
-        }
-    }
-
-    /// Reasons, and says once a second how far it is.
-    async fn reason(&self, incident: Uuid, look: &Look) -> Report {
-        let going = look.will_be_reasoned_about().then(|| self.live.begin(incident));
-        let mut reasoning = std::pin::pin!(self.triage.reason(look));
-        let mut second = tokio::time::interval(Duration::from_secs(1));
-        loop {
-            tokio::select! {
-                report = &mut reasoning => return report,
-                _ = second.tick() => if let (Some(going), Some((read, tool))) = (&going, look.run.log().last_tool()) {
-                    going.note(read, tool);
-                },
-            }
         }
     }
 

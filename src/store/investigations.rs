@@ -238,6 +238,7 @@ impl Store {
         }
         tx.set_report(incident, report, Timestamp::now()).await?;
         tx.drop_evidence(incident).await?;
+        tx.forget_what_was_read(incident).await?;
         tx.keep_evidence(incident, evidence).await?;
         // People already heard that a resolved incident is over; a late diagnosis stays on its page.
         for notice in notices.iter().filter(|_| open) {

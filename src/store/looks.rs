@@ -74,7 +74,9 @@ impl Tx<'_> {
             .bind(at.as_millisecond())
             .bind(now())
             .bind(i64::from(following.counts));
-        self.write("queue an investigation again", query).await.map(|_| true)
+        self.write("queue an investigation again", query).await?;
+        // What is asked again is looked at again.
+        self.forget_what_was_read(incident).await.map(|()| true)
     }
 }
 

@@ -33,6 +33,7 @@ mod paces;
 mod presses;
 mod probe;
 mod prune;
+mod read_so_far;
 mod reading;
 mod secrets;
 mod sending;

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fit::fit;
 use crate::report::{Citation, EvidenceEntry};
 
 /// One recorded tool result: redacted and reduced, exactly the text that a model or an analyzer saw.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// `E1`, `E2`, … in the order they were taken.
     pub reference: String,
@@ -84,11 +85,18 @@ impl EvidenceLog {
         evidence
     }
 
+    /// Takes in what an earlier attempt recorded, under the reference it had. False when it has none of ours.
+    pub fn adopt(&self, evidence: Evidence) -> bool {
+        let Some(number) = number_of(&evidence.reference) else { return false };
+        self.given_out.fetch_max(number, Ordering::Relaxed);
+        self.entries().insert(number, evidence);
+        true
+    }
+
     /// The evidence recorded under a reference such as `E3`.
     #[must_use]
     pub fn get(&self, reference: &str) -> Option<Evidence> {
-        let number = reference.trim().trim_start_matches(['E', 'e']).parse().ok()?;
-        self.entries().get(&number).cloned()
+        self.entries().get(&number_of(reference)?).cloned()
     }
 
     /// Everything recorded so far, in order.
@@ -113,6 +121,10 @@ impl EvidenceLog {
     fn entries(&self) -> MutexGuard<'_, BTreeMap<usize, Evidence>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn number_of(reference: &str) -> Option<usize> {
+    reference.trim().trim_start_matches(['E', 'e']).parse().ok()
 }
 
 /// Whether a quotation stands in a text. White space does not count: YAML folds long lines, tables pad columns; nor does what

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
@@ -46,7 +47,7 @@ impl Limits {
 }
 
 /// A recorded result, with the objects behind its text where the server gave them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recorded {
     /// What was recorded.
     pub evidence: Evidence,
@@ -84,6 +85,28 @@ impl Run {
             calls: AtomicU32::new(0),
             metrics,
         }
+    }
+
+    /// Goes on from what an earlier attempt at the same investigation recorded: those calls are not made again, keep their
+    /// references, and count among this run's.
+    #[must_use]
+    pub fn recalling(self, recorded: Vec<Recorded>) -> Self {
+        for one in recorded {
+            if self.log.adopt(one.evidence.clone()) {
+                self.calls.fetch_add(1, Ordering::Relaxed);
+                let cell = self.cell(&one.evidence.tool, &one.evidence.arguments);
+                // Of the same call kept twice the first one stands.
+                cell.set(Ok(Arc::new(one))).ok();
+            }
+        }
+        self
+    }
+
+    /// The results recorded so far, with what stands behind them.
+    #[must_use]
+    pub fn recorded(&self) -> Vec<Arc<Recorded>> {
+        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.values().filter_map(|cell| cell.get()?.as_ref().ok().cloned()).collect()
     }
 
     /// What was recorded so far.
@@ -236,6 +259,12 @@ fn tells_of_absence(structured: Option<&Value>) -> bool {
 }
 
 impl Recorded {
+    /// Whether it failed because the object that was asked for is not there, which is worth as much as one that is.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        self.is_error && self.evidence.text.contains("not found")
+    }
+
     /// Whether it failed because the Prometheus it asks is not there or refuses us.
     #[must_use]
     pub fn is_away(&self) -> bool {

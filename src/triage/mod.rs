@@ -47,7 +47,7 @@ use crate::playbook::{self, Examined, Question};
 use crate::report::{AnsweredBy, Diagnosis, Overview, Report, Usage};
 use crate::telemetry::Seen;
 use crate::toolbox::evidence::Evidence;
-use crate::toolbox::{Limits, Run, Toolbox};
+use crate::toolbox::{Limits, Recorded, Run, Toolbox};
 use cluster::Cluster;
 use ground::Ground;
 use prompt::Prompts;
@@ -145,18 +145,18 @@ impl Triage {
 
     /// Looks and reasons: the whole way from alerts to the report, with what it was read from.
     pub async fn run(&self, group: &AlertGroup) -> (Report, Vec<Evidence>) {
-        let look = self.look(group).await;
+        let look = self.look(group, Vec::new()).await;
         let report = self.reason(&look).await;
         (report, look.run.log().all())
     }
 
-    /// Gathers and analyzes.
-    pub async fn look(&self, group: &AlertGroup) -> Look {
+    /// Gathers and analyzes, from what an earlier attempt read where there was one.
+    pub async fn look(&self, group: &AlertGroup, read: Vec<Recorded>) -> Look {
         let started = Instant::now();
         let mut question = question::question(group);
         let Cluster { name: cluster, gap } = cluster::of(group, &self.cluster_label, &self.toolbox, self.lang);
         let now = self.toolbox.now(cluster);
-        let run = self.toolbox.run(Limits::for_window(self.context_tokens()), cluster).await;
+        let run = self.toolbox.run(Limits::for_window(self.context_tokens()), cluster).await.recalling(read);
         let reading = gather::gather(&run, &question, now);
         // A snapshot's clock stands still, a Prometheus lives in the present.
         let measuring = measure::measure(&run, group, Timestamp::now(), self.lang);

@@ -160,10 +160,10 @@ impl Seen {
 
     fn take_object(&mut self, want: &Want, object: &ObjectRef, recorded: &Recorded) {
         let evidence = &recorded.evidence;
-        if recorded.is_error {
-            if !evidence.text.contains("not found") {
-                return self.gap(want, &evidence.text);
-            }
+        if recorded.is_error && !recorded.is_absence() {
+            return self.gap(want, &evidence.text);
+        }
+        if recorded.is_absence() {
             let quote = evidence.text.lines().next().unwrap_or_default().trim().to_owned();
             return self.facts.add_absent(object.clone(), Citation { reference: evidence.reference.clone(), quote });
         }

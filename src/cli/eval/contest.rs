@@ -110,7 +110,7 @@ impl<'a> Contest<'a> {
         let tape = self.tape(entry)?;
         let models: Vec<ModelConfig> = entry.contestant.model.iter().cloned().collect();
         let triage = self.setup.triage(&models, &[snapshot_server(dir)], tape.clone())?;
-        let look = triage.look(&group).await;
+        let look = triage.look(&group, Vec::new()).await;
         let report = triage.reason(&look).await;
         let scored = match tape.as_ref().and_then(|tape| tape.problem()) {
             Some(problem) => (Score::Unplayed, vec![problem]),

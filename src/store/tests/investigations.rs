@@ -1,12 +1,17 @@
 //! The queue: nobody gets the same investigation twice, nothing is lost, the past cannot write.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::fixtures::*;
 use crate::store::{Claim, Engine, InvestigationState, MAX_ATTEMPTS, NoticeRole, Retry, Store};
+use crate::toolbox::Recorded;
+use crate::toolbox::evidence::Evidence;
 
 async fn claim(store: &Store) -> Option<Claim> {
     store.claim_investigation("w", LEASE).await.unwrap()
@@ -227,6 +232,42 @@ async fn what_the_playbook_found_is_kept_with_its_evidence_until_the_model_is_do
         assert!(store.finish_investigation(&held, &report(), &evidence(), &[], |_| None).await.unwrap());
         assert!(store.incident(id).await.unwrap().unwrap().first_look.is_none());
         assert!(store.first_look(id).await.unwrap().is_none(), "the report takes its place");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_read_is_kept_for_the_next_attempt_and_for_no_other_look() {
+    let recorded = |number: usize| {
+        let evidence = Evidence { reference: format!("E{number}"), ..evidence().remove(0) };
+        Recorded { evidence, structured: Some(json!({"a": "nul \0"})), is_error: false }
+    };
+    let part = |numbers: &[usize]| numbers.iter().map(|number| Arc::new(recorded(*number))).collect::<Vec<_>>();
+    on_every_engine(async |store| {
+        let id = investigable(&store, "k").await;
+        let stale = store.claim_investigation("slow", EXPIRED).await.unwrap().unwrap();
+        let held = claim(&store).await.unwrap();
+        assert!(!store.keep_what_was_read(&stale, &part(&[1])).await.unwrap(), "somebody else holds it");
+        assert!(store.keep_what_was_read(&held, &part(&[1, 2])).await.unwrap());
+        assert!(store.keep_what_was_read(&held, &part(&[3])).await.unwrap());
+        assert!(store.hand_back(&held).await.unwrap());
+        let held = claim(&store).await.unwrap();
+        assert_eq!(store.what_was_read(&held).await.unwrap(), [1, 2, 3].map(recorded));
+        assert!(store.finish_investigation(&held, &report(), &evidence(), &[], |_| None).await.unwrap());
+        assert!(store.what_was_read(&held).await.unwrap().is_empty(), "its evidence is kept with the report");
+
+        assert!(store.investigate_again(id).await.unwrap());
+        let held = claim(&store).await.unwrap();
+        assert!(store.keep_what_was_read(&held, &part(&[1])).await.unwrap());
+        let dead = Claim { attempt: MAX_ATTEMPTS, ..held.clone() };
+        assert_eq!(store.retry_investigation(&dead, "no", Timestamp::now()).await.unwrap(), Retry::Dead);
+        assert!(store.investigate_again(id).await.unwrap());
+        let held = claim(&store).await.unwrap();
+        assert!(store.what_was_read(&held).await.unwrap().is_empty(), "what is asked again is looked at again");
+        let age = "UPDATE read_so_far SET kept_at = kept_at - 600000";
+        assert!(store.keep_what_was_read(&held, &part(&[1])).await.unwrap());
+        store.write("let time pass", sqlx::query(age)).await.unwrap();
+        assert!(store.what_was_read(&held).await.unwrap().is_empty(), "a cluster changes");
     })
     .await;
 }

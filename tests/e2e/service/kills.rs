@@ -3,6 +3,9 @@
 //! The names are those of the borders in `src/failpoint.rs`' callers. A process that comes to one is gone at once, as
 //! after `kill -9`; then the same configuration is started again without the failpoint.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -78,6 +81,12 @@ impl Stage {
         contract::holds(service, deliveries * alerts, 5).await;
     }
 
+    /// Waits until whoever goes on from here need not ask the cluster again.
+    async fn what_was_read_is_kept(&self) {
+        let kept = || async { self.home.count("SELECT COUNT(*) FROM read_so_far").await > 0 };
+        eventually_async("what was read is kept", 10, kept).await;
+    }
+
     fn runs(&self) -> usize {
         let asked = self.model.asked();
         asked.iter().filter(|asked| asked.results().is_empty()).count()
@@ -125,11 +134,17 @@ async fn f03_killed_between_answer_and_claim_it_is_taken_up_at_start() {
     on_every_engine(async |stage| {
         let halted = [("FIRSTLOOK_STALL_AT", "before-claim")];
         let service = stage.home.serve_with(&halted).await;
-        service.accept(&webhook(PENDING)).await;
+        let mut alert = webhook(PENDING);
+        let began = Timestamp::now() - Duration::from_secs(95 * 60);
+        alert["alerts"][0]["startsAt"] = began.to_string().into();
+        service.accept(&alert).await;
         service.kill_9().await;
         let (_service, incident) = stage.goes_on().await;
         assert_eq!(incident["investigation"]["attempts"], 1, "{incident:#}");
         stage.told_once(&incident);
+        // Whoever reads it after a pause sees how old it is.
+        let card = stage.feishu.arrivals()[0].1.to_string();
+        assert!(card.contains("for 1 h 35 min"), "{card}");
         assert_eq!(stage.runs(), 1);
     })
     .await;
@@ -233,7 +248,7 @@ async fn f45_an_investigation_that_breaks_off_is_tried_again_then_put_aside_and_
 
 /// The model's first answer begins and never ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f05_killed_in_the_middle_of_a_models_stream_the_run_is_repeated() {
+async fn f05_killed_in_the_middle_of_a_models_stream_the_run_is_repeated_from_what_was_read() {
     database::on_every_engine(async || {
         let mut begun = false;
         let model = ModelServer::scripted(move |asked| {
@@ -247,13 +262,20 @@ async fn f05_killed_in_the_middle_of_a_models_stream_the_run_is_repeated() {
         eventually("the model is asked", 10, || (!stage.model.asked().is_empty()).then_some(())).await;
         // The playbook's findings are out by then; they must not be told again.
         let told = |incident: &Value| incident["notices"][0]["state"] == "sent";
-        service.incident_when("the first message is sent", &id, 10, told).await;
+        let first = service.incident_when("the first message is sent", &id, 10, told).await;
+        stage.what_was_read_is_kept().await;
         service.kill_9().await;
-        let (_service, incident) = stage.goes_on().await;
+        let (service, incident) = stage.goes_on().await;
         assert_eq!(incident["investigation"]["attempts"], 2, "{incident:#}");
-        assert_eq!(incident["report"]["usage"]["source"], "model", "{incident:#}");
+        let usage = &incident["report"]["usage"];
+        assert_eq!(usage["source"], "model", "{incident:#}");
         stage.told_once(&incident);
         assert_eq!(stage.runs(), 2);
+        // The cluster is not asked again: what the first message cites is what the second one cites.
+        assert_eq!(incident["evidence"], first["evidence"]);
+        let read = incident["evidence"].as_array().unwrap().len();
+        assert!(read > 3 && usage["tool_calls"] == read, "what both runs read is counted: {incident:#}");
+        assert_eq!(service.metric("firstlook_tool_calls_total").await, None);
     })
     .await;
 }
@@ -281,9 +303,11 @@ async fn f05_killed_in_the_second_turn_what_the_first_one_cost_stays_counted() {
         eventually("the second turn is under way", 20, || (stage.model.asked().len() == 2).then_some(())).await;
         let counted = || async { stage.home.tokens_spent().await > before };
         eventually_async("the first turn is counted", 10, counted).await;
+        stage.what_was_read_is_kept().await;
         service.kill_9().await;
         let first = stage.home.tokens_spent().await - before;
         let (service, incident) = stage.goes_on().await;
+        assert_eq!(service.metric("firstlook_tool_calls_total").await, None, "nothing is read twice");
         assert!(service.terminate().await.success());
         let usage = &incident["report"]["usage"];
         let repeated = ["prompt_tokens", "completion_tokens"].map(|key| usage[key].as_i64().unwrap());

@@ -67,10 +67,14 @@ impl Home {
 
     /// What models used up, as its store says it.
     pub async fn tokens_spent(&self) -> i64 {
+        self.count("SELECT CAST(COALESCE(SUM(prompt_tokens + completion_tokens), 0) AS BIGINT) FROM spending").await
+    }
+
+    /// The one number that a question to its store is answered with.
+    pub async fn count(&self, question: &'static str) -> i64 {
         sqlx::any::install_default_drivers();
         let mut store = sqlx::AnyConnection::connect(self.store()).await.unwrap();
-        let sum = "SELECT CAST(COALESCE(SUM(prompt_tokens + completion_tokens), 0) AS BIGINT) FROM spending";
-        sqlx::query_scalar(sum).fetch_one(&mut store).await.unwrap()
+        sqlx::query_scalar(question).fetch_one(&mut store).await.unwrap()
     }
 
     /// Everything its store keeps, by the name of a file or a table.
