@@ -33,6 +33,9 @@ can_trace() {
 if can_mount; then export FIRSTLOOK_REQUIRE_MOUNT=1; else echo "not tested: full and read-only disks (this account may not mount)"; fi
 if can_trace; then export FIRSTLOOK_REQUIRE_STRACE=1; else echo "not tested: that a commit is synced before its 202 (this account may not trace)"; fi
 
+# A crowd of ten thousand connections needs as many open files; with fewer its test makes a smaller crowd.
+ulimit -n "$(ulimit -Hn)" || true
+
 step "formatting"
 cargo fmt --check
 

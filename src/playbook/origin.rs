@@ -111,7 +111,8 @@ fn of_volume(namespace: &str, volume: &Volume) -> Option<ObjectRef> {
 }
 
 /// Whether a line has the words as a whole: `/etc/app` in `/etc/app/a.toml`, not in `/etc/apples`.
-fn names(line: &str, words: &str) -> bool {
+#[must_use]
+pub fn names(line: &str, words: &str) -> bool {
     let part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
     let words = words.trim_end_matches('/');
     !words.is_empty()

@@ -1,13 +1,16 @@
 //! Bad input: what is not Alertmanager's is refused with a sentence and in bounded memory; what only looks odd is taken;
 //! what means harm arrives as words.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::alerts::{PENDING, builtin, in_group, one_alert, webhook};
 use crate::support::contract;
 use crate::support::database::on_every_engine;
 use crate::support::feishu::mentions;
-use crate::support::service::{Home, Service};
+use crate::support::service::{Home, Service, TOKEN};
 use crate::support::team::Team;
 
 async fn silent() -> (Home, Service) {
@@ -28,6 +31,16 @@ fn refused() -> Vec<(&'static str, Vec<u8>, u16, &'static str)> {
         with(|body| {
             let alert = body["alerts"][0].clone();
             body["alerts"] = Value::Array(vec![alert; count]);
+        })
+    };
+    let small = |count: usize| {
+        with(|body| body["alerts"] = vec![json!({"status": "firing", "labels": {"alertname": "a"}}); count].into())
+    };
+    let labels = |count: usize| {
+        with(|body| {
+            let more = (0..count).map(|number| (format!("l{number}"), json!("v")));
+            body["alerts"][0]["labels"] =
+                std::iter::once(("alertname".to_owned(), json!("a"))).chain(more).collect::<Map<_, _>>().into();
         })
     };
     let text = webhook(PENDING).to_string();
@@ -56,6 +69,14 @@ fn refused() -> Vec<(&'static str, Vec<u8>, u16, &'static str)> {
         ("depth", "[".repeat(100_000).into(), 400, "list"),
         ("depth in a field nobody knows", format!("{{\"x\":{}", "[".repeat(100_000)).into(), 400, "JSON"),
         ("depth of objects", "{\"alerts\":[{\"labels\":".repeat(30_000).into(), 400, "labels"),
+        ("100 000 alerts", small(100_000).to_string().into(), 413, "max_alerts"),
+        ("10 000 labels", labels(10_000).to_string().into(), 413, "10001 entries"),
+        (
+            "a label of 1 MB",
+            with(|body| body["alerts"][1]["labels"]["note"] = "n".repeat(1 << 20).into()).to_string().into(),
+            413,
+            "labels are identity",
+        ),
         ("10 000 alerts", many(10_000).to_string().into(), 413, "max_alerts"),
         ("10 MB", with(|body| body["x"] = "x".repeat(10 << 20).into()).to_string().into(), 413, "max_body_bytes"),
     ]
@@ -100,6 +121,68 @@ async fn a44_refusing_takes_bounded_memory() {
         assert_eq!(contract::balance(&service).await.accepted, 0, "what was refused was not accepted");
         // The allocator keeps what it once had: 40 rounds of this moved between 100 and 155 MiB. A leak would be 50 a round.
         assert!(end < settled + 80 && end < 300, "MiB resident after each round: {sizes:?}");
+    })
+    .await;
+}
+
+/// A body that never seems to end is refused by what its head says, or once too much of it came.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a44_a_hundred_megabytes_are_refused_before_they_are_read() {
+    let (_home, service) = silent().await;
+    let before = service.resident() / 1024;
+    for length in ["Content-Length: 104857600", "Transfer-Encoding: chunked"] {
+        let (status, written) = pushed(&service, length).await;
+        assert_eq!(status, 413, "{length}");
+        assert!(written < 50 << 20, "{length}: it took {written} bytes");
+    }
+    let after = service.resident() / 1024;
+    assert!(after < before + 60, "from {before} to {after} MiB");
+    assert_eq!(contract::balance(&service).await.accepted, 0, "what was refused was not accepted");
+}
+
+/// Writes a body of 100 MB for as long as somebody takes it; the answer's status and how many bytes were taken.
+async fn pushed(service: &Service, length: &str) -> (u16, usize) {
+    let address = service.base().strip_prefix("http://").unwrap();
+    let (mut answer, mut body) = TcpStream::connect(address).await.unwrap().into_split();
+    let head = format!(
+        "POST /webhooks/alertmanager HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {TOKEN}\r\n{length}\r\n\r\n"
+    );
+    body.write_all(head.as_bytes()).await.unwrap();
+    let pushing = tokio::spawn(async move {
+        let part = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+        let mut written = 0;
+        while written < 100 << 20 && body.write_all(part.as_bytes()).await.is_ok() {
+            written += part.len();
+        }
+        written
+    });
+    let mut said = Vec::new();
+    // What is still on its way may cut the line behind the answer.
+    let _ = answer.read_to_end(&mut said).await;
+    let said = String::from_utf8_lossy(&said);
+    let status = said.split(' ').nth(1).unwrap_or_else(|| panic!("{length}: {said:?}"));
+    (status.parse().unwrap(), pushing.await.unwrap())
+}
+
+/// Long texts of an alert are cut and NUL is shown, and both senders' and our cuts are counted; the alert is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a44_what_is_cut_is_counted_and_told() {
+    on_every_engine(async || {
+        let team = Team::start().await;
+        let home = Home::new(&json!({"channels": team.channels()}));
+        let service = home.serve().await;
+        let body = with(|body| {
+            body["truncatedAlerts"] = 7.into();
+            body["alerts"][0]["annotations"]["description"] = "长".repeat(400_000).into();
+            body["alerts"][0]["labels"]["node"] = "a\u{0}b".into();
+        });
+        let (id, decision) = service.accept(&body).await;
+        assert_eq!(decision, "opened");
+        assert_eq!(service.metric("firstlook_shortened_total{what=\"text\"}").await, Some(1.0));
+        assert_eq!(service.metric("firstlook_shortened_total{what=\"alert\"}").await, Some(7.0));
+        service.settled(&id, 30).await;
+        assert!(team.counts().iter().all(|count| *count >= 1), "{:?}", team.counts());
+        team.refused_nothing();
     })
     .await;
 }

@@ -62,7 +62,11 @@ pub fn finding(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &See
     let said = logs::said(&event.message);
     let summary =
         scene.text(format!("{headline}（{}）：{said}", event.reason), format!("{headline} ({}): {said}", event.reason));
-    let blame = claim.unwrap_or_else(|| workload.clone());
+    // How the workload is rolled out is what keeps both from going on; otherwise it is the volume's.
+    let is_deadlock = holder.as_ref().is_some_and(|it| it.hold == Hold::Deadlock);
+    let blame = claim.filter(|_| !is_deadlock).unwrap_or_else(|| workload.clone());
+    let written = scene.deployments.iter().find(|it| named(&it.object) == workload);
+    let strategy = written.and_then(|it| scene.quote(&it.reference, "type: RollingUpdate"));
     // Of several claims that may be meant, none is sure.
     let sure = if claimed.len() > 1 { Confidence::Medium } else { Confidence::High };
     let found = Finding::new("volume_multi_attach", Depth::Mechanism, name, &blame, headline)
@@ -72,7 +76,8 @@ pub fn finding(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef, event: &See
             scene.text("查看卷挂载在哪个节点上", "See which Node the volume is attached to"),
             "kubectl get volumeattachments",
         )])
-        .steps(remedies(scene, &workload, holder.as_ref()));
+        .steps(remedies(scene, &workload, holder.as_ref()))
+        .cite([strategy.filter(|_| is_deadlock)]);
     match holder {
         Some(holder) => found.touches([holder.name]),
         None => found,
@@ -326,8 +331,10 @@ mod tests {
     }
 
     fn told(world: &World) -> (String, String) {
-        assert_eq!(world.cause(), "volume_multi_attach PersistentVolumeClaim/data");
         let told = world.diagnosis();
+        let is_deadlock = told.headline.contains("a deadlock");
+        let blamed = if is_deadlock { "Deployment/web" } else { "PersistentVolumeClaim/data" };
+        assert_eq!(world.cause(), format!("volume_multi_attach {blamed}"));
         let steps = told
             .steps
             .iter()

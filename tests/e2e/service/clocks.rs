@@ -9,40 +9,12 @@ use crate::support::database::{Database, on_every_engine};
 use crate::support::feishu::Feishu;
 use crate::support::gate::Gate;
 use crate::support::model::{Answer, ModelServer};
-use crate::support::service::{Home, Service};
-use crate::support::{Fault, contract, eventually, pending, tools};
+use crate::support::service::Home;
+use crate::support::wall_clock::Clock;
+use crate::support::{Fault, contract, eventually, pending};
 
 /// Groups beside those whose clock is watched.
 const MANY: usize = 6;
-
-/// A wall clock for one process, set through a file; what measures spans goes on as it does.
-struct Clock(tempfile::TempDir);
-
-impl Clock {
-    fn new() -> Self {
-        let clock = Self(tempfile::tempdir().unwrap());
-        clock.set("+0");
-        clock
-    }
-
-    fn file(&self) -> String {
-        self.0.path().join("clock").display().to_string()
-    }
-
-    fn set(&self, offset: &str) {
-        std::fs::write(self.file(), offset).unwrap();
-    }
-
-    async fn serve(&self, home: &Home) -> Service {
-        home.serve_with(&[
-            ("LD_PRELOAD", &tools::faketime()),
-            ("FAKETIME_TIMESTAMP_FILE", &self.file()),
-            ("FAKETIME_CACHE_DURATION", "1"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ])
-        .await
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f39_a_clock_that_steps_an_hour_in_either_direction_delays_and_doubles_nothing() {

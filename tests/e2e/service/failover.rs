@@ -10,6 +10,7 @@ use crate::support::model::{Answer, KEY, ModelServer, capable};
 use crate::support::pending;
 use crate::support::service::{Home, Service};
 use crate::support::team::Team;
+use crate::support::wall_clock::Clock;
 use crate::support::{contract, eventually_async};
 
 fn model(name: &str, server: &ModelServer) -> Value {
@@ -129,14 +130,15 @@ async fn a_spent_day(model: Value, all: Value, provider: &ModelServer, said: &st
     let home = Home::new(&json!({
         "mcp": builtin(PENDING), "models": [model], "triage": {"deadline": "30s", "cooldown": "0s", "daily": all}, "channels": team.channels(),
     }));
-    let mut service = home.serve().await;
+    let clock = Clock::new();
+    let mut service = clock.serve(&home).await;
     let (id, _) = service.accept(&in_group(PENDING, "a")).await;
     let incident = service.settled(&id, 30).await;
     assert_eq!(incident["report"]["usage"]["source"], "model", "a run that began may end");
     let asked = provider.asked().len();
     if restarts {
         assert!(service.terminate().await.success());
-        service = home.serve().await;
+        service = clock.serve(&home).await;
     }
 
     let before = team.counts();
@@ -154,6 +156,14 @@ async fn a_spent_day(model: Value, all: Value, provider: &ModelServer, said: &st
         assert!(told.last().unwrap().text.contains(part), "{}", told.last().unwrap().text);
     }
     all_told(&service, 2).await;
+
+    clock.set("+86400");
+    let capped = || async { service.metric("firstlook_model_capped{model=\"fast\"}").await == Some(0.0) };
+    eventually_async("a new day has a limit of its own", 10, capped).await;
+    let (id, _) = service.accept(&in_group(PENDING, "c")).await;
+    let incident = service.settled(&id, 30).await;
+    assert_eq!(incident["report"]["usage"]["source"], "model", "{incident:#}");
+    assert!(provider.asked().len() > asked);
 }
 
 /// More than the questions at the start take (5 400), less than they and a run.

@@ -46,34 +46,51 @@ impl Dice {
     }
 }
 
-/// A way to a server on which one connection in a hundred is cut after a few bytes, and one stalls for a while.
+/// A way to a server that is cut after a few bytes of one request in a hundred, and stalls for a while before one.
 async fn shaky(behind: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        let mut dice = Dice::new();
         while let Ok((near, _)) = listener.accept().await {
-            tokio::spawn(pass(near, behind, dice.below(ONE_OF)));
+            tokio::spawn(pass(near, behind));
         }
     });
     address
 }
 
-async fn pass(mut near: TcpStream, behind: SocketAddr, fate: u32) {
-    let Ok(mut far) = TcpStream::connect(behind).await else { return };
-    match fate {
-        0 => {
-            let mut first = [0; 64];
-            if let Ok(read) = near.read(&mut first).await {
-                let _ = far.write_all(&first[..read]).await;
+async fn pass(near: TcpStream, behind: SocketAddr) {
+    let Ok(far) = TcpStream::connect(behind).await else { return };
+    let ((mut near_read, mut near_write), (mut far_read, mut far_write)) = (near.into_split(), far.into_split());
+    let answering = async {
+        let _ = tokio::io::copy(&mut far_read, &mut near_write).await;
+    };
+    let asking = async {
+        let (mut dice, mut part) = (Dice::new(), vec![0; 16 << 10]);
+        while let Ok(read @ 1..) = near_read.read(&mut part).await {
+            let fate = dice.below(ONE_OF);
+            if fate == 1 {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+            }
+            let passed = if fate == 0 { read.min(64) } else { read };
+            if far_write.write_all(&part[..passed]).await.is_err() || fate == 0 {
+                return;
             }
         }
-        1 => {
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
-        }
-        _ => drop(tokio::io::copy_bidirectional(&mut near, &mut far).await),
+        let _ = far_write.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = answering => {}
+        () = asking => {}
     }
+}
+
+/// The same address by such a way.
+async fn shaky_url(url: &str) -> String {
+    let mut url: url::Url = url.parse().unwrap();
+    let way = shaky(url.socket_addrs(|| None).unwrap()[0]).await;
+    url.set_port(Some(way.port())).unwrap();
+    url.to_string().trim_end_matches('/').to_owned()
 }
 
 /// A model that fails in each way once in a hundred answers.
@@ -114,14 +131,16 @@ impl Ends {
         }
     }
 
-    /// The mail goes over a line that fails as well.
+    /// Each over a line that fails as well.
     async fn channels(&self) -> Value {
         let line = shaky(self.mail.address().parse().unwrap()).await;
+        let (feishu, wecom) = (shaky_url(&self.feishu.url()).await, shaky_url(&self.wecom.url()).await);
         let mut app = self.app.channel();
         app["name"] = "card".into();
+        app["base_url"] = shaky_url(app["base_url"].as_str().unwrap()).await.into();
         json!([
-            {"name": "oncall", "type": "feishu-bot", "url": self.feishu.url()},
-            {"name": "ops", "type": "wecom-bot", "url": self.wecom.url()},
+            {"name": "oncall", "type": "feishu-bot", "url": feishu},
+            {"name": "ops", "type": "wecom-bot", "url": wecom},
             app,
             {"name": "mail", "type": "email", "smtp": format!("smtp://{line}"), "from": "a@example.com", "to": ["b@example.com"]},
         ])
@@ -196,10 +215,9 @@ async fn a_soak_with_faults_everywhere_ends_with_the_sum_and_flat_memory() {
         let way = shaky(api.address).await;
         let quick = [("KUBE_CLIENT_QPS", "1000"), ("KUBE_CLIENT_BURST", "2000")];
         let server = Original::with(way, &quick).await;
-        let url: url::Url = server.url.parse().unwrap();
-        let line = shaky(format!("127.0.0.1:{}", url.port().unwrap()).parse().unwrap()).await;
+        let url = shaky_url(&server.url).await;
         let home = Home::new(&json!({
-            "mcp": [{"name": "kubernetes", "url": format!("http://{line}{}", url.path()), "transport": "http"}],
+            "mcp": [{"name": "kubernetes", "url": url, "transport": "http"}],
             "models": pending::models(&model),
             "triage": {"cooldown": "2s", "deadline": "20s", "flapping": {"count": 0}},
             "channels": ends.channels().await,

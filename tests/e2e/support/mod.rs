@@ -24,6 +24,7 @@ pub mod service;
 pub mod smtp;
 pub mod team;
 pub mod tools;
+pub mod wall_clock;
 pub mod webhook;
 pub mod wecom;
 

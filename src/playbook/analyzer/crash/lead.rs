@@ -36,6 +36,15 @@ impl Lead {
         if matches!(self, Self::Port(_)) { told } else { "crashloop_app_config_error" }
     }
 
+    /// The ConfigMap that says what the process does not take: there it is corrected, not in the workload.
+    pub(super) fn blamed(&self) -> Option<&ObjectRef> {
+        match self {
+            Self::Place(place) => place.blamed(),
+            Self::Setting(setting) => Some(setting.map()),
+            Self::File(_) | Self::Port(_) => None,
+        }
+    }
+
     /// The reason with it.
     pub(super) fn with(&self, scene: &Scene<'_>, why: &str) -> String {
         match self {

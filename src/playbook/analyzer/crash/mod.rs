@@ -18,7 +18,7 @@ use self::sibling::Sibling;
 pub(super) use self::steps::renew;
 pub(super) use self::unstarted::essence;
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{memory, serving_certificate};
+use crate::playbook::analyzer::{memory, rollout, serving_certificate};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding};
 use crate::playbook::logs;
@@ -170,7 +170,10 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
             view.name()
         ),
     );
-    let finding = Finding::new(code, Depth::Mechanism, &name, &workload, headline)
+    // A new image that no longer takes what the one before took is the release's doing.
+    let is_new = rollout::only_image_changed(scene, &workload, view.name());
+    let blamed = lead.as_ref().and_then(Lead::blamed).filter(|_| !is_new).unwrap_or(&workload);
+    let finding = Finding::new(code, Depth::Mechanism, &name, blamed, headline)
         .summary(summary)
         .confidence(if matches!(code, UNKNOWN | NO_ROOM) || line.is_some_and(is_unsure) || is_of_another(code, line) {
             Confidence::Medium

@@ -70,6 +70,11 @@ fn serves_with(scene: &Scene<'_>, pod: &Pod, map: &ObjectRef) -> bool {
 }
 
 impl Place {
+    /// The map, where the line it names was found in it.
+    pub(super) fn blamed(&self) -> Option<&ObjectRef> {
+        self.citation.as_ref().map(|_| &self.map)
+    }
+
     /// Adds to why a container crashed which line that is.
     pub(super) fn with(&self, scene: &Scene<'_>, why: &str) -> String {
         let Self { map, key, number, .. } = self;
@@ -133,6 +138,7 @@ mod tests {
 
     #[test]
     fn the_line_of_a_mounted_config_map_is_named_and_no_older_version_is_offered() {
+        assert_eq!(world("/etc/pooler", SAID).cause(), "crashloop_app_config_error ConfigMap/ini");
         let told = world("/etc/pooler", SAID).diagnosis();
         assert!(told.headline.contains("syntax error"), "{}", told.headline);
         assert!(told.headline.contains("ConfigMap shop/ini, line 3: idle_timeout 600"), "{}", told.headline);

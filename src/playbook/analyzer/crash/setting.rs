@@ -108,6 +108,11 @@ fn variable(container: &Container, line: &str) -> Option<String> {
 }
 
 impl Setting {
+    /// Where it is said.
+    pub(super) fn map(&self) -> &ObjectRef {
+        &self.map
+    }
+
     /// Adds to why a container crashed where the word comes from.
     pub(super) fn with(&self, scene: &Scene<'_>, why: &str) -> String {
         let Self { map, key, .. } = self;
@@ -140,7 +145,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::playbook::world::{World, container, crashed, patched, pod};
+    use crate::playbook::world::{World, container, crashed, deployment, patched, pod, replica_set};
 
     const LINE: &str =
         "Unrecognized VM option 'UseConcMarkSweepGC'\nError: Could not create the Java Virtual Machine.\n";
@@ -170,8 +175,17 @@ mod tests {
         let key =
             json!({"env": [{"name": "OPTS", "valueFrom": {"configMapKeyRef": {"name": "jvm", "key": "JAVA_OPTS"}}}]});
         for from in [whole(), key] {
-            let told = world(from, map(options), LINE);
-            assert_eq!(told.cause(), "crashloop_app_config_error Deployment/web");
+            let told = world(from.clone(), map(options), LINE);
+            assert_eq!(told.cause(), "crashloop_app_config_error ConfigMap/jvm");
+            let released = world(from, map(options), LINE)
+                .with(deployment(1, 1))
+                .with(replica_set(1, "reg/web:1", 1, 0))
+                .with(replica_set(2, "reg/web:2", 1, 1));
+            assert_eq!(
+                released.cause(),
+                "crashloop_app_config_error Deployment/web",
+                "a new image took the option away"
+            );
             let diagnosis = told.diagnosis();
             assert!(diagnosis.headline.contains("JAVA_OPTS in ConfigMap shop/jvm"), "{}", diagnosis.headline);
             assert!(

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, Service, Volume};
 
+mod loaded;
 mod unnamed;
 
 use super::{certificate, crash};

@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::{Pod, Service};
 
-use super::{Source, TOLD_BY_SERVER, ended, issued_as, of_server, secret_of, whose};
+use super::{Source, TOLD_BY_SERVER, ended, issued_as, loaded, of_server, secret_of, whose};
 use crate::playbook::analyzer::crash;
 use crate::playbook::callees;
 use crate::playbook::facts::{Seen, SeenLog};
@@ -39,7 +39,7 @@ static OVER_TLS: Pattern = Pattern::new(
 pub(super) fn run(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let (log, text, line) = told(scene, &pod.object)?;
     if TOLD_BY_SERVER.hits(line) {
-        return Some(own(scene, pod, log, line));
+        return Some(own(scene, pod, log, text, line));
     }
     match host(scene, &pod.object, text, line) {
         Some(host) => of_host(scene, pod, log, line, &host),
@@ -60,9 +60,10 @@ fn told<'a>(scene: &Scene<'a>, pod: &Pod) -> Option<(&'a SeenLog, &'a str, &'a s
 }
 
 /// The other side refused what this Pod shows.
-fn own(scene: &Scene<'_>, pod: &Seen<Pod>, log: &SeenLog, line: &str) -> Finding {
+fn own(scene: &Scene<'_>, pod: &Seen<Pod>, log: &SeenLog, text: &str, line: &str) -> Finding {
     let (name, workload) = (named(&pod.object), scene.workload(&pod.object));
-    let secret = secret_of(pod);
+    let loaded = loaded::over(&pod.object, text, scene.facts.now);
+    let secret = loaded.as_ref().map(|(secret, _)| secret.clone()).or_else(|| secret_of(pod));
     let blame = secret.clone().unwrap_or_else(|| workload.clone());
     let from = secret.as_ref().map_or_else(String::new, |secret| {
         scene.text(format!("，它来自 {secret}"), format!(", which comes from {secret}"))
@@ -87,18 +88,20 @@ fn own(scene: &Scene<'_>, pod: &Seen<Pod>, log: &SeenLog, line: &str) -> Finding
         )
     };
     let proof = secret.and_then(|secret| scene.quote(&pod.reference, &format!("secretName: {}", secret.name)));
-    Finding::new(code, Depth::Root, &name, &blame, headline)
+    let loading = loaded.and_then(|(_, line)| scene.quote(&log.reference, line));
+    let question = loading.is_none().then(|| whose(scene, line));
+    let finding = Finding::new(code, Depth::Root, &name, &blame, headline)
         .confidence(Confidence::Medium)
-        .cite([scene.quote(&log.reference, line), proof])
+        .cite([scene.quote(&log.reference, line), loading, proof])
         .touches([workload.clone()])
-        .unresolved(whose(scene, line))
         .steps([
             look(
                 scene.text("查看该 Pod 的证书从哪里挂载", "See where the Pod takes its certificate from"),
                 kubectl(&workload.namespace, &format!("describe {}", slash(&workload))),
             ),
             crash::renew(scene),
-        ])
+        ]);
+    question.into_iter().fold(finding, Finding::unresolved)
 }
 
 /// The server's host: the line's own, that of the lines around it, or the only one the Pod was told to speak TLS to.
