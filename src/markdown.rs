@@ -102,12 +102,8 @@ impl Page {
             report.ruled_out.iter().map(|one| format!("{} — {}", one.hypothesis, one.because)).collect();
         if let Some(same) = &report.same_cause {
             let led_by = same.led_by.iter().map(|led| &led.title);
-            let (zh, en) = if same.unproven {
-                ("同一对象的同名告警", "Same alert, same object")
-            } else {
-                ("同因事件", "Same cause")
-            };
-            self.list(zh, en, &led_by.chain(&same.followers).cloned().collect::<Vec<_>>());
+            let label = same.label(self.lang);
+            self.list(label, label, &led_by.chain(&same.followers).cloned().collect::<Vec<_>>());
         }
         self.list("已排除", "Ruled out", &ruled_out);
         self.list("有待人工确认", "A person must answer", &report.unresolved);

@@ -13,7 +13,7 @@ use uuid::Uuid;
 pub use news::{News, news, same_thing};
 pub use usage::{AnsweredBy, PassedOver, Usage};
 
-use crate::alert::{Alert, ObjectRef};
+use crate::alert::{Alert, Lang, ObjectRef};
 use crate::series::Series;
 
 /// Whether something is broken.
@@ -189,9 +189,25 @@ pub struct SameCause {
     /// What the alerts of those are about that leave it to this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub followers: Vec<String>,
-    /// Whether no cause was found that they share: they are the same alert about the same workload or Node.
+    /// Whether no cause was found that they share: they are the same alert about the same workload or Node, or of a
+    /// cluster that cannot be read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unproven: bool,
+    /// Whether what they share is a cluster that could not be read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unread: bool,
+}
+
+impl SameCause {
+    /// What they have in common, as a heading.
+    #[must_use]
+    pub fn label(&self, lang: Lang) -> &'static str {
+        match (self.unread, self.unproven) {
+            (true, _) => lang.pick("集群无法读取", "Cluster that cannot be read"),
+            (false, true) => lang.pick("同一对象的同名告警", "Same alert, same object"),
+            (false, false) => lang.pick("同因事件", "Same cause"),
+        }
+    }
 }
 
 /// An incident that is investigated for others.

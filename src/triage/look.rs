@@ -35,6 +35,16 @@ pub struct Shared {
     pub key: String,
     /// Whether it is no cause that was found, but the same alert about the same object.
     pub unproven: bool,
+    /// Whether it is a cluster that cannot be read: without evidence a model has no more to say of one alert than of forty.
+    pub unread: bool,
+}
+
+impl Shared {
+    /// The words of it for a report: whom it follows, or who follows it.
+    #[must_use]
+    pub fn by(&self, led_by: Option<Led>, followers: Vec<String>) -> SameCause {
+        SameCause { led_by, followers, unproven: self.unproven, unread: self.unread }
+    }
 }
 
 /// What an object belongs to in the end, as far as that was read: the Deployment of a Pod's ReplicaSet.
@@ -60,14 +70,14 @@ impl Look {
     #[must_use]
     pub fn shared(&self) -> Option<Shared> {
         let cluster = self.cluster.as_deref().unwrap_or_default();
-        self.cause_key(cluster).or_else(|| self.subject_key(cluster))
+        self.cause_key(cluster).or_else(|| self.subject_key(cluster)).or_else(|| self.cluster_key(cluster))
     }
 
     /// Stands for what the playbook blames, the same for every incident that has this cause.
     fn cause_key(&self, cluster: &str) -> Option<Shared> {
         let cause = self.report.causes.first().filter(|cause| cause.confidence > Confidence::Low)?;
         let code = cause.code.as_ref().filter(|_| self.report.verdict == Verdict::Fault)?;
-        Some(Shared { key: format!("{cluster}\n{code}\n{}", cause.resource), unproven: false })
+        Some(Shared { key: format!("{cluster}\n{code}\n{}", cause.resource), unproven: false, unread: false })
     }
 
     /// Where nothing is blamed: the same alert about the same workload or Node. Less in common (a Namespace, a cluster)
@@ -79,13 +89,19 @@ impl Look {
         let unexplained = self.report.verdict != Verdict::Fault && self.report.causes.is_empty();
         self.facts.raw(target).filter(|_| unexplained)?;
         let subject = top_owner(&self.facts, target);
-        Some(Shared { key: format!("{cluster}\nunexplained {name}\n{subject}"), unproven: true })
+        Some(Shared { key: format!("{cluster}\nunexplained {name}\n{subject}"), unproven: true, unread: false })
+    }
+
+    /// Where nothing can be read of a cluster that should be, as when its API server is gone.
+    fn cluster_key(&self, cluster: &str) -> Option<Shared> {
+        let is_unread = self.run.is_blind() && !self.run.gaps().is_empty() && self.report.causes.is_empty();
+        is_unread.then(|| Shared { key: format!("{cluster}\nunread"), unproven: true, unread: true })
     }
 
     /// Leaves the cause to another incident, which is investigated for both: no model is asked about this one.
-    pub fn leave_to(&mut self, led_by: Led, unproven: bool) {
+    pub fn leave_to(&mut self, led_by: Led, shared: &Shared) {
         self.report.usage.stopped_by = "same_cause".to_owned();
-        self.report.same_cause = Some(SameCause { led_by: Some(led_by), followers: Vec::new(), unproven });
+        self.report.same_cause = Some(shared.by(Some(led_by), Vec::new()));
         self.model = Err(Vec::new());
     }
 

@@ -48,15 +48,17 @@ impl Teller<'_> {
 
     /// Whom it follows, or who follows it.
     fn same_cause(&self, same: &SameCause) -> Option<Block> {
-        let label = match same.unproven {
-            true => self.lang.pick("同一对象的同名告警", "Same alert, same object"),
-            false => self.lang.pick("同因告警", "Same cause"),
-        };
+        let label = same.label(self.lang);
         if let Some(led) = &same.led_by {
-            let zh = if same.unproven { "是同一对象上的同名告警" } else { "为同一原因" };
+            let zh = match (same.unread, same.unproven) {
+                (true, _) => "来自同一集群",
+                (false, true) => "是同一对象上的同名告警",
+                (false, false) => "为同一原因",
+            };
+            let both = if same.unread { "all of its alerts" } else { "both" };
             let said = self.lang.pick(
                 format!("与「{}」{zh}，由那一事件统一研判", led.title),
-                format!("as {}, which is investigated for both", led.title),
+                format!("as {}, which is investigated for {both}", led.title),
             );
             return Some(self.labelled(label, &said));
         }

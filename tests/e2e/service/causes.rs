@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::alerts::{PENDING, builtin, in_group, resolved, scenario, webhook};
+use crate::support::alerts::{PENDING, builtin, in_group, one_alert, resolved, scenario, webhook};
 use crate::support::contract;
 use crate::support::database::on_every_engine;
 use crate::support::eventually;
@@ -277,6 +277,47 @@ async fn alerts_of_one_name_on_one_workload_are_one_investigation_also_when_noth
         assert_eq!(investigations(&model), 2);
         let told: String = feishu.accepted().iter().map(Value::to_string).collect();
         assert!(told.contains("Same alert, same object") && !told.contains("Same cause"), "{told}");
+    })
+    .await;
+}
+
+/// The API server is gone, and so is what reads it: of all the alerts that come now one is put before the model, and each
+/// is told. When the cluster can be read again, the next one is looked at by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_of_a_cluster_that_cannot_be_read_ask_the_model_once() {
+    on_every_engine(async || {
+        let feishu = Feishu::start().await.without_rate_limit();
+        let model = ModelServer::scripted(pending::investigate_what_answers).await;
+        let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/mcp", away.local_addr().unwrap());
+        drop(away);
+        let home = Home::new(&json!({
+            "mcp": [{"name": "kubernetes", "url": url, "transport": "http"}], "models": pending::models(&model),
+            "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}],
+        }));
+        let service = home.serve().await;
+        let about = |number: usize| {
+            one_alert(
+                &format!("{number}"),
+                &json!({"alertname": format!("Alert{number}"), "namespace": format!("team-{number}")}),
+            )
+        };
+        let mut incidents = Vec::new();
+        for number in 0..5 {
+            let (id, _) = service.accept(&about(number)).await;
+            incidents.push(service.settled(&id, 30).await);
+        }
+        for follower in &incidents[1..] {
+            assert_eq!(same_cause(follower)["led_by"]["incident"], incidents[0]["id"], "{follower:#}");
+            assert_eq!(same_cause(follower)["unread"], true, "{follower:#}");
+        }
+        assert_eq!(investigations(&model), 1);
+        let told: String = feishu.accepted().iter().map(Value::to_string).collect();
+        for number in 0..5 {
+            assert!(told.contains(&format!("Alert{number}")), "{told}");
+        }
+        assert!(told.contains("Cluster that cannot be read"), "{told}");
+        contract::holds(&service, 5, 5).await;
     })
     .await;
 }

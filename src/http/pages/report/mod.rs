@@ -26,7 +26,7 @@ use crate::incident::Desk;
 use crate::notify::notice::NoticeBody;
 use crate::notify::story::{self, Badge, Link, Tone, known, object_of, words as said};
 use crate::notify::text;
-use crate::report::{Cause, Led, Report};
+use crate::report::{Cause, Led, Report, SameCause};
 use crate::series::{in_words, svg};
 use crate::store::{IncidentDetail, IncidentState, InvestigationState, PressEntry, Pulse, Sharing};
 use crate::times;
@@ -173,6 +173,8 @@ impl Shown {
             report => report.map(Serde),
             led_by => report.and_then(|report| report.same_cause.as_ref()?.led_by.as_ref()).map(Serde),
             followers => Serde(self.followers()),
+            // Those that came after the report was written are not in it.
+            shared => report.and_then(|report| report.same_cause.as_ref()).unwrap_or(&SameCause::default()).label(self.lang),
             charts => self.charts(report),
             causes => Serde(causes),
             primary => report.map(|report| object(&report.primary.resource)),
