@@ -56,6 +56,7 @@ mod record;
 #[cfg(test)]
 mod register;
 pub mod relay;
+mod renamed;
 mod returned;
 #[cfg(test)]
 mod scenarios;

@@ -12,6 +12,8 @@ pub enum Gap {
     Server(Absent),
     /// Reading took too long, and what was left stayed unread.
     CutOff(Duration),
+    /// As much was read as may be for one incident; more could have been worth reading.
+    TooMuch(usize),
     /// One read failed, in the server's words.
     Unread {
         /// What was wanted.
@@ -34,6 +36,10 @@ impl Gap {
                     format!("reading was cut off after {seconds} s"),
                 )
             }
+            Self::TooMuch(limit) => lang.pick(
+                format!("已读取 {limit} 次，达到单个事件的上限，其余相关对象没有读到"),
+                format!("reading ended at its limit of {limit} reads, so objects further off were not looked at"),
+            ),
             Self::Unread { what, why } => lang.pick(format!("未能读取 {what}：{why}"), format!("{what}: {why}")),
         }
     }

@@ -114,7 +114,12 @@ fn blocks(scene: &Scene<'_>, budget: &Seen<PodDisruptionBudget>) -> Option<Findi
     if !waits && !repeated {
         return None;
     }
-    let depth = if waits { Depth::Mechanism } else { Depth::Symptom };
+    // Whoever says that its evictions are refused fails over the budget, and not over itself.
+    let depth = match (waits, drains.is_empty()) {
+        (true, false) => Depth::Root,
+        (true, true) => Depth::Mechanism,
+        (false, _) => Depth::Symptom,
+    };
     let headline = scene.text(
         format!("{name} 不允许驱逐任何 Pod（disruptionsAllowed 0，健康 {current}，要求 {desired}），节点 drain 会一直被阻塞"),
         format!("{name} allows no eviction (disruptionsAllowed 0, {current} healthy, {desired} required), so a drain never ends"),
@@ -214,6 +219,28 @@ mod tests {
         };
         assert_eq!(told("web-1-a").cause(), "pdb_blocks_eviction PodDisruptionBudget/web");
         assert_eq!(told("cart-1-a").cause(), "application_errors Job/drain", "of another budget");
+    }
+
+    #[test]
+    fn a_drain_that_gave_up_over_refused_evictions_is_the_budgets_doing() {
+        let owner = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "drain", "uid": "c", "controller": true}]);
+        let drain = json!({"metadata": {"name": "drain-a", "labels": {"app": "drain"}, "ownerReferences": owner},
+            "status": {"phase": "Failed", "conditions": [], "containerStatuses": [{"name": "app", "ready": false, "restartCount": 0,
+                "image": "i", "imageID": "i", "state": {"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": "2026-11-23T02:50:00Z"}}}]}});
+        let told = |evicted: &str| {
+            let line = format!(
+                "error when evicting pods/\"{evicted}\" -n \"shop\" (will retry after 5s): Cannot evict pod as it would violate the pod's disruption budget.\n"
+            );
+            World::asking("Job", "drain")
+                .with(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "drain", "namespace": "shop"}, "spec": {"backoffLimit": 0},
+                    "status": {"failed": 1, "conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}}))
+                .with(pod(drain.clone()))
+                .log("drain-a", &format!("{}There are pending pods in node \"n1\" when an error occurred: global timeout reached: 25m0s\n", line.repeat(6)))
+                .with(pod(json!({})))
+                .with(budget(0, 1))
+        };
+        assert_eq!(told("web-1-a").cause(), "pdb_blocks_eviction PodDisruptionBudget/web");
+        assert_eq!(told("cart-1-a").cause(), "job_backoff_limit_exceeded Job/drain", "of another budget");
     }
 
     #[test]

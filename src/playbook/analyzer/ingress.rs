@@ -8,6 +8,7 @@ use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
+use crate::playbook::renamed;
 use crate::playbook::scene::{Scene, named};
 use crate::report::{Citation, Confidence};
 
@@ -266,7 +267,9 @@ fn absent(
     code: &'static str,
     missing: &ObjectRef,
 ) -> Finding {
-    let hint = super::claim::near_hint(scene, &scene.near_misses(missing));
+    let renamed = renamed::to(scene, missing);
+    let near = || super::claim::near_hint(scene, &scene.near_misses(missing));
+    let hint = renamed.as_ref().map_or_else(near, |service| renamed::hint(scene, missing, service));
     let headline = scene.text(
         format!("{name} 引用的 {} {} 不存在（not found）{hint}", missing.kind, missing.name),
         format!("{name} refers to {} {}, which does not exist (not found){hint}", missing.kind, missing.name),
@@ -283,10 +286,16 @@ fn absent(
                 kubectl(&name.namespace, &format!("describe ingress {}", name.name)),
             ),
             change(
-                scene.text(
-                    format!("创建 {} {}，或修正 Ingress 的引用", missing.kind, missing.name),
-                    format!("Create {} {}, or correct the Ingress", missing.kind, missing.name),
-                ),
+                match &renamed {
+                    Some(service) => scene.text(
+                        format!("把 Ingress 中的 {} 改为 {}", missing.name, service.name),
+                        format!("Change {} to {} in the Ingress", missing.name, service.name),
+                    ),
+                    None => scene.text(
+                        format!("创建 {} {}，或修正 Ingress 的引用", missing.kind, missing.name),
+                        format!("Create {} {}, or correct the Ingress", missing.kind, missing.name),
+                    ),
+                },
                 "",
                 Some(kubectl(&name.namespace, &format!("edit ingress {}", name.name))),
             ),

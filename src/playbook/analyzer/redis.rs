@@ -1,6 +1,6 @@
 //! Redis that refuses to write: its clients say so in its own words, and its own log is silent about it.
 
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 
 use crate::alert::ObjectRef;
 use crate::playbook::environment;
@@ -8,8 +8,8 @@ use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::{Scene, named};
-use crate::playbook::{logs, reach};
-use crate::report::Confidence;
+use crate::playbook::{latent, logs, pods, reach};
+use crate::report::{Citation, Confidence, Step};
 
 /// The beginnings of Redis' own error replies and what they mean, in both languages.
 /// Source: <https://redis.io/docs/latest/operate/oss_and_stack/management/optimization/memory-optimization/> and `redis.conf`.
@@ -89,36 +89,99 @@ fn told(
     let behind: Vec<ObjectRef> =
         scene.backends(&service.object).iter().map(|pod| scene.workload(&pod.object)).collect();
     let redis = behind.first().cloned().unwrap_or_else(|| name.clone());
+    let settings = if *code == "redis_memory_full" { settings(scene, &service.object) } else { Vec::new() };
+    let set: Vec<&str> = settings.iter().map(|(setting, _)| setting.as_str()).collect();
+    let set = if set.is_empty() {
+        String::new()
+    } else {
+        scene.text(format!("（{}）", set.join("，")), format!(" ({})", set.join(", ")))
+    };
     let own = (*code == "redis_persistence_failing").then(|| unsaved(scene, &service.object)).flatten();
     let said = own.map(|(_, line)| logs::said(line));
     let (said_zh, said_en) = said
         .map_or_else(Default::default, |said| (format!("，它自己的日志：{said}"), format!(", its own log: {said}")));
     let headline = scene.text(
-        format!("{redis}（Redis）{zh}{said_zh}；受影响的是 {caller}"),
-        format!("{redis} (Redis) {en}{said_en}; {caller} suffers from it"),
+        format!("{redis}（Redis）{zh}{set}{said_zh}；受影响的是 {caller}"),
+        format!("{redis} (Redis) {en}{set}{said_en}; {caller} suffers from it"),
     );
     Finding::new(code, Depth::Root, &named(&pod.object), &redis, headline)
         .confidence(Confidence::Medium)
         .cite([scene.quote(&log.reference, line), own.and_then(|(reference, line)| scene.quote(reference, line))])
+        .cite(settings.into_iter().map(|(_, citation)| citation))
         .touches([caller, name])
         .ruled_out(
             scene.text("容器内存不足（OOMKilled）", "a container out of memory (OOMKilled)"),
-            scene.text("这是 Redis 对客户端的应答，不是内核终止容器", "it is a reply of Redis to its client; no kernel ended a container"),
+            scene.text(
+                "这是 Redis 对客户端的应答，不是内核终止容器",
+                "it is a reply of Redis to its client; no kernel ended a container",
+            ),
         )
         .steps([
             look(
-                scene.text("查看 Redis 的启动参数与配置（maxmemory、maxmemory-policy）", "Read the arguments and configuration of Redis (maxmemory, maxmemory-policy)"),
+                scene.text(
+                    "查看 Redis 的启动参数与配置（maxmemory、maxmemory-policy）",
+                    "Read the arguments and configuration of Redis (maxmemory, maxmemory-policy)",
+                ),
                 kubectl(&redis.namespace, &format!("get {} -o yaml", slash(&redis))),
             ),
-            change(
-                scene.text(
-                    "内存满：调大 maxmemory 或改用会淘汰的策略并清理没有过期时间的键；无法落盘：检查磁盘；只读副本：让客户端连接主节点",
-                    "Memory: raise maxmemory, choose a policy that evicts, or remove keys that never expire. Snapshots: look at its disk. Replica: let clients reach the primary",
-                ),
-                "",
-                None,
-            ),
+            remedy(scene, code),
         ])
+}
+
+fn remedy(scene: &Scene<'_>, code: &str) -> Step {
+    match code {
+        "redis_memory_full" => change(
+            scene.text("调大 maxmemory，或为只作缓存的实例选择会淘汰的策略", "Raise maxmemory, or where it is a mere cache choose a policy that evicts"),
+            scene.text(
+                "先看什么占用了内存（redis-cli --bigkeys、INFO memory）以及哪些键没有过期时间；容器的内存上限要高于 maxmemory",
+                "See first what fills it (redis-cli --bigkeys, INFO memory) and which keys never expire; the container's memory limit must lie above maxmemory",
+            ),
+            None,
+        ),
+        "redis_persistence_failing" => change(
+            scene.text("修复数据目录（空间、权限），它随后恢复写入", "Repair its data directory (room, permissions); it takes writes again after the next snapshot"),
+            "",
+            None,
+        ),
+        _ => change(
+            scene.text("让客户端连接主节点", "Let its clients reach the primary"),
+            scene.text("redis-cli INFO replication 说明谁是主节点", "redis-cli INFO replication says which one that is"),
+            None,
+        ),
+    }
+}
+
+/// What its command or its mounted configuration says of memory, as `maxmemory 512mb`, each with where that stands.
+fn settings(scene: &Scene<'_>, service: &Service) -> Vec<(String, Option<Citation>)> {
+    let Some(pod) = scene.backends(service).into_iter().next() else { return Vec::new() };
+    let views = pods::containers(&pod.object);
+    let words: Vec<&str> = views
+        .iter()
+        .flat_map(|view| view.spec.command.iter().flatten().chain(view.spec.args.iter().flatten()))
+        .flat_map(|argument| argument.split_whitespace())
+        .collect();
+    let mut found = Vec::new();
+    for key in ["maxmemory", "maxmemory-policy"] {
+        let said = words.windows(2).find(|pair| pair[0].strip_prefix("--") == Some(key));
+        if let Some([_, value]) = said {
+            let value = value.trim_matches(['"', '\'']);
+            found.push((format!("{key} {value}"), scene.quote_line(&pod.reference, &[value])));
+        } else if let Some((reference, line)) = written(scene, &pod.object, key) {
+            found.push((line.clone(), scene.quote(&reference, &line)));
+        }
+    }
+    found
+}
+
+/// A line of a mounted ConfigMap that was read.
+fn written(scene: &Scene<'_>, pod: &Pod, key: &str) -> Option<(String, String)> {
+    latent::maps(pod).into_iter().find_map(|map| {
+        let read: Seen<ConfigMap> = scene.facts.get(&map.namespace, &map.name)?;
+        let data = read.object.data?;
+        let says = |line: &&str| line.split_whitespace().next() == Some(key);
+        let line = data.values().find_map(|text| text.lines().find(says).map(|line| line.trim().to_owned()))?;
+        Some((read.reference.clone(), line))
+    })
 }
 
 /// Why it cannot save, in the words of its own log.
@@ -162,6 +225,19 @@ mod tests {
         assert!(told.diagnosis().headline.contains("for saving: Permission denied"), "{}", told.diagnosis().headline);
         let replica = client(&"ERROR READONLY You can't write against a read only replica.\n".repeat(8), "web:6379");
         assert_eq!(replica.cause(), "redis_replica_written Deployment/web");
+    }
+
+    #[test]
+    fn its_limit_and_its_policy_are_told_from_its_arguments_or_its_configuration() {
+        let args = json!({"spec": {"containers": [container(json!({"args": ["redis-server", "--maxmemory", "512mb", "--maxmemory-policy", "noeviction"]}))]}});
+        let told = client(&FULL.repeat(8), "redis://web:6379/0").with(pod(args)).diagnosis();
+        assert!(told.headline.contains("(maxmemory 512mb, maxmemory-policy noeviction)"), "{}", told.headline);
+        assert!(told.steps.iter().any(|step| step.title.contains("Raise maxmemory")), "{:?}", told.steps);
+        let mounted = json!({"spec": {"volumes": [{"name": "conf", "configMap": {"name": "conf"}}]}});
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "conf", "namespace": "shop"},
+            "data": {"redis.conf": "port 6379\nmaxmemory 2gb\n"}});
+        let told = client(&FULL.repeat(8), "redis://web:6379/0").with(pod(mounted)).with(map).diagnosis().headline;
+        assert!(told.contains("(maxmemory 2gb)"), "{told}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::reach::{self, Call, Failure};
+use crate::playbook::renamed;
 use crate::playbook::scene::{Scene, named};
 use crate::report::Confidence;
 
@@ -45,7 +46,10 @@ pub(super) fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_
             format!("；Namespace {} 中有同名的 Service，名称可能缺少 Namespace", other.namespace),
             format!("; Namespace {} has a Service of that name, so the name may lack its Namespace", other.namespace),
         ),
-        None => claim::near_hint(scene, &near),
+        None => {
+            let renamed = renamed::to(scene, &missing).filter(|_| near.is_empty());
+            renamed.map_or_else(|| claim::near_hint(scene, &near), |service| renamed::hint(scene, &missing, &service))
+        }
     };
     let headline = scene.text(
         format!("{workload} 依赖的 Service {}/{} 不存在，域名无法解析{hint}", missing.namespace, missing.name),
