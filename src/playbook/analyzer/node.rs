@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Node, NodeCondition, Pod};
 
 use crate::alert::ObjectRef;
 use crate::playbook::alerts::{self, Answer};
-use crate::playbook::analyzer::full_disk;
+use crate::playbook::analyzer::{eviction, full_disk};
 use crate::playbook::facts::{Seen, SeenEvent};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::logs;
@@ -231,12 +231,21 @@ fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> 
             relief(scene),
         ),
     };
+    // A workload that fills the Node is the cause: the Node only suffers from it.
+    let hog = (kind == "MemoryPressure").then(|| eviction::hog_on(scene, name_of)).flatten();
+    let headline = match &hog {
+        Some(hog) => {
+            scene.text(format!("{headline}；其内存被 {hog} 用尽"), format!("{headline}; {hog} uses up its memory"))
+        }
+        None => headline,
+    };
+    let depth = if hog.is_some() { Depth::Effect } else { Depth::Root };
     let is_disk = kind == "DiskPressure";
     let told = if is_disk { full_disk::told(scene, &node.object) } else { full_disk::Told::default() };
     let summary = std::iter::once(headline.clone()).chain(told.clauses).collect::<Vec<_>>();
     let mend = if is_disk { full_disk::steps(scene, name_of) } else { vec![change(remedy, "", None)] };
     Some(
-        Finding::new(code, Depth::Root, &name, &name, headline)
+        Finding::new(code, depth, &name, &name, headline)
             .summary(summary.join(scene.lang.pick("；", "; ")))
             .cite([
                 scene.quote(&node.reference, message),
@@ -246,7 +255,7 @@ fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> 
                 ),
             ])
             .cite(told.proof)
-            .cite([eviction(scene, &name.name).and_then(|event| scene.quote_event(event))])
+            .cite([eviction_event(scene, &name.name).and_then(|event| scene.quote_event(event))])
             .touches(evicted(scene, &name.name))
             .steps([look(
                 scene.text("查看节点条件与占用", "Read the Node's conditions and usage"),
@@ -321,7 +330,7 @@ fn stranded(scene: &Scene<'_>, node: &str) -> Vec<ObjectRef> {
 }
 
 /// What the kubelet says of a Pod it evicted from there: which resource was low, and who used how much of it.
-fn eviction<'s>(scene: &'s Scene<'_>, node: &str) -> Option<&'s SeenEvent> {
+fn eviction_event<'s>(scene: &'s Scene<'_>, node: &str) -> Option<&'s SeenEvent> {
     let gone = evicted(scene, node);
     let told = scene.facts.events().iter().filter(|event| event.reason == "Evicted" && gone.contains(&event.about));
     told.max_by_key(|event| event.last_seen)

@@ -1,5 +1,7 @@
 //! What stands around Pods and leads on: claims and volumes, Ingresses, autoscalers, quotas, Nodes, Namespaces.
 
+mod memory;
+
 use serde_json::Value;
 
 use super::{PODS_PER_SELECTOR, array, named, selector, text};
@@ -299,6 +301,7 @@ pub(super) fn from_node(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<W
     } else if !is_well_node(value) && seen.relevant.iter().any(|pod| runs_on(seen, pod, &object.name)) {
         wants.push(Want::EventsAbout { name: name() });
     }
+    wants.extend(memory::thrown_out(seen, object, value));
     wants
 }
 

@@ -1,7 +1,11 @@
 //! Pods that were thrown out: by a Node short of something, or by a limit of their own.
 
-use k8s_openapi::api::core::v1::Pod;
+mod hog;
 
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+pub use self::hog::on as hog_on;
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
@@ -23,25 +27,37 @@ static OWN_LIMIT: Pattern = Pattern::new(
 );
 static EMPTY_DIR: Pattern = Pattern::new(r#"Usage of EmptyDir volume "([^"]+)" exceeds the limit "([^"]+)""#);
 
-/// Findings about recently evicted Pods whose workload has not recovered.
+/// Findings about recently evicted Pods whose workload has not recovered, and about workloads that use up their Nodes.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    scene.pods.iter().filter(|pod| pods::is_evicted(&pod.object)).filter_map(|pod| explain(scene, pod)).collect()
+    let evicted = scene.pods.iter().filter(|pod| pods::is_evicted(&pod.object));
+    hog::run(scene).into_iter().chain(evicted.filter_map(|pod| explain(scene, pod))).collect()
+}
+
+/// When a Pod was evicted; of one that does not say, when it began.
+fn happened(pod: &Pod) -> Option<&Time> {
+    let told = pods::condition(pod, "DisruptionTarget").and_then(|condition| condition.last_transition_time.as_ref());
+    told.or(pod.status.as_ref()?.start_time.as_ref())
+}
+
+/// Whether a Pod was evicted because its Node ran low on memory.
+fn is_short_of_memory(pod: &Pod) -> bool {
+    let said = pod.status.as_ref().and_then(|status| status.message.as_deref()).unwrap_or_default();
+    LOW.group(said, 1).is_some_and(|resource| resource.starts_with("memory"))
 }
 
 fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let name = named(&pod.object);
     let workload = scene.workload(&pod.object);
     let status = pod.object.status.as_ref()?;
-    let ended =
-        pods::condition(&pod.object, "DisruptionTarget").and_then(|condition| condition.last_transition_time.as_ref());
-    let minutes = scene.minutes_since(ended.or(status.start_time.as_ref())).unwrap_or(0);
+    let minutes = scene.minutes_since(happened(&pod.object)).unwrap_or(0);
     let message = status.message.clone().unwrap_or_default();
     let node = pods::node_name(&pod.object).unwrap_or_default();
     let own = OWN_LIMIT.hits(&message);
     let again = own && evicted_again(scene, &pod.object);
     let past = (!again && recovered(scene, &workload, &name)) || (!own && node_recovered(scene, node, &workload));
-    if past || minutes > RECENT {
+    let hog = hog::on(scene, node).filter(|_| is_short_of_memory(&pod.object));
+    if past || minutes > RECENT || hog.as_ref() == Some(&workload) {
         return None;
     }
     let blame = if own || node.is_empty() { workload.clone() } else { ObjectRef::new("Node", "", node) };
@@ -72,8 +88,13 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
             ),
         )
     };
+    let depth = if hog.is_some() { Depth::Effect } else { Depth::Root };
+    let headline = match hog {
+        Some(hog) => scene.text(format!("{headline}（被 {hog} 用尽）"), format!("{headline} (used up by {hog})")),
+        None => headline,
+    };
     let summary = scene.colon(&headline, said);
-    let found = Finding::new(code, Depth::Root, &name, &blame, headline)
+    let found = Finding::new(code, depth, &name, &blame, headline)
         .summary(summary)
         .confidence(sureness(scene, node, &workload, own, &short_of))
         .cite([scene.quote(&pod.reference, &message), scene.quote(&pod.reference, "reason: Evicted")])
@@ -139,14 +160,29 @@ fn node_recovered(scene: &Scene<'_>, node: &str, workload: &ObjectRef) -> bool {
 
 /// Whether Pods of one ReplicaSet were evicted for their own limit again and again, and no other ReplicaSet took over.
 fn evicted_again(scene: &Scene<'_>, pod: &Pod) -> bool {
-    let owner = |pod: &Pod| Some(pod.metadata.owner_references.as_ref()?.first()?.name.clone());
     let said = |pod: &Pod| pod.status.as_ref().and_then(|status| status.message.clone()).unwrap_or_default();
-    let of_workload = scene.pods_of(&scene.workload(pod));
-    let (own, others): (Vec<&Pod>, Vec<&Pod>) =
-        of_workload.iter().map(|seen| &seen.object).partition(|other| owner(other) == owner(pod));
+    let own = versions(scene, pod).0;
     let times = own.iter().filter(|pod| pods::is_evicted(pod) && OWN_LIMIT.hits(&said(pod))).count();
+    times >= AGAIN && !is_succeeded(scene, pod)
+}
+
+/// Whether a version of its workload runs that is not the Pod's own, and none of its own does.
+fn is_succeeded(scene: &Scene<'_>, pod: &Pod) -> bool {
     let runs = |pods: &[&Pod]| pods.iter().any(|pod| !pods::is_finished(pod));
-    times >= AGAIN && (runs(&own) || !runs(&others))
+    let (own, others) = versions(scene, pod);
+    runs(&others) && !runs(&own)
+}
+
+/// The Pods of its workload that are of a Pod's own version, and the others. ReplicaSets are versions; the Pods of other
+/// controllers say theirs by a label.
+fn versions<'s>(scene: &'s Scene<'_>, pod: &Pod) -> (Vec<&'s Pod>, Vec<&'s Pod>) {
+    let version = |pod: &Pod| {
+        let label = pod.metadata.labels.as_ref().and_then(|labels| labels.get("controller-revision-hash").cloned());
+        let owner = pod.metadata.owner_references.as_ref().and_then(|owners| Some(owners.first()?.name.clone()));
+        (owner, label)
+    };
+    let of_workload = scene.pods_of(&scene.workload(pod));
+    of_workload.iter().map(|seen| &seen.object).partition(|other| version(other) == version(pod))
 }
 
 /// Whether the workload runs again with all its replicas, so that the evicted Pod is history.
