@@ -9,6 +9,7 @@ use crate::alert::ObjectRef;
 use crate::playbook::alerts::{self, Subject};
 use crate::playbook::analyzer::{certificate, ingress};
 use crate::playbook::pods;
+use crate::playbook::quantity;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
 use crate::playbook::worked_off;
@@ -16,6 +17,9 @@ use crate::playbook::worked_off;
 /// How far before its issuing a certificate may say it begins. Let's Encrypt, for one, sets it back by an hour against
 /// clocks that are behind: <https://letsencrypt.org/docs/faq/>.
 const BACKDATED: SignedDuration = SignedDuration::from_hours(1);
+
+/// How kubelets say that a volume was enlarged: with its file system, and without one (block devices).
+const RESIZED: [&str; 2] = ["FileSystemResizeSuccessful", "VolumeResizeSuccessful"];
 
 /// What was mended and how, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,20 +55,76 @@ pub fn since(scene: &Scene<'_>, scope: &Scope) -> Option<Mended> {
         .then(|| restarted(scene, scope, fired))?
 }
 
-/// A claim whose file system was grown, as the kubelet says.
+/// Claims that were enlarged, all that the alerts name: the kubelet says so at the claim or at the Pod that mounts it, after
+/// the alert fired, and the claim has what it asks for. The last of them is told.
 fn grown(scene: &Scene<'_>, scope: &Scope, fired: Timestamp) -> Option<Mended> {
-    let events = scene
-        .facts
-        .events()
-        .iter()
-        .filter(|event| event.about.kind == "PersistentVolumeClaim" && scope.has(&event.about));
-    let done = events.filter(|event| event.reason == "FileSystemResizeSuccessful");
-    let event =
-        done.filter(|event| event.last_seen.is_some_and(|at| at > fired)).max_by_key(|event| event.last_seen)?;
-    Some(Mended {
-        object: event.about.clone(),
-        how: at(scene, event.last_seen, ("文件系统已扩容", "its file system was grown")),
-    })
+    let named: Vec<&ObjectRef> =
+        scene.question.targets.iter().filter(|target| target.kind == "PersistentVolumeClaim").collect();
+    let (at, claim) = match named.as_slice() {
+        [] => latest_growth(scene, fired, |claim| scope.has(claim))?,
+        named => {
+            let all: Option<Vec<_>> =
+                named.iter().map(|claim| latest_growth(scene, fired, |other| *other == **claim)).collect();
+            all?.into_iter().max_by_key(|(at, _)| *at)?
+        }
+    };
+    let size = size(scene, &claim);
+    let (zh, en) = match &size {
+        Some(size) => (format!("文件系统已扩容到 {size}"), format!("its file system was grown to {size}")),
+        None => ("文件系统已扩容".to_owned(), "its file system was grown".to_owned()),
+    };
+    let how = self::at(scene, Some(at), (&zh, &en));
+    let how = scene.text(format!("{how}，无需再处理"), format!("{how}, so nothing is left to do"));
+    Some(Mended { object: claim, how })
+}
+
+/// The latest end of a resize since the alert fired, of claims that are meant and wait for no other one.
+fn latest_growth(
+    scene: &Scene<'_>,
+    fired: Timestamp,
+    is_meant: impl Fn(&ObjectRef) -> bool,
+) -> Option<(Timestamp, ObjectRef)> {
+    let done = scene.facts.events().iter().filter(|event| RESIZED.contains(&event.reason.as_str()));
+    let done =
+        done.filter_map(|event| Some((event.last_seen.filter(|at| *at > fired)?, claim_of(scene, &event.about)?)));
+    let done = done.filter(|(at, claim)| is_meant(claim) && !is_unfinished(scene, claim, *at));
+    done.max_by_key(|(at, _)| *at)
+}
+
+/// The claim that an event about a resize speaks of: its own object, or the only claim of the Pod that it is noted at.
+fn claim_of(scene: &Scene<'_>, about: &ObjectRef) -> Option<ObjectRef> {
+    if about.kind == "PersistentVolumeClaim" {
+        return Some(about.clone());
+    }
+    let pod = scene.pod(about)?;
+    match pods::claims(&pod.object).as_slice() {
+        [only] => Some(ObjectRef::new("PersistentVolumeClaim", &about.namespace, only)),
+        _ => None,
+    }
+}
+
+/// Whether a claim asks for more than it has, waits for its file system, or failed to grow once more.
+fn is_unfinished(scene: &Scene<'_>, claim: &ObjectRef, done: Timestamp) -> bool {
+    let failed = scene.events(claim, &["VolumeResizeFailed", "FileSystemResizeFailed"]);
+    let failed_since = failed.iter().any(|event| event.last_seen.is_some_and(|at| at > done));
+    let found = scene.claims.iter().find(|found| named(&found.object) == *claim);
+    let lacks = found.is_some_and(|found| {
+        let status = found.object.status.as_ref();
+        let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or(&[]);
+        let under_way = conditions
+            .iter()
+            .any(|it| it.status == "True" && ["Resizing", "FileSystemResizePending"].contains(&it.type_.as_str()));
+        let asked = found.object.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
+        let has = status.and_then(|status| status.capacity.as_ref());
+        under_way || (has.is_some() && quantity::of(asked, "storage") > quantity::of(has, "storage"))
+    });
+    failed_since || lacks
+}
+
+/// What a claim has of storage.
+fn size(scene: &Scene<'_>, claim: &ObjectRef) -> Option<String> {
+    let found = scene.claims.iter().find(|found| named(&found.object) == *claim)?;
+    Some(found.object.status.as_ref()?.capacity.as_ref()?.get("storage")?.0.clone())
 }
 
 /// A Certificate that is ready and valid only since.
@@ -182,5 +242,43 @@ mod tests {
         let grown = asked().event("PersistentVolumeClaim", "data", "FileSystemResizeSuccessful", "succeeded");
         assert_eq!(grown.diagnosis().verdict, Verdict::NoFault);
         assert_eq!(asked().diagnosis().verdict, Verdict::Inconclusive);
+    }
+
+    /// Two claims that are asked about, the first of this size, and the Pod that mounts only that one.
+    fn claims(wants: &str, has: &str) -> World {
+        let claim = |name: &str, wants: &str, has: &str| {
+            json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": "shop"},
+                "spec": {"volumeName": "pv", "resources": {"requests": {"storage": wants}}},
+                "status": {"phase": "Bound", "capacity": {"storage": has}}})
+        };
+        let mounting = json!({"spec": {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}});
+        World::asking("PersistentVolumeClaim", "data")
+            .alert("KubePersistentVolumeFillingUp")
+            .fired(FIRED)
+            .with(claim("data", wants, has))
+            .with(claim("wal", "5Gi", "5Gi"))
+            .with(pod(mounting))
+    }
+
+    #[test]
+    fn what_it_was_grown_to_is_told_and_that_nothing_is_left_to_do() {
+        let told =
+            claims("40Gi", "40Gi").event("Pod", "web-1-a", "FileSystemResizeSuccessful", "succeeded").diagnosis();
+        assert_eq!(told.verdict, Verdict::NoFault);
+        for words in ["PersistentVolumeClaim shop/data", "grown to 40Gi", "nothing is left to do"] {
+            assert!(told.headline.contains(words), "{}", told.headline);
+        }
+    }
+
+    #[test]
+    fn a_resize_that_is_not_through_or_of_another_claim_answers_nothing() {
+        let grown =
+            |world: World| world.event("PersistentVolumeClaim", "data", "FileSystemResizeSuccessful", "succeeded");
+        assert_ne!(grown(claims("80Gi", "40Gi")).diagnosis().verdict, Verdict::NoFault, "another one is under way");
+        let both = grown(claims("40Gi", "40Gi")).also("PersistentVolumeClaim", "wal").diagnosis();
+        assert_eq!(both.verdict, Verdict::Inconclusive, "of two one was grown");
+        let other =
+            claims("40Gi", "40Gi").event("PersistentVolumeClaim", "wal", "FileSystemResizeSuccessful", "succeeded");
+        assert_eq!(other.diagnosis().verdict, Verdict::Inconclusive);
     }
 }

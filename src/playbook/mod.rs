@@ -98,7 +98,7 @@ pub struct Question {
     pub outside: Vec<Outside>,
     /// The expressions of the alerts' rules, where their sender gives them.
     pub expressions: Vec<String>,
-    /// When the first of the alerts that still fire began.
+    /// When the first of the alerts that still fire began; of a group that is over, when its first did.
     pub since: Option<Timestamp>,
     /// The Namespace of the Prometheus that does not reach its target, where an alert says that.
     pub scraped_from: Option<String>,
@@ -168,7 +168,8 @@ fn ranked(scene: &Scene<'_>, scope: &Scope) -> Vec<Ranked> {
     let found = analyzer::ANALYZERS
         .iter()
         .flat_map(|analyzer| (analyzer.run)(scene).into_iter().map(move |finding| (analyzer, finding)));
-    let settled = found.map(|(analyzer, finding)| (analyzer, capped(scene, grounded(scene, finding))));
+    let settled =
+        found.map(|(analyzer, finding)| (analyzer, capped(scene, grounded(scene, finding))));
     rank::rank(scene, scope, settled.collect())
 }
 

@@ -90,7 +90,7 @@ pub fn question(group: &AlertGroup) -> Question {
             || !specific.iter().any(|other| other.namespace.is_empty() || other.namespace == target.name)
     });
     let scraped_from = group.alerts.iter().find_map(scraped_from);
-    let since = group.firing().map(|alert| alert.starts_at).filter(|at| at.as_second() > 0).min();
+    let since = asked.iter().map(|alert| alert.starts_at).filter(|at| at.as_second() > 0).min();
     let mut hosts: Vec<String> = asked.iter().flat_map(|alert| entrance::hosts(alert)).collect();
     hosts.sort();
     hosts.dedup();
@@ -409,6 +409,19 @@ mod tests {
 
     fn asking(alerts: &[&[(&str, &str)]]) -> Question {
         question(&AlertGroup::unsent(alerts.iter().map(|labels| alert(labels)).collect()))
+    }
+
+    #[test]
+    fn an_alert_that_is_over_began_when_it_fired_and_one_that_still_fires_comes_before_it() {
+        let at = |status: AlertStatus, at: &str| {
+            let labels = [("alertname", "KubePersistentVolumeFillingUp"), ("namespace", "a"), ("pod", "x")];
+            Alert { status, starts_at: at.parse().unwrap(), ..alert(&labels) }
+        };
+        let (over, firing) = ("2026-11-23T02:30:00Z", "2026-11-23T02:40:00Z");
+        let since = |alerts: Vec<Alert>| question(&AlertGroup::unsent(alerts)).since.map(|at| at.to_string());
+        assert_eq!(since(vec![at(AlertStatus::Resolved, over)]).as_deref(), Some(over));
+        let both = vec![at(AlertStatus::Resolved, over), at(AlertStatus::Firing, firing)];
+        assert_eq!(since(both).as_deref(), Some(firing));
     }
 
     #[test]
