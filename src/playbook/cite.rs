@@ -1,5 +1,6 @@
 //! Citing: words of a scene's evidence as proof of a finding, short and never an order.
 
+use crate::playbook::detail;
 use crate::playbook::facts::SeenEvent;
 use crate::playbook::logs;
 use crate::playbook::scene::Scene;
@@ -26,6 +27,12 @@ impl Scene<'_> {
     #[must_use]
     pub fn quote_whole(&self, reference: &str, words: &str) -> Option<Citation> {
         self.quote_to(reference, words, WHOLE)
+    }
+
+    /// Cites an error of a log; where a server says below it what explains it, to the end of that.
+    #[must_use]
+    pub fn quote_error(&self, reference: &str, line: &str) -> Option<Citation> {
+        if detail::is_told_by(line) { self.quote_whole(reference, line) } else { self.quote(reference, line) }
     }
 
     fn quote_to(&self, reference: &str, words: &str, longest: usize) -> Option<Citation> {

@@ -2,6 +2,7 @@
 
 use crate::playbook::chinese;
 use crate::playbook::culprit;
+use crate::playbook::detail;
 use crate::playbook::line::{self, Level};
 use crate::playbook::pattern::Pattern;
 use crate::playbook::standby;
@@ -43,7 +44,7 @@ static INSTRUCTION: Pattern = Pattern::new(
     r"(?i)ignore (all |any |the |your )*(previous|prior|above|earlier)|disregard|\bsystem\s*(prompt|message|:\s)|\bassistant\s*:|</?\s*(tool|system|assistant|human|instructions?)[\w-]*\s*>|<\|\w+|you are (now|an?) |\b(previous|prior|above|following|new|these|your|my) instructions?\b|root cause is|report everything|must (report|answer|reply|respond)|call (the )?(tool|resources_|pods_|submit)|(resources|pods)_(delete|exec|run|create\w*|scale)|kubectl\s+(delete|apply|exec|scale|drain|patch|edit)|delete (the )?namespace|\[/?INST\]|忽略(以上|之前|前面|先前)|无视|系统提示|你现在是|请(回复|回答|调用|执行)",
 );
 static PREFIX: Pattern = Pattern::new(
-    r#"^\s*(\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[.,\d]*\s?(Z|[+-]\d\d:?\d\d\b)?\]?\s*(?:\[\d+\]\s+)?)?([A-Z]\d{4} \d\d:\d\d:\d\d\S*\s+\d+\s+(\S+\]\s+)?)?(\d+:[CMSX] \d+ \w+ \d{4} [\d:.]+ [#*.-] )?(\[?(ERROR|ERR|FATAL|CRITICAL|PANIC|SEVERE|WARN|WARNING|INFO)\]?\s*[:\-|]?\s+|[\[【]?(?:错误|致命|严重|异常|警告)[\]】]?(?:\s*[:：|]\s*|\s+))?(\d+ --- (\[[^\]]*\]\s*)*\S+\s*:\s+)?"#,
+    r#"^\s*(\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[.,\d]*\s?(Z|[+-]\d\d:?\d\d\b|(?:UTC|GMT|CES?T|EES?T|MSK|[ECMP][SD]T|JST|KST|IST|HKT|SGT|[+-]\d\d)\s)?\]?\s*(?:\[\d+\]:?\s+)?(?:\[\d+-\d+\]:?\s+)?)?([A-Z]\d{4} \d\d:\d\d:\d\d\S*\s+\d+\s+(\S+\]\s+)?)?(\d+:[CMSX] \d+ \w+ \d{4} [\d:.]+ [#*.-] )?((?:[\w-]+@[\w-]+ )?\[?(ERROR|ERR|FATAL|CRITICAL|PANIC|SEVERE|WARN|WARNING|INFO)\]?\s*[:\-|]?\s+|[\[【]?(?:错误|致命|严重|异常|警告)[\]】]?(?:\s*[:：|]\s*|\s+))?(\d+ --- (\[[^\]]*\]\s*)*\S+\s*:\s+)?"#,
 );
 static LISTENS: Pattern = Pattern::new(
     r"(?i)\b(?:listen(?:ing|s)?|serving|started|bound|running|ready)\b[^\n]{0,60}?(?:\bport(?:\(s\))?[ =:]*|:)(\d{2,5})\b",
@@ -121,6 +122,10 @@ pub fn culprit(text: &str) -> Option<&str> {
 fn with_what_it_announces<'a>(text: &'a str, line: &'a str) -> &'a str {
     let begins = line.as_ptr() as usize - text.as_ptr() as usize;
     let after = &text[begins + line.len()..];
+    let told_below = detail::behind(line, after);
+    if told_below > 0 {
+        return &text[begins..begins + line.len() + told_below];
+    }
     if !line::announces(line) || line.starts_with('{') {
         return line;
     }
@@ -202,7 +207,9 @@ pub fn said(line: &str) -> String {
     // Loggers such as hclog draw a bar before what goes on below.
     let shown: Vec<&str> =
         bare.lines().filter(|line| !MARKS.hits(line)).map(|line| line.trim_start().trim_start_matches("| ")).collect();
-    let message = line::message(shown.join("\n").trim());
+    let shown = shown.join("\n");
+    let whole = detail::in_one(shown.trim()).filter(|_| detail::is_told_by(line));
+    let message = line::message(whole.as_deref().unwrap_or(shown.trim()));
     let told = trace::innermost(&message).trim_end();
     // The sentence it stands in ends by itself.
     let told = if told.ends_with("..") { told } else { told.trim_end_matches(['.', '。']) };

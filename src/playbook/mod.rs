@@ -24,6 +24,7 @@ mod conclude;
 mod consequence;
 mod culprit;
 mod describe;
+mod detail;
 mod drift;
 pub mod environment;
 pub mod facts;

@@ -227,7 +227,7 @@ impl<'a> Scene<'a> {
     ) -> Option<(&'a str, Option<Citation>)> {
         self.logs(pod, container).into_iter().find_map(|log| {
             let line = pick(log.lines.as_deref().ok()?)?;
-            Some((line, self.quote(&log.reference, line)))
+            Some((line, self.quote_error(&log.reference, line)))
         })
     }
 

@@ -1,5 +1,6 @@
 //! Containers that end and are restarted: what the exit code and the log say about why.
 
+mod data;
 mod file;
 mod lead;
 mod place;
@@ -144,6 +145,7 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
     let why = lead.as_ref().map_or_else(|| why.clone(), |lead| lead.with(scene, &why));
     let is_sealed = line.is_some_and(|line| sealed::refuses(view, line));
     let why = if is_sealed { sealed::explained(scene, view, why) } else { why };
+    let why = if code == data::CODE { data::explained(scene, &workload, view, why) } else { why };
     let kind_zh = if view.init { " init 容器" } else { "容器" };
     let kind_en = if view.init { "init container" } else { "container" };
     let headline = scene.text(
@@ -188,7 +190,10 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
             scene.quote(&pod.reference, "readOnlyRootFilesystem: true").filter(|_| is_sealed),
             lead.as_ref().and_then(|lead| lead.proof(scene)),
         ])
-        .steps(steps::after(scene, (&name, &workload), view, code, lead.as_ref()));
+        .steps(steps::after(scene, (&name, &workload), view, code, lead.as_ref()))
+        .steps(
+            line.filter(|_| code == data::CODE).into_iter().flat_map(|line| data::steps(scene, &workload, view, line)),
+        );
     let finding = match line.filter(|_| is_of_another(code, line)) {
         Some(line) => finding.unresolved(serving_certificate::whose(scene, line)),
         None => finding,
@@ -269,6 +274,7 @@ fn by_line(scene: &Scene<'_>, line: &str) -> (&'static str, String) {
         return other_architecture(scene, &said);
     }
     let causes = [
+        (&data::REFUSES, data::CODE),
         (&CERTIFICATE_EXPIRED, "crashloop_certificate_expired"),
         (&PORT_TAKEN, "crashloop_port_in_use"),
         (&NOT_PERMITTED, "crashloop_permission_denied"),

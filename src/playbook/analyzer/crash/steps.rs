@@ -64,6 +64,10 @@ pub(super) fn after(
         steps.push(room(scene, pod));
         return steps;
     }
+    // What to do about the data of another version stands with it.
+    if code == super::data::CODE {
+        return steps;
+    }
     let edit = edit_template(workload);
     let corrected = lead.map(|lead| lead.step(scene, workload));
     // No version of the workload changes what a ConfigMap holds.
