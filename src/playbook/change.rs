@@ -17,6 +17,9 @@ pub(super) const RECENT: i64 = 24 * 60;
 /// Changes that are named; more is read with `kubectl rollout history`.
 const NAMED: usize = 6;
 
+/// Where `kubectl rollout restart` notes that it did.
+const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+
 /// The newest revision of a Deployment, when it is young and the one before was read too.
 #[must_use]
 pub fn revision(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
@@ -66,6 +69,22 @@ pub fn matters(scene: &Scene<'_>, workload: &ObjectRef) -> bool {
     is_young(scene, workload) && of(0).zip(of(1)).is_some_and(|(new, old)| new != old)
 }
 
+/// Whether the newest revision differs from the one before by its restart alone: going back changes nothing.
+#[must_use]
+pub fn only_restarted(scene: &Scene<'_>, workload: &ObjectRef) -> bool {
+    let sets = rollout::revisions(scene, workload);
+    let (Some(new), Some(old)) = (sets.first(), sets.get(1)) else { return false };
+    let rest = |set: &Seen<ReplicaSet>| {
+        let mut template = set.object.spec.as_ref()?.template.clone()?;
+        let metadata = template.metadata.get_or_insert_default();
+        // Every version has a hash of its own.
+        metadata.labels.get_or_insert_default().remove("pod-template-hash");
+        metadata.annotations.get_or_insert_default().remove(RESTARTED_AT);
+        Some(template)
+    };
+    restarted(&new.object) != restarted(&old.object) && rest(new) == rest(old)
+}
+
 /// Whether the newest revision of a Deployment was made within the last day.
 #[must_use]
 pub fn is_young(scene: &Scene<'_>, workload: &ObjectRef) -> bool {
@@ -77,7 +96,7 @@ pub fn is_young(scene: &Scene<'_>, workload: &ObjectRef) -> bool {
 /// When a version was asked to restart.
 fn restarted(set: &ReplicaSet) -> Option<&String> {
     let template = set.spec.as_ref()?.template.as_ref()?;
-    template.metadata.as_ref()?.annotations.as_ref()?.get("kubectl.kubernetes.io/restartedAt")
+    template.metadata.as_ref()?.annotations.as_ref()?.get(RESTARTED_AT)
 }
 
 fn template(set: &ReplicaSet) -> Option<&PodSpec> {

@@ -170,7 +170,7 @@ fn ranked(scene: &Scene<'_>, scope: &Scope) -> Vec<Ranked> {
         .iter()
         .flat_map(|analyzer| (analyzer.run)(scene).into_iter().map(move |finding| (analyzer, finding)));
     let settled =
-        found.map(|(analyzer, finding)| (analyzer, capped(scene, grounded(scene, finding))));
+        found.map(|(analyzer, finding)| (analyzer, capped(scene, grounded(scene, back::only_real(scene, finding)))));
     rank::rank(scene, scope, settled.collect())
 }
 

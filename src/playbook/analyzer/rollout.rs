@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::crash;
 use crate::playbook::back;
+use crate::playbook::change;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
@@ -87,7 +88,9 @@ fn new_version_fails(
 ) -> Finding {
     let name = named(&deployment.object);
     let (now, before) = (images(&new.object), images(&old.object));
-    let changed = if now == before {
+    let changed = if change::only_restarted(scene, &name) {
+        scene.text("与旧版本相同，只是被重启", "the same as the old one, only restarted")
+    } else if now == before {
         scene.text("镜像未变，改动在其他字段", "same images, other fields changed")
     } else {
         format!("{before} -> {now}")

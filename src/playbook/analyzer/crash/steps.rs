@@ -133,7 +133,11 @@ pub(super) fn after(
         ),
         _ => change(
             scene.text("由应用负责人按日志中的报错修复", "Have the application's owners fix the error in the log"),
-            scene.text("若是最近一次发布引入，先回滚止损", "If the last release brought it, go back first"),
+            if change::only_restarted(scene, workload) {
+                String::new()
+            } else {
+                scene.text("若是最近一次发布引入，先回滚止损", "If the last release brought it, go back first")
+            },
             None,
         ),
     }));
