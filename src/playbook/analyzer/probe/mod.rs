@@ -2,6 +2,7 @@
 
 mod moved;
 mod reasons;
+mod scheme;
 
 use k8s_openapi::api::core::v1::{Pod, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -112,6 +113,9 @@ fn killed(scene: &Scene<'_>, pod: &ObjectRef, view: &ContainerView<'_>) -> bool 
 }
 
 fn explain(scene: &Scene<'_>, failing: &Failing<'_>) -> Finding {
+    if let Some(finding) = scheme::run(scene, failing) {
+        return finding;
+    }
     let port = failing.probe_port();
     let declared = failing.declared_ports();
     let log = failing.log_ports(scene);

@@ -68,7 +68,7 @@ pub(super) fn wrong_port(
         )])
 }
 
-fn misconfigured(kind: Kind) -> &'static str {
+pub(super) fn misconfigured(kind: Kind) -> &'static str {
     match kind {
         Kind::Liveness => "liveness_probe_misconfigured",
         Kind::Readiness => "readiness_probe_misconfigured",
@@ -76,20 +76,10 @@ fn misconfigured(kind: Kind) -> &'static str {
     }
 }
 
-/// The application answers, but the probe asks in a way it cannot: the other scheme, without credentials, with a command
-/// the image does not have.
+/// The application answers, but the probe asks in a way it cannot: without credentials, with a command the image does
+/// not have.
 pub(super) fn wrong_question(scene: &Scene<'_>, failing: &Failing<'_>) -> Option<Finding> {
-    const SIGNS: [(&str, &str, &str); 6] = [
-        (
-            "HTTP response to HTTPS client",
-            "探针使用 HTTPS，而应用提供的是 HTTP（scheme 不符）",
-            "it asks with HTTPS while the application speaks HTTP (scheme)",
-        ),
-        (
-            "malformed HTTP",
-            "探针使用 HTTP，而应用提供的是 HTTPS（scheme 不符）",
-            "it asks with HTTP while the application speaks HTTPS (scheme)",
-        ),
+    const SIGNS: [(&str, &str, &str); 4] = [
         ("statuscode: 401", "探针路径需要认证（401）", "its path asks for credentials (401)"),
         ("statuscode: 403", "探针路径拒绝访问（403）", "its path refuses access (403)"),
         ("executable file not found", "探针执行的命令在镜像中不存在", "it runs a command the image does not have"),
