@@ -51,21 +51,32 @@ pub(super) fn told(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Option<String> {
     (!told.is_empty()).then(|| told.into_iter().chain(grown).collect::<Vec<_>>().join(scene.lang.pick("；", "; ")))
 }
 
-/// The replicas that a term keeps apart from each other against the places it tells apart; `None` where it does not, or where
-/// not all Nodes were read.
-fn places(scene: &Scene<'_>, waiting: &Waiting<'_>, term: &PodAffinityTerm) -> Option<String> {
+/// The replicas that a term keeps apart from each other and the places it tells apart; `None` where it does not, or where not
+/// all Nodes were read.
+pub(super) fn counts(scene: &Scene<'_>, waiting: &Waiting<'_>, term: &PodAffinityTerm) -> Option<(i32, usize)> {
     let (_, wanted) = scene.replicas(&waiting.workload)?;
     if !means(term, waiting.pod) || super::unread(scene, &waiting.message).is_some() || scene.nodes.is_empty() {
         return None;
     }
+    let places: BTreeSet<&str> =
+        usable(scene, waiting).filter_map(|node| spread::domain(node, &term.topology_key)).collect();
+    Some((wanted, places.len()))
+}
+
+/// The Nodes in service whose labels and taints a Pod can bear.
+pub(super) fn usable<'s>(scene: &'s Scene<'_>, waiting: &'s Waiting<'_>) -> impl Iterator<Item = &'s Node> {
     let fits = |node: &&Node| {
         selector::node_matches(waiting.pod, node)
             && selector::untolerated(waiting.pod, node).is_empty()
             && !nodes::out_of_service(waiting.pod, node)
     };
-    let fitting = scene.nodes.iter().map(|node| &node.object).filter(fits);
-    let places: BTreeSet<&str> = fitting.filter_map(|node| spread::domain(node, &term.topology_key)).collect();
-    let (places, is_host) = (places.len(), term.topology_key == "kubernetes.io/hostname");
+    scene.nodes.iter().map(|node| &node.object).filter(fits)
+}
+
+/// These counts in words.
+fn places(scene: &Scene<'_>, waiting: &Waiting<'_>, term: &PodAffinityTerm) -> Option<String> {
+    let (wanted, places) = counts(scene, waiting, term)?;
+    let is_host = term.topology_key == "kubernetes.io/hostname";
     let replicas = counted(wanted, "replica");
     Some(if is_host {
         scene.text(

@@ -1,6 +1,7 @@
 //! Pods no Node takes: what they ask for against what the Nodes offer.
 
 mod apart;
+mod choices;
 mod comeback;
 mod cordon;
 mod fit;

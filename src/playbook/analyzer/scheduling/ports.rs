@@ -1,7 +1,10 @@
 //! Host ports: which a Pod asks for, and who holds them already.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Pod;
 
+use crate::alert::ObjectRef;
 use crate::playbook::pods;
 use crate::playbook::scene::{Scene, named};
 
@@ -12,15 +15,8 @@ pub(super) fn told(scene: &Scene<'_>, pod: &Pod) -> Option<String> {
         return None;
     }
     let own = scene.workload(pod);
-    let holds = |other: &Pod| {
-        let there = pods::node_name(other).is_some() && !pods::is_finished(other);
-        there && of(other).iter().any(|port| wanted.contains(port))
-    };
-    let others = scene.pods.iter().map(|seen| &seen.object).filter(|other| named(*other) != named(pod) && holds(other));
-    let mut holders: Vec<String> =
-        others.map(|other| scene.workload(other)).filter(|it| *it != own).map(|it| it.to_string()).collect();
-    holders.sort();
-    holders.dedup();
+    let holders: Vec<String> =
+        holders(scene, pod).into_iter().filter(|it| *it != own).map(|it| it.to_string()).collect();
     let ports = wanted.iter().map(|(port, _)| port.to_string()).collect::<Vec<_>>().join(", ");
     let holders = holders.join(", ");
     Some(if holders.is_empty() {
@@ -28,6 +24,17 @@ pub(super) fn told(scene: &Scene<'_>, pod: &Pod) -> Option<String> {
     } else {
         scene.text(format!("hostPort {ports}，已被 {holders} 占用"), format!("hostPort {ports}, held by {holders}"))
     })
+}
+
+/// The workloads that were seen to hold one of the ports a Pod wants, its own among them.
+pub(super) fn holders(scene: &Scene<'_>, pod: &Pod) -> BTreeSet<ObjectRef> {
+    let wanted = of(pod);
+    let holds = |other: &Pod| {
+        let there = pods::node_name(other).is_some() && !pods::is_finished(other);
+        there && of(other).iter().any(|port| wanted.contains(port))
+    };
+    let others = scene.pods.iter().map(|seen| &seen.object).filter(|other| named(*other) != named(pod) && holds(other));
+    others.map(|other| scene.workload(other)).collect()
 }
 
 /// Each host port with its protocol.

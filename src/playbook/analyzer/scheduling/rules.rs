@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 
 use super::reasons::{Reasons, rest};
-use super::{Waiting, apart, finding, full, ports, spread};
+use super::{Waiting, apart, choices, finding, full, ports, spread};
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
@@ -103,7 +103,14 @@ fn ruled(scene: &Scene<'_>, waiting: &Waiting<'_>, (words, code, zh, en): &Rule)
         || headline.clone(),
         |rules| scene.text(format!("{headline}（{rules}）"), format!("{headline} ({rules})")),
     );
-    finding(code, Depth::Root, waiting, workload, headline).summary(summary).steps(steps(scene, waiting))
+    let own_steps = match *code {
+        "topology_spread_unsatisfied" => choices::spread(scene, waiting),
+        "host_port_conflict" => choices::ports(scene, waiting),
+        "anti_affinity_unsatisfied" => choices::apart(scene, waiting),
+        _ => None,
+    };
+    let steps = own_steps.unwrap_or_else(|| steps(scene, waiting).into());
+    finding(code, Depth::Root, waiting, workload, headline).summary(summary).steps(steps)
 }
 
 /// The Nodes that a reason rules out, in Chinese and in English: never more than the scheduler counted.
@@ -129,7 +136,7 @@ fn steps(scene: &Scene<'_>, waiting: &Waiting<'_>) -> [Step; 2] {
     ]
 }
 
-fn events(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Step {
+pub(super) fn events(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Step {
     look(
         scene.text("查看 Pod 的调度事件", "Read the Pod's scheduling events"),
         kubectl(&waiting.name.namespace, &format!("describe pod {}", waiting.name.name)),

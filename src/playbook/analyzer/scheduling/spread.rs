@@ -9,7 +9,7 @@ use crate::playbook::scene::Scene;
 use crate::playbook::selector;
 
 /// The Pod's rules that must hold.
-fn hard(pod: &Pod) -> impl Iterator<Item = &TopologySpreadConstraint> {
+pub(super) fn hard(pod: &Pod) -> impl Iterator<Item = &TopologySpreadConstraint> {
     let rules = pod.spec.iter().flat_map(|spec| spec.topology_spread_constraints.iter().flatten());
     rules.filter(|rule| rule.when_unsatisfiable == "DoNotSchedule")
 }
@@ -64,7 +64,7 @@ pub(super) fn told(scene: &Scene<'_>, pod: &Pod) -> Option<String> {
 }
 
 /// The values of a topology key all of whose Nodes are out of service for the Pod.
-fn empty_domains(scene: &Scene<'_>, pod: &Pod, key: &str) -> Vec<String> {
+pub(super) fn empty_domains(scene: &Scene<'_>, pod: &Pod, key: &str) -> Vec<String> {
     let mut domains: BTreeMap<&str, bool> = BTreeMap::new();
     for node in scene.nodes.iter().map(|node| &node.object) {
         if let Some(domain) = domain(node, key) {
