@@ -55,14 +55,24 @@ pub fn any_term(terms: &[NodeSelectorTerm], node: &Node) -> bool {
 pub fn node_wishes(pod: &Pod) -> Vec<String> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let pairs = spec.node_selector.iter().flatten().map(|(key, value)| format!("{key}={value}"));
-    let terms = spec
-        .affinity
-        .as_ref()
-        .and_then(|affinity| affinity.node_affinity.as_ref())
-        .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref())
-        .map(|required| required.node_selector_terms.as_slice())
-        .unwrap_or_default();
-    pairs.chain(terms_in_words(terms)).collect()
+    pairs.chain(terms_in_words(required_terms(pod))).collect()
+}
+
+/// The labels a Pod asks of a Node by value, each with the values that would do.
+#[must_use]
+pub fn wanted_labels(pod: &Pod) -> Vec<(String, Vec<String>)> {
+    let Some(spec) = &pod.spec else { return Vec::new() };
+    let pairs = spec.node_selector.iter().flatten().map(|(key, value)| (key.clone(), vec![value.clone()]));
+    let rules = required_terms(pod).iter().flat_map(|term| term.match_expressions.iter().flatten());
+    let rules = rules.filter(|rule| rule.operator == "In");
+    pairs.chain(rules.map(|rule| (rule.key.clone(), rule.values.clone().unwrap_or_default()))).collect()
+}
+
+/// The terms of a Pod's node affinity of which one must hold.
+fn required_terms(pod: &Pod) -> &[NodeSelectorTerm] {
+    let affinity = pod.spec.as_ref().and_then(|spec| spec.affinity.as_ref()?.node_affinity.as_ref());
+    let required = affinity.and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
+    required.map(|required| required.node_selector_terms.as_slice()).unwrap_or_default()
 }
 
 /// What node selector terms ask for, in words such as `zone=a`.

@@ -6,6 +6,7 @@ mod comeback;
 mod cordon;
 mod fit;
 mod full;
+mod labels;
 mod nodes;
 mod ports;
 mod reasons;

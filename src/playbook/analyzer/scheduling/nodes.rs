@@ -3,9 +3,9 @@
 use k8s_openapi::api::core::v1::{Node, Pod};
 
 use super::cordon::{bring_back, cordoned, reason_given};
-use super::{Waiting, finding, reasons};
+use super::{Waiting, finding, labels, reasons};
 use crate::playbook::analyzer::{full_disk, node};
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
 use crate::playbook::quantity;
@@ -145,19 +145,23 @@ pub(super) fn cluster_full(scene: &Scene<'_>, waiting: &Waiting<'_>, resource: &
 pub(super) fn no_matching_node(scene: &Scene<'_>, waiting: &Waiting<'_>) -> Finding {
     let workload = &waiting.workload;
     let wishes = selector::node_wishes(waiting.pod).join(", ");
+    let instead = labels::instead(scene, waiting).map(|told| scene.text(format!("；{told}"), format!("; {told}")));
+    let instead = instead.unwrap_or_default();
     let headline = scene.text(
-        format!("{workload} 的 Pod 无法调度：没有节点满足它的 nodeSelector/affinity（{wishes}）"),
-        format!("{workload} cannot be scheduled: no Node satisfies its nodeSelector or affinity ({wishes})"),
+        format!("{workload} 的 Pod 无法调度：没有节点满足它的 nodeSelector/affinity（{wishes}）{instead}"),
+        format!("{workload} cannot be scheduled: no Node satisfies its nodeSelector or affinity ({wishes}){instead}"),
     );
+    let keys: Vec<String> = selector::wanted_labels(waiting.pod).into_iter().map(|(key, _)| key).collect();
+    let columns = if keys.is_empty() { "--show-labels".to_owned() } else { format!("-L {}", keys.join(",")) };
     finding("node_selector_mismatch", Depth::Root, waiting, workload, headline).steps([
-        look(scene.text("查看节点标签", "Read the Nodes' labels"), "kubectl get nodes --show-labels"),
+        look(scene.text("查看节点标签", "Read the Nodes' labels"), format!("kubectl get nodes {columns}")),
         change(
             scene.text(
                 "修正 nodeSelector/affinity，或给合适的节点打上标签",
                 "Correct the nodeSelector or affinity, or label a fitting Node",
             ),
-            scene.text(format!("要求的标签：{wishes}"), format!("Labels asked for: {wishes}")),
-            None,
+            scene.text(format!("要求的标签：{wishes}{instead}"), format!("Labels asked for: {wishes}{instead}")),
+            edit_template(workload),
         ),
     ])
 }
