@@ -243,24 +243,6 @@ impl<'a> Scene<'a> {
         time.map(|time| (self.facts.now.as_second() - time.0.as_second()).max(0) / 60)
     }
 
-    /// Names of a kind in a namespace that come close to a name, the closest first.
-    #[must_use]
-    pub fn near_misses(&self, wanted: &ObjectRef) -> Vec<String> {
-        let mut near: Vec<(f64, String)> = self
-            .facts
-            .names()
-            .into_iter()
-            .filter(|other| {
-                other.kind == wanted.kind && other.namespace == wanted.namespace && other.name != wanted.name
-            })
-            .filter(|other| differs_little(&other.name, &wanted.name))
-            .map(|other| (strsim::jaro_winkler(&other.name, &wanted.name), other.name))
-            .filter(|(likeness, _)| *likeness > 0.88)
-            .collect();
-        near.sort_by(|left, right| right.0.total_cmp(&left.0));
-        near.into_iter().map(|(_, name)| name).collect()
-    }
-
     /// The autoscaler of a workload.
     #[must_use]
     pub fn autoscaler(&self, workload: &ObjectRef) -> Option<Seen<HorizontalPodAutoscaler>> {
@@ -345,17 +327,4 @@ pub fn service_selector(service: &Service) -> Option<&selector::LabelMap> {
     let spec = service.spec.as_ref()?;
     let external = spec.type_.as_deref() == Some("ExternalName");
     spec.selector.as_ref().filter(|wanted| !wanted.is_empty() && !external)
-}
-/// Whether two names could be one that was misspelt: what they begin with together, as those of one application do, says
-/// nothing (`portal-web`, `portal-cable`). One that only goes on, and another number, is near.
-fn differs_little(left: &str, right: &str) -> bool {
-    let shared = left.split('-').zip(right.split('-')).take_while(|(left, right)| left == right).count();
-    let rest = |name: &str| name.split('-').skip(shared).collect::<Vec<_>>().join("-");
-    let (left, right) = (rest(left), rest(right));
-    let letters = |name: &str| name.trim_end_matches(|last: char| last.is_ascii_digit()).to_owned();
-    shared == 0
-        || left.is_empty()
-        || right.is_empty()
-        || letters(&left) == letters(&right)
-        || strsim::jaro_winkler(&left, &right) > 0.75
 }

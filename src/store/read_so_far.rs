@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::columns::{Columns, millis, to_json};
 use super::{Claim, Store, StoreError, Tx};
-use crate::toolbox::Recorded;
+use crate::toolbox::evidence::Recorded;
 
 /// What was kept longer ago is read anew, because a cluster changes: longer than a lease and a restart take, shorter than
 /// a diagnosis may be late.

@@ -48,6 +48,25 @@ impl Evidence {
     }
 }
 
+/// A recorded result, with the objects behind its text where the server gave them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// What was recorded.
+    pub evidence: Evidence,
+    /// The result as data, redacted.
+    pub structured: Option<Value>,
+    /// Whether the tool said that it failed.
+    pub is_error: bool,
+}
+
+impl Recorded {
+    /// Whether it failed because the object that was asked for is not there, which is worth as much as one that is.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        self.is_error && self.evidence.text.contains("not found")
+    }
+}
+
 /// The evidence of one run. Cheap to share; many calls record at once.
 ///
 /// References are given out when calls start, so that the same calls always carry the same numbers, whichever answers first.

@@ -21,7 +21,8 @@ mod schema;
 pub mod server;
 pub mod table;
 
-pub use run::{Limits, Recorded, Run};
+pub use evidence::Recorded;
+pub use run::{Limits, Run};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

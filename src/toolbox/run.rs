@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
-use super::evidence::{Evidence, EvidenceLog};
+use super::evidence::{EvidenceLog, Recorded};
 use super::server::{Answer, ServerError};
 use super::{Absent, Offer, large, page, policy, probe, reduce, schema};
 use crate::agent::tools::{ToolAnswer, ToolSpec, Tools};
@@ -44,17 +43,6 @@ impl Limits {
     fn kept_of(&self, tool: &str) -> usize {
         if tool == "pods_log" { self.kept.min(LOG_KEPT) } else { self.kept }
     }
-}
-
-/// A recorded result, with the objects behind its text where the server gave them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Recorded {
-    /// What was recorded.
-    pub evidence: Evidence,
-    /// The result as data, redacted.
-    pub structured: Option<Value>,
-    /// Whether the tool said that it failed.
-    pub is_error: bool,
 }
 
 type Cached = Arc<OnceCell<Result<Arc<Recorded>, String>>>;
@@ -259,12 +247,6 @@ fn tells_of_absence(structured: Option<&Value>) -> bool {
 }
 
 impl Recorded {
-    /// Whether it failed because the object that was asked for is not there, which is worth as much as one that is.
-    #[must_use]
-    pub fn is_absence(&self) -> bool {
-        self.is_error && self.evidence.text.contains("not found")
-    }
-
     /// Whether it failed because the Prometheus it asks is not there or refuses us.
     #[must_use]
     pub fn is_away(&self) -> bool {

@@ -10,8 +10,7 @@ use uuid::Uuid;
 
 use super::fixtures::*;
 use crate::store::{Claim, Engine, InvestigationState, MAX_ATTEMPTS, NoticeRole, Retry, Store};
-use crate::toolbox::Recorded;
-use crate::toolbox::evidence::Evidence;
+use crate::toolbox::evidence::{Evidence, Recorded};
 
 async fn claim(store: &Store) -> Option<Claim> {
     store.claim_investigation("w", LEASE).await.unwrap()

@@ -194,10 +194,8 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
         .steps(
             line.filter(|_| code == data::CODE).into_iter().flat_map(|line| data::steps(scene, &workload, view, line)),
         );
-    let finding = match line.filter(|_| is_of_another(code, line)) {
-        Some(line) => finding.unresolved(serving_certificate::whose(scene, line)),
-        None => finding,
-    };
+    let asked = line.filter(|_| is_of_another(code, line)).map(|line| serving_certificate::whose(scene, line));
+    let finding = asked.into_iter().fold(finding, Finding::unresolved);
     let finding = if exit == 0 {
         finding
     } else {
