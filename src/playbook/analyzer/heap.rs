@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
+use crate::playbook::analyzer::headroom;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
 use crate::playbook::logs;
@@ -10,6 +11,7 @@ use crate::playbook::pods;
 use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::trace;
+use crate::quantity;
 use crate::report::Confidence;
 
 /// The options by which runtimes are told the size of their heap: the JVM's, Node's, .NET's and Go's.
@@ -83,13 +85,26 @@ fn full(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
                             "Let it hold less at a time, or raise the process's own limit of memory (ulimit)",
                         ),
                     },
-                    scene.text(
-                        "堆要小于容器的内存 limit；只调大 limit 没有用",
-                        "The heap must stay below the container's limit; raising the limit alone changes nothing",
-                    ),
+                    room(scene, &limit),
                     edit_template(&workload),
                 ),
             ]),
+    )
+}
+
+/// How large the heap may become within the container's limit.
+fn room(scene: &Scene<'_>, limit: &str) -> String {
+    let told = scene.text(
+        "堆要小于容器的内存 limit；只调大 limit 没有用",
+        "The heap must stay below the container's limit; raising the limit alone changes nothing",
+    );
+    let Some(fits) = quantity::amount(limit).map(headroom::fits) else { return told };
+    let fits = headroom::written(fits);
+    scene.text(
+        format!("{told}。limit {limit} 中堆最多可占约 {fits}，其余留给 metaspace、线程与缓冲区"),
+        format!(
+            "{told}. Of {limit} the heap may have about {fits}; the rest is for threads, buffers and the runtime itself"
+        ),
     )
 }
 
@@ -162,6 +177,16 @@ mod tests {
         let world = told(crashed(137, "OOMKilled"), json!({}), FULL);
         assert!(!world.codes().contains(&"heap_exhausted"), "{:?}", world.codes());
         assert!(world.cause().starts_with("oom_killed"), "{}", world.cause());
+    }
+
+    #[test]
+    fn how_much_heap_fits_into_the_limit_is_said_with_the_step() {
+        let detail = |limits: Value| {
+            let told = told(crashed(3, "Error"), json!({"resources": {"limits": limits}}), FULL).diagnosis();
+            told.steps.iter().map(|step| step.detail.clone()).collect::<String>()
+        };
+        assert!(detail(json!({"memory": "3Gi"})).contains("Of 3Gi the heap may have about 2304Mi"));
+        assert!(!detail(json!({})).contains("the heap may have"));
     }
 
     #[test]

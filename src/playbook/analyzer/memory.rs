@@ -4,24 +4,23 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 
 use crate::alert::ObjectRef;
 use crate::playbook::alerts;
+use crate::playbook::analyzer::headroom::{self, Claim};
 use crate::playbook::analyzer::{cpu_limit, rollout};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, counted, kubectl, look, slash};
-use crate::playbook::pattern::Pattern;
 use crate::playbook::pods::{self, ContainerView};
-use crate::playbook::quantity;
 use crate::playbook::scene::{Scene, named};
-use crate::report::Citation;
-
-/// A heap size a process was told, in its arguments, its environment or its own first log lines.
-static HEAP: Pattern = Pattern::new(
-    r"(?i)(?:-Xmx|heap[ _-]?(?:max|size|limit)\s*[=:]?\s*|max[ _-]?heap\s*[=:]?\s*|--max-old-space-size=)(\d+)\s*([kmg]?)i?b?\b",
-);
 
 /// Whether the container was ended for its memory.
 #[must_use]
 pub fn ran_out(view: &ContainerView<'_>) -> bool {
     view.ended().is_some_and(|ended| ended.reason.as_deref() == Some("OOMKilled"))
+}
+
+/// Whether any container of a Pod was.
+#[must_use]
+pub fn is_killed(pod: &Pod) -> bool {
+    pods::containers(pod).iter().any(ran_out)
 }
 
 /// Findings about containers the kernel ended for memory, unless that was once and long ago.
@@ -76,8 +75,8 @@ fn out_of_memory(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -
     let limit = limit_of(view.spec);
     let rewritten = rewritten(scene, &pod.object, view);
     let restarts = view.restarts();
-    let heap = heap(scene, &name, view, limit.as_deref());
-    let heap_text = heap.as_ref().map(|(text, _)| text.clone()).unwrap_or_default();
+    let claim = limit.as_deref().and_then(|limit| headroom::claim(scene, &pod.object, view, limit));
+    let told = claim.as_ref().map(|claim| claim.told(scene)).unwrap_or_default();
     let (code, headline) = match &limit {
         Some(limit) => (
             "oom_killed_limit_too_low",
@@ -104,18 +103,22 @@ fn out_of_memory(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -
             ),
         ),
     };
-    let summary =
-        scene.text(format!("{headline}（退出码 137）{heap_text}。"), format!("{headline} (exit code 137){heap_text}."));
+    let summary = scene.text(format!("{headline}（退出码 137）{told}。"), format!("{headline} (exit code 137){told}."));
+    let headline = format!("{headline}{told}");
     let cited_limit = limit.as_ref().and_then(|limit| scene.quote_any(&pod.reference, &[&format!("memory: {limit}")]));
     let finding = Finding::new(code, Depth::Mechanism, &name, &workload, headline)
         .summary(summary)
-        .cite([scene.quote(&pod.reference, "reason: OOMKilled"), cited_limit, heap.and_then(|(_, citation)| citation)])
+        .cite([
+            scene.quote(&pod.reference, "reason: OOMKilled"),
+            cited_limit,
+            claim.as_ref().and_then(|claim| claim.proof.clone()),
+        ])
         .touches(node_asked_about(scene, &pod.object))
         .unresolved(scene.text(
             "内存用量是正常增长，还是存在泄漏？请对照监控曲线判断",
             "Does the memory grow for a reason or leak? Look at its graph",
         ))
-        .steps(steps(scene, &name, &workload, view));
+        .steps(steps(scene, &name, &workload, view, claim.as_ref()));
     match rewritten {
         Some(told) => finding.unresolved(told).steps([look(
             scene.text("查看是谁改写了 limit", "See who rewrites the limit"),
@@ -137,12 +140,13 @@ fn steps(
     pod: &ObjectRef,
     workload: &ObjectRef,
     view: &ContainerView<'_>,
+    claim: Option<&Claim>,
 ) -> Vec<crate::report::Step> {
     let namespace = &pod.namespace;
     let container = view.name();
     let before = lowered_from(scene, workload, view);
     let value = before.as_deref().unwrap_or("<VALUE>");
-    vec![
+    let looks = vec![
         look(
             scene.text("查看当前内存用量", "See how much memory it uses now"),
             kubectl(namespace, &format!("top pod {} --containers", pod.name)),
@@ -151,30 +155,37 @@ fn steps(
             scene.text("查看被终止前的日志", "Read the log before it was ended"),
             kubectl(namespace, &format!("logs {} -c {container} --previous --tail=100", pod.name)),
         ),
-        change(
-            before.as_ref().map_or_else(
-                || {
-                    scene.text(
-                        "提高内存 limit（或降低应用的内存占用）",
-                        "Raise the memory limit, or make the application use less",
-                    )
-                },
-                |limit| {
-                    scene.text(
-                        format!("把内存 limit 恢复到此前的 {limit}，或降低应用的内存占用"),
-                        format!("Set the memory limit back to {limit}, which it had before, or make the application use less"),
-                    )
-                },
-            ),
-            scene.text(
-                "limit 应高于应用的峰值与堆上限之和；修改后观察是否还有 OOMKilled",
-                "The limit must exceed the peak, heap included; then watch for further OOMKilled",
-            ),
-            (workload.kind != "Pod" && workload.kind != "Job").then(|| {
-                kubectl(namespace, &format!("set resources {} -c {container} --limits=memory={value}", slash(workload)))
-            }),
+    ];
+    // A limit that it had before and that holds the heap is the surest way back.
+    if let Some(claim) = claim.filter(|claim| before.as_ref().is_none_or(|before| !claim.fits_into(before))) {
+        return looks.into_iter().chain(claim.steps(scene, workload, container)).collect();
+    }
+    let raise = change(
+        before.as_ref().map_or_else(
+            || {
+                scene.text(
+                    "提高内存 limit（或降低应用的内存占用）",
+                    "Raise the memory limit, or make the application use less",
+                )
+            },
+            |limit| {
+                scene.text(
+                    format!("把内存 limit 恢复到此前的 {limit}，或降低应用的内存占用"),
+                    format!(
+                        "Set the memory limit back to {limit}, which it had before, or make the application use less"
+                    ),
+                )
+            },
         ),
-    ]
+        scene.text(
+            "limit 应高于应用的峰值与堆上限之和；修改后观察是否还有 OOMKilled",
+            "The limit must exceed the peak, heap included; then watch for further OOMKilled",
+        ),
+        (workload.kind != "Pod" && workload.kind != "Job").then(|| {
+            kubectl(namespace, &format!("set resources {} -c {container} --limits=memory={value}", slash(workload)))
+        }),
+    );
+    looks.into_iter().chain([raise]).collect()
 }
 
 /// The memory limit a container had before, where that was the higher one.
@@ -182,38 +193,6 @@ fn lowered_from(scene: &Scene<'_>, workload: &ObjectRef, view: &ContainerView<'_
     let now = &view.spec.resources.as_ref()?.limits.as_ref()?.get("memory")?.0;
     let (before, _) = cpu_limit::limit_before(scene, workload, view.name(), "memory")?;
     (crate::quantity::amount(&before)? > crate::quantity::amount(now)?).then_some(before)
-}
-
-/// A heap larger than the limit explains the end by itself.
-fn heap(
-    scene: &Scene<'_>,
-    pod: &ObjectRef,
-    view: &ContainerView<'_>,
-    limit: Option<&str>,
-) -> Option<(String, Option<Citation>)> {
-    let limit_value = crate::quantity::amount(limit?)?;
-    let logs = scene.logs(pod, view.name());
-    let texts = logs.iter().filter_map(|log| Some((log.lines.as_deref().ok()?, log.reference.as_str())));
-    for (text, reference) in texts {
-        for found in HEAP.all(text) {
-            let factor = match found[2].to_ascii_lowercase().as_str() {
-                "k" => 1024.0,
-                "m" => 1_048_576.0,
-                "g" => 1_073_741_824.0,
-                _ => 1.0,
-            };
-            let heap = found[1].parse::<f64>().ok()? * factor;
-            if heap > limit_value {
-                let heap = quantity::show("memory", heap);
-                let told = scene.text(
-                    format!("；日志显示应用的堆上限为 {heap}，高于 limit"),
-                    format!("; its log says the heap may grow to {heap}, more than the limit"),
-                );
-                return Some((told, scene.quote(reference, &found[0])));
-            }
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub mod entrance;
 pub mod eviction;
 pub mod full_disk;
 pub mod gateway;
+mod headroom;
 mod heap;
 mod hook;
 pub mod image;

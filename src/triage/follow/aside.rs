@@ -4,9 +4,11 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 
 use super::PODS_PER_SELECTOR;
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{by_hand, certificate_name, node_certificate, node_lacks, readiness_gate, scheduling};
+use crate::playbook::analyzer::{
+    by_hand, certificate_name, memory, node_certificate, node_lacks, readiness_gate, scheduling,
+};
 use crate::playbook::facts::SeenEvent;
-use crate::playbook::logs;
+use crate::playbook::{latent, logs};
 use crate::toolbox::table::Row;
 use crate::triage::rows::{self, cell};
 use crate::triage::seen::Seen;
@@ -40,7 +42,21 @@ fn from_pod(seen: &Seen, name: &ObjectRef) -> Vec<Want> {
     wants.extend(sitting(seen, name, &pod));
     wants.extend(expecting(seen, name));
     wants.extend(certificates(seen, name));
+    wants.extend(settings(&pod));
     wants
+}
+
+/// The ConfigMaps that tell a process which ran out of memory how much it may take, the ones behind its variables first.
+fn settings(pod: &Pod) -> Vec<Want> {
+    if !memory::is_killed(pod) {
+        return Vec::new();
+    }
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let sources = containers.flat_map(|container| container.env_from.iter().flatten());
+    let whole: Vec<&str> = sources.filter_map(|from| Some(from.config_map_ref.as_ref()?.name.as_str())).collect();
+    let mut maps = latent::maps(pod);
+    maps.sort_by_key(|map| !whole.contains(&map.name.as_str()));
+    maps.into_iter().take(READ).map(Want::Aside).collect()
 }
 
 /// Whoever opens the readiness gate that a Pod waits at: where it runs nothing says, so the cluster's Deployments are listed,
