@@ -1,11 +1,12 @@
 //! What is looked at beside the incident: lists and objects that say who is at fault, and lead no further themselves.
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Service};
 
-use super::PODS_PER_SELECTOR;
+use super::{PODS_PER_SELECTOR, owners};
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{
-    by_hand, certificate_name, memory, node_certificate, node_lacks, readiness_gate, scheduling,
+    by_hand, certificate_name, job, memory, node_certificate, node_lacks, readiness_gate, scheduling,
 };
 use crate::playbook::facts::SeenEvent;
 use crate::playbook::{latent, logs};
@@ -16,6 +17,8 @@ use crate::triage::want::Want;
 
 /// Objects of a list read for one question.
 const READ: usize = 2;
+/// Runs of a CronJob that are compared.
+const RUNS: usize = 4;
 /// Addresses written by hand that are looked for among the Pods.
 const ADDRESSES: usize = 2;
 
@@ -26,7 +29,11 @@ pub(super) fn next(seen: &Seen) -> Vec<Want> {
         match object.kind.as_str() {
             "Pod" => wants.extend(from_pod(seen, object)),
             "Service" => wants.extend(from_service(seen, object)),
-            "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" => wants.extend(runtime_classes(seen, object)),
+            "ReplicaSet" | "StatefulSet" | "DaemonSet" => wants.extend(runtime_classes(seen, object)),
+            "Job" => {
+                wants.extend(runtime_classes(seen, object));
+                wants.extend(runs_before(seen, object));
+            }
             _ => {}
         }
     }
@@ -57,6 +64,21 @@ fn settings(pod: &Pod) -> Vec<Want> {
     let mut maps = latent::maps(pod);
     maps.sort_by_key(|map| !whole.contains(&map.name.as_str()));
     maps.into_iter().take(READ).map(Want::Aside).collect()
+}
+
+/// The runs of a CronJob before one that was ended at its deadline: how long they took says whether the work grows. Its Jobs
+/// are listed with the CronJob.
+fn runs_before(seen: &Seen, name: &ObjectRef) -> Vec<Want> {
+    let read = seen.facts.get::<Job>(&name.namespace, &name.name);
+    let raw = seen.facts.raw(name).filter(|_| read.is_some_and(|read| job::is_over(&read.object)));
+    let cron = raw.and_then(|(value, _)| owners(name, value).find(|owner| owner.kind == "CronJob"));
+    let Some(cron) = cron else { return Vec::new() };
+    let prefix = format!("{}-", cron.name);
+    let is_done = |cells: &Row| matches!(cell(cells, "COMPLETIONS").split_once('/'), Some((done, all)) if done == all);
+    let runs = seen.rows.iter().rev().filter(|(row, cells)| {
+        row.kind == "Job" && row.namespace == name.namespace && row.name.starts_with(&prefix) && is_done(cells)
+    });
+    runs.take(RUNS).map(|(row, _)| Want::Aside(row.clone())).collect()
 }
 
 /// Whoever opens the readiness gate that a Pod waits at: where it runs nothing says, so the cluster's Deployments are listed,

@@ -1,11 +1,13 @@
 //! Jobs that gave up or never end, and CronJobs that do not start any.
 
 mod cron;
+mod deadline;
 mod running;
 mod sidecar;
 mod suspended;
 
 pub use cron::kept_from_starting;
+pub use deadline::is_over;
 use k8s_openapi::api::batch::v1::{CronJob, Job, JobCondition};
 use k8s_openapi::api::core::v1::Pod;
 
@@ -99,7 +101,11 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
     let why_zh = end.as_ref().map_or_else(String::new, |end| format!("：{}", end.zh()));
     let why_en = end.as_ref().map_or_else(String::new, |end| format!(": {}", end.en()));
     let (limit_zh, limit_en) = limits(job, &reason);
-    let (short_zh, short_en) = if end.is_none() && !reason.is_empty() {
+    let late = deadline::of(scene, job);
+    let runs = late.as_ref().map(|late| late.told(scene)).unwrap_or_default();
+    let (short_zh, short_en) = if late.is_some() {
+        (format!("：{limit_zh}{runs}{why_zh}"), format!(", {limit_en}{runs}{why_en}"))
+    } else if end.is_none() && !reason.is_empty() {
         (format!("：{limit_zh}"), format!(", {limit_en}"))
     } else {
         (why_zh.clone(), why_en.clone())
@@ -107,9 +113,9 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
     let headline =
         scene.text(format!("{name} 失败（{reason}）{short_zh}"), format!("{name} failed ({reason}){short_en}"));
     let summary = scene.text(
-        format!("{name} 的 Pod 失败 {count} 次，{limit_zh}（{reason}），不会再重试{why_zh}。"),
+        format!("{name} 的 Pod 失败 {count} 次，{limit_zh}（{reason}）{runs}，不会再重试{why_zh}。"),
         format!(
-            "{name} gave up after {}, {limit_en} ({reason}); it will not try again{why_en}.",
+            "{name} gave up after {}, {limit_en} ({reason}){runs}; it will not try again{why_en}.",
             counted(count, "failed Pod")
         ),
     );
@@ -132,10 +138,14 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
             finding = finding.cite(end.proof);
         }
         None => {
-            finding = finding.confidence(Confidence::Medium).gap(scene.text(
-                format!("{name} 的 Pod 已不存在或未能读取"),
-                format!("the Pods of {name} are gone or could not be read"),
-            ))
+            let gone = || {
+                scene.text(
+                    format!("{name} 的 Pod 已不存在或未能读取"),
+                    format!("the Pods of {name} are gone or could not be read"),
+                )
+            };
+            let gap = late.as_ref().filter(|_| scene.pods_of(&name).is_empty()).map(|late| late.gap(scene, &name));
+            finding = finding.confidence(Confidence::Medium).gap(gap.unwrap_or_else(gone));
         }
     }
     if long_before(scene, condition) {
@@ -147,13 +157,13 @@ fn failed(scene: &Scene<'_>, job: &Seen<Job>) -> Option<Finding> {
             format!("{cron} could not be read, so it is not known whether later runs succeeded"),
         ));
     }
-    Some(finding.steps([
-        look(
-            scene.text("查看 Job 状态", "Look at the Job"),
-            kubectl(&name.namespace, &format!("describe job {}", name.name)),
-        ),
-        again(scene, &name),
-    ]))
+    finding = finding.steps([look(
+        scene.text("查看 Job 状态", "Look at the Job"),
+        kubectl(&name.namespace, &format!("describe job {}", name.name)),
+    )]);
+    let in_time = late.as_ref().and_then(|late| late.steps(scene, &name));
+    let proof = late.map(|late| late.proof).unwrap_or_default();
+    Some(finding.cite(proof).steps(in_time.unwrap_or_else(|| vec![again(scene, &name)])))
 }
 
 /// How the work of a failed Job is done after all: a CronJob makes another of its template, any other Job is created again.
