@@ -15,6 +15,7 @@ use crate::playbook::hearing;
 use crate::playbook::mended::{self, Mended};
 use crate::playbook::onward;
 use crate::playbook::outside;
+use crate::playbook::over;
 use crate::playbook::passed;
 use crate::playbook::purpose;
 use crate::playbook::recently;
@@ -216,17 +217,19 @@ fn headline(scene: &Scene<'_>, scope: &Scope, verdict: Verdict, resource: &Objec
     if let Some(told) = returned::headline(scene, best) {
         return told;
     }
+    let passed = over::told(scene, scope)
+        .unwrap_or_else(|| scene.text("触发告警的情况可能已经过去", "what set the alert off may have passed"));
     let workloads = seen.iter().filter(|object| scene.replicas(object).is_some()).count();
     if resource.kind == "Namespace" && workloads > 1 {
         return scene.text(
-            format!("未发现故障：{resource} 中查看过的 {workloads} 个工作负载当前都健康（healthy）；触发告警的情况可能已经过去"),
-            format!("No fault found: the {workloads} workloads looked at in {resource} are healthy now; what set the alert off may have passed"),
+            format!("未发现故障：{resource} 中查看过的 {workloads} 个工作负载当前都健康（healthy）；{passed}"),
+            format!("No fault found: the {workloads} workloads looked at in {resource} are healthy now; {passed}"),
         );
     }
     let state = describe::state(scene, best).unwrap_or_default();
     scene.text(
-        format!("未发现故障：{best} 当前健康（healthy），{state}；触发告警的情况可能已经过去"),
-        format!("No fault found: {best} is healthy now ({state}); what set the alert off may have passed"),
+        format!("未发现故障：{best} 当前健康（healthy），{state}；{passed}"),
+        format!("No fault found: {best} is healthy now ({state}); {passed}"),
     )
 }
 

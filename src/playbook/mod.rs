@@ -43,6 +43,7 @@ mod once;
 mod onward;
 pub mod origin;
 pub mod outside;
+mod over;
 mod passed;
 mod pattern;
 mod pods;

@@ -198,6 +198,12 @@ fn ready(scene: &Scene<'_>, scope: &Scope) -> Option<String> {
     let at = current.iter().filter_map(since).max().filter(|at| *at + LATELY > scene.facts.now)?;
     let lasted = times::duration(scene.lang, scene.facts.now.as_second() - at.as_second());
     let count = current.len();
+    if count == 1 {
+        return Some(scene.text(
+            format!("读取到的 Pod 自 {} 起 Ready（已 {lasted}）", clock(at)),
+            format!("the one Pod that was read is Ready since {} (for {lasted})", clock(at)),
+        ));
+    }
     Some(scene.text(
         format!("读取到的 {count} 个 Pod 自 {} 起全部 Ready（已 {lasted}）", clock(at)),
         format!("all {} that were read are Ready since {} (for {lasted})", counted(count, "Pod"), clock(at)),

@@ -20,7 +20,9 @@ fn start(pod: &Pod) -> Option<(Timestamp, Timestamp)> {
         .filter_map(|view| Some(view.status?.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0))
         .max()?;
     let ready = pods::condition(pod, "Ready").filter(|ready| ready.status == "True")?.last_transition_time.as_ref()?.0;
-    (main.iter().all(|view| view.restarts() == 0) && ready > started).then_some((started, ready))
+    // What takes longer is no start: the Pod was Ready before and lost it.
+    let is_start = ready > started && ready < started + LATELY;
+    (is_start && main.iter().all(|view| view.restarts() == 0)).then_some((started, ready))
 }
 
 /// The Pod in whose start an alert fired, and how long that took; that others took as long at another time says that all will.
@@ -108,5 +110,8 @@ mod tests {
         let quick =
             told(["2026-11-23T02:43:50Z", "2026-11-23T02:00:00Z"], ["2026-11-23T02:44:00Z", "2026-11-23T02:00:20Z"]);
         assert!(!quick.contains("from its start to Ready"), "{quick}");
+        let again =
+            told(["2026-11-01T02:25:00Z", "2026-11-01T02:00:00Z"], ["2026-11-23T02:44:00Z", "2026-11-01T02:00:20Z"]);
+        assert!(!again.contains("from its start to Ready"), "it was Ready in between: {again}");
     }
 }
