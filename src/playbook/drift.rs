@@ -1,5 +1,7 @@
 //! Drift: what was changed past the copy that `kubectl apply` keeps. A lead for people, never a proof.
 
+use serde_json::Value;
+
 use crate::alert::{Lang, ObjectRef};
 use crate::applied::{self, Change};
 use crate::playbook::logs;
@@ -37,6 +39,17 @@ pub fn lead(scene: &Scene<'_>, object: &ObjectRef) -> Option<Related> {
         "changed in place since it was applied: a lead, not a proof",
     );
     Some(Related { resource: object.clone(), why, findings })
+}
+
+/// When and by what a field was last written, where the object shows its managed fields.
+#[must_use]
+pub fn written(scene: &Scene<'_>, object: &ObjectRef, field: &str) -> Option<(String, String)> {
+    let (value, _) = scene.facts.raw(object)?;
+    let writers = value.pointer("/metadata/managedFields").and_then(Value::as_array)?;
+    let field = format!("/fieldsV1{field}");
+    let text = |it: &Value, key: &str| it.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let writer = writers.iter().filter(|it| it.pointer(&field).is_some()).max_by_key(|it| text(it, "time"))?;
+    Some((text(writer, "time"), text(writer, "manager")))
 }
 
 /// A change as a sentence: of texts of many lines the first line that differs. Values of the environment are not repeated:

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Service};
 
-use super::service::{called_in_vain, endpoints_line};
+use super::service::{callers, endpoints_line};
 use crate::alert::ObjectRef;
 use crate::playbook::drift;
 use crate::playbook::facts::{Seen, SeenEvent};
@@ -40,6 +40,8 @@ static RETIRED: Pattern = Pattern::new(
 
 /// As the Deployment controller writes it; before Kubernetes 1.27 the other way round.
 static TO_NONE: Pattern = Pattern::new(r"^Scaled down replica set \S+ (?:from (\d+) to 0|to 0 from (\d+))$");
+/// Callers that are named.
+const CALLERS: usize = 3;
 /// Seconds within which a Deployment scales down what it has of several versions at once.
 const AT_ONCE: i64 = 5;
 
@@ -91,13 +93,16 @@ pub(super) fn scaled_to_zero(
     name: &ObjectRef,
     sleeper: &Sleeper,
 ) -> Option<Finding> {
-    let missed = called_in_vain(scene, name);
+    let callers = callers(scene, name);
+    let missed = !callers.is_empty();
     if !missed && (!scene.question.targets.contains(name) || sleeper.on_purpose) {
         return None;
     }
     let workload = sleeper.workload.clone();
     let before = Before::of(scene, &workload);
     let (zh, en) = before.as_ref().map(Before::told).unwrap_or_default();
+    let (by_zh, by_en) = writer(scene, &workload, before.as_ref()).unwrap_or_default();
+    let (zh, en) = (zh + &by_zh, en + &by_en);
     let headline = scene.text(
         format!("{name} 没有后端：{workload} 的副本数为 0（scaled to 0）{zh}"),
         format!("{name} has no backend: {workload} is scaled to 0 replicas{en}"),
@@ -121,10 +126,43 @@ pub(super) fn scaled_to_zero(
                 ),
                 change(
                     scene.text("如果不是有意为之，恢复副本数", "If not on purpose, scale it up again"),
-                    scene.text("如果是有意为之，请静默该告警", "If on purpose, silence the alert"),
+                    afterwards(scene, &callers),
                     Some(kubectl(&workload.namespace, &format!("scale {} --replicas={replicas}", slash(&workload)))),
                 ),
             ]),
+    )
+}
+
+/// Who scaled it, where the object shows its managed fields, and when, where no event says that.
+fn writer(scene: &Scene<'_>, workload: &ObjectRef, before: Option<&Before>) -> Option<(String, String)> {
+    let (at, by) = drift::written(scene, workload, "/f:spec/f:replicas").filter(|(_, by)| !by.is_empty())?;
+    let written = at.parse::<Timestamp>().ok()?;
+    match before.and_then(|before| before.at) {
+        // Events come with a moment's delay; what was written at another time wrote another number.
+        Some(told) if (told.as_second() - written.as_second()).abs() > 60 => None,
+        Some(_) => Some((format!("，由 {by} 修改"), format!(", by {by}"))),
+        None => {
+            let at = written.strftime("%Y-%m-%d %H:%M:%S UTC");
+            Some((format!("，最近由 {by} 于 {at} 写入"), format!(", last written by {by} at {at}")))
+        }
+    }
+}
+
+/// What becomes of those who call it once it is back, and what if it shall not come back.
+fn afterwards(scene: &Scene<'_>, callers: &[ObjectRef]) -> String {
+    let on_purpose = scene.text("如果是有意为之，请静默该告警", "If on purpose, silence the alert");
+    let Some(first) = callers.first() else { return on_purpose };
+    let named: Vec<String> = callers.iter().take(CALLERS).map(ToString::to_string).collect();
+    let named = named.join(&scene.text("、", ", "));
+    let restart = kubectl(&first.namespace, &format!("rollout restart {}", slash(first)));
+    let restart = if matches!(first.kind.as_str(), "Pod" | "Job" | "ReplicaSet") {
+        String::new()
+    } else {
+        scene.text(format!("，再重启它：{restart}"), format!(" ({restart})"))
+    };
+    scene.text(
+        format!("它就绪后 {named} 通常会自行重连；几分钟后日志仍报同样的错{restart}。{on_purpose}，并让调用方不再访问它"),
+        format!("Once it is Ready, {named} should reach it again by itself; restart it only if its log still says so some minutes later{restart}. {on_purpose}, and have its callers stop calling it"),
     )
 }
 
@@ -222,6 +260,23 @@ mod tests {
             .with(caller)
             .log("cart-1-a", "ERROR GET http://web/api: dial tcp 10.96.0.7:80: connect: connection refused");
         assert_eq!(missed.cause(), "scaled_to_zero StatefulSet/web");
+        let detail = missed.diagnosis().steps.into_iter().map(|step| step.detail).collect::<String>();
+        assert!(detail.contains("shop/cart should reach it again") && detail.contains("rollout restart"), "{detail}");
+    }
+
+    #[test]
+    fn who_scaled_it_is_told_where_the_object_says_so() {
+        let told = |at: &str, event: bool| {
+            let fields = json!([{"manager": "kubectl", "subresource": "scale", "time": at, "fieldsV1": {"f:spec": {"f:replicas": {}}}}]);
+            let off = patched(deployment(0, 0), json!({"metadata": {"managedFields": fields}}));
+            let world = World::asking("Service", "web").with(service(json!({"app": "web"}))).with(off);
+            let said = "Scaled down replica set web-1 from 3 to 0";
+            let world = if event { world.event("Deployment", "web", "ScalingReplicaSet", said) } else { world };
+            world.diagnosis().headline
+        };
+        assert!(told("2026-11-23T02:58:58Z", true).contains(", by kubectl"), "{}", told("2026-11-23T02:58:58Z", true));
+        assert!(!told("2026-11-20T02:58:58Z", true).contains("kubectl"), "another change");
+        assert!(told("2026-11-20T02:58:58Z", false).contains("last written by kubectl at 2026-11-20 02:58:58 UTC"));
     }
 
     #[test]

@@ -41,12 +41,23 @@ fn unanswered(scene: &Scene<'_>, service: &Seen<Service>) -> Option<Finding> {
 
 /// Whether a log that was read shows a failing call to the Service.
 pub(super) fn called_in_vain(scene: &Scene<'_>, name: &ObjectRef) -> bool {
-    scene.pods.iter().any(|pod| {
-        let calls = reach::failing_calls(scene, &pod.object);
-        let called = calls.iter().filter_map(|call| reach::service_of(scene, &pod.object, call));
-        let mut reached = called.chain(callees::complained_of(scene, &pod.object));
-        reached.any(|service| named(&service.object) == *name)
-    })
+    scene.pods.iter().any(|pod| calls_in_vain(scene, pod, name))
+}
+
+fn calls_in_vain(scene: &Scene<'_>, pod: &Seen<Pod>, name: &ObjectRef) -> bool {
+    let calls = reach::failing_calls(scene, &pod.object);
+    let called = calls.iter().filter_map(|call| reach::service_of(scene, &pod.object, call));
+    let mut reached = called.chain(callees::complained_of(scene, &pod.object));
+    reached.any(|service| named(&service.object) == *name)
+}
+
+/// The workloads whose calls to a Service fail, of those whose logs were read.
+pub(super) fn callers(scene: &Scene<'_>, name: &ObjectRef) -> Vec<ObjectRef> {
+    let pods = scene.pods.iter().filter(|pod| calls_in_vain(scene, pod, name));
+    let mut callers: Vec<ObjectRef> = pods.map(|pod| scene.workload(&pod.object)).collect();
+    callers.sort();
+    callers.dedup();
+    callers
 }
 
 fn selects_nothing(scene: &Scene<'_>, service: &Seen<Service>, name: &ObjectRef, wanted: &LabelMap) -> Option<Finding> {

@@ -1,10 +1,10 @@
 //! CronJobs that somebody suspended: an answer where an alert is about them or misses what they make, no fault elsewhere.
 
 use k8s_openapi::api::batch::v1::CronJob;
-use serde_json::Value;
 
 use super::cron::longest_gap;
 use crate::alert::ObjectRef;
+use crate::playbook::drift;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, counted, kubectl, look};
 use crate::playbook::scene::Scene;
@@ -122,16 +122,6 @@ fn missed(scene: &Scene<'_>, cron: &Seen<CronJob>) -> Option<i64> {
     Some(minutes / longest_gap(&cron.object.spec.schedule)?)
 }
 
-/// When and by what `spec.suspend` was last written, where the object shows its managed fields.
-fn since(scene: &Scene<'_>, name: &ObjectRef) -> Option<(String, String)> {
-    let (value, _) = scene.facts.raw(name)?;
-    let writers = value.pointer("/metadata/managedFields").and_then(Value::as_array)?;
-    let wrote = |it: &&Value| it.pointer("/fieldsV1/f:spec/f:suspend").is_some();
-    let text = |it: &Value, key: &str| it.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let writer = writers.iter().rfind(wrote)?;
-    Some((text(writer, "time"), text(writer, "manager")))
-}
-
 fn switched_off(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Finding {
     let last = cron.object.status.as_ref().and_then(|status| status.last_schedule_time.as_ref());
     let mut more_zh = last.map_or_else(String::new, |last| format!("，最后一次启动于 {}", last.0));
@@ -144,7 +134,7 @@ fn switched_off(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Fi
         format!("{name} 已被暂停（spec.suspend=true），不会按计划创建 Job{more_zh}"),
         format!("{name} is suspended (spec.suspend=true), so it starts no Jobs{more_en}"),
     );
-    let summary = match since(scene, name) {
+    let summary = match drift::written(scene, name, "/f:spec/f:suspend") {
         Some((at, by)) => scene.text(
             format!("{headline}；spec.suspend 最近由 {by} 于 {at} 写入"),
             format!("{headline}; spec.suspend was last written at {at} by {by}"),
