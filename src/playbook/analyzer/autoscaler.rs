@@ -126,18 +126,26 @@ fn at_maximum(
                 kubectl(&name.namespace, &format!("describe hpa {}", name.name)),
             ),
             look(scene.text("查看 Pod 用量", "See what the Pods use"), kubectl(&name.namespace, "top pods")),
-            raise(scene, found, max),
+            raise(scene, found, max, asked_for(spec, status)),
         ])
 }
 
 /// Raises the limit where it is set: at the autoscaler, or at the ScaledObject that owns it and would take it back.
-fn raise(scene: &Scene<'_>, found: &Seen<HorizontalPodAutoscaler>, max: i32) -> Step {
+fn raise(scene: &Scene<'_>, found: &Seen<HorizontalPodAutoscaler>, max: i32, asked: Option<i32>) -> Step {
     let name = named(&found.object);
     let room = scene.text("先确认集群与 ResourceQuota 有足够余量", "First make sure that Nodes and quotas have room");
-    let title = scene.text(
-        format!("如果负载合理，把 maxReplicas 提高到 {max} 以上"),
-        format!("If the load is legitimate, raise maxReplicas above {max}"),
-    );
+    let asked = asked.filter(|asked| *asked > max);
+    let title = match asked {
+        Some(asked) => scene.text(
+            format!("如果负载合理，把 maxReplicas 从 {max} 提高到 {asked} 或更多（当前负载需要 {asked} 个）"),
+            format!("If the load is legitimate, raise maxReplicas from {max} to {asked} or more, which the present load asks for"),
+        ),
+        None => scene.text(
+            format!("如果负载合理，把 maxReplicas 提高到 {max} 以上"),
+            format!("If the load is legitimate, raise maxReplicas above {max}"),
+        ),
+    };
+    let number = asked.map_or_else(|| "<N>".to_owned(), |asked| asked.to_string());
     match scaled_object::owner(scene, &found.object) {
         Some(owner) => change(
             scene.text(
@@ -152,22 +160,36 @@ fn raise(scene: &Scene<'_>, found: &Seen<HorizontalPodAutoscaler>, max: i32) -> 
             room,
             Some(kubectl(
                 &name.namespace,
-                &format!("patch hpa {} -p '{{\"spec\":{{\"maxReplicas\":<N>}}}}'", name.name),
+                &format!("patch hpa {} -p '{{\"spec\":{{\"maxReplicas\":{number}}}}}'", name.name),
             )),
         ),
     }
 }
 
-/// Current against wanted utilisation of the resource metrics, for example `cpu 97%/60%`.
-fn load_in_words(spec: &HorizontalPodAutoscalerSpec, status: &HorizontalPodAutoscalerStatus) -> String {
+/// Current against wanted utilisation of the resource metrics.
+fn loads<'h>(
+    spec: &'h HorizontalPodAutoscalerSpec,
+    status: &'h HorizontalPodAutoscalerStatus,
+) -> impl Iterator<Item = (&'h str, i32, i32)> {
     let current = status.current_metrics.iter().flatten().filter_map(|metric| metric.resource.as_ref());
-    let pairs = current.filter_map(|metric| {
-        let wanted = spec.metrics.iter().flatten().filter_map(|metric| metric.resource.as_ref());
-        let wanted = wanted.into_iter().find(|wanted| wanted.name == metric.name)?;
-        let (now, target) = (metric.current.average_utilization?, wanted.target.average_utilization?);
-        Some(format!("{} {now}%/{target}%", metric.name))
-    });
-    pairs.collect::<Vec<_>>().join(", ")
+    current.filter_map(|metric| {
+        let mut wanted = spec.metrics.iter().flatten().filter_map(|metric| metric.resource.as_ref());
+        let wanted = wanted.find(|wanted| wanted.name == metric.name)?;
+        Some((metric.name.as_str(), metric.current.average_utilization?, wanted.target.average_utilization?))
+    })
+}
+
+/// The same in words, for example `cpu 97%/60%`.
+fn load_in_words(spec: &HorizontalPodAutoscalerSpec, status: &HorizontalPodAutoscalerStatus) -> String {
+    loads(spec, status).map(|(name, now, target)| format!("{name} {now}%/{target}%")).collect::<Vec<_>>().join(", ")
+}
+
+/// How many replicas the present load asks for, as the controller counts it:
+/// <https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details>.
+fn asked_for(spec: &HorizontalPodAutoscalerSpec, status: &HorizontalPodAutoscalerStatus) -> Option<i32> {
+    let current = status.current_replicas.filter(|current| *current > 0)?;
+    let counted = loads(spec, status).filter(|(.., target)| *target > 0);
+    counted.map(|(_, now, target)| (current * now + target - 1) / target).max()
 }
 
 fn no_metrics(
@@ -237,21 +259,41 @@ fn no_metrics(
         )])
         .steps(match &without {
             Some(without) => without.steps(scene, &workload),
-            None => vec![
-                look(
-                    scene.text("确认 metrics API 是否可用", "Check the metrics API"),
-                    "kubectl get apiservices v1beta1.metrics.k8s.io",
-                ),
-                change(
-                    scene.text(
-                        "安装或恢复 metrics-server（或指标适配器）",
-                        "Install or restore metrics-server (or the metrics adapter)",
-                    ),
-                    "",
-                    None,
-                ),
-            ],
+            None => source(scene, api(group, message)),
         })
+}
+
+/// The API that a metric comes from: each is served by somebody else.
+fn api(group: Option<&'static str>, message: &str) -> &'static str {
+    let said = ["external.metrics.k8s.io", "custom.metrics.k8s.io"].into_iter().find(|api| message.contains(api));
+    said.or(group).unwrap_or("metrics.k8s.io")
+}
+
+/// How to bring back whoever serves a metric.
+fn source(scene: &Scene<'_>, api: &str) -> Vec<Step> {
+    let (check, restore) = if api == "metrics.k8s.io" {
+        (
+            "kubectl get apiservices v1beta1.metrics.k8s.io".to_owned(),
+            scene.text(
+                "安装或恢复 metrics-server（或指标适配器）",
+                "Install or restore metrics-server (or the metrics adapter)",
+            ),
+        )
+    } else {
+        (
+            // Adapters register the custom metrics under either version.
+            format!("kubectl get apiservices v1beta1.{api}")
+                + if api == "custom.metrics.k8s.io" { " v1beta2.custom.metrics.k8s.io" } else { "" },
+            scene.text(
+                format!("安装或恢复提供 {api} 的指标适配器（prometheus-adapter、KEDA 等），并确认它有这个指标"),
+                format!("Install or restore the adapter that serves {api} (prometheus-adapter, KEDA), and see that it knows this metric"),
+            ),
+        )
+    };
+    vec![
+        look(scene.text(format!("确认 {api} 是否可用"), format!("Check that {api} is served")), check),
+        change(restore, "", None),
+    ]
 }
 
 fn no_target(
@@ -316,6 +358,9 @@ mod tests {
         assert_eq!(world.cause(), "hpa_at_max_replicas HorizontalPodAutoscaler/web");
         let headline = world.diagnosis().headline;
         assert!(headline.contains("maxReplicas of 3") && headline.contains("cpu 97%/60%"), "{headline}");
+        let raise = world.diagnosis().steps.pop().unwrap();
+        assert!(raise.title.contains("from 3 to 5"), "{}", raise.title);
+        assert!(raise.command.is_some_and(|it| it.contains("{\"maxReplicas\":5}")));
     }
 
     #[test]
@@ -365,6 +410,13 @@ mod tests {
         );
         assert_eq!(custom.cause(), "hpa_metrics_unavailable HorizontalPodAutoscaler/web");
         assert!(custom.diagnosis().headline.contains("custom metric"), "{}", custom.diagnosis().headline);
+        let checks = |world: &World| {
+            let steps = world.diagnosis().steps.into_iter();
+            steps.filter_map(|step| step.command).collect::<Vec<_>>().join(" ")
+        };
+        assert!(checks(&custom).contains("v1beta1.custom.metrics.k8s.io"), "{}", checks(&custom));
+        let external = inactive("FailedGetExternalMetric", "unable to get external metric queue_depth");
+        assert!(checks(&external).contains("v1beta1.external.metrics.k8s.io"), "{}", checks(&external));
         let twice = inactive("AmbiguousSelector", "pods by selector app=web are controlled by multiple HPAs");
         assert_eq!(twice.cause(), "hpa_invalid HorizontalPodAutoscaler/web");
     }

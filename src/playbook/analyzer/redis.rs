@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use crate::alert::ObjectRef;
 use crate::playbook::environment;
 use crate::playbook::facts::{Seen, SeenLog};
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
+use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
 use crate::playbook::pattern::Pattern;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::{latent, logs, pods, reach};
@@ -124,31 +124,45 @@ fn told(
                 ),
                 kubectl(&redis.namespace, &format!("get {} -o yaml", slash(&redis))),
             ),
-            remedy(scene, code),
+            remedy(scene, code, &redis),
         ])
 }
 
-fn remedy(scene: &Scene<'_>, code: &str) -> Step {
-    match code {
-        "redis_memory_full" => change(
-            scene.text("调大 maxmemory，或为只作缓存的实例选择会淘汰的策略", "Raise maxmemory, or where it is a mere cache choose a policy that evicts"),
+/// What to do about a reply, each about its own.
+fn remedy(scene: &Scene<'_>, code: &str, redis: &ObjectRef) -> Step {
+    let (title, detail) = match code {
+        "redis_memory_full" => (
             scene.text(
-                "先看什么占用了内存（redis-cli --bigkeys、INFO memory）以及哪些键没有过期时间；容器的内存上限要高于 maxmemory",
-                "See first what fills it (redis-cli --bigkeys, INFO memory) and which keys never expire; the container's memory limit must lie above maxmemory",
+                "调大 maxmemory，或改用会淘汰的 maxmemory-policy，或清理没有过期时间的键",
+                "Raise maxmemory, choose a maxmemory-policy that evicts, or remove keys that never expire",
             ),
-            None,
+            scene.text(
+                "maxmemory 要低于容器的内存 limit；若这里存的不是缓存而是数据，改淘汰策略会丢数据",
+                "Keep maxmemory below the container's memory limit; where it holds data and is no cache, a policy that evicts loses some",
+            ),
         ),
-        "redis_persistence_failing" => change(
-            scene.text("修复数据目录（空间、权限），它随后恢复写入", "Repair its data directory (room, permissions); it takes writes again after the next snapshot"),
-            "",
-            None,
+        "redis_persistence_failing" => (
+            scene.text(
+                "让它能写快照：数据目录的空间与属主，以及 fork 所需的内存",
+                "Let it write its snapshot: room in its data directory, who owns that, and memory for the fork",
+            ),
+            scene.text(
+                "一次 BGSAVE 成功后即恢复写入；关闭 stop-writes-on-bgsave-error 只是掩盖，重启会丢掉上次快照之后的数据",
+                "It takes writes again after one BGSAVE that succeeds; without stop-writes-on-bgsave-error a restart loses all since the last snapshot",
+            ),
         ),
-        _ => change(
-            scene.text("让客户端连接主节点", "Let its clients reach the primary"),
-            scene.text("redis-cli INFO replication 说明谁是主节点", "redis-cli INFO replication says which one that is"),
-            None,
+        _ => (
+            scene.text(
+                "让客户端连接主节点（通过 Sentinel，或指向主节点的 Service）",
+                "Let its clients reach the primary (through Sentinel, or a Service that selects the primary)",
+            ),
+            scene.text(
+                "先看 INFO replication 中 role 与 master_host：主从可能刚刚切换",
+                "See role and master_host in INFO replication first: the roles may just have changed",
+            ),
         ),
-    }
+    };
+    change(title, detail, edit_template(redis).filter(|_| code != "redis_replica_written"))
 }
 
 /// What its command or its mounted configuration says of memory, as `maxmemory 512mb`, each with where that stands.
@@ -225,6 +239,9 @@ mod tests {
         assert!(told.diagnosis().headline.contains("for saving: Permission denied"), "{}", told.diagnosis().headline);
         let replica = client(&"ERROR READONLY You can't write against a read only replica.\n".repeat(8), "web:6379");
         assert_eq!(replica.cause(), "redis_replica_written Deployment/web");
+        let last = |world: &World| world.diagnosis().steps.pop().unwrap().title;
+        assert!(last(&world).starts_with("Raise maxmemory"), "{}", last(&world));
+        assert!(last(&replica).contains("reach the primary"), "{}", last(&replica));
     }
 
     #[test]
