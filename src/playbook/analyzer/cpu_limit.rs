@@ -119,7 +119,7 @@ fn too_slow_to_start(
                         "Only if the limit must stay, raise the {word} probe's failureThreshold ({patience} s now)"
                     ),
                 ),
-                edit_template(&workload),
+                set_back(&workload, container, &before),
             ),
         ]);
     if workload.kind == "Deployment" && at == 0 {
@@ -172,10 +172,16 @@ fn starved(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>, event: 
                 change(
                     scene.text(format!("把 limits.cpu 恢复到 {before}"), format!("Set limits.cpu back to {before}")),
                     "",
-                    edit_template(&workload),
+                    set_back(&workload, container, &before),
                 ),
             ]),
     )
+}
+
+/// Gives a container a CPU limit in its workload's template; none where that cannot be changed.
+fn set_back(workload: &ObjectRef, container: &str, limit: &str) -> Option<String> {
+    let words = format!("set resources {} -c {container} --limits=cpu={limit}", slash(workload));
+    edit_template(workload).map(|_| kubectl(&workload.namespace, &words))
 }
 
 /// The limit of a resource that a container had before: in the revision before, or in the copy that was applied.
@@ -240,7 +246,10 @@ mod tests {
     fn a_limit_that_was_cut_explains_probes_that_time_out() {
         let world = world("1", "50m", TIMEOUT);
         assert_eq!(world.cause(), "cpu_limit_too_low Deployment/web");
-        assert!(world.diagnosis().headline.contains("from 1 to 50m"), "{}", world.diagnosis().headline);
+        let told = world.diagnosis();
+        assert!(told.headline.contains("from 1 to 50m"), "{}", told.headline);
+        let back = "kubectl -n shop set resources deployment/web -c web --limits=cpu=1";
+        assert!(told.steps.iter().any(|step| step.command.as_deref() == Some(back)), "{:?}", told.steps);
     }
 
     const REFUSED: &str =

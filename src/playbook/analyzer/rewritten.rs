@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::memory;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
+use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::pods::{self, ContainerView};
 use crate::playbook::scene::{Scene, named};
 use crate::report::Confidence;
@@ -54,8 +54,11 @@ fn shrunk(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Optio
                         format!("让 {blame} 不再改写该 Namespace，然后重建 Pod"),
                         format!("Keep {blame} from this Namespace, then make the Pods anew"),
                     ),
-                    "",
-                    None,
+                    scene.text(
+                        format!("用 namespaceSelector 或它认得的标签把 Namespace {} 排除在外；改完后重启：kubectl -n {} rollout restart {}", name.namespace, name.namespace, slash(&workload)),
+                        format!("Exclude Namespace {} by its namespaceSelector, or by a label it heeds; then restart: kubectl -n {} rollout restart {}", name.namespace, name.namespace, slash(&workload)),
+                    ),
+                    Some(kubectl("", &format!("edit mutatingwebhookconfiguration {}", blame.name))),
                 ),
             ]),
     )

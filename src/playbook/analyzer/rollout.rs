@@ -250,10 +250,25 @@ fn paused(scene: &Scene<'_>, deployment: &Seen<Deployment>, name: &ObjectRef) ->
             ),
             change(
                 scene.text("继续发布", "Resume the rollout"),
-                "",
+                pending(scene, deployment, name),
                 Some(kubectl(&name.namespace, &format!("rollout resume {}", slash(name)))),
             ),
         ])
+}
+
+/// What goes out once a paused rollout is resumed: all that was changed meanwhile, at once.
+fn pending(scene: &Scene<'_>, deployment: &Seen<Deployment>, name: &ObjectRef) -> String {
+    let told = scene.text(
+        "暂停期间对模板的全部修改会一次性发布：先确认这些修改都是要上线的",
+        "All that was changed in the template meanwhile goes out at once: make sure first that it is meant to",
+    );
+    let template = deployment.object.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let wanted = template.map(images_of).unwrap_or_default();
+    let running = revisions(scene, name).first().map(|set| images(&set.object)).unwrap_or_default();
+    if wanted.is_empty() || running.is_empty() || wanted == running {
+        return told;
+    }
+    scene.text(format!("{told}（镜像 {running} -> {wanted}）"), format!("{told} (image {running} -> {wanted})"))
 }
 
 /// The ReplicaSets of a Deployment that were read, the newest revision first.
@@ -272,9 +287,11 @@ fn revision(set: &ReplicaSet) -> i64 {
 
 fn images(set: &ReplicaSet) -> String {
     let spec = set.spec.as_ref().and_then(|spec| spec.template.as_ref()).and_then(|template| template.spec.as_ref());
-    let all =
-        spec.map(|spec| spec.containers.iter().filter_map(|container| container.image.clone()).collect::<Vec<_>>());
-    all.unwrap_or_default().join(", ")
+    spec.map(images_of).unwrap_or_default()
+}
+
+fn images_of(spec: &PodSpec) -> String {
+    spec.containers.iter().filter_map(|container| container.image.clone()).collect::<Vec<_>>().join(", ")
 }
 
 fn image(spec: &PodSpec, container: &str) -> Option<String> {
@@ -355,9 +372,17 @@ mod tests {
     #[test]
     fn a_pause_is_a_question_for_a_person() {
         let paused = patched(deployment(2, 2), json!({"spec": {"paused": true}, "status": {"updatedReplicas": 0}}));
-        let world = World::asking("Deployment", "web").with(paused);
+        let asked = || World::asking("Deployment", "web").with(paused.clone());
+        let world = asked();
         assert_eq!(world.cause(), "rollout_paused Deployment/web");
         assert!(!world.diagnosis().unresolved.is_empty());
+        let detail = |world: World| {
+            let steps = world.diagnosis().steps;
+            steps.into_iter().find(|step| step.title == "Resume the rollout").map(|step| step.detail).unwrap()
+        };
+        assert!(detail(world).ends_with("it is meant to"));
+        let told = detail(asked().with(replica_set(1, "reg/web:0", 1, 1)));
+        assert!(told.ends_with("(image reg/web:0 -> reg/web:1)"), "{told}");
     }
 
     #[test]

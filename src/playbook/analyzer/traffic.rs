@@ -186,17 +186,32 @@ fn stays_local(scene: &Scene<'_>, caller: &Seen<Pod>) -> Option<Finding> {
                 scene.quote(&call.log.reference, call.line),
             ])
             .touches([scene.workload(&caller.object)])
-            .steps([change(
-                scene.text(
-                    "改为 Cluster，或让后端在每个节点上运行",
-                    "Set it to Cluster, or run a backend on every Node",
+            .steps([
+                look(
+                    scene.text("查看它的后端在哪些节点上", "See on which Nodes its backends run"),
+                    kubectl(
+                        &name.namespace,
+                        &format!("get endpointslices -l kubernetes.io/service-name={} -o yaml", name.name),
+                    ),
                 ),
-                "",
-                Some(kubectl(
-                    &name.namespace,
-                    &format!("patch service {} -p '{{\"spec\":{{\"internalTrafficPolicy\":\"Cluster\"}}}}'", name.name),
-                )),
-            )]),
+                change(
+                    scene.text(
+                        "改为 Cluster，或让后端在每个节点上运行",
+                        "Set it to Cluster, or run a backend on every Node",
+                    ),
+                    scene.text(
+                        "Local 可能是有意为之（只用本节点的 agent、保留来源）：改之前问清属主",
+                        "Local may be meant (an agent of each Node for that Node alone): ask its owners first",
+                    ),
+                    Some(kubectl(
+                        &name.namespace,
+                        &format!(
+                            "patch service {} -p '{{\"spec\":{{\"internalTrafficPolicy\":\"Cluster\"}}}}'",
+                            name.name
+                        ),
+                    )),
+                ),
+            ]),
     )
 }
 

@@ -144,6 +144,7 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
     let code = lead.as_ref().map_or(code, |lead| lead.code(code));
     let why = lead.as_ref().map_or_else(|| why.clone(), |lead| lead.with(scene, &why));
     let is_sealed = line.is_some_and(|line| sealed::refuses(view, line));
+    let needs_mount = is_sealed && sealed::volume_in(view, &why).is_none();
     let why = if is_sealed { sealed::explained(scene, view, why) } else { why };
     let why = if code == data::CODE { data::explained(scene, &workload, view, why) } else { why };
     let kind_zh = if view.init { " init 容器" } else { "容器" };
@@ -190,7 +191,7 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
             scene.quote(&pod.reference, "readOnlyRootFilesystem: true").filter(|_| is_sealed),
             lead.as_ref().and_then(|lead| lead.proof(scene)),
         ])
-        .steps(steps::after(scene, (&name, &workload), view, code, lead.as_ref()))
+        .steps(steps::after(scene, (&name, &workload), view, (code, needs_mount), lead.as_ref()))
         .steps(
             line.filter(|_| code == data::CODE).into_iter().flat_map(|line| data::steps(scene, &workload, view, line)),
         );
@@ -385,7 +386,10 @@ mod tests {
             let world =
                 World::asking("Pod", "web-1-a").with(pod(patched(crashed(1, "Error"), spec))).log("web-1-a", trace);
             assert_eq!(world.cause(), "crashloop_permission_denied Deployment/web");
-            world.diagnosis().headline
+            let diagnosis = world.diagnosis();
+            let mounts = diagnosis.steps.iter().any(|step| step.title.starts_with("Mount an emptyDir"));
+            assert_eq!(mounts, diagnosis.headline.contains("no volume is mounted there"), "{:?}", diagnosis.steps);
+            diagnosis.headline
         };
         let sealed = json!({"securityContext": {"readOnlyRootFilesystem": true}});
         let headline = told(sealed.clone());

@@ -16,11 +16,16 @@ fn root_is_read_only(view: &ContainerView<'_>) -> bool {
     view.spec.security_context.as_ref().and_then(|context| context.read_only_root_filesystem) == Some(true)
 }
 
+/// The volume on which the path lies that a text names; none for a path of the container's own root.
+pub(super) fn volume_in<'v>(view: &ContainerView<'v>, text: &str) -> Option<&'v str> {
+    let mounts = view.spec.volume_mounts.iter().flatten();
+    let named = mounts.filter(|mount| mount.mount_path != "/" && text.contains(&mount.mount_path));
+    named.max_by_key(|mount| mount.mount_path.len()).map(|mount| mount.name.as_str())
+}
+
 /// Adds why the file system may not be written: the container's own root is sealed; of a path on a volume, that it is.
 pub(super) fn explained(scene: &Scene<'_>, view: &ContainerView<'_>, why: String) -> String {
-    let mounts = view.spec.volume_mounts.iter().flatten();
-    let named = mounts.filter(|mount| mount.mount_path != "/" && why.contains(&mount.mount_path));
-    match named.max_by_key(|mount| mount.mount_path.len()).map(|mount| &mount.name) {
+    match volume_in(view, &why) {
         Some(volume) => scene
             .text(format!("{why}（该路径在 volume {volume} 上）"), format!("{why} (that path is on volume {volume})")),
         None => scene.text(

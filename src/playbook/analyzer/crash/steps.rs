@@ -29,7 +29,7 @@ pub(super) fn after(
     scene: &Scene<'_>,
     (pod, workload): (&ObjectRef, &ObjectRef),
     view: &ContainerView<'_>,
-    code: &str,
+    (code, needs_mount): (&str, bool),
     lead: Option<&Lead>,
 ) -> Vec<Step> {
     let mut steps = vec![if view.never_began() {
@@ -107,12 +107,20 @@ pub(super) fn after(
             "",
             edit,
         ),
+        "crashloop_permission_denied" if needs_mount => change(
+            scene.text(
+                "在报错的路径上挂载 emptyDir（或可写的卷）；镜像确需写根文件系统时才关闭 readOnlyRootFilesystem",
+                "Mount an emptyDir (or a volume it may write) at the path in the error; only where the image has to write its root, set readOnlyRootFilesystem to false",
+            ),
+            scene.text("emptyDir 的内容随 Pod 消失", "What is in an emptyDir goes with the Pod"),
+            edit,
+        ),
         "crashloop_permission_denied" => change(
             scene.text(
                 "核对 securityContext（runAsUser、fsGroup、readOnlyRootFilesystem）与卷的属主",
                 "Check securityContext (runAsUser, fsGroup, readOnlyRootFilesystem) and who owns the volume",
             ),
-            "",
+            identity(scene, pod, view),
             edit,
         ),
         "container_command_invalid" => change(
@@ -149,6 +157,22 @@ pub(super) fn after(
         ));
     }
     steps
+}
+
+/// As whom a container runs, and for whom its volumes are opened: a fresh volume belongs to root.
+fn identity(scene: &Scene<'_>, pod: &ObjectRef, view: &ContainerView<'_>) -> String {
+    let spec = scene.pod(pod).and_then(|pod| pod.object.spec.as_ref());
+    let of_pod = spec.and_then(|spec| spec.security_context.as_ref());
+    let own = view.spec.security_context.as_ref().and_then(|context| context.run_as_user);
+    let user = own.or(of_pod.and_then(|context| context.run_as_user));
+    let group = of_pod.and_then(|context| context.fs_group);
+    let shown =
+        |number: Option<i64>| number.map_or_else(|| scene.text("未设置", "not set"), |number| number.to_string());
+    let (user, group) = (shown(user), shown(group));
+    scene.text(
+        format!("现在 runAsUser {user}，fsGroup {group}；新建的卷属于 root，设置 fsGroup 后该组即可写"),
+        format!("Now: runAsUser {user}, fsGroup {group}; a fresh volume belongs to root, and with an fsGroup that group may write it"),
+    )
 }
 
 /// Where a Node has no room, whatever the workload is.

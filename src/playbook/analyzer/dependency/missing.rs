@@ -5,14 +5,14 @@ use k8s_openapi::api::core::v1::Pod;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{claim, misconfigured};
 use crate::playbook::awaited;
-use crate::playbook::environment;
+use crate::playbook::environment::{self, Variable};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
 use crate::playbook::logs;
 use crate::playbook::reach::{self, Call, Failure};
 use crate::playbook::renamed;
 use crate::playbook::scene::{Scene, named};
-use crate::report::Confidence;
+use crate::report::{Confidence, Step};
 
 /// What a call to a name that no Service bears comes from.
 pub(super) fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>) -> Option<Finding> {
@@ -58,7 +58,7 @@ pub(super) fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_
             missing.namespace, missing.name
         ),
     );
-    let summary = through.map_or_else(
+    let summary = through.as_ref().map_or_else(
         || headline.clone(),
         |variable| {
             scene.text(
@@ -82,16 +82,35 @@ pub(super) fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_
                 scene.text("查看该 Namespace 中的 Service", "List the Services of that namespace"),
                 kubectl(&missing.namespace, "get services"),
             )])
-            .steps(namesake.map(|other| {
-                change(
+            .steps([match namesake {
+                Some(other) => change(
                     scene.text(
                         format!("如果要访问的是它，把名称改为 {}.{}", other.name, other.namespace),
                         format!("If that one is meant, call {}.{}", other.name, other.namespace),
                     ),
                     "",
                     edit_template(&workload),
-                )
-            })),
+                ),
+                None => supply(scene, &missing, &workload, through.as_ref()),
+            }]),
+    )
+}
+
+/// Either the name is wrong, or the Service is yet to be made: only its owners know which.
+fn supply(scene: &Scene<'_>, missing: &ObjectRef, workload: &ObjectRef, told: Option<&Variable<'_>>) -> Step {
+    let (zh, en) = told.map_or_else(Default::default, |variable| {
+        (format!("（变量 {}）", variable.name), format!(" (variable {})", variable.name))
+    });
+    change(
+        scene.text(
+            format!("如果名称写错了，在 {workload} 中改正{zh}；如果名称没错，创建 {missing}"),
+            format!("Correct the name in {workload}{en} if it is wrong; create {missing} if it is right"),
+        ),
+        scene.text(
+            "Service 的 selector 要与提供服务的 Pod 的标签一致；名称可解析后调用方会自行重试",
+            "Its selector must match the labels of the Pods that serve it; callers try again by themselves once the name resolves",
+        ),
+        edit_template(workload),
     )
 }
 

@@ -203,6 +203,10 @@ fn own_resolver(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_>, service: &S
                 scene.quote(&call.log.reference, call.line),
                 scene.quote(&pod.reference, &format!("dnsPolicy: {policy}")),
             ])
+            .steps([look(
+                scene.text("查看容器实际使用的 DNS 设置", "Read dnsPolicy, dnsConfig and hostNetwork of the Pod"),
+                kubectl(&workload.namespace, &format!("get pod {} -o yaml", named(&pod.object).name)),
+            )])
             .steps([change(
                 scene.text(
                     "把 dnsPolicy 改为 ClusterFirst（hostNetwork 时为 ClusterFirstWithHostNet）",
@@ -321,6 +325,9 @@ mod tests {
             .listed("Service");
         assert_eq!(world.cause(), "dependency_service_missing Service/webb");
         assert!(world.diagnosis().headline.contains("web exists"));
+        assert!(
+            world.diagnosis().steps.iter().any(|step| step.title.contains("create Service shop/webb if it is right"))
+        );
         let cause = world.diagnosis().causes.remove(0);
         assert_eq!(cause.confidence, crate::report::Confidence::Medium, "anybody may have written that line");
         let told = patched(

@@ -102,12 +102,27 @@ fn blocked(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) -> Option<
                     scene.text("查看未结束的 Job", "Look at the Job that does not end"),
                     kubectl(&name.namespace, &format!("describe job {}", job.name)),
                 ),
+                look(
+                    scene.text("查看它在做什么、停在哪里", "Read what it does, or where it stopped"),
+                    kubectl(&name.namespace, &format!("logs job/{} --all-containers --tail=50", job.name)),
+                ),
+                change(
+                    scene.text(
+                        "如果它已卡死，且中途终止不损坏数据，删除该 Job：下一个计划时间会照常运行",
+                        "If it hangs and may be broken off without harm, delete the Job: the next run starts on schedule",
+                    ),
+                    scene.text("日志会随之消失，先保存", "Its log goes with it: keep that first"),
+                    Some(kubectl(&name.namespace, &format!("delete job {}", job.name))),
+                ),
                 change(
                     scene.text(
                         "让该 Job 能够结束，并设置 activeDeadlineSeconds",
                         "Make that Job able to end, and give it an activeDeadlineSeconds",
                     ),
-                    "",
+                    scene.text(
+                        "写在 CronJob 的 jobTemplate 中，只对之后的运行生效",
+                        "In the CronJob's jobTemplate; it holds for later runs only",
+                    ),
                     Some(kubectl(&name.namespace, &format!("edit cronjob {}", name.name))),
                 ),
             ]),
@@ -276,6 +291,9 @@ mod tests {
             "Not starting job because prior execution is running and concurrency policy is Forbid",
         );
         assert_eq!(world.cause(), "cronjob_blocked_by_active_job Job/nightly-1");
+        let commands: Vec<_> = world.diagnosis().steps.into_iter().filter_map(|step| step.command).collect();
+        let at = |words: &str| commands.iter().position(|command| command.contains(words)).unwrap();
+        assert!(at("logs job/nightly-1") < at("delete job nightly-1"), "{commands:?}");
     }
 
     /// The CronJob with a run that has not ended, started at a time.
