@@ -25,7 +25,7 @@ const SPARE: f64 = 384.0 * MI;
 /// Proposed sizes are whole multiples of this.
 const ROUND: f64 = 64.0 * MI;
 /// Marks of lines in mounted files that set nothing.
-const COMMENTS: [&str; 4] = ["#", ";", "//", "--"];
+const COMMENTS: [&str; 3] = ["#", ";", "//"];
 
 /// A JVM's largest heap as a size; the last on a command line counts.
 static JVM_SIZE: Pattern = Pattern::new(r"(-Xmx|-XX:MaxHeapSize=)(\d+)([kKmMgG]?)\b");
@@ -182,8 +182,7 @@ fn mounted(scene: &Scene<'_>, pod: &Pod, container: &Container) -> Vec<Text> {
         let of_map = of_map(scene, pod, map).into_iter();
         of_map.filter(move |(key, _)| only.is_none_or(|only| only.ends_with(key.as_str()))).map(|(_, text)| text)
     });
-    let sets =
-        |line: &&str| !COMMENTS.iter().any(|mark| line.trim_start().starts_with(mark) && !line.contains("--max"));
+    let sets = |line: &&str| !COMMENTS.iter().any(|mark| line.trim_start().starts_with(mark));
     files.map(|text| Text { value: text.value.lines().filter(sets).collect::<Vec<_>>().join("\n"), ..text }).collect()
 }
 
@@ -398,6 +397,7 @@ mod tests {
         let told = file("[mysqld]\ninnodb_buffer_pool_size = 1G\n");
         assert!(told.headline.contains("lets the buffer pool alone grow to 1Gi"), "{}", told.headline);
         assert!(!file("[mysqld]\n# innodb_buffer_pool_size = 1G\n").headline.contains("buffer pool"));
+        assert!(!file("# --max-old-space-size=512\n").headline.contains("heap"));
     }
 
     #[test]

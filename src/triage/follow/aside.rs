@@ -246,6 +246,40 @@ mod tests {
     }
 
     #[test]
+    fn what_ran_out_of_memory_leads_to_the_maps_that_size_it() {
+        let of = |reason: &str| {
+            let status = json!([{"name": "web", "image": "", "imageID": "", "ready": false, "restartCount": 3,
+                "lastState": {"terminated": {"exitCode": 137, "reason": reason}}}]);
+            let containers = json!([{"name": "web", "envFrom": [{"configMapRef": {"name": "jvm"}}]}]);
+            let volumes = ["app", "ca", "conf"].map(|name| json!({"name": name, "configMap": {"name": name}}));
+            let spec = json!({"containers": containers, "volumes": volumes});
+            next(&seen(vec![pod(json!({"spec": spec, "status": {"containerStatuses": status}}))]))
+        };
+        let map = |name: &str| Want::Aside(ObjectRef::new("ConfigMap", "a", name));
+        assert_eq!(of("OOMKilled"), [map("jvm"), map("app")], "variables first, and a few");
+        assert!(of("Error").is_empty());
+    }
+
+    #[test]
+    fn a_run_out_of_time_leads_to_the_runs_before() {
+        let asked = |reason: &str| {
+            let job = ObjectRef::new("Job", "a", "nightly-9");
+            let object = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "nightly-9", "namespace": "a",
+                "ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "uid": "n", "controller": true}]},
+                "spec": {"template": {}}, "status": {"conditions": [{"type": "Failed", "status": "True", "reason": reason}]}});
+            let mut seen = seen(vec![object]);
+            seen.relevant.push(job);
+            for (name, done) in [("nightly-9", "0/1"), ("nightly-8", "1/1"), ("nightly-7", "0/1"), ("weekly-1", "1/1")]
+            {
+                row(&mut seen, "Job", "a", name, &[("COMPLETIONS", done)]);
+            }
+            next(&seen)
+        };
+        assert_eq!(asked("DeadlineExceeded"), [Want::Aside(ObjectRef::new("Job", "a", "nightly-8"))]);
+        assert!(asked("BackoffLimitExceeded").is_empty());
+    }
+
+    #[test]
     fn a_shut_gate_leads_to_the_deployments_whose_names_suit_it() {
         let gate = |open: &str| {
             let conditions = json!([{"type": "ContainersReady", "status": "True"}, {"type": "Ready", "status": open}]);
