@@ -201,7 +201,8 @@ fn crashed(scene: &Scene<'_>, pods: &[&Seen<Pod>], fired: Timestamp) -> Option<S
 
 fn others(scene: &Scene<'_>, count: usize) -> String {
     match count.saturating_sub(1) {
-        0 => String::new(),
+        // A space stands between Latin and Chinese letters.
+        0 => scene.text(" ", ""),
         more => scene.text(format!("（另有 {more} 个 Pod 相同）"), format!(" (and {more} more)")),
     }
 }

@@ -151,18 +151,14 @@ fn writer(scene: &Scene<'_>, workload: &ObjectRef, before: Option<&Before>) -> O
 /// What becomes of those who call it once it is back, and what if it shall not come back.
 fn afterwards(scene: &Scene<'_>, callers: &[ObjectRef]) -> String {
     let on_purpose = scene.text("如果是有意为之，请静默该告警", "If on purpose, silence the alert");
-    let Some(first) = callers.first() else { return on_purpose };
+    if callers.is_empty() {
+        return on_purpose;
+    }
     let named: Vec<String> = callers.iter().take(CALLERS).map(ToString::to_string).collect();
     let named = named.join(&scene.text("、", ", "));
-    let restart = kubectl(&first.namespace, &format!("rollout restart {}", slash(first)));
-    let restart = if matches!(first.kind.as_str(), "Pod" | "Job" | "ReplicaSet") {
-        String::new()
-    } else {
-        scene.text(format!("，再重启它：{restart}"), format!(" ({restart})"))
-    };
     scene.text(
-        format!("它就绪后 {named} 通常会自行重连；几分钟后日志仍报同样的错{restart}。{on_purpose}，并让调用方不再访问它"),
-        format!("Once it is Ready, {named} should reach it again by itself; restart it only if its log still says so some minutes later{restart}. {on_purpose}, and have its callers stop calling it"),
+        format!("它就绪后 {named} 通常会自行重连；几分钟后日志仍报同样的错，再重启它。{on_purpose}，并让调用方不再访问它"),
+        format!("Once it is Ready, {named} should reach it again by itself; restart it only if its log still says so some minutes later. {on_purpose}, and have its callers stop calling it"),
     )
 }
 
@@ -261,7 +257,10 @@ mod tests {
             .log("cart-1-a", "ERROR GET http://web/api: dial tcp 10.96.0.7:80: connect: connection refused");
         assert_eq!(missed.cause(), "scaled_to_zero StatefulSet/web");
         let detail = missed.diagnosis().steps.into_iter().map(|step| step.detail).collect::<String>();
-        assert!(detail.contains("shop/cart should reach it again") && detail.contains("rollout restart"), "{detail}");
+        assert!(
+            detail.contains("shop/cart should reach it again") && detail.contains("restart it only if"),
+            "{detail}"
+        );
     }
 
     #[test]

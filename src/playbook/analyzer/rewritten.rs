@@ -4,6 +4,7 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::memory;
+use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::pods::{self, ContainerView};
@@ -50,18 +51,25 @@ fn shrunk(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Optio
                     kubectl(&name.namespace, &format!("get pod {} -o yaml", name.name)),
                 ),
                 change(
+                    scene.text(format!("让 {blame} 不再改写该 Namespace"), format!("Keep {blame} from this Namespace")),
                     scene.text(
-                        format!("让 {blame} 不再改写该 Namespace，然后重建 Pod"),
-                        format!("Keep {blame} from this Namespace, then make the Pods anew"),
-                    ),
-                    scene.text(
-                        format!("用 namespaceSelector 或它认得的标签把 Namespace {} 排除在外；改完后重启：kubectl -n {} rollout restart {}", name.namespace, name.namespace, slash(&workload)),
-                        format!("Exclude Namespace {} by its namespaceSelector, or by a label it heeds; then restart: kubectl -n {} rollout restart {}", name.namespace, name.namespace, slash(&workload)),
+                        format!("用 namespaceSelector 或它认得的标签把 Namespace {} 排除在外", name.namespace),
+                        format!(
+                            "Exclude Namespace {} by its namespaceSelector, or by a label it heeds",
+                            name.namespace
+                        ),
                     ),
                     Some(kubectl("", &format!("edit mutatingwebhookconfiguration {}", blame.name))),
                 ),
+                change(scene.text("然后重建 Pod", "Then make the Pods anew"), "", restart(&workload)),
             ]),
     )
+}
+
+/// Makes a workload's Pods anew; none where nobody would.
+fn restart(workload: &ObjectRef) -> Option<String> {
+    let restarts = matches!(workload.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet");
+    restarts.then(|| kubectl(&workload.namespace, &format!("rollout restart {}", slash(workload))))
 }
 
 /// The webhook whose name is the domain of one of the Pod's annotations.
