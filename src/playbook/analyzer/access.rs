@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding, Subject};
 
 use crate::alert::ObjectRef;
+use crate::playbook::analyzer::rollout;
 use crate::playbook::back;
 use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
@@ -132,7 +133,9 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Fi
                 },
             )
         }
-        None => match nearly_bound(&bindings, &denied.account) {
+        None => match nearly_bound(&bindings, &denied.account)
+            .or_else(|| left_behind(scene, &workload, &bindings, denied))
+        {
             Some((binding, subject)) => (
                 named(&binding.object),
                 scene.text(
@@ -343,11 +346,34 @@ fn nearly_bound<'b>(bindings: &'b [Seen<RoleBinding>], account: &ObjectRef) -> O
     })
 }
 
+/// A binding that grants what was refused to the account the workload ran under in the version before.
+fn left_behind<'b>(
+    scene: &Scene<'_>,
+    workload: &ObjectRef,
+    bindings: &'b [Seen<RoleBinding>],
+    denied: &Denied<'_>,
+) -> Option<(&'b Seen<RoleBinding>, String)> {
+    let before = rollout::revisions(scene, workload).get(1).copied()?;
+    let before = before.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?.service_account_name.clone()?;
+    let namespace = &denied.account.namespace;
+    let names = |subject: &Subject| {
+        subject.kind == "ServiceAccount"
+            && subject.name == before
+            && subject.namespace.as_ref().is_none_or(|it| it == namespace)
+    };
+    let granting = |binding: &&Seen<RoleBinding>| {
+        binding.object.subjects.iter().flatten().any(names)
+            && role_of(scene, &binding.object).is_none_or(|role| grants(&role.object, denied))
+    };
+    let found = bindings.iter().find(granting).filter(|_| before != denied.account.name)?;
+    Some((found, format!("ServiceAccount {namespace}/{before}")))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, crashed, pod};
+    use crate::playbook::world::{World, crashed, deployment, patched, pod, replica_set};
     use crate::report::Confidence;
 
     const FORBIDDEN: &str = "ERROR list failed: secrets is forbidden: User \"system:serviceaccount:shop:bot\" cannot list resource \"secrets\" in API group \"\" in the namespace \"shop\"";
@@ -389,6 +415,27 @@ mod tests {
             "that one is for its own"
         );
         assert_eq!(world().with(there("shop")).cause(), "rbac_forbidden Role/reader");
+    }
+
+    #[test]
+    fn a_binding_to_the_account_of_the_version_before_is_blamed() {
+        let of = |number: i32, account: &str| {
+            let patch = json!({"spec": {"template": {"spec": {"serviceAccountName": account}}}});
+            patched(replica_set(number, &format!("reg/web:{number}"), 1, 1), patch)
+        };
+        let told = |before: &str| {
+            World::asking("Pod", "web-2-a")
+                .with(deployment(1, 0))
+                .with(of(1, before))
+                .with(of(2, "bot"))
+                .with(pod(json!({"metadata": {"name": "web-2-a"}, "spec": {"serviceAccountName": "bot"}})))
+                .log("web-2-a", FORBIDDEN)
+                .with(binding("controller"))
+        };
+        let world = told("controller");
+        assert_eq!(world.cause(), "rbac_forbidden RoleBinding/bot");
+        assert!(world.diagnosis().headline.contains("binds ServiceAccount shop/controller instead"));
+        assert_eq!(told("other").cause(), "rbac_forbidden ServiceAccount/bot");
     }
 
     #[test]

@@ -156,12 +156,14 @@ pub(super) fn misspelt(
     if variable.is_none() && !environment::commanded(&pod.object, wrong) {
         return None;
     }
-    let slip = near.iter().find(|name| is_slip(wrong, name));
-    let meant = slip.or_else(|| near.iter().find(|name| is_akin(wrong, name)))?;
+    let slip = near.iter().find(|name| is_slip(wrong, name)).cloned();
+    let beside = variable.as_ref().and_then(|variable| beside(scene, &pod.object, variable));
+    let is_told = slip.is_some() || beside.is_some();
+    let meant = slip.or(beside).or_else(|| near.iter().find(|name| is_akin(wrong, name)).cloned())?;
     let meant = ObjectRef::new("Service", &missing.namespace, meant);
     let ready = scene.backends_ready(&meant);
     // Of a name that is merely like another the Service may be what is missing.
-    let is_sure = slip.is_some() && ready != Some(0);
+    let is_sure = is_told && ready != Some(0);
     let workload = scene.workload(&pod.object);
     let place = match &variable {
         Some(Variable { name, container, .. }) => scene
@@ -193,6 +195,17 @@ pub(super) fn misspelt(
                 ),
             ]),
     )
+}
+
+/// The Service that another container of the Pod is told by a variable of the same name, and that exists.
+fn beside(scene: &Scene<'_>, pod: &Pod, variable: &Variable<'_>) -> Option<String> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let of_sibling = |other: &Variable<'_>| other.name == variable.name && other.container != variable.container;
+    environment::variables(pod).into_iter().filter(of_sibling).find_map(|other| {
+        let host = environment::host_in(other.value)?;
+        let label = host.split('.').next().unwrap_or_default();
+        scene.service(namespace, label).map(|service| named(&service.object).name)
+    })
 }
 
 /// The Services of the namespace whose names are made of the same words as a missing one's, in whatever order: the wrong name
@@ -321,6 +334,25 @@ mod tests {
         assert_eq!(world.cause(), "dependency_host_misspelt Deployment/cart");
         let headline = world.diagnosis().headline;
         assert!(headline.contains("API_HOST") && headline.contains("does is web"), "{headline}");
+    }
+
+    #[test]
+    fn what_another_container_is_told_by_the_same_variable_is_meant() {
+        let told = |sibling: &str| {
+            let env = |host: &str| json!({"env": [{"name": "API_HOST", "value": host}]});
+            let containers =
+                json!([container(env("webb-rw:80")), patched(container(env(sibling)), json!({"name": "other"}))]);
+            let cart = json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": [{"apiVersion": "apps/v1",
+                "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]}, "spec": {"containers": containers}});
+            World::asking("Pod", "cart-1-a")
+                .with(pod(cart))
+                .log("cart-1-a", &UNKNOWN.replace("webb", "webb-rw"))
+                .listed("Service")
+                .with(service(json!({"app": "web"})))
+                .with(pod(json!({})))
+        };
+        assert_eq!(told("web.shop.svc:80").cause(), "dependency_host_misspelt Deployment/cart");
+        assert_eq!(told("api.example.com").cause(), "dependency_service_missing Service/webb-rw");
     }
 
     #[test]

@@ -42,14 +42,30 @@ pub(super) fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_
     }
     let namesake = namesake(scene, &missing).filter(|_| near.is_empty());
     let hint = match &namesake {
-        Some(other) => scene.text(
-            format!("；Namespace {} 中有同名的 Service，名称可能缺少 Namespace", other.namespace),
-            format!("; Namespace {} has a Service of that name, so the name may lack its Namespace", other.namespace),
-        ),
+        Some(other) => {
+            let (zh, en) = if missing.namespace == name.namespace {
+                ("名称可能缺少 Namespace", "the name may lack its Namespace")
+            } else {
+                ("写的 Namespace 可能有误", "the Namespace in the name may be wrong")
+            };
+            scene.text(
+                format!("；Namespace {} 中有同名的 Service，{zh}", other.namespace),
+                format!("; Namespace {} has a Service of that name, so {en}", other.namespace),
+            )
+        }
         None => {
             let renamed = renamed::to(scene, &missing).filter(|_| near.is_empty());
             renamed.map_or_else(|| claim::near_hint(scene, &near), |service| renamed::hint(scene, &missing, &service))
         }
+    };
+    let giver = namesake.as_ref().and_then(|_| giver(scene, pod, &missing, &workload));
+    let (blame, whence) = giver.unwrap_or_else(|| (missing.clone(), None));
+    let hint = match &whence {
+        Some(key) => scene.text(
+            format!("（名称来自 {blame} 的 {key}）{hint}"),
+            format!(" (the name comes from {key} in {blame}){hint}"),
+        ),
+        None => hint,
     };
     let headline = scene.text(
         format!("{workload} 依赖的 Service {}/{} 不存在，域名无法解析{hint}", missing.namespace, missing.name),
@@ -72,12 +88,12 @@ pub(super) fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_
     );
     let (depth, confidence) = standing(pod, call, &missing, !near.is_empty());
     Some(
-        Finding::new("dependency_service_missing", depth, &name, &missing, headline)
+        Finding::new("dependency_service_missing", depth, &name, &blame, headline)
             .summary(summary)
             .confidence(confidence)
             .cite([scene.quote(&call.log.reference, call.line), scene.quote_line(&pod.reference, &[&missing.name])])
             .cite([scene.facts.absent(&missing).cloned()])
-            .touches([workload.clone()])
+            .touches([workload.clone(), missing.clone()])
             .steps([look(
                 scene.text("查看该 Namespace 中的 Service", "List the Services of that namespace"),
                 kubectl(&missing.namespace, "get services"),
@@ -89,7 +105,10 @@ pub(super) fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_
                         format!("If that one is meant, call {}.{}", other.name, other.namespace),
                     ),
                     "",
-                    edit_template(&workload),
+                    match &whence {
+                        Some(_) => Some(kubectl(&blame.namespace, &format!("edit configmap {}", blame.name))),
+                        None => edit_template(&workload),
+                    },
                 ),
                 None => supply(scene, &missing, &workload, through.as_ref()),
             }]),
@@ -112,6 +131,23 @@ fn supply(scene: &Scene<'_>, missing: &ObjectRef, workload: &ObjectRef, told: Op
         ),
         edit_template(workload),
     )
+}
+
+/// Who gives a Pod the name, where it is the name that is wrong: a ConfigMap, with the key, or the workload's own template.
+fn giver(
+    scene: &Scene<'_>,
+    pod: &Seen<Pod>,
+    missing: &ObjectRef,
+    workload: &ObjectRef,
+) -> Option<(ObjectRef, Option<String>)> {
+    let spelt = if missing.namespace == workload.namespace {
+        missing.name.clone()
+    } else {
+        format!("{}.{}", missing.name, missing.namespace)
+    };
+    let map = misconfigured::told_by(scene, &pod.object, |text| environment::has_word(text, &spelt));
+    let own = || environment::naming(&pod.object, &spelt).map(|_| (workload.clone(), None));
+    map.map(|(map, key, _)| (map, Some(key))).or_else(own)
 }
 
 /// The Service of that name in another namespace, where there is one.
@@ -138,8 +174,8 @@ fn standing(pod: &Seen<Pod>, call: &Call<'_>, missing: &ObjectRef, is_near: bool
         is_told && (says || call.failure == Failure::Awaited),
         is_near || decides || call.failure == Failure::Awaited,
     ) {
-        (true, _) => (Depth::Root, Confidence::High),
-        (false, true) => (Depth::Root, Confidence::Medium),
+        // Sure is that it does not exist; whether it should, or another name was meant, is not.
+        (true, _) | (false, true) => (Depth::Root, Confidence::Medium),
         (false, false) => (Depth::Mechanism, Confidence::Medium),
     }
 }

@@ -8,6 +8,7 @@ mod fit;
 mod full;
 mod labels;
 mod nodes;
+mod pool;
 mod ports;
 mod reasons;
 mod rules;
@@ -178,6 +179,7 @@ fn by_nodes(scene: &Scene<'_>, waiting: &Waiting<'_>, all: &[&Node], matching: &
     let scarce = nodes::scarce(&waiting.message);
     nodes::too_large(scene, waiting, matching)
         .or_else(|| nodes::keeps_off(scene, waiting, matching))
+        .or_else(|| pool::replaced(scene, waiting, matching))
         .or_else(|| nodes::unusable_nodes(scene, waiting, matching))
         .or_else(|| comeback::run(scene, waiting, matching))
         .or_else(|| Some(nodes::cluster_full(scene, waiting, scarce.first()?, matching)))
