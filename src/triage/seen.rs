@@ -35,6 +35,8 @@ pub struct Seen {
     pub wanted: Vec<&'static str>,
     /// Whether an alert asks for what ran out of memory, of a Node for which of its Pods.
     pub about_memory: bool,
+    /// Whether an alert asks for what was evicted, of a Node for which of its Pods.
+    pub about_evictions: bool,
     /// The Namespace of a Prometheus that does not reach its target.
     pub scraped_from: Option<String>,
     /// Hosts that the alerts speak of.
@@ -70,6 +72,7 @@ impl Seen {
             outside: Vec::new(),
             wanted: Vec::new(),
             about_memory: false,
+            about_evictions: false,
             scraped_from: None,
             hosts: Vec::new(),
             gaps: Vec::new(),
@@ -81,12 +84,14 @@ impl Seen {
     pub fn of(now: Timestamp, question: &Question) -> Self {
         let wanted = playbook::wanted(question);
         let scraped_from = question.scraped_from.clone();
-        let about_memory = question.alert_names.iter().any(|name| alerts::asks(name).contains(&"memory"));
+        let asks = |analyzer: &str| question.alert_names.iter().any(|name| alerts::asks(name).contains(&analyzer));
+        let (about_memory, about_evictions) = (asks("memory"), asks("eviction"));
         Self {
             outside: question.outside.clone(),
             wanted,
             scraped_from,
             about_memory,
+            about_evictions,
             hosts: question.hosts.clone(),
             ..Self::new(now, &question.targets)
         }
@@ -133,7 +138,7 @@ impl Seen {
                 self.facts.add_address(address, there, &recorded.evidence.reference);
                 self.take_rows("Pod", recorded);
             }
-            Want::PodsNamed { .. } | Want::PodsLabelled { .. } => self.take_rows("Pod", recorded),
+            Want::PodsNamed { .. } | Want::PodsLabelled { .. } | Want::PodsFailed => self.take_rows("Pod", recorded),
             Want::Events { .. } | Want::EventsAbout { .. } => self.take_events(recorded),
         }
     }
@@ -151,6 +156,7 @@ impl Seen {
             Want::PodsOn { node } => format!("pods on {node}"),
             Want::PodsAt { address } => format!("pods at {address}"),
             Want::PodsNamed { name } => format!("pods named {name}"),
+            Want::PodsFailed => "failed pods".to_owned(),
             Want::PodsLabelled { selector } => format!("pods with {selector}"),
             Want::Log { namespace, pod, container, .. } => format!("log {namespace}/{pod}/{container}"),
         };

@@ -48,6 +48,8 @@ pub enum Want {
         /// The selector, as the API server takes it.
         selector: String,
     },
+    /// Pods of all namespaces that failed, and are left behind where a Node threw them out.
+    PodsFailed,
     /// The last lines of a container's log.
     Log {
         /// The pod's namespace.
@@ -154,6 +156,7 @@ impl Want {
                 Some(("pods_list", json!({"fieldSelector": format!("status.podIP={address}")})))
             }
             Self::PodsLabelled { selector } => Some(("pods_list", json!({"labelSelector": selector}))),
+            Self::PodsFailed => Some(("pods_list", json!({"fieldSelector": "status.phase=Failed"}))),
             Self::PodsOn { node } => Some(("pods_list", json!({"fieldSelector": format!("spec.nodeName={node}")}))),
             Self::Log { namespace, pod, container, previous } => {
                 let mut arguments = json!({"namespace": namespace, "name": pod, "container": container});

@@ -10,6 +10,11 @@ const fn aggregated(name: &'static str) -> Known {
     Known { name, subject: Subject::Labels, answer: Answer::State, asks: &["aggregation", "service", "crash"] }
 }
 
+/// What fills a Node's disk may be a workload, which the kubelet names where it evicts it.
+const fn disk(name: &'static str) -> Known {
+    Known { name, subject: Subject::Host, answer: Answer::Measurement, asks: &["node", "eviction"] }
+}
+
 pub(super) const ALERTS: &[Known] = &[
     state("KubeNodeNotReady", &["node"]),
     state("KubeNodeUnreachable", &["node"]),
@@ -77,8 +82,8 @@ pub(super) const ALERTS: &[Known] = &[
     component("CoreDNSForwardErrorsHigh", DNS),
     component("CoreDNSForwardHealthcheckFailureCount", DNS),
     component("CoreDNSForwardHealthcheckBrokenCount", DNS),
-    host("NodeFilesystemSpaceFillingUp"),
-    host("NodeFilesystemAlmostOutOfSpace"),
+    disk("NodeFilesystemSpaceFillingUp"),
+    disk("NodeFilesystemAlmostOutOfSpace"),
     host("NodeFilesystemFilesFillingUp"),
     host("NodeFilesystemAlmostOutOfFiles"),
     host("NodeNetworkReceiveErrs"),
@@ -106,6 +111,6 @@ pub(super) const ALERTS: &[Known] = &[
         asks: &["memory", "node"],
     },
     host("HostOutOfMemory"),
-    host("HostOutOfDiskSpace"),
+    disk("HostOutOfDiskSpace"),
     host("HostHighCpuLoad"),
 ];

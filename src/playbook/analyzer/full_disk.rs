@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Node, Pod};
 
-use crate::playbook::analyzer::node;
+use crate::playbook::analyzer::{eviction, node};
 use crate::playbook::finding::{change, counted, look};
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
@@ -49,12 +49,23 @@ pub fn told(scene: &Scene<'_>, node: &Node) -> Told {
         told.clauses.push(clause);
         told.proof.push(proof);
     }
-    told.clauses.extend(evicted_used(scene, node));
+    let filled = node.metadata.name.as_deref().and_then(|it| eviction::hog_on(scene, it, eviction::Resource::Disk));
+    // Of a disk that one workload fills, the others' share is no news.
+    if filled.is_none() {
+        told.clauses.extend(evicted_used(scene, node));
+    }
     told
 }
 
+/// Whether a Node is full though so many minutes ago a Pod was evicted from it, whose space was given back since.
+#[must_use]
+pub fn stays_full(scene: &Scene<'_>, node: &str, minutes: i64) -> bool {
+    minutes >= GIVEN_BACK && scene.node(node).is_some_and(|node| is_full(&node.object))
+}
+
 /// That deleting images frees nothing, or not enough.
-fn not_freed(scene: &Scene<'_>, node: &Node) -> Option<(String, Option<Citation>)> {
+#[must_use]
+pub fn not_freed(scene: &Scene<'_>, node: &Node) -> Option<(String, Option<Citation>)> {
     let events = scene.events(&named(node), &["FreeDiskSpaceFailed", "ImageGCFailed"]);
     let (event, found) = events.iter().rev().find_map(|event| Some((*event, FREED.groups(&event.message)?)))?;
     let bytes = |at: usize| found.get(at).and_then(|it| it.as_str().parse::<f64>().ok());
@@ -105,17 +116,23 @@ fn evicted_used(scene: &Scene<'_>, node: &Node) -> Option<String> {
     ))
 }
 
+/// Where to look for what fills the disk.
+#[must_use]
+pub fn search(scene: &Scene<'_>, node: &str) -> Step {
+    look(
+        scene.text(
+            "找出占用磁盘的是谁：比较 node.fs、runtime.imageFs 与各 Pod 的 ephemeral-storage",
+            "Find what fills the disk: compare node.fs and runtime.imageFs with the ephemeral-storage of each Pod",
+        ),
+        format!("kubectl get --raw /api/v1/nodes/{node}/proxy/stats/summary"),
+    )
+}
+
 /// Where to look for what fills the disk, then how to make room.
 #[must_use]
 pub fn steps(scene: &Scene<'_>, node: &str) -> Vec<Step> {
     vec![
-        look(
-            scene.text(
-                "找出占用磁盘的是谁：比较 node.fs、runtime.imageFs 与各 Pod 的 ephemeral-storage",
-                "Find what fills the disk: compare node.fs and runtime.imageFs with the ephemeral-storage of each Pod",
-            ),
-            format!("kubectl get --raw /api/v1/nodes/{node}/proxy/stats/summary"),
-        ),
+        search(scene, node),
         change(
             scene.text(
                 format!("在 Node {node} 上清理找到的大文件，或扩容磁盘"),

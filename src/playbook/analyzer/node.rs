@@ -232,10 +232,11 @@ fn pressure(scene: &Scene<'_>, node: &Seen<Node>, condition: &NodeCondition) -> 
         ),
     };
     // A workload that fills the Node is the cause: the Node only suffers from it.
-    let hog = (kind == "MemoryPressure").then(|| eviction::hog_on(scene, name_of)).flatten();
+    let resource = eviction::Resource::ALL.into_iter().find(|it| it.pressure() == kind);
+    let hog = resource.and_then(|it| Some((eviction::hog_on(scene, name_of, it)?, it.word(scene))));
     let headline = match &hog {
-        Some(hog) => {
-            scene.text(format!("{headline}；其内存被 {hog} 用尽"), format!("{headline}; {hog} uses up its memory"))
+        Some((hog, word)) => {
+            scene.text(format!("{headline}；其{word}被 {hog} 用尽"), format!("{headline}; {hog} uses up its {word}"))
         }
         None => headline,
     };

@@ -1,6 +1,6 @@
 //! What stands around Pods and leads on: claims and volumes, Ingresses, autoscalers, quotas, Nodes, Namespaces.
 
-mod memory;
+mod thrown_out;
 
 use serde_json::Value;
 
@@ -301,7 +301,7 @@ pub(super) fn from_node(seen: &Seen, object: &ObjectRef, value: &Value) -> Vec<W
     } else if !is_well_node(value) && seen.relevant.iter().any(|pod| runs_on(seen, pod, &object.name)) {
         wants.push(Want::EventsAbout { name: name() });
     }
-    wants.extend(memory::thrown_out(seen, object, value));
+    wants.extend(thrown_out::thrown_out(seen, object, value));
     wants
 }
 

@@ -1,52 +1,48 @@
-//! Hog: the workload that uses up the memory of the Nodes it runs on, by what the kubelet says where it evicts it. Pressure and
-//! the evictions of others beside it are what follows.
-
-use std::collections::BTreeSet;
+//! Hog: the workload that uses up the memory or the disk of the Nodes it runs on, by what the kubelet says where it evicts it.
+//! Pressure and the evictions of others beside it are what follows.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Pod;
 
-use super::{RECENT, happened, is_succeeded, node_recovered, recovered};
+use super::resource::{Resource, unbounded};
+use super::{RECENT, happened, is_succeeded, node_recovered, recovered, short_of, story};
 use crate::alert::ObjectRef;
-use crate::playbook::back;
+use crate::playbook::analyzer::full_disk;
 use crate::playbook::facts::Seen;
-use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
+use crate::playbook::finding::Finding;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
-use crate::playbook::quantity;
 use crate::playbook::scene::{Scene, named};
 use crate::quantity::amount;
-use crate::report::{Citation, Confidence, Step};
 
-/// How the kubelet names a container that uses more memory than it requests (`containerMessageFmt` of its eviction manager).
+/// How the kubelet names a container that uses more than it requests (`containerMessageFmt` of its eviction manager).
 static USING: Pattern =
-    Pattern::new(r"Container (\S+) was using ([\d.]+\w*), request is ([\d.]+\w*), has larger consumption of memory");
+    Pattern::new(r"Container (\S+) was using ([\d.]+\w*), request is ([\d.]+\w*), has larger consumption of ([a-z-]+)");
 /// How long an eviction counts among those by which one workload empties several Nodes, in minutes.
 const REMEMBERED: i64 = 24 * 60;
 /// How long before and after a workload was evicted the evictions of others on its Node follow from it, in minutes.
 const TOGETHER: i64 = 60;
-/// Of a Node's memory: more than this is what fills it; on several Nodes, so much is no victim's share.
-const MOST: f64 = 0.5;
+/// Of what a Node has: more than this is what fills it; on several Nodes, so much is no victim's share.
+pub(super) const MOST: f64 = 0.5;
 const MUCH: f64 = 0.25;
 /// So many times its request is far above it.
 const FAR_ABOVE: f64 = 2.0;
-/// Nodes, and others that were evicted, that are named.
-const NAMED: usize = 3;
 
 /// One eviction of a container's Pod: what it used of which Node.
-struct Use<'s> {
-    pod: &'s Seen<Pod>,
-    container: String,
-    used: f64,
-    requested: f64,
-    node: &'s str,
-    memory: f64,
+pub(super) struct Use<'s> {
+    pub(super) pod: &'s Seen<Pod>,
+    pub(super) container: String,
+    resource: Resource,
+    pub(super) used: f64,
+    pub(super) requested: f64,
+    pub(super) node: &'s str,
+    pub(super) has: f64,
     at: Timestamp,
 }
 
 impl Use<'_> {
-    fn share(&self) -> f64 {
-        if self.memory > 0.0 { self.used / self.memory } else { 0.0 }
+    pub(super) fn share(&self) -> f64 {
+        if self.has > 0.0 { self.used / self.has } else { 0.0 }
     }
 
     fn is_unrequested(&self) -> bool {
@@ -55,27 +51,31 @@ impl Use<'_> {
 }
 
 /// A workload whose container fills the Nodes it is put on, the latest eviction first.
-struct Hog<'s> {
-    workload: ObjectRef,
-    uses: Vec<Use<'s>>,
+pub(super) struct Hog<'s> {
+    pub(super) workload: ObjectRef,
+    pub(super) resource: Resource,
+    pub(super) uses: Vec<Use<'s>>,
+    /// Its Pods that write, without a bound, to the disk of a Node that is under pressure now.
+    pub(super) lies_on: Vec<&'s Seen<Pod>>,
 }
 
-/// The workload that used up the memory of a Node.
-pub fn on(scene: &Scene<'_>, node: &str) -> Option<ObjectRef> {
+/// The workload that used up what a Node has of something.
+pub fn on(scene: &Scene<'_>, node: &str, resource: Resource) -> Option<ObjectRef> {
     let hogs = all(scene).into_iter();
-    hogs.filter(|hog| hog.uses.iter().any(|it| it.node == node)).map(|hog| hog.workload).next()
+    hogs.filter(|hog| hog.resource == resource && hog.nodes().contains(&node)).map(|hog| hog.workload).next()
 }
 
-/// Findings about workloads that use up the memory of their Nodes.
+/// Findings about workloads that use up their Nodes.
 pub(super) fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    all(scene).iter().filter_map(|hog| explain(scene, hog)).collect()
+    all(scene).iter().filter_map(|hog| story::explain(scene, hog)).collect()
 }
 
 fn all<'s>(scene: &'s Scene<'_>) -> Vec<Hog<'s>> {
     let uses: Vec<Use<'s>> = scene.pods.iter().flat_map(|pod| told(scene, pod)).collect();
     let largest = |one: &Use<'_>| {
         let own = scene.workload(&one.pod.object);
-        let others = uses.iter().filter(|it| it.node == one.node && scene.workload(&it.pod.object) != own);
+        let beside = |it: &&Use<'_>| it.node == one.node && it.resource == one.resource;
+        let others = uses.iter().filter(beside).filter(|it| scene.workload(&it.pod.object) != own);
         others.filter(|it| together(it.at, one.at)).all(|it| it.used < one.used)
     };
     let fits = |one: &Use<'_>| one.is_unrequested() && one.share() >= MUCH && largest(one);
@@ -85,23 +85,41 @@ fn all<'s>(scene: &'s Scene<'_>) -> Vec<Hog<'s>> {
 }
 
 /// Evictions by the workload and container they name, the latest of each first.
-fn grouped<'s>(scene: &Scene<'_>, uses: Vec<Use<'s>>) -> Vec<Hog<'s>> {
+fn grouped<'s>(scene: &'s Scene<'_>, uses: Vec<Use<'s>>) -> Vec<Hog<'s>> {
     let mut hogs: Vec<Hog<'s>> = Vec::new();
     for one in uses {
         let workload = scene.workload(&one.pod.object);
-        let same = |hog: &&mut Hog<'_>| hog.workload == workload && hog.uses[0].container == one.container;
+        let resource = one.resource;
+        let same = |hog: &&mut Hog<'_>| {
+            hog.workload == workload && hog.resource == resource && hog.uses[0].container == one.container
+        };
         match hogs.iter_mut().find(same) {
             Some(hog) => hog.uses.push(one),
-            None => hogs.push(Hog { workload, uses: vec![one] }),
+            None => hogs.push(Hog { workload, resource, uses: vec![one], lies_on: Vec::new() }),
         }
     }
     for hog in &mut hogs {
         hog.uses.sort_by_key(|it| std::cmp::Reverse(it.at));
+        hog.lies_on = lying(scene, hog);
     }
     hogs
 }
 
-/// What the kubelet says of the containers of a Pod that it evicted for want of memory.
+/// The Pods of a workload on full disks whose container writes there without a bound, as those did that were evicted elsewhere.
+fn lying<'s>(scene: &'s Scene<'_>, hog: &Hog<'_>) -> Vec<&'s Seen<Pod>> {
+    if hog.resource != Resource::Disk {
+        return Vec::new();
+    }
+    let lies = |pod: &&&Seen<Pod>| {
+        let node = pods::node_name(&pod.object).and_then(|node| scene.node(node));
+        !pods::is_finished(&pod.object)
+            && node.is_some_and(|node| full_disk::is_full(&node.object))
+            && !unbounded(&pod.object, &hog.uses[0].container).is_empty()
+    };
+    scene.pods_of(&hog.workload).iter().filter(lies).copied().collect()
+}
+
+/// What the kubelet says of the containers of a Pod that it evicted for want of something.
 fn told<'s>(scene: &Scene<'_>, pod: &'s Seen<Pod>) -> Vec<Use<'s>> {
     let said = pod.object.status.as_ref().and_then(|status| status.message.as_deref()).unwrap_or_default();
     let (Some(node), Some(at)) = (pods::node_name(&pod.object), happened(&pod.object)) else { return Vec::new() };
@@ -109,24 +127,13 @@ fn told<'s>(scene: &Scene<'_>, pod: &'s Seen<Pod>) -> Vec<Use<'s>> {
     if !pods::is_evicted(&pod.object) || is_old {
         return Vec::new();
     }
-    let memory = memory_of(scene, node);
     let uses = USING.all(said).into_iter().filter_map(|found| {
         let (used, requested) = (amount(found.get(2)?.as_str())?, amount(found.get(3)?.as_str())?);
-        let container = found.get(1)?.as_str().to_owned();
-        Some(Use { pod, container, used, requested, node, memory, at: at.0 })
+        let (container, resource) = (found.get(1)?.as_str().to_owned(), Resource::named(found.get(4)?.as_str())?);
+        let has = resource.of_node(scene, node);
+        Some(Use { pod, container, resource, used, requested, node, has, at: at.0 })
     });
     uses.collect()
-}
-
-/// What a Node has of memory; of one that was not read, what the largest has that was.
-fn memory_of(scene: &Scene<'_>, node: &str) -> f64 {
-    let of = |node: &Node| {
-        let status = node.status.as_ref();
-        let has = quantity::of(status.and_then(|status| status.capacity.as_ref()), "memory");
-        if has > 0.0 { has } else { quantity::of(status.and_then(|status| status.allocatable.as_ref()), "memory") }
-    };
-    let largest = || scene.nodes.iter().map(|node| of(&node.object)).fold(0.0, f64::max);
-    scene.node(node).map_or_else(largest, |node| of(&node.object))
 }
 
 fn together(one: Timestamp, other: Timestamp) -> bool {
@@ -137,160 +144,46 @@ fn together(one: Timestamp, other: Timestamp) -> bool {
 fn is_current(scene: &Scene<'_>, hog: &Hog<'_>) -> bool {
     let last = &hog.uses[0];
     let minutes = (scene.facts.now.as_second() - last.at.as_second()) / 60;
-    if minutes > RECENT || is_succeeded(scene, &last.pod.object) {
+    if (minutes > RECENT && hog.lies_on.is_empty()) || is_succeeded(scene, &last.pod.object) {
         return false;
     }
     let mended =
         recovered(scene, &hog.workload, &named(&last.pod.object)) || node_recovered(scene, last.node, &hog.workload);
-    hog.nodes().len() > 1 || (last.share() > MOST && !mended)
+    let lasts = hog.resource == Resource::Disk && full_disk::stays_full(scene, last.node, minutes);
+    hog.nodes().len() > 1 || (last.share() > MOST && !mended && !(lasts && hog.lies_on.is_empty()))
 }
 
 impl Hog<'_> {
     /// The Nodes it filled, the latest first.
-    fn nodes(&self) -> Vec<&str> {
+    pub(super) fn nodes(&self) -> Vec<&str> {
         let mut nodes: Vec<&str> = Vec::new();
-        for one in &self.uses {
-            if !nodes.contains(&one.node) {
-                nodes.push(one.node);
+        let lies_on = self.lies_on.iter().filter_map(|pod| pods::node_name(&pod.object));
+        for node in lies_on.chain(self.uses.iter().map(|one| one.node)) {
+            if !nodes.contains(&node) {
+                nodes.push(node);
             }
         }
         nodes
     }
 
+    /// The volumes through which it fills a disk without a bound.
+    pub(super) fn volumes(&self) -> Vec<String> {
+        let last = &self.uses[0];
+        let is_disk = self.resource == Resource::Disk;
+        if is_disk { unbounded(&last.pod.object, &last.container) } else { Vec::new() }
+    }
+
     /// What others the kubelet threw out of these Nodes at about the same time.
-    fn victims<'s>(&self, scene: &'s Scene<'_>) -> Vec<&'s Pod> {
+    pub(super) fn victims<'s>(&self, scene: &'s Scene<'_>) -> Vec<&'s Pod> {
         let beside = |pod: &Pod| {
             let at = happened(pod).map(|at| at.0);
             let near =
                 |one: &Use<'_>| pods::node_name(pod) == Some(one.node) && at.is_some_and(|at| together(at, one.at));
-            pods::is_evicted(pod) && super::is_short_of_memory(pod) && self.uses.iter().any(near)
+            pods::is_evicted(pod) && short_of(pod) == Some(self.resource) && self.uses.iter().any(near)
         };
         let pods = scene.pods.iter().map(|pod| &pod.object);
         pods.filter(|pod| beside(pod) && scene.workload(pod) != self.workload).collect()
     }
-}
-
-fn explain(scene: &Scene<'_>, hog: &Hog<'_>) -> Option<Finding> {
-    let (workload, last, nodes) = (&hog.workload, hog.uses.first()?, hog.nodes());
-    let show = |bytes: f64| if bytes > 0.0 { quantity::show("memory", bytes) } else { "0".to_owned() };
-    let (used, has, requested) = (show(last.used), show(last.memory), show(last.requested));
-    let (container, node, named_nodes) = (&last.container, last.node, first(&nodes));
-    let limit = limit(&last.pod.object, container);
-    let (limit_zh, limit_en) = match &limit {
-        Some(limit) => (format!("limit {limit}"), format!("limit {limit}")),
-        None => ("没有 limit".to_owned(), "no limit".to_owned()),
-    };
-    let headline = if nodes.len() > 1 {
-        scene.text(
-            format!("{workload} 接连耗尽多个 Node 的内存（{named_nodes}）：容器 {container} 被驱逐时在 {node} 上用了 {used}（节点共 {has}，request {requested}，{limit_zh}）"),
-            format!("{workload} uses up the memory of one Node after another ({named_nodes}): its container {container} was using {used} of the {has} of {node} when it was evicted (request {requested}, {limit_en})"),
-        )
-    } else {
-        scene.text(
-            format!("{workload} 耗尽了 Node {node} 的内存：容器 {container} 被驱逐时用了 {used}（节点共 {has}，request {requested}，{limit_zh}）"),
-            format!("{workload} uses up the memory of Node {node}: its container {container} was using {used} of {has} when it was evicted (request {requested}, {limit_en})"),
-        )
-    };
-    let victims = hog.victims(scene);
-    let pod = named(&last.pod.object);
-    let sure = if last.share() > MOST { Confidence::High } else { Confidence::Medium };
-    let proof = hog.uses.iter().map(|one| proof(scene, one));
-    let why = scene.text(
-        "为什么用这么多内存：泄漏、负载，还是本来就需要这么多？",
-        "Why does it use so much: a leak, load, or does it need that much by nature?",
-    );
-    Some(
-        Finding::new("node_memory_used_up", Depth::Root, &pod, workload, &headline)
-            .summary(summary(scene, headline, &victims))
-            .confidence(sure)
-            .cite(proof.take(NAMED))
-            .touches(nodes.iter().map(|node| ObjectRef::new("Node", "", *node)))
-            .touches(victims.iter().flat_map(|pod| [named(*pod), scene.workload(pod)]))
-            .unresolved(why)
-            .steps(steps(scene, hog, limit.is_some())),
-    )
-}
-
-/// Where the kubelet says it: at the Pod, or in its event.
-fn proof(scene: &Scene<'_>, one: &Use<'_>) -> Option<Citation> {
-    let said = one.pod.object.status.as_ref().and_then(|status| status.message.as_deref()).unwrap_or_default();
-    let event =
-        || scene.events(&named(&one.pod.object), &["Evicted"]).first().and_then(|event| scene.quote_event(event));
-    scene.quote(&one.pod.reference, said).or_else(event)
-}
-
-/// The first of some names, and how many there are.
-fn first(names: &[&str]) -> String {
-    let more = names.len().saturating_sub(NAMED);
-    let named = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    if more > 0 { format!("{named} +{more}") } else { named }
-}
-
-/// The limit that was set for a container's memory.
-fn limit(pod: &Pod, container: &str) -> Option<String> {
-    let views = pods::containers(pod);
-    let view = views.iter().find(|view| view.name() == container)?;
-    Some(view.spec.resources.as_ref()?.limits.as_ref()?.get("memory")?.0.clone())
-}
-
-fn summary(scene: &Scene<'_>, headline: String, victims: &[&Pod]) -> String {
-    let workloads: BTreeSet<String> = victims.iter().map(|pod| scene.workload(pod).to_string()).collect();
-    if workloads.is_empty() {
-        return headline;
-    }
-    let named = first(&workloads.iter().map(String::as_str).collect::<Vec<_>>());
-    scene.text(
-        format!("{headline}；同时被驱逐的 {named} 是受害者，不是原因"),
-        format!("{headline}; {named}, evicted beside it, suffers from that and is not the cause"),
-    )
-}
-
-fn steps(scene: &Scene<'_>, hog: &Hog<'_>, is_limited: bool) -> Vec<Step> {
-    let (workload, last) = (&hog.workload, &hog.uses[0]);
-    let (namespace, pod, container) = (&workload.namespace, named(&last.pod.object).name, &last.container);
-    let used = quantity::show("memory", last.used);
-    let command =
-        format!("set resources {} -c {container} --requests=memory=<VALUE> --limits=memory=<VALUE>", slash(workload));
-    let settable = matches!(workload.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet");
-    let scalable = matches!(workload.kind.as_str(), "Deployment" | "StatefulSet");
-    let mut steps = vec![
-        look(
-            scene.text("查看驱逐时的用量", "Read what it was using when it was evicted"),
-            kubectl(namespace, &format!("describe pod {pod}")),
-        ),
-        look(
-            scene.text("查看它的 Pod 现在用了多少内存", "See how much memory its Pods use now"),
-            kubectl(namespace, "top pod --containers"),
-        ),
-        look(scene.text("查看哪个 Node 会是下一个", "See which Node is next"), "kubectl top node"),
-        change(
-            if is_limited {
-                scene.text(
-                    format!("把容器 {container} 的内存 limit 降到 Node 承受得起的值，request 设为真实用量"),
-                    format!("Lower the memory limit of container {container} to what a Node can bear, and let its request be what it needs"),
-                )
-            } else {
-                scene.text(
-                    format!("为容器 {container} 设置内存 limit，request 设为真实用量"),
-                    format!("Give container {container} a memory limit, and a request of what it really needs"),
-                )
-            },
-            scene.text(
-                format!("它用到过 {used}；有了 limit，超出时只有它自己被 OOMKilled，不再殃及 Node 上的其他 Pod"),
-                format!("It was seen using {used}; with a limit it alone is OOMKilled for more, and no longer the Pods beside it"),
-            ),
-            settable.then(|| kubectl(namespace, &command)).or_else(|| edit_template(workload)),
-        ),
-    ];
-    if scalable {
-        steps.push(change(
-            scene.text("若它仍在耗尽 Node，先停下它止损", "Stop it meanwhile if it goes on to fill Nodes"),
-            scene.text("期间该服务不可用", "Nobody is served by it then"),
-            Some(kubectl(namespace, &format!("scale {} --replicas=0", slash(workload)))),
-        ));
-    }
-    steps.extend(back::step(scene, workload));
-    steps
 }
 
 #[cfg(test)]
@@ -402,5 +295,113 @@ mod tests {
             .with(of_node("n1", true))
             .with(patched(evicted("web-1-a", "web", "n1", &using("web", "6Gi", "0")), old));
         assert!(!world.codes().contains(&CODE));
+    }
+
+    const DISK: &str = "node_disk_used_up";
+
+    fn writing(used: &str) -> String {
+        using("web", used, "0").replace("memory", "ephemeral-storage")
+    }
+
+    /// A Node with a disk of 100 GiB, full or not.
+    fn with_disk(name: &str, full: bool) -> Value {
+        let status = if full { "True" } else { "False" };
+        node(json!({"metadata": {"name": name}, "status": {"capacity": {"ephemeral-storage": "100Gi"},
+            "conditions": [{"type": "Ready", "status": "True"}, {"type": "DiskPressure", "status": status,
+                "reason": "KubeletHasDiskPressure", "message": "kubelet has disk pressure", "lastTransitionTime": "2026-11-23T02:30:00Z"}]}}))
+    }
+
+    /// What makes a Pod write to an emptyDir, with a bound or without.
+    fn scratch(bound: Value) -> Value {
+        let container =
+            crate::playbook::world::container(json!({"volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}]}));
+        json!({"spec": {"containers": [container], "volumes": [{"name": "scratch", "emptyDir": bound}]}})
+    }
+
+    fn wrote(name: &str, deployment: &str, node: &str, used: &str) -> Value {
+        patched(evicted(name, deployment, node, &writing(used)), scratch(json!({})))
+    }
+
+    fn disks(asking: (&str, &str)) -> World {
+        World::asking(asking.0, asking.1)
+            .with(deployment(1, 0))
+            .with(with_disk("n1", false))
+            .with(with_disk("n2", true))
+    }
+
+    #[test]
+    fn who_fills_one_disk_after_another_is_the_cause_whoever_is_asked_about() {
+        for (asking, alert) in [
+            (("Node", "n2"), "KubeNodePressure"),
+            (("Node", "n2"), "NodeFilesystemAlmostOutOfSpace"),
+            (("Node", "n1"), "KubeNodeEviction"),
+            (("Deployment", "web"), "KubeDeploymentReplicasMismatch"),
+            (("Deployment", "cart"), "KubeDeploymentReplicasMismatch"),
+        ] {
+            let world = disks(asking)
+                .alert(alert)
+                .with(wrote("web-1-a", "web", "n1", "58Gi"))
+                .with(wrote("web-1-b", "web", "n2", "61Gi"))
+                .with(evicted("cart-1-x", "cart", "n2", &writing("50Mi")))
+                .event("Node", "n2", "FreeDiskSpaceFailed", "Failed to garbage collect required amount of images. Attempted to free 9126805504 bytes, but only found 0 bytes eligible to free.");
+            assert_eq!(world.cause(), format!("{DISK} Deployment/web"), "{asking:?} {alert}");
+            let told = world.diagnosis();
+            let summary = &told.causes[0].summary;
+            for part in
+                ["of the 100Gi of n", "(n1, n2)", "volume scratch without a sizeLimit", "unused images are not what"]
+            {
+                assert!(summary.contains(part), "{summary}");
+            }
+            assert!(told.steps.iter().any(|step| step.title.contains("scratch a sizeLimit")), "{:?}", told.steps);
+            assert!(told.causes.iter().all(|cause| cause.resource.name != "cart"), "{:?}", told.causes);
+        }
+    }
+
+    #[test]
+    fn who_filled_another_disk_and_writes_to_this_one_without_a_bound_is_the_cause() {
+        let world = |bound: Value| {
+            let writes =
+                patched(pod(json!({"metadata": {"name": "web-1-z"}, "spec": {"nodeName": "n2"}})), scratch(bound));
+            disks(("Node", "n2")).with(wrote("web-1-a", "web", "n1", "58Gi")).with(writes)
+        };
+        let unbounded = world(json!({}));
+        assert_eq!(unbounded.cause(), format!("{DISK} Deployment/web"));
+        let summary = unbounded.diagnosis().causes.remove(0).summary;
+        assert!(summary.contains("web-1-z is writing on Node n2"), "{summary}");
+        for bound in [json!({"sizeLimit": "1Gi"}), json!({"medium": "Memory"})] {
+            assert_eq!(world(bound).cause(), "node_disk_pressure Node/n2", "it cannot fill it");
+        }
+    }
+
+    #[test]
+    fn who_used_little_of_a_disk_or_gave_it_back_long_ago_does_not_fill_it() {
+        let small = disks(("Node", "n2"))
+            .with(wrote("web-1-a", "web", "n1", "50Mi"))
+            .with(wrote("web-1-b", "web", "n2", "50Mi"));
+        assert_eq!(small.cause(), "node_disk_pressure Node/n2");
+        let once = disks(("Node", "n2")).with(wrote("web-1-b", "web", "n2", "61Gi"));
+        assert_eq!(once.cause(), "node_disk_pressure Node/n2", "it stays full without it");
+        let just =
+            patched(wrote("web-1-b", "web", "n2", "61Gi"), json!({"status": {"startTime": "2026-11-23T02:55:00Z"}}));
+        assert_eq!(disks(("Node", "n2")).with(just).cause(), format!("{DISK} Deployment/web"));
+    }
+
+    #[test]
+    fn a_version_with_a_bound_that_took_over_makes_a_full_disk_history() {
+        let new = patched(
+            pod(
+                json!({"metadata": {"name": "web-2-a", "labels": {"pod-template-hash": "2"}, "ownerReferences": [{"apiVersion": "apps/v1",
+            "kind": "ReplicaSet", "name": "web-2", "uid": "v", "controller": true}]}}),
+            ),
+            scratch(json!({"sizeLimit": "5Gi"})),
+        );
+        let world = World::asking("Deployment", "web")
+            .with(deployment(1, 1))
+            .with(with_disk("n1", false))
+            .with(with_disk("n2", false))
+            .with(wrote("web-1-a", "web", "n1", "58Gi"))
+            .with(wrote("web-1-b", "web", "n2", "61Gi"))
+            .with(new);
+        assert!(!world.codes().contains(&DISK), "{:?}", world.codes());
     }
 }

@@ -1,11 +1,14 @@
 //! Pods that were thrown out: by a Node short of something, or by a limit of their own.
 
 mod hog;
+mod resource;
+mod story;
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 pub use self::hog::on as hog_on;
+pub use self::resource::Resource;
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look};
@@ -40,10 +43,10 @@ fn happened(pod: &Pod) -> Option<&Time> {
     told.or(pod.status.as_ref()?.start_time.as_ref())
 }
 
-/// Whether a Pod was evicted because its Node ran low on memory.
-fn is_short_of_memory(pod: &Pod) -> bool {
+/// What its Node ran low on when a Pod was evicted, of what workloads can use up.
+fn short_of(pod: &Pod) -> Option<Resource> {
     let said = pod.status.as_ref().and_then(|status| status.message.as_deref()).unwrap_or_default();
-    LOW.group(said, 1).is_some_and(|resource| resource.starts_with("memory"))
+    Resource::named(&LOW.group(said, 1)?)
 }
 
 fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
@@ -56,7 +59,7 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let own = OWN_LIMIT.hits(&message);
     let again = own && evicted_again(scene, &pod.object);
     let past = (!again && recovered(scene, &workload, &name)) || (!own && node_recovered(scene, node, &workload));
-    let hog = hog::on(scene, node).filter(|_| is_short_of_memory(&pod.object));
+    let hog = short_of(&pod.object).and_then(|resource| hog::on(scene, node, resource));
     if past || minutes > RECENT || hog.as_ref() == Some(&workload) {
         return None;
     }
