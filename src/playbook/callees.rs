@@ -94,7 +94,8 @@ pub fn fitting(facts: &Facts, pod: &Pod, line: &str) -> Vec<String> {
 }
 
 /// What a Pod is told, line by line: its variables, and what stands in its ConfigMaps, as name and value.
-fn settings(facts: &Facts, pod: &Pod) -> Vec<(String, String)> {
+#[must_use]
+pub fn settings(facts: &Facts, pod: &Pod) -> Vec<(String, String)> {
     let own = environment::variables(pod).into_iter().map(|it| (it.name.to_owned(), it.value.to_owned()));
     let maps = latent::maps(pod).into_iter().filter_map(|map| facts.get::<ConfigMap>(&map.namespace, &map.name));
     let told = maps.flat_map(|map| map.object.data.unwrap_or_default()).flat_map(|(key, text)| {

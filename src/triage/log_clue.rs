@@ -1,14 +1,16 @@
 //! What a log's own words ask for, whatever else is wrong: the ConfigMap it complains about, the Certificate that has expired,
 //! the budget that refuses an eviction, the Deployment that holds all connections.
 
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 
+use super::follow;
 use super::rows::{self, listed};
 use super::seen::Seen;
 use super::want::Want;
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{connections, crash, disruption, mesh, supplier};
-use crate::playbook::{awaited, logs, origin, reach};
+use crate::playbook::{awaited, latent, logs, origin, reach};
 
 /// ConfigMaps, and Certificates, read for one log.
 const MAPS_READ: usize = 2;
@@ -25,14 +27,17 @@ const SUPPLIERS: usize = 2;
 /// Rules of a mesh read for one proxy.
 const RULES_READ: usize = 3;
 
-/// Deployments read because they were scaled up lately.
+/// Deployments read because they were scaled up lately, or because a version of theirs that is told the size of a pool is new.
 const SCALED_READ: usize = 2;
+
+/// New versions looked at for such a size.
+const RELEASES_READ: usize = 4;
 
 /// The objects that a Pod's log asks for.
 #[must_use]
 pub fn wants(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
     let mut wants = configured(seen, pod, lines);
-    wants.extend(scaled_up(seen, pod, lines));
+    wants.extend(crowding(seen, pod, lines));
     wants.extend(certificates(seen, pod, lines));
     wants.extend(budgets(seen, lines));
     wants.extend(awaited_objects(seen, pod, lines));
@@ -119,13 +124,28 @@ fn budgets(seen: &Seen, lines: &str) -> Vec<Want> {
     disruption::refused(lines).into_iter().take(PODS_EVICTED).flat_map(of_pod).collect()
 }
 
-/// The Deployments of the namespace that were scaled up lately, where a server refuses further connections: they may hold them.
-fn scaled_up(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
+/// Who may hold the connections of a server that refuses further ones: the Deployments of the namespace that were scaled up
+/// lately, and those whose new version is told the size of a pool. What the server is told of its limit may stand in a ConfigMap.
+fn crowding(seen: &Seen, pod: &ObjectRef, lines: &str) -> Vec<Want> {
     if !lines.lines().any(connections::tells_of_refusal) {
         return Vec::new();
     }
     let grown = connections::scaled_up(seen.facts.events()).filter(|grown| grown.namespace == pod.namespace);
-    grown.take(SCALED_READ).map(Want::Object).collect()
+    let mut wants: Vec<Want> = grown.take(SCALED_READ).map(Want::Object).collect();
+    wants.extend(Want::list("ReplicaSet", &pod.namespace));
+    let released: Vec<ObjectRef> = rows::released(seen, &pod.namespace).into_iter().take(RELEASES_READ).collect();
+    let pooled = released.iter().filter(|set| {
+        let read = seen.facts.get::<ReplicaSet>(&set.namespace, &set.name);
+        read.is_some_and(|read| connections::sets_pool(&read.object))
+    });
+    let owners = pooled.filter_map(|set| Some((set, seen.facts.raw(set)?.0)));
+    let owners = owners.flat_map(|(set, value)| follow::owners(set, value).collect::<Vec<_>>());
+    wants.extend(owners.take(SCALED_READ).map(Want::Object));
+    wants.extend(released.iter().cloned().map(Want::Aside));
+    let read = seen.facts.get::<Pod>(&pod.namespace, &pod.name);
+    let maps = read.map(|read| latent::maps(&read.object)).unwrap_or_default();
+    wants.extend(maps.into_iter().take(MAPS_READ).map(Want::Object));
+    wants
 }
 
 #[cfg(test)]
@@ -205,5 +225,33 @@ mod tests {
         assert!(wants.contains(&job("orders-migrate")), "{wants:?}");
         assert!(!wants.contains(&job("nightly-report")) && !wants.contains(&job("old-migrate")), "{wants:?}");
         assert!(asked("true", "INFO listening", &jobs).is_empty(), "nobody waits");
+    }
+
+    #[test]
+    fn who_was_released_lately_with_a_pool_is_read_where_a_server_refuses_connections() {
+        let pod = ObjectRef::new("Pod", "a", "web-0");
+        let mut seen = Seen::new(Timestamp::UNIX_EPOCH, std::slice::from_ref(&pod));
+        for (name, age, desired) in
+            [("sync-2", "40m", "6"), ("mail-2", "50m", "2"), ("old-2", "9d", "2"), ("sync-1", "3d", "0")]
+        {
+            let cells = [("AGE", age), ("DESIRED", desired)];
+            let row = cells.map(|(heading, cell)| (heading.to_owned(), cell.to_owned())).into_iter().collect();
+            seen.rows.insert(ObjectRef::new("ReplicaSet", "a", name), row);
+        }
+        let refused = "FATAL:  sorry, too many clients already";
+        let set = |name: &str| Want::Aside(ObjectRef::new("ReplicaSet", "a", name));
+        assert_eq!(wants(&seen, &pod, refused), [list("ReplicaSet", "a"), set("sync-2"), set("mail-2")]);
+        assert!(wants(&seen, &pod, "INFO ready").is_empty());
+        for (app, variable) in [("sync", "DB_POOL_SIZE"), ("mail", "SMTP_PORT")] {
+            let containers = json!([{"name": app, "env": [{"name": variable, "value": "40"}]}]);
+            let owner =
+                json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": app, "uid": "d", "controller": true}]);
+            let set = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": format!("{app}-2"), "namespace": "a", "ownerReferences": owner},
+                "spec": {"selector": {}, "template": {"spec": {"containers": containers}}}});
+            seen.facts.add_object(set, "E1");
+        }
+        let deployment = |name: &str| Want::Object(ObjectRef::new("Deployment", "a", name));
+        let then = wants(&seen, &pod, refused);
+        assert!(then.contains(&deployment("sync")) && !then.contains(&deployment("mail")), "{then:?}");
     }
 }

@@ -79,6 +79,13 @@ pub fn released_lately(seen: &Seen, namespace: &str, labels: &[(String, String)]
     sets.any(|(_, cells)| seconds(cell(cells, "AGE")) < LATELY)
 }
 
+/// The ReplicaSets that want Pods and were made within the last hours, the youngest first.
+pub fn released(seen: &Seen, namespace: &str) -> Vec<ObjectRef> {
+    let sets = of_kind(seen, "ReplicaSet", namespace)
+        .filter(|(_, cells)| cell(cells, "DESIRED") != "0" && seconds(cell(cells, "AGE")) < LATELY);
+    youngest(seen, sets.map(|(row, _)| row.clone()).collect())
+}
+
 /// Listed objects by their age, the youngest first.
 pub fn youngest(seen: &Seen, mut objects: Vec<ObjectRef>) -> Vec<ObjectRef> {
     objects.sort_by_key(|object| seen.rows.get(object).map_or(u64::MAX, |cells| seconds(cell(cells, "AGE"))));
