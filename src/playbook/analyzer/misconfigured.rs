@@ -203,8 +203,8 @@ fn beside(scene: &Scene<'_>, pod: &Pod, variable: &Variable<'_>) -> Option<Strin
     let of_sibling = |other: &Variable<'_>| other.name == variable.name && other.container != variable.container;
     environment::variables(pod).into_iter().filter(of_sibling).find_map(|other| {
         let host = environment::host_in(other.value)?;
-        let label = host.split('.').next().unwrap_or_default();
-        scene.service(namespace, label).map(|service| named(&service.object).name)
+        let meant = ObjectRef::new("Service", namespace, host.split('.').next().unwrap_or_default());
+        scene.facts.names().contains(&meant).then_some(meant.name)
     })
 }
 

@@ -37,7 +37,7 @@ pub(super) fn replaced(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&No
         format!("{} 无法调度：它要求 {key}={old}，而带有该标签的 {count} 个 Node 都已 cordon；更新的 Node 是 {key}={new}，节点池看来已被替换", waiting.name),
         format!("{} cannot be scheduled: it asks for {key}={old}, and the {count} Nodes with that label are cordoned; younger Nodes carry {key}={new}, so their pool seems to have been replaced", waiting.name),
     );
-    let proof = matching.first().and_then(|node| scene.node(&named(node).name));
+    let proof = matching.first().and_then(|node| scene.node(&named(*node).name));
     Some(
         finding("node_selector_mismatch", Depth::Root, waiting, &waiting.workload, headline)
             .confidence(Confidence::Medium)
