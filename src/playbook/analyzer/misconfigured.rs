@@ -199,13 +199,12 @@ pub(super) fn misspelt(
 
 /// The Service that another container of the Pod is told by a variable of the same name, and that exists.
 fn beside(scene: &Scene<'_>, pod: &Pod, variable: &Variable<'_>) -> Option<String> {
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let of_sibling = |other: &Variable<'_>| other.name == variable.name && other.container != variable.container;
-    environment::variables(pod).into_iter().filter(of_sibling).find_map(|other| {
-        let host = environment::host_in(other.value)?;
-        let meant = ObjectRef::new("Service", namespace, host.split('.').next().unwrap_or_default());
-        scene.facts.names().contains(&meant).then_some(meant.name)
-    })
+    let told: Vec<&str> = environment::variables(pod).into_iter().filter(of_sibling).map(|other| other.value).collect();
+    let here =
+        |it: &ObjectRef| it.kind == "Service" && Some(it.namespace.as_str()) == pod.metadata.namespace.as_deref();
+    let names = scene.facts.names().into_iter().filter(here).map(|service| service.name);
+    names.filter(|name| told.iter().any(|value| environment::has_word(value, name))).max_by_key(String::len)
 }
 
 /// The Services of the namespace whose names are made of the same words as a missing one's, in whatever order: the wrong name

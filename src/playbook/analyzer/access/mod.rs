@@ -1,10 +1,11 @@
 //! Applications the API server refuses: the ServiceAccount, and the RoleBinding that does not reach it.
 
+mod meant;
+
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding, Subject};
 
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::rollout;
 use crate::playbook::back;
 use crate::playbook::facts::{Seen, SeenLog};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
@@ -133,8 +134,8 @@ fn explain(scene: &Scene<'_>, pod: &Seen<Pod>, denied: &Denied<'_>) -> Option<Fi
                 },
             )
         }
-        None => match nearly_bound(&bindings, &denied.account)
-            .or_else(|| left_behind(scene, &workload, &bindings, denied))
+        None => match meant::nearly_bound(&bindings, &denied.account)
+            .or_else(|| meant::left_behind(scene, &workload, &bindings, denied))
         {
             Some((binding, subject)) => (
                 named(&binding.object),
@@ -326,47 +327,6 @@ fn grants_verb(role: &Role, denied: &Denied<'_>, verb: &str) -> bool {
             && has(rule.resources.as_ref(), &denied.resource)
             && has(rule.api_groups.as_ref(), &denied.group)
     })
-}
-
-/// A binding that was surely meant for an account: of its name in another namespace, or of nearly its name.
-fn nearly_bound<'b>(bindings: &'b [Seen<RoleBinding>], account: &ObjectRef) -> Option<(&'b Seen<RoleBinding>, String)> {
-    let meant = |subject: &&Subject| {
-        let local = subject.namespace.as_deref().unwrap_or(&account.namespace) == account.namespace;
-        subject.kind == "ServiceAccount"
-            && if local {
-                strsim::jaro_winkler(&subject.name, &account.name) > 0.9
-            } else {
-                subject.name == account.name
-            }
-    };
-    bindings.iter().find_map(|binding| {
-        let subject = binding.object.subjects.iter().flatten().find(meant)?;
-        let namespace = subject.namespace.as_deref().unwrap_or(&account.namespace);
-        Some((binding, format!("ServiceAccount {namespace}/{}", subject.name)))
-    })
-}
-
-/// A binding that grants what was refused to the account the workload ran under in the version before.
-fn left_behind<'b>(
-    scene: &Scene<'_>,
-    workload: &ObjectRef,
-    bindings: &'b [Seen<RoleBinding>],
-    denied: &Denied<'_>,
-) -> Option<(&'b Seen<RoleBinding>, String)> {
-    let before = rollout::revisions(scene, workload).get(1).copied()?;
-    let before = before.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?.service_account_name.clone()?;
-    let namespace = &denied.account.namespace;
-    let names = |subject: &Subject| {
-        subject.kind == "ServiceAccount"
-            && subject.name == before
-            && subject.namespace.as_ref().is_none_or(|it| it == namespace)
-    };
-    let granting = |binding: &&Seen<RoleBinding>| {
-        binding.object.subjects.iter().flatten().any(names)
-            && role_of(scene, &binding.object).is_none_or(|role| grants(&role.object, denied))
-    };
-    let found = bindings.iter().find(granting).filter(|_| before != denied.account.name)?;
-    Some((found, format!("ServiceAccount {namespace}/{before}")))
 }
 
 #[cfg(test)]
