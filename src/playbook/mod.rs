@@ -38,7 +38,7 @@ mod line;
 pub mod logs;
 mod loopback;
 mod mended;
-mod near;
+pub mod near;
 mod once;
 mod onward;
 pub mod origin;

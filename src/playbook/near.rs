@@ -34,7 +34,19 @@ fn differs_little(left: &str, right: &str) -> bool {
         || left.is_empty()
         || right.is_empty()
         || letters(&left) == letters(&right)
+        || abbreviates(&left, &right)
+        || abbreviates(&right, &left)
         || strsim::jaro_winkler(&left, &right) > 0.75
+}
+
+/// Whether a word is another cut short: `pg` for `postgres`, `db` for `database`.
+#[must_use]
+pub fn abbreviates(short: &str, long: &str) -> bool {
+    let mut rest = long.chars();
+    short.len() < long.len()
+        && short.len() > 1
+        && short.chars().next() == long.chars().next()
+        && short.chars().all(|letter| rest.any(|other| other == letter))
 }
 
 #[cfg(test)]
@@ -49,6 +61,7 @@ mod tests {
             ("pg", "pg-primary"),
             ("redis", "rediss"),
             ("promotion-centre", "promotion-center"),
+            ("shop-pg", "shop-postgres"),
         ] {
             assert!(differs_little(left, right), "{left} {right}");
         }

@@ -6,6 +6,7 @@ use crate::alert::ObjectRef;
 use crate::playbook::environment::{self, Variable};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
+use crate::playbook::near::abbreviates;
 use crate::playbook::reach::Call;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::{drift, latent, logs, protocol};
@@ -157,9 +158,10 @@ pub(super) fn misspelt(
         return None;
     }
     let slip = near.iter().find(|name| is_slip(wrong, name)).cloned();
+    let like = |name: &&String| is_akin(wrong, name) || is_shortened(wrong, name);
     let beside = variable.as_ref().and_then(|variable| beside(scene, &pod.object, variable));
     let is_told = slip.is_some() || beside.is_some();
-    let meant = slip.or(beside).or_else(|| near.iter().find(|name| is_akin(wrong, name)).cloned())?;
+    let meant = slip.or(beside).or_else(|| near.iter().find(like).cloned())?;
     let meant = ObjectRef::new("Service", &missing.namespace, meant);
     let ready = scene.backends_ready(&meant);
     // Of a name that is merely like another the Service may be what is missing.
@@ -225,6 +227,13 @@ fn is_akin(wrong: &str, right: &str) -> bool {
         && wrong != right
         && right.iter().all(|word| wrong.contains(word))
         && !more.into_iter().any(is_version)
+}
+
+/// Whether two names are made of the same words, of which one has some cut short (`shop-pg`, `shop-postgres`).
+fn is_shortened(wrong: &str, right: &str) -> bool {
+    let words = wrong.split('-').count();
+    let alike = |(one, other): (&str, &str)| one == other || abbreviates(one, other) || abbreviates(other, one);
+    words > 1 && words == right.split('-').count() && wrong.split('-').zip(right.split('-')).all(alike)
 }
 
 /// Whether a name is another written wrongly: a letter or two apart, and not by a number, which tells versions apart.
@@ -333,6 +342,23 @@ mod tests {
         assert_eq!(world.cause(), "dependency_host_misspelt Deployment/cart");
         let headline = world.diagnosis().headline;
         assert!(headline.contains("API_HOST") && headline.contains("does is web"), "{headline}");
+    }
+
+    #[test]
+    fn a_word_cut_short_in_the_template_is_the_templates() {
+        let env = json!([{"name": "DB_HOST", "value": "shop-pg:5432"}]);
+        let cart = json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": [{"apiVersion": "apps/v1",
+            "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]}, "spec": {"containers": [container(json!({"env": env}))]}});
+        let told = |name: &str| {
+            World::asking("Pod", "cart-1-a")
+                .with(pod(cart.clone()))
+                .log("cart-1-a", &UNKNOWN.replace("webb", "shop-pg"))
+                .listed("Service")
+                .with(patched(service(json!({"app": "web"})), json!({"metadata": {"name": name}})))
+                .cause()
+        };
+        assert_eq!(told("shop-postgres"), "dependency_host_misspelt Deployment/cart");
+        assert_eq!(told("shop-cache"), "dependency_service_missing Service/shop-pg");
     }
 
     #[test]

@@ -115,9 +115,24 @@ async fn over_the_real_server(scenario: &Path, variables: &[(&str, &str)]) -> Va
 }
 
 /// Where the tables that the real server lists leave out what stands beside an object (who sits on a cordoned Node, what another
-/// Service is a name for): the cause is the same there, less sure or without that neighbour.
-const WITHOUT_NEIGHBOURS: [&str; 2] =
-    ["417-anti-affinity-and-a-cordoned-node-that-is-taken", "431-name-for-a-host-outside-has-a-slip"];
+/// Service is a name for or serves, a third Node that threw a Pod out): the cause is the same there, less sure or without that
+/// neighbour.
+const WITHOUT_NEIGHBOURS: [&str; 6] = [
+    "417-anti-affinity-and-a-cordoned-node-that-is-taken",
+    "431-name-for-a-host-outside-has-a-slip",
+    "433-renderer-without-request-empties-one-node-after-another",
+    "440-evicted-beside-a-workload-that-fills-its-nodes",
+    "457-indexer-without-a-size-limit-fills-one-disk-after-another",
+    "465-service-renamed-behind-an-ingress",
+];
+
+/// Whether what was said over the real server is what the built-in toolset leads to.
+fn is_same(scenario: &Path, said: &Value, expected: &Value) -> bool {
+    match WITHOUT_NEIGHBOURS.iter().any(|name| scenario.ends_with(name)) {
+        true => causes(said) == causes(expected),
+        false => said == expected,
+    }
+}
 
 /// The codes and objects of the causes, in order.
 fn causes(conclusion: &Value) -> Vec<[Value; 2]> {
@@ -134,11 +149,7 @@ async fn the_real_server_gets_every_scenario_as_right_as_the_built_in_toolset() 
         let scenario = moved.path();
         let expected = conclusion(&built_in(&scenario).await);
         let said = conclusion(&over_the_real_server(&scenario, &UNTHROTTLED).await);
-        let same = match WITHOUT_NEIGHBOURS.iter().any(|name| scenario.ends_with(name)) {
-            true => causes(&said) == causes(&expected),
-            false => said == expected,
-        };
-        if !same {
+        if !is_same(&scenario, &said, &expected) {
             worse.push(format!("{}: {said:#}\ninstead of {expected:#}", scenario.display()));
         }
     }
@@ -157,10 +168,11 @@ async fn the_real_servers_own_throttle_leaves_time_for_a_first_look() {
         let report = over_the_real_server(&scenario, &[]).await;
         let (calls, seconds) = (spent(&report, "tool_calls"), spent(&report, "seconds"));
         println!("{name}: {calls} calls, {seconds:.2} s at the default throttle");
-        assert_eq!(conclusion(&report), conclusion(&built_in(&scenario).await), "{name}");
-        // A chain of calls over several Namespaces needs the most; gather makes 60 at most.
-        assert!(calls <= if scenario.ends_with(PENDING) { 12.0 } else { 60.0 }, "{name}: {calls} calls");
-        assert!(seconds < 12.0, "{name} takes {seconds} s");
+        let (said, expected) = (conclusion(&report), conclusion(&built_in(&scenario).await));
+        assert!(is_same(&scenario, &said, &expected), "{name}: {said:#}\ninstead of {expected:#}");
+        // A chain of calls over several Namespaces needs the most; gather makes 80 at most.
+        assert!(calls <= if scenario.ends_with(PENDING) { 12.0 } else { 80.0 }, "{name}: {calls} calls");
+        assert!(seconds < 16.0, "{name} takes {seconds} s");
         taken.push(seconds);
     }
     taken.sort_by(f64::total_cmp);
