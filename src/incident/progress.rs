@@ -47,7 +47,7 @@ impl Worker {
         futures::join!(reasoning, self.accompany(claim, look, kept, &done)).0
     }
 
-    /// Beside the model, so that a store that is slow holds up nobody. What takes less than a second is not worth keeping.
+    /// Beside the model; a write under way is waited for at its end. What takes less than a second is not worth keeping.
     async fn accompany(&self, claim: &Claim, look: &Look, mut kept: HashSet<String>, done: &CancellationToken) {
         let going = self.live.begin(claim.incident.id);
         let mut second = tokio::time::interval(EVERY);

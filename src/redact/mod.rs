@@ -39,6 +39,8 @@ pub struct Redactor(Mutex<Seen>);
 struct Seen {
     numbers: HashMap<[u8; 32], usize>,
     last_of_kind: HashMap<&'static str, usize>,
+    /// Numbers up to this one are taken by texts that were redacted before.
+    taken: usize,
 }
 
 impl Redactor {
@@ -72,13 +74,21 @@ impl Redactor {
         value::redact(self, value);
     }
 
+    /// Gives no number that a text bears which another redactor wrote: two secrets would read as one.
+    pub fn number_past(&self, text: &str) {
+        let numbers =
+            text.split(OPEN).skip(1).filter_map(|rest| rest.split_once(']')?.0.rsplit(':').next()?.parse().ok());
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.taken = numbers.chain([seen.taken]).max().unwrap_or_default();
+    }
+
     /// The stand-in for a secret: a new number for a new value, the old one for a value seen before.
     fn placeholder(&self, kind: &'static str, secret: &str) -> String {
         let hash: [u8; 32] = Sha256::new().chain_update(kind).chain_update([0]).chain_update(secret).finalize().into();
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Seen { numbers, last_of_kind } = &mut *seen;
+        let Seen { numbers, last_of_kind, taken } = &mut *seen;
         let number = *numbers.entry(hash).or_insert_with(|| {
-            let last = last_of_kind.entry(kind).or_default();
+            let last = last_of_kind.entry(kind).or_insert(*taken);
             *last += 1;
             *last
         });

@@ -260,3 +260,14 @@ proptest! {
         prop_assert_eq!(twice, once);
     }
 }
+
+#[test]
+fn numbers_of_an_earlier_run_are_not_given_again() {
+    let before = Redactor::default();
+    let text = before.redact("postgres://app:hunter2aaaa@db/a and postgres://app:other9bbbb@db/b").into_owned();
+    assert!(text.contains(":1]") && text.contains(":2]"), "{text}");
+    let after = Redactor::default();
+    after.number_past(&text);
+    let next = after.redact("postgres://app:third7cccc@db/c").into_owned();
+    assert!(next.contains(":3]"), "{next}");
+}

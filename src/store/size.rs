@@ -11,11 +11,13 @@ const POSTGRES: &str = "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) AS bytes 
      UNION ALL SELECT COUNT(*) * 300 FROM delivery
      UNION ALL SELECT SUM(300 + pg_column_size(arguments) + pg_column_size(text) + COALESCE(pg_column_size(full_text), 0))
                FROM evidence
+     UNION ALL SELECT SUM(300 + pg_column_size(recorded)) FROM read_so_far
      UNION ALL SELECT SUM(300 + pg_column_size(notice)) FROM outbox) AS tables";
 
 /// The most that can be, without reading a row.
 const POSTGRES_FILES: &str = "SELECT pg_total_relation_size('incident') + pg_total_relation_size('delivery')
-     + pg_total_relation_size('evidence') + pg_total_relation_size('outbox') AS bytes";
+     + pg_total_relation_size('evidence') + pg_total_relation_size('outbox')
+     + pg_total_relation_size('read_so_far') AS bytes";
 
 /// Pages in use; those that deletions left free are used again before the file grows.
 const SQLITE: &str = "SELECT (page_count - freelist_count) * page_size AS bytes

@@ -81,6 +81,7 @@ impl Run {
     pub fn recalling(self, recorded: Vec<Recorded>) -> Self {
         for one in recorded {
             if self.log.adopt(one.evidence.clone()) {
+                self.redactor.number_past(&one.evidence.full);
                 self.calls.fetch_add(1, Ordering::Relaxed);
                 let cell = self.cell(&one.evidence.tool, &one.evidence.arguments);
                 // Of the same call kept twice the first one stands.

@@ -184,12 +184,18 @@ fn load_in_words(spec: &HorizontalPodAutoscalerSpec, status: &HorizontalPodAutos
     loads(spec, status).map(|(name, now, target)| format!("{name} {now}%/{target}%")).collect::<Vec<_>>().join(", ")
 }
 
+/// So many times its maximum is the most an autoscaler is said to need.
+const MOST_TIMES: i32 = 4;
+
 /// How many replicas the present load asks for, as the controller counts it:
 /// <https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details>.
 fn asked_for(spec: &HorizontalPodAutoscalerSpec, status: &HorizontalPodAutoscalerStatus) -> Option<i32> {
     let current = status.current_replicas.filter(|current| *current > 0)?;
     let counted = loads(spec, status).filter(|(.., target)| *target > 0);
-    counted.map(|(_, now, target)| (current * now + target - 1) / target).max()
+    let wide = |number: i32| i64::from(number);
+    let asked = counted.map(|(_, now, target)| (wide(current) * wide(now) + wide(target) - 1) / wide(target)).max()?;
+    // A request far below what the container takes asks for any number: then the request is wrong, not the maximum.
+    i32::try_from(asked).ok().filter(|asked| *asked <= spec.max_replicas.saturating_mul(MOST_TIMES))
 }
 
 fn no_metrics(

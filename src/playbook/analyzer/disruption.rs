@@ -115,7 +115,7 @@ fn blocks(scene: &Scene<'_>, budget: &Seen<PodDisruptionBudget>) -> Option<Findi
         return None;
     }
     // Whoever says that its evictions are refused fails over the budget, and not over itself.
-    let depth = match (waits, drains.is_empty()) {
+    let depth = match (waits, drains.iter().all(|drain| was_killed(scene, drain))) {
         (true, false) => Depth::Root,
         (true, true) => Depth::Mechanism,
         (false, _) => Depth::Symptom,
@@ -170,6 +170,14 @@ fn refused_by(scene: &Scene<'_>, pods: &[ObjectRef]) -> BTreeSet<ObjectRef> {
         logs.iter().any(|(_, text)| refused(text).iter().any(|refused| pods.contains(refused)))
     };
     scene.pods.iter().filter(tells).map(|pod| scene.workload(&pod.object)).collect()
+}
+
+/// Whether a workload's Pods were ended by a signal, out of memory above all: what their log complained of did not do that.
+fn was_killed(scene: &Scene<'_>, workload: &ObjectRef) -> bool {
+    scene.pods_of(workload).iter().any(|pod| {
+        let views = pods::containers(&pod.object);
+        views.iter().any(|view| view.ended().is_some_and(|ended| ended.exit_code > 128))
+    })
 }
 
 /// The cordoned Nodes on which Pods of the budget still run.

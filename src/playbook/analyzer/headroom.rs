@@ -92,7 +92,8 @@ fn by_settings(scene: &Scene<'_>, pod: &Pod, container: &Container, limit: f64) 
     for (what, pattern) in
         [(What::Heap, &JVM_SIZE), (What::Heap, &NODE_SIZE), (What::Pool, &POOL_SIZE), (What::Data, &DATA_SIZE)]
     {
-        found.extend(texts.iter().filter_map(|text| {
+        let told = texts.iter().filter(|text| text.map.is_none() || serves(container, what));
+        found.extend(told.filter_map(|text| {
             let last = pattern.all(&text.value).into_iter().next_back()?;
             let unit = last.get(3).map_or("m", |unit| unit.as_str());
             Some((what, size(&last[2], unit)?, last[0].trim().to_owned(), text))
@@ -121,6 +122,18 @@ fn by_settings(scene: &Scene<'_>, pod: &Pod, container: &Container, limit: f64) 
     is_tight(bytes, limit).then_some(Claim { what, bytes, limit, setting, share, at, proof })
 }
 
+/// Whether a container runs the server that reads such a setting from a file: others of its Pod may mount the same file.
+fn serves(container: &Container, what: What) -> bool {
+    let (servers, beside) = match what {
+        What::Heap => return true,
+        What::Pool => (["mysql", "mariadb", "percona-server"], ["backup", "exporter", "router"]),
+        What::Data => (["redis", "valkey", "keydb"], ["sentinel", "exporter", "insight"]),
+    };
+    let (command, args) = (&container.command, &container.args);
+    let all = format!("{} {:?} {command:?} {args:?}", container.name, container.image).to_ascii_lowercase();
+    servers.iter().any(|word| all.contains(word)) && !beside.iter().any(|word| all.contains(word))
+}
+
 /// Whether what is left of a limit is too little for what a process needs besides.
 fn is_tight(bytes: f64, limit: f64) -> bool {
     bytes >= FULL * limit || (bytes > USUAL * limit && limit - bytes < REST)
@@ -140,8 +153,7 @@ fn size(digits: &str, unit: &str) -> Option<f64> {
 /// .NET's limit of its heap, which the variable gives in hexadecimal.
 fn hexadecimal(text: &Text) -> Option<f64> {
     let is_limit = ["DOTNET_GCHeapHardLimit", "COMPlus_GCHeapHardLimit"].contains(&text.at.as_str());
-    let digits = text.value.trim().trim_start_matches("0x");
-    let bytes = i64::from_str_radix(digits, 16).ok().filter(|_| is_limit)?;
+    let bytes = i64::from_str_radix(text.value.trim().trim_start_matches("0x"), 16).ok().filter(|_| is_limit)?;
     Some(bytes as f64).filter(|bytes| *bytes >= MI)
 }
 
@@ -392,10 +404,14 @@ mod tests {
         let told = killed("1Gi", from).with(map(json!({"JAVA_TOOL_OPTIONS": "-Xmx1000m"}))).diagnosis();
         assert!(told.headline.contains("JAVA_TOOL_OPTIONS of ConfigMap shop/conf"), "{}", told.headline);
         assert!(commands(&told).contains("kubectl -n shop edit configmap conf"), "{}", commands(&told));
-        let mounts = json!({"volumeMounts": [{"name": "conf", "mountPath": "/etc/mysql/conf.d"}]});
-        let file = |text: &str| killed("512Mi", mounts.clone()).with(map(json!({"my.cnf": text}))).diagnosis();
+        let mounts =
+            |image: &str| json!({"image": image, "volumeMounts": [{"name": "conf", "mountPath": "/etc/mysql/conf.d"}]});
+        let file = |text: &str| killed("512Mi", mounts("reg/mysql:8.4")).with(map(json!({"my.cnf": text}))).diagnosis();
         let told = file("[mysqld]\ninnodb_buffer_pool_size = 1G\n");
         assert!(told.headline.contains("lets the buffer pool alone grow to 1Gi"), "{}", told.headline);
+        let beside =
+            killed("512Mi", mounts("reg/xtrabackup:8.4")).with(map(json!({"my.cnf": "innodb_buffer_pool_size = 1G"})));
+        assert!(!beside.diagnosis().headline.contains("buffer pool"), "another container's setting");
         assert!(!file("[mysqld]\n# innodb_buffer_pool_size = 1G\n").headline.contains("buffer pool"));
         assert!(!file("# --max-old-space-size=512\n").headline.contains("heap"));
     }

@@ -159,13 +159,13 @@ pub(super) fn misspelt(
     }
     let slip = near.iter().find(|name| is_slip(wrong, name)).cloned();
     let like = |name: &&String| is_akin(wrong, name) || is_shortened(wrong, name);
-    let beside = variable.as_ref().and_then(|variable| beside(scene, &pod.object, variable));
-    let is_told = slip.is_some() || beside.is_some();
+    let beside = variable.as_ref().and_then(|variable| beside(scene, &pod.object, variable, wrong));
+    let is_slip = slip.is_some();
     let meant = slip.or(beside).or_else(|| near.iter().find(like).cloned())?;
     let meant = ObjectRef::new("Service", &missing.namespace, meant);
     let ready = scene.backends_ready(&meant);
     // Of a name that is merely like another the Service may be what is missing.
-    let is_sure = is_told && ready != Some(0);
+    let is_sure = is_slip && ready != Some(0);
     let workload = scene.workload(&pod.object);
     let place = match &variable {
         Some(Variable { name, container, .. }) => scene
@@ -199,14 +199,20 @@ pub(super) fn misspelt(
     )
 }
 
-/// The Service that another container of the Pod is told by a variable of the same name, and that exists.
-fn beside(scene: &Scene<'_>, pod: &Pod, variable: &Variable<'_>) -> Option<String> {
+/// The Service that another container of the Pod is told by a variable of the same name, that exists, and whose name begins
+/// with the same word: another database is none that was meant.
+fn beside(scene: &Scene<'_>, pod: &Pod, variable: &Variable<'_>, wrong: &str) -> Option<String> {
     let of_sibling = |other: &Variable<'_>| other.name == variable.name && other.container != variable.container;
     let told: Vec<&str> = environment::variables(pod).into_iter().filter(of_sibling).map(|other| other.value).collect();
     let here =
         |it: &ObjectRef| it.kind == "Service" && Some(it.namespace.as_str()) == pod.metadata.namespace.as_deref();
     let names = scene.facts.names().into_iter().filter(here).map(|service| service.name);
-    names.filter(|name| told.iter().any(|value| environment::has_word(value, name))).max_by_key(String::len)
+    let first = |name: &str| name.split('-').next().map(str::to_owned);
+    let alike = |name: &String| first(name) == first(wrong);
+    names
+        .filter(alike)
+        .filter(|name| told.iter().any(|value| environment::has_word(value, name)))
+        .max_by_key(String::len)
 }
 
 /// The Services of the namespace whose names are made of the same words as a missing one's, in whatever order: the wrong name
@@ -366,18 +372,18 @@ mod tests {
         let told = |sibling: &str| {
             let env = |host: &str| json!({"env": [{"name": "API_HOST", "value": host}]});
             let containers =
-                json!([container(env("webb-rw:80")), patched(container(env(sibling)), json!({"name": "other"}))]);
+                json!([container(env("web-rw:80")), patched(container(env(sibling)), json!({"name": "other"}))]);
             let cart = json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": [{"apiVersion": "apps/v1",
                 "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]}, "spec": {"containers": containers}});
             World::asking("Pod", "cart-1-a")
                 .with(pod(cart))
-                .log("cart-1-a", &UNKNOWN.replace("webb", "webb-rw"))
+                .log("cart-1-a", &UNKNOWN.replace("webb", "web-rw"))
                 .listed("Service")
                 .with(service(json!({"app": "web"})))
                 .with(pod(json!({})))
         };
         assert_eq!(told("web.shop.svc:80").cause(), "dependency_host_misspelt Deployment/cart");
-        assert_eq!(told("api.example.com").cause(), "dependency_service_missing Service/webb-rw");
+        assert_eq!(told("api.example.com").cause(), "dependency_service_missing Service/web-rw");
     }
 
     #[test]

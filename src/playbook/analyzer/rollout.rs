@@ -43,6 +43,14 @@ pub fn only_image_changed(scene: &Scene<'_>, workload: &ObjectRef, container: &s
     new.image != old.image && new.command == old.command && new.args == old.args
 }
 
+/// Whether all revisions that are known, two or more, run a container of one image: then no image brought what is new.
+#[must_use]
+pub fn has_one_image(scene: &Scene<'_>, workload: &ObjectRef, container: &str) -> bool {
+    let of = |set: &&Seen<ReplicaSet>| image(set.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?, container);
+    let images: Vec<Option<String>> = revisions(scene, workload).iter().map(of).collect();
+    images.len() > 1 && images.iter().all(|image| image.is_some() && *image == images[0])
+}
+
 fn stuck(scene: &Scene<'_>, deployment: &Seen<Deployment>) -> Option<Finding> {
     let name = named(&deployment.object);
     let spec = deployment.object.spec.as_ref()?;

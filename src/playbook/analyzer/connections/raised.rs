@@ -14,7 +14,7 @@ use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, l
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods;
-use crate::playbook::scene::{Scene, named};
+use crate::playbook::scene::{Scene, controller, named};
 use crate::report::{Confidence, Step};
 
 /// Names of variables that say how many connections a pool may hold: `DB_POOL_SIZE`, `PG_POOL_MAX`, `DB_MAX_OPEN_CONNS`,
@@ -23,14 +23,21 @@ static SIZE: Pattern = Pattern::new(
     r"(?i)(?:^|[_.])(?:pool(?:_?(?:size|max(?:_?size)?|limit))?|max(?:imum)?_?pool(?:_?size)?|max_?(?:open_?|active_?)?conn(?:ection)?s?|connection_?limit)$",
 );
 /// Names that say something else of a pool, or of a pool of something else.
-static OTHER: Pattern =
-    Pattern::new(r"(?i)min|idle|time|life|wait|queue|thread|worker|executor|task|http|grpc|(?:^|_)server_");
+static OTHER: Pattern = Pattern::new(
+    r"(?i)min|idle|time|life|wait|queue|thread|worker|executor|task|http|grpc|(?:^|_)server_|redis|valkey|cache|mongo|kafka|rabbit|amqp|nats|s3|elastic|search|ldap|smtp|mail",
+);
+/// Words of which one has to stand in such a name: a server's own limit of connections is none of a pool's.
+static OF_DATABASE: Pattern = Pattern::new(r"(?i)pool|db|database|datasource|sql|pg|postgres|maria|jdbc|hikari");
 /// The same in a connection string: `?connection_limit=40`, `;Maximum Pool Size=100`.
 static IN_URL: Pattern = Pattern::new(
     r"(?i)[?&;]\s*(pool_?size|connection_?limit|max_?connections|pool_max_conns|max(?:imum)?[ _]?pool(?:[ _]?size)?)=(\d+)",
 );
 /// How a server is told its limit: PostgreSQL's and MySQL's own word, as an argument, a line of a file or an image's variable.
-static LIMIT: Pattern = Pattern::new(r"(?i)(?:^|[\s_-])max[_-]connections[\s=:]+'?(\d+)");
+static LIMIT: Pattern =
+    Pattern::new(r"(?i)(?:^|[\s-]|(?:postgres(?:ql)?|mysql|mariadb|pg|db)_)max[_-]connections[\s=:]+'?(\d+)");
+/// Images and names of containers that are the database itself.
+static SERVER: Pattern =
+    Pattern::new(r"(?i)postgres|mysql|mariadb|percona-server|timescale|pgvector|^(?:db|pg|database)$");
 /// So many times as large a pool is raised far where nobody knows the limit.
 const FAR: i64 = 2;
 /// Connections that PostgreSQL keeps for its superusers unless told otherwise.
@@ -155,7 +162,7 @@ fn raise<'s>(scene: &'s Scene<'_>, workload: &ObjectRef) -> Option<Raise<'s>> {
         (before > 0 && now.value > before).then_some((before, now))
     });
     let (before, now) = grown.max_by_key(|(_, now)| now.value)?;
-    Some(Raise { workload: workload.clone(), replicas: replicas(scene, workload)?, before, now, new, old })
+    Some(Raise { workload: workload.clone(), replicas: running(scene, workload, new)?, before, now, new, old })
 }
 
 /// How many connections a client may ask for with all its replicas, where its pool's size is known.
@@ -163,6 +170,24 @@ fn asked(scene: &Scene<'_>, workload: &ObjectRef) -> Option<i64> {
     let pod = scene.pods_of(workload).into_iter().find(|pod| !pods::is_finished(&pod.object))?;
     let size = sizes(pod.object.spec.as_ref()?).into_iter().map(|size| size.value).max()?;
     Some(size * replicas(scene, workload)?)
+}
+
+/// The Pods that run the newest version: one that never started holds no connection.
+fn running(scene: &Scene<'_>, workload: &ObjectRef, new: &Seen<ReplicaSet>) -> Option<i64> {
+    let made = new.object.status.as_ref().map(|status| i64::from(status.replicas));
+    let wanted = replicas(scene, workload)?;
+    let of_new = |pod: &&Seen<Pod>| {
+        controller(&pod.object.metadata).is_some_and(|owner| Some(&owner.name) == new.object.metadata.name.as_ref())
+    };
+    let started = |pod: &Seen<Pod>| {
+        pods::phase(&pod.object) == "Running"
+            && pods::containers(&pod.object).iter().any(|view| view.restarts() > 0 || view.waiting_reason().is_empty())
+    };
+    let pods = scene.pods_of(workload);
+    let mut of_new = pods.into_iter().filter(of_new).peekable();
+    // Where none of its Pods was read, what its ReplicaSet says has to do.
+    let has_started = of_new.peek().is_none() || of_new.any(started);
+    has_started.then(|| made.filter(|made| *made > 0).unwrap_or(wanted).min(wanted))
 }
 
 fn replicas(scene: &Scene<'_>, workload: &ObjectRef) -> Option<i64> {
@@ -184,7 +209,7 @@ fn sizes(spec: &PodSpec) -> Vec<Size> {
                 let value = value.trim().parse().ok().filter(|value| *value > 0)?;
                 Some(Size { container: container.name.clone(), variable: name.clone(), parameter, value })
             };
-            if SIZE.hits(name) && !OTHER.hits(name) {
+            if SIZE.hits(name) && OF_DATABASE.hits(name) && !OTHER.hits(name) {
                 found.extend(size(None, value));
             }
             let told = IN_URL.groups(value).and_then(|told| Some((told.get(1)?.as_str(), told.get(2)?.as_str())));
@@ -197,10 +222,15 @@ fn sizes(spec: &PodSpec) -> Vec<Size> {
 /// How many connections the server takes, by its arguments, its variables or the files it is given.
 fn limit(scene: &Scene<'_>, server: &Pod) -> Option<i64> {
     let views = pods::containers(server);
-    let words = views.iter().flat_map(|view| view.spec.command.iter().chain(&view.spec.args).flatten().cloned());
-    let settings = callees::settings(scene.facts, server).into_iter().map(|(name, value)| format!("{name}={value}"));
+    // What a sidecar is told of connections is its own limit.
+    let own = views.iter().filter(|view| views.len() == 1 || SERVER.hits(view.image()) || SERVER.hits(view.name()));
+    let words = own.flat_map(|view| view.spec.command.iter().chain(&view.spec.args).flatten().cloned());
+    let settings = callees::settings(scene.facts, server).into_iter();
+    let settings =
+        settings.filter(|(name, _)| !name.starts_with(['#', ';'])).map(|(name, value)| format!("{name}={value}"));
     let told = |text: String| LIMIT.group(&text, 1)?.parse().ok().filter(|limit| *limit > 0);
-    words.chain(settings).find_map(told)
+    // An argument wins over a file, and of a file's lines the last one counts.
+    words.filter_map(told).last().or_else(|| settings.filter_map(told).last())
 }
 
 fn steps(scene: &Scene<'_>, raise: &Raise<'_>, own: &ObjectRef) -> Vec<Step> {

@@ -17,7 +17,7 @@ pub(super) const CODE: &str = "crashloop_data_of_other_version";
 /// OpenSearch, Redis, etcd.
 pub(super) static REFUSES: Pattern = Pattern::new(concat!(
     r"(?i)database files are incompatible with server|data directory was initialized by postgresql version",
-    r"|invalid mysql server (?:up|down)grade|cannot (?:up|down)grade from \d+ to \d+|upgrade after a crash is not supported",
+    r"|invalid mysql server (?:up|down)grade|cannot (?:up|down)grade from \d{5,} to \d{5,}|upgrade after a crash is not supported",
     r"|unsupported redo log format",
     r"|wrong mongod version|invalid featurecompatibilityversion|too recent to start up on the existing data files",
     r"|cannot (?:downgrade|upgrade) a node from version",
@@ -55,8 +55,15 @@ pub(super) fn explained(scene: &Scene<'_>, workload: &ObjectRef, view: &Containe
 /// First back to the version that wrote the data, then the upgrade as the server's makers mean it.
 pub(super) fn steps(scene: &Scene<'_>, workload: &ObjectRef, view: &ContainerView<'_>, line: &str) -> Vec<Step> {
     let (namespace, name) = (&workload.namespace, slash(workload));
-    let before = image_before(scene, workload, view);
     let version = written_by(line);
+    // Of several upgrades the last one may have begun on data that was too old already.
+    let wrote = |image: &String| {
+        let tag = image.rsplit(':').next().unwrap_or_default().trim_start_matches('v');
+        version.as_ref().is_none_or(|version| {
+            tag.starts_with(version.as_str()) || !tag.starts_with(|first: char| first.is_ascii_digit())
+        })
+    };
+    let before = image_before(scene, workload, view).filter(wrote);
     let (zh, en) = match (&before, &version) {
         (Some(image), _) => (format!("（{image}）"), format!(" ({image})")),
         (None, Some(version)) => (format!("（版本 {version}）"), format!(" (version {version})")),
@@ -115,12 +122,12 @@ mod tests {
         let world = World::asking("Deployment", "web")
             .with(deployment(1, 0))
             .with(replica_set(1, "reg/web:1", 1, 0))
-            .with(replica_set(0, "reg/web:0", 0, 0))
+            .with(replica_set(0, "reg/web:15.6", 0, 0))
             .with(pod(crashed(1, "Error")))
             .log("web-1-a", OLD);
         assert_eq!(world.cause(), "crashloop_data_of_other_version Deployment/web");
         let told = world.diagnosis();
-        for words in ["initialized by PostgreSQL version 15", "from reg/web:0 to reg/web:1"] {
+        for words in ["initialized by PostgreSQL version 15", "from reg/web:15.6 to reg/web:1"] {
             assert!(told.headline.contains(words), "{}", told.headline);
         }
         assert!(!told.headline.contains("UTC"), "{}", told.headline);

@@ -1,5 +1,6 @@
 //! Containers that end and are restarted: what the exit code and the log say about why.
 
+mod architecture;
 mod data;
 mod file;
 mod lead;
@@ -13,6 +14,7 @@ mod unstarted;
 
 use k8s_openapi::api::core::v1::Pod;
 
+use self::architecture::{OTHER_ARCHITECTURE, other_architecture, with_architecture};
 use self::lead::Lead;
 pub use self::setting::maps as maps_of_words;
 use self::sibling::Sibling;
@@ -32,9 +34,6 @@ use crate::report::Confidence;
 static CONFIGURATION: Pattern = Pattern::new(
     r"(?i)environment variable|env(ironment)? var|\bconfig(uration)?\b|\bsetting\b|\bdirective\b|\bflag\b|\boption\b|KeyError|missing required|yaml:|toml|unmarshal|\bnot set\b",
 );
-
-/// What the kernel answers for a program of another architecture (ENOEXEC); also for a script without its first line.
-const OTHER_ARCHITECTURE: &str = "exec format error";
 
 static CERTIFICATE_EXPIRED: Pattern = Pattern::new(
     r"(?i)certificate has expired|cert_has_expired|certificate expired|certificate is expired|tls: expired certificate|certificate_expired|\bCertificateExpiredException\b|\bNotAfter:|证书(?:已经|已)?过期",
@@ -173,16 +172,20 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
             view.name()
         ),
     );
-    // A new image that no longer takes what the one before took is the release's doing.
+    // A new image that no longer takes what the one before took is the release's doing; an older one may be.
     let is_new = rollout::only_image_changed(scene, &workload, view.name());
     let blamed = lead.as_ref().and_then(Lead::blamed).filter(|_| !is_new).unwrap_or(&workload);
+    let is_open = blamed.kind == "ConfigMap" && !rollout::has_one_image(scene, &workload, view.name());
     let finding = Finding::new(code, Depth::Mechanism, &name, blamed, headline)
         .summary(summary)
-        .confidence(if matches!(code, UNKNOWN | NO_ROOM) || line.is_some_and(is_unsure) || is_of_another(code, line) {
-            Confidence::Medium
-        } else {
-            Confidence::High
-        })
+        .confidence(
+            if matches!(code, UNKNOWN | NO_ROOM) || is_open || line.is_some_and(is_unsure) || is_of_another(code, line)
+            {
+                Confidence::Medium
+            } else {
+                Confidence::High
+            },
+        )
         .cite([culprit.or(last).and_then(|(_, citation)| citation), earlier.and_then(|(_, citation)| citation)])
         .cite([
             unstarted::proof(view).and_then(|said| scene.quote(&pod.reference, said)),
@@ -282,25 +285,6 @@ fn by_line(scene: &Scene<'_>, line: &str) -> (&'static str, String) {
         return (code, said);
     }
     (if CONFIGURATION.hits(line) { "crashloop_app_config_error" } else { "crashloop_app_error" }, said)
-}
-
-fn other_architecture(scene: &Scene<'_>, said: &str) -> (&'static str, String) {
-    let why = scene.text(
-        format!("镜像与节点的 CPU 架构不符：{said}"),
-        format!("its image is built for another CPU architecture: {said}"),
-    );
-    ("image_platform_mismatch", why)
-}
-
-/// Adds what the Pod's Node is built of, where it was read.
-fn with_architecture(scene: &Scene<'_>, pod: &Pod, why: String) -> String {
-    let node = pods::node_name(pod).and_then(|name| scene.node(name));
-    let info = node.and_then(|node| node.object.status.as_ref()?.node_info.as_ref());
-    let Some((name, info)) = pods::node_name(pod).zip(info) else { return why };
-    scene.text(
-        format!("{why}（Node {name} 为 {}）", info.architecture),
-        format!("{why} (Node {name} is {})", info.architecture),
-    )
 }
 
 /// Whether a process ends over an expired certificate that need not be its own: it read none from a file it names.

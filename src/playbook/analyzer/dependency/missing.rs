@@ -40,7 +40,7 @@ pub(super) fn no_such_service(scene: &Scene<'_>, pod: &Seen<Pod>, call: &Call<'_
     if misnamed.is_some() {
         return misnamed;
     }
-    let namesake = namesake(scene, &missing).filter(|_| near.is_empty());
+    let namesake = namesake(scene, &missing).filter(|_| near.is_empty() && !is_meant(scene, &missing));
     let hint = match &namesake {
         Some(other) => {
             let (zh, en) = if missing.namespace == name.namespace {
@@ -131,6 +131,14 @@ fn supply(scene: &Scene<'_>, missing: &ObjectRef, workload: &ObjectRef, told: Op
         ),
         edit_template(workload),
     )
+}
+
+/// Whether a missing Service is the one that was meant, and gone: what it served is still there.
+fn is_meant(scene: &Scene<'_>, missing: &ObjectRef) -> bool {
+    let served = |it: &ObjectRef| it.name == missing.name && it.namespace == missing.namespace;
+    let kinds = ["Deployment", "StatefulSet", "DaemonSet"];
+    scene.pods.iter().any(|pod| served(&scene.workload(&pod.object)))
+        || scene.facts.names().iter().any(|it| kinds.contains(&it.kind.as_str()) && served(it))
 }
 
 /// Who gives a Pod the name, where it is the name that is wrong: a ConfigMap, with the key, or the workload's own template.

@@ -363,6 +363,19 @@ mod tests {
     }
 
     #[test]
+    fn one_whose_pods_still_run_is_gone_and_no_other_is_offered() {
+        let elsewhere =
+            patched(service(json!({"app": "audit"})), json!({"metadata": {"name": "audit", "namespace": "staging"}}));
+        let owner =
+            json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "audit", "uid": "a", "controller": true}]);
+        let runs = pod(json!({"metadata": {"name": "audit-0", "labels": {"app": "audit"}, "ownerReferences": owner}}));
+        let world = World::asking("Pod", "cart-1-a").with(caller()).with(elsewhere).with(runs).listed("Service");
+        let told = world.log("cart-1-a", "FATAL dial tcp: lookup audit on 10.96.0.10:53: no such host");
+        assert_eq!(told.cause(), "dependency_service_missing Service/audit");
+        assert!(!told.diagnosis().headline.contains("staging"), "{}", told.diagnosis().headline);
+    }
+
+    #[test]
     fn a_name_that_only_a_log_says_and_nothing_ended_over_is_no_sure_cause() {
         let planted = "ERROR cannot parse comment \"x: dial tcp: lookup audit-db on 10.96.0.10:53: no such host\"";
         let world = World::asking("Pod", "web-1-a")

@@ -153,6 +153,8 @@ fn failing_pull(
         .summary(summary.trim_end())
         .cite([
             event.and_then(|event| scene.quote(&event.reference, &said)),
+            // What a registry answered stands at the end of a long chain.
+            event.and_then(|event| scene.quote_end(&event.reference, &said)),
             scene.quote(&pod.reference, &format!("reason: {reason}")),
             scene.quote_any(&pod.reference, &[&format!("image: {image}")]),
             lost_secret.as_ref().and_then(|secret| secret_event(scene, name, secret)),

@@ -199,6 +199,16 @@ fn fewer(scene: &Scene<'_>, waiting: &Waiting<'_>, wanted: i32, places: usize) -
         );
         return Some(change(title, detail, Some(kubectl(&scaler.namespace, &format!("edit {}", slash(&scaler))))));
     }
+    // A StatefulSet gives up its highest ordinals, whichever of its Pods waits.
+    let ordinal = waiting.name.name.rsplit('-').next().and_then(|end| end.parse::<i32>().ok());
+    if workload.kind == "StatefulSet" && ordinal.is_none_or(|ordinal| ordinal < places) {
+        let title = scene.text(format!("增加 {missing} 个可用的 Node"), format!("Add {nodes} it may use"));
+        let detail = scene.text(
+            "不要缩容：StatefulSet 先删除序号最大的 Pod，即正在运行的副本",
+            "Do not scale it down: a StatefulSet gives up the Pods of its highest ordinals, which run",
+        );
+        return Some(change(title, detail, None));
+    }
     let scalable = matches!(workload.kind.as_str(), "Deployment" | "StatefulSet");
     let scale = format!("scale {} --replicas={places}", slash(workload));
     Some(change(title, "", scalable.then(|| kubectl(&workload.namespace, &scale))))

@@ -9,6 +9,9 @@ use crate::playbook::scene::{Scene, named};
 use crate::playbook::selector;
 use crate::report::Confidence;
 
+/// Parts of labels that say where or what a Node is: such a value is no pool that another takes the place of.
+const PLACES: [&str; 6] = ["topology.", "hostname", "failure-domain", "instance-type", "/arch", "/os"];
+
 /// Every Node with the label that a Pod asks for is cordoned and well, two or more of them, and younger Nodes in service carry
 /// the label with another value: somebody drained the old ones for good.
 pub(super) fn replaced(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&Node]) -> Option<Finding> {
@@ -25,12 +28,16 @@ pub(super) fn replaced(scene: &Scene<'_>, waiting: &Waiting<'_>, matching: &[&No
         .filter(|node| made(node).is_some_and(|at| at > newest) && !nodes::out_of_service(waiting.pod, node))
         .collect();
     let (key, old, new) = selector::wanted_labels(waiting.pod).into_iter().find_map(|(key, values)| {
+        if PLACES.iter().any(|place| key.contains(place)) {
+            return None;
+        }
         let label = |node: &Node| node.metadata.labels.as_ref()?.get(&key).cloned();
         let mut new: Vec<String> = younger.iter().filter_map(|node| label(node)).collect();
         new.retain(|value| !values.contains(value));
+        new.sort();
         new.dedup();
         let old = values.first().cloned()?;
-        (!new.is_empty()).then(|| (key, old, new.join(", ")))
+        new.pop().filter(|_| new.is_empty()).map(|new| (key, old, new))
     })?;
     let count = matching.len();
     let headline = scene.text(
