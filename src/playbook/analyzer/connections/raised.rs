@@ -230,7 +230,7 @@ fn limit(scene: &Scene<'_>, server: &Pod) -> Option<i64> {
         settings.filter(|(name, _)| !name.starts_with(['#', ';'])).map(|(name, value)| format!("{name}={value}"));
     let told = |text: String| LIMIT.group(&text, 1)?.parse().ok().filter(|limit| *limit > 0);
     // An argument wins over a file, and of a file's lines the last one counts.
-    words.filter_map(told).last().or_else(|| settings.filter_map(told).last())
+    words.filter_map(told).next_back().or_else(|| settings.filter_map(told).next_back())
 }
 
 fn steps(scene: &Scene<'_>, raise: &Raise<'_>, own: &ObjectRef) -> Vec<Step> {
