@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::worker::Worker;
 use crate::notify::rule::Rule;
-use crate::report::{Led, Report};
+use crate::report::{Led, Report, SameCause};
 use crate::store::Claim;
 use crate::triage::Look;
 
@@ -26,7 +26,7 @@ impl Worker {
             Ok(Some(leader)) => {
                 tracing::info!(incident.id = %id, leader = %leader.incident, "another incident has the same cause");
                 self.metrics.rule(Rule::SameCause.word());
-                look.leave_to(Led { incident: leader.incident, title: leader.title }, &shared);
+                look.leave_to(Led { incident: leader.incident, title: leader.title }, shared.common);
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(incident.id = %id, %error, "it is investigated by itself"),
@@ -39,7 +39,7 @@ impl Worker {
             Ok(followers) if followers.is_empty() || report.same_cause.is_some() => {}
             Ok(followers) => {
                 let followers = followers.into_iter().map(|one| one.title).collect();
-                report.same_cause = look.shared().map(|shared| shared.by(None, followers));
+                report.same_cause = look.shared().map(|shared| SameCause::over(shared.common, None, followers));
             }
             Err(error) => {
                 tracing::warn!(incident.id = %claim.incident.id, %error, "who has the same cause is not told")

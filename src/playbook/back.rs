@@ -6,6 +6,7 @@ use crate::alert::ObjectRef;
 use crate::playbook::analyzer::rollout;
 use crate::playbook::change;
 use crate::playbook::finding::{self, Finding, kubectl, slash};
+use crate::playbook::pods;
 use crate::playbook::scene::Scene;
 use crate::report::Step;
 
@@ -14,7 +15,7 @@ use crate::report::Step;
 pub(super) fn step(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Step> {
     let release = change::revision(scene, workload).filter(|_| change::matters(scene, workload))?;
     let sets = rollout::revisions(scene, workload);
-    let spec = sets.first()?.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?;
+    let spec = pods::template(&sets.first()?.object)?;
     let before = spec.containers.iter().find_map(|container| {
         let before = rollout::image_before(scene, workload, &container.name)?;
         (container.image.as_deref() != Some(before.as_str())).then_some(before)

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec};
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::rollout;
 use crate::playbook::facts::Seen;
+use crate::playbook::pods;
 use crate::playbook::quantity::Resources;
 use crate::playbook::scene::{Scene, named};
 use crate::report::Related;
@@ -30,7 +31,7 @@ pub fn revision(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
     if minutes > RECENT {
         return None;
     }
-    let mut changes = differences(template(&old.object)?, template(&new.object)?);
+    let mut changes = differences(pods::template(&old.object)?, pods::template(&new.object)?);
     if restarted(&old.object) != restarted(&new.object) {
         changes.push(scene.text(
             "被重启（kubectl rollout restart）：Pod 由此读入 Secret 与 ConfigMap 的现值",
@@ -65,7 +66,7 @@ pub fn revision(scene: &Scene<'_>, workload: &ObjectRef) -> Option<Related> {
 #[must_use]
 pub fn matters(scene: &Scene<'_>, workload: &ObjectRef) -> bool {
     let sets = rollout::revisions(scene, workload);
-    let of = |at: usize| sets.get(at).and_then(|set: &&Seen<ReplicaSet>| template(&set.object));
+    let of = |at: usize| sets.get(at).and_then(|set: &&Seen<ReplicaSet>| pods::template(&set.object));
     is_young(scene, workload) && of(0).zip(of(1)).is_some_and(|(new, old)| new != old)
 }
 
@@ -97,10 +98,6 @@ pub fn is_young(scene: &Scene<'_>, workload: &ObjectRef) -> bool {
 fn restarted(set: &ReplicaSet) -> Option<&String> {
     let template = set.spec.as_ref()?.template.as_ref()?;
     template.metadata.as_ref()?.annotations.as_ref()?.get(RESTARTED_AT)
-}
-
-fn template(set: &ReplicaSet) -> Option<&PodSpec> {
-    set.spec.as_ref()?.template.as_ref()?.spec.as_ref()
 }
 
 /// What two templates differ in, by container and field. Values of the environment are not repeated: some are secret.

@@ -1,8 +1,9 @@
 //! Pods: their containers with spec and status side by side, and the few questions every analyzer asks of them.
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{
-    Container, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod, PodCondition,
+    Container, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod, PodCondition, PodSpec,
 };
 
 /// How many times as long as the run that failed a run lasts that has got over it, and the least of it, in seconds: longer
@@ -159,6 +160,12 @@ pub fn may_serve(pod: &Pod) -> bool {
 #[must_use]
 pub fn is_finished(pod: &Pod) -> bool {
     matches!(phase(pod), "Succeeded" | "Failed")
+}
+
+/// What a version of a workload asks of its Pods.
+#[must_use]
+pub fn template(set: &ReplicaSet) -> Option<&PodSpec> {
+    set.spec.as_ref()?.template.as_ref()?.spec.as_ref()
 }
 
 /// Whether the kubelet threw the Pod out.

@@ -182,7 +182,7 @@ fn replaced(scene: &Scene<'_>, scope: &Scope) -> Option<(Timestamp, String)> {
 }
 
 fn image(set: &ReplicaSet) -> Option<String> {
-    set.spec.as_ref()?.template.as_ref()?.spec.as_ref()?.containers.first()?.image.clone()
+    pods::template(set)?.containers.first()?.image.clone()
 }
 
 /// Since when all Pods in question are Ready, where that is not long ago.

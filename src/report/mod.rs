@@ -1,6 +1,7 @@
 //! The report: what a triage produces, what the model submits, what every channel renders, what the API returns.
 
 mod news;
+mod same_cause;
 mod usage;
 
 use jiff::Timestamp;
@@ -8,12 +9,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 pub use news::{News, news, same_thing};
+pub use same_cause::{Common, Led, SameCause};
 pub use usage::{AnsweredBy, PassedOver, Usage};
 
-use crate::alert::{Alert, Lang, ObjectRef};
+use crate::alert::{Alert, ObjectRef};
 use crate::series::Series;
 
 /// Whether something is broken.
@@ -178,46 +179,6 @@ pub struct Disagreement {
     pub playbook: String,
     /// Why the one that leads does.
     pub because: String,
-}
-
-/// Other incidents with the same cause, which is investigated once.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-pub struct SameCause {
-    /// The incident that is investigated for all of them, when it is another one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub led_by: Option<Led>,
-    /// What the alerts of those are about that leave it to this one.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub followers: Vec<String>,
-    /// Whether no cause was found that they share: they are the same alert about the same workload or Node, or of a
-    /// cluster that cannot be read.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unproven: bool,
-    /// Whether what they share is a cluster that could not be read.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unread: bool,
-}
-
-impl SameCause {
-    /// What they have in common, as a heading.
-    #[must_use]
-    pub fn label(&self, lang: Lang) -> &'static str {
-        match (self.unread, self.unproven) {
-            (true, _) => lang.pick("集群无法读取", "Cluster that cannot be read"),
-            (false, true) => lang.pick("同一对象的同名告警", "Same alert, same object"),
-            (false, false) => lang.pick("同因事件", "Same cause"),
-        }
-    }
-}
-
-/// An incident that is investigated for others.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-pub struct Led {
-    /// Its id.
-    #[schema(value_type = String)]
-    pub incident: Uuid,
-    /// What its alert is about.
-    pub title: String,
 }
 
 /// One recorded tool result, without its text.

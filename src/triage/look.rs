@@ -9,7 +9,7 @@ use crate::model::{Client, Fallback, Passed};
 use crate::playbook::Question;
 use crate::playbook::facts::Facts;
 use crate::playbook::finding::Finding;
-use crate::report::{Confidence, Led, Report, SameCause, Verdict};
+use crate::report::{Common, Confidence, Led, Report, SameCause, Verdict};
 use crate::toolbox::Run;
 
 /// The first look: what was read, what the analyzers made of it, and the run that can read more.
@@ -33,18 +33,8 @@ pub struct Look {
 pub struct Shared {
     /// The same for all of them.
     pub key: String,
-    /// Whether it is no cause that was found, but the same alert about the same object.
-    pub unproven: bool,
-    /// Whether it is a cluster that cannot be read: without evidence a model has no more to say of one alert than of forty.
-    pub unread: bool,
-}
-
-impl Shared {
-    /// The words of it for a report: whom it follows, or who follows it.
-    #[must_use]
-    pub fn by(&self, led_by: Option<Led>, followers: Vec<String>) -> SameCause {
-        SameCause { led_by, followers, unproven: self.unproven, unread: self.unread }
-    }
+    /// What that is.
+    pub common: Common,
 }
 
 /// What an object belongs to in the end, as far as that was read: the Deployment of a Pod's ReplicaSet.
@@ -77,7 +67,7 @@ impl Look {
     fn cause_key(&self, cluster: &str) -> Option<Shared> {
         let cause = self.report.causes.first().filter(|cause| cause.confidence > Confidence::Low)?;
         let code = cause.code.as_ref().filter(|_| self.report.verdict == Verdict::Fault)?;
-        Some(Shared { key: format!("{cluster}\n{code}\n{}", cause.resource), unproven: false, unread: false })
+        Some(Shared { key: format!("{cluster}\n{code}\n{}", cause.resource), common: Common::Cause })
     }
 
     /// Where nothing is blamed: the same alert about the same workload or Node. Less in common (a Namespace, a cluster)
@@ -89,19 +79,19 @@ impl Look {
         let unexplained = self.report.verdict != Verdict::Fault && self.report.causes.is_empty();
         self.facts.raw(target).filter(|_| unexplained)?;
         let subject = top_owner(&self.facts, target);
-        Some(Shared { key: format!("{cluster}\nunexplained {name}\n{subject}"), unproven: true, unread: false })
+        Some(Shared { key: format!("{cluster}\nunexplained {name}\n{subject}"), common: Common::Alert })
     }
 
     /// Where nothing can be read of a cluster that should be, as when its API server is gone.
     fn cluster_key(&self, cluster: &str) -> Option<Shared> {
         let is_unread = self.run.is_blind() && !self.run.gaps().is_empty() && self.report.causes.is_empty();
-        is_unread.then(|| Shared { key: format!("{cluster}\nunread"), unproven: true, unread: true })
+        is_unread.then(|| Shared { key: format!("{cluster}\nunread"), common: Common::Cluster })
     }
 
     /// Leaves the cause to another incident, which is investigated for both: no model is asked about this one.
-    pub fn leave_to(&mut self, led_by: Led, shared: &Shared) {
+    pub fn leave_to(&mut self, led_by: Led, common: Common) {
         self.report.usage.stopped_by = "same_cause".to_owned();
-        self.report.same_cause = Some(shared.by(Some(led_by), Vec::new()));
+        self.report.same_cause = Some(SameCause::over(common, Some(led_by), Vec::new()));
         self.model = Err(Vec::new());
     }
 

@@ -3,7 +3,7 @@
 use super::tell::Teller;
 use super::{Badge, Block, Quote, Role, Section, Span, Tone, words};
 use crate::notify::text;
-use crate::report::{Cause, Citation, Confidence, Disagreement, Effect, Report, SameCause, Step};
+use crate::report::{Cause, Citation, Common, Confidence, Disagreement, Effect, Report, SameCause, Step};
 
 /// The most incidents with the same cause that are named; the page has all.
 const FOLLOWERS: usize = 10;
@@ -50,12 +50,11 @@ impl Teller<'_> {
     fn same_cause(&self, same: &SameCause) -> Option<Block> {
         let label = same.label(self.lang);
         if let Some(led) = &same.led_by {
-            let zh = match (same.unread, same.unproven) {
-                (true, _) => "来自同一集群",
-                (false, true) => "是同一对象上的同名告警",
-                (false, false) => "为同一原因",
+            let (zh, both) = match same.common() {
+                Common::Cluster => ("来自同一集群", "all of its alerts"),
+                Common::Alert => ("是同一对象上的同名告警", "both"),
+                Common::Cause => ("为同一原因", "both"),
             };
-            let both = if same.unread { "all of its alerts" } else { "both" };
             let said = self.lang.pick(
                 format!("与「{}」{zh}，由那一事件统一研判", led.title),
                 format!("as {}, which is investigated for {both}", led.title),

@@ -242,7 +242,7 @@ fn asked_otherwise(
 
 /// The keys of an object that a version's container takes variables from, each with its variable.
 fn asked(set: &ReplicaSet, holder: &ObjectRef, container: &str) -> Vec<(String, String)> {
-    let spec = set.spec.as_ref().and_then(|spec| spec.template.as_ref()?.spec.as_ref());
+    let spec = pods::template(set);
     let all = spec.into_iter().flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));
     let variables = all.filter(|it| it.name == container).flat_map(|it| it.env.iter().flatten());
     let asked = variables.filter_map(|variable| {

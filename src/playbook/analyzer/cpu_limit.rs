@@ -72,7 +72,7 @@ fn too_slow_to_start(
     let own = scene.owner(&pod.object.metadata)?;
     let at = sets.iter().position(|set| named(&set.object) == own)?;
     let old = sets.get(at + 1)?;
-    let spec = old.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?;
+    let spec = pods::template(&old.object)?;
     let known = spec.containers.iter().find(|known| known.name == container)?;
     let before = known.resources.as_ref()?.limits.as_ref()?.get("cpu")?.0.clone();
     let same = known.image == view.spec.image
@@ -198,7 +198,7 @@ pub fn limit_before(
     };
     let old = rollout::revisions(scene, workload).into_iter().nth(1);
     let by_revision = old.and_then(|old| {
-        let limit = of(old.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?)?;
+        let limit = of(pods::template(&old.object)?)?;
         let proof = scene.quote(&old.reference, &format!("{resource}: {limit}"));
         Some((limit, proof))
     });

@@ -204,23 +204,22 @@ pub(super) fn misspelt(
 fn beside(scene: &Scene<'_>, pod: &Pod, variable: &Variable<'_>, wrong: &str) -> Option<String> {
     let of_sibling = |other: &Variable<'_>| other.name == variable.name && other.container != variable.container;
     let told: Vec<&str> = environment::variables(pod).into_iter().filter(of_sibling).map(|other| other.value).collect();
-    let here =
-        |it: &ObjectRef| it.kind == "Service" && Some(it.namespace.as_str()) == pod.metadata.namespace.as_deref();
-    let names = scene.facts.names().into_iter().filter(here).map(|service| service.name);
-    let first = |name: &str| name.split('-').next().map(str::to_owned);
-    let alike = |name: &String| first(name) == first(wrong);
-    names
-        .filter(alike)
-        .filter(|name| told.iter().any(|value| environment::has_word(value, name)))
-        .max_by_key(String::len)
+    let alike = |name: &String| name.split('-').next() == wrong.split('-').next();
+    let is_told = |name: &String| told.iter().any(|value| environment::has_word(value, name));
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    services(scene, namespace).filter(|name| alike(name) && is_told(name)).max_by_key(String::len)
+}
+
+/// The names of a namespace's Services that were read or listed.
+fn services(scene: &Scene<'_>, namespace: &str) -> impl Iterator<Item = String> {
+    let names = scene.facts.names().into_iter();
+    names.filter(move |it| it.kind == "Service" && it.namespace == namespace).map(|it| it.name)
 }
 
 /// The Services of the namespace whose names are made of the same words as a missing one's, in whatever order: the wrong name
 /// says more (`orders-db-primary` for `orders-db`, or for `db-orders`).
 pub(super) fn akin(scene: &Scene<'_>, missing: &ObjectRef) -> Vec<String> {
-    let names = scene.facts.names().into_iter();
-    let beside = names.filter(|it| it.kind == "Service" && it.namespace == missing.namespace);
-    beside.map(|it| it.name).filter(|name| is_akin(&missing.name, name)).collect()
+    services(scene, &missing.namespace).filter(|name| is_akin(&missing.name, name)).collect()
 }
 
 /// Whether a name has all the words of another, two or more, and what it has beside them is no version.

@@ -28,7 +28,7 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 pub fn image_before(scene: &Scene<'_>, workload: &ObjectRef, container: &str) -> Option<String> {
     let sets = revisions(scene, workload);
     let before = sets.get(1)?;
-    image(before.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?, container)
+    image(pods::template(&before.object)?, container)
 }
 
 /// Whether the newest revision runs a container by the same command as the one before, and of another image.
@@ -36,7 +36,7 @@ pub fn image_before(scene: &Scene<'_>, workload: &ObjectRef, container: &str) ->
 pub fn only_image_changed(scene: &Scene<'_>, workload: &ObjectRef, container: &str) -> bool {
     let sets = revisions(scene, workload);
     let of = |set: &&Seen<ReplicaSet>| {
-        let spec = set.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?;
+        let spec = pods::template(&set.object)?;
         spec.containers.iter().find(|known| known.name == container).cloned()
     };
     let (Some(new), Some(old)) = (sets.first().and_then(of), sets.get(1).and_then(of)) else { return false };
@@ -46,7 +46,7 @@ pub fn only_image_changed(scene: &Scene<'_>, workload: &ObjectRef, container: &s
 /// Whether all revisions that are known, two or more, run a container of one image: then no image brought what is new.
 #[must_use]
 pub fn has_one_image(scene: &Scene<'_>, workload: &ObjectRef, container: &str) -> bool {
-    let of = |set: &&Seen<ReplicaSet>| image(set.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?, container);
+    let of = |set: &&Seen<ReplicaSet>| image(pods::template(&set.object)?, container);
     let images: Vec<Option<String>> = revisions(scene, workload).iter().map(of).collect();
     images.len() > 1 && images.iter().all(|image| image.is_some() && *image == images[0])
 }
@@ -294,8 +294,7 @@ fn revision(set: &ReplicaSet) -> i64 {
 }
 
 fn images(set: &ReplicaSet) -> String {
-    let spec = set.spec.as_ref().and_then(|spec| spec.template.as_ref()).and_then(|template| template.spec.as_ref());
-    spec.map(images_of).unwrap_or_default()
+    pods::template(set).map(images_of).unwrap_or_default()
 }
 
 fn images_of(spec: &PodSpec) -> String {

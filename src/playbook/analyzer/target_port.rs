@@ -97,7 +97,7 @@ fn moved(scene: &Scene<'_>, workload: &ObjectRef, target: &str) -> Option<String
     let sets = rollout::revisions(scene, workload);
     let (new, old) = (sets.first()?, sets.get(1)?);
     let declares = |set: &ReplicaSet| {
-        let spec = set.spec.as_ref().and_then(|spec| spec.template.as_ref()?.spec.as_ref());
+        let spec = pods::template(set);
         let mut ports = spec.into_iter().flat_map(|spec| &spec.containers).flat_map(|it| it.ports.iter().flatten());
         ports.any(|port| port.container_port.to_string() == target || port.name.as_deref() == Some(target))
     };

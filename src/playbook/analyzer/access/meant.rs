@@ -6,6 +6,7 @@ use super::{Denied, grants, role_of};
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::rollout;
 use crate::playbook::facts::Seen;
+use crate::playbook::pods;
 use crate::playbook::scene::Scene;
 
 /// A binding that was surely meant for an account: of its name in another namespace, or of nearly its name.
@@ -37,7 +38,7 @@ pub(super) fn left_behind<'b>(
     denied: &Denied<'_>,
 ) -> Option<(&'b Seen<RoleBinding>, String)> {
     let before = rollout::revisions(scene, workload).get(1).copied()?;
-    let before = before.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?.service_account_name.clone()?;
+    let before = pods::template(&before.object)?.service_account_name.clone()?;
     let namespace = &denied.account.namespace;
     let names = |subject: &Subject| {
         subject.kind == "ServiceAccount"

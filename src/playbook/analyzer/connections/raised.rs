@@ -81,7 +81,7 @@ impl Raise<'_> {
 /// Whether the Pods of a ReplicaSet are told the size of a pool.
 #[must_use]
 pub fn sets_pool(set: &ReplicaSet) -> bool {
-    template(set).is_some_and(|spec| !sizes(spec).is_empty())
+    pods::template(set).is_some_and(|spec| !sizes(spec).is_empty())
 }
 
 /// The client that asks for more connections than the server has since its newest version raised its pool.
@@ -156,8 +156,8 @@ fn raise<'s>(scene: &'s Scene<'_>, workload: &ObjectRef) -> Option<Raise<'s>> {
     if !is_young(scene, workload) {
         return None;
     }
-    let before = sizes(template(&old.object)?);
-    let grown = sizes(template(&new.object)?).into_iter().filter_map(|now| {
+    let before = sizes(pods::template(&old.object)?);
+    let grown = sizes(pods::template(&new.object)?).into_iter().filter_map(|now| {
         let before = before.iter().find(|before| before.is_of(&now))?.value;
         (before > 0 && now.value > before).then_some((before, now))
     });
@@ -193,10 +193,6 @@ fn running(scene: &Scene<'_>, workload: &ObjectRef, new: &Seen<ReplicaSet>) -> O
 fn replicas(scene: &Scene<'_>, workload: &ObjectRef) -> Option<i64> {
     let newest = || rollout::revisions(scene, workload).first()?.object.spec.as_ref()?.replicas;
     scene.replicas(workload).map(|(_, wanted)| wanted).or_else(newest).map(i64::from)
-}
-
-fn template(set: &ReplicaSet) -> Option<&PodSpec> {
-    set.spec.as_ref()?.template.as_ref()?.spec.as_ref()
 }
 
 /// The sizes of pools that containers are told, by variables of their own or within a connection string.

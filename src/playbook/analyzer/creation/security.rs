@@ -9,6 +9,7 @@ use crate::playbook::back;
 use crate::playbook::finding::{Finding, change, counted, edit_template};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
+use crate::playbook::pods;
 use crate::playbook::scene::Scene;
 use crate::report::Step;
 
@@ -125,7 +126,7 @@ fn back(scene: &Scene<'_>, refusal: &Refusal) -> Option<Step> {
 fn differs(scene: &Scene<'_>, workload: &ObjectRef) -> bool {
     let sets = rollout::revisions(scene, workload);
     let judged = |at: usize| {
-        let spec = sets.get(at)?.object.spec.as_ref()?.template.as_ref()?.spec.as_ref()?;
+        let spec = pods::template(&sets.get(at)?.object)?;
         let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
         let own = containers.map(|it| (it.name.clone(), it.security_context.clone(), host_ports(it)));
         let hosts = [spec.host_network, spec.host_pid, spec.host_ipc].map(Option::unwrap_or_default);
