@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::worker::Worker;
 use crate::notify::rule::Rule;
-use crate::report::{Led, Report, SameCause};
+use crate::report::{Led, NAMED_OF, Report, SameCause};
 use crate::store::Claim;
 use crate::triage::Look;
 
@@ -50,5 +50,5 @@ impl Worker {
 
 /// What an incident's alert is about, in a line.
 fn title(report: &Report) -> String {
-    format!("{} · {}", report.overview.alertname, report.overview.resource)
+    format!("{}{NAMED_OF}{}", report.overview.alertname, report.overview.resource)
 }

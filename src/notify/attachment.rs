@@ -63,7 +63,7 @@ fn lacks(notice: &Notice, story: &Story, now: Timestamp, counts: impl Fn(Role) -
     let on_page = story.links.iter().any(|link| link.primary);
     let counts = |section: &&Section| match section.role {
         Role::Facts | Role::Others => false,
-        Role::RuledOut if on_page => false,
+        Role::RuledOut | Role::Members if on_page => false,
         role => counts(role),
     };
     let whole = tell(notice, now, Caps::whole());

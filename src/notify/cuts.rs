@@ -15,7 +15,7 @@ use super::send::Form;
 use super::story::{Caps, tell};
 use super::wecom::MessageType;
 use super::{attachment, email, feishu, plain, webhook, wecom};
-use crate::report::{Citation, Related, Report, RuledOut, Step};
+use crate::report::{Citation, Common, Related, Report, RuledOut, SameCause, Step};
 
 const FORMS: [Form; 3] = [Form::Full, Form::Compact, Form::Plain];
 const PAGE: &str = "https://firstlook.example.com/incidents/0193a5b2";
@@ -28,6 +28,7 @@ const ALL: Caps = Caps {
     steps: 1 << 20,
     facts: 1 << 20,
     alerts: 1 << 20,
+    members: 1 << 20,
     links: true,
 };
 
@@ -61,6 +62,8 @@ impl Filler<'_> {
         report.ruled_out = vec![RuledOut { hypothesis: self.text(), because: self.text() }];
         report.unresolved = (0..many).map(|_| self.text()).collect();
         report.data_gaps = vec![self.text()];
+        let followers = (0..many * 3).map(|_| self.text()).collect();
+        report.same_cause = Some(SameCause::over(Common::Cause, None, followers));
         report
     }
 

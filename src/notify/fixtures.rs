@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::notice::Notice;
 
 /// Every fixture: name with language, and content.
-pub const ALL: [(&str, &str); 22] = [
+pub const ALL: [(&str, &str); 24] = [
     ("alert-bare.en", include_str!("../../tests/notices/alert-bare.en.json")),
     ("alert-bare.zh", include_str!("../../tests/notices/alert-bare.zh.json")),
     ("alert-oom.en", include_str!("../../tests/notices/alert-oom.en.json")),
@@ -20,6 +20,8 @@ pub const ALL: [(&str, &str); 22] = [
     ("diagnosis-no-fault.zh", include_str!("../../tests/notices/diagnosis-no-fault.zh.json")),
     ("diagnosis-pvc.en", include_str!("../../tests/notices/diagnosis-pvc.en.json")),
     ("diagnosis-pvc.zh", include_str!("../../tests/notices/diagnosis-pvc.zh.json")),
+    ("diagnosis-storm.en", include_str!("../../tests/notices/diagnosis-storm.en.json")),
+    ("diagnosis-storm.zh", include_str!("../../tests/notices/diagnosis-storm.zh.json")),
     ("digest.en", include_str!("../../tests/notices/digest.en.json")),
     ("digest.zh", include_str!("../../tests/notices/digest.zh.json")),
     ("resolved.en", include_str!("../../tests/notices/resolved.en.json")),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use news::{News, news, same_thing};
-pub use same_cause::{Common, Led, SameCause};
+pub use same_cause::{Common, Led, NAMED_OF, SameCause};
 pub use usage::{AnsweredBy, PassedOver, Usage};
 
 use crate::alert::{Alert, ObjectRef};

@@ -6,6 +6,9 @@ use uuid::Uuid;
 
 use crate::alert::Lang;
 
+/// Between an alert's name and the object it is about, in the line that names an incident.
+pub const NAMED_OF: &str = " · ";
+
 /// Other incidents with the same cause, which is investigated once.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct SameCause {

@@ -22,10 +22,18 @@ pub const BUDGET: usize = 17_800;
 pub fn content(notice: &Notice, now: Timestamp, form: Form, keyword: Option<&str>, layout: &Layout) -> Option<Content> {
     let interactive =
         |story: &Story, charted| Content::Interactive { card: Box::new(card(notice, story, keyword, layout, charted)) };
-    let mut story = tell(notice, now, Caps::page(form));
-    attachment::say_what_is_cut(notice, &mut story, now);
+    let told = |caps: Caps| {
+        let mut story = tell(notice, now, caps);
+        attachment::say_what_is_cut(notice, &mut story, now);
+        story
+    };
+    let mut story = told(Caps::page(form));
     match form {
-        Form::Full => [true, false].into_iter().map(|charted| interactive(&story, charted)).find(fits),
+        // Who else is hit is worth more than a chart, whose sparkline stays.
+        Form::Full => [told(Caps::page(form).naming_all()), story]
+            .iter()
+            .flat_map(|story| [true, false].map(|charted| interactive(story, charted)))
+            .find(fits),
         Form::Compact => loop {
             let card = interactive(&story, false);
             if fits(&card) {

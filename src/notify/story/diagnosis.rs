@@ -3,10 +3,14 @@
 use super::tell::Teller;
 use super::{Badge, Block, Quote, Role, Section, Span, Tone, words};
 use crate::notify::text;
-use crate::report::{Cause, Citation, Common, Confidence, Disagreement, Effect, Report, SameCause, Step};
+use crate::report::{Cause, Citation, Common, Confidence, Disagreement, Effect, NAMED_OF, Report, SameCause, Step};
 
-/// The most incidents with the same cause that are named; the page has all.
-const FOLLOWERS: usize = 10;
+/// The most incidents that share an investigation and are named at first sight; of more, a fold names all.
+const AT_FIRST_SIGHT: usize = 10;
+/// How many are named at first sight where there are more.
+const EXAMPLES: usize = 3;
+/// Characters of a name in the list of all.
+const NAME: usize = 120;
 
 impl Teller<'_> {
     /// 诊断分析: what it comes to, the root cause with its confidence and first quotation, who is affected.
@@ -61,7 +65,7 @@ impl Teller<'_> {
             );
             return Some(self.labelled(label, &said));
         }
-        self.named(label, &same.followers)
+        self.names(&same.followers).map(|named| self.labelled(label, &named))
     }
 
     /// Whose investigation this one was as well, told at its end: some came after its diagnosis had been told.
@@ -71,24 +75,60 @@ impl Teller<'_> {
 
     /// The same in words alone.
     pub(super) fn led_names(&self, titles: &[String]) -> Option<(&'static str, String)> {
-        let label = self.lang.pick("一并研判的告警", "Investigated here as well");
-        self.names(titles).map(|named| (label, self.line(&named)))
+        self.names(titles).map(|named| (self.led_label(), self.line(&named)))
     }
 
-    /// A label and the first of a list.
-    fn named(&self, label: &str, titles: &[String]) -> Option<Block> {
-        self.names(titles).map(|named| self.labelled(label, &named))
+    pub(super) fn led_label(&self) -> &'static str {
+        self.lang.pick("一并研判的告警", "Investigated here as well")
     }
 
-    /// The first of a list.
+    /// All of a list, or how many there are and the first of them.
     fn names(&self, titles: &[String]) -> Option<String> {
         let all = titles.len();
-        let mut named = titles.iter().take(FOLLOWERS).cloned().collect::<Vec<_>>().join(self.lang.pick("；", "; "));
-        if all > FOLLOWERS {
-            // First, because a line that is too long loses its end.
-            named = self.lang.pick(format!("共 {all} 个，如 {named}"), format!("{all}, among them {named}"));
+        let first = if all > AT_FIRST_SIGHT { EXAMPLES } else { all };
+        let named = titles[..first].join(self.lang.pick("；", "; "));
+        match all {
+            0 => None,
+            _ if first == all => Some(named),
+            // The number first, because a line that is too long loses its end.
+            _ => Some(self.lang.pick(format!("共 {all} 个，如 {named}"), format!("{all}, among them {named}"))),
         }
-        (all > 0).then_some(named)
+    }
+
+    /// Every alert that shares the investigation, where they are too many for a line.
+    pub(super) fn members(&self, label: &str, titles: &[String]) -> Section {
+        let shown = if titles.len() > AT_FIRST_SIGHT { self.caps.members.min(titles.len()) } else { 0 };
+        let mut blocks: Vec<Block> = self.by_alert(&titles[..shown]).collect();
+        if shown > 0 {
+            blocks.extend(self.rest(titles.len(), shown));
+        }
+        self.counted(Role::Members, label, titles.len(), blocks)
+    }
+
+    /// One item for each alert's name, with the objects it is about: forty lines are no list at night.
+    fn by_alert<'t>(&self, titles: &'t [String]) -> impl Iterator<Item = Block> + use<'t> {
+        let mut alerts: Vec<(&str, Vec<String>)> = Vec::new();
+        for title in titles {
+            let (alert, object) = title.split_once(NAMED_OF).unwrap_or((title, ""));
+            let object = Some(text::said(object, NAME)).filter(|object| !object.is_empty());
+            match alerts.iter_mut().find(|(known, _)| *known == alert) {
+                Some((_, objects)) => objects.extend(object),
+                None => alerts.push((alert, object.into_iter().collect())),
+            }
+        }
+        let between = self.lang.pick("；", "; ");
+        alerts.into_iter().map(move |(alert, objects)| {
+            let mut spans = vec![Span::Strong(text::said(alert, NAME))];
+            spans.extend((!objects.is_empty()).then(|| Span::Text(format!(" {}", objects.join(between)))));
+            Block::Item(spans)
+        })
+    }
+
+    /// The same of a report's.
+    pub(super) fn followers(&self, report: &Report) -> Section {
+        let none = SameCause::default();
+        let same = report.same_cause.as_ref().filter(|same| same.led_by.is_none()).unwrap_or(&none);
+        self.members(same.label(self.lang), &same.followers)
     }
 
     /// 处理建议: the first step, or the first question when there is none.

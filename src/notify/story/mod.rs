@@ -139,6 +139,8 @@ pub enum Role {
     MoreCauses,
     /// Findings at objects beside it.
     Related,
+    /// Every alert that shares the investigation.
+    Members,
     /// Labels and annotations.
     Facts,
     /// What it is not.

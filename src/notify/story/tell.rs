@@ -64,7 +64,9 @@ pub(super) struct Teller<'a> {
 impl Teller<'_> {
     fn sections(&self) -> (Vec<Section>, Vec<Section>) {
         match &self.notice.body {
-            NoticeBody::Resolved { resolved_at } => (vec![self.resolved(*resolved_at)], Vec::new()),
+            NoticeBody::Resolved { resolved_at } => {
+                (vec![self.resolved(*resolved_at)], vec![self.members(self.led_label(), &self.notice.meanwhile.led)])
+            }
             NoticeBody::Test => (vec![self.rehearsal()], Vec::new()),
             NoticeBody::Digest { digest } => self.digest_sections(digest),
             NoticeBody::Summary { told, .. } => self.summary_sections(told),
@@ -89,6 +91,7 @@ impl Teller<'_> {
             self.primary(report),
             self.related(report),
             self.more_causes(report),
+            self.followers(report),
             self.ruled_out(report),
             self.unknown(report, missing),
             self.facts(),

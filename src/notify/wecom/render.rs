@@ -115,10 +115,10 @@ fn without_what_rounds_off(mut story: Story, budget: usize, markdown: impl Fn(&S
     Some(story)
 }
 
-/// Leaves out the other alerts, then the labels: where the page has them they are no loss. False when there is no page, or
+/// Leaves out the other alerts, then the labels, then who shares the investigation: where the page has them they are no loss. False when there is no page, or
 /// nothing of them left.
 fn left_to_the_page(story: &mut Story) -> bool {
-    is_on_page(story) && [Role::Others, Role::Facts].into_iter().any(|role| leave_out(story, role))
+    is_on_page(story) && [Role::Others, Role::Facts, Role::Members].into_iter().any(|role| leave_out(story, role))
 }
 
 fn is_on_page(story: &Story) -> bool {

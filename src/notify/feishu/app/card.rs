@@ -38,7 +38,20 @@ pub struct Beside<'a> {
 /// A notice as a card in one form; `None` when it does not fit in that form. There is no plain card.
 #[must_use]
 pub fn sealed(notice: &Notice, now: Timestamp, form: Form, beside: Beside<'_>, layout: &Layout) -> Option<Sealed> {
-    let mut story = story(notice, now, Caps::page(form), beside);
+    let caps = Caps::page(form);
+    let roomy =
+        (form == Form::Full).then(|| sealed_of(notice, now, (form, caps.naming_all()), beside, layout)).flatten();
+    roomy.or_else(|| sealed_of(notice, now, (form, caps), beside, layout))
+}
+
+fn sealed_of(
+    notice: &Notice,
+    now: Timestamp,
+    (form, caps): (Form, Caps),
+    beside: Beside<'_>,
+    layout: &Layout,
+) -> Option<Sealed> {
+    let mut story = story(notice, now, caps, beside);
     let mut charted = form == Form::Full;
     loop {
         let mut card = render::card(notice, &story, None, layout, charted);
@@ -143,10 +156,16 @@ fn story(notice: &Notice, now: Timestamp, caps: Caps, beside: Beside<'_>) -> Sto
 fn keep_diagnosis(story: &mut Story, notice: &Notice, known: &Report, now: Timestamp, caps: Caps) {
     let diagnosis = Notice { body: NoticeBody::Diagnosis { report: Box::new(known.clone()) }, ..notice.clone() };
     let told = tell_in_place(&diagnosis, now, caps, None);
-    story.folds = told.lead.into_iter().filter(|section| section.role != Role::Alert).chain(told.folds).collect();
+    let found = told.lead.into_iter().filter(|section| section.role != Role::Alert).chain(told.folds).collect();
+    let members = std::mem::replace(&mut story.folds, found);
     story.footer = told.footer;
     if attachment::is_needed(&diagnosis, story) && !story.links.iter().any(|link| link.primary) {
         story.say_shortened();
+    }
+    // Who shared the investigation is told as it is at the end: some came after the diagnosis.
+    if members.iter().any(|section| !section.blocks.is_empty()) {
+        story.folds.retain(|section| section.role != Role::Members);
+        story.folds.splice(0..0, members);
     }
 }
 
