@@ -89,6 +89,7 @@ async fn prune(
             tokio::time::sleep(BREATH).await;
         }
     }
+    store.prune_what_was_read().await?;
     store.prune_days(by_age.to_zoned(TimeZone::UTC).date()).await?;
     store.forget_signatures(now - SIGNATURES).await?;
     Ok(deleted + prune_to_size(retention.max_bytes, store, stop, now).await?)

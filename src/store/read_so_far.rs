@@ -42,6 +42,15 @@ impl Store {
         Ok(self.write("keep what was read", query).await? == 1)
     }
 
+    /// Deletes what is too old to be gone on from: what was given up, or is over, has nobody who would read it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn prune_what_was_read(&self) -> Result<u64, StoreError> {
+        let query = self.query("DELETE FROM read_so_far WHERE kept_at <= {now} - $1").bind(millis(FRESH));
+        self.write("delete what was read long ago", query).await
+    }
+
     /// What an earlier attempt at an investigation read within the last ten minutes, in the order it was kept.
     ///
     /// # Errors

@@ -7,8 +7,8 @@ use crate::report::{Cause, Citation, Common, Confidence, Disagreement, Effect, N
 
 /// The most incidents that share an investigation and are named at first sight; of more, a fold names all.
 const AT_FIRST_SIGHT: usize = 10;
-/// How many are named at first sight where there are more.
-const EXAMPLES: usize = 3;
+/// The most names of alerts that are counted at first sight where there are more.
+const NAMES: usize = 5;
 /// Characters of a name in the list of all.
 const NAME: usize = 120;
 
@@ -82,46 +82,38 @@ impl Teller<'_> {
         self.lang.pick("一并研判的告警", "Investigated here as well")
     }
 
-    /// All of a list, or how many there are and the first of them.
+    /// All of a list, or how many there are of each alert.
     fn names(&self, titles: &[String]) -> Option<String> {
         let all = titles.len();
-        let first = if all > AT_FIRST_SIGHT { EXAMPLES } else { all };
-        let named = titles[..first].join(self.lang.pick("；", "; "));
-        match all {
-            0 => None,
-            _ if first == all => Some(named),
-            // The number first, because a line that is too long loses its end.
-            _ => Some(self.lang.pick(format!("共 {all} 个，如 {named}"), format!("{all}, among them {named}"))),
+        let between = self.lang.pick("；", "; ");
+        if all <= AT_FIRST_SIGHT {
+            return (all > 0).then(|| titles.join(between));
         }
+        let alerts = by_alert(titles);
+        let mut counts: Vec<String> = alerts.iter().map(|(alert, of)| format!("{alert} × {}", of.len())).collect();
+        if counts.len() > NAMES {
+            counts.truncate(NAMES);
+            counts.push("…".to_owned());
+        }
+        let counts = counts.join(between);
+        // The number first, because a line that is too long loses its end.
+        Some(self.lang.pick(format!("共 {all} 个（{counts}）"), format!("{all} ({counts})")))
     }
 
-    /// Every alert that shares the investigation, where they are too many for a line.
+    /// Every alert that shares the investigation, where they are too many for a line: forty lines are no list at night,
+    /// so the objects stand behind the name of their alert.
     pub(super) fn members(&self, label: &str, titles: &[String]) -> Section {
         let shown = if titles.len() > AT_FIRST_SIGHT { self.caps.members.min(titles.len()) } else { 0 };
-        let mut blocks: Vec<Block> = self.by_alert(&titles[..shown]).collect();
+        let between = self.lang.pick("；", "; ");
+        let item = |(alert, objects): (&str, Vec<&str>)| {
+            let objects: Vec<String> = objects.into_iter().map(|object| text::said(object, NAME)).collect();
+            Block::Item(vec![Span::Strong(text::said(alert, NAME)), Span::Text(format!(" {}", objects.join(between)))])
+        };
+        let mut blocks: Vec<Block> = by_alert(&titles[..shown]).into_iter().map(item).collect();
         if shown > 0 {
             blocks.extend(self.rest(titles.len(), shown));
         }
         self.counted(Role::Members, label, titles.len(), blocks)
-    }
-
-    /// One item for each alert's name, with the objects it is about: forty lines are no list at night.
-    fn by_alert<'t>(&self, titles: &'t [String]) -> impl Iterator<Item = Block> + use<'t> {
-        let mut alerts: Vec<(&str, Vec<String>)> = Vec::new();
-        for title in titles {
-            let (alert, object) = title.split_once(NAMED_OF).unwrap_or((title, ""));
-            let object = Some(text::said(object, NAME)).filter(|object| !object.is_empty());
-            match alerts.iter_mut().find(|(known, _)| *known == alert) {
-                Some((_, objects)) => objects.extend(object),
-                None => alerts.push((alert, object.into_iter().collect())),
-            }
-        }
-        let between = self.lang.pick("；", "; ");
-        alerts.into_iter().map(move |(alert, objects)| {
-            let mut spans = vec![Span::Strong(text::said(alert, NAME))];
-            spans.extend((!objects.is_empty()).then(|| Span::Text(format!(" {}", objects.join(between)))));
-            Block::Item(spans)
-        })
     }
 
     /// The same of a report's.
@@ -324,4 +316,17 @@ impl Teller<'_> {
         let title = self.lang.pick(format!("{title}（{count}）"), format!("{title} ({count})"));
         self.section(role, &title, blocks)
     }
+}
+
+/// The alerts of incidents, each with the objects it is about, in the order they are named first.
+fn by_alert(titles: &[String]) -> Vec<(&str, Vec<&str>)> {
+    let mut alerts: Vec<(&str, Vec<&str>)> = Vec::new();
+    for title in titles {
+        let (alert, object) = title.split_once(NAMED_OF).unwrap_or((title, ""));
+        match alerts.iter_mut().find(|(known, _)| *known == alert) {
+            Some((_, objects)) => objects.push(object),
+            None => alerts.push((alert, vec![object])),
+        }
+    }
+    alerts
 }

@@ -265,8 +265,10 @@ async fn what_was_read_is_kept_for_the_next_attempt_and_for_no_other_look() {
         assert!(store.what_was_read(&held).await.unwrap().is_empty(), "what is asked again is looked at again");
         let age = "UPDATE read_so_far SET kept_at = kept_at - 600000";
         assert!(store.keep_what_was_read(&held, &part(&[1])).await.unwrap());
+        assert_eq!(store.prune_what_was_read().await.unwrap(), 0, "it may be needed yet");
         store.write("let time pass", sqlx::query(age)).await.unwrap();
         assert!(store.what_was_read(&held).await.unwrap().is_empty(), "a cluster changes");
+        assert_eq!(store.prune_what_was_read().await.unwrap(), 1);
     })
     .await;
 }

@@ -64,14 +64,15 @@ async fn twelve_groups_of_one_cause_are_one_investigation_and_each_is_told() {
         assert_eq!(page.matches("KubePodNotReady · Pod aiops&#x2f;test-deployment").count(), 11, "the page names all");
         assert!(feishu.refused().is_empty(), "{:?}", feishu.refused());
 
-        // At its end it says for how many it was the one: their number first, then a few of them.
+        // At its end it says for how many it was the one, and names each of them.
         let before = feishu.accepted().len();
         let is_leader = |(id, _): &&(String, String)| Some(id.as_str()) == leader["id"].as_str();
         let place = receipts.iter().position(|receipt| is_leader(&receipt)).unwrap();
         service.accept(&resolved(&groups[place])).await;
         let end = eventually("its end is told", 20, || feishu.accepted().get(before).map(Value::to_string)).await;
-        assert!(end.contains("Investigated here as well") && end.contains("11, among them"), "{end}");
-        assert!(end.matches("KubePodNotReady · ").count() < 11, "not all of them: {end}");
+        assert!(end.contains("Investigated here as well") && end.contains("KubePodNotReady × 11"), "{end}");
+        let named = end.matches("Pod aiops/test-deployment").count();
+        assert!(named >= 11, "all of them, {named}: {end}");
     })
     .await;
 }
@@ -226,7 +227,9 @@ async fn f44_one_node_dies_and_forty_alerts_come_one_investigation_and_every_mem
         service.accept(&resolved(&groups[at])).await;
         eventually("the end is told", 20, || (feishu.accepted().len() > before).then_some(())).await;
         let end = feishu.accepted().pop().unwrap().to_string();
-        assert!(end.contains("Investigated here as well") && end.contains("39, among them"), "{end}");
+        assert!(end.contains("Investigated here as well (39)"), "{end}");
+        let listed = (0..NAMESPACES).filter(|number| end.contains(&format!("team-{number:02}"))).count();
+        assert!(listed >= NAMESPACES - 1, "the card lists every member but the one it is of: {listed} in {end}");
         assert!(feishu.refused().is_empty(), "{:?}", feishu.refused());
     })
     .await;
