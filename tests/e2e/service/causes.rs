@@ -155,13 +155,16 @@ fn forty(namespaces: usize) -> Vec<Value> {
 /// It says what the playbook showed it, with nothing of its own.
 fn agree(_: &Asked) -> Answer {
     let node = json!({"kind": "Node", "namespace": "", "name": "worker-3"});
+    submit(&node, "node_not_ready_kubelet_stopped", "the kubelet of worker-3 stopped posting node status")
+}
+
+fn submit(blamed: &Value, code: &str, said: &str) -> Answer {
     Answer::call(
         "submit_diagnosis",
         json!({
-            "verdict": "fault", "headline": "Node worker-3 is not ready: its kubelet stopped posting node status",
-            "causes": [{"summary": "the kubelet of worker-3 stopped", "code": "node_not_ready_kubelet_stopped",
-                        "resource": node, "confidence": "medium", "evidence": []}],
-            "primary": {"resource": node, "findings": []}, "related": [], "impact": "", "steps": [], "ruled_out": [],
+            "verdict": "fault", "headline": said,
+            "causes": [{"summary": said, "code": code, "resource": blamed, "confidence": "medium", "evidence": []}],
+            "primary": {"resource": blamed, "findings": []}, "related": [], "impact": "", "steps": [], "ruled_out": [],
             "unresolved": [], "data_gaps": [],
         }),
     )
@@ -230,6 +233,82 @@ async fn f44_one_node_dies_and_forty_alerts_come_one_investigation_and_every_mem
         assert!(end.contains("Investigated here as well (39)"), "{end}");
         let listed = (0..NAMESPACES).filter(|number| end.contains(&format!("team-{number:02}"))).count();
         assert!(listed >= NAMESPACES - 1, "the card lists every member but the one it is of: {listed} in {end}");
+        assert!(feishu.refused().is_empty(), "{:?}", feishu.refused());
+    })
+    .await;
+}
+
+/// A Namespace whose quota is used up, with so many Deployments that it stops, as a snapshot and an alert for each and for
+/// the quota: scenario 13 with its workload repeated.
+fn one_full_namespace(workloads: usize) -> (tempfile::TempDir, Vec<Value>) {
+    const QUOTA: &str = "13-quota-exceeded";
+    let folder = tempfile::tempdir().unwrap();
+    let read = |file: &str| -> String { std::fs::read_to_string(scenario(QUOTA).join(file)).unwrap() };
+    let mut objects: Value = serde_json::from_str(&read("objects.json")).unwrap();
+    let all = objects["items"].as_array_mut().unwrap();
+    let (mine, mut rest): (Vec<Value>, Vec<Value>) =
+        all.drain(..).partition(|object| object["metadata"]["name"].as_str().unwrap().starts_with("ledger"));
+    let body = webhook(QUOTA);
+    let alone = |group: String, alert: Value| {
+        let mut body = body.clone();
+        (body["groupKey"], body["alerts"]) = (group.into(), json!([alert]));
+        body
+    };
+    let mut groups = vec![alone("{}:{quota}".to_owned(), body["alerts"][1].clone())];
+    for number in 0..workloads {
+        let named = |object: &Value| {
+            let mut text = object.to_string().replace("ledger", &format!("app-{number:02}"));
+            for of in &mine {
+                let uid = of["metadata"]["uid"].as_str().unwrap();
+                text = text.replace(uid, &format!("{}{number:02}", &uid[..uid.len() - 2]));
+            }
+            serde_json::from_str::<Value>(&text).unwrap()
+        };
+        rest.extend(mine.iter().map(named));
+        let mut alert = named(&body["alerts"][0]);
+        alert["fingerprint"] = format!("{number:016x}").into();
+        groups.push(alone(format!("{{}}:{{app-{number:02}}}"), alert));
+    }
+    *all = rest;
+    std::fs::write(folder.path().join("objects.json"), objects.to_string()).unwrap();
+    std::fs::write(folder.path().join("alert.json"), read("alert.json")).unwrap();
+    (folder, groups)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f44_one_namespace_is_full_and_every_workload_in_it_alerts_one_investigation() {
+    const WORKLOADS: usize = 20;
+    on_every_engine(async || {
+        let agree = |_: &Asked| {
+            let quota = json!({"kind": "ResourceQuota", "namespace": "team-red", "name": "team-red-quota"});
+            submit(&quota, "quota_exceeded", "team-red-quota leaves no room for further pods")
+        };
+        let (feishu, model) = (Feishu::start().await, ModelServer::scripted(agree).await);
+        let (cluster, groups) = one_full_namespace(WORKLOADS);
+        let home = Home::new(&json!({
+            "mcp": [{"name": "kubernetes", "transport": "builtin", "snapshot": cluster.path()}],
+            "models": pending::models(&model),
+            "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "delivery": {"merge_above": 5}}],
+        }));
+        let service = home.serve().await;
+        let taken = futures::future::join_all(groups.iter().map(|body| service.accept(body))).await;
+        let mut led = 0;
+        for (id, _) in &taken {
+            let incident = service.settled(id, 90).await;
+            let cause = &incident["report"]["causes"][0];
+            assert_eq!(
+                (&cause["code"], &cause["resource"]["name"]),
+                (&json!("quota_exceeded"), &json!("team-red-quota")),
+                "{incident:#}"
+            );
+            led += usize::from(same_cause(&incident)["led_by"].is_object());
+        }
+        assert_eq!((investigations(&model), led), (1, WORKLOADS), "one for the cause");
+        assert_eq!(contract::holds(&service, WORKLOADS + 1, 60).await.sent, WORKLOADS as u64 + 1);
+        let told: String = feishu.accepted().iter().map(Value::to_string).collect();
+        let silent: Vec<String> =
+            (0..WORKLOADS).map(|number| format!("app-{number:02}")).filter(|name| !told.contains(name)).collect();
+        assert!(silent.is_empty(), "nobody heard of {silent:?}");
         assert!(feishu.refused().is_empty(), "{:?}", feishu.refused());
     })
     .await;

@@ -99,6 +99,10 @@ fn tls_server(certificate: &std::path::Path) -> (tokio::process::Child, String) 
 /// A model and an MCP server behind a certificate that is not good: the alert is told at once, and the report and `check`
 /// say of each what is wrong with it and what to do.
 async fn is_named(certificate: &std::path::Path, environment: &[(&str, &str)], wrong: &str, remedy: &str) {
+    on_every_engine(async || is_named_here(certificate, environment, wrong, remedy).await).await;
+}
+
+async fn is_named_here(certificate: &std::path::Path, environment: &[(&str, &str)], wrong: &str, remedy: &str) {
     let (_server, url) = tls_server(certificate);
     let hook = Feishu::start().await;
     let home = Home::new(&json!({

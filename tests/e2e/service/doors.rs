@@ -399,10 +399,16 @@ async fn a40_strangers_are_refused_before_their_body_is_read() {
 
 #[tokio::test]
 async fn a41_an_open_door_beyond_loopback_is_refused() {
-    let ended = serve_text("server: { listen: 0.0.0.0:0 }\nstore: sqlite:STORE\nchannels: []\n").await;
-    assert_eq!(ended.code, Some(2));
-    assert!(ended.stderr.contains("firstlook.yaml:1") && ended.stderr.contains("server.tokens"), "{}", ended.stderr);
-    assert_eq!(ended.stdout, "");
+    for store in ["sqlite:STORE", "postgres://firstlook@127.0.0.1/firstlook"] {
+        let ended = serve_text(&format!("server: {{ listen: 0.0.0.0:0 }}\nstore: {store}\nchannels: []\n")).await;
+        assert_eq!(ended.code, Some(2), "{store}");
+        assert!(
+            ended.stderr.contains("firstlook.yaml:1") && ended.stderr.contains("server.tokens"),
+            "{}",
+            ended.stderr
+        );
+        assert_eq!(ended.stdout, "");
+    }
 }
 
 #[tokio::test]
