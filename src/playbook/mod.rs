@@ -116,7 +116,9 @@ pub struct Question {
 pub fn wanted(question: &Question) -> Vec<&'static str> {
     let asked = question.alert_names.iter().flat_map(|name| alerts::asks(name));
     let mut kinds: Vec<&'static str> = if question.at_entrance { vec!["Ingress"] } else { Vec::new() };
-    for kind in asked.flat_map(|asked| analyzer::wants(asked)) {
+    // What is old may be made by runs that are no longer started.
+    let runs = question.alert_names.iter().any(|alert| analyzer::job::is_about_runs(alert)).then_some(&"CronJob");
+    for kind in asked.flat_map(|asked| analyzer::wants(asked)).chain(runs) {
         let named = question.targets.iter().any(|target| target.kind == *kind);
         if !named && !kinds.contains(kind) {
             kinds.push(kind);

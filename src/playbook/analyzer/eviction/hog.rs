@@ -147,10 +147,21 @@ fn is_current(scene: &Scene<'_>, hog: &Hog<'_>) -> bool {
     if (minutes > RECENT && hog.lies_on.is_empty()) || is_succeeded(scene, &last.pod.object) {
         return false;
     }
-    let mended =
-        recovered(scene, &hog.workload, &named(&last.pod.object)) || node_recovered(scene, last.node, &hog.workload);
+    let mended = !is_asked(scene, last)
+        && (recovered(scene, &hog.workload, &named(&last.pod.object))
+            || node_recovered(scene, last.node, &hog.workload));
     let lasts = hog.resource == Resource::Disk && full_disk::stays_full(scene, last.node, minutes);
     hog.nodes().len() > 1 || (last.share() > MOST && !mended && !(lasts && hog.lies_on.is_empty()))
+}
+
+/// Whether an alert names a Pod that was thrown out then and there: whoever asks why is told who used the Node up, though the
+/// Node is well again.
+fn is_asked(scene: &Scene<'_>, one: &Use<'_>) -> bool {
+    let mut asked = scene.question.targets.iter().filter_map(|target| scene.pod(target));
+    asked.any(|pod| {
+        let here = pods::node_name(&pod.object) == Some(one.node) && short_of(&pod.object) == Some(one.resource);
+        here && happened(&pod.object).is_some_and(|at| together(at.0, one.at))
+    })
 }
 
 impl Hog<'_> {
@@ -243,6 +254,22 @@ mod tests {
         );
         let steps: Vec<&str> = told.steps.iter().filter_map(|step| step.command.as_deref()).collect();
         assert!(steps.iter().any(|step| step.contains("--limits=memory=")), "{steps:?}");
+    }
+
+    #[test]
+    fn who_asks_why_a_pod_was_thrown_out_hears_who_used_the_node_up_though_it_is_well_again() {
+        let told = |asking: (&str, &str), used: &str| {
+            World::asking(asking.0, asking.1)
+                .with(deployment(1, 1))
+                .with(of_node("n1", false))
+                .with(evicted("web-1-a", "web", "n1", &using("web", used, "0")))
+                .with(evicted("cart-1-x", "cart", "n1", &using("web", "300Mi", "0")))
+        };
+        let code = format!("{CODE} Deployment/web");
+        assert_eq!(told(("Pod", "cart-1-x"), "5Gi").cause(), code, "the victim is asked about");
+        assert_eq!(told(("Pod", "web-1-a"), "5Gi").cause(), code);
+        assert!(!told(("Pod", "cart-1-x"), "3Gi").codes().contains(&CODE), "no great part of the Node");
+        told(("Deployment", "web"), "5Gi").is_calm();
     }
 
     #[test]

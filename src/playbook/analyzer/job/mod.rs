@@ -10,6 +10,7 @@ pub use cron::kept_from_starting;
 pub use deadline::is_over;
 use k8s_openapi::api::batch::v1::{CronJob, Job, JobCondition};
 use k8s_openapi::api::core::v1::Pod;
+pub use suspended::is_about_runs;
 
 use crate::alert::ObjectRef;
 use crate::playbook::alerts;

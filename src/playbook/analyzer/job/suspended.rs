@@ -11,7 +11,7 @@ use crate::playbook::scene::Scene;
 use crate::report::{Confidence, Step};
 
 /// Words of alerts that something did not run, or that what a run makes is old.
-const MISSED: [&str; 20] = [
+const MISSED: [&str; 24] = [
     "backup",
     "snapshot",
     "dump",
@@ -32,6 +32,10 @@ const MISSED: [&str; 20] = [
     "未执行",
     "未运行",
     "过旧",
+    "outdated",
+    "notupdated",
+    "notrefreshed",
+    "未更新",
 ];
 /// What runs do or make: these tell of one run; a database, of which others speak too, does not.
 const RUNS: [&str; 28] = [
@@ -64,6 +68,11 @@ const RUNS: [&str; 28] = [
     "crawl",
     "备份",
 ];
+/// Words of names that say what part something is, or when it runs, not what it is about.
+const PARTS: [&str; 12] = [
+    "service", "server", "worker", "frontend", "backend", "hourly", "daily", "nightly", "weekly", "monthly", "batch",
+    "cron",
+];
 /// The fewest letters of a word by which an alert and a CronJob are seen to speak of one thing.
 const WORD: usize = 4;
 /// Letters of a CronJob's name that a Job made by hand takes over.
@@ -74,19 +83,25 @@ pub(super) fn told(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) ->
     if scene.question.targets.contains(name) {
         return Some(switched_off(scene, cron, name).confidence(Confidence::Medium));
     }
-    // A whole Namespace is asked about, by an alert that misses a run: of a CronJob that has missed one.
-    let asked = scene.question.targets.iter().any(|it| it.kind == "Namespace" && it.name == name.namespace);
     let misses = scene.question.alert_names.iter().any(|alert| is_about_runs(alert));
-    if !asked || !misses || missed(scene, cron)? < 1 {
+    if !misses || missed(scene, cron)? < 1 {
         return None;
     }
     let alike = scene.question.alert_names.iter().any(|alert| speaks_of(alert, &name.name));
-    let found = switched_off(scene, cron, name);
-    Some(found.confidence(if alike { Confidence::Medium } else { Confidence::Low }))
+    // A whole Namespace is asked about, by an alert that misses a run: of a CronJob that has missed one.
+    if scene.question.targets.iter().any(|it| it.kind == "Namespace" && it.name == name.namespace) {
+        let found = switched_off(scene, cron, name);
+        return Some(found.confidence(if alike { Confidence::Medium } else { Confidence::Low }));
+    }
+    // What is asked about serves what runs make, as its name says: what it serves is old.
+    let mut served = scene.question.targets.iter().filter(|it| it.namespace == name.namespace);
+    let served = served.find(|it| alike || share_a_word(&it.name, &name.name))?;
+    Some(switched_off(scene, cron, name).confidence(Confidence::Medium).touches([served.clone()]))
 }
 
 /// Whether an alert's name tells of runs that are missed, or of what they made growing old.
-fn is_about_runs(alert: &str) -> bool {
+#[must_use]
+pub fn is_about_runs(alert: &str) -> bool {
     let parts = words(alert);
     let whole = alert.to_lowercase();
     MISSED.iter().any(|word| if word.len() > 3 { whole.contains(word) } else { parts.iter().any(|part| part == word) })
@@ -97,6 +112,12 @@ fn speaks_of(alert: &str, cron: &str) -> bool {
     let (said, own) = (words(alert), words(cron));
     let shared: Vec<&String> = own.iter().filter(|word| word.len() >= WORD && said.contains(word)).collect();
     shared.len() > 1 || shared.iter().any(|word| RUNS.contains(&word.as_str()))
+}
+
+/// Whether two names of one namespace share a word that says what they are about.
+fn share_a_word(one: &str, other: &str) -> bool {
+    let (one, other) = (words(one), words(other));
+    one.iter().any(|word| word.len() >= WORD && other.contains(word) && !PARTS.contains(&word.as_str()))
 }
 
 /// The words of a name written `LikeThis`, `like-this` or `like_this`.
@@ -188,7 +209,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{is_about_runs, speaks_of};
-    use crate::playbook::world::{World, patched};
+    use crate::playbook::world::{World, patched, pod};
 
     fn cron(name: &str, patch: Value) -> Value {
         let base = json!({"apiVersion": "batch/v1", "kind": "CronJob",
@@ -241,5 +262,23 @@ mod tests {
         assert!(speaks_of("DatabaseBackupTooOld", "ledger-db-backup") && !speaks_of("BackupTooOld", "report-mailer"));
         assert!(!speaks_of("DatabaseReplicaMissing", "database-vacuum"), "one database, two matters");
         assert!(speaks_of("LedgerClosingMissed", "ledger-closing"));
+    }
+
+    /// A Deployment's alert that what it serves is old.
+    #[test]
+    fn what_a_suspended_run_makes_is_missed_by_who_serves_it() {
+        let about = |alert: &str, name: &str, cron_name: &str| {
+            World::asking("Pod", name)
+                .alert(alert)
+                .with(pod(patched(json!({}), json!({"metadata": {"name": name}}))))
+                .with(cron(cron_name, json!({})))
+        };
+        let world = about("RatesStale", "rates-api-1-a", "rates-import");
+        assert_eq!(world.cause(), "cronjob_suspended CronJob/rates-import");
+        let quiet =
+            |alert: &str, name: &str, cron: &str| !about(alert, name, cron).codes().contains(&"cronjob_suspended");
+        assert!(quiet("HighErrorRate", "rates-api-1-a", "rates-import"), "it does not miss a run");
+        assert!(quiet("RatesStale", "rates-api-1-a", "tidy-up"), "nothing says that it serves that");
+        assert!(quiet("FiguresStale", "orders-worker-1-a", "mail-worker"), "a part of the name says nothing");
     }
 }
