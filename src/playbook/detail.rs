@@ -1,12 +1,14 @@
-//! Detail: PostgreSQL says in a line of its own below a fatal error what it found, and what may help: the error alone is a
+//! Detail: PostgreSQL and its clients say in a line of its own below a fatal error what it found, and what may help: the error alone is a
 //! heading.
 
 use crate::playbook::pattern::Pattern;
 
 /// The line of a server that gives up: `2026-11-23 02:59:00.123 UTC [1] FATAL:  database files are incompatible with server`.
-static FATAL: Pattern = Pattern::new(r"(?:^|\s)(?:FATAL|PANIC):\s");
+static FATAL: Pattern = Pattern::new(
+    r"(?:^|\s)(?:FATAL|PANIC):\s|^(?:pg_\w+|psql|(?:create|drop)(?:db|user)|(?:vacuum|reindex|cluster)db): error:\s",
+);
 /// The lines below that belong to it, and what they say.
-static MORE: Pattern = Pattern::new(r"(?:^|\s)(DETAIL|HINT):\s+(\S.*)$");
+static MORE: Pattern = Pattern::new(r"(?:^|\s)(DETAIL|HINT|detail|hint):\s+(\S.*)$");
 /// Which rule of `pg_hba.conf` applied says nothing of why.
 const ASIDE: &str = "Connection matched ";
 
@@ -51,6 +53,17 @@ mod tests {
     use crate::playbook::logs::{culprit, said};
 
     const OLD: &str = "\nPostgreSQL Database directory appears to contain a database; Skipping initialization\n\n2026-11-23 02:59:00.123 UTC [1] FATAL:  database files are incompatible with server\n2026-11-23 02:59:00.123 UTC [1] DETAIL:  The data directory was initialized by PostgreSQL version 15, which is not compatible with this version 16.2.\n2026-11-23 02:59:01.000 UTC [1] LOG:  database system is shut down\n";
+
+    /// `pg_dump` and the others name themselves before each line.
+    #[test]
+    fn a_client_of_another_version_says_which() {
+        let log = "pg_dump: error: aborting because of server version mismatch\npg_dump: detail: server version: 17.2 (Debian 17.2-1); pg_dump version: 16.6\n";
+        let told = said(culprit(log).unwrap());
+        assert!(
+            told.contains("version mismatch") && told.contains("server version: 17.2") && told.ends_with("16.6"),
+            "{told}"
+        );
+    }
 
     #[test]
     fn every_pattern_compiles() {

@@ -8,7 +8,7 @@ use crate::alert::ObjectRef;
 use crate::playbook::analyzer::ingress;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
-use crate::playbook::{complaint, logs, reach};
+use crate::playbook::{complaint, logs, reach, scan};
 use crate::report::RuledOut;
 
 /// Whether no Pod of the workloads in question is left that may complain unheard.
@@ -70,9 +70,21 @@ pub fn no_error(scene: &Scene<'_>, scope: &Scope) -> Option<RuledOut> {
                 format!("此前有过报错（{said}），近期的日志中没有错误"),
                 format!("there was an error before ({said}); the logs hold none lately"),
             ),
-            None => scene.text("已读取的日志中没有错误", "the logs that were read hold no error"),
+            None => match scans(scene, scope) {
+                0 => scene.text("已读取的日志中没有错误", "the logs that were read hold no error"),
+                scans => scene.text(
+                    format!("已读取的日志中没有应用自身的错误；{scans} 行是扫描器在找不存在的文件，已被拒绝"),
+                    format!("the logs that were read hold no error of its own: {scans} lines are of scanners that were turned away"),
+                ),
+            },
         },
     })
+}
+
+/// How many lines tell of scanners that were turned away.
+fn scans(scene: &Scene<'_>, scope: &Scope) -> usize {
+    let logs = scope.pods(scene).flat_map(|pod| reach::present_logs(scene, &pod.object));
+    logs.map(|(_, text)| text.lines().filter(|line| scan::is_turned_away(line)).count()).sum()
 }
 
 /// What the logs tell of a time that is over, and whether that is the run before a restart.

@@ -5,6 +5,7 @@ use crate::playbook::culprit;
 use crate::playbook::detail;
 use crate::playbook::line::{self, Level};
 use crate::playbook::pattern::Pattern;
+use crate::playbook::scan;
 use crate::playbook::standby;
 use crate::playbook::trace;
 use crate::playbook::tries::is_one_of_several_tries;
@@ -79,6 +80,9 @@ pub fn instructs(line: &str) -> bool {
 /// Whether a line reports an error.
 #[must_use]
 pub fn is_error(line: &str) -> bool {
+    if scan::is_turned_away(line) {
+        return false;
+    }
     if let Some(level) = line::level(line).or_else(|| chinese::level(line)) {
         return (level == Level::Error && !standby::stands_by(line)) || is_failed_answer(line);
     }

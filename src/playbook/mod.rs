@@ -44,6 +44,7 @@ mod onward;
 pub mod origin;
 pub mod outside;
 mod over;
+mod parsed;
 mod passed;
 mod pattern;
 mod pods;
@@ -61,6 +62,7 @@ mod register;
 pub mod relay;
 mod renamed;
 mod returned;
+mod scan;
 #[cfg(test)]
 mod scenarios;
 mod scene;
@@ -117,7 +119,8 @@ pub fn wanted(question: &Question) -> Vec<&'static str> {
     let asked = question.alert_names.iter().flat_map(|name| alerts::asks(name));
     let mut kinds: Vec<&'static str> = if question.at_entrance { vec!["Ingress"] } else { Vec::new() };
     // What is old may be made by runs that are no longer started.
-    let runs = question.alert_names.iter().any(|alert| analyzer::job::is_about_runs(alert)).then_some(&"CronJob");
+    let own = question.alert_names.iter().filter(|alert| alerts::known(alert).is_none());
+    let runs = own.into_iter().any(|alert| analyzer::job::is_about_runs(alert)).then_some(&"CronJob");
     for kind in asked.flat_map(|asked| analyzer::wants(asked)).chain(runs) {
         let named = question.targets.iter().any(|target| target.kind == *kind);
         if !named && !kinds.contains(kind) {

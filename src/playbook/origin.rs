@@ -9,7 +9,7 @@ use crate::playbook::facts::Seen;
 use crate::playbook::finding::Finding;
 use crate::playbook::pods;
 use crate::playbook::scene::Scene;
-use crate::playbook::{change, drift, latent, logs, protocol, reach};
+use crate::playbook::{change, drift, latent, logs, parsed, protocol, reach};
 use crate::report::Related;
 
 /// Objects named for one cause.
@@ -53,6 +53,7 @@ pub fn maps_in_question(pod: &Pod, log: &str) -> Vec<ObjectRef> {
             || pool::tells(line)
             || retained::tells(line)
             || crash::tells_of_expiry(line)
+            || parsed::tells(line)
     };
     if is_noisy
         || reach::names_nobody(log)

@@ -1,5 +1,6 @@
 //! Stack traces: the one line that says why, in the forms the usual languages print.
 
+use crate::playbook::parsed;
 use crate::playbook::pattern::Pattern;
 
 /// An error's name and message as Java, .NET and Node print it above their frames.
@@ -44,6 +45,7 @@ pub fn heap<'a>(lines: &[&'a str]) -> Option<&'a str> {
 #[must_use]
 pub fn decisive<'a>(lines: &[&'a str]) -> Option<&'a str> {
     heap(lines)
+        .or_else(|| parsed::complaint(lines))
         .or_else(|| caused(lines))
         .or_else(|| python(lines))
         .or_else(|| panic(lines))

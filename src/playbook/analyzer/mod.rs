@@ -41,6 +41,7 @@ pub mod loopback;
 pub mod memory;
 pub mod mesh;
 mod misconfigured;
+pub mod misplaced;
 pub mod mount;
 pub mod multi_attach;
 pub mod node;
@@ -192,5 +193,6 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("alias", &["Service"], alias::run),
     analyzer("stateful", &["StatefulSet", "Pod"], stateful::run),
     analyzer("daemon", &["DaemonSet"], daemon::run),
+    analyzer("misplaced", &["DaemonSet"], misplaced::run),
     analyzer("unready", &["Pod", "StatefulSet", "DaemonSet"], unready::run),
 ];

@@ -133,7 +133,8 @@ fn new_version_fails(
     );
     Finding::new("rollout_stuck_new_version_not_ready", Depth::Mechanism, &name, &name, headline)
         // Without the new version's own words only the place of the trouble is known.
-        .confidence(if culprit.is_some() { Confidence::High } else { Confidence::Medium })
+        // A ConfigMap's line that it cannot read fails the old version too, once it is restarted.
+        .confidence(if culprit.is_some() && !by_map { Confidence::High } else { Confidence::Medium })
         .summary(summary)
         .cite([
             scene.quote_any(

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::playbook::pods;
+use crate::playbook::pods::{self, ContainerView};
 use crate::playbook::scene::Scene;
 
 /// What the kernel answers for a program of another architecture (ENOEXEC); also for a script without its first line.
@@ -17,8 +17,10 @@ pub(super) fn other_architecture(scene: &Scene<'_>, said: &str) -> (&'static str
     ("image_platform_mismatch", why)
 }
 
-/// Adds what the Pod's Node is built of, where it was read.
-pub(super) fn with_architecture(scene: &Scene<'_>, pod: &Pod, why: String) -> String {
+/// Adds which image it is, whose tag often tells what it was built for, and what the Pod's Node is, where that was read.
+pub(super) fn with_architecture(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, why: String) -> String {
+    let image = view.spec.image.as_deref().unwrap_or_default();
+    let why = scene.text(format!("{why}（镜像 {image}）"), format!("{why} (image {image})"));
     let node = pods::node_name(pod).and_then(|name| scene.node(name));
     let info = node.and_then(|node| node.object.status.as_ref()?.node_info.as_ref());
     let Some((name, info)) = pods::node_name(pod).zip(info) else { return why };

@@ -138,7 +138,7 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
         }
         None => why,
     };
-    let why = if code == "image_platform_mismatch" { with_architecture(scene, &pod.object, why) } else { why };
+    let why = if code == "image_platform_mismatch" { with_architecture(scene, &pod.object, view, why) } else { why };
     let lead = line.and_then(|line| Lead::of(scene, &pod.object, view, line, code));
     let code = lead.as_ref().map_or(code, |lead| lead.code(code));
     let why = lead.as_ref().map_or_else(|| why.clone(), |lead| lead.with(scene, &why));

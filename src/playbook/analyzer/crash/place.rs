@@ -7,9 +7,10 @@ use crate::playbook::facts::Seen;
 use crate::playbook::finding::{change, kubectl};
 use crate::playbook::latent;
 use crate::playbook::logs;
+use crate::playbook::parsed;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods::{self, ContainerView};
-use crate::playbook::scene::Scene;
+use crate::playbook::scene::{Scene, named};
 use crate::report::{Citation, Step};
 
 /// How programs say that a file does not read as one of its kind.
@@ -32,6 +33,39 @@ pub(super) struct Place {
 
 /// The place that a line of a container's log names, when it lies in a mounted ConfigMap that was read.
 pub(super) fn of(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, line: &str) -> Option<Place> {
+    by_path(scene, pod, view, line).or_else(|| by_words(scene, pod, view, line))
+}
+
+/// The line of a mounted YAML that a reader could not read, where it tells the line and not the file: it is known by its
+/// words, or by the TAB in it that the reader complains about.
+fn by_words(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, line: &str) -> Option<Place> {
+    if !parsed::tells(line) {
+        return None;
+    }
+    let logs = scene.logs(&named(pod), view.name()).into_iter().filter_map(|log| log.lines.as_deref().ok());
+    let (told, shown) = logs.into_iter().find_map(|log| parsed::place(log, line))?;
+    let is_meant = |content: &str| match shown {
+        Some(shown) => content.trim() == shown,
+        None => content.contains('\t') && line.contains("cannot start any token"),
+    };
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    latent::maps(pod).into_iter().find_map(|map| {
+        let read: Seen<ConfigMap> = scene.facts.get(namespace, &map.name)?;
+        // Where no line is shown, go-yaml tells the one before at times.
+        let numbers = told..=told + usize::from(shown.is_none());
+        let data = read.object.data?;
+        let (key, number, content) = data.iter().filter(|(key, _)| key.contains('.')).find_map(|(key, text)| {
+            let mut lines = text.lines().enumerate().map(|(at, content)| (at + 1, content));
+            let found = lines.find(|(number, content)| numbers.contains(number) && is_meant(content))?;
+            Some((key.clone(), found.0, found.1.trim().to_owned()))
+        })?;
+        let citation = scene.quote(&read.reference, &content);
+        let others = serves_with(scene, pod, &map);
+        Some(Place { map, key, number, citation, others })
+    })
+}
+
+fn by_path(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, line: &str) -> Option<Place> {
     if !UNREADABLE.hits(line) || logs::instructs(line) {
         return None;
     }
@@ -145,6 +179,20 @@ mod tests {
         assert!(told.steps.iter().any(|step| step.detail.contains("at their next restart")), "{:?}", told.steps);
         let undoes = |command: &String| command.contains("rollout undo");
         assert!(!told.steps.iter().filter_map(|step| step.command.as_ref()).any(undoes));
+    }
+
+    /// SnakeYAML tells the line and shows it; which file it read, only its words say.
+    #[test]
+    fn a_line_that_is_shown_without_its_file_is_found_in_the_map_by_its_words() {
+        let log = "ERROR SpringApplication -- Application run failed\norg.yaml.snakeyaml.scanner.ScannerException: while scanning for the next token\nfound character '\\t(TAB)' that cannot start any token\n in 'reader', line 3, column 1:\n    \tidle_timeout 600\n    ^\n\n\tat a.B(B.java:1)\n";
+        let told = world("/config", log);
+        assert_eq!(told.cause(), "crashloop_app_config_error ConfigMap/ini");
+        let headline = told.diagnosis().headline;
+        assert!(headline.contains("TAB") && headline.contains("line 3: idle_timeout 600"), "{headline}");
+        let elsewhere = log.replace("line 3", "line 2");
+        assert!(!world("/config", &elsewhere).diagnosis().headline.contains("ConfigMap"), "not that line");
+        let another = log.replace("idle_timeout 600", "ttl: 45");
+        assert!(!world("/config", &another).diagnosis().headline.contains("ConfigMap"), "not these words");
     }
 
     #[test]
