@@ -5,6 +5,7 @@ use crate::alert::ObjectRef;
 use crate::playbook::hearing;
 use crate::playbook::line;
 use crate::playbook::logs;
+use crate::playbook::pattern::Pattern;
 use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::scope::Scope;
@@ -68,7 +69,8 @@ fn in_log(text: &str) -> Option<(&str, usize)> {
 /// Whether a line is a warning with an error in it: what the process goes on after may still be what an alert counts.
 #[must_use]
 pub fn warns_of_an_error(line: &str) -> bool {
-    logs::is_warning(line) && line::carries_error(line)
+    static EXCEPTION: Pattern = Pattern::new(r"\b(?:[A-Z]\w*(?:::|\.))*[A-Z]\w*(?:Error|Exception): \S");
+    logs::is_warning(line) && (line::carries_error(line) || EXCEPTION.hits(line))
 }
 
 /// The headline of a report that blames nothing, with the line of a log that complains, or did so before.

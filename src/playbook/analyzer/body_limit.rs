@@ -47,7 +47,8 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let ingresses = scene.facts.all::<Ingress>();
-    let asked = ingresses.iter().filter(|it| way_in::leads_to_target(scene, &it.object));
+    let is_asked = |it: &Ingress| scene.question.targets.contains(&named(it));
+    let asked = ingresses.iter().filter(|it| is_asked(&it.object) || way_in::leads_to_target(scene, &it.object));
     asked.filter_map(|ingress| Some(explain(scene, ingress, &refused(scene, &ingress.object)?, &ingresses))).collect()
 }
 

@@ -49,6 +49,7 @@ pub mod node_certificate;
 pub mod node_conditions;
 pub mod node_events;
 pub mod node_lacks;
+mod node_read_only;
 pub mod policy;
 pub mod pool;
 pub mod preemption;

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{config, multi_attach};
+use crate::playbook::analyzer::{config, multi_attach, node_read_only};
 use crate::playbook::facts::{Seen, SeenEvent};
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look, slash};
 use crate::playbook::logs;
@@ -48,6 +48,11 @@ fn stuck(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     let name = named(&pod.object);
     let events = scene.events(&name, &["FailedMount", "FailedAttachVolume", "FailedMapVolume"]);
     // A message that names the reason says more than one that only says "timed out waiting".
+    // The disk of its Node says more than what could not be put there.
+    let node = pods::node_name(&pod.object).unwrap_or_default();
+    if let Some(found) = events.iter().find_map(|event| node_read_only::told_by(scene, &name, node, event)) {
+        return Some(found.touches([scene.workload(&pod.object)]));
+    }
     let vague = |event: &&&SeenEvent| {
         event.message.contains("timed out waiting") || event.message.contains("unmounted volumes")
     };

@@ -1,5 +1,7 @@
 //! Connection pools that are used up: the application's requests wait in vain for a connection of its own.
 
+mod sharing;
+
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::playbook::facts::Seen;
@@ -11,10 +13,10 @@ use crate::playbook::reach;
 use crate::playbook::scene::{Scene, named};
 use crate::report::Confidence;
 
-/// How pools say it: HikariCP, Tomcat and DBCP (Java), SQLAlchemy (Python), Knex and Sequelize (Node), ADO.NET, r2d2 and
-/// sqlx (Rust), and those that say it in plain words.
+/// How pools say it: HikariCP, Tomcat and DBCP (Java), SQLAlchemy (Python), Knex and Sequelize (Node), ADO.NET, ActiveRecord
+/// (Ruby), r2d2 and sqlx (Rust), and those that say it in plain words.
 static SAYS: Pattern = Pattern::new(
-    r"(?i)pool[\w-]* - connection is not available, request timed out|queuepool limit of size \d+|timeout acquiring a connection|prior to obtaining a connection from the pool|pool timed out while waiting for an open connection|timed out waiting for connection from pool|cannot get a connection, pool error|resourcerequest timed out|\bconnection ?pool (?:is )?(?:exhausted|full)|pool exhausted",
+    r"(?i)pool[\w-]* - connection is not available, request timed out|queuepool limit of size \d+|timeout acquiring a connection|prior to obtaining a connection from the pool|pool timed out while waiting for an open connection|timed out waiting for connection from pool|cannot get a connection, pool error|resourcerequest timed out|could not obtain a (?:database )?connection (?:from the pool )?within|all pooled connections were in use|\bconnection ?pool (?:is )?(?:exhausted|full)|pool exhausted",
 );
 /// How drivers and databases say that a statement, or a connection that was there, waits too long, whom for they do not say.
 static SLOW: Pattern = Pattern::new(
@@ -53,6 +55,15 @@ fn used_up(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         format!("{workload} 的连接池（connection pool）用尽，请求在等待连接：{said}"),
         format!("{workload} has used up its connection pool, so its requests wait for a connection: {said}"),
     );
+    let view = pods::containers(&pod.object).into_iter().find(|view| view.name() == log.container);
+    let shared = view.and_then(|view| sharing::of(view.spec));
+    let (headline, sure) = match &shared {
+        Some(shared) => {
+            let told = shared.told(scene);
+            (scene.text(format!("{headline}（{told}）"), format!("{headline} ({told})")), Confidence::High)
+        }
+        None => (headline, Confidence::Medium),
+    };
     let leak = log.lines.as_deref().ok().and_then(leak);
     let (leak_zh, leak_en) = leak.map_or_else(Default::default, |(_, taker)| {
         (
@@ -69,8 +80,9 @@ fn used_up(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
     Some(
         Finding::new("connection_pool_exhausted", Depth::Mechanism, &name, &workload, headline)
             .summary(summary)
-            .confidence(Confidence::Medium)
+            .confidence(sure)
             .cite([scene.quote(&log.reference, line)])
+            .cite(shared.iter().flat_map(|shared| shared.proofs()).map(|said| scene.quote(&pod.reference, said)))
             .cite(leak.map(|(line, _)| scene.quote(&log.reference, line)))
             .unresolved(scene.text(
                 "是池子太小、查询变慢、连接没有归还，还是数据库不再接受新连接？",
