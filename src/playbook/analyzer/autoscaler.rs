@@ -343,7 +343,7 @@ fn meant(scene: &Scene<'_>, missing: &ObjectRef) -> Vec<ObjectRef> {
 mod tests {
     use serde_json::json;
 
-    use crate::playbook::world::{World, deployment};
+    use crate::playbook::world::{World, deployment, patched};
 
     fn hpa(conditions: serde_json::Value) -> serde_json::Value {
         json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web", "namespace": "shop"},
@@ -425,5 +425,34 @@ mod tests {
         assert!(checks(&external).contains("v1beta1.external.metrics.k8s.io"), "{}", checks(&external));
         let twice = inactive("AmbiguousSelector", "pods by selector app=web are controlled by multiple HPAs");
         assert_eq!(twice.cause(), "hpa_invalid HorizontalPodAutoscaler/web");
+    }
+
+    /// The step that raises the maximum of 3, where three replicas take so much of what they request, of so much wanted.
+    fn raised(now: i32, target: i32) -> crate::report::Step {
+        let limited = json!([{"type": "ScalingLimited", "status": "True", "reason": "TooManyReplicas",
+            "message": "the desired replica count is more than the maximum replica count"}]);
+        let load = |value: serde_json::Value| json!([{"type": "Resource", "resource": value}]);
+        let target = json!({"name": "cpu", "target": {"type": "Utilization", "averageUtilization": target}});
+        let now = json!({"name": "cpu", "current": {"averageUtilization": now}});
+        let object =
+            patched(hpa(limited), json!({"spec": {"metrics": load(target)}, "status": {"currentMetrics": load(now)}}));
+        let world = World::asking("HorizontalPodAutoscaler", "web").with(object).with(deployment(3, 3));
+        assert_eq!(world.cause(), "hpa_at_max_replicas HorizontalPodAutoscaler/web");
+        world.diagnosis().steps.pop().unwrap()
+    }
+
+    #[test]
+    fn a_load_that_asks_for_many_times_the_maximum_names_no_number() {
+        assert!(raised(240, 60).title.contains("from 3 to 12"), "{}", raised(240, 60).title);
+        let wrong = raised(241, 60);
+        assert!(wrong.title.contains("raise maxReplicas above 3"), "{}", wrong.title);
+        assert!(wrong.command.is_some_and(|it| it.contains("{\"maxReplicas\":<N>}")));
+    }
+
+    #[test]
+    fn a_load_beyond_any_number_is_counted_all_the_same() {
+        for (now, target) in [(1_000_000_000, 60), (i32::MAX, 1), (i32::MAX, i32::MAX)] {
+            assert!(raised(now, target).title.contains("above 3"), "{now} of {target}");
+        }
     }
 }

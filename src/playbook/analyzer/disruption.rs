@@ -6,10 +6,11 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::node;
+use crate::playbook::analyzer::{job, memory, node};
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
 use crate::playbook::pattern::Pattern;
+use crate::playbook::pods::ContainerView;
 use crate::playbook::scene::{Scene, named};
 use crate::playbook::{logs, pods, reach, selector};
 use crate::report::Confidence;
@@ -173,11 +174,18 @@ fn refused_by(scene: &Scene<'_>, pods: &[ObjectRef]) -> BTreeSet<ObjectRef> {
 }
 
 /// Whether a workload's Pods were ended by a signal, out of memory above all: what their log complained of did not do that.
+/// One that was ended at its deadline had waited until then, for just that.
 fn was_killed(scene: &Scene<'_>, workload: &ObjectRef) -> bool {
-    scene.pods_of(workload).iter().any(|pod| {
-        let views = pods::containers(&pod.object);
-        views.iter().any(|view| view.ended().is_some_and(|ended| ended.exit_code > 128))
-    })
+    let is_late = scene.jobs.iter().any(|it| named(&it.object) == *workload && job::is_over(&it.object));
+    let had_its_time = |pod: &Pod| {
+        is_late || pod.status.as_ref().and_then(|status| status.reason.as_deref()) == Some("DeadlineExceeded")
+    };
+    let signalled = |view: &ContainerView<'_>| view.ended().is_some_and(|ended| ended.exit_code > 128);
+    scene
+        .pods_of(workload)
+        .iter()
+        .map(|pod| &pod.object)
+        .any(|pod| memory::is_killed(pod) || (!had_its_time(pod) && pods::containers(pod).iter().any(signalled)))
 }
 
 /// The cordoned Nodes on which Pods of the budget still run.
@@ -297,5 +305,47 @@ mod tests {
         assert_eq!(limit.verdict, Verdict::Inconclusive, "what the alert says is repeated, and no fault");
         let twice = crate::playbook::world::patched(budget(1, 2), json!({"metadata": {"name": "all"}}));
         asked("KubePdbNotEnoughHealthyPods").with(twice).is_calm();
+    }
+
+    /// A drain whose evictions were refused until its container ended so, and its Job and its Pod for these reasons.
+    fn drained((exit, reason): (i32, &str), of_job: &str, of_pod: Option<&str>) -> World {
+        let owner = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "drain", "uid": "c", "controller": true}]);
+        let line = "error when evicting pods/\"web-1-a\" -n \"shop\" (will retry after 5s): Cannot evict pod as it would violate the pod's disruption budget.\n";
+        let drain = json!({"metadata": {"name": "drain-a", "labels": {"app": "drain"}, "ownerReferences": owner},
+            "status": {"phase": "Failed", "reason": of_pod, "conditions": [], "containerStatuses": [{"name": "web", "ready": false, "restartCount": 0,
+                "image": "i", "imageID": "i", "state": {"terminated": {"exitCode": exit, "reason": reason, "finishedAt": "2026-11-23T02:50:00Z"}}}]}});
+        World::asking("Job", "drain")
+            .with(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "drain", "namespace": "shop"}, "spec": {"backoffLimit": 0},
+                "status": {"failed": 1, "conditions": [{"type": "Failed", "status": "True", "reason": of_job}]}}))
+            .with(pod(drain))
+            .log("drain-a", &line.repeat(6))
+            .with(pod(json!({})))
+            .with(budget(0, 1))
+    }
+
+    #[test]
+    fn a_drain_that_was_killed_did_not_end_over_the_budget() {
+        let gave_up = drained((1, "Error"), "BackoffLimitExceeded", None);
+        assert_eq!(gave_up.cause(), "pdb_blocks_eviction PodDisruptionBudget/web");
+        for (end, of_job) in [
+            ((137, "OOMKilled"), "BackoffLimitExceeded"),
+            ((137, "OOMKilled"), "DeadlineExceeded"),
+            ((139, "Error"), "BackoffLimitExceeded"),
+        ] {
+            let killed = drained(end, of_job, None);
+            assert!(killed.cause().ends_with("Job/drain"), "{end:?} {of_job}: {}", killed.cause());
+            assert!(killed.codes().contains(&"pdb_blocks_eviction"), "that it was refused is told");
+        }
+    }
+
+    #[test]
+    fn a_drain_that_was_ended_at_its_deadline_had_waited_for_the_budget() {
+        for late in [
+            drained((143, "Error"), "DeadlineExceeded", None),
+            drained((137, "Error"), "DeadlineExceeded", None),
+            drained((137, "Error"), "BackoffLimitExceeded", Some("DeadlineExceeded")),
+        ] {
+            assert_eq!(late.cause(), "pdb_blocks_eviction PodDisruptionBudget/web");
+        }
     }
 }

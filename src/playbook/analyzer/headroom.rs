@@ -441,4 +441,28 @@ mod tests {
         assert!(!is_tight(3200.0 * MI, 4096.0 * MI) && is_tight(3700.0 * MI, 4096.0 * MI));
         assert_eq!([256.0, 1024.0, 4096.0].map(|limit| written(fits(limit * MI))), ["128Mi", "640Mi", "3Gi"]);
     }
+
+    #[test]
+    fn a_container_is_not_blamed_for_what_the_server_beside_it_reads_from_the_same_file() {
+        let blamed = |image: &str, server: &str, file: &str| {
+            let mounts = json!({"volumeMounts": [{"name": "conf", "mountPath": "/etc/conf"}]});
+            let limits = json!({"image": image, "resources": {"limits": {"memory": "512Mi"}}});
+            let server = patched(json!({"name": "server", "image": server}), mounts.clone());
+            let spec = json!({"spec": {"containers": [container(patched(limits, mounts)), server],
+                "volumes": [{"name": "conf", "configMap": {"name": "conf"}}]}});
+            let told = World::asking("Pod", "web-1-a").with(pod(patched(crashed(137, "OOMKilled"), spec)));
+            let headline = told.with(map(json!({"server.conf": file}))).diagnosis().headline;
+            headline.contains("more than the limit")
+        };
+        let pool = "[mysqld]\ninnodb_buffer_pool_size = 1G\n";
+        for beside in ["reg/proxysql:2", "reg/mysqld-exporter:0.15", "reg/mysql-router:8.4", "reg/xtrabackup:8.4"] {
+            assert!(!blamed(beside, "reg/mysql:8.4", pool), "{beside}");
+        }
+        assert!(blamed("reg/mysql:8.4", "reg/mysqld-exporter:0.15", pool));
+        let data = "port 6379\nmaxmemory 1gb\n";
+        for beside in ["reg/redis_exporter:1", "reg/redis-sentinel:7", "reg/fluent-bit:3"] {
+            assert!(!blamed(beside, "reg/redis:7", data), "{beside}");
+        }
+        assert!(blamed("reg/redis:7", "reg/redis_exporter:1", data) && blamed("reg/valkey:8", "reg/metrics:1", data));
+    }
 }

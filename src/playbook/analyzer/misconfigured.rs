@@ -402,4 +402,32 @@ mod tests {
         assert_eq!(told(json!({"data": {"LEVEL": "info"}})).cause(), "dependency_service_missing Service/webb");
         assert_eq!(told(json!({"data": {"DB_HOST": "webb"}})).cause(), "dependency_service_missing Service/webb");
     }
+
+    /// A caller that is told a host which does not exist, beside a container that is told another by the same variable.
+    fn told_beside(wrong: &str, sibling: &str) -> World {
+        let env = |host: &str| json!({"env": [{"name": "DB_HOST", "value": host}]});
+        let containers = json!([container(env(wrong)), patched(container(env(sibling)), json!({"name": "other"}))]);
+        let cart = json!({"metadata": {"name": "cart-1-a", "labels": {"app": "cart"}, "ownerReferences": [{"apiVersion": "apps/v1",
+            "kind": "ReplicaSet", "name": "cart-1", "uid": "c", "controller": true}]}, "spec": {"containers": containers}});
+        World::asking("Pod", "cart-1-a")
+            .with(pod(cart))
+            .log("cart-1-a", &UNKNOWN.replace("webb", wrong))
+            .listed("Service")
+            .with(patched(service(json!({"app": "web"})), json!({"metadata": {"name": sibling}})))
+            .with(pod(json!({})))
+    }
+
+    #[test]
+    fn another_database_that_another_container_is_told_is_not_the_one_that_was_meant() {
+        assert_eq!(told_beside("ledger-db", "accounts-rw").cause(), "dependency_service_missing Service/ledger-db");
+        assert_eq!(told_beside("ledger-db", "ledger-rw").cause(), "dependency_host_misspelt Deployment/cart");
+    }
+
+    #[test]
+    fn what_another_container_is_told_is_no_sure_word_of_what_was_meant() {
+        let confidence = |world: World| world.diagnosis().causes.remove(0).confidence;
+        assert_eq!(confidence(told_beside("web-ledger", "web")), Confidence::Medium);
+        let slip = misspelt().with(service(json!({"app": "web"}))).with(pod(json!({})));
+        assert_eq!(confidence(slip), Confidence::High);
+    }
 }

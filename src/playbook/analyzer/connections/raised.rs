@@ -13,7 +13,7 @@ use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, edit_template, kubectl, look, slash};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
-use crate::playbook::pods;
+use crate::playbook::pods::{self, ContainerView};
 use crate::playbook::scene::{Scene, controller, named};
 use crate::report::{Confidence, Step};
 
@@ -219,11 +219,19 @@ fn sizes(spec: &PodSpec) -> Vec<Size> {
 fn limit(scene: &Scene<'_>, server: &Pod) -> Option<i64> {
     let views = pods::containers(server);
     // What a sidecar is told of connections is its own limit.
-    let own = views.iter().filter(|view| views.len() == 1 || SERVER.hits(view.image()) || SERVER.hits(view.name()));
-    let words = own.flat_map(|view| view.spec.command.iter().chain(&view.spec.args).flatten().cloned());
+    let is_own = |view: &&ContainerView<'_>| views.len() == 1 || SERVER.hits(view.image()) || SERVER.hits(view.name());
+    let (own, beside): (Vec<&ContainerView<'_>>, Vec<_>) = views.iter().partition(is_own);
+    let words = own.iter().flat_map(|view| view.spec.command.iter().chain(&view.spec.args).flatten().cloned());
+    let is_of_sidecar = |name: &String, value: &String| {
+        let mut variables = beside.iter().flat_map(|view| view.spec.env.iter().flatten());
+        !own.is_empty() && variables.any(|it| it.name == *name && it.value.as_ref() == Some(value))
+    };
+    // A file of one line alone is the value of its key.
+    let sets = |text: &str| !text.trim_start().starts_with(['#', ';']);
     let settings = callees::settings(scene.facts, server).into_iter();
-    let settings =
-        settings.filter(|(name, _)| !name.starts_with(['#', ';'])).map(|(name, value)| format!("{name}={value}"));
+    let settings = settings
+        .filter(|(name, value)| sets(name) && sets(value) && !is_of_sidecar(name, value))
+        .map(|(name, value)| format!("{name}={value}"));
     let told = |text: String| LIMIT.group(&text, 1)?.parse().ok().filter(|limit| *limit > 0);
     // An argument wins over a file, and of a file's lines the last one counts.
     words.filter_map(told).next_back().or_else(|| settings.filter_map(told).next_back())
@@ -261,7 +269,7 @@ fn steps(scene: &Scene<'_>, raise: &Raise<'_>, own: &ObjectRef) -> Vec<Step> {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::playbook::world::{World, container, patched, pod, service};
+    use crate::playbook::world::{World, container, crashed, patched, pod, service, waiting};
 
     const CODE: &str = "dependency_connections_exhausted";
     const REFUSED: &str = "2026-11-23 02:58:59 UTC [71] FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute\n";
@@ -391,5 +399,102 @@ mod tests {
         };
         assert!(beside("10").codes().contains(&CODE), "180 and 60 of 200");
         assert!(!beside("2").codes().contains(&CODE), "180 and 12 of 200");
+    }
+
+    const LIMITED: [&str; 2] = ["-c", "max_connections=200"];
+
+    /// Whether a client is blamed whose newest version raised a variable from 5 to 40, of six replicas against 200.
+    fn raises(variable: &str) -> bool {
+        let world = world(json!(LIMITED), &[(variable, "5")], &[(variable, "40")], LATELY);
+        world.log("web-1-a", &REFUSED.repeat(5)).codes().contains(&CODE)
+    }
+
+    #[test]
+    fn a_pool_of_another_kind_of_server_took_none_of_the_databases_connections() {
+        for variable in ["REDIS_POOL_SIZE", "CACHE_MAX_CONNECTIONS", "MONGO_MAX_POOL_SIZE", "KAFKA_POOL_SIZE"] {
+            assert!(!raises(variable), "{variable}");
+        }
+        assert!(raises("PG_POOL_MAX") && raises("POOL_SIZE"));
+    }
+
+    #[test]
+    fn how_many_connections_a_client_takes_itself_is_no_pool_of_a_databases() {
+        assert!(!raises("MAX_CONNECTIONS") && !raises("LISTENER_MAX_CONNS"));
+        assert!(raises("DB_MAX_CONNECTIONS"));
+    }
+
+    #[test]
+    fn a_version_of_which_no_pod_ever_started_holds_no_connection() {
+        let blamed = |state: Value| {
+            let newest = patched(client("sync", &[("DB_POOL_SIZE", "40")]), state);
+            pools(json!(LIMITED), "5", "40").with(newest).codes().contains(&CODE)
+        };
+        assert!(!blamed(waiting("ContainerCreating", "")));
+        let unready = json!({"status": {"phase": "Running"}});
+        assert!(!blamed(patched(waiting("CreateContainerConfigError", "secret \"db\" not found"), unready)));
+        assert!(blamed(crashed(1, "Error")), "it held some each time it ran");
+    }
+
+    #[test]
+    fn of_a_release_under_way_only_the_pods_that_were_made_count() {
+        let made = |replicas: i32| {
+            let newest = set("sync", 2, LATELY, &[("DB_POOL_SIZE", "40")]);
+            pools(json!(LIMITED), "5", "40").with(patched(newest, json!({"status": {"replicas": replicas}})))
+        };
+        assert!(!made(1).codes().contains(&CODE), "40 of 200");
+        assert!(made(5).diagnosis().headline.contains("5 replicas x 40 = 200"), "{}", made(5).diagnosis().headline);
+    }
+
+    /// The server with files from a ConfigMap, and what is said of its limit.
+    fn told_by_file(text: &str) -> World {
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "conf", "namespace": "shop"},
+            "data": {"postgresql.conf": text}});
+        let volumes = json!({"spec": {"volumes": [{"name": "conf", "configMap": {"name": "conf"}}]}});
+        pools(json!([]), "5", "40").with(patched(pod(json!({})), volumes)).with(map)
+    }
+
+    #[test]
+    fn what_stands_in_a_comment_of_a_file_is_no_limit() {
+        for text in ["port = 5432\n# max_connections = 200\n", "port = 5432\n; max_connections = 200\n"] {
+            let told = told_by_file(text).diagnosis();
+            assert!(!told.headline.contains("200"), "{}", told.headline);
+            assert_eq!(told.causes[0].confidence, crate::report::Confidence::Medium);
+        }
+        let alone = told_by_file("# max_connections = 200\n").diagnosis().headline;
+        assert!(!alone.contains("200"), "a file of nothing else: {alone}");
+    }
+
+    #[test]
+    fn of_a_files_lines_the_last_one_is_the_limit() {
+        let world = told_by_file("max_connections = 100\nport = 5432\nmax_connections = 500\n");
+        assert!(!world.codes().contains(&CODE), "{:?}", world.codes());
+        let world = told_by_file("max_connections = 500\nport = 5432\nmax_connections = 100\n");
+        assert!(world.diagnosis().headline.contains("max_connections is 100"));
+    }
+
+    #[test]
+    fn what_a_container_beside_the_server_is_told_is_not_the_servers_limit() {
+        let blamed = |beside: Value| {
+            let server = container(json!({"image": "reg/postgres:16", "args": ["-c", "max_connections=500"]}));
+            let beside = patched(json!({"name": "pooler", "image": "reg/pooler:1"}), beside);
+            let both = json!({"spec": {"containers": [beside, server]}});
+            pools(json!([]), "5", "40").with(patched(pod(json!({})), both)).codes().contains(&CODE)
+        };
+        assert!(!blamed(json!({"args": ["--max-connections=100"]})), "500 are enough");
+    }
+
+    #[test]
+    fn a_variable_about_other_connections_is_not_the_servers_limit() {
+        let limited = |container: Value, variable: &str| {
+            let env = json!({"env": [{"name": variable, "value": "200"}]});
+            let spec =
+                json!({"spec": {"containers": [patched(container, env), {"name": "db", "image": "reg/postgres:16"}]}});
+            let told = pools(json!([]), "5", "40").with(patched(pod(json!({})), spec)).diagnosis().headline;
+            told.contains("max_connections is 200")
+        };
+        let server = || container(json!({"image": "reg/postgres:16"}));
+        assert!(limited(server(), "POSTGRESQL_MAX_CONNECTIONS") && limited(server(), "MAX_CONNECTIONS"));
+        assert!(!limited(server(), "HTTP_MAX_CONNECTIONS"));
+        assert!(!limited(container(json!({"image": "reg/pooler:1"})), "MAX_CONNECTIONS"), "a sidecar's own");
     }
 }

@@ -31,8 +31,18 @@ static WRITTEN_BY: Pattern = Pattern::new(
 /// The version that wrote the data, by the server's words.
 fn written_by(line: &str) -> Option<String> {
     let found = WRITTEN_BY.groups(line)?;
-    let version = (1..=4).find_map(|at| found.get(at))?;
-    Some(version.as_str().trim_end_matches('.').to_owned())
+    let version = (1..=4).find_map(|at| found.get(at))?.as_str().trim_end_matches('.');
+    // MySQL writes one number, two digits for each part behind the first: 80036 is 8.0.36.
+    let parts = version.parse::<u32>().ok().filter(|number| *number >= 10_000);
+    let dotted = parts.map(|number| format!("{}.{}.{}", number / 10_000, number / 100 % 100, number % 100));
+    Some(dotted.unwrap_or_else(|| version.to_owned()))
+}
+
+/// The tag of an image, of which a port and a digest are no part; empty where it has none.
+fn tag(image: &str) -> &str {
+    let named = image.split('@').next().unwrap_or_default();
+    let last = named.rsplit('/').next().unwrap_or_default();
+    last.split_once(':').map_or("", |(_, tag)| tag.trim_start_matches('v'))
 }
 
 /// What the image was before, where the newest version of the workload changed it.
@@ -58,7 +68,7 @@ pub(super) fn steps(scene: &Scene<'_>, workload: &ObjectRef, view: &ContainerVie
     let version = written_by(line);
     // Of several upgrades the last one may have begun on data that was too old already.
     let wrote = |image: &String| {
-        let tag = image.rsplit(':').next().unwrap_or_default().trim_start_matches('v');
+        let tag = tag(image);
         version.as_ref().is_none_or(|version| {
             tag.starts_with(version.as_str()) || !tag.starts_with(|first: char| first.is_ascii_digit())
         })
@@ -177,5 +187,47 @@ mod tests {
         assert_eq!(world.codes()[0], "crashloop_app_error");
         let headline = world.diagnosis().headline;
         assert!(headline.contains("Check the limits of the host"), "{headline}");
+    }
+
+    /// What is offered for the data of PostgreSQL 15, or what else a line says, by the image of the version before.
+    fn back(before: &str, line: &str) -> Step {
+        let world = World::asking("Deployment", "web")
+            .with(deployment(1, 0))
+            .with(replica_set(1, "reg/web:17.1", 1, 0))
+            .with(replica_set(0, before, 0, 0))
+            .with(pod(crashed(1, "Error")))
+            .log("web-1-a", line);
+        assert_eq!(world.cause(), "crashloop_data_of_other_version Deployment/web");
+        world.diagnosis().steps.into_iter().find(|step| step.effect == crate::report::Effect::Changes).unwrap()
+    }
+
+    #[test]
+    fn an_image_that_cannot_read_the_data_either_is_not_gone_back_to() {
+        let undoes = |step: &Step| step.command.as_deref().is_some_and(|it| it.contains("rollout undo"));
+        let newer = back("reg/web:16.2", OLD);
+        assert!(!undoes(&newer) && newer.title.contains("(version 15)"), "{newer:?}");
+        assert!(newer.command.as_deref().is_some_and(|it| it.contains("set image")), "{newer:?}");
+        for right in ["reg/web:15.6", "reg/web:v15", "reg:5000/web:15-alpine"] {
+            assert!(undoes(&back(right, OLD)), "{right}");
+        }
+        for unsaid in ["reg/web:stable", "reg:5000/web", "reg/web@sha256:9f86d081884c7d65"] {
+            assert!(undoes(&back(unsaid, OLD)), "{unsaid} says nothing of its version");
+        }
+        assert!(!undoes(&back("reg/web:16.2@sha256:15f86d08", OLD)));
+    }
+
+    #[test]
+    fn a_version_that_mysql_writes_as_one_number_is_the_one_of_its_image() {
+        let line = "2026-11-23T02:59:00Z 1 [ERROR] [MY-014061] [Server] Invalid MySQL server upgrade: Cannot upgrade from 80036 to 90001. Upgrade to next major version is only allowed from the last LTS release.\n";
+        let right = back("reg/web:8.0.36-debian", line);
+        assert!(right.command.as_deref().is_some_and(|it| it.contains("rollout undo")), "{right:?}");
+        let other = back("reg/web:8.4.2", line);
+        assert!(other.title.contains("(version 8.0.36)"), "{other:?}");
+    }
+
+    #[test]
+    fn an_applications_own_upgrade_is_no_servers_refusal() {
+        assert!(!REFUSES.hits("ERROR migrate: cannot upgrade from 12 to 13: step 13 is missing"));
+        assert!(REFUSES.hits("Cannot upgrade from 80036 to 90001"));
     }
 }

@@ -146,6 +146,7 @@ mod tests {
 
     use super::*;
     use crate::playbook::world::{World, container, crashed, deployment, patched, pod, replica_set};
+    use crate::report::Confidence;
 
     const LINE: &str =
         "Unrecognized VM option 'UseConcMarkSweepGC'\nError: Could not create the Java Virtual Machine.\n";
@@ -228,5 +229,19 @@ mod tests {
         assert_eq!(maps(&object, "Unrecognized VM option 'UseConcMarkSweepGC'").len(), 1);
         assert_eq!(maps(&object, "flag provided but not defined: -cache.size").len(), 1);
         assert!(maps(&object, "ERROR dial tcp db:5432: connection refused").is_empty());
+    }
+
+    #[test]
+    fn a_map_is_surely_to_blame_only_where_all_known_versions_run_one_image() {
+        let sure = |images: &[&str]| {
+            let world = world(whole(), map("-XX:+UseConcMarkSweepGC"), LINE).with(deployment(1, 1));
+            let sets = images.iter().zip(1..).map(|(image, revision)| replica_set(revision, image, 1, 0));
+            let world = sets.fold(world, World::with);
+            assert_eq!(world.cause(), "crashloop_app_config_error ConfigMap/jvm");
+            world.diagnosis().causes[0].confidence == Confidence::High
+        };
+        assert!(sure(&["reg/web:1", "reg/web:1"]));
+        assert!(!sure(&["reg/web:0", "reg/web:1", "reg/web:1"]), "an older release may have taken the option away");
+        assert!(!sure(&["reg/web:1"]) && !sure(&[]), "nobody knows what ran before");
     }
 }

@@ -376,6 +376,26 @@ mod tests {
     }
 
     #[test]
+    fn the_caller_of_a_service_that_was_deleted_is_not_blamed_for_the_name_it_was_given() {
+        let elsewhere =
+            patched(service(json!({"app": "audit"})), json!({"metadata": {"name": "audit", "namespace": "staging"}}));
+        let env =
+            json!({"spec": {"containers": [container(json!({"env": [{"name": "AUDIT", "value": "audit:80"}]}))]}});
+        let called = || {
+            World::asking("Pod", "cart-1-a")
+                .with(patched(caller(), env.clone()))
+                .with(elsewhere.clone())
+                .listed("Service")
+                .log("cart-1-a", "FATAL dial tcp: lookup audit on 10.96.0.10:53: no such host")
+        };
+        assert_eq!(called().cause(), "dependency_service_missing Deployment/cart", "no such thing was ever here");
+        let asleep = patched(deployment(0, 0), json!({"metadata": {"name": "audit"}}));
+        let told = called().with(asleep);
+        assert_eq!(told.cause(), "dependency_service_missing Service/audit", "what it served is there, without Pods");
+        assert!(!told.diagnosis().headline.contains("staging"), "{}", told.diagnosis().headline);
+    }
+
+    #[test]
     fn a_name_that_only_a_log_says_and_nothing_ended_over_is_no_sure_cause() {
         let planted = "ERROR cannot parse comment \"x: dial tcp: lookup audit-db on 10.96.0.10:53: no such host\"";
         let world = World::asking("Pod", "web-1-a")

@@ -385,4 +385,15 @@ mod tests {
         let creating = waits("ContainerCreating", "").codes();
         assert!(creating.iter().all(|code| !code.starts_with("image_")), "an image still to be pulled is no fault");
     }
+
+    #[test]
+    fn what_the_registry_answered_is_quoted_from_the_end_of_a_long_chain() {
+        let layer = "a1b2c3d4".repeat(24);
+        let chain = format!(
+            "rpc error: code = Unknown desc = failed to pull and unpack image \"reg/web:1\": failed to copy: httpReadSeeker: failed open: unexpected status code https://reg/v2/web/blobs/sha256:{layer}: 403 Forbidden - Server message: denied: quota of pulls used up"
+        );
+        let cause = failing(&chain).diagnosis().causes.remove(0);
+        assert!(cause.evidence.iter().any(|it| it.quote.ends_with("quota of pulls used up")), "{:?}", cause.evidence);
+        assert!(cause.evidence.iter().any(|it| it.quote.starts_with("failed to copy")), "{:?}", cause.evidence);
+    }
 }

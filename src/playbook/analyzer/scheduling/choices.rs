@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::{Waiting, apart, ports, rules, spread};
+use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{change, counted, edit_template, kubectl, look, slash};
 use crate::playbook::pods;
@@ -180,8 +181,7 @@ fn fewer(scene: &Scene<'_>, waiting: &Waiting<'_>, wanted: i32, places: usize) -
     if waiting.workload.kind == "DaemonSet" {
         return None;
     }
-    let stands = |pod: &&&Seen<Pod>| pods::node_name(&pod.object).is_some() && !pods::is_finished(&pod.object);
-    let places = places.max(scene.pods_of(&waiting.workload).iter().filter(stands).count());
+    let places = places.max(standing(scene, &waiting.workload).count());
     let places = i32::try_from(places).ok().filter(|places| *places > 0 && *places < wanted)?;
     let workload = &waiting.workload;
     let missing = wanted - places;
@@ -199,9 +199,7 @@ fn fewer(scene: &Scene<'_>, waiting: &Waiting<'_>, wanted: i32, places: usize) -
         );
         return Some(change(title, detail, Some(kubectl(&scaler.namespace, &format!("edit {}", slash(&scaler))))));
     }
-    // A StatefulSet gives up its highest ordinals, whichever of its Pods waits.
-    let ordinal = waiting.name.name.rsplit('-').next().and_then(|end| end.parse::<i32>().ok());
-    if workload.kind == "StatefulSet" && ordinal.is_none_or(|ordinal| ordinal < places) {
+    if workload.kind == "StatefulSet" && gives_up_running(scene, waiting, places) {
         let title = scene.text(format!("增加 {missing} 个可用的 Node"), format!("Add {nodes} it may use"));
         let detail = scene.text(
             "不要缩容：StatefulSet 先删除序号最大的 Pod，即正在运行的副本",
@@ -212,6 +210,24 @@ fn fewer(scene: &Scene<'_>, waiting: &Waiting<'_>, wanted: i32, places: usize) -
     let scalable = matches!(workload.kind.as_str(), "Deployment" | "StatefulSet");
     let scale = format!("scale {} --replicas={places}", slash(workload));
     Some(change(title, "", scalable.then(|| kubectl(&workload.namespace, &scale))))
+}
+
+/// The Pods of a workload that have a place.
+fn standing<'s>(scene: &'s Scene<'_>, workload: &ObjectRef) -> impl Iterator<Item = &'s Seen<Pod>> {
+    let stands = |pod: &&Seen<Pod>| pods::node_name(&pod.object).is_some() && !pods::is_finished(&pod.object);
+    scene.pods_of(workload).into_iter().filter(stands)
+}
+
+/// Whether a StatefulSet of so many replicas would give up one that runs: it gives up its highest ordinals, whichever of its
+/// Pods waits.
+fn gives_up_running(scene: &Scene<'_>, waiting: &Waiting<'_>, places: i32) -> bool {
+    let set = scene.stateful_sets.iter().find(|set| named(&set.object) == waiting.workload);
+    let first = set.and_then(|set| set.object.spec.as_ref()?.ordinals.as_ref()?.start).unwrap_or(0);
+    let goes = |pod: &ObjectRef| {
+        let ordinal = pod.name.rsplit('-').next().and_then(|end| end.parse::<i32>().ok());
+        ordinal.is_some_and(|ordinal| ordinal.saturating_sub(first) >= places)
+    };
+    !goes(&waiting.name) || standing(scene, &waiting.workload).any(|pod| goes(&named(&pod.object)))
 }
 
 #[cfg(test)]
@@ -347,5 +363,45 @@ mod tests {
             .with(scaler);
         let steps = world.diagnosis().steps;
         assert!(has(&steps, "edit horizontalpodautoscaler/web") && !has(&steps, "--replicas="), "{steps:?}");
+    }
+
+    /// A StatefulSet's Pod that waits for the last place, of two or three, beside others that wait or stand.
+    fn member(waits: &str, others: &[(&str, bool)], start: i32) -> Vec<Step> {
+        let own = |name: &str| {
+            let owner = json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "uid": "s", "controller": true}]);
+            patched(apart(), json!({"metadata": {"name": name, "ownerReferences": owner}}))
+        };
+        let waiting = |name: &str| pod(patched(unschedulable(APART), own(name)));
+        let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"replicas": others.len() + 1, "serviceName": "web", "selector": {}, "template": {}, "ordinals": {"start": start}},
+            "status": {"replicas": others.len() + 1, "readyReplicas": 1}});
+        let world = World::asking("Pod", waits).with(set).with(node(json!({}))).with(waiting(waits));
+        let with = |world: World, (name, stands): &(&str, bool)| {
+            world.with(if *stands { pod(own(name)) } else { waiting(name) })
+        };
+        others.iter().fold(world, with).diagnosis().steps
+    }
+
+    #[test]
+    fn a_stateful_set_is_not_told_to_give_up_a_member_that_runs() {
+        let warned = |steps: &[Step]| steps.iter().any(|step| step.detail.contains("Do not scale it down"));
+        let first = member("web-0", &[("web-1", true)], 0);
+        assert!(!has(&first, "--replicas=") && warned(&first), "{first:?}");
+        let last = member("web-1", &[("web-0", true)], 0);
+        assert!(has(&last, "scale statefulset/web --replicas=1") && !warned(&last), "{last:?}");
+        let between = member("web-2", &[("web-0", false), ("web-1", true)], 0);
+        assert!(!has(&between, "--replicas=") && warned(&between), "the first one waits too: {between:?}");
+        let names: Vec<String> = (0..10).map(|ordinal| format!("web-{ordinal}")).collect();
+        let others: Vec<(&str, bool)> = names.iter().map(|name| (name.as_str(), name != "web-2")).collect();
+        let many = member("web-10", &others, 0);
+        assert!(!has(&many, "--replicas=") && warned(&many), "web-9 would go with it: {many:?}");
+    }
+
+    #[test]
+    fn members_that_are_counted_from_another_number_are_told_apart_as_well() {
+        let first = member("web-5", &[("web-6", true)], 5);
+        assert!(!has(&first, "--replicas="), "{first:?}");
+        let last = member("web-6", &[("web-5", true)], 5);
+        assert!(has(&last, "scale statefulset/web --replicas=1"), "{last:?}");
     }
 }

@@ -10,7 +10,8 @@ use crate::playbook::selector;
 use crate::report::Confidence;
 
 /// Parts of labels that say where or what a Node is: such a value is no pool that another takes the place of.
-const PLACES: [&str; 6] = ["topology.", "hostname", "failure-domain", "instance-type", "/arch", "/os"];
+const PLACES: [&str; 8] =
+    ["topology.", "zone", "region", "hostname", "failure-domain", "instance-type", "/arch", "/os"];
 
 /// Every Node with the label that a Pod asks for is cordoned and well, two or more of them, and younger Nodes in service carry
 /// the label with another value: somebody drained the old ones for good.
@@ -109,5 +110,33 @@ mod tests {
         assert!(no_younger.cause().starts_with("no_usable_node"), "{}", no_younger.cause());
         let one = asked(of("n2", "v3", "2026-01-02T00:00:00Z", true), of("n3", "v2", "2026-11-20T00:00:00Z", false));
         assert!(one.cause().starts_with("no_usable_node"), "{}", one.cause());
+    }
+
+    #[test]
+    fn a_zone_in_maintenance_is_no_pool_that_another_took_the_place_of() {
+        let asked = |key: &str| {
+            let of = |name: &str, value: &str, made: &str, cordoned: bool| {
+                patched(of(name, "x", made, cordoned), json!({"metadata": {"labels": {key: value}}}))
+            };
+            World::asking("Pod", "web-1-a")
+                .with(pod(patched(unschedulable(MESSAGE), json!({"spec": {"nodeSelector": {key: "v1"}}}))))
+                .with(of("n1", "v1", "2026-01-01T00:00:00Z", true))
+                .with(of("n2", "v1", "2026-01-02T00:00:00Z", true))
+                .with(of("n3", "v2", "2026-11-20T00:00:00Z", false))
+                .cause()
+        };
+        assert_eq!(asked("example.com/pool"), "node_selector_mismatch Deployment/web");
+        for place in
+            ["topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region", "kubernetes.io/arch", "zone"]
+        {
+            assert!(asked(place).starts_with("no_usable_node"), "{place}: {}", asked(place));
+        }
+    }
+
+    #[test]
+    fn of_two_younger_pools_it_is_not_known_which_took_the_place() {
+        let told = asked(of("n2", "v1", "2026-01-02T00:00:00Z", true), of("n3", "v2", "2026-11-20T00:00:00Z", false))
+            .with(of("n4", "v3", "2026-11-21T00:00:00Z", false));
+        assert!(told.cause().starts_with("no_usable_node"), "{}", told.cause());
     }
 }
