@@ -258,7 +258,7 @@ fn beside(seen: &Seen, pod: &ObjectRef, other: &ObjectRef) -> bool {
 
 /// Whether a log may complain of a variable that a Service brought: its value is that Service's address.
 fn is_linked(lines: &str) -> bool {
-    lines.contains("_port") && lines.contains("tcp://")
+    (lines.contains("_port") && lines.contains("tcp://")) || lines.contains("port is deprecated. please use kafka_")
 }
 
 fn resolver_is_silent(line: &str) -> bool {

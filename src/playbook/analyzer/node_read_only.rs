@@ -69,7 +69,7 @@ mod tests {
     fn waiting(message: &str) -> World {
         let creating = json!({"status": {"phase": "Pending", "containerStatuses": [{"name": "web", "image": "reg/web:1", "imageID": "", "ready": false, "restartCount": 0,
             "state": {"waiting": {"reason": "ContainerCreating"}}}], "conditions": [{"type": "Ready", "status": "False"}]}});
-        World::asking("Pod", "web-1-a").with(pod(creating)).event("Pod/web-1-a", "FailedMount", message)
+        World::asking("Pod", "web-1-a").with(pod(creating)).event("Pod", "web-1-a", "FailedMount", message)
     }
 
     #[test]

@@ -25,13 +25,13 @@ pub(super) static REFUSES: Pattern = Pattern::new(concat!(
 ));
 /// The version that wrote it, where the server names it.
 static WRITTEN_BY: Pattern = Pattern::new(
-    r"(?i)initialized by postgresql version (\d[\w.]*)|grade from '?(\d[\d.]*)'?|grade a node from version \[([\w.-]+)\]|written by version '?(\d[\d.]*)",
+    r"(?i)initialized by postgresql version (\d[\w.]*)|grade from '?(\d[\d.]*)'?|grade a node from version \[([\w.-]+)\]|written by version '?(\d[\d.]*)|featurecompatibilityversion\W+version\W+(\d[\d.]*)",
 );
 
 /// The version that wrote the data, by the server's words.
 fn written_by(line: &str) -> Option<String> {
     let found = WRITTEN_BY.groups(line)?;
-    let version = (1..=4).find_map(|at| found.get(at))?.as_str().trim_end_matches('.');
+    let version = (1..=5).find_map(|at| found.get(at))?.as_str().trim_end_matches('.');
     // MySQL writes one number, two digits for each part behind the first: 80036 is 8.0.36.
     let parts = version.parse::<u32>().ok().filter(|number| *number >= 10_000);
     let dotted = parts.map(|number| format!("{}.{}.{}", number / 10_000, number / 100 % 100, number % 100));
@@ -51,8 +51,22 @@ fn image_before(scene: &Scene<'_>, workload: &ObjectRef, view: &ContainerView<'_
 }
 
 /// The reason with the change of the image that brought it.
-pub(super) fn explained(scene: &Scene<'_>, workload: &ObjectRef, view: &ContainerView<'_>, why: String) -> String {
+pub(super) fn explained(
+    scene: &Scene<'_>,
+    workload: &ObjectRef,
+    view: &ContainerView<'_>,
+    line: Option<&str>,
+    why: String,
+) -> String {
     let image = view.image();
+    // A sentence may end before it comes to the version.
+    let unsaid = line.and_then(written_by).filter(|version| !why.contains(version.as_str()));
+    let why = match unsaid {
+        Some(version) => {
+            scene.text(format!("{why}，数据由版本 {version} 写入"), format!("{why}, its data is of version {version}"))
+        }
+        None => why,
+    };
     match image_before(scene, workload, view) {
         Some(before) => scene.text(
             format!("{why}（镜像由 {before} 改为 {image}）"),
@@ -121,6 +135,17 @@ mod tests {
     use crate::playbook::world::{World, crashed, deployment, pod, replica_set};
 
     const OLD: &str = "2026-11-23 02:59:00.123 UTC [1] FATAL:  database files are incompatible with server\n2026-11-23 02:59:00.123 UTC [1] DETAIL:  The data directory was initialized by PostgreSQL version 15, which is not compatible with this version 16.2.\n";
+
+    #[test]
+    fn a_version_that_a_long_line_comes_to_late_is_told() {
+        let line = r#"{"t":{"$date":"2026-11-23T02:59:00.246+00:00"},"s":"F","c":"CONTROL","id":20573,"ctx":"initandlisten","msg":"Wrong mongod version","attr":{"error":"UPGRADE PROBLEM: Found an invalid featureCompatibilityVersion document (ERROR: Location4926900: Invalid featureCompatibilityVersion document in admin.system.version: { _id: \"featureCompatibilityVersion\", version: \"5.0\" }."}}"#;
+        let world = World::asking("Deployment", "web")
+            .with(deployment(1, 0))
+            .with(pod(crashed(62, "Error")))
+            .log("web-1-a", line);
+        let told = world.diagnosis();
+        assert!(told.headline.contains("its data is of version 5.0"), "{}", told.headline);
+    }
 
     #[test]
     fn every_pattern_compiles() {

@@ -145,7 +145,7 @@ fn ends(scene: &Scene<'_>, pod: &Seen<Pod>, view: &ContainerView<'_>) -> Finding
     let is_sealed = line.is_some_and(|line| sealed::refuses(view, line));
     let needs_mount = is_sealed && sealed::volume_in(view, &why).is_none();
     let why = if is_sealed { sealed::explained(scene, view, why) } else { why };
-    let why = if code == data::CODE { data::explained(scene, &workload, view, why) } else { why };
+    let why = if code == data::CODE { data::explained(scene, &workload, view, line, why) } else { why };
     let kind_zh = if view.init { " init 容器" } else { "容器" };
     let kind_en = if view.init { "init container" } else { "container" };
     let headline = scene.text(
