@@ -88,6 +88,7 @@ use crate::report::{Confidence, Diagnosis};
 use facts::Facts;
 use finding::Finding;
 use outside::Outside;
+use pattern::Pattern;
 use rank::Ranked;
 use scene::Scene;
 use scope::{Relevance, Scope};
@@ -121,13 +122,24 @@ pub fn wanted(question: &Question) -> Vec<&'static str> {
     // What is old may be made by runs that are no longer started.
     let own = question.alert_names.iter().filter(|alert| alerts::known(alert).is_none());
     let runs = own.into_iter().any(|alert| analyzer::job::is_about_runs(alert)).then_some(&"CronJob");
-    for kind in asked.flat_map(|asked| analyzer::wants(asked)).chain(runs) {
+    // What piles up has too few who work it off: whoever should make more of them may not.
+    let piles = question.alert_names.iter().any(|alert| piles_up(alert)).then_some(&"HorizontalPodAutoscaler");
+    for kind in asked.flat_map(|asked| analyzer::wants(asked)).chain(runs).chain(piles) {
         let named = question.targets.iter().any(|target| target.kind == *kind);
         if !named && !kinds.contains(kind) {
             kinds.push(kind);
         }
     }
     kinds
+}
+
+/// Whether an alert's name tells of work that waits and grows.
+#[must_use]
+pub fn piles_up(alert: &str) -> bool {
+    static WORDS: Pattern = Pattern::new(
+        r"(?i)backlog|queue_?(?:depth|length|size|grow)|(?:consumer|group|queue)_?lag|unacked|(?:messages|jobs|tasks)_?(?:ready|pending|waiting)|积压|堆积",
+    );
+    WORDS.hits(alert)
 }
 
 /// What the analyzers made of the facts.

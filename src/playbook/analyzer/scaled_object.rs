@@ -5,8 +5,9 @@ use serde_json::Value;
 
 use crate::alert::ObjectRef;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
-use crate::playbook::logs;
 use crate::playbook::scene::{Scene, named};
+use crate::playbook::{self, logs};
+use crate::report::Confidence;
 
 /// Findings about ScaledObjects that their operator does not call ready.
 #[must_use]
@@ -29,11 +30,14 @@ fn not_ready(scene: &Scene<'_>, name: &ObjectRef, value: &Value, quoted: &str) -
     let condition = conditions.find(|it| it["type"] == "Ready" && it["status"] == "False")?;
     let word = |key: &str| condition[key].as_str().unwrap_or_default();
     let (reason, message) = (word("reason"), word("message"));
-    let said = logs::shorten(message, 160);
+    // The operator says of a trigger only here what is wrong with it.
+    let event = scene.events(name, &["KEDAScalerFailed"]).into_iter().next_back();
+    let said = logs::shorten(event.map_or(message, |event| event.message.as_str()), 160);
     let headline = scene.text(
         format!("{name} 未就绪（{reason}），不再按它的触发器扩缩容：{said}"),
         format!("{name} is not ready ({reason}), so its triggers scale nothing: {said}"),
     );
+    let served = served(scene, name);
     let autoscalers = scene.facts.all::<HorizontalPodAutoscaler>();
     let owned = autoscalers.iter().filter(|it| owner(scene, &it.object).as_ref() == Some(name));
     let target = value.pointer("/spec/scaleTargetRef").and_then(|target| {
@@ -42,9 +46,15 @@ fn not_ready(scene: &Scene<'_>, name: &ObjectRef, value: &Value, quoted: &str) -
     });
     Some(
         Finding::new("scaled_object_not_ready", Depth::Root, name, name, headline)
-            .cite([scene.quote(quoted, message), scene.quote(quoted, &format!("reason: {reason}"))])
+            .cite([
+                event.and_then(|event| scene.quote_event(event)),
+                scene.quote(quoted, message),
+                scene.quote(quoted, &format!("reason: {reason}")),
+            ])
             .touches(owned.map(|it| named(&it.object)))
             .touches(target)
+            .touches(served.clone())
+            .confidence(if served.is_empty() { Confidence::High } else { Confidence::Medium })
             .steps([
                 look(
                     scene.text("查看 ScaledObject 的条件与事件", "Read its conditions and events"),
@@ -57,6 +67,13 @@ fn not_ready(scene: &Scene<'_>, name: &ObjectRef, value: &Value, quoted: &str) -
                 ),
             ]),
     )
+}
+
+/// What an alert is about that tells of work piling up: what works it off in the same namespace bears on it.
+fn served(scene: &Scene<'_>, name: &ObjectRef) -> Vec<ObjectRef> {
+    let piles = scene.question.alert_names.iter().any(|alert| playbook::piles_up(alert));
+    let beside = scene.question.targets.iter().filter(|target| target.namespace == name.namespace);
+    beside.filter(|_| piles).cloned().collect()
 }
 
 #[cfg(test)]
@@ -85,6 +102,23 @@ mod tests {
         let world = World::asking("HorizontalPodAutoscaler", "keda-hpa-web").with(scaled("False")).with(owned("False"));
         assert_eq!(world.cause(), "scaled_object_not_ready ScaledObject/web");
         assert!(world.diagnosis().headline.contains("no topic given"));
+    }
+
+    #[test]
+    fn work_that_piles_up_beside_it_is_its_doing_and_the_trigger_is_told() {
+        let asked = |alert: &str| {
+            let world = World::asking("Service", "rabbitmq").alert(alert).with(scaled("False")).with(owned("False"));
+            world.event(
+                "ScaledObject",
+                "web",
+                "KEDAScalerFailed",
+                "error inspecting rabbitMQ: NOT_FOUND - no queue 'thumbs' in vhost '/'",
+            )
+        };
+        let told = asked("RabbitmqQueueBacklog");
+        assert_eq!(told.cause(), "scaled_object_not_ready ScaledObject/web");
+        assert!(told.diagnosis().headline.contains("no queue 'thumbs'"), "{}", told.diagnosis().headline);
+        assert_eq!(told.diagnosis().causes[0].confidence, crate::report::Confidence::Medium, "another may work it off");
     }
 
     #[test]
