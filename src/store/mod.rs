@@ -72,6 +72,7 @@ pub use presses::{PressEntry, PressState};
 pub use probe::Found;
 pub use reading::{IncidentDetail, IncidentSummary, Investigation, InvestigationState, NoticeState, OutboxEntry};
 pub use sending::Outgoing;
+pub use signatures::Hold;
 pub use silences::SilencedBy;
 
 use error::Doing;
