@@ -1,6 +1,7 @@
 //! Who may come in: a token or basic credentials, checked before any body is read; a signed body where a sender signs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -19,6 +20,12 @@ use super::error::ApiError;
 use super::{App, body};
 use crate::alert::Source;
 use crate::intake::signature::{Signatures, Unsigned};
+use crate::store::Hold;
+
+/// Longer than a request may take (30 s), so that of two with one signature one is over before the other can begin.
+const HELD: Duration = Duration::from_secs(40);
+/// Not refused for good: where the first of them fails, or its process dies, the second is the one to take.
+const UNDER_WAY: &str = "a delivery with this signature is being taken; send it again if that one was not answered";
 
 /// Accepted credentials; none at all lets everybody in, which only a loopback listener may do.
 #[derive(Debug, Default)]
@@ -145,17 +152,20 @@ async fn signed(app: &App, signatures: &Signatures, request: Request, next: Next
         Err(unsigned) => return ApiError::denied(unsigned.to_string()).into_response(),
     };
     let Some(once) = once else { return next.run(Request::from_parts(parts, Body::from(body))).await };
-    match app.store.signature_taken(&once).await {
-        Ok(false) => {}
-        Ok(true) => return ApiError::denied(Unsigned::Again.to_string()).into_response(),
+    match app.store.hold_signature(&once, Timestamp::now(), HELD).await {
+        Ok(Hold::Ours) => {}
+        Ok(Hold::Taken) => return ApiError::denied(Unsigned::Again.to_string()).into_response(),
+        Ok(Hold::Anothers) => return ApiError::unavailable(UNDER_WAY).into_response(),
         Err(error) => return ApiError::from(error).into_response(),
     }
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    if response.status().is_success()
-        && let Err(error) = app.store.note_signature(&once, Timestamp::now()).await
-    {
+    let kept = match response.status().is_success() {
+        true => app.store.take_signature(&once).await,
+        false => app.store.give_back_signature(&once).await,
+    };
+    if let Err(error) = kept {
         // What is played again then merges with what it repeats.
-        tracing::warn!(%error, "a signature could not be kept; it opens the door once more");
+        tracing::warn!(%error, "what became of a signature could not be kept; it opens the door once more in a while");
     }
     response
 }

@@ -133,7 +133,7 @@ fn escaped_nul_characters_are_replaced() {
 }
 
 #[test]
-fn what_is_refused_says_why_and_what_to_do() {
+fn f43_what_is_refused_says_why_and_what_to_do() {
     let many =
         |count: usize| (0..count).map(|index| (format!("l{index}"), json!("v"))).collect::<serde_json::Map<_, _>>();
     let cases: Vec<(&str, Vec<u8>)> = vec![

@@ -58,7 +58,7 @@ fn a_receiver_is_taken_as_it_is() {
 }
 
 #[test]
-fn what_is_refused_says_why_and_what_to_do() {
+fn f43_what_is_refused_says_why_and_what_to_do() {
     let said = [
         parsed(|body| body["version"] = json!("4")),
         parsed(|body| *body = json!({"text": "DiskFull"})),

@@ -85,7 +85,7 @@ fn severities_have_the_names_routes_know() {
 }
 
 #[test]
-fn what_is_refused_says_why_and_what_to_do() {
+fn f43_what_is_refused_says_why_and_what_to_do() {
     let said = [
         json!({"text": "hello"}),
         json!({"rule_name": "x"}),

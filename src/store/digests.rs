@@ -1,13 +1,13 @@
 //! Daily summaries: what they count, and who sends them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use sqlx::any::AnyRow;
 
-use super::columns::{Columns, millis, now, storable};
+use super::columns::{Columns, LEFT_BEHIND as KILLED, millis, now, storable};
 use super::{Revival, Store, StoreError};
 use crate::notify::notice::{Digest, Feedback, Judged, Line, Tally};
 
@@ -30,6 +30,17 @@ pub struct UndeliveredDigest {
     pub day: String,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
+}
+
+/// A daily summary that was taken for sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimedDigest {
+    /// 1 the first time. Counts claims, so an older one has lost its lease.
+    pub attempt: u32,
+    /// Whoever sent it last was killed or hung, so that it may have arrived.
+    pub left_behind: bool,
+    /// When it was claimed at the latest, by a clock that nobody sets.
+    pub claimed_at: Instant,
 }
 
 impl Store {
@@ -150,11 +161,14 @@ impl Store {
         }
         let query = tx
             .query(
-                "UPDATE digest SET state = 'sending', due_at = {now}, leased_by = $3 WHERE channel = $1 AND day = $2",
+                "UPDATE digest SET state = 'sending', due_at = {now}, leased_by = $3,
+                                   last_error = CASE WHEN state = 'sending' AND leased_by IS NOT NULL THEN $4 ELSE last_error END
+                 WHERE channel = $1 AND day = $2",
             )
             .bind(channel.to_owned())
             .bind(day.to_string())
-            .bind(ASKED);
+            .bind(ASKED)
+            .bind(KILLED);
         tx.write("send a daily summary again", query).await?;
         tx.commit().await?;
         Ok(Revival::Again(()))
@@ -174,8 +188,8 @@ impl Store {
         Ok(days?.iter().filter_map(|day| day.parse().ok()).collect())
     }
 
-    /// Takes a channel's summary of a day for sending: which attempt it is, or none when it was sent, is being sent by
-    /// another process, or waits for its next try.
+    /// Takes a channel's summary of a day for sending; none when it was sent, is being sent by another process, or waits
+    /// for its next try.
     ///
     /// # Errors
     /// When the database fails.
@@ -185,23 +199,56 @@ impl Store {
         day: Date,
         by: &str,
         lease: Duration,
-    ) -> Result<Option<u32>, StoreError> {
+    ) -> Result<Option<ClaimedDigest>, StoreError> {
+        // Whoever settled it, for good or for a later try, holds it no more: it is still held by one that was killed or hung.
         let query = self
             .query(
                 "INSERT INTO digest (channel, day, state, attempt, due_at, leased_by, created_at)
                  VALUES ($1, $2, 'sending', 1, {now} + $3, $4, $5)
                  ON CONFLICT (channel, day) DO UPDATE SET
-                     attempt = digest.attempt + 1, due_at = excluded.due_at, leased_by = excluded.leased_by
+                     attempt = digest.attempt + 1, due_at = excluded.due_at, leased_by = excluded.leased_by,
+                     last_error = CASE WHEN digest.leased_by <> $6 THEN $7 ELSE digest.last_error END
                  WHERE digest.state = 'sending' AND digest.due_at <= {now}
-                 RETURNING attempt",
+                 RETURNING attempt, last_error",
             )
             .bind(channel.to_owned())
             .bind(day.to_string())
             .bind(millis(lease))
             .bind(by.to_owned())
-            .bind(now());
-        let row = self.returning("take a daily summary", query).await?;
-        row.map(|row| Columns(&row).count("attempt").map(|n| u32::try_from(n).unwrap_or(u32::MAX))).transpose()
+            .bind(now())
+            .bind(ASKED)
+            .bind(KILLED);
+        let claimed_at = Instant::now();
+        let Some(row) = self.returning("take a daily summary", query).await? else { return Ok(None) };
+        Ok(Some(ClaimedDigest {
+            attempt: u32::try_from(Columns(&row).count("attempt")?).unwrap_or(u32::MAX),
+            left_behind: Columns(&row).optional_text("last_error")?.is_some_and(|error| error == KILLED),
+            claimed_at,
+        }))
+    }
+
+    /// Holds a summary for another lease, for whoever was held up on the way. False when another process took it over.
+    ///
+    /// # Errors
+    /// When the database fails; the summary is free again when its lease ends.
+    pub async fn hold_on_digest(
+        &self,
+        channel: &str,
+        day: Date,
+        claim: &mut ClaimedDigest,
+        lease: Duration,
+    ) -> Result<bool, StoreError> {
+        let query = self
+            .query(
+                "UPDATE digest SET due_at = {now} + $4
+                 WHERE channel = $1 AND day = $2 AND attempt = $3 AND state = 'sending'",
+            )
+            .bind(channel.to_owned())
+            .bind(day.to_string())
+            .bind(i64::from(claim.attempt))
+            .bind(millis(lease));
+        claim.claimed_at = Instant::now();
+        Ok(self.write("hold on to a daily summary", query).await? == 1)
     }
 
     /// Notes what became of an attempt: sent, or to be tried again after so long, or given up. False when another process took

@@ -57,7 +57,7 @@ pub use causes::Sharing;
 pub use counts::{ChannelCounts, Counts};
 pub use dead::Revival;
 pub use deliveries::{Changes, Decision, Delivery, Named};
-pub use digests::UndeliveredDigest;
+pub use digests::{ClaimedDigest, UndeliveredDigest};
 pub use error::StoreError;
 pub use incidents::{Incident, IncidentState, LastTime, NewIncident};
 pub use investigations::{Again, Claim, MAX_ATTEMPTS, Retry};
@@ -72,6 +72,7 @@ pub use presses::{PressEntry, PressState};
 pub use probe::Found;
 pub use reading::{IncidentDetail, IncidentSummary, Investigation, InvestigationState, NoticeState, OutboxEntry};
 pub use sending::Outgoing;
+pub use signatures::Hold;
 pub use silences::SilencedBy;
 
 use error::Doing;

@@ -83,7 +83,7 @@ fn refused() -> Vec<(&'static str, Vec<u8>, u16, &'static str)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_alertmanagers_is_refused_with_a_sentence() {
+async fn f43_what_is_not_alertmanagers_is_refused_with_a_sentence() {
     on_every_engine(async || {
         let (_home, service) = silent().await;
         for (name, body, status, says) in refused() {

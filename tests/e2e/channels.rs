@@ -71,7 +71,7 @@ async fn feishu_gets_its_keyword() {
 }
 
 #[tokio::test]
-async fn feishu_gets_a_plainer_form_of_what_it_refuses() {
+async fn f37_feishu_gets_a_plainer_form_of_what_it_refuses() {
     let bot = Feishu::start().await;
     bot.fail([Fault::Code(11246, "card content invalid")]);
     assert_eq!(feishu(&bot).send(&notice("diagnosis-pvc.en")).await.expect("accepted"), Form::Compact);

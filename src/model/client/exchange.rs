@@ -15,6 +15,7 @@ use crate::model::error::{Class, ModelError};
 use crate::model::retry;
 use crate::model::tape::Tape;
 use crate::model::wire::{self, Fault};
+use crate::redact::Echo;
 use crate::unreached::root_cause;
 
 /// The most that is read of an error body.
@@ -107,5 +108,10 @@ pub(super) fn connection_error(config: &ModelConfig, error: reqwest::Error) -> M
 
 fn scrubbed(config: &ModelConfig, error: ModelError) -> ModelError {
     let secrets = config.api_key.iter().chain(config.headers.values());
-    secrets.fold(error, |error, secret| error.without(secret.expose_secret()))
+    let error = secrets.fold(error, |error, secret| error.without(secret.expose_secret()));
+    // Some providers take the key in the address, and repeat that too.
+    let Ok(mut address) = config.base_url.parse::<url::Url>() else { return error };
+    address.query_pairs_mut().extend_pairs(&config.query);
+    let echo = Echo::default().and_of_address(&address);
+    ModelError { detail: echo.without(error.detail), ..error }
 }

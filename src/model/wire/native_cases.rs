@@ -89,7 +89,7 @@ fn comments_of_a_stream_are_no_answer() {
 
 /// The class that leads to each reaction; what the client and the loop do about it is tested where they do it.
 #[test]
-fn every_refusal_is_of_the_class_that_leads_to_its_reaction() {
+fn f22_every_refusal_is_of_the_class_that_leads_to_its_reaction() {
     for case in cases() {
         let Some(response) = case.get("response") else { continue };
         let status = u16::try_from(response["http_status"].as_u64().unwrap()).unwrap();

@@ -269,6 +269,23 @@ fn a_byte_order_mark_is_no_part_of_an_answer() {
 }
 
 #[test]
+fn f23_bytes_that_are_no_utf8_are_no_answer_and_no_panic() {
+    let broken = |text: &str| {
+        let (before, after) = text.split_once("HERE").unwrap();
+        [before.as_bytes(), b"\xff\xfe", after.as_bytes()].concat()
+    };
+    let said = json!({ "content": "all HERE is well" });
+    for body in [streamed(std::slice::from_ref(&said), "stop"), whole(said, "stop")] {
+        for piece in [1, 2, 8192] {
+            assert_eq!(assembled(&broken(&body), piece).unwrap_err(), Fault::NotJson, "pieces of {piece} bytes");
+        }
+    }
+    for begun in ["HERE", "HEREdata: {}\n\n", "data: HERE", "HERE{\"choices\":[]}"] {
+        assert!(assembled(&broken(begun), 1).is_err(), "{begun}");
+    }
+}
+
+#[test]
 fn a_stream_that_just_stops_is_no_answer_and_one_that_forgets_done_is() {
     let body = streamed(&[json!({ "content": "half" })], "stop");
     let without_done = body.replace("data: [DONE]\n\n", "");

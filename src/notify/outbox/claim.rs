@@ -1,10 +1,27 @@
 //! Which messages are this process' to send, and what it remembers of those the store could not be told of.
 
-use super::{LEASE, OutboxWorker, SHORTEST_ATTEMPT};
+use std::time::{Duration, Instant};
+
+use super::{ATTEMPT_LIMIT, FRESH, LEASE, OutboxWorker, SHORTEST_ATTEMPT};
 use crate::store::{Outgoing, StoreError};
 
 /// A message over which so many senders in a row ended, however they ended, is what ends them.
 const MOST_ENDS: u32 = 3;
+
+/// Whether a claim is so old that an attempt which begins now may end after it.
+pub(super) fn is_old(claimed_at: Instant) -> bool {
+    claimed_at.elapsed() > FRESH
+}
+
+/// Whether what is left of a claim is enough for an attempt.
+pub(super) fn has_time(claimed_at: Instant) -> bool {
+    claimed_at.elapsed() + SHORTEST_ATTEMPT <= LEASE
+}
+
+/// What an attempt may take that begins now: it ends before its claim does.
+pub(super) fn limit(claimed_at: Instant) -> Duration {
+    ATTEMPT_LIMIT.min(LEASE.saturating_sub(claimed_at.elapsed()))
+}
 
 impl OutboxWorker {
     /// The next message that is due. What was sent before and could not be written down is written down now, and what ends
@@ -21,10 +38,16 @@ impl OutboxWorker {
                 self.put_aside(&claimed).await;
                 continue;
             }
-            if claimed.left_behind && !self.channel.changes_in_place() {
-                self.metrics.notice_perhaps_twice(self.channel.name());
-            }
+            self.note_left_behind(claimed.left_behind);
             return Some(claimed);
+        }
+    }
+
+    /// Counts what goes again though it may have arrived, because whoever sent it was killed or hung. A card that is
+    /// changed in place has one message however often it is sent.
+    pub(super) fn note_left_behind(&self, left_behind: bool) {
+        if left_behind && !self.channel.changes_in_place() {
+            self.metrics.notice_perhaps_twice(self.channel.name());
         }
     }
 
@@ -74,7 +97,7 @@ impl OutboxWorker {
     /// else would be faster, or because it was frozen, and its successor has the message.
     pub(super) async fn still_holds(&self, outgoing: &mut Outgoing) -> bool {
         match self.store.hold_on(outgoing, LEASE).await {
-            Ok(held) => held && outgoing.claimed_at.elapsed() + SHORTEST_ATTEMPT <= LEASE,
+            Ok(held) => held && has_time(outgoing.claimed_at),
             Err(error) => {
                 tracing::warn!(channel = self.channel.name(), incident.id = %outgoing.incident, %error, "a message could not be held on to");
                 false
@@ -107,7 +130,7 @@ impl OutboxWorker {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use jiff::Timestamp;
@@ -120,7 +143,7 @@ mod tests {
     use crate::store::{NoticeRole, Store};
     use crate::telemetry::Metrics;
 
-    fn worker(name: &str, store: &Store) -> OutboxWorker {
+    pub(in crate::notify::outbox) fn worker(name: &str, store: &Store) -> OutboxWorker {
         let settings = json!({"type": "webhook", "name": "hook", "url": "http://127.0.0.1:9/"});
         let settings: ChannelSettings = serde_json::from_value(settings).unwrap();
         let channel = settings.build(&crate::notify::post::client().unwrap(), &Arc::new(Layouts::default())).unwrap();

@@ -6,11 +6,14 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::{ATTEMPT_LIMIT, LEASE, OutboxWorker};
+use super::claim::{has_time, is_old, limit};
+use super::{LEASE, OutboxWorker};
+use crate::failpoint;
 use crate::notify::digest::Schedule;
 use crate::notify::notice::Undelivered;
 use crate::notify::retry;
 use crate::notify::send::{Reason, SendError};
+use crate::store::ClaimedDigest;
 
 /// How often a channel looks whether its daily summary is due.
 const LOOK: Duration = Duration::from_secs(10);
@@ -20,6 +23,9 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(30);
 
 /// More attempts than the waits between them leave room for in that time.
 const MOST_ATTEMPTS: u32 = 30;
+
+/// What stands as the error of a summary that was taken and not tried.
+const HELD_UP: &str = "whoever took it was held up before it sent it; the next one does";
 
 /// A summary to send, and the name it is kept under.
 struct Daily {
@@ -81,8 +87,8 @@ impl OutboxWorker {
 
     async fn send_if_mine(&mut self, schedule: &Schedule, daily: Daily) {
         match self.store.claim_digest(&daily.key, daily.day, &self.name, LEASE).await {
-            Ok(Some(attempt)) if attempt > MOST_ATTEMPTS => self.give_up_digest(&daily, attempt).await,
-            Ok(Some(attempt)) => self.send_digest(schedule, &daily, attempt).await,
+            Ok(Some(claim)) if claim.attempt > MOST_ATTEMPTS => self.give_up_digest(&daily, claim.attempt).await,
+            Ok(Some(claim)) => self.send_digest(schedule, &daily, claim).await,
             Ok(None) => {}
             Err(error) => tracing::error!(channel = daily.key, %error, "could not take the daily summary"),
         }
@@ -92,36 +98,94 @@ impl OutboxWorker {
     async fn give_up_digest(&self, daily: &Daily, attempt: u32) {
         let why = "its attempts were cut off, by the end of the process or by a fault in it";
         tracing::error!(channel = daily.key, day = %daily.day, attempt, why, "the daily summary is given up");
-        if let Err(error) = self.store.settle_digest(&daily.key, daily.day, attempt, Err((why, None))).await {
-            tracing::error!(channel = daily.key, %error, "could not keep what became of the daily summary");
-        }
+        self.settle(daily, attempt, Err((why, None))).await;
     }
 
-    async fn send_digest(&mut self, schedule: &Schedule, daily: &Daily, attempt: u32) {
-        let due = daily.due;
-        let outcome = match self.store.digest(daily.day, due - SignedDuration::from_hours(24), due).await {
+    async fn send_digest(&mut self, schedule: &Schedule, daily: &Daily, mut claim: ClaimedDigest) {
+        self.note_left_behind(claim.left_behind);
+        let digest = self.store.digest(daily.day, daily.due - SignedDuration::from_hours(24), daily.due).await;
+        failpoint::pass("before-send").await;
+        if is_old(claim.claimed_at) && !self.still_holds_digest(daily, &mut claim).await {
+            tracing::warn!(channel = daily.key, day = %daily.day, "this process was held up since it took the daily summary, which is left to the next");
+            return self.settle(daily, claim.attempt, Err((HELD_UP, Some(Duration::ZERO)))).await;
+        }
+        let outcome = match digest {
             Ok(digest) => {
-                let mut notice = schedule.notice(&daily.key, digest, due);
+                let mut notice = schedule.notice(&daily.key, digest, daily.due);
                 notice.undelivered.extend(daily.lost.clone());
                 let begun = Instant::now();
-                let attempt = tokio::time::timeout(ATTEMPT_LIMIT, self.channel.send(&notice)).await;
+                let attempt = tokio::time::timeout(limit(claim.claimed_at), self.channel.send(&notice)).await;
                 self.counted(begun, attempt).await
             }
             Err(error) => Err(SendError::new(Reason::Server, error.to_string())),
         };
-        let failure = outcome.err().map(|error| {
-            self.metrics.notice_failed(self.channel.name(), error.reason.label());
-            let again = retry::wait(attempt, &error).filter(|wait| Timestamp::now() + *wait < due + PATIENCE);
-            tracing::warn!(channel = daily.key, attempt, %error, given_up = again.is_none(), "the daily summary was not delivered");
-            (error.to_string(), again)
-        });
-        if failure.is_none() {
-            self.metrics.notice_sent(self.channel.name());
-            tracing::info!(channel = daily.key, day = %daily.day, "daily summary sent");
+        match outcome {
+            Ok(_) => {
+                self.metrics.notice_sent(self.channel.name());
+                tracing::info!(channel = daily.key, day = %daily.day, "daily summary sent");
+                failpoint::pass("before-mark").await;
+                self.settle(daily, claim.attempt, Ok(())).await;
+            }
+            Err(error) => self.digest_failed(daily, claim.attempt, &error).await,
         }
-        let outcome = failure.as_ref().map_or(Ok(()), |(error, again)| Err((error.as_str(), *again)));
-        if let Err(error) = self.store.settle_digest(&daily.key, daily.day, attempt, outcome).await {
-            tracing::error!(channel = daily.key, %error, "could not keep what became of the daily summary");
+    }
+
+    async fn digest_failed(&self, daily: &Daily, attempt: u32, error: &SendError) {
+        self.note_failed(error);
+        let again = retry::wait(attempt, error).filter(|wait| Timestamp::now() + *wait < daily.due + PATIENCE);
+        tracing::warn!(channel = daily.key, attempt, %error, given_up = again.is_none(), "the daily summary was not delivered");
+        self.settle(daily, attempt, Err((&error.to_string(), again))).await;
+    }
+
+    /// Whether a summary is this process' own after all, as [`OutboxWorker::still_holds`] asks it of a message.
+    async fn still_holds_digest(&self, daily: &Daily, claim: &mut ClaimedDigest) -> bool {
+        match self.store.hold_on_digest(&daily.key, daily.day, claim, LEASE).await {
+            Ok(held) => held && has_time(claim.claimed_at),
+            Err(error) => {
+                tracing::warn!(channel = daily.key, %error, "the daily summary could not be held on to");
+                false
+            }
         }
+    }
+
+    async fn settle(&self, daily: &Daily, attempt: u32, outcome: Result<(), (&str, Option<Duration>)>) {
+        match self.store.settle_digest(&daily.key, daily.day, attempt, outcome).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(channel = daily.key, day = %daily.day, "the daily summary was taken over by another process")
+            }
+            Err(error) => {
+                tracing::error!(channel = daily.key, %error, "could not keep what became of the daily summary")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::alert::Lang;
+    use crate::notify::digest::TimeOfDay;
+    use crate::notify::outbox::claim::tests::worker;
+    use crate::store::tests::fixtures::{EXPIRED, on_every_engine};
+
+    /// Whoever sent it before was killed, perhaps after it had arrived.
+    #[tokio::test]
+    async fn f08_a_daily_summary_that_may_come_twice_is_counted() {
+        on_every_engine(async |store| {
+            let schedule = Schedule::new(TimeOfDay::try_from("09:00".to_owned()).unwrap(), "UTC", Lang::En, None);
+            let of = |day: Date| Daily { key: "hook".into(), day, due: schedule.on(day).unwrap(), lost: None };
+            let mut worker = worker("one", &store);
+            let counted = |worker: &OutboxWorker| worker.metrics.encode().unwrap().contains("perhaps_twice_total{");
+            worker.send_if_mine(&schedule, of(date(2026, 11, 25))).await;
+            assert!(!counted(&worker), "nobody sent it before");
+            let killed = date(2026, 11, 26);
+            store.claim_digest("hook", killed, "another", EXPIRED).await.unwrap().unwrap();
+            worker.send_if_mine(&schedule, of(killed)).await;
+            assert!(counted(&worker));
+        })
+        .await;
     }
 }

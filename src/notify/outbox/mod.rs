@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use self::claim::{is_old, limit};
 use super::channel::Channel;
 use super::companion::Companions;
 use super::digest::Schedule;
@@ -251,7 +252,7 @@ impl OutboxWorker {
 
     /// Sends these messages, several of them as the one that stands for them.
     async fn send_all(&mut self, mut claimed: Vec<Outgoing>, as_one: fn(&[Outgoing]) -> Option<Notice>) {
-        if claimed.len() > 1 && claimed.iter().any(|outgoing| outgoing.claimed_at.elapsed() > FRESH) {
+        if claimed.len() > 1 && claimed.iter().any(|outgoing| is_old(outgoing.claimed_at)) {
             tracing::warn!(
                 channel = self.channel.name(),
                 messages = claimed.len(),
@@ -286,13 +287,13 @@ impl OutboxWorker {
                 tracing::warn!(channel = self.channel.name(), incident.id = %outgoing.incident, %error, "what was held back before it is not told")
             }
         }
-        if outgoing.claimed_at.elapsed() > FRESH && !self.still_holds(&mut outgoing).await {
+        if is_old(outgoing.claimed_at) && !self.still_holds(&mut outgoing).await {
             tracing::warn!(channel = self.channel.name(), incident.id = %outgoing.incident, "this process was held up since it claimed a message, which is left to the next");
             return self.put_back([outgoing]).await;
         }
         let begun = Instant::now();
-        let limit = ATTEMPT_LIMIT.min(LEASE.saturating_sub(outgoing.claimed_at.elapsed()));
-        let attempt = tokio::time::timeout(limit, self.channel.deliver(&outgoing, &self.store)).await;
+        let attempt =
+            tokio::time::timeout(limit(outgoing.claimed_at), self.channel.deliver(&outgoing, &self.store)).await;
         match self.counted(begun, attempt).await {
             Ok(form) => {
                 self.metrics.notice_sent(self.channel.name());
@@ -314,11 +315,16 @@ impl OutboxWorker {
         }
     }
 
-    async fn failed(&self, outgoing: &Outgoing, error: &SendError) {
+    /// Counts a failed attempt, and that people may read twice what goes again.
+    fn note_failed(&self, error: &SendError) {
         self.metrics.notice_failed(self.channel.name(), error.reason.label());
         if error.perhaps_arrived {
             self.metrics.notice_perhaps_twice(self.channel.name());
         }
+    }
+
+    async fn failed(&self, outgoing: &Outgoing, error: &SendError) {
+        self.note_failed(error);
         let kept = match retry::wait(outgoing.attempt, error) {
             Some(wait) => {
                 tracing::warn!(channel = self.channel.name(), incident.id = %outgoing.incident, attempt = outgoing.attempt, %error, wait_ms = wait.as_millis(), "message not delivered, will try again");

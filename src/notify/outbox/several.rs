@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::claim::is_old;
 use super::{ATTEMPT_LIMIT, FRESH, OutboxWorker};
 use crate::failpoint;
 use crate::notify::notice::{Notice, NoticeBody};
@@ -127,7 +128,7 @@ impl OutboxWorker {
     /// Sends one message that stands for many; each of them ends as that one does.
     pub(super) async fn send_together(&mut self, claimed: Vec<Outgoing>, notice: &Notice) {
         failpoint::pass("before-send").await;
-        if claimed.iter().any(|outgoing| outgoing.claimed_at.elapsed() > FRESH) {
+        if claimed.iter().any(|outgoing| is_old(outgoing.claimed_at)) {
             tracing::warn!(
                 channel = self.channel.name(),
                 messages = claimed.len(),

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
 
+use jiff::civil::date;
+
 use super::fixtures::*;
+use crate::store::columns::Columns;
 use crate::store::{NoticeRole, Store};
 
 const LEASE: Duration = Duration::from_secs(15);
@@ -37,6 +40,33 @@ async fn f39_what_waits_under_a_clock_that_went_back_is_brought_into_the_present
         assert_eq!(store.mend_times().await.unwrap(), 2, "those of another time end soon");
         let due = store.next_investigation_due().await.unwrap().unwrap();
         assert!(due.duration_since(jiff::Timestamp::now()).as_secs() <= 15, "{due}");
+    })
+    .await;
+}
+
+/// Three summaries: one that waits for its next try, made under the wrong clock; one that does and was made before; one
+/// that is being sent.
+#[tokio::test]
+async fn f39_daily_summaries_of_a_clock_that_went_back_come_soon() {
+    on_every_engine(async |store| {
+        let day = date(2026, 11, 25);
+        for channel in ["made", "waits", "sent"] {
+            store.claim_digest(channel, day, "w", LEASE).await.unwrap().unwrap();
+        }
+        for channel in ["made", "waits"] {
+            let again = Some(Duration::from_secs(10));
+            assert!(store.settle_digest(channel, day, 1, Err(("502", again))).await.unwrap());
+        }
+        assert_eq!(store.mend_times().await.unwrap(), 0, "all of it is of the present");
+        let later = "UPDATE digest SET due_at = due_at + 3600000,
+                     created_at = created_at + CASE channel WHEN 'waits' THEN 0 ELSE 3600000 END";
+        store.write("move times", store.query(later)).await.unwrap();
+        assert_eq!(store.mend_times().await.unwrap(), 3);
+        assert_eq!(store.mend_times().await.unwrap(), 0);
+        let query = store.query("SELECT MAX(due_at) AS last, COUNT(*) AS n FROM digest WHERE state = 'sending'");
+        let row = store.row("read times", query).await.unwrap().unwrap();
+        let (last, count) = (Columns(&row).time("last").unwrap(), Columns(&row).count("n").unwrap());
+        assert!(last.duration_since(jiff::Timestamp::now()).as_secs() <= 15 && count == 3, "{last}");
     })
     .await;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::civil::date;
+use jiff::civil::{Date, date};
 
 use super::fixtures::*;
 use crate::alert::{AlertStatus, Source};
@@ -159,19 +159,40 @@ async fn lists_and_summaries_count_from_the_leading_alerts_start_to_the_end_as_m
 async fn one_process_sends_a_summary_and_another_takes_it_up_when_that_one_dies() {
     on_every_engine(async |store| {
         let (day, lease) = (date(2026, 11, 25), Duration::from_secs(15));
-        let claims = (0..8).map(|_| store.claim_digest("mail", day, "a", lease));
-        let claims: Vec<Option<u32>> =
-            futures::future::join_all(claims).await.into_iter().map(Result::unwrap).collect();
-        assert_eq!(claims.iter().flatten().collect::<Vec<_>>(), [&1], "{claims:?}");
-        assert_eq!(store.claim_digest("ops", day, "a", EXPIRED).await.unwrap(), Some(1), "each channel has its own");
-        assert_eq!(store.claim_digest("ops", day, "b", lease).await.unwrap(), Some(2), "the lease ran out");
+        let claims = futures::future::join_all((0..8).map(|_| taken(&store, "mail", day, "a", lease))).await;
+        assert_eq!(claims.iter().flatten().collect::<Vec<_>>(), [&(1, false)], "{claims:?}");
+        assert_eq!(taken(&store, "ops", day, "a", EXPIRED).await, Some((1, false)), "each channel has its own");
+        assert_eq!(taken(&store, "ops", day, "b", lease).await, Some((2, true)), "the lease ran out");
         assert!(!store.settle_digest("ops", day, 1, Ok(())).await.unwrap(), "the first owner writes nothing any more");
         let hour = Duration::from_secs(3600);
         assert!(store.settle_digest("ops", day, 2, Err(("429", Some(hour)))).await.unwrap());
-        assert_eq!(store.claim_digest("ops", day, "b", lease).await.unwrap(), None, "not before its time");
+        assert_eq!(taken(&store, "ops", day, "b", lease).await, None, "not before its time");
         assert!(store.settle_digest("mail", day, 1, Ok(())).await.unwrap());
-        assert_eq!(store.claim_digest("mail", day, "b", lease).await.unwrap(), None, "once a day");
-        assert_eq!(store.claim_digest("mail", date(2026, 11, 26), "b", lease).await.unwrap(), Some(1));
+        assert_eq!(taken(&store, "mail", day, "b", lease).await, None, "once a day");
+        assert_eq!(taken(&store, "mail", date(2026, 11, 26), "b", lease).await, Some((1, false)));
+    })
+    .await;
+}
+
+/// Takes a summary: which attempt it is, and whether the one before may have arrived.
+async fn taken(store: &Store, channel: &str, day: Date, by: &str, lease: Duration) -> Option<(u32, bool)> {
+    let claim = store.claim_digest(channel, day, by, lease).await.unwrap();
+    claim.map(|claim| (claim.attempt, claim.left_behind))
+}
+
+#[tokio::test]
+async fn f47_who_was_held_up_goes_on_with_a_summary_unless_another_has_it() {
+    on_every_engine(async |store| {
+        let (day, lease) = (date(2026, 11, 25), Duration::from_secs(15));
+        let mut slow = store.claim_digest("mail", day, "slow", EXPIRED).await.unwrap().unwrap();
+        assert!(store.hold_on_digest("mail", day, &mut slow, lease).await.unwrap());
+        assert_eq!(taken(&store, "mail", day, "next", lease).await, None, "it holds on");
+        assert!(store.hold_on_digest("mail", day, &mut slow, EXPIRED).await.unwrap());
+        assert_eq!(taken(&store, "mail", day, "next", lease).await, Some((2, true)));
+        assert!(!store.hold_on_digest("mail", day, &mut slow, lease).await.unwrap());
+        assert!(!store.settle_digest("mail", day, 1, Err(("held up", Some(EXPIRED)))).await.unwrap());
+        assert!(store.settle_digest("mail", day, 2, Err(("held up", Some(EXPIRED)))).await.unwrap());
+        assert_eq!(taken(&store, "mail", day, "next", lease).await, Some((3, false)), "it was not tried");
     })
     .await;
 }

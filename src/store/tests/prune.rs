@@ -5,6 +5,15 @@ use crate::notify::rule::{Applied, Rule};
 use crate::store::{Decision, Delivery, NoticeRole, Outcome, Spending, Store};
 use uuid::Uuid;
 
+/// An incident with a report and what was read for it.
+async fn diagnosed(store: &Store, key: &str) -> Uuid {
+    let incident = investigable(store, key).await;
+    let claim = store.claim_investigation("worker", LEASE).await.unwrap().unwrap();
+    assert_eq!(claim.incident.id, incident);
+    assert!(store.finish_investigation(&claim, &report(), &evidence(), &[], |_| None).await.unwrap());
+    incident
+}
+
 async fn delivered(store: &Store, incident: Option<Uuid>, outcome: Outcome) {
     let delivery = Delivery { incident, outcome, ..delivery_of_three() };
     let mut tx = store.begin().await.unwrap();
@@ -45,6 +54,24 @@ async fn f50_what_waits_or_runs_is_never_deleted() {
         }
         assert_eq!(store.prune(at(500)).await.unwrap(), 0);
         assert!(store.incident(waiting).await.unwrap().is_some() && store.incident(running).await.unwrap().is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn f50_evidence_goes_by_age_and_the_report_stays() {
+    on_every_engine(async |store| {
+        let (old, young, open) =
+            (diagnosed(&store, "a").await, diagnosed(&store, "b").await, diagnosed(&store, "c").await);
+        resolved(&store, old, at(100)).await;
+        resolved(&store, young, at(900)).await;
+        assert!(store.prune_evidence(at(500)).await.unwrap() > 0);
+        assert_eq!(store.prune_evidence(at(500)).await.unwrap(), 0);
+        for (incident, kept) in [(old, false), (young, true), (open, true)] {
+            let left = store.incident(incident).await.unwrap().unwrap();
+            assert_eq!(!left.evidence.is_empty(), kept, "{:?}", left.incident.state);
+            assert!(left.incident.report.is_some(), "what was quoted of it stays");
+        }
     })
     .await;
 }

@@ -105,7 +105,7 @@ async fn a_token_that_ended_is_renewed_once_and_one_that_lives_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_passes_is_waited_for_and_what_does_not_fit_becomes_plainer() {
+async fn f34_f37_what_passes_is_waited_for_and_what_does_not_fit_becomes_plainer() {
     let app = FeishuApp::start().await;
     let (_home, service) = service(&app).await;
     let at_200 = Refused { status: 200, ..Refused::code(230_020, "frequency limit") };

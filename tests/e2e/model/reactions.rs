@@ -143,7 +143,7 @@ async fn f23_what_is_no_answer_is_told_apart_and_the_next_model_answers() {
 
 /// Whatever came of a broken answer is not used: the question is asked again, and no call is made twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_model_that_dies_in_the_middle_is_asked_again_and_then_left() {
+async fn f21_a_model_that_dies_in_the_middle_is_asked_again_and_then_left() {
     tokio::join!(
         recovers("once", Answer::Cut(Box::new(pending::look())), Duration::from_millis(250)),
         fails("for ever", || Answer::Cut(Box::new(pending::look())), "unreachable", 3..=3),

@@ -24,6 +24,8 @@ enum Failing {
     Busy,
     /// Never answered.
     Silent,
+    /// Refused, as to an account without the right to read them.
+    Forbidden,
 }
 
 /// A cluster whose API server fails so.
@@ -33,6 +35,7 @@ async fn failing(how: Failing) -> (Cluster, std::net::SocketAddr) {
     let router = axum::Router::new().fallback(move |request: Request| async move {
         match request.uri().path().contains("/persistentvolumeclaims") {
             true if how == Failing::Busy => busy(),
+            true if how == Failing::Forbidden => forbidden(),
             true => std::future::pending().await,
             false => passed_on(behind, request).await,
         }
@@ -48,6 +51,16 @@ fn busy() -> Response {
         "details": {"retryAfterSeconds": 1},
     });
     (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")], axum::Json(status)).into_response()
+}
+
+fn forbidden() -> Response {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Forbidden", "code": 403,
+        "message": "persistentvolumeclaims is forbidden: User \"system:serviceaccount:firstlook:firstlook\" cannot list \
+                    resource \"persistentvolumeclaims\" in API group \"\" in the namespace \"aiops\"",
+        "details": {"kind": "persistentvolumeclaims"},
+    });
+    (StatusCode::FORBIDDEN, axum::Json(status)).into_response()
 }
 
 async fn passed_on(behind: std::net::SocketAddr, request: Request) -> Response {
@@ -93,6 +106,11 @@ async fn is_said(how: Failing, said: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f32_an_api_server_that_is_too_busy_is_said_in_the_report() {
     on_every_engine(async || is_said(Failing::Busy, "too many requests").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f32_what_the_cluster_forbids_to_read_is_said_in_the_report() {
+    on_every_engine(async || is_said(Failing::Forbidden, "forbidden").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

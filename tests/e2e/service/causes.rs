@@ -8,8 +8,9 @@ use crate::support::database::on_every_engine;
 use crate::support::eventually;
 use crate::support::feishu::Feishu;
 use crate::support::model::{Answer, Asked, ModelServer};
-use crate::support::pending;
+use crate::support::original::{ServerProcess, UNTHROTTLED};
 use crate::support::service::{Home, Service};
+use crate::support::{cluster, pending, tools};
 
 /// A Node whose kubelet stopped, with Pods of two Deployments on it.
 const NODE: &str = "94-one-dead-node-three-alerts";
@@ -366,13 +367,15 @@ async fn alerts_of_one_name_on_one_workload_are_one_investigation_also_when_noth
 /// The API server is gone, and so is what reads it: of all the alerts that come now one is put before the model, and each
 /// is told. When the cluster can be read again, the next one is looked at by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn alerts_of_a_cluster_that_cannot_be_read_ask_the_model_once() {
+async fn f33_alerts_of_a_cluster_that_cannot_be_read_ask_the_model_once_and_the_next_is_looked_at_when_it_can() {
     on_every_engine(async || {
         let feishu = Feishu::start().await.without_rate_limit();
         let model = ModelServer::scripted(pending::investigate_what_answers).await;
-        let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/mcp", away.local_addr().unwrap());
-        drop(away);
+        let cluster = cluster::serve(&scenario(PENDING)).await;
+        let program = tools::kubernetes_mcp_server();
+        let mut server = ServerProcess::start(program, cluster.address, &[], &UNTHROTTLED).await;
+        server.kill().await;
+        let url = server.url("/mcp");
         let home = Home::new(&json!({
             "mcp": [{"name": "kubernetes", "url": url, "transport": "http"}], "models": pending::models(&model),
             "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url()}],
@@ -399,7 +402,20 @@ async fn alerts_of_a_cluster_that_cannot_be_read_ask_the_model_once() {
             assert!(told.contains(&format!("Alert{number}")), "{told}");
         }
         assert!(told.contains("Cluster that cannot be read"), "{told}");
-        contract::holds(&service, 5, 5).await;
+
+        server.start_again();
+        server.listens().await;
+        // That nobody answered is remembered for five seconds.
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        let after = webhook(PENDING);
+        let (id, _) = service.accept(&after).await;
+        let incident = service.settled(&id, 30).await;
+        assert!(same_cause(&incident).is_null(), "it is looked at by itself: {incident:#}");
+        let cause = &incident["report"]["causes"][0];
+        assert_eq!(cause["resource"]["name"], "test-data", "{incident:#}");
+        assert!(cause["evidence"].as_array().is_some_and(|cited| !cited.is_empty()), "{incident:#}");
+        assert_eq!(investigations(&model), 2);
+        contract::holds(&service, 5 + after["alerts"].as_array().unwrap().len(), 5).await;
     })
     .await;
 }

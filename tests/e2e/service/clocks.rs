@@ -11,7 +11,7 @@ use crate::support::gate::Gate;
 use crate::support::model::{Answer, ModelServer};
 use crate::support::service::Home;
 use crate::support::wall_clock::Clock;
-use crate::support::{Fault, contract, eventually, pending};
+use crate::support::{Fault, contract, eventually, eventually_async, pending};
 
 /// Groups beside those whose clock is watched.
 const MANY: usize = 6;
@@ -64,6 +64,39 @@ async fn f39_a_clock_that_steps_an_hour_in_either_direction_delays_and_doubles_n
         assert_eq!(feishu.accepted().len() - told, incident["notices"].as_array().unwrap().len(), "{incident:#}");
         let alerts = (2 + MANY) * in_group(PENDING, "any")["alerts"].as_array().unwrap().len();
         contract::holds(&service, alerts, 20).await;
+    })
+    .await;
+}
+
+/// A daily summary that failed while the clock was ahead is tried again when it is less so, and told once however often
+/// its time comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f39_a_daily_summary_waits_for_no_clock_that_steps_and_comes_once() {
+    on_every_engine(async || {
+        let (feishu, clock) = (Feishu::start().await, Clock::new());
+        // A quarter of an hour ago when the clock is an hour ahead, and five minutes ago when it is ten minutes less.
+        let due = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(45);
+        let due = due.strftime("%H:%M").to_string();
+        let home = Home::new(&json!({
+            "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "digest": due}],
+        }));
+        feishu.fail([Fault::Status(502)]);
+        clock.set("+3600");
+        let service = clock.serve(&home).await;
+        let failed = || async { home.count("SELECT COUNT(*) FROM digest WHERE last_error IS NOT NULL").await == 1 };
+        eventually_async("its first try failed", 10, failed).await;
+        assert!(feishu.accepted().is_empty());
+        clock.set("+3000");
+        eventually("it comes although its next try is ten minutes away", 25, || {
+            (!feishu.accepted().is_empty()).then_some(())
+        })
+        .await;
+        clock.set("+3600");
+        // Longer than a channel takes to look for a summary that is due.
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        let sent = home.count("SELECT COUNT(*) FROM digest WHERE state = 'sent'").await;
+        assert_eq!((feishu.accepted().len(), sent), (1, 1), "{}", service.log());
+        contract::holds(&service, 0, 5).await;
     })
     .await;
 }

@@ -84,6 +84,8 @@ async fn fill(service: &Service) -> (usize, u16, Value) {
     for number in 0..2_000 {
         let (status, answer) = service.post(large(number).to_string()).await;
         if status != 202 {
+            let refused = "firstlook_webhook_requests_total{route=\"alertmanager\",status=\"5xx\"}";
+            assert_eq!(service.metric(refused).await, Some(1.0), "who watches the metrics sees it");
             return (number, status, answer);
         }
     }

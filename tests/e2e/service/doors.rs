@@ -104,16 +104,17 @@ async fn a42_with_a_secret_grafana_must_sign_and_nothing_else_opens_its_route() 
         let service = home.serve().await;
         let body = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/payloads/grafana.json")).unwrap();
         let now = jiff::Timestamp::now().as_second();
-        let post = |time: i64, signed: &[u8], sent: &[u8]| {
+        let send = |method: reqwest::Method, time: i64, signed: &[u8], sent: &[u8]| {
             let mut mac = Hmac::<Sha256>::new_from_slice(b"between-grafana-and-us").unwrap();
             mac.update(&[format!("{time}:").as_bytes(), signed].concat());
             let signature: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
             client()
-                .post(format!("{}/webhooks/grafana", service.base()))
+                .request(method, format!("{}/webhooks/grafana", service.base()))
                 .header("x-grafana-alerting-signature", signature)
                 .header("x-grafana-alerting-timestamp", time)
                 .body(sent.to_vec())
         };
+        let post = |time: i64, signed: &[u8], sent: &[u8]| send(reqwest::Method::POST, time, signed, sent);
         assert_eq!(status(post(now, b"{}", &body)).await, 401, "another body");
         assert_eq!(status(post(now - 400, &body, &body)).await, 401, "old");
         let unsigned =
@@ -122,6 +123,12 @@ async fn a42_with_a_secret_grafana_must_sign_and_nothing_else_opens_its_route() 
         assert_eq!(service.incidents().await.len(), 0);
         assert_eq!(status(post(now, &body, &body)).await, 202);
         assert_eq!(status(post(now, &body, &body)).await, 401, "played again");
+        assert_eq!(status(send(reqwest::Method::PUT, now - 1, &body, &body)).await, 202, "Grafana may PUT as well");
+        // Many at once: while the first of them is being taken the others are told to come again, and refused then.
+        let played = futures::future::join_all((0..12).map(|_| status(post(now - 2, &body, &body)))).await;
+        assert_eq!(played.iter().filter(|status| **status == 202).count(), 1, "{played:?}");
+        assert!(played.iter().all(|status| [202, 401, 503].contains(status)), "{played:?}");
+        assert_eq!(status(post(now - 2, &body, &body)).await, 401, "played once more");
         assert_eq!(service.incidents().await.len(), 1);
         assert!(!service.log().contains("between-grafana-and-us"), "{}", service.log());
     })

@@ -45,7 +45,7 @@ async fn again(service: &Service, id: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_channel_refuses_for_good_is_told_on_another_once_and_stays_visible() {
+async fn f35_what_a_channel_refuses_for_good_is_told_on_another_once_and_stays_visible() {
     on_every_engine(async || {
         let Stage { feishu, wecom, service, _home } = stage().await;
         feishu.fail([Fault::Code(19001, "param invalid: incoming webhook access token invalid")]);
@@ -86,7 +86,7 @@ async fn what_a_channel_refuses_for_good_is_told_on_another_once_and_stays_visib
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_fallback_is_a_visible_dead_letter_too() {
+async fn f35_a_dead_fallback_is_a_visible_dead_letter_too() {
     on_every_engine(async || {
         let Stage { feishu, wecom, service, _home } = stage().await;
         feishu.fail([Fault::Code(19001, "gone")]);

@@ -29,6 +29,7 @@ mod reload;
 mod repeats;
 mod replicas;
 mod restarts;
+mod retention;
 mod rules;
 mod same_story;
 mod secrets;

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use crate::support::alerts::{PENDING, builtin, in_group, scenario, webhook};
 use crate::support::database::on_every_engine;
 use crate::support::mcp::{McpServer, Unknown};
-use crate::support::model::{Answer, KEY, ModelServer};
+use crate::support::model::{Answer, Asked, KEY, ModelServer};
 use crate::support::original::Original;
 use crate::support::pending;
 use crate::support::service::{Home, Service};
@@ -117,6 +117,15 @@ async fn f20_a_model_that_says_nothing_holds_its_slot_no_longer_than_its_time() 
         let service = home.serve().await;
         let (first, _) = service.accept(&in_group(PENDING, "silent")).await;
         let (second, _) = service.accept(&in_group(PENDING, "answered")).await;
+        let out = |incident: &Value| incident["notices"].as_array().unwrap().iter().all(|one| one["state"] == "sent");
+        let waits = service.incident_when("its first card is out", &second, 4, out).await;
+        let runs = service.incident(&first).await;
+        assert_eq!(
+            (&waits["investigation"]["state"], &runs["investigation"]["state"]),
+            (&json!("ready"), &json!("running")),
+            "it is told while it waits for the slot: {waits:#}"
+        );
+        assert!(waits["notices"].as_array().is_some_and(|notices| notices.len() == 3), "{waits:#}");
         for id in [first, second] {
             assert_eq!(service.settled(&id, 40).await["investigation"]["state"], "done");
         }
@@ -126,9 +135,38 @@ async fn f20_a_model_that_says_nothing_holds_its_slot_no_longer_than_its_time() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_model_that_fails() {
-    let model = ModelServer::scripted(|_| Answer::error(500, &json!({"error": {"message": "cuda ran away"}}))).await;
-    without_a_model(impatient(&model.url()), "500").await;
+async fn f19_a_model_that_fails_for_ever() {
+    on_every_engine(async || {
+        let fails = |_: &Asked| Answer::error(500, &json!({"error": {"message": "cuda ran away"}}));
+        let model = ModelServer::scripted(fails).await;
+        without_a_model(impatient(&model.url()), "500").await;
+        assert_eq!(model.asked().len(), 3, "one retry layer");
+    })
+    .await;
+}
+
+/// It does what a log tells it: call me again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a49_a_model_that_makes_the_same_call_for_ever_is_stopped_and_the_report_names_it() {
+    on_every_engine(async || {
+        let model = ModelServer::scripted(|_| Answer::Calls(pending::reads()[..1].to_vec())).await;
+        without_a_model(impatient(&model.url()), "repetition").await;
+        let turns = model.asked().len();
+        assert!((2..8).contains(&turns), "it ends long before its budget: {turns} turns");
+    })
+    .await;
+}
+
+/// Its answer never fits the form, however often it is given back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f25_a_model_whose_answer_never_fits_the_form() {
+    on_every_engine(async || {
+        let bad = |_: &Asked| Answer::call("submit_diagnosis", json!({"verdict": "perhaps"}));
+        let model = ModelServer::scripted(bad).await;
+        without_a_model(impatient(&model.url()), "invalid_answer").await;
+        assert_eq!(model.asked().len(), 3, "given back twice");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,6 +274,29 @@ async fn f29_a_model_is_told_of_a_tool_that_does_not_answer_and_goes_on() {
         let told = asked.iter().flat_map(|asked| asked.results()).collect::<Vec<_>>().join("\n");
         assert!(told.contains("did not answer"), "{told}");
         assert!(hangs.cancelled() > 0, "the server is told that nobody waits");
+    })
+    .await;
+}
+
+/// The model asks for a log of 50 MB: it is refused, and what is kept of the call is why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f31_a_flood_that_was_refused_stands_in_the_evidence_as_that() {
+    on_every_engine(async || {
+        let team = Team::start().await;
+        let floods = McpServer::start(Unknown::Text(404, "no session")).await.offering(&["pods_get", "pods_log"]);
+        let model = ModelServer::scripted(|asked| match asked.results().is_empty() {
+            true => Answer::call("pods_log", json!({"namespace": "elsewhere", "name": "loud"})),
+            false => pending::investigate_what_answers(asked),
+        })
+        .await;
+        let mcp = json!([{"name": "kubernetes", "url": floods.url, "transport": "http"}]);
+        let (home, service) = serve(&team, mcp, pending::models(&model)).await;
+        alert(&team, &service).await;
+        let told = model.asked().iter().flat_map(|asked| asked.results().join("\n").into_bytes()).collect();
+        assert!(String::from_utf8(told).unwrap().contains("larger than 8 MiB"));
+        let kept = "SELECT COUNT(*) FROM evidence WHERE tool = 'pods_log' AND arguments LIKE '%loud%'
+                    AND text LIKE '%larger than 8 MiB%'";
+        assert_eq!(home.count(kept).await, 1);
     })
     .await;
 }

@@ -48,9 +48,13 @@ async fn f41_fifty_at_once_are_one_incident_one_message_one_investigation() {
         assert_eq!(words(&receipts), expected);
 
         service.settled(id, 30).await;
-        service.accept(&alert).await;
+        let mut repeat = alert.clone();
+        repeat["notification_reason"] = "repeat interval elapsed".into();
+        assert_eq!(service.accept(&repeat).await, (id.clone(), "merged".to_owned()));
         let incident = service.settled(id, 30).await;
-        assert_eq!(incident["delivery_log"].as_array().unwrap().len(), 51);
+        let log = incident["delivery_log"].as_array().unwrap();
+        assert!(log[50]["reason"].as_str().unwrap().contains("repeat interval elapsed"), "{}", log[50]);
+        assert_eq!(log.len(), 51);
         team.each_has_what_was_sent(&[&incident]).await;
         assert_eq!(model.asked().len(), 2, "one investigation: a look and an answer");
         assert_eq!(service.metric("firstlook_deliveries_total{decision=\"merged\"}").await, Some(50.0));

@@ -408,6 +408,41 @@ async fn f47_a_replica_that_froze_before_it_sent_leaves_its_successor_s_card_alo
     database.remove().await;
 }
 
+/// The same before a daily summary: it is sent by the one that took it over, and not again by the one that wakes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f47_a_replica_that_froze_before_its_daily_summary_leaves_it_to_its_successor() {
+    let Some(database) = Database::postgres().await else { return };
+    let feishu = Feishu::start().await;
+    let due = jiff::Timestamp::now().strftime("%H:%M").to_string();
+    let home = Home::new(&json!({
+        "store": database.address().unwrap(),
+        "channels": [{"name": "oncall", "type": "feishu-bot", "url": feishu.url(), "digest": due}],
+    }));
+    let frozen = home.serve_with(&[("FIRSTLOOK_FREEZE_AT", "before-send")]).await;
+    let taken = || async { home.count("SELECT COUNT(*) FROM digest").await == 1 };
+    eventually_async("it has taken the summary", 10, taken).await;
+    let (id, _) = frozen.accept(&webhook(PENDING)).await;
+    // Its lease is over by then, and the other one takes the summary as it starts.
+    tokio::time::sleep(std::time::Duration::from_millis(15_500)).await;
+    assert!(feishu.accepted().is_empty(), "nothing is sent yet");
+    let successor = home.serve().await;
+    let summaries = || {
+        let messages = feishu.accepted().into_iter().map(|message| message.to_string());
+        messages.filter(|message| message.contains("incidents opened")).count()
+    };
+    eventually("the summary is sent", 8, || (summaries() == 1).then_some(())).await;
+    let counted = successor.metric("firstlook_notices_perhaps_twice_total{channel=\"oncall\"}").await;
+    assert_eq!(counted, Some(1.0), "the first one may have sent it, for all that the second knows");
+    let woke = || async { frozen.log().contains("left to the next") };
+    eventually_async("the first one wakes and leaves it", 20, woke).await;
+    successor.settled(&id, 20).await;
+    assert_eq!((summaries(), home.count("SELECT COUNT(*) FROM digest WHERE state = 'sent'").await), (1, 1));
+    let alerts = webhook(PENDING)["alerts"].as_array().unwrap().len();
+    assert_eq!(contract::holds(&frozen, alerts, 5).await, contract::holds(&successor, alerts, 5).await);
+    drop((frozen, successor));
+    database.remove().await;
+}
+
 /// Two processes are one service: a burst over both of them spends one day's budget, sends one daily summary, and both tell
 /// the same sum.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,8 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Request;
 use axum::response::IntoResponse;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::alerts::{PENDING, in_group, webhook};
@@ -19,7 +21,7 @@ fn secret(name: &str) -> String {
     format!("Zq7-{name}-8fKp2LwX9vTn4RbY")
 }
 
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 23] = [
     "sender",
     "basic",
     "link",
@@ -41,7 +43,12 @@ const NAMES: [&str; 21] = [
     "prometheusalert-address",
     "database-password",
     "mcp-address",
+    "model-address",
+    "prometheus-password",
 ];
+
+/// Who asks Prometheus where it wants a password.
+const USER: &str = "firstlook";
 
 /// Answers everything with what it was sent: address, headers and body.
 async fn echo() -> String {
@@ -69,7 +76,7 @@ fn configuration(echo: &str, working: &Feishu) -> Value {
             "prometheusalert": [{"receiver": "pay", "channels": ["works"],
                                  "match": {"type": "fs", "fsurl": migrated_address(echo)}}],
         },
-        "models": [{"name": "fast", "base_url": format!("{echo}/v1"), "api_key": s("model-key"), "model": "m",
+        "models": [{"name": "fast", "base_url": format!("{echo}/v1?key={}", s("model-address")), "api_key": s("model-key"), "model": "m",
                     "headers": {"x-gateway-key": s("model-header")}, "timeout": "5s"}],
         "mcp": [{"name": "kubernetes", "url": format!("{echo}/mcp"), "transport": "http",
                  "headers": {"Authorization": format!("Bearer {}", s("mcp-header"))}},
@@ -90,6 +97,15 @@ fn configuration(echo: &str, working: &Feishu) -> Value {
              "verification_token": s("app-verification-token"), "callbacks": "http"},
         ],
     })
+}
+
+/// The same where Prometheus asks for a name and a password, which it takes in place of a token.
+fn by_password(mut parts: Value) -> Value {
+    let prometheus = parts["prometheus"].as_object_mut().unwrap();
+    prometheus.remove("token");
+    prometheus.insert("username".to_owned(), USER.into());
+    prometheus.insert("password".to_owned(), secret("prometheus-password").into());
+    parts
 }
 
 /// Where PrometheusAlert posted to, whose token opens the chat.
@@ -117,6 +133,8 @@ fn assert_clean(place: &str, text: &[u8]) {
         let digits: String = needle.bytes().map(|byte| format!("{byte:02x}")).collect();
         assert!(!text.windows(digits.len()).any(|window| window == digits.as_bytes()), "{place} keeps {needle}");
     }
+    let sent = STANDARD.encode(format!("{USER}:{}", secret("prometheus-password")));
+    assert!(!text.windows(sent.len()).any(|window| window == sent.as_bytes()), "{place} shows the encoded password");
     let token = text.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes());
     assert!(!token, "{place} shows the token");
 }
@@ -133,6 +151,10 @@ async fn a37_no_secret_of_the_configuration_is_seen_anywhere() {
         let (echo, working) = (echo().await, Feishu::start().await);
         let home = Home::new(&json!({}));
         let mut parts = configuration(&echo, &working);
+        // Each engine tries one of the two ways to come into Prometheus.
+        if !home.store().starts_with("sqlite:") {
+            parts = by_password(parts);
+        }
         parts["store"] = with_password(home.store()).into();
         home.write(&parts);
         let service = home.serve_with(&[("FIRSTLOOK_LOG", "debug")]).await;

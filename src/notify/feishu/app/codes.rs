@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn every_documented_code_has_its_consequence_whatever_the_status() {
+    fn f34_every_documented_code_has_its_consequence_whatever_the_status() {
         for status in [200, 400] {
             for code in [99_991_661, 99_991_663, 99_991_665, 99_991_671] {
                 assert!(matches!(met(code, status), Failure::Token(_)), "{code}");
