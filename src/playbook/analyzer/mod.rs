@@ -22,6 +22,7 @@ pub mod credentials;
 pub mod daemon;
 pub mod dependency;
 pub mod disruption;
+pub mod dns_hosts;
 mod dns_upstream;
 pub mod edited_config;
 pub mod entrance;
@@ -185,6 +186,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("redis", &["Pod"], redis::run),
     analyzer("credentials", &["Pod"], credentials::run),
     analyzer("search_disk", &["Pod"], search_disk::run),
+    analyzer("dns_hosts", &["Pod"], dns_hosts::run),
     analyzer("dns_upstream", &["Pod"], dns_upstream::run),
     analyzer("mesh", &["Pod"], mesh::run),
     analyzer("supplier", &["Pod", "Job"], supplier::run),
