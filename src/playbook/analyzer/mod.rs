@@ -38,6 +38,7 @@ mod ingress_host;
 pub mod init;
 pub mod job;
 pub mod leaving;
+pub mod limit_default;
 pub mod loopback;
 pub mod memory;
 pub mod mesh;
@@ -132,6 +133,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("creation", &["ReplicaSet", "StatefulSet", "Job", "DaemonSet", "Deployment"], creation::run),
     analyzer("quota", &["ResourceQuota"], quota::run).wanting(&["ResourceQuota"]),
     analyzer("cpu_limit", &["Pod"], cpu_limit::run),
+    analyzer("limit_default", &["Pod"], limit_default::run),
     analyzer("throttled", &["Pod"], throttled::run),
     analyzer("versions", &["Node"], versions::run).wanting(&["Node"]),
     analyzer("connections", &["Pod"], connections::run),
