@@ -22,6 +22,7 @@ mod codes;
 mod complaint;
 mod conclude;
 mod consequence;
+mod corefile;
 mod culprit;
 mod describe;
 mod detail;

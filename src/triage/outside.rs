@@ -11,14 +11,19 @@ use crate::playbook::alerts;
 use crate::playbook::analyzer::versions;
 use crate::playbook::outside::{Outside, Place};
 use crate::playbook::way_in;
+use crate::toolbox::table::Row;
 
 /// Objects taken for one name.
 const FOUND: usize = 3;
+/// The label that names a group of consumers: kafka_exporter, Burrow and the exporters of RocketMQ and Pulsar.
+const GROUPS: [&str; 4] = ["consumergroup", "consumer_group", "group", "subscription"];
+/// Labels by which Pods bear the name of their workload.
+const NAMED_BY: [&str; 2] = ["app.kubernetes.io/name", "app"];
 
 /// The lists in which the subjects of the alerts may be found.
 #[must_use]
 pub fn next(seen: &Seen) -> Vec<Want> {
-    seen.outside.iter().filter_map(list).collect()
+    seen.outside.iter().flat_map(|outside| list(outside).into_iter().chain(elsewhere(seen, outside))).collect()
 }
 
 /// The objects that the subjects of the alerts turned out to be.
@@ -31,11 +36,40 @@ pub fn found(seen: &Seen) -> Vec<ObjectRef> {
 /// A Pod of the workload that bears the name of the group of consumers that lags behind: what keeps it from its work may
 /// well stand there, and not at the queue.
 fn consumer(seen: &Seen, outside: &Outside) -> Option<ObjectRef> {
-    // kafka_exporter, Burrow and the exporters of RocketMQ and Pulsar.
-    const GROUPS: [&str; 4] = ["consumergroup", "consumer_group", "group", "subscription"];
-    let group =
-        GROUPS.iter().find_map(|label| outside.labels.get(*label)).filter(|_| outside.place == Place::Database)?;
-    rows::matching(seen, "Pod", &outside.namespace, |row, _| rows::is_named_after(&row.name, group)).into_iter().next()
+    let group = group(outside)?;
+    let beside = rows::matching(seen, "Pod", &outside.namespace, |row, _| rows::is_named_after(&row.name, group));
+    beside.into_iter().next().or_else(|| {
+        let named = |label: &str| [(label.to_owned(), group.to_owned())];
+        let bears = |cells: &Row| NAMED_BY.iter().any(|label| rows::has_labels(cells, &named(label)));
+        let found = rows::matching(seen, "Pod", "", |_, cells| bears(cells));
+        // Of several Namespaces that run one of that name nobody can say whose lags.
+        let first = found.first()?;
+        found.iter().all(|pod| pod.namespace == first.namespace).then(|| first.clone())
+    })
+}
+
+/// The group of consumers that an alert about a queue names.
+fn group(outside: &Outside) -> Option<&str> {
+    let named = GROUPS.iter().find_map(|label| outside.labels.get(*label)).filter(|name| !name.is_empty());
+    named.filter(|_| outside.place == Place::Database).map(String::as_str)
+}
+
+/// Pods of all Namespaces that bear a group's name, where none does beside the queue: who consumes seldom runs there.
+fn elsewhere(seen: &Seen, outside: &Outside) -> Vec<Want> {
+    let is_looked_through = outside.namespace.is_empty() || seen.facts.listing("Pod", &outside.namespace).is_some();
+    let Some(group) = group(outside).filter(|group| is_looked_through && is_label(group)) else { return Vec::new() };
+    let beside = rows::matching(seen, "Pod", &outside.namespace, |row, _| rows::is_named_after(&row.name, group));
+    if !outside.namespace.is_empty() && !beside.is_empty() {
+        return Vec::new();
+    }
+    NAMED_BY.iter().map(|label| Want::PodsLabelled { selector: format!("{label}={group}") }).collect()
+}
+
+/// Whether a name can be a label's value, as the API server takes it.
+fn is_label(name: &str) -> bool {
+    let ends = |end: Option<char>| end.is_some_and(|end| end.is_ascii_alphanumeric());
+    let within = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    name.len() <= 63 && ends(name.chars().next()) && ends(name.chars().next_back()) && name.chars().all(within)
 }
 
 fn list(outside: &Outside) -> Option<Want> {
@@ -184,5 +218,34 @@ mod tests {
         let mut lagging = seen(Place::Database, "kafka", &[("Pod", "data", "event-sink-7c9d-x", [].as_slice())]);
         lagging.outside[0].labels = [("consumergroup".to_owned(), "event-sink".to_owned())].into_iter().collect();
         assert_eq!(names(&lagging), ["Pod data/event-sink-7c9d-x"]);
+    }
+
+    #[test]
+    fn a_group_that_nobody_beside_the_queue_bears_is_looked_for_by_its_label_everywhere() {
+        let broker = ("Pod", "data", "kafka-0", [].as_slice());
+        let lagging = |group: &str, pods: &[Listed<'_>]| {
+            let mut seen = seen(Place::Database, "kafka", pods);
+            seen.facts.add_listing("Pod", "data", "E1");
+            seen.outside[0].labels = [("consumergroup".to_owned(), group.to_owned())].into_iter().collect();
+            seen
+        };
+        let asked = |seen: &Seen| {
+            next(seen).into_iter().filter(|want| matches!(want, Want::PodsLabelled { .. })).collect::<Vec<_>>()
+        };
+        let selectors = ["app.kubernetes.io/name=event-sink", "app=event-sink"];
+        let wanted = selectors.map(|selector| Want::PodsLabelled { selector: selector.into() });
+        assert_eq!(asked(&lagging("event-sink", &[broker])), wanted);
+        assert!(asked(&lagging("event-sink", &[broker, ("Pod", "data", "event-sink-7c9d-x", &[])])).is_empty());
+        assert!(asked(&lagging("event sink/2", &[broker])).is_empty(), "no label's value");
+        assert!(asked(&lagging("", &[broker])).is_empty());
+
+        let label = [("LABELS", "app=event-sink")];
+        let other = [("LABELS", "app=event-sink-api")];
+        let there = ("Pod", "shop", "sink-7c9d-x", label.as_slice());
+        assert_eq!(names(&lagging("event-sink", &[broker, there])), ["Pod shop/sink-7c9d-x", "Pod data/kafka-0"]);
+        let twice = [broker, there, ("Pod", "staging", "sink-7c9d-y", label.as_slice())];
+        assert_eq!(names(&lagging("event-sink", &twice)), ["Pod data/kafka-0"], "nobody can say whose");
+        let alike = [broker, ("Pod", "shop", "event-sink-api-7c9d-x", other.as_slice())];
+        assert_eq!(names(&lagging("event-sink", &alike)), ["Pod data/kafka-0"]);
     }
 }

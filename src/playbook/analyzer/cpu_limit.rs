@@ -32,13 +32,13 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 /// The latest probe of a Pod that got no answer in time.
-fn unanswered<'s>(scene: &'s Scene<'_>, pod: &ObjectRef) -> Option<&'s SeenEvent> {
+pub(super) fn unanswered<'s>(scene: &'s Scene<'_>, pod: &ObjectRef) -> Option<&'s SeenEvent> {
     let slow = |event: &&SeenEvent| probe::is_unanswered(&event.message);
     scene.events(pod, &["Unhealthy"]).into_iter().filter(slow).max_by_key(|event| event.last_seen)
 }
 
 /// The latest probe of a Pod that found nobody listening, and ends the container for it.
-fn refused<'s>(scene: &'s Scene<'_>, pod: &ObjectRef) -> Option<&'s SeenEvent> {
+pub(super) fn refused<'s>(scene: &'s Scene<'_>, pod: &ObjectRef) -> Option<&'s SeenEvent> {
     let kills = |event: &&SeenEvent| {
         let message = event.message.to_ascii_lowercase();
         (message.starts_with("startup probe") || message.starts_with("liveness probe"))

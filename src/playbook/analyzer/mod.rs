@@ -22,6 +22,7 @@ pub mod credentials;
 pub mod daemon;
 pub mod dependency;
 pub mod disruption;
+pub mod dns_hosts;
 mod dns_upstream;
 pub mod edited_config;
 pub mod entrance;
@@ -37,6 +38,7 @@ mod ingress_host;
 pub mod init;
 pub mod job;
 pub mod leaving;
+pub mod limit_default;
 pub mod loopback;
 pub mod memory;
 pub mod mesh;
@@ -133,6 +135,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("creation", &["ReplicaSet", "StatefulSet", "Job", "DaemonSet", "Deployment"], creation::run),
     analyzer("quota", &["ResourceQuota"], quota::run).wanting(&["ResourceQuota"]),
     analyzer("cpu_limit", &["Pod"], cpu_limit::run),
+    analyzer("limit_default", &["Pod"], limit_default::run),
     analyzer("throttled", &["Pod"], throttled::run),
     analyzer("versions", &["Node"], versions::run).wanting(&["Node"]),
     analyzer("connections", &["Pod"], connections::run),
@@ -187,6 +190,7 @@ pub const ANALYZERS: &[Analyzer] = &[
     analyzer("redis", &["Pod"], redis::run),
     analyzer("credentials", &["Pod"], credentials::run),
     analyzer("search_disk", &["Pod"], search_disk::run),
+    analyzer("dns_hosts", &["Pod"], dns_hosts::run),
     analyzer("dns_upstream", &["Pod"], dns_upstream::run),
     analyzer("mesh", &["Pod"], mesh::run),
     analyzer("supplier", &["Pod", "Job"], supplier::run),

@@ -12,14 +12,14 @@ use crate::report::Confidence;
 /// Findings about the Pods of which an alert says that their CPU is throttled.
 #[must_use]
 pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    if !scene.question.alert_names.iter().any(|name| measures(name)) {
-        return Vec::new();
-    }
-    let asked = |pod: &&Seen<Pod>| {
-        let (pod, workload) = (named(&pod.object), scene.workload(&pod.object));
-        scene.question.targets.iter().any(|target| *target == pod || *target == workload)
-    };
-    scene.current_pods().filter(asked).filter_map(|pod| held(scene, pod)).collect()
+    scene.current_pods().filter(|pod| is_asked(scene, pod)).filter_map(|pod| held(scene, pod)).collect()
+}
+
+/// Whether an alert measures that a Pod is throttled.
+pub(super) fn is_asked(scene: &Scene<'_>, pod: &Seen<Pod>) -> bool {
+    let (pod, workload) = (named(&pod.object), scene.workload(&pod.object));
+    scene.question.alert_names.iter().any(|name| measures(name))
+        && scene.question.targets.iter().any(|target| *target == pod || *target == workload)
 }
 
 /// Whether an alert says by its name that it measures CPU throttling.

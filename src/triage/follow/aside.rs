@@ -6,10 +6,11 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use super::{PODS_PER_SELECTOR, owners};
 use crate::alert::ObjectRef;
 use crate::playbook::analyzer::{
-    by_hand, certificate_name, job, memory, node_certificate, node_lacks, readiness_gate, scheduling,
+    by_hand, certificate_name, dns_hosts, job, limit_default, memory, node_certificate, node_lacks, readiness_gate,
+    scheduling,
 };
-use crate::playbook::facts::SeenEvent;
-use crate::playbook::{latent, logs};
+use crate::playbook::facts::{SeenEvent, SeenLog};
+use crate::playbook::{latent, logs, reach};
 use crate::toolbox::table::Row;
 use crate::triage::rows::{self, cell};
 use crate::triage::seen::Seen;
@@ -50,7 +51,30 @@ fn from_pod(seen: &Seen, name: &ObjectRef) -> Vec<Want> {
     wants.extend(expecting(seen, name));
     wants.extend(certificates(seen, name));
     wants.extend(settings(&pod));
+    wants.extend(corefiles(seen, name, &pod));
+    wants.extend(defaults(seen, name, &pod));
     wants
+}
+
+/// The LimitRanges of a Pod that got a limit from one, where it is asked about or does not look well.
+fn defaults(seen: &Seen, name: &ObjectRef, pod: &Pod) -> Vec<Want> {
+    let is_well = seen.rows.get(name).is_some_and(rows::is_well_pod);
+    if !limit_default::is_given(pod) || (is_well && !seen.targets.contains(name)) {
+        return Vec::new();
+    }
+    let ranges = rows::matching(seen, "LimitRange", &name.namespace, |_, _| true);
+    let ranges = ranges.into_iter().take(READ).map(Want::Aside);
+    Want::list("LimitRange", &name.namespace).into_iter().chain(ranges).collect()
+}
+
+/// What the cluster's DNS is told to answer, where somebody's log says that it answers without an answer.
+fn corefiles(seen: &Seen, name: &ObjectRef, pod: &Pod) -> Vec<Want> {
+    let of_incident = |log: &&SeenLog| seen.relevant.contains(&ObjectRef::new("Pod", &log.namespace, &log.pod));
+    let mut logs = seen.facts.logs().iter().filter(of_incident).filter_map(|log| log.lines.as_deref().ok());
+    if !reach::is_dns(name) || !logs.any(|text| text.lines().any(dns_hosts::tells)) {
+        return Vec::new();
+    }
+    latent::maps(pod).into_iter().take(READ).map(Want::Aside).collect()
 }
 
 /// The ConfigMaps that tell a process which ran out of memory how much it may take, the ones behind its variables first.
@@ -258,6 +282,42 @@ mod tests {
         let map = |name: &str| Want::Aside(ObjectRef::new("ConfigMap", "a", name));
         assert_eq!(of("OOMKilled"), [map("jvm"), map("app")], "variables first, and a few");
         assert!(of("Error").is_empty());
+    }
+
+    #[test]
+    fn a_limit_that_a_range_gave_leads_to_the_ranges_where_its_pod_does_not_do_well() {
+        let of = |note: &str, ready: &str, name: &str| {
+            let notes =
+                json!({"kubernetes.io/limit-ranger": format!("LimitRanger plugin set: {note} for container web")});
+            let mut object = pod(json!({"metadata": {"annotations": notes}}));
+            object["metadata"]["name"] = json!(name);
+            let mut seen = seen(vec![object]);
+            seen.relevant.push(ObjectRef::new("Pod", "a", name));
+            row(&mut seen, "Pod", "a", name, &[("READY", ready), ("STATUS", "Running")]);
+            row(&mut seen, "LimitRange", "a", "defaults", &[]);
+            next(&seen)
+        };
+        let list = Want::List { kind: "LimitRange", namespace: "a".into() };
+        let read = [list, Want::Aside(ObjectRef::new("LimitRange", "a", "defaults"))];
+        assert_eq!(of("cpu limit", "0/1", "web-1"), read);
+        assert_eq!(of("cpu limit", "1/1", "web-0")[..2], read, "it is asked about");
+        assert!(of("cpu limit", "1/1", "web-1").is_empty() && of("cpu request", "0/1", "web-1").is_empty());
+    }
+
+    #[test]
+    fn an_answer_without_an_answer_leads_to_what_the_clusters_dns_is_told() {
+        let of = |line: &str| {
+            let mut seen = seen(vec![]);
+            let volumes = json!([{"name": "c", "configMap": {"name": "coredns"}}]);
+            seen.facts.add_object(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "coredns-1-a", "namespace": "kube-system"},
+                "spec": {"containers": [{"name": "coredns"}], "volumes": volumes}}), "E2");
+            seen.relevant.push(ObjectRef::new("Pod", "kube-system", "coredns-1-a"));
+            logged(&mut seen, line);
+            next(&seen)
+        };
+        let map = Want::Aside(ObjectRef::new("ConfigMap", "kube-system", "coredns"));
+        assert_eq!(of("ERROR lookup db on 10.96.0.10:53: server misbehaving"), [map]);
+        assert!(of("ERROR lookup db on 10.96.0.10:53: no such host").is_empty());
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! NetworkPolicies that block a path somebody needs: only ever blamed for a call that is seen to fail.
 
+mod by_address;
 mod dns;
 mod outward;
+mod words;
 
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -11,7 +13,6 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
-use crate::playbook::logs;
 use crate::playbook::pods;
 use crate::playbook::reach::{self, Call, Failure};
 use crate::playbook::scene::{Scene, named};
@@ -63,18 +64,26 @@ fn blocked(
         return reach::resolver_is_silent(call).then(|| dns::shut(scene, policies, caller, call))?;
     }
     let Some(service) = reach::service_of(scene, &caller.object, call) else {
-        return outward::shut_in(scene, policies, caller, call);
+        return by_address::shut_out(scene, policies, caller, call)
+            .or_else(|| outward::shut_in(scene, policies, caller, call));
     };
     let backends = scene.backends(&service.object);
     let backend = backends.iter().find(|pod| pods::may_serve(&pod.object))?;
     let port = target_port(&service.object, &backend.object, reach::port_of(call));
-    let (policy, way) = denying(scene, policies, Way::In, &backend.object, &caller.object, port)
-        .map(|policy| (policy, Way::In))
-        .or_else(|| {
-            let policy = denying(scene, policies, Way::Out, &caller.object, &backend.object, port)?;
-            Some((policy, Way::Out))
-        })?;
+    let (policy, way) = between(scene, policies, &caller.object, &backend.object, port)?;
     Some(finding(scene, policy, way, caller, call, &named(&service.object)))
+}
+
+/// The policy that keeps one Pod from another, on whichever side.
+fn between<'p>(
+    scene: &Scene<'_>,
+    policies: &'p [Seen<NetworkPolicy>],
+    caller: &Pod,
+    backend: &Pod,
+    port: Option<i32>,
+) -> Option<(&'p Seen<NetworkPolicy>, Way)> {
+    let inward = denying(scene, policies, Way::In, backend, caller, port).map(|policy| (policy, Way::In));
+    inward.or_else(|| Some((denying(scene, policies, Way::Out, caller, backend, port)?, Way::Out)))
 }
 
 fn finding(
@@ -87,18 +96,16 @@ fn finding(
 ) -> Finding {
     let name = named(&policy.object);
     let workload = scene.workload(&caller.object);
-    let labels = own_labels(&caller.object);
     let allowed = allowed_in_words(&policy.object, way);
     let allowed = if allowed.is_empty() { scene.text("无", "nobody") } else { allowed };
-    let (side_zh, side_en) = if way == Way::In { ("ingress", "ingress") } else { ("egress", "egress") };
     let headline = scene.text(
         format!("NetworkPolicy {} 阻断了 {workload} 到 {service} 的访问", name.name),
         format!("NetworkPolicy {} blocks {workload} from reaching {service}", name.name),
     );
-    let summary = scene.text(
-        format!("{name} 的 {side_zh} 规则只允许 {allowed}，不包括 {workload} 的 Pod（{labels}）；日志显示访问失败：{}。", logs::said(call.line)),
-        format!("The {side_en} rules of {name} allow {allowed}, which leaves out the Pods of {workload} ({labels}); the log shows the failing call: {}.", logs::said(call.line)),
-    );
+    let summary = match way {
+        Way::In => words::inward(scene, caller, call, (&name, &workload, &allowed)),
+        Way::Out => words::outward(scene, call, (&name, &workload, &allowed), service),
+    };
     let confidence = if call.failure == Failure::Timeout { Confidence::High } else { Confidence::Medium };
     let pairs = allowed.split(", ").next().unwrap_or_default().replace('=', ": ");
     Finding::new("network_policy_blocks_traffic", Depth::Root, &named(&caller.object), &name, headline)
@@ -123,15 +130,9 @@ fn finding(
                 scene.text("查看该 NetworkPolicy", "Read the policy"),
                 kubectl(&name.namespace, &format!("describe networkpolicy {}", name.name)),
             ),
-            look(
-                scene.text("查看调用方 Pod 的标签", "Read the caller's labels"),
-                kubectl(&workload.namespace, "get pods --show-labels"),
-            ),
+            words::labels_of(scene, way, &workload, service),
             change(
-                scene.text(
-                    format!("在 {} 中放行 {workload}，或给它的 Pod 加上被允许的标签", name.name),
-                    format!("Allow {workload} in {}, or give its Pods a label that is allowed", name.name),
-                ),
+                words::remedy(scene, way, (&name, &workload, service)),
                 scene.text("修改后确认日志中的超时消失", "Then see that the time-outs are gone from the log"),
                 Some(kubectl(&name.namespace, &format!("edit networkpolicy {}", name.name))),
             ),
@@ -270,11 +271,7 @@ pub(super) fn port_allowed(ports: Option<&[NetworkPolicyPort]>, (port, protocol)
 }
 
 /// The port of a backend that a call comes to. Where a Service has several and the line names none, nobody can say.
-pub(super) fn target_port(
-    service: &k8s_openapi::api::core::v1::Service,
-    backend: &Pod,
-    called: Option<i32>,
-) -> Option<i32> {
+pub(super) fn target_port(service: &Service, backend: &Pod, called: Option<i32>) -> Option<i32> {
     let ports = service.spec.as_ref()?.ports.as_deref()?;
     let port = match (ports, called) {
         ([only], _) => only,
@@ -291,12 +288,6 @@ fn named_port(pod: &Pod, name: &str) -> Option<i32> {
     let views = pods::containers(pod);
     let mut ports = views.iter().flat_map(|view| view.spec.ports.iter().flatten());
     ports.find(|port| port.name.as_deref() == Some(name)).map(|port| port.container_port)
-}
-
-fn own_labels(pod: &Pod) -> String {
-    let labels = pod.metadata.labels.iter().flatten();
-    let own = labels.filter(|(key, _)| !key.contains("hash") && !key.contains('/'));
-    own.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn allowed_in_words(policy: &NetworkPolicy, way: Way) -> String {
