@@ -115,3 +115,21 @@ fn scrubbed(config: &ModelConfig, error: ModelError) -> ModelError {
     let echo = Echo::default().and_of_address(&address);
     ModelError { detail: echo.without(error.detail), ..error }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a37_a_key_that_a_provider_repeats_is_told_to_nobody() {
+        let config = "{ name: a, base_url: 'https://x.example/v1?api_key=in-the-address', model: m, api_key: sk-secret,
+                        headers: { x-gateway: of-the-gateway }, query: { token: of-the-query, api-version: preview } }";
+        let config: ModelConfig = yaml_serde::from_str(config).unwrap();
+        let said = "no sk-secret of-the-gateway at /v1?api_key=in-the-address&token=of-the-query&api-version=preview";
+        let error = scrubbed(&config, ModelError::new("a", Class::Auth, said));
+        for secret in ["sk-secret", "of-the-gateway", "in-the-address", "of-the-query"] {
+            assert!(!error.to_string().contains(secret), "{error}");
+        }
+        assert!(error.to_string().contains("api-version=preview"), "what is no secret stays: {error}");
+    }
+}
