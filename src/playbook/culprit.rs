@@ -10,6 +10,8 @@ use crate::playbook::{chinese, prelude, reach, record, trace};
 const BURST_GAP: usize = 8;
 /// How many lines below an error are looked at for what it does not say itself.
 const BELOW: usize = 12;
+/// How many lines below what Spring Boot's analysis describes its reason stands.
+const REASON: usize = 8;
 /// How often an error is repeated before it is what a process says all the time.
 const OFTEN: usize = 3;
 
@@ -78,7 +80,10 @@ fn analysed<'a>(lines: &[&'a str], line: &str) -> Option<&'a str> {
     let at = lines.iter().rposition(|known| std::ptr::eq(*known, line)).filter(|_| ANALYSED.hits(line))?;
     let mut below =
         lines[at + 1..].iter().copied().take(BELOW).skip_while(|line| line.trim() != "Description:").skip(1);
-    below.find(|line| !line.trim().is_empty())
+    let said = below.find(|line| !line.trim().is_empty())?;
+    // Of a property that does not bind the reason stands below, with the value.
+    let reason = || below.take(REASON).find(|line| line.trim_start().starts_with("Reason: "));
+    if said.trim_end().ends_with(':') { reason().or(Some(said)) } else { Some(said) }
 }
 
 /// The decisive line of the traces, as far as one of them decides.

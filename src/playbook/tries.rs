@@ -99,6 +99,14 @@ pub fn told(scene: &Scene<'_>, scope: &Scope) -> Option<String> {
     ))
 }
 
+/// Whether the end of a log is little but lines of one kind: whoever writes it does nothing else any more.
+#[must_use]
+pub fn ends_in(text: &str, is_such: impl Fn(&str) -> bool) -> bool {
+    const LAST: usize = 8;
+    let last: Vec<&str> = text.lines().rev().filter(|line| !line.trim().is_empty()).take(LAST).collect();
+    last.len() == LAST && last.iter().filter(|line| is_such(line)).count() >= LAST - 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,5 +147,14 @@ mod tests {
         assert_eq!(made_up_for(&format!("{other}\nINFO connected to payments\n")), [other]);
         let plain = "ERROR GET http://web/x: connection refused";
         assert!(made_up_for(&format!("{plain}\nINFO connected\n")).is_empty(), "no try among several");
+    }
+
+    #[test]
+    fn a_log_that_ends_in_nothing_else_is_told_from_one_that_goes_on() {
+        let fails = "WARN dial kafka:9092: i/o timeout\n".repeat(9);
+        let is_such = |line: &str| line.starts_with("WARN");
+        assert!(ends_in(&fails, is_such) && ends_in(&format!("INFO begin\n{fails}INFO one more\n"), is_such));
+        assert!(!ends_in(&format!("{fails}INFO a\nINFO b\n"), is_such), "it got on");
+        assert!(!ends_in("WARN dial kafka:9092: i/o timeout\n", is_such), "once");
     }
 }

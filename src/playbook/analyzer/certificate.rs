@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::networking::v1::Ingress;
 use serde_json::Value;
 
-use super::creation;
+use super::{creation, solver_class};
 use crate::alert::ObjectRef;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{Depth, Finding, change, kubectl, look};
@@ -189,6 +189,10 @@ fn held_up(scene: &Scene<'_>, certificate: &ObjectRef) -> Option<HeldUp> {
         scene.facts.raw_all("Challenge").filter(|(name, ..)| of_its(name)).find_map(|(name, value, reference)| {
             let why =
                 value.pointer("/status/reason")?.as_str().filter(|why| !why.is_empty() && !logs::instructs(why))?;
+            if let (Some((class, said)), Some(at)) = (solver_class::missing(scene, value), issuer(name, value)) {
+                let why = scene.text(format!("{said}（{why}）"), format!("{said} ({why})"));
+                return Some(HeldUp { at, why, proof: scene.quote(reference, &class.name) });
+            }
             Some(HeldUp { at: name.clone(), why: why.to_owned(), proof: scene.quote(reference, why) })
         });
     challenge.or_else(|| {
@@ -437,6 +441,22 @@ mod tests {
         let others = due("2026-10-31T00:00:00Z").event("Challenge", "tls-admin-3-17602", "PresentError", said);
         assert_eq!(others.cause(), "certificate_renewal_stuck Certificate/tls", "that is another Certificate's");
         due("2026-11-23T02:50:00Z").is_calm();
+    }
+
+    #[test]
+    fn a_solver_of_a_class_that_does_not_exist_is_the_issuers() {
+        let challenge = json!({"apiVersion": "acme.cert-manager.io/v1", "kind": "Challenge", "metadata": {"name": "tls-3-17602", "namespace": "shop"},
+            "spec": {"issuerRef": {"kind": "ClusterIssuer", "name": "letsencrypt"}, "solver": {"http01": {"ingress": {"ingressClassName": "public"}}}},
+            "status": {"state": "pending", "reason": "Waiting for HTTP-01 challenge propagation: wrong status code '404', expected '200'"}});
+        let asked = || {
+            let mut due = certificate("True", "2026-11-30T00:00:00Z");
+            due["status"]["renewalTime"] = "2026-10-31T00:00:00Z".into();
+            World::asking("Certificate", "tls").with(due).with(challenge.clone())
+        };
+        let told = asked().listed("IngressClass");
+        assert_eq!(told.cause(), "certificate_renewal_stuck ClusterIssuer/letsencrypt");
+        assert!(told.diagnosis().headline.contains("ingress class public"), "{}", told.diagnosis().headline);
+        assert_eq!(asked().cause(), "certificate_renewal_stuck Challenge/tls-3-17602", "nobody knows which there are");
     }
 
     #[test]

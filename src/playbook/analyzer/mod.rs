@@ -76,6 +76,7 @@ pub mod service;
 mod service_link;
 mod serving_certificate;
 pub mod shared_memory;
+pub mod solver_class;
 pub mod stateful;
 pub mod supplier;
 pub mod target_port;

@@ -113,7 +113,10 @@ fn calls_told<'a>(scene: &Scene<'a>, pod: &Pod) -> Vec<Call<'a>> {
         // What a health check finds wrong is a warning to most, and the very thing that keeps a container that runs unready.
         let warns = |line: &str| unready.contains(&log.container.as_str()) && logs::is_warning(line);
         let given_up = |line: &str| failure(line).is_some() && *why == Some(line);
-        let tells = |line: &str| logs::is_error(line) || warns(line) || waits(line) || given_up(line);
+        // A client that only warns, and does nothing else any more, does not get on.
+        let lasts = tries::ends_in(text, |line| logs::is_warning(line) && failure(line).is_some());
+        let stuck = |line: &str| lasts && logs::is_warning(line) && failure(line).is_some();
+        let tells = |line: &str| logs::is_error(line) || warns(line) || waits(line) || given_up(line) || stuck(line);
         // What a later try made up for is no trouble of a container that is well; nor did that give up over anything.
         let is_well = views.iter().any(|view| view.name() == log.container && view.ready() && view.restarts() == 0);
         let made_up = if is_well { tries::made_up_for(text) } else { Vec::new() };

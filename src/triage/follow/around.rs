@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{PODS_PER_SELECTOR, array, named, selector, text};
 use crate::alert::ObjectRef;
-use crate::playbook::analyzer::{certificate, entrance, gateway, leaving, provisioner};
+use crate::playbook::analyzer::{certificate, entrance, gateway, leaving, provisioner, solver_class};
 use crate::playbook::reach;
 use crate::toolbox::table::Row;
 use crate::triage::rows::{self, cell, listed};
@@ -259,6 +259,8 @@ pub(super) fn from_certificate(seen: &Seen, object: &ObjectRef, value: &Value) -
         return Vec::new();
     }
     let mut wants: Vec<Want> = Want::list("Challenge", &object.namespace).into_iter().collect();
+    let classes = seen.facts.raw_all("Challenge").filter_map(|(_, value, _)| solver_class::of(value));
+    wants.extend(classes.map(Want::Object));
     wants.extend(certificate::issuer(object, value).map(Want::Object));
     let prefix = format!("{}-", object.name);
     let own = listed(seen, "Challenge", &object.namespace).into_iter();

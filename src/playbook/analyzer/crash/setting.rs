@@ -10,7 +10,7 @@ use crate::playbook::finding::{change, kubectl};
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods::ContainerView;
-use crate::playbook::scene::Scene;
+use crate::playbook::scene::{Scene, named};
 use crate::report::{Citation, Step};
 
 /// How programs say that they do not take what they were told.
@@ -23,6 +23,11 @@ static WORD: Pattern = Pattern::new(r#"['"`‘“]([^'"`’”\s]+)['"`’”]|(
 static OWN: Pattern = Pattern::new(
     r#"\b(?:for|of|in|variable|env|environment|setting|option|key|parameter)\s+["'`$]?\{?([A-Z][A-Z0-9]*_[A-Z0-9_]+)\b|(?:^|[\s"'`])([A-Z][A-Z0-9]*_[A-Z0-9_]+)["'`]?\s*[:=]"#,
 );
+/// Where Spring Boot's analysis of a value that does not bind says it comes from, and what it is, above the reason.
+static ORIGIN: Pattern = Pattern::new(r#"^\s*Origin: System Environment Property "(\w+)""#);
+static VALUE: Pattern = Pattern::new(r#"^\s*Value: "([^"]+)""#);
+/// Lines above the reason in which they stand.
+const ABOVE: usize = 6;
 /// The shortest word that is looked for in values, in letters: shorter ones stand anywhere.
 const TELLING: usize = 5;
 
@@ -37,7 +42,7 @@ pub(super) struct Setting {
 /// The ConfigMaps whose values a container takes as variables, where a line complains of a word that one of them may bring.
 #[must_use]
 pub fn maps(pod: &Pod, line: &str) -> Vec<ObjectRef> {
-    if words(line).is_empty() {
+    if words(line).is_empty() && !line.trim_start().starts_with("Reason: ") {
         return Vec::new();
     }
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
@@ -72,6 +77,30 @@ fn words(line: &str) -> Vec<String> {
 
 /// The key of a ConfigMap that brings a word which a line complains about; nothing where it was not read.
 pub(super) fn of(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, line: &str) -> Option<Setting> {
+    by_origin(scene, pod, view, line).or_else(|| by_word(scene, pod, view, line))
+}
+
+/// The variable that Spring Boot names as the origin of a value which it cannot use, above the reason it gives.
+fn by_origin(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, line: &str) -> Option<Setting> {
+    let logs = scene.logs(&named(pod), view.name()).into_iter().filter_map(|log| log.lines.as_deref().ok());
+    let (variable, value) = logs.into_iter().find_map(|text| {
+        let lines: Vec<&str> = text.lines().collect();
+        let at = lines.iter().rposition(|known| *known == line)?;
+        let above = &lines[at.saturating_sub(ABOVE)..at];
+        let variable = above.iter().rev().find_map(|line| ORIGIN.group(line, 1))?;
+        let value = above.iter().rev().find_map(|line| VALUE.group(line, 1))?;
+        Some((variable, value))
+    })?;
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    sources(view.spec).into_iter().find_map(|(name, _)| {
+        let read: Seen<ConfigMap> = scene.facts.get(namespace, name)?;
+        read.object.data?.get(&variable).filter(|known| **known == value)?;
+        let map = ObjectRef::new("ConfigMap", namespace, name);
+        Some(Setting { map, key: variable.clone(), word: value.clone(), reference: read.reference })
+    })
+}
+
+fn by_word(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, line: &str) -> Option<Setting> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let mut words = words(line);
     words.retain(|word| !is_literal(view.spec, word));
@@ -243,5 +272,25 @@ mod tests {
         assert!(sure(&["reg/web:1", "reg/web:1"]));
         assert!(!sure(&["reg/web:0", "reg/web:1", "reg/web:1"]), "an older release may have taken the option away");
         assert!(!sure(&["reg/web:1"]) && !sure(&[]), "nobody knows what ran before");
+    }
+
+    /// Spring Boot's analysis of a variable that does not bind.
+    const BOUND: &str = "ERROR 1 --- [main] o.s.b.d.LoggingFailureAnalysisReporter   : \n\n***************************\nAPPLICATION FAILED TO START\n***************************\n\nDescription:\n\nFailed to bind properties under 'spring.datasource.hikari.connection-timeout' to long:\n\n    Property: spring.datasource.hikari.connection-timeout\n    Value: \"30s\"\n    Origin: System Environment Property \"HIKARI_CONNECTIONTIMEOUT\"\n    Reason: failed to convert java.lang.String to long (caused by java.lang.NumberFormatException: For input string: \"30s\")\n\nAction:\n\nUpdate your application's configuration\n";
+
+    #[test]
+    fn a_value_that_does_not_bind_is_the_maps_that_is_its_origin() {
+        let world = |value: &str| {
+            let spec = json!({"spec": {"containers": [container(json!({"envFrom": [{"configMapRef": {"name": "web-env"}}]}))]}});
+            let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web-env", "namespace": "shop"},
+                "data": {"HIKARI_CONNECTIONTIMEOUT": value}});
+            World::asking("Pod", "web-1-a")
+                .with(pod(patched(crashed(1, "Error"), spec)))
+                .with(map)
+                .log("web-1-a", BOUND)
+        };
+        assert_eq!(world("30s").cause(), "crashloop_app_config_error ConfigMap/web-env");
+        let headline = world("30s").diagnosis().headline;
+        assert!(headline.contains("\"30s\"") && headline.contains("HIKARI_CONNECTIONTIMEOUT"), "{headline}");
+        assert!(!world("30000").cause().contains("ConfigMap"), "it was corrected meanwhile");
     }
 }
