@@ -7,6 +7,7 @@ use crate::alert::ObjectRef;
 use crate::playbook::environment::has_word;
 use crate::playbook::facts::Seen;
 use crate::playbook::finding::{change, kubectl};
+use crate::playbook::latent;
 use crate::playbook::logs;
 use crate::playbook::pattern::Pattern;
 use crate::playbook::pods::ContainerView;
@@ -22,6 +23,10 @@ static WORD: Pattern = Pattern::new(r#"['"`‘“]([^'"`’”\s]+)['"`’”]|(
 /// A variable that a line names as the one it complains about.
 static OWN: Pattern = Pattern::new(
     r#"\b(?:for|of|in|variable|env|environment|setting|option|key|parameter)\s+["'`$]?\{?([A-Z][A-Z0-9]*_[A-Z0-9_]+)\b|(?:^|[\s"'`])([A-Z][A-Z0-9]*_[A-Z0-9_]+)["'`]?\s*[:=]"#,
+);
+/// How programs say that a file of theirs names what they do not know.
+static OF_A_FILE: Pattern = Pattern::new(
+    r"(?i)\b(?:config(?:uration)?|section|directive|plugin|option|parameter|setting|receiver|exporter|processor)\b.*(?:doesn't exist|does not exist|not found|un(?:known|recogni[sz]ed|supported)|invalid)|(?:un(?:known|recogni[sz]ed|supported)|invalid)\b.*\b(?:config(?:uration)?|section|directive|plugin|option|parameter|setting|type)\b",
 );
 /// Where Spring Boot's analysis of a value that does not bind says it comes from, and what it is, above the reason.
 static ORIGIN: Pattern = Pattern::new(r#"^\s*Origin: System Environment Property "(\w+)""#);
@@ -42,13 +47,18 @@ pub(super) struct Setting {
 /// The ConfigMaps whose values a container takes as variables, where a line complains of a word that one of them may bring.
 #[must_use]
 pub fn maps(pod: &Pod, line: &str) -> Vec<ObjectRef> {
-    if words(line).is_empty() && !line.trim_start().starts_with("Reason: ") {
+    if words(line).is_empty() && !OF_A_FILE.hits(line) && !line.trim_start().starts_with("Reason: ") {
         return Vec::new();
     }
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let containers = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
     let names = containers.flat_map(|container| sources(container).into_iter().map(|(name, _)| name.to_owned()));
-    names.map(|name| ObjectRef::new("ConfigMap", namespace, name)).collect()
+    let mounted = latent::maps(pod).into_iter().filter(|_| OF_A_FILE.hits(line));
+    let mut maps: Vec<ObjectRef> =
+        names.map(|name| ObjectRef::new("ConfigMap", namespace, name)).chain(mounted).collect();
+    maps.sort();
+    maps.dedup();
+    maps
 }
 
 /// The names of the ConfigMaps behind a container's variables, each with the key that is taken, or all of them.
@@ -77,7 +87,8 @@ fn words(line: &str) -> Vec<String> {
 
 /// The key of a ConfigMap that brings a word which a line complains about; nothing where it was not read.
 pub(super) fn of(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, line: &str) -> Option<Setting> {
-    by_origin(scene, pod, view, line).or_else(|| by_word(scene, pod, view, line))
+    let by_file = || by_file(scene, pod, view, line);
+    by_origin(scene, pod, view, line).or_else(|| by_word(scene, pod, view, line)).or_else(by_file)
 }
 
 /// The variable that Spring Boot names as the origin of a value which it cannot use, above the reason it gives.
@@ -116,6 +127,26 @@ fn by_word(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, line: &str) -
             words.iter().find(|word| has_word(value, word)).map(|word| (key.clone(), word.clone()))
         })?;
         let map = ObjectRef::new("ConfigMap", namespace, name);
+        Some(Setting { map, key, word, reference: read.reference })
+    })
+}
+
+/// A file of a mounted ConfigMap with a word in it that a complaint about a configuration quotes: in one line of it alone.
+fn by_file(scene: &Scene<'_>, pod: &Pod, view: &ContainerView<'_>, line: &str) -> Option<Setting> {
+    if !OF_A_FILE.hits(line) || logs::instructs(line) {
+        return None;
+    }
+    let found = WORD.all(line).into_iter().filter_map(|found| found.get(1));
+    let words: Vec<String> = found.map(|word| word.as_str().to_owned()).collect();
+    let words = || words.iter().filter(|word| word.chars().count() >= TELLING && !is_literal(view.spec, word));
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    latent::maps(pod).into_iter().find_map(|map| {
+        let read: Seen<ConfigMap> = scene.facts.get(namespace, &map.name)?;
+        let data = read.object.data?;
+        let (key, word) = data.iter().filter(|(key, _)| key.contains('.')).find_map(|(key, text)| {
+            let once = |word: &&String| text.lines().filter(|line| has_word(line, word)).count() == 1;
+            words().find(once).map(|word| (key.clone(), word.clone()))
+        })?;
         Some(Setting { map, key, word, reference: read.reference })
     })
 }
@@ -196,7 +227,14 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        assert!(REJECTS.compiles() && WORD.compiles() && OWN.compiles());
+        assert!(
+            REJECTS.compiles()
+                && WORD.compiles()
+                && OWN.compiles()
+                && ORIGIN.compiles()
+                && VALUE.compiles()
+                && OF_A_FILE.compiles()
+        );
     }
 
     #[test]
@@ -292,5 +330,25 @@ mod tests {
         let headline = world("30s").diagnosis().headline;
         assert!(headline.contains("\"30s\"") && headline.contains("HIKARI_CONNECTIONTIMEOUT"), "{headline}");
         assert!(!world("30000").cause().contains("ConfigMap"), "it was corrected meanwhile");
+    }
+
+    #[test]
+    fn a_word_of_a_mounted_file_that_a_complaint_quotes_is_the_maps() {
+        let world = |line: &str, text: &str| {
+            let mounts = json!({"volumeMounts": [{"name": "c", "mountPath": "/fluent-bit/etc"}]});
+            let spec = json!({"spec": {"containers": [container(mounts)], "volumes": [{"name": "c", "configMap": {"name": "conf"}}]}});
+            let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "conf", "namespace": "shop"}, "data": {"fluent-bit.conf": text}});
+            World::asking("Pod", "web-1-a")
+                .with(pod(patched(crashed(255, "Error"), spec)))
+                .with(map)
+                .log("web-1-a", line)
+        };
+        let line = "[2026/11/23 02:59:13] [error] [config] section 'lokki' tried to instance a plugin name that doesn't exist\n[2026/11/23 02:59:13] [error] configuration file contains errors, aborting.\n";
+        let text = "[OUTPUT]\n    Name    lokki\n    Match   kube.*\n";
+        assert_eq!(world(line, text).cause(), "crashloop_app_config_error ConfigMap/conf");
+        assert!(world(line, text).diagnosis().headline.contains("fluent-bit.conf"));
+        assert!(!world(line, "[OUTPUT]\n    Name    loki\n").cause().contains("ConfigMap"), "it is not in it any more");
+        let table = "ERROR relation 'lokki' does not exist\n";
+        assert!(!world(table, text).cause().contains("ConfigMap"), "no configuration is complained about");
     }
 }
