@@ -26,7 +26,7 @@ static OWN: Pattern = Pattern::new(
 );
 /// How programs say that a file of theirs names what they do not know.
 static OF_A_FILE: Pattern = Pattern::new(
-    r"(?i)\b(?:config(?:uration)?|section|directive|plugin|option|parameter|setting|receiver|exporter|processor)\b.*(?:doesn't exist|does not exist|not found|un(?:known|recogni[sz]ed|supported)|invalid)|(?:un(?:known|recogni[sz]ed|supported)|invalid)\b.*\b(?:config(?:uration)?|section|directive|plugin|option|parameter|setting|type)\b",
+    r"(?i)\b(?:config(?:uration)?|section|directive|plugin)\b.*(?:doesn't exist|does not exist|not found|un(?:known|recogni[sz]ed|supported)|invalid)|(?:un(?:known|recogni[sz]ed|supported)|invalid)\b.*\b(?:config(?:uration)?|section|directive|plugin)\b",
 );
 /// Where Spring Boot's analysis of a value that does not bind says it comes from, and what it is, above the reason.
 static ORIGIN: Pattern = Pattern::new(r#"^\s*Origin: System Environment Property "(\w+)""#);

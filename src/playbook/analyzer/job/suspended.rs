@@ -37,6 +37,19 @@ const MISSED: [&str; 24] = [
     "notrefreshed",
     "未更新",
 ];
+/// Those of them that tell of age alone.
+const OLD: [&str; 10] = [
+    "tooold",
+    "stale",
+    "outdated",
+    "notupdated",
+    "notrefreshed",
+    "freshness",
+    "lastsuccess",
+    "overdue",
+    "过旧",
+    "未更新",
+];
 /// What runs do or make: these tell of one run; a database, of which others speak too, does not.
 const RUNS: [&str; 28] = [
     "backup",
@@ -94,6 +107,9 @@ pub(super) fn told(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) ->
         return Some(found.confidence(if alike { Confidence::Medium } else { Confidence::Low }));
     }
     // What is asked about serves what runs make, as its name says: what it serves is old.
+    if !scene.question.alert_names.iter().any(|alert| tells_of_age(alert)) {
+        return None;
+    }
     let mut served = scene.question.targets.iter().filter(|it| it.namespace == name.namespace);
     let served = served.find(|it| alike || share_a_word(&it.name, &name.name))?;
     Some(switched_off(scene, cron, name).confidence(Confidence::Medium).touches([served.clone()]))
@@ -112,6 +128,12 @@ fn speaks_of(alert: &str, cron: &str) -> bool {
     let (said, own) = (words(alert), words(cron));
     let shared: Vec<&String> = own.iter().filter(|word| word.len() >= WORD && said.contains(word)).collect();
     shared.len() > 1 || shared.iter().any(|word| RUNS.contains(&word.as_str()))
+}
+
+/// Whether an alert's name tells that something is old: what merely is missing need not come from a run.
+fn tells_of_age(alert: &str) -> bool {
+    let whole = alert.to_lowercase();
+    OLD.iter().any(|word| whole.contains(word))
 }
 
 /// Whether two names of one namespace share a word that says what they are about.
@@ -279,6 +301,7 @@ mod tests {
             |alert: &str, name: &str, cron: &str| !about(alert, name, cron).codes().contains(&"cronjob_suspended");
         assert!(quiet("HighErrorRate", "rates-api-1-a", "rates-import"), "it does not miss a run");
         assert!(quiet("RatesStale", "rates-api-1-a", "tidy-up"), "nothing says that it serves that");
+        assert!(quiet("RatesTargetMissing", "rates-api-1-a", "rates-import"), "nothing is old");
         assert!(quiet("FiguresStale", "orders-worker-1-a", "mail-worker"), "a part of the name says nothing");
     }
 }
