@@ -42,7 +42,6 @@ pub fn unwell(seen: &Seen, kind: &str, namespace: &str) -> Vec<ObjectRef> {
         "DaemonSet" => cell(cells, "DESIRED") == cell(cells, "READY"),
         "Job" => cell(cells, "STATUS") != "Failed",
         "CronJob" => cell(cells, "SUSPEND") != "True",
-        "HorizontalPodAutoscaler" => !cell(cells, "TARGETS").contains("<unknown>"),
         "PersistentVolumeClaim" => cell(cells, "STATUS") == "Bound",
         "Service" => is_answered(seen, namespace, cells),
         "Node" => cell(cells, "STATUS") == "Ready",
