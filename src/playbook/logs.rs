@@ -80,9 +80,11 @@ pub fn instructs(line: &str) -> bool {
 /// Whether a line reports an error.
 #[must_use]
 pub fn is_error(line: &str) -> bool {
-    if scan::is_turned_away(line) {
-        return false;
-    }
+    // Asked last: of all lines few are errors.
+    reads_as_error(line) && !scan::is_turned_away(line)
+}
+
+fn reads_as_error(line: &str) -> bool {
     if let Some(level) = line::level(line).or_else(|| chinese::level(line)) {
         return (level == Level::Error && !standby::stands_by(line)) || is_failed_answer(line);
     }

@@ -121,8 +121,8 @@ pub fn wanted(question: &Question) -> Vec<&'static str> {
     let asked = question.alert_names.iter().flat_map(|name| alerts::asks(name));
     let mut kinds: Vec<&'static str> = if question.at_entrance { vec!["Ingress"] } else { Vec::new() };
     // What is old may be made by runs that are no longer started.
-    let own = question.alert_names.iter().filter(|alert| alerts::known(alert).is_none());
-    let runs = own.into_iter().any(|alert| analyzer::job::is_about_runs(alert)).then_some(&"CronJob");
+    let mut own = question.alert_names.iter().filter(|alert| alerts::known(alert).is_none());
+    let runs = own.any(|alert| analyzer::job::is_about_runs(alert)).then_some(&"CronJob");
     // What piles up has too few who work it off: whoever should make more of them may not.
     let piles = question.alert_names.iter().any(|alert| piles_up(alert)).then_some(&"HorizontalPodAutoscaler");
     for kind in asked.flat_map(|asked| analyzer::wants(asked)).chain(runs).chain(piles) {

@@ -27,23 +27,26 @@ pub fn content(notice: &Notice, now: Timestamp, form: Form, keyword: Option<&str
         attachment::say_what_is_cut(notice, &mut story, now);
         story
     };
-    let mut story = told(Caps::page(form));
+    let caps = Caps::page(form);
     match form {
         // Who else is hit is worth more than a chart, whose sparkline stays.
-        Form::Full => [told(Caps::page(form).naming_all()), story]
-            .iter()
-            .flat_map(|story| [true, false].map(|charted| interactive(story, charted)))
-            .find(fits),
-        Form::Compact => loop {
-            let card = interactive(&story, false);
-            if fits(&card) {
-                return Some(card);
+        Form::Full => [caps.naming_all(), caps]
+            .into_iter()
+            .map(told)
+            .find_map(|story| [true, false].into_iter().map(|charted| interactive(&story, charted)).find(fits)),
+        Form::Compact => {
+            let mut story = told(caps);
+            loop {
+                let card = interactive(&story, false);
+                if fits(&card) {
+                    return Some(card);
+                }
+                if !story.give_up_a_fold() {
+                    return None;
+                }
             }
-            if !story.give_up_a_fold() {
-                return None;
-            }
-        },
-        Form::Plain => Some(text(notice, &story, keyword, layout)),
+        }
+        Form::Plain => Some(text(notice, &told(caps), keyword, layout)),
     }
 }
 

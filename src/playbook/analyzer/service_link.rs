@@ -43,7 +43,7 @@ fn complains<'t, 's>(scene: &'s Scene<'_>, pod: &Pod, text: &'t str) -> Option<(
     if pods::containers(pod).iter().any(|view| view.spec.env_from.as_ref().is_some_and(|all| !all.is_empty())) {
         return None;
     }
-    if let Some(found) = confluent(scene, pod, &lines) {
+    if let Some(found) = confluent(scene, pod, &given, &lines) {
         return Some(found);
     }
     lines.iter().enumerate().find_map(|(at, line)| {
@@ -66,13 +66,18 @@ fn complains<'t, 's>(scene: &'s Scene<'_>, pod: &Pod, text: &'t str) -> Option<(
 
 /// Confluent's images refuse to begin over a variable `KAFKA_PORT`, and do not name it: `port is deprecated. Please use
 /// KAFKA_ADVERTISED_LISTENERS instead.` (<https://github.com/confluentinc/cp-docker-images>).
-fn confluent<'t, 's>(scene: &'s Scene<'_>, pod: &Pod, lines: &[&'t str]) -> Option<(&'t str, &'s Seen<Service>)> {
+fn confluent<'t, 's>(
+    scene: &'s Scene<'_>,
+    pod: &Pod,
+    given: &[&str],
+    lines: &[&'t str],
+) -> Option<(&'t str, &'s Seen<Service>)> {
     const VARIABLE: &str = "KAFKA_PORT";
     let last = lines.iter().rev().find(|line| !line.trim().is_empty())?;
-    let given = environment::variables(pod).iter().any(|given| given.name == VARIABLE);
     let mut services = scene.services.iter().filter(|it| named(&it.object).namespace == named(pod).namespace);
     let service = services.find(|service| variable(&named(&service.object).name) == VARIABLE)?;
-    (!given && last.trim().starts_with("port is deprecated. Please use KAFKA_")).then_some((*last, service))
+    (!given.contains(&VARIABLE) && last.trim().starts_with("port is deprecated. Please use KAFKA_"))
+        .then_some((*last, service))
 }
 
 /// `web-api` becomes `WEB_API_PORT`.

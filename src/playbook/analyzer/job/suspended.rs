@@ -10,34 +10,24 @@ use crate::playbook::finding::{Depth, Finding, change, counted, kubectl, look};
 use crate::playbook::scene::Scene;
 use crate::report::{Confidence, Step};
 
-/// Words of alerts that something did not run, or that what a run makes is old.
-const MISSED: [&str; 24] = [
+/// Words of alerts that something did not run; what a run makes may be what they miss.
+const MISSED: [&str; 14] = [
     "backup",
     "snapshot",
     "dump",
     "archive",
-    "tooold",
-    "stale",
     "age",
     "missed",
     "missing",
     "notrun",
     "norun",
-    "overdue",
-    "lastsuccess",
-    "freshness",
     "cronjob",
     "scheduled",
     "备份",
     "未执行",
     "未运行",
-    "过旧",
-    "outdated",
-    "notupdated",
-    "notrefreshed",
-    "未更新",
 ];
-/// Those of them that tell of age alone.
+/// Words of alerts that something is old.
 const OLD: [&str; 10] = [
     "tooold",
     "stale",
@@ -120,7 +110,9 @@ pub(super) fn told(scene: &Scene<'_>, cron: &Seen<CronJob>, name: &ObjectRef) ->
 pub fn is_about_runs(alert: &str) -> bool {
     let parts = words(alert);
     let whole = alert.to_lowercase();
-    MISSED.iter().any(|word| if word.len() > 3 { whole.contains(word) } else { parts.iter().any(|part| part == word) })
+    let misses =
+        |word: &&str| if word.len() > 3 { whole.contains(*word) } else { parts.iter().any(|part| part == word) };
+    tells_of_age(alert) || MISSED.iter().any(misses)
 }
 
 /// Whether an alert's name and a CronJob's speak of one run: by what it does, or by two words of any kind.

@@ -56,7 +56,7 @@ fn used_up(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         format!("{workload} has used up its connection pool, so its requests wait for a connection: {said}"),
     );
     let view = pods::containers(&pod.object).into_iter().find(|view| view.name() == log.container);
-    let shared = view.and_then(|view| sharing::of(view.spec));
+    let shared = view.as_ref().and_then(|view| sharing::of(view.spec));
     let (headline, sure) = match &shared {
         Some(shared) => {
             let told = shared.told(scene);
@@ -75,8 +75,7 @@ fn used_up(scene: &Scene<'_>, pod: &Seen<Pod>) -> Option<Finding> {
         format!("{headline}（日志中出现 {count} 次）。{leak_zh}"),
         format!("{headline} ({count} times in the log).{leak_en}"),
     );
-    let container = pods::containers(&pod.object).into_iter().find(|view| view.name() == log.container);
-    let container = container.map(|view| format!(" -c {}", view.name())).unwrap_or_default();
+    let container = view.map(|view| format!(" -c {}", view.name())).unwrap_or_default();
     Some(
         Finding::new("connection_pool_exhausted", Depth::Mechanism, &name, &workload, headline)
             .summary(summary)
